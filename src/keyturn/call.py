@@ -1,0 +1,71 @@
+"""Who is calling, from where, and when: the part of a request that every floor may know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from keyturn.ids import RequestId
+
+
+class PrincipalKind(StrEnum):
+    """What sort of principal signs a call."""
+
+    USER = "IAMUser"
+    ASSUMED_ROLE = "AssumedRole"
+    SERVICE = "AWSService"
+
+
+@dataclass(frozen=True, slots=True)
+class Principal:
+    """A verified caller identity.
+
+    Attributes:
+        kind: User, role session or service.
+        arn: ``arn:…:user/NAME``, ``arn:…:assumed-role/ROLE/SESSION`` or a service name such as ``secretsmanager.amazonaws.com``.
+        unique_id: ``AIDA…``, or ``AROA…:SESSION`` for a role session.
+        account_id: Twelve digits.
+        name: User name, role name, or the service's name.
+        access_key_id: What signed the call; empty for a service.
+        role_arn: The role behind a session, else empty.
+        session_name: The session's name, else empty.
+        session_issued_at: When the session's credentials were issued; None for a user.
+    """
+
+    kind: PrincipalKind
+    arn: str
+    unique_id: str
+    account_id: str
+    name: str
+    access_key_id: str = ""
+    role_arn: str = ""
+    session_name: str = ""
+    session_issued_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One call, after its signature was verified.
+
+    Attributes:
+        principal: Who calls.
+        account_id: The account that owns the resources of this server.
+        region: The region of this server.
+        source_address: IP address of the client, or a service name.
+        user_agent: As sent, at most 1 KB is kept in audit events.
+        request_id: Appears in the reply, the audit event and the server's log.
+        at: The moment of the call, taken once; aware UTC.
+        secure_transport: Whether the client spoke TLS.
+        endpoint: Base URL under which the client reached the server, without a trailing slash.
+    """
+
+    principal: Principal
+    account_id: str
+    region: str
+    source_address: str
+    user_agent: str
+    request_id: RequestId
+    at: datetime
+    secure_transport: bool = False
+    endpoint: str = ""

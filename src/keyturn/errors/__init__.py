@@ -1,0 +1,1 @@
+"""Everything that can go wrong: what the caller is told, and what the operator is told."""

@@ -1,0 +1,43 @@
+"""Identifiers: version ids, request ids, ARN suffixes, IAM's unique ids and access keys.
+
+All randomness of this module comes from :mod:`secrets`; nothing here is guessable.
+"""
+
+from __future__ import annotations
+
+import secrets
+import string
+import uuid
+from typing import NewType
+
+VersionId = NewType("VersionId", str)
+RequestId = NewType("RequestId", str)
+
+_SUFFIX_ALPHABET = string.ascii_letters + string.digits
+_UNIQUE_ID_ALPHABET = string.ascii_uppercase + "234567"
+_SECRET_KEY_ALPHABET = string.ascii_letters + string.digits + "+/"
+
+
+def new_request_id() -> RequestId:
+    """Return a fresh request id, a lower-case UUID4."""
+    return RequestId(str(uuid.uuid4()))
+
+
+def new_version_id() -> VersionId:
+    """Return a fresh version id, a lower-case UUID4."""
+    return VersionId(str(uuid.uuid4()))
+
+
+def new_arn_suffix() -> str:
+    """Return the six letters and digits that AWS appends to a secret's name in its ARN."""
+    return "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(6))
+
+
+def new_unique_id(prefix: str) -> str:
+    """Return an IAM unique id: a four-letter prefix (AIDA, AROA, AKIA, ASIA, …) and sixteen base32 characters."""
+    return prefix + "".join(secrets.choice(_UNIQUE_ID_ALPHABET) for _ in range(16))
+
+
+def new_secret_access_key() -> str:
+    """Return forty characters of the alphabet AWS uses for secret access keys."""
+    return "".join(secrets.choice(_SECRET_KEY_ALPHABET) for _ in range(40))

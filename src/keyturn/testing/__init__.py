@@ -1,0 +1,1 @@
+"""Fakes that Keyturn ships for its own tests and for its users'."""
