@@ -1,7 +1,7 @@
 """Amazon Resource Names: parsing and formatting.
 
-``arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE``; the resource may itself contain colons and slashes. What a service puts
-behind the fifth colon is known to the functions at the end of this file and to nobody else.
+``arn:PARTITION:SERVICE:REGION:ACCOUNT:RESOURCE``; the resource may itself contain colons and slashes. What a service
+puts behind the fifth colon is known to the methods of :class:`Place` and to nobody else.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ class Principal:
 
     Attributes:
         kind: User, role session or service.
-        arn: ``arn:…:user/NAME``, ``arn:…:assumed-role/ROLE/SESSION`` or a service name such as ``secretsmanager.amazonaws.com``.
+        arn: ``arn:…:user/NAME``, ``arn:…:assumed-role/ROLE/SESSION`` or a service's name, for instance
+            ``secretsmanager.amazonaws.com``.
         unique_id: ``AIDA…``, or ``AROA…:SESSION`` for a role session.
         account_id: Twelve digits.
         name: User name, role name, or the service's name.

@@ -1,8 +1,8 @@
 """The two families of errors.
 
-``AwsError`` is what a **caller** is told: one class per modelled error, named as its shape. The wire code and the HTTP status come
-from the service's model; the protocol files in ``wire/`` write it. ``KeyturnError`` is what the **operator** is told; a caller sees
-only the service's internal error.
+``AwsError`` is what a **caller** is told: one class per modelled error, named as its shape. The wire code and the HTTP
+status come from the service's model; the protocol files in ``wire/`` write it. ``KeyturnError`` is what the
+**operator** is told; a caller sees only the service's internal error.
 """
 
 from __future__ import annotations

@@ -59,8 +59,8 @@ class SignatureMismatch(SigningFault):
     """The signature, its date or its scope is wrong."""
 
     default_message = (
-        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access Key"
-        " and signing method. Consult the service documentation for details."
+        "The request signature we calculated does not match the signature you provided. Check your AWS Secret Access"
+        " Key and signing method. Consult the service documentation for details."
     )
 
 

@@ -1,0 +1,1 @@
+"""What is on disk: tables, statements, transactions. SQL is known here and nowhere else."""

@@ -1,0 +1,139 @@
+"""Engines and transactions: the only way to the tables.
+
+A *write* is one transaction that either commits whole or leaves nothing. It names what it changed (``touch``), and the
+names are committed with it, so that rows kept in memory (``kept.py``) are dropped by whoever holds them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from sqlalchemy import Connection, Engine, insert, make_url
+from sqlalchemy.exc import DBAPIError
+
+from keyturn.errors.base import KeyturnError
+from keyturn.storage import schema
+
+WRITES = "keyturn_writes"
+"""Execution option that tells a dialect's ``begin`` that this transaction will write."""
+
+
+class StorageError(KeyturnError):
+    """The database failed; the driver's connection string is never part of the message."""
+
+
+class Dialect(Protocol):
+    """What differs between databases. One module of ``storage/dialects`` each, found by the URL's scheme."""
+
+    # True if a read costs microseconds, so that it may run on the event loop.
+    is_embedded: bool
+
+    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+        """Return the engines of the state and of the journal."""
+        ...
+
+    def change_probe(self, engine: Engine) -> Callable[[], int]:
+        """Return a function whose result differs whenever another connection has committed since its last call."""
+        ...
+
+    def order_commits(self, connection: Connection) -> None:
+        """Make sure that generations of ``changes`` become visible in their order."""
+        ...
+
+    def explain(self, error: DBAPIError) -> StorageError:
+        """Translate a driver's error for the operator."""
+        ...
+
+
+@dataclass(slots=True)
+class Transaction:
+    """A transaction that writes."""
+
+    connection: Connection
+    touched: list[dict[str, str]] = field(default_factory=list)
+
+    def touch(self, kind: str, subject: str) -> None:
+        """Tell every holder of kept rows that this subject has changed, once this transaction commits."""
+        self.touched.append({"kind": kind, "subject": subject})
+
+
+class Database:
+    """One database: an engine, and what its dialect knows about it."""
+
+    def __init__(self, engine: Engine, dialect: Dialect) -> None:
+        self.engine = engine
+        self.dialect = dialect
+        self._writing_engine = engine.execution_options(**{WRITES: True})
+
+    @contextmanager
+    def write(self) -> Iterator[Transaction]:
+        """Run one writing transaction; it is on disk when the block has ended.
+
+        Raises:
+            StorageError: The database failed; nothing was changed.
+        """
+        try:
+            with self._writing_engine.begin() as connection:
+                transaction = Transaction(connection)
+                yield transaction
+                if transaction.touched:
+                    self.dialect.order_commits(connection)
+                    connection.execute(_INSERT_CHANGE, transaction.touched)
+        except DBAPIError as error:
+            raise self.dialect.explain(error) from error
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Run statements that see one snapshot.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        try:
+            with self.engine.connect() as connection:
+                yield connection
+        except DBAPIError as error:
+            raise self.dialect.explain(error) from error
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+
+_INSERT_CHANGE = insert(schema.changes)
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """The two databases of a server."""
+
+    state: Database
+    journal: Database
+
+    @classmethod
+    def open(cls, url: str) -> Stores:
+        """Open both databases of ``url``; the schema is not looked at (``migrate.py`` does that).
+
+        Raises:
+            KeyturnError: No dialect for this URL.
+        """
+        scheme = make_url(url).get_backend_name()
+        try:
+            module = importlib.import_module(f"keyturn.storage.dialects.{scheme}")
+        except ModuleNotFoundError as error:
+            raise KeyturnError(
+                f"Keyturn cannot keep its state in a {scheme!r} database.",
+                "Use sqlite:///PATH or postgresql://HOST/NAME.",
+            ) from error
+        dialect: Dialect = module.DIALECT
+        state_engine, journal_engine = dialect.open_engines(url)
+        return cls(Database(state_engine, dialect), Database(journal_engine, dialect))
+
+    def close(self) -> None:
+        """Close all connections of both."""
+        self.state.close()
+        self.journal.close()

@@ -1,0 +1,1 @@
+"""One module per database, found by the scheme of its URL; each offers ``DIALECT``."""

@@ -1,0 +1,48 @@
+"""PostgreSQL: the same schema by URL, for several servers behind a load balancer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
+from sqlalchemy.exc import DBAPIError
+
+from keyturn.storage import schema
+from keyturn.storage.database import StorageError
+
+# Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
+_CHANGES_LOCK = 44_686_473_407
+
+
+class PostgresqlDialect:
+    """PostgreSQL's answers to :class:`keyturn.storage.database.Dialect`."""
+
+    is_embedded = False
+
+    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+        """Open one pool for both; the journal's tables live beside the state's."""
+        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_size=16, pool_pre_ping=True)
+        return engine, engine
+
+    def change_probe(self, engine: Engine) -> Callable[[], int]:
+        """Ask for the newest committed generation."""
+        newest = select(func.coalesce(func.max(schema.changes.c.generation), 0))
+
+        def probe() -> int:
+            with engine.connect() as connection:
+                return int(connection.execute(newest).scalar_one())
+
+        return probe
+
+    def order_commits(self, connection: Connection) -> None:
+        """Let generations become visible in their order: without this a slow commit would be overtaken and missed."""
+        connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHANGES_LOCK})
+
+    def explain(self, error: DBAPIError) -> StorageError:
+        """Keep the server's own sentence; the connection string, statement and parameters stay out."""
+        reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
+        hints = ["Check that the PostgreSQL server is running and reachable."] if error.connection_invalidated else []
+        return StorageError(f"The database failed: {reason}.", *hints)
+
+
+DIALECT = PostgresqlDialect()

@@ -1,0 +1,97 @@
+"""SQLite, the embedded default: two files in the data directory.
+
+Write-ahead log, ``synchronous=FULL`` (a password that has been set in a target database must survive a power cut);
+writers begin immediately, so that they wait for one another at the start and never fail in the middle.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from keyturn.storage.database import WRITES, StorageError
+
+_BUSY_MILLISECONDS = 30_000
+_JOURNAL_FILE = "journal.db"
+
+
+class SqliteDialect:
+    """SQLite's answers to :class:`keyturn.storage.database.Dialect`."""
+
+    is_embedded = True
+
+    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+        """Open ``PATH`` for the state and ``journal.db`` beside it for the journal."""
+        parsed = make_url(url)
+        journal = Path(parsed.database or "").with_name(_JOURNAL_FILE)
+        return _engine(url), _engine(str(parsed.set(database=str(journal))))
+
+    def change_probe(self, engine: Engine) -> Callable[[], int]:
+        """Ask ``PRAGMA data_version`` on a connection of its own, which nothing else uses."""
+        borrowed = engine.raw_connection()
+        borrowed.detach()
+        connection = borrowed.driver_connection
+        if not isinstance(connection, sqlite3.Connection):
+            raise TypeError("the SQLite engine did not give a sqlite3 connection")
+        cursor = connection.cursor()
+        lock = threading.Lock()
+
+        def probe() -> int:
+            with lock:
+                version: int = cursor.execute("PRAGMA data_version").fetchone()[0]
+            return version
+
+        return probe
+
+    def order_commits(self, connection: Connection) -> None:
+        """Nothing to do: SQLite has one writer at a time."""
+
+    def explain(self, error: DBAPIError) -> StorageError:
+        """Name the cause; SQLite's texts hold no secrets, statements and parameters are left out."""
+        reason = str(error.orig)
+        hints = {
+            "database or disk is full": "Free some disk space; nothing was changed.",
+            "attempt to write a readonly database": "Make the data directory writable for the user that runs keyturn.",
+            "database is locked": "Another process holds the database; only one server may use a data directory.",
+            "unable to open database file": "Check that the data directory exists and is writable.",
+            "file is not a database": "The file is damaged or is not Keyturn's; restore it from a backup.",
+        }
+        return StorageError(
+            f"The database failed: {reason}.", *[hint for text, hint in hints.items() if text in reason]
+        )
+
+
+def _engine(url: str) -> Engine:
+    # Connections wander between threads of the pool; each is used by one thread at a time.
+    engine = create_engine(url, connect_args={"check_same_thread": False, "isolation_level": None}, pool_size=16)
+    event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in (
+        f"busy_timeout={_BUSY_MILLISECONDS}",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",
+    ):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES, False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+DIALECT = SqliteDialect()

@@ -1,0 +1,91 @@
+"""Rows kept in memory between requests, never older than the last acknowledged write.
+
+A reader asks once per turn whether anything was committed (``refresh``). If so, it reads which subjects changed and
+drops those, no others: one secret's write does not clear everybody's rows. Whatever is loaded while a refresh happens is
+used once and not kept, so that a row read before a commit is never kept after it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import TypeVar, cast
+
+from sqlalchemy import Connection, bindparam, delete, func, select
+
+from keyturn.storage import schema
+from keyturn.storage.database import Database
+
+T = TypeVar("T")
+
+_LIMIT = 200_000
+# Changes are read within a turn; a reader that is this far behind drops everything instead.
+_CHANGES_KEPT = 10_000
+
+_NEWEST = select(func.coalesce(func.max(schema.changes.c.generation), 0))
+_OLDEST = select(func.coalesce(func.min(schema.changes.c.generation), 0))
+_SINCE = select(schema.changes).where(schema.changes.c.generation > bindparam("after")).order_by("generation")
+_TRIM = delete(schema.changes).where(schema.changes.c.generation <= bindparam("up_to"))
+
+
+class KeptRows:
+    """Loaded values by kind and subject, dropped when a committed change names them."""
+
+    def __init__(self, database: Database, limit: int = _LIMIT) -> None:
+        self._database = database
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._rows: OrderedDict[tuple[str, str], object] = OrderedDict()
+        self._probe = database.dialect.change_probe(database.engine)
+        self._probed = self._probe()
+        with database.read() as connection:
+            self._generation: int = connection.execute(_NEWEST).scalar_one()
+        self._epoch = 0
+
+    def refresh(self) -> None:
+        """Drop what has changed. Every value got after this call is as new as this call or newer."""
+        probed = self._probe()
+        if probed == self._probed:
+            return
+        with self._lock:
+            # The probe's answer is remembered before the changes are read: a commit in between is seen next time.
+            self._probed = probed
+            with self._database.read() as connection:
+                oldest = connection.execute(_OLDEST).scalar_one()
+                changes = connection.execute(_SINCE, {"after": self._generation}).all()
+            self._epoch += 1
+            if oldest > self._generation + 1:
+                self._rows.clear()
+            for change in changes:
+                self._rows.pop((change.kind, change.subject), None)
+                self._generation = change.generation
+
+    def get(self, kind: str, subject: str, load: Callable[[Connection], T]) -> T:
+        """Return the kept value, or load and keep it.
+
+        Args:
+            kind: What sort of row, as in ``Transaction.touch``.
+            subject: Which one.
+            load: Reads it; its result must be immutable. A result of None is kept too.
+        """
+        key = (kind, subject)
+        try:
+            return cast("T", self._rows[key])
+        except KeyError:
+            pass
+        epoch = self._epoch
+        with self._database.read() as connection:
+            value = load(connection)
+        with self._lock:
+            if epoch == self._epoch:
+                self._rows[key] = value
+                if len(self._rows) > self._limit:
+                    self._rows.popitem(last=False)
+        return value
+
+    def trim(self) -> None:
+        """Forget changes that every reader has seen long ago. Called now and then, from any server."""
+        with self._database.write() as transaction:
+            newest = transaction.connection.execute(_NEWEST).scalar_one()
+            transaction.connection.execute(_TRIM, {"up_to": newest - _CHANGES_KEPT})

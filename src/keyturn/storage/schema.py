@@ -1,0 +1,314 @@
+"""Every table, once.
+
+Two databases: *state* (secrets, functions, principals, rotations) and *journal* (audit events and function logs). On
+SQLite they are two files, so that the journal's constant writing neither waits for the state's transactions nor makes
+readers of the state look again; on PostgreSQL one database holds both.
+
+Moments are integers, milliseconds since the epoch, as precise as AWS shows them. What must stay secret is sealed before
+it comes here: columns named ``sealed`` hold envelopes (``crypto/envelope.py``), columns named ``wrapped`` wrapped keys.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+)
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since the epoch, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """The aware UTC moment, the inverse of :func:`to_milliseconds`."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
+
+
+class Moment(TypeDecorator[datetime]):
+    """An aware UTC datetime, stored as milliseconds since the epoch."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's protocol
+        """Turn a moment into what the database keeps."""
+        return None if value is None else to_milliseconds(value)
+
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - likewise
+        """Turn what the database keeps into a moment."""
+        return None if value is None else from_milliseconds(value)
+
+
+# SQLite counts rows with INTEGER PRIMARY KEY only; PostgreSQL wants room for more than two thousand million of them.
+RowId = BigInteger().with_variant(Integer, "sqlite")
+
+state = MetaData()
+journal = MetaData()
+
+settings = Table(
+    "settings",
+    state,
+    Column("name", String(128), primary_key=True),
+    Column("value", Text, nullable=False),
+)
+
+# One row per committed change that a kept row depends on; see storage/kept.py.
+changes = Table(
+    "changes",
+    state,
+    Column("generation", RowId, primary_key=True, autoincrement=True),
+    Column("kind", String(32), nullable=False),
+    Column("subject", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+
+kms_keys = Table(
+    "kms_keys",
+    state,
+    Column("key_id", String(64), primary_key=True),
+    Column("alias", String(256), unique=True, nullable=True),
+    Column("wrapped", LargeBinary, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+secrets = Table(
+    "secrets",
+    state,
+    Column("secret_id", RowId, primary_key=True, autoincrement=True),
+    Column("arn", Text, unique=True, nullable=False),
+    Column("name", Text, unique=True, nullable=False),
+    Column("description", Text),
+    Column("kms_key_id", Text),
+    Column("type", Text),
+    Column("created_at", Moment, nullable=False),
+    Column("last_changed_at", Moment, nullable=False),
+    Column("last_accessed_at", Moment),
+    Column("last_rotated_at", Moment),
+    Column("deleted_at", Moment),
+    Column("deletion_at", Moment),
+    Column("tags", JSON(none_as_null=True)),
+    Column("resource_policy", Text),
+    Column("rotation_enabled", Boolean),
+    Column("rotation_function_arn", Text),
+    Column("rotation_rules", JSON(none_as_null=True)),
+    Column("next_rotation_at", Moment),
+    Column("next_rotation_closes_at", Moment),
+    sqlite_autoincrement=True,
+)
+Index("secrets_due", secrets.c.next_rotation_at)
+Index("secrets_deletion", secrets.c.deletion_at)
+
+secret_versions = Table(
+    "secret_versions",
+    state,
+    Column("secret_id", RowId, ForeignKey("secrets.secret_id", ondelete="CASCADE"), primary_key=True),
+    Column("version_id", String(64), primary_key=True),
+    Column("created_at", Moment, nullable=False),
+    Column("last_accessed_at", Moment),
+    # None: a version that RotateSecret labelled AWSPENDING and whose value createSecret has yet to put.
+    Column("sealed", LargeBinary),
+    Column("is_binary", Boolean, nullable=False, default=False),
+    Column("kms_key_id", Text),
+)
+
+staging_labels = Table(
+    "staging_labels",
+    state,
+    Column("secret_id", RowId, ForeignKey("secrets.secret_id", ondelete="CASCADE"), primary_key=True),
+    Column("label", String(256), primary_key=True),
+    Column("version_id", String(64), nullable=False),
+)
+
+rotations = Table(
+    "rotations",
+    state,
+    Column("rotation_id", RowId, primary_key=True, autoincrement=True),
+    Column("secret_id", RowId, ForeignKey("secrets.secret_id", ondelete="CASCADE"), nullable=False),
+    Column("version_id", String(64), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("step", String(16), nullable=False),
+    Column("attempt", Integer, nullable=False, default=1),
+    Column("requested_at", Moment, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    Column("window_closes_at", Moment),
+    Column("ended_at", Moment),
+    Column("error", Text),
+    Column("lease_owner", String(64)),
+    Column("lease_expires_at", Moment),
+    Column("lease_generation", Integer, nullable=False, default=0),
+    sqlite_autoincrement=True,
+)
+Index("rotations_due", rotations.c.status, rotations.c.due_at)
+Index("rotations_of_secret", rotations.c.secret_id, rotations.c.rotation_id)
+
+rotation_steps = Table(
+    "rotation_steps",
+    state,
+    Column("rotation_id", RowId, ForeignKey("rotations.rotation_id", ondelete="CASCADE"), primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("step", String(16), nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Column("started_at", Moment, nullable=False),
+    Column("ended_at", Moment),
+    Column("outcome", String(16)),
+    Column("error", Text),
+)
+
+users = Table(
+    "users",
+    state,
+    Column("name", String(64), primary_key=True),
+    Column("unique_id", String(32), unique=True, nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("arn", Text, unique=True, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("tags", JSON(none_as_null=True)),
+)
+
+roles = Table(
+    "roles",
+    state,
+    Column("name", String(64), primary_key=True),
+    Column("unique_id", String(32), unique=True, nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("arn", Text, unique=True, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("trust_policy", Text, nullable=False),
+    Column("description", Text),
+    Column("max_session_seconds", Integer, nullable=False),
+    Column("tags", JSON(none_as_null=True)),
+)
+
+# Inline policies of users and roles, by the owner's ARN.
+inline_policies = Table(
+    "inline_policies",
+    state,
+    Column("owner_arn", Text, primary_key=True),
+    Column("name", String(128), primary_key=True),
+    Column("document", Text, nullable=False),
+)
+
+access_keys = Table(
+    "access_keys",
+    state,
+    Column("access_key_id", String(128), primary_key=True),
+    Column("user_name", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("sealed", LargeBinary, nullable=False),
+    Column("active", Boolean, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+packages = Table(
+    "packages",
+    state,
+    Column("sha256", String(64), primary_key=True),
+    Column("data", LargeBinary, nullable=False),
+)
+
+functions = Table(
+    "functions",
+    state,
+    Column("name", String(64), primary_key=True),
+    Column("arn", Text, unique=True, nullable=False),
+    Column("runtime", String(64), nullable=False),
+    Column("handler", String(128), nullable=False),
+    Column("role_arn", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("timeout_seconds", Integer, nullable=False),
+    Column("memory_mb", Integer, nullable=False),
+    Column("ephemeral_storage_mb", Integer, nullable=False),
+    # The environment variables as JSON, sealed; None without any.
+    Column("sealed", LargeBinary),
+    Column("code_sha256", String(64), ForeignKey("packages.sha256"), nullable=False),
+    Column("code_size_bytes", BigInteger, nullable=False),
+    Column("revision_id", String(36), nullable=False),
+    Column("last_modified_at", Moment, nullable=False),
+    Column("tags", JSON(none_as_null=True)),
+)
+
+function_statements = Table(
+    "function_statements",
+    state,
+    Column("function_name", String(64), ForeignKey("functions.name", ondelete="CASCADE"), primary_key=True),
+    Column("qualifier", String(128), primary_key=True),
+    Column("statement_id", String(100), primary_key=True),
+    Column("position", Integer, nullable=False),
+    Column("statement", Text, nullable=False),
+)
+
+audit_events = Table(
+    "audit_events",
+    journal,
+    Column("event_row", RowId, primary_key=True, autoincrement=True),
+    Column("event_id", String(36), nullable=False),
+    Column("event_time", BigInteger, nullable=False),
+    Column("event_source", Text, nullable=False),
+    Column("event_name", Text, nullable=False),
+    Column("username", Text),
+    Column("access_key_id", Text),
+    Column("read_only", Boolean, nullable=False),
+    Column("resource_name", Text),
+    Column("error_code", Text),
+    Column("request_id", Text, nullable=False),
+    Column("event", Text, nullable=False),
+)
+
+log_groups = Table(
+    "log_groups",
+    journal,
+    Column("group_id", RowId, primary_key=True, autoincrement=True),
+    Column("name", String(512), unique=True, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("retention_days", Integer),
+)
+
+log_streams = Table(
+    "log_streams",
+    journal,
+    Column("stream_id", RowId, primary_key=True, autoincrement=True),
+    Column("group_id", RowId, ForeignKey("log_groups.group_id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(512), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("first_event_at", Moment),
+    Column("last_event_at", Moment),
+    Column("last_ingestion_at", Moment),
+    UniqueConstraint("group_id", "name", name="log_streams_name"),
+)
+
+log_events = Table(
+    "log_events",
+    journal,
+    # Rises with every stored event and never returns: the stable eventId by which `aws logs tail` drops repeats.
+    Column("event_row", RowId, primary_key=True, autoincrement=True),
+    Column("stream_id", RowId, ForeignKey("log_streams.stream_id", ondelete="CASCADE"), nullable=False),
+    Column("group_id", RowId, nullable=False),
+    Column("logged_at", Moment, nullable=False),
+    Column("ingested_at", Moment, nullable=False),
+    Column("message", Text, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("log_events_of_group", log_events.c.group_id, log_events.c.logged_at)
+Index("log_events_of_stream", log_events.c.stream_id, log_events.c.logged_at)

@@ -1,0 +1,272 @@
+"""Secrets, their versions and staging labels.
+
+Records are frozen; sealed values go in and out as bytes. Functions that take a connection run inside the caller's
+transaction, so that an operation reads and writes in one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+
+from keyturn.storage import schema
+from keyturn.storage.database import Transaction
+
+SECRET = "secret"  # noqa: S105 - a kind of kept row, not a password
+SECRET_NAME = "secret-name"  # noqa: S105 - likewise
+
+_secrets, _versions, _labels = schema.secrets, schema.secret_versions, schema.staging_labels
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRecord:
+    """One version of a secret. ``sealed`` is None until createSecret has put its value."""
+
+    version_id: str
+    created_at: datetime
+    last_accessed_at: datetime | None
+    sealed: bytes | None
+    is_binary: bool
+    kms_key_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class SecretRecord:
+    """A secret as stored, with its staging labels and their versions.
+
+    Attributes:
+        labels: Staging label to version id.
+        versions: The versions that carry labels, by id; deprecated ones are read with :func:`load_versions`.
+        tags: Key to value, in the order they were added; None if never tagged.
+        next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
+    """
+
+    secret_id: int
+    arn: str
+    name: str
+    description: str | None
+    kms_key_id: str | None
+    type: str | None
+    created_at: datetime
+    last_changed_at: datetime
+    last_accessed_at: datetime | None
+    last_rotated_at: datetime | None
+    deleted_at: datetime | None
+    deletion_at: datetime | None
+    tags: Mapping[str, str] | None
+    resource_policy: str | None
+    rotation_enabled: bool | None
+    rotation_function_arn: str | None
+    rotation_rules: Mapping[str, Any] | None
+    next_rotation_at: datetime | None
+    next_rotation_closes_at: datetime | None
+    labels: Mapping[str, str]
+    versions: Mapping[str, VersionRecord]
+
+    def stages_of(self, version_id: str) -> list[str]:
+        """Labels of one version, sorted."""
+        return sorted(label for label, holder in self.labels.items() if holder == version_id)
+
+
+_BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
+_BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
+_ARN_OF_NAME = select(_secrets.c.arn).where(_secrets.c.name == bindparam("name"))
+_LABELS_OF = select(_labels.c.label, _labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+_LABELLED_VERSIONS_OF = select(_versions).where(
+    and_(
+        _versions.c.secret_id == bindparam("secret_id"),
+        _versions.c.version_id.in_(select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))),
+    )
+)
+_VERSIONS_OF = (
+    select(_versions)
+    .where(_versions.c.secret_id == bindparam("secret_id"))
+    .order_by(_versions.c.created_at, _versions.c.version_id)
+)
+_INSERT_VERSION = insert(_versions)
+_INSERT_LABEL = insert(_labels)
+
+
+def arn_of_name(connection: Connection, name: str) -> str | None:
+    """Return the ARN of the secret with this exact name."""
+    return connection.execute(_ARN_OF_NAME, {"name": name}).scalar_one_or_none()
+
+
+def load_secret(connection: Connection, arn: str) -> SecretRecord | None:
+    """Return one secret, or None."""
+    row = connection.execute(_BY_ARN, {"arn": arn}).one_or_none()
+    return None if row is None else _record(connection, row)
+
+
+def load_secret_by_id(connection: Connection, secret_id: int) -> SecretRecord | None:
+    """Return one secret by its row's number, or None if it is gone."""
+    row = connection.execute(_BY_ID, {"secret_id": secret_id}).one_or_none()
+    return None if row is None else _record(connection, row)
+
+
+def lock_secret(transaction: Transaction, arn: str) -> SecretRecord | None:
+    """Return one secret and keep other writers away from it until the transaction ends."""
+    row = transaction.connection.execute(_BY_ARN.with_for_update(), {"arn": arn}).one_or_none()
+    return None if row is None else _record(transaction.connection, row)
+
+
+def load_versions(connection: Connection, secret_id: int) -> list[VersionRecord]:
+    """Return all versions of a secret, deprecated ones included, oldest first."""
+    return [_version(row) for row in connection.execute(_VERSIONS_OF, {"secret_id": secret_id})]
+
+
+def load_all(connection: Connection) -> list[SecretRecord]:
+    """Return every secret, by age."""
+    return _records(connection, connection.execute(select(_secrets).order_by(_secrets.c.secret_id)).all())
+
+
+def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
+    """Return secrets whose planned rotation has come, earliest first."""
+    due = (
+        select(_secrets)
+        .where(_secrets.c.rotation_enabled, _secrets.c.next_rotation_at <= at, _secrets.c.deleted_at.is_(None))
+        .order_by(_secrets.c.next_rotation_at)
+        .limit(limit)
+    )
+    return _records(connection, connection.execute(due).all())
+
+
+def load_past_recovery(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
+    """Return secrets whose recovery window is over."""
+    over = select(_secrets).where(_secrets.c.deletion_at <= at).order_by(_secrets.c.deletion_at).limit(limit)
+    return _records(connection, connection.execute(over).all())
+
+
+def planned_moments(connection: Connection, opens_at: datetime, closes_at: datetime) -> list[datetime]:
+    """Return when rotations are planned in a span, so that new ones can keep away from them."""
+    planned = select(_secrets.c.next_rotation_at).where(
+        _secrets.c.rotation_enabled, _secrets.c.next_rotation_at >= opens_at, _secrets.c.next_rotation_at < closes_at
+    )
+    return list(connection.execute(planned).scalars())
+
+
+def insert_secret(transaction: Transaction, arn: str, name: str, at: datetime, **columns: object) -> int:
+    """Store a new secret without versions and return its row's number."""
+    values = {"arn": arn, "name": name, "created_at": at, "last_changed_at": at, **columns}
+    statement = insert(_secrets).returning(_secrets.c.secret_id)
+    secret_id: int = transaction.connection.execute(statement, values).scalar_one()
+    transaction.touch(SECRET, arn)
+    transaction.touch(SECRET_NAME, name)
+    return secret_id
+
+
+def update_secret(transaction: Transaction, secret: SecretRecord, **columns: object) -> None:
+    """Change columns of a secret."""
+    transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret.secret_id), columns)
+    transaction.touch(SECRET, secret.arn)
+
+
+def erase_secret(transaction: Transaction, secret: SecretRecord) -> None:
+    """Remove a secret with its versions and labels."""
+    transaction.connection.execute(delete(_secrets).where(_secrets.c.secret_id == secret.secret_id))
+    transaction.touch(SECRET, secret.arn)
+    transaction.touch(SECRET_NAME, secret.name)
+
+
+def insert_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:
+    """Store a new version."""
+    transaction.connection.execute(
+        _INSERT_VERSION,
+        {
+            "secret_id": secret_id,
+            "version_id": version.version_id,
+            "created_at": version.created_at,
+            "last_accessed_at": version.last_accessed_at,
+            "sealed": version.sealed,
+            "is_binary": version.is_binary,
+            "kms_key_id": version.kms_key_id,
+        },
+    )
+
+
+def fill_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:
+    """Put the value into a version that was labelled before it had one."""
+    transaction.connection.execute(
+        update(_versions).where(
+            _versions.c.secret_id == secret_id,
+            _versions.c.version_id == version.version_id,
+            _versions.c.sealed.is_(None),
+        ),
+        {
+            "sealed": version.sealed,
+            "is_binary": version.is_binary,
+            "kms_key_id": version.kms_key_id,
+            "created_at": version.created_at,
+        },
+    )
+
+
+def delete_versions(transaction: Transaction, secret_id: int, version_ids: Iterable[str]) -> None:
+    """Remove versions; their labels must be gone."""
+    for version_id in version_ids:
+        transaction.connection.execute(
+            delete(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id)
+        )
+
+
+def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
+    """Write the difference between two states of a secret's staging labels."""
+    changed = [label for label in before if after.get(label) != before[label]]
+    if changed:
+        transaction.connection.execute(
+            delete(_labels).where(_labels.c.secret_id == secret_id, _labels.c.label.in_(changed))
+        )
+    added = [
+        {"secret_id": secret_id, "label": label, "version_id": version_id}
+        for label, version_id in after.items()
+        if before.get(label) != version_id
+    ]
+    if added:
+        transaction.connection.execute(_INSERT_LABEL, added)
+
+
+def record_access(transaction: Transaction, accesses: Sequence[tuple[int, str, str]], day: datetime) -> None:
+    """Note that versions were read on a day.
+
+    Args:
+        transaction: The writing transaction.
+        accesses: Pairs of a secret's row number and ARN, and the version that was read.
+        day: Midnight UTC of that day; AWS keeps no more than the day.
+    """
+    for secret_id, arn, version_id in accesses:
+        transaction.connection.execute(
+            update(_secrets).where(_secrets.c.secret_id == secret_id), {"last_accessed_at": day}
+        )
+        transaction.connection.execute(
+            update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
+            {"last_accessed_at": day},
+        )
+        transaction.touch(SECRET, arn)
+
+
+def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:
+    return [_record(connection, row) for row in rows]
+
+
+def _record(connection: Connection, row: Row[Any]) -> SecretRecord:
+    parameters = {"secret_id": row.secret_id}
+    labels = {row.label: row.version_id for row in connection.execute(_LABELS_OF, parameters)}
+    versions = {
+        version.version_id: version for version in map(_version, connection.execute(_LABELLED_VERSIONS_OF, parameters))
+    }
+    return SecretRecord(**row._mapping, labels=labels, versions=versions)  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def _version(row: Row[Any]) -> VersionRecord:
+    return VersionRecord(
+        version_id=row.version_id,
+        created_at=row.created_at,
+        last_accessed_at=row.last_accessed_at,
+        sealed=row.sealed,
+        is_binary=row.is_binary,
+        kms_key_id=row.kms_key_id,
+    )
