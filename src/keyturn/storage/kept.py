@@ -1,8 +1,8 @@
 """Rows kept in memory between requests, never older than the last acknowledged write.
 
 A reader asks once per turn whether anything was committed (``refresh``). If so, it reads which subjects changed and
-drops those, no others: one secret's write does not clear everybody's rows. Whatever is loaded while a refresh happens is
-used once and not kept, so that a row read before a commit is never kept after it.
+drops those, no others: one secret's write does not clear everybody's rows. Whatever is loaded while a refresh happens
+is used once and not kept, so that a row read before a commit is never kept after it.
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The command line: every command is a client of the API like any other, except init and serve."""

@@ -1,0 +1,75 @@
+"""``keyturn init``: make a data directory, its keys and the first administrator."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from keyturn.cli.options import (
+    PROFILE,
+    AccountId,
+    DatabaseUrl,
+    DataDir,
+    Output,
+    OutputFormat,
+    Region,
+    RootKeyFile,
+)
+from keyturn.config import load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(init)
+
+
+def init(
+    data_dir: DataDir = None,
+    account_id: AccountId = None,
+    region: Region = None,
+    database_url: DatabaseUrl = None,
+    root_key_file: RootKeyFile = None,
+    host: Annotated[str | None, typer.Option(help="Written into the AWS profile. [KEYTURN_HOST]")] = None,
+    port: Annotated[int | None, typer.Option(help="Written into the AWS profile. [KEYTURN_PORT]")] = None,
+    profile: Annotated[str, typer.Option(help="Name of the AWS profile to write.")] = PROFILE,
+    no_profile: Annotated[bool, typer.Option("--no-profile", help="Leave ~/.aws alone.")] = False,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Make the data directory, the root key and an administrator's access key.
+
+    The access key is printed once and kept nowhere in readable form, except in the AWS profile that this command writes
+    (leave that out with --no-profile).
+    """
+    flags = {name: value for name, value in locals().items() if name not in ("profile", "no_profile", "output")}
+    from keyturn.app import initialise  # noqa: PLC0415 - the server's parts are loaded only by commands that run them
+    from keyturn.cli.aws_profile import write_profile  # noqa: PLC0415 - likewise
+
+    settings = load_settings(flags)
+    administrator = initialise(settings)
+    if not no_profile:
+        write_profile(profile, settings, administrator)
+    if output is Output.JSON:
+        document = {
+            "access_key_id": administrator.access_key_id,
+            "secret_access_key": administrator.secret_access_key.reveal(),
+            "account_id": settings.account_id,
+            "region": settings.region,
+            "data_dir": str(settings.data_dir),
+        }
+        typer.echo(json.dumps(document))
+        return
+    console = Console(highlight=False, soft_wrap=True)
+    console.print(f"Data directory      {settings.data_dir}")
+    console.print(f"Root key            {settings.root_key_path}  (back it up: without it nothing can be read)")
+    console.print(f"Access key id       {administrator.access_key_id}")
+    console.print(f"Secret access key   {administrator.secret_access_key.reveal()}  (shown this once)")
+    console.print("")
+    if no_profile:
+        console.print("Next: keyturn serve")
+    else:
+        console.print(
+            f"Next: keyturn serve, and from another shell: aws --profile {profile} secretsmanager list-secrets"
+        )

@@ -1,0 +1,80 @@
+"""The ``keyturn`` command: finds the command groups and turns operator errors into messages with hints.
+
+One file per command group; each offers ``register(app)``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import sys
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+import keyturn
+from keyturn import cli
+from keyturn.errors.base import KeyturnError
+
+_SKIPPED = {"keyturn.cli.main"}
+
+app = typer.Typer(
+    name="keyturn",
+    help="A secrets manager you run yourself: the AWS Secrets Manager API, with rotation that explains itself.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(f"keyturn {keyturn.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Hold the options that stand before every command."""
+
+
+def _register_commands() -> None:
+    for module in pkgutil.iter_modules(cli.__path__, cli.__name__ + "."):
+        if module.name not in _SKIPPED:
+            register = getattr(importlib.import_module(module.name), "register", None)
+            if register is not None:
+                register(app)
+
+
+def print_error(error: KeyturnError) -> None:
+    """Say what happened and what to do about it, on standard error."""
+    console = Console(stderr=True, soft_wrap=True, highlight=False)
+    console.print(f"[bold red]error:[/] {_plain(error.message)}")
+    for hint in error.hints:
+        console.print(f"[bold]hint:[/] {_plain(hint)}")
+
+
+def _plain(text: str) -> str:
+    return text.replace("[", r"\[")
+
+
+def main() -> None:
+    """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage."""
+    _register_commands()
+    try:
+        app()
+    except KeyturnError as error:
+        print_error(error)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()

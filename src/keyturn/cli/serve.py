@@ -1,0 +1,70 @@
+"""``keyturn serve``: run the server until it is told to stop."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keyturn.cli.options import PROFILE, AccountId, DatabaseUrl, DataDir, Region, RootKeyFile
+from keyturn.config import SandboxChoice, load_settings
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(serve)
+
+
+def serve(
+    data_dir: DataDir = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [KEYTURN_HOST; default 127.0.0.1]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 picks a free one. [KEYTURN_PORT; default 4773]")
+    ] = None,
+    account_id: AccountId = None,
+    region: Region = None,
+    database_url: DatabaseUrl = None,
+    root_key_file: RootKeyFile = None,
+    tls_certificate: Annotated[
+        Path | None, typer.Option(help="PEM file with the certificate chain. [KEYTURN_TLS_CERTIFICATE]")
+    ] = None,
+    tls_private_key: Annotated[
+        Path | None, typer.Option(help="PEM file with its private key. [KEYTURN_TLS_PRIVATE_KEY]")
+    ] = None,
+    plaintext_on_network: Annotated[
+        bool | None,
+        typer.Option(
+            "--plaintext-on-network",
+            help="Allow an address other than loopback without TLS. [KEYTURN_PLAINTEXT_ON_NETWORK]",
+        ),
+    ] = None,
+    sandbox: Annotated[
+        SandboxChoice | None, typer.Option(help="How functions are kept apart. [KEYTURN_SANDBOX; default auto]")
+    ] = None,
+    require_sandbox: Annotated[
+        bool | None,
+        typer.Option("--require-sandbox", help="Refuse to start without bubblewrap. [KEYTURN_REQUIRE_SANDBOX]"),
+    ] = None,
+    max_environments: Annotated[
+        int | None,
+        typer.Option(help="Function processes that may run at once. [KEYTURN_MAX_ENVIRONMENTS; default 32]"),
+    ] = None,
+    clock_skew_seconds: Annotated[
+        int | None,
+        typer.Option(help="How far a client's clock may be off. [KEYTURN_CLOCK_SKEW_SECONDS; default 300]"),
+    ] = None,
+    log_level: Annotated[
+        str | None, typer.Option(help="debug, info, warning or error. [KEYTURN_LOG_LEVEL; default info]")
+    ] = None,
+    no_profile: Annotated[bool, typer.Option("--no-profile", help="When initialising, leave ~/.aws alone.")] = False,
+) -> None:
+    """Serve the AWS APIs on one port until SIGTERM or Ctrl-C.
+
+    An empty data directory is initialised first, as by ``keyturn init``.
+    """
+    flags = dict(locals())
+    profile = None if flags.pop("no_profile") else PROFILE
+    from keyturn.server.run import run  # noqa: PLC0415 - the server's parts are loaded only by commands that run them
+
+    run(load_settings(flags), profile)

@@ -1,0 +1,164 @@
+"""Settings, and the one reader of the process's environment.
+
+A value comes from the first of: a flag, a ``KEYTURN_*`` variable, ``keyturn.toml`` in the data directory, the default.
+Each setting has a heading in ``docs/settings.md``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from keyturn.arn import Place
+from keyturn.errors.base import KeyturnError
+
+CONFIG_FILE = "keyturn.toml"
+_PREFIX = "KEYTURN_"
+
+
+class SandboxChoice(StrEnum):
+    """How function processes are kept apart."""
+
+    AUTO = "auto"
+    BUBBLEWRAP = "bubblewrap"
+    NONE = "none"
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Everything an operator can set; see ``docs/settings.md`` for what each is good for."""
+
+    data_dir: Path
+    host: str = "127.0.0.1"
+    port: int = 4773
+    account_id: str = "000000000000"
+    region: str = "us-east-1"
+    partition: str = "aws"
+    database_url: str = ""
+    root_key_file: Path | None = None
+    tls_certificate: Path | None = None
+    tls_private_key: Path | None = None
+    plaintext_on_network: bool = False
+    sandbox: SandboxChoice = SandboxChoice.AUTO
+    require_sandbox: bool = False
+    max_environments: int = 32
+    clock_skew_seconds: int = 300
+    log_level: str = "info"
+
+    @property
+    def place(self) -> Place:
+        """Partition, region and account of everything this server owns."""
+        return Place(self.partition, self.region, self.account_id)
+
+    @property
+    def state_url(self) -> str:
+        """URL of the state database; SQLite in the data directory unless one is set."""
+        return self.database_url or f"sqlite:///{self.data_dir / 'keyturn.db'}"
+
+    @property
+    def root_key_path(self) -> Path:
+        """Where the local root key lies."""
+        return self.root_key_file or self.data_dir / "root.key"
+
+    @property
+    def endpoint_url(self) -> str:
+        """Base URL of this server, as functions on this machine reach it."""
+        scheme = "https" if self.tls_certificate else "http"
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"{scheme}://{host}:{self.port}"
+
+
+def default_data_dir(environ: Mapping[str, str]) -> Path:
+    """Where state is kept if nobody says otherwise (XDG Base Directory Specification)."""
+    base = environ.get("XDG_DATA_HOME")
+    return Path(base) / "keyturn" if base else Path(environ.get("HOME", "/")) / ".local" / "share" / "keyturn"
+
+
+def load_settings(flags: Mapping[str, object], environ: Mapping[str, str] | None = None) -> Settings:
+    """Merge defaults, file, variables and flags.
+
+    Args:
+        flags: Setting name to value; None means the flag was not given.
+        environ: The environment; the process's own by default.
+
+    Raises:
+        KeyturnError: A value or a name is not right; the message says which and where it came from.
+    """
+    environ = os.environ if environ is None else environ
+    given = {name: value for name, value in flags.items() if value is not None}
+    variables = _from_environ(environ)
+    data_dir = Path(str(given.get("data_dir") or variables.get("data_dir") or default_data_dir(environ)))
+    merged: dict[str, Any] = {**_from_file(data_dir / CONFIG_FILE), **variables, **given, "data_dir": data_dir}
+    try:
+        settings = msgspec.convert(merged, Settings, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise KeyturnError(f"A setting is not right: {error}.", "See docs/settings.md.") from error
+    _check(settings)
+    return settings
+
+
+def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
+    names = {field.name for field in fields(Settings)}
+    return {name: environ[_PREFIX + name.upper()] for name in names if environ.get(_PREFIX + name.upper())}
+
+
+def _from_file(path: Path) -> dict[str, Any]:
+    try:
+        values = tomllib.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise KeyturnError(f"{path} cannot be read: {error}.") from error
+    unknown = sorted(set(values) - {field.name for field in fields(Settings)})
+    if unknown:
+        raise KeyturnError(f"{path} has settings that do not exist: {', '.join(unknown)}.", "See docs/settings.md.")
+    return values
+
+
+def _decode(target: type, value: object) -> object:
+    if target is Path:
+        return Path(str(value)).expanduser()
+    raise NotImplementedError(target)
+
+
+def _check(settings: Settings) -> None:
+    if not re.fullmatch(r"\d{12}", settings.account_id):
+        raise KeyturnError(f"The account id {settings.account_id!r} is not twelve digits.")
+    if not re.fullmatch(r"([a-z]+-)+\d+", settings.region):
+        raise KeyturnError(f"The region {settings.region!r} does not look like one.", "For instance: us-east-1.")
+    if not 0 <= settings.port <= 65535:
+        raise KeyturnError(f"The port {settings.port} is not between 0 and 65535.")
+    if bool(settings.tls_certificate) != bool(settings.tls_private_key):
+        raise KeyturnError("A TLS certificate and its private key are set together or not at all.")
+    if not (is_loopback(settings.host) or settings.tls_certificate or settings.plaintext_on_network):
+        raise KeyturnError(
+            f"Listening on {settings.host} without TLS would send secret values over the network in plaintext.",
+            "Set --tls-certificate and --tls-private-key.",
+            "Or insist with --plaintext-on-network, if something in front of Keyturn ends TLS.",
+        )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether only this machine can reach the address."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def aws_files(environ: Mapping[str, str] | None = None) -> tuple[Path, Path]:
+    """Return the AWS CLI's config and credentials files, wherever the user keeps them."""
+    environ = os.environ if environ is None else environ
+    home = Path(environ.get("HOME", "/"))
+    config = environ.get("AWS_CONFIG_FILE") or home / ".aws" / "config"
+    credentials = environ.get("AWS_SHARED_CREDENTIALS_FILE") or home / ".aws" / "credentials"
+    return Path(config).expanduser(), Path(credentials).expanduser()

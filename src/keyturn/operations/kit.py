@@ -1,0 +1,86 @@
+"""The adapters and services a handler may use, built once in ``app.py``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from random import Random
+from typing import TYPE_CHECKING, Protocol
+
+from keyturn.arn import Place
+from keyturn.call import Call
+from keyturn.clock import Clock
+from keyturn.crypto.envelope import Envelope
+from keyturn.crypto.tokens import Tokens
+from keyturn.runtime.pool import Runtime
+from keyturn.storage.database import Database
+from keyturn.storage.kept import KeptRows
+
+if TYPE_CHECKING:
+    from keyturn.operations.registry import Subject
+
+
+class Authorise(Protocol):
+    """Decides whether a principal may act; raises if not."""
+
+    def __call__(self, call: Call, action: str, subject: Subject[object]) -> None:
+        """Return if the policies allow it.
+
+        Raises:
+            AccessDenied: They do not; the message is AWS's.
+        """
+        ...
+
+
+class DownloadUrl(Protocol):
+    """Makes links to deployment packages."""
+
+    def __call__(self, endpoint: str, code_sha256: str, at: datetime) -> str:
+        """Return a link under ``endpoint`` by which whoever holds it can fetch the package for some minutes."""
+        ...
+
+
+class WakeScheduler(Protocol):
+    """Tells the scheduler that something is due."""
+
+    def __call__(self) -> None:
+        """Return at once."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Ids of the keys that Keyturn made for itself.
+
+    Attributes:
+        default: Behind ``alias/aws/secretsmanager``: seals secret values.
+        system: Seals access keys and environment variables.
+    """
+
+    default: str
+    system: str
+
+
+@dataclass(frozen=True, slots=True)
+class Kit:
+    """What handlers work with.
+
+    Attributes:
+        place: Partition, region and account of this server's resources.
+        random: An unguessable source (``random.SystemRandom``), handed in so that tests can steer it.
+        authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
+    """
+
+    place: Place
+    clock: Clock
+    random: Random
+    state: Database
+    journal: Database
+    kept: KeptRows
+    envelope: Envelope
+    keys: Keys
+    tokens: Tokens
+    runtime: Runtime
+    authorise: Authorise
+    download_url: DownloadUrl
+    wake_scheduler: WakeScheduler

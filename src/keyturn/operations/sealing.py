@@ -1,0 +1,52 @@
+"""What is sealed, under which key, bound to what. The only place that names encryption contexts.
+
+A sealed value is bound to its context, so that a row copied over another one does not open. Secret values use AWS's own
+context. Source: AWS Secrets Manager User Guide, "Secret encryption and decryption in AWS Secrets Manager".
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from keyturn.operations.kit import Kit
+from keyturn.sensitive import Sensitive
+
+
+def seal_value(kit: Kit, secret_arn: str, version_id: str, value: bytes) -> bytes:
+    """Seal the value of one version of a secret."""
+    return kit.envelope.seal(value, key_id=kit.keys.default, context=_value_context(secret_arn, version_id))
+
+
+def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sensitive[bytes]:
+    """Open the value of one version of a secret."""
+    return kit.envelope.open(sealed, context=_value_context(secret_arn, version_id))
+
+
+def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:
+    """Seal the secret half of an access key."""
+    plaintext = secret_access_key.reveal().encode()
+    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context={"AccessKeyId": access_key_id})
+
+
+def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[str]:
+    """Open the secret half of an access key."""
+    return Sensitive(kit.envelope.open(sealed, context={"AccessKeyId": access_key_id}).reveal().decode())
+
+
+def seal_environment(kit: Kit, function_arn: str, variables: Mapping[str, str]) -> bytes:
+    """Seal a function's environment variables."""
+    plaintext = json.dumps(dict(variables)).encode()
+    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context={"FunctionArn": function_arn})
+
+
+def open_environment(kit: Kit, function_arn: str, sealed: bytes | None) -> dict[str, str]:
+    """Open a function's environment variables; empty if it has none."""
+    if sealed is None:
+        return {}
+    variables: dict[str, str] = json.loads(kit.envelope.open(sealed, context={"FunctionArn": function_arn}).reveal())
+    return variables
+
+
+def _value_context(secret_arn: str, version_id: str) -> dict[str, str]:
+    return {"SecretARN": secret_arn, "SecretVersionId": version_id}

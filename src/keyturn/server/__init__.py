@@ -1,0 +1,1 @@
+"""The network face: from bytes to an operation and back."""

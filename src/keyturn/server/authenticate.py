@@ -1,0 +1,96 @@
+"""From a signature to a principal."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection
+
+from keyturn.call import Principal, PrincipalKind
+from keyturn.crypto.tokens import InvalidToken
+from keyturn.errors.common import ExpiredToken, UnrecognizedClient
+from keyturn.operations.kit import Kit
+from keyturn.operations.sealing import open_access_key
+from keyturn.operations.sessions import Session, open_session
+from keyturn.sensitive import Sensitive
+from keyturn.storage import principals
+from keyturn.wire.http import HttpRequest
+from keyturn.wire.sigv4 import Verifier
+
+_SESSIONS_KEPT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The holder of an access key: who they are and what they sign with."""
+
+    principal: Principal
+    secret_access_key: Sensitive[str]
+    session_policy: str = ""
+
+
+class Authenticator:
+    """Verifies signatures against access keys and session tokens."""
+
+    def __init__(self, kit: Kit, skew: timedelta) -> None:
+        self._kit = kit
+        self._verifier = Verifier(region=kit.place.region, skew=skew)
+        self._sessions: OrderedDict[str, Session] = OrderedDict()
+
+    def authenticate(self, request: HttpRequest, signing_name: str, now: datetime) -> Signer:
+        """Return who signed the request.
+
+        Raises:
+            SigningFault: Nobody known here did, or not properly.
+        """
+
+        def find_key(access_key_id: str, session_token: str | None) -> Signer:
+            if session_token is None:
+                return self._user(access_key_id)
+            return self._session(access_key_id, session_token, now)
+
+        return self._verifier.verify(request, signing_name=signing_name, now=now, find_key=find_key)
+
+    def _user(self, access_key_id: str) -> Signer:
+        def load(connection: Connection) -> Signer | None:
+            key = principals.load_access_key(connection, access_key_id)
+            if key is None or not key.active:
+                return None
+            principal = Principal(
+                kind=PrincipalKind.USER,
+                arn=key.user.arn,
+                unique_id=key.user.unique_id,
+                account_id=self._kit.place.account_id,
+                name=key.user.name,
+                access_key_id=access_key_id,
+            )
+            return Signer(principal, open_access_key(self._kit, access_key_id, key.sealed))
+
+        signer = self._kit.kept.get(principals.ACCESS_KEY, access_key_id, load)
+        if signer is None:
+            raise UnrecognizedClient
+        return signer
+
+    def _session(self, access_key_id: str, token: str, now: datetime) -> Signer:
+        session = self._sessions.get(token)
+        if session is None:
+            try:
+                session = open_session(self._kit.tokens, token, self._kit.place)
+            except InvalidToken as error:
+                raise UnrecognizedClient from error
+            self._sessions[token] = session
+            if len(self._sessions) > _SESSIONS_KEPT:
+                self._sessions.popitem(last=False)
+        principal = session.principal
+        if principal.access_key_id != access_key_id:
+            raise UnrecognizedClient
+        if session.expires_at <= now:
+            raise ExpiredToken
+        role = self._kit.kept.get(
+            principals.ROLE, principal.name, lambda connection: principals.load_role(connection, principal.name)
+        )
+        if role is None or not principal.unique_id.startswith(role.unique_id + ":"):
+            raise UnrecognizedClient
+        return Signer(principal, session.secret_access_key, session.policy)

@@ -1,0 +1,154 @@
+"""The life of a call: route, authenticate, parse, load, authorise, handle, serialise, audit.
+
+Every call of every service passes here, also those that end in an error. The audit event is stored before the reply
+leaves; if it cannot be stored, the call fails.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+from keyturn import ids
+from keyturn.call import Call, Principal
+from keyturn.errors.base import AwsError
+from keyturn.errors.common import InternalFailure, NotImplementedHere
+from keyturn.operations import registry
+from keyturn.operations.kit import Kit
+from keyturn.operations.registry import Operation, Runs
+from keyturn.server.audit import Auditor
+from keyturn.server.authenticate import Authenticator
+from keyturn.wire import protocol, route
+from keyturn.wire.http import HttpReply, HttpRequest
+from keyturn.wire.models import OperationModel
+from keyturn.wire.route import Route
+
+_log = logging.getLogger(__name__)
+
+# Bodies larger than this are hashed and parsed in a thread, so that one upload does not hold up the loop.
+_LARGE_BODY_BYTES = 64 * 1024
+_THREADS = 16
+_WAITING_THREADS = 128
+
+
+@dataclass(slots=True)
+class Exchange:
+    """One call on its way through the pipeline; each step fills in what it found out."""
+
+    request: HttpRequest
+    request_id: ids.RequestId
+    route: Route | None = None
+    model: OperationModel | None = None
+    operation: Operation | None = None
+    call: Call | None = None
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    response: Mapping[str, Any] | None = None
+    error: AwsError | None = None
+
+
+class Pipeline:
+    """Answers requests."""
+
+    def __init__(self, kit: Kit, authenticator: Authenticator, auditor: Auditor) -> None:
+        self._kit = kit
+        self._authenticator = authenticator
+        self._auditor = auditor
+        self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
+        self._waiting_threads = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting-call")
+        self._reads_on_loop = kit.state.dialect.is_embedded
+
+    async def answer(self, request: HttpRequest) -> HttpReply:
+        """Run one request through all steps."""
+        exchange = Exchange(request, ids.new_request_id())
+        on_loop = self._reads_on_loop and len(request.body) <= _LARGE_BODY_BYTES
+        if on_loop:
+            self._attempt(exchange, self._understand)
+        else:
+            await self._in(self._threads, exchange, self._understand)
+        if exchange.error is None:
+            runs = exchange.operation.runs if exchange.operation else Runs.IN_THREAD
+            if runs is Runs.ON_LOOP and on_loop:
+                self._attempt(exchange, self._act)
+            else:
+                await self._in(self._waiting_threads if runs is Runs.WAITING else self._threads, exchange, self._act)
+        reply = self._serialise(exchange)
+        try:
+            await self._auditor.record(exchange)
+        except Exception:
+            # Step "audit" failed: whoever asked must not be served without a record of it.
+            _log.exception("audit event not stored", extra={"request_id": exchange.request_id})
+            exchange.error = InternalFailure()
+            reply = self._serialise(exchange)
+        return reply
+
+    def close(self) -> None:
+        """End the threads; calls under way are let finish."""
+        self._threads.shutdown()
+        self._waiting_threads.shutdown(cancel_futures=True)
+
+    async def _in(self, threads: ThreadPoolExecutor, exchange: Exchange, step: Callable[[Exchange], None]) -> None:
+        await asyncio.get_running_loop().run_in_executor(threads, self._attempt, exchange, step)
+
+    @staticmethod
+    def _attempt(exchange: Exchange, step: Callable[[Exchange], None]) -> None:
+        """Run a step; what it raises becomes the exchange's error, and what nobody foresaw an internal one."""
+        try:
+            step(exchange)
+        except AwsError as error:
+            exchange.error = error
+        except Exception:
+            _log.exception("call failed", extra={"request_id": exchange.request_id})
+            exchange.error = InternalFailure()
+
+    def _understand(self, exchange: Exchange) -> None:
+        """Route, authenticate and parse."""
+        request = exchange.request
+        exchange.route = found = route.route(request)
+        self._kit.kept.refresh()
+        now = self._kit.clock.now()
+        principal = self._authenticator.authenticate(request, found.service.signing_name, now)
+        exchange.call = self._call(exchange, principal, now)
+        exchange.model = model = found.service.operation(found.operation_name)
+        exchange.operation = registry.find(found.service.name, found.operation_name)
+        if exchange.operation is None:
+            raise NotImplementedHere(
+                f"Keyturn does not offer {found.service.name} {found.operation_name} (docs/compatibility.md)."
+            )
+        exchange.parameters = protocol(found.service).parse(model, found, request)
+
+    def _act(self, exchange: Exchange) -> None:
+        """Load, authorise and handle."""
+        operation, call = exchange.operation, exchange.call
+        if operation is None or call is None:
+            raise TypeError("the call was not understood")
+        subject = operation.load(self._kit, call, exchange.parameters)
+        if operation.action:
+            self._kit.authorise(call, operation.action, subject)
+        if subject.missing is not None:
+            raise subject.missing
+        exchange.response = operation.handle(self._kit, call, exchange.parameters, subject.record)
+
+    def _call(self, exchange: Exchange, principal: Principal, now: Any) -> Call:
+        request = exchange.request
+        return Call(
+            principal=principal,
+            account_id=self._kit.place.account_id,
+            region=self._kit.place.region,
+            source_address=request.client_host,
+            user_agent=request.headers.get("user-agent", ""),
+            request_id=exchange.request_id,
+            at=now,
+            secure_transport=request.scheme == "https",
+            endpoint=f"{request.scheme}://{request.headers.get('host', '')}",
+        )
+
+    @staticmethod
+    def _serialise(exchange: Exchange) -> HttpReply:
+        if exchange.error is not None:
+            service = exchange.route.service if exchange.route else None
+            return protocol(service).error(service, exchange.model, exchange.error, exchange.request_id)
+        ...

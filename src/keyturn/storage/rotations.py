@@ -1,0 +1,287 @@
+"""Rotations under way and their history; the leases that keep two workers from running the same one.
+
+A lease has an owner, an expiry and a generation. Every write under it checks owner and generation in the same
+statement, so that a worker whose lease has expired and been taken over changes nothing any more.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
+
+from keyturn.storage import schema
+from keyturn.storage.database import Database, Transaction
+
+_rotations, _steps = schema.rotations, schema.rotation_steps
+
+
+class RotationKind(StrEnum):
+    """What a rotation is for."""
+
+    ROTATION = "rotation"
+    # RotateImmediately=false: only testSecret, with a copy of the current value.
+    TEST = "test"
+
+
+class RotationStatus(StrEnum):
+    """Where a rotation stands."""
+
+    # Due at due_at, or running under a lease.
+    PENDING = "pending"
+    # Out of attempts; its AWSPENDING version stays, and the next window or RotateSecret tries again.
+    PARKED = "parked"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABANDONED = "abandoned"
+    CANCELLED = "cancelled"
+
+
+UNFINISHED = (RotationStatus.PENDING, RotationStatus.PARKED)
+
+
+class LeaseLost(Exception):
+    """Another worker has taken this rotation over, or it was ended; whoever gets this must stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRecord:
+    """One rotation of one secret.
+
+    Attributes:
+        version_id: The version it makes: the ClientRequestToken of its four steps.
+        step: The step that runs or comes next.
+        attempt: Counts whole runs through the steps in this window, from 1.
+        due_at: When it may (next) run.
+        window_closes_at: When it is parked if it has not succeeded; None for no window.
+        error: Why the last attempt failed.
+    """
+
+    rotation_id: int
+    secret_id: int
+    version_id: str
+    kind: RotationKind
+    status: RotationStatus
+    step: str
+    attempt: int
+    requested_at: datetime
+    due_at: datetime
+    window_closes_at: datetime | None
+    ended_at: datetime | None
+    error: str | None
+    lease_owner: str | None
+    lease_expires_at: datetime | None
+    lease_generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """One run of one step. ``outcome`` is None while it runs, or if the server died in it."""
+
+    position: int
+    attempt: int
+    step: str
+    request_id: str
+    started_at: datetime
+    ended_at: datetime | None
+    outcome: str | None
+    error: str | None
+
+
+_UNFINISHED_OF = (
+    select(_rotations)
+    .where(_rotations.c.secret_id == bindparam("secret_id"), _rotations.c.status.in_(UNFINISHED))
+    .order_by(_rotations.c.rotation_id.desc())
+    .limit(1)
+)
+_OF_SECRET = (
+    select(_rotations)
+    .where(_rotations.c.secret_id == bindparam("secret_id"))
+    .order_by(_rotations.c.rotation_id.desc())
+    .limit(bindparam("limit"))
+)
+_BY_VERSION = select(_rotations).where(
+    _rotations.c.secret_id == bindparam("secret_id"), _rotations.c.version_id == bindparam("version_id")
+)
+_STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
+_NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
+    _steps.c.rotation_id == bindparam("rotation_id")
+)
+_NEXT_DUE = select(func.min(_rotations.c.due_at)).where(
+    _rotations.c.status == RotationStatus.PENDING, _rotations.c.lease_owner.is_(None)
+)
+
+
+def start_rotation(
+    transaction: Transaction,
+    secret_id: int,
+    version_id: str,
+    kind: RotationKind,
+    first_step: str,
+    at: datetime,
+    window_closes_at: datetime | None,
+) -> None:
+    """Store the intent to rotate; a worker takes it from there."""
+    transaction.connection.execute(
+        insert(_rotations),
+        {
+            "secret_id": secret_id,
+            "version_id": version_id,
+            "kind": kind,
+            "status": RotationStatus.PENDING,
+            "step": first_step,
+            "attempt": 1,
+            "requested_at": at,
+            "due_at": at,
+            "window_closes_at": window_closes_at,
+            "lease_generation": 0,
+        },
+    )
+
+
+def resume_rotation(
+    transaction: Transaction, rotation: RotationRecord, first_step: str, at: datetime, window_closes_at: datetime | None
+) -> None:
+    """Give a parked rotation a fresh set of attempts; one that is pending already merely becomes due at once."""
+    parked = {"status": RotationStatus.PENDING, "step": first_step, "attempt": 1, "window_closes_at": window_closes_at}
+    columns = {"due_at": at, **(parked if rotation.status is RotationStatus.PARKED else {})}
+    transaction.connection.execute(
+        update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id, _rotations.c.lease_owner.is_(None)),
+        columns,
+    )
+
+
+def end_unfinished(transaction: Transaction, secret_id: int, status: RotationStatus, at: datetime, error: str) -> bool:
+    """End the rotation of this secret that is under way, if any; whoever runs it loses the lease.
+
+    Returns:
+        Whether there was one.
+    """
+    ended = transaction.connection.execute(
+        update(_rotations).where(_rotations.c.secret_id == secret_id, _rotations.c.status.in_(UNFINISHED)),
+        {
+            "status": status,
+            "ended_at": at,
+            "error": error,
+            "lease_owner": None,
+            "lease_expires_at": None,
+        },
+    )
+    return ended.rowcount > 0
+
+
+def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:
+    """Return the rotation of this secret that is pending or parked."""
+    row = connection.execute(_UNFINISHED_OF, {"secret_id": secret_id}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def load_rotation(connection: Connection, secret_id: int, version_id: str) -> RotationRecord | None:
+    """Return the rotation that makes (or made) this version."""
+    row = connection.execute(_BY_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
+    return None if row is None else _record(row)
+
+
+def load_history(connection: Connection, secret_id: int, limit: int = 20) -> list[RotationRecord]:
+    """Return the newest rotations of a secret, newest first."""
+    return [_record(row) for row in connection.execute(_OF_SECRET, {"secret_id": secret_id, "limit": limit})]
+
+
+def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
+    """Return every run of every step of a rotation, in order."""
+    return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
+
+
+def next_due(connection: Connection) -> datetime | None:
+    """Return when the next unleased rotation becomes due."""
+    moment: datetime | None = connection.execute(_NEXT_DUE).scalar_one()
+    return moment
+
+
+def claim_due(database: Database, owner: str, now: datetime, expires_at: datetime, limit: int) -> list[RotationRecord]:
+    """Take leases on rotations that are due and that nobody holds, longest due first."""
+    free = or_(_rotations.c.lease_owner.is_(None), _rotations.c.lease_expires_at <= now)
+    due = (
+        select(_rotations.c.rotation_id)
+        .where(_rotations.c.status == RotationStatus.PENDING, _rotations.c.due_at <= now, free)
+        .order_by(_rotations.c.due_at)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    claim = (
+        update(_rotations)
+        .where(_rotations.c.rotation_id.in_(due.scalar_subquery()))
+        .values(
+            lease_owner=owner,
+            lease_expires_at=expires_at,
+            lease_generation=_rotations.c.lease_generation + 1,
+        )
+        .returning(_rotations)
+    )
+    with database.write() as transaction:
+        return [_record(row) for row in transaction.connection.execute(claim)]
+
+
+def release_leases_of_others(database: Database, owner: str) -> None:
+    """Free every lease but one's own: for a server that is alone on its database, at start, after a crash."""
+    with database.write() as transaction:
+        transaction.connection.execute(
+            update(_rotations).where(_rotations.c.lease_owner.is_not(None), _rotations.c.lease_owner != owner),
+            {"lease_owner": None, "lease_expires_at": None},
+        )
+
+
+def write_under_lease(transaction: Transaction, rotation: RotationRecord, **columns: object) -> None:
+    """Change a rotation, provided that the lease it was claimed with still holds.
+
+    Raises:
+        LeaseLost: It does not; the transaction must be left by this exception.
+    """
+    mine = and_(
+        _rotations.c.rotation_id == rotation.rotation_id,
+        _rotations.c.lease_owner == rotation.lease_owner,
+        _rotations.c.lease_generation == rotation.lease_generation,
+        _rotations.c.status == RotationStatus.PENDING,
+    )
+    if transaction.connection.execute(update(_rotations).where(mine).values(**columns)).rowcount != 1:
+        raise LeaseLost(f"rotation {rotation.rotation_id}")
+
+
+def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:
+    """Note that a step begins and return its position."""
+    position: int = transaction.connection.execute(_NEXT_POSITION, {"rotation_id": rotation.rotation_id}).scalar_one()
+    transaction.connection.execute(
+        insert(_steps),
+        {
+            "rotation_id": rotation.rotation_id,
+            "position": position,
+            "attempt": rotation.attempt,
+            "step": step,
+            "request_id": request_id,
+            "started_at": at,
+        },
+    )
+    return position
+
+
+def end_step(
+    transaction: Transaction, rotation: RotationRecord, position: int, at: datetime, outcome: str, error: str | None
+) -> None:
+    """Note how a step ended."""
+    transaction.connection.execute(
+        update(_steps).where(_steps.c.rotation_id == rotation.rotation_id, _steps.c.position == position),
+        {"ended_at": at, "outcome": outcome, "error": error},
+    )
+
+
+def _record(row: Row[Any]) -> RotationRecord:
+    columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    return RotationRecord(**{**columns, "kind": RotationKind(row.kind), "status": RotationStatus(row.status)})
+
+
+def _step(row: Row[Any]) -> StepRecord:
+    columns = {name: value for name, value in row._mapping.items() if name != "rotation_id"}  # noqa: SLF001 - likewise
+    return StepRecord(**columns)
