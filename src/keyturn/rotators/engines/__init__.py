@@ -1,0 +1,1 @@
+"""Database engines, one file each: how its secret looks, how to log in, how to set a password."""

@@ -1,0 +1,288 @@
+"""What every database engine has in common: the secret's JSON, the interface, the errors.
+
+An engine is one file beside this one with a class ``Engine``. A driver's exception never leaves that file: the engine
+turns it into a :class:`DatabaseError`, which keeps the driver's own reason and drops everything else, because a
+driver's exception may carry the statement or the connection's parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import TracebackType
+from typing import ClassVar, Protocol, Self
+
+
+class DatabaseError(Exception):
+    """What a database, its driver or the way to it refused.
+
+    Args:
+        reason: The driver's own words, without password or connection string.
+        code: The database's error code, an SQLSTATE for instance.
+    """
+
+    hint: ClassVar[str] = "Look up the reason in the documentation of the database."
+
+    def __init__(self, reason: str, code: str | None = None) -> None:
+        self.reason = reason
+        self.code = code
+        shown_code = f" ({code})" if code else ""
+        super().__init__(f"{reason}{shown_code}. Hint: {self.hint}")
+
+
+class HostNotFound(DatabaseError):
+    """The name does not resolve."""
+
+    hint = "Check host in the secret, and that the function's network can resolve it (DNS)."
+
+
+class HostUnreachable(DatabaseError):
+    """There is no route, or the way was lost before an answer."""
+
+    hint = "Check routes, firewalls and security groups between the function and the database."
+
+
+class ConnectionRefused(DatabaseError):
+    """The host answered that nothing listens."""
+
+    hint = "Check host and port in the secret, and that the database listens on that address."
+
+
+class ConnectionTimedOut(DatabaseError):
+    """Nobody answered in time."""
+
+    hint = "A firewall, security group or route between the function and the database drops the packets, or it is down."
+
+
+class ConnectionLost(DatabaseError):
+    """The server closed the connection in the middle."""
+
+    hint = "Look into the database's log at this moment; the next attempt finds out what had been done."
+
+
+class TlsFailed(DatabaseError):
+    """The server has no TLS, or its certificate does not hold."""
+
+    hint = (
+        "Turn on TLS in the database, use the name in its certificate as host, and name its authority in the function's"
+        " SSL_CERT_FILE; ssl false in the secret gives up encryption."
+    )
+
+
+class TlsRequired(DatabaseError):
+    """The server refuses connections without TLS."""
+
+    hint = "Remove ssl from the secret or set it to true."
+
+
+class AuthenticationFailed(DatabaseError):
+    """The server refused this user with this password."""
+
+    hint = (
+        "The password was changed outside of rotation, has expired, or the user is gone: store the password that is"
+        " valid in the database, or set the stored one there."
+    )
+
+
+class AuthenticationMethodRefused(DatabaseError):
+    """The server wants to authenticate in a way this function does not support or considers unsafe."""
+
+    hint = "Let the server ask this user for scram-sha-256, or encrypt the connection with a certificate that holds."
+
+
+class NotAdmitted(DatabaseError):
+    """The server does not let this user in from here, whatever the password."""
+
+    hint = "Admit this user from the function's addresses (pg_hba.conf in PostgreSQL), and allow the role to log in."
+
+
+class DatabaseMissing(DatabaseError):
+    """The server has no database of that name."""
+
+    hint = "Set dbname in the secret to an existing database."
+
+
+class NotReady(DatabaseError):
+    """The server is starting, stopping or has no connection left."""
+
+    hint = "Wait or raise the database's connection limit; the rotation is attempted again."
+
+
+class ReadOnlyReplica(DatabaseError):
+    """The server takes no changes."""
+
+    hint = "Put the writer's endpoint into host; a reader can be kept under another key of the secret."
+
+
+class MissingGrant(DatabaseError):
+    """The user may log in but may not do this."""
+
+    hint = "Grant the user the right to change this password."
+
+
+class PasswordRejected(DatabaseError):
+    """A rule of the server refuses the new password."""
+
+    hint = (
+        "Set EXCLUDE_CHARACTERS and PASSWORD_LENGTH of the function to what the server takes, and let its password"
+        " rules accept passwords that were hashed by the client."
+    )
+
+
+class UserMissing(DatabaseError):
+    """The user whose password is to be set does not exist."""
+
+    hint = "Create the user in the database, or correct username in the secret."
+
+
+class TlsMode(StrEnum):
+    """What the secret's ``ssl`` asks for."""
+
+    REQUIRED = "required"
+    FORBIDDEN = "forbidden"
+    PREFERRED = "preferred"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """Everything an engine needs to log in.
+
+    Attributes:
+        host: As in the secret; several hosts are separated by commas.
+        port: As in the secret, as text; one for all hosts, or one for each, separated by commas.
+    """
+
+    username: str
+    password: str = field(repr=False)
+    host: str
+    port: str
+    dbname: str
+    tls: TlsMode
+
+    @property
+    def addresses(self) -> tuple[tuple[str, int], ...]:
+        """Host and port pairs in the order to try.
+
+        Raises:
+            ValueError: A port is no number, or ports and hosts differ in number.
+        """
+        hosts = [host.strip().strip("[]") for host in self.host.split(",")]
+        ports = [_port_number(port) for port in self.port.split(",")]
+        if len(ports) == 1:
+            ports *= len(hosts)
+        if len(ports) != len(hosts) or not all(hosts):
+            raise ValueError("host and port in the secret JSON must name as many ports as hosts, or one port for all.")
+        return tuple(zip(hosts, ports, strict=True))
+
+
+class Connection(Protocol):
+    """One login. Every method may be repeated."""
+
+    @property
+    def password_was_checked(self) -> bool:
+        """Whether the server asked for the password; a trusting server proves nothing by letting us in."""
+        ...
+
+    def set_password(self, username: str, password: str) -> None:
+        """Set a user's password, durably.
+
+        Raises:
+            DatabaseError: The server refused; or the outcome is unknown, which the next login finds out.
+        """
+        ...
+
+    def test(self) -> None:
+        """Read something harmless."""
+        ...
+
+    def close(self) -> None:
+        """End the connection. Never raises."""
+        ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+class Engine(Protocol):
+    """One kind of database.
+
+    Attributes:
+        title: As people call it.
+        exclude_characters: Default of the function's EXCLUDE_CHARACTERS.
+        driver_distributions: What a deployment package must contain, by the names of the package index.
+    """
+
+    title: str
+    exclude_characters: str
+    driver_distributions: tuple[str, ...]
+
+    def login(self, value: Mapping[str, object]) -> Login:
+        """Read the secret's JSON.
+
+        Raises:
+            KeyError: A key is missing, or ``engine`` names another database.
+            ValueError: A value cannot be used.
+        """
+        ...
+
+    def connect(self, login: Login) -> Connection:
+        """Log in where changes are possible.
+
+        Raises:
+            AuthenticationFailed: Only if the server refused user or password.
+            DatabaseError: Anything else.
+        """
+        ...
+
+
+def read_login(
+    value: Mapping[str, object], *, engines: tuple[str, ...], default_port: int, default_dbname: str
+) -> Login:
+    """Read the keys that AWS's secrets for databases share.
+
+    Source: AWS Secrets Manager User Guide, "JSON structure of AWS Secrets Manager secrets". ``ssl`` is true or false as
+    a JSON boolean or as text; anything else leaves the choice to the function.
+
+    Raises:
+        KeyError: A key is missing, or ``engine`` names another database.
+        ValueError: A value is not text.
+    """
+    for key in ("engine", "host", "username", "password"):
+        if key not in value:
+            raise KeyError(f"{key} key is missing from secret JSON")
+    if value["engine"] not in engines:
+        raise KeyError(f"Database engine must be set to '{engines[0]}' in order to use this rotation lambda")
+    return Login(
+        username=_text(value, "username"),
+        password=_text(value, "password"),
+        host=_text(value, "host"),
+        port=str(value.get("port") or default_port),
+        dbname=_text(value, "dbname") if value.get("dbname") else default_dbname,
+        tls=_tls_mode(value.get("ssl")),
+    )
+
+
+def _text(value: Mapping[str, object], key: str) -> str:
+    text = value[key]
+    if not isinstance(text, str) or not text or "\0" in text:
+        raise ValueError(f"{key} in the secret JSON must be text, not empty and without NUL.")
+    return text
+
+
+def _tls_mode(ssl: object) -> TlsMode:
+    if isinstance(ssl, str):
+        ssl = {"true": True, "false": False}.get(ssl.strip().lower())
+    if ssl is True:
+        return TlsMode.REQUIRED
+    return TlsMode.FORBIDDEN if ssl is False else TlsMode.PREFERRED
+
+
+def _port_number(text: str) -> int:
+    number = int(text) if text.strip().isdecimal() else 0
+    if not 0 < number < 2**16:
+        raise ValueError("port in the secret JSON must be a number from 1 to 65535.")
+    return number

@@ -1,0 +1,345 @@
+"""PostgreSQL, and Aurora PostgreSQL.
+
+The driver is pg8000: pure Python, so one deployment package runs on every architecture. Connection and TLS are made
+here and handed to it, because the driver tells neither a refused connection from an unknown host nor a server without
+TLS from a false certificate.
+
+**TLS.** ``ssl`` true in the secret: the certificate must hold and carry the host's name (libpq's verify-full), there is
+no way back to plaintext. ``ssl`` false: plaintext. Without ``ssl``: TLS if the server has it, with whatever
+certificate; plaintext only if the server itself says that it has none, and the log says so. In none of these does a
+password travel readable outside a verified TLS connection: SCRAM and MD5 never show it, and a server that asks for it
+in clear is refused.
+
+**Passwords.** ``ALTER ROLE`` carries what the server would have computed and stored, never the password, so that no
+log, no ``pg_stat_activity`` and no replication stream of the server sees it. It is a SCRAM-SHA-256 verifier if this
+login itself used SCRAM or the server's ``password_encryption`` says so. Otherwise it is the MD5 form, because the
+administrator of such a server keeps it for clients that cannot do SCRAM. Sending the password is never necessary.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextlib
+import hashlib
+import logging
+import socket
+import ssl
+import struct
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from . import base
+
+logger = logging.getLogger(__name__)
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_SECONDS = 10
+
+# PostgreSQL documentation, "Message Formats": length, then 1234 and 5679 where the protocol version would stand.
+_SSL_REQUEST = struct.pack("!ihh", 8, 1234, 5679)
+_CLEARTEXT_PASSWORD, _MD5_PASSWORD, _SASL = 3, 5, 10
+_SCRAM_LEAST_ITERATIONS = 4096
+
+# PostgreSQL documentation, appendix "PostgreSQL Error Codes".
+_ERRORS: Mapping[str, type[base.DatabaseError]] = {
+    "25006": base.ReadOnlyReplica,
+    "28000": base.NotAdmitted,
+    "28P01": base.AuthenticationFailed,
+    "3D000": base.DatabaseMissing,
+    "42501": base.MissingGrant,
+    "42704": base.UserMissing,
+    "53300": base.NotReady,
+    "57P01": base.ConnectionLost,
+    "57P02": base.ConnectionLost,
+    "57P03": base.NotReady,
+}
+# While a password is set these mean that a rule refused it: passwordcheck raises the first, credcheck the second.
+_PASSWORD_RULES = frozenset({"22023", "28000", "28P01"})
+
+
+class Engine:
+    """PostgreSQL from version 10."""
+
+    title = "PostgreSQL"
+    exclude_characters = ":/@\"'\\"
+    driver_distributions = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
+
+    def login(self, value: Mapping[str, object]) -> base.Login:
+        """Read the secret's JSON."""
+        engines = ("postgres", "aurora-postgresql")
+        return base.read_login(value, engines=engines, default_port=5432, default_dbname="postgres")
+
+    def connect(self, login: base.Login) -> PostgresqlConnection:
+        """Log in at the first host that can be reached and takes changes."""
+        failure: base.DatabaseError | None = None
+        for host, port in login.addresses:
+            try:
+                connection = PostgresqlConnection(login, host, port)
+                connection.refuse_replica()
+            except (
+                base.HostNotFound, base.HostUnreachable, base.ConnectionRefused, base.ConnectionTimedOut,
+                base.ConnectionLost, base.NotReady, base.ReadOnlyReplica,
+            ) as error:  # fmt: skip
+                failure = failure or error
+            else:
+                return connection
+        raise failure or base.HostNotFound("The secret names no host")
+
+
+class PostgresqlConnection:
+    """One login."""
+
+    def __init__(self, login: base.Login, host: str, port: int) -> None:
+        self._host = host
+        opened = _open(host, port, login.tls)
+        self._encrypted = isinstance(opened, ssl.SSLSocket)
+        try:
+            with self._translated():
+                self._driver = _driver_login(opened, login)
+        except base.DatabaseError:
+            opened.close()
+            raise
+        opened.settimeout(STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS)
+
+    @property
+    def password_was_checked(self) -> bool:
+        """False if the server trusts the connection; then any password would have done."""
+        return bool(self._driver.methods & {_CLEARTEXT_PASSWORD, _MD5_PASSWORD, _SASL})
+
+    def refuse_replica(self) -> None:
+        """Close and raise if this server follows another one and so cannot store a password."""
+        try:
+            in_recovery = self._run("SELECT pg_catalog.pg_is_in_recovery()")[0][0]
+        except base.DatabaseError:
+            self.close()
+            raise
+        if in_recovery:
+            self.close()
+            raise base.ReadOnlyReplica(f"{self._host} is a read-only replica: it is in recovery")
+
+    def set_password(self, username: str, password: str) -> None:
+        """Store the new password's verifier in the server."""
+        # A statement that waits must not come true after this function has given up and a later rotation has passed it.
+        self._run(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
+        encryption, iterations, commit = self._run(
+            "SELECT pg_catalog.current_setting('password_encryption'),"
+            " pg_catalog.current_setting('scram_iterations', true), pg_catalog.current_setting('synchronous_commit')"
+        )[0]
+        if commit == "off":
+            # Otherwise a crash of the server could forget the password after it has been labelled AWSCURRENT.
+            self._run("SET synchronous_commit = on")
+        if _SASL in self._driver.methods or encryption == "scram-sha-256":
+            stored = scram_verifier(password, int(iterations or _SCRAM_LEAST_ITERATIONS))
+        else:
+            logger.warning("setSecret: %s keeps passwords as MD5 (password_encryption is %s).", self._host, encryption)
+            stored = md5_verifier(username, password)
+        try:
+            # Both forms consist of letters, digits and + / = $ : - so they need no escaping.
+            self._run(f"ALTER ROLE {quoted_identifier(username)} PASSWORD '{stored}'")
+        except base.DatabaseError as error:
+            if error.code in _PASSWORD_RULES:
+                raise base.PasswordRejected(error.reason, error.code) from None
+            raise
+
+    def test(self) -> None:
+        """Read the server's time."""
+        self._run("SELECT pg_catalog.now()")
+
+    def close(self) -> None:
+        """End the connection; a server that is gone already has ended it too."""
+        with contextlib.suppress(Exception):
+            self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _run(self, statement: str) -> list[list[Any]]:
+        with self._translated():
+            return list(self._driver.run(statement) or ())
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn whatever the driver raises into a DatabaseError, and drop the original: it may hold the statement."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and SCRAM's errors
+            raise _translation(error, host=self._host, encrypted=self._encrypted) from None
+
+
+def scram_verifier(password: str, iterations: int, salt: bytes | None = None) -> str:
+    """Return what a server stores for SCRAM-SHA-256 (RFC 5802, RFC 7677; format: PostgreSQL documentation, pg_authid).
+
+    Args:
+        password: Prepared by SASLprep as the driver does it at login.
+        iterations: The server's setting, raised to the least that clients accept.
+        salt: 16 random bytes unless given.
+
+    Raises:
+        PasswordRejected: SASLprep forbids a character.
+    """
+    import scramp  # type: ignore[import-untyped]  # noqa: PLC0415 - part of the driver, which has no types
+
+    mechanism = scramp.ScramMechanism("SCRAM-SHA-256")
+    try:
+        salt, stored_key, server_key, count = mechanism.make_auth_info(
+            password, iteration_count=max(iterations, _SCRAM_LEAST_ITERATIONS), salt=salt
+        )
+    except scramp.ScramException:
+        raise base.PasswordRejected("The password has a character that SCRAM does not allow (RFC 4013)") from None
+    shown_salt, shown_stored, shown_server = (
+        base64.b64encode(part).decode() for part in (salt, stored_key, server_key)
+    )
+    return f"SCRAM-SHA-256${count}:{shown_salt}${shown_stored}:{shown_server}"
+
+
+def md5_verifier(username: str, password: str) -> str:
+    """Return what a server stores for MD5 authentication (PostgreSQL documentation, pg_authid)."""
+    return "md5" + hashlib.md5((password + username).encode(), usedforsecurity=False).hexdigest()
+
+
+def quoted_identifier(name: str) -> str:
+    """Return a name as SQL takes it (PostgreSQL documentation, "Identifiers and Key Words")."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _open(host: str, port: int, tls: base.TlsMode) -> socket.socket:
+    """Connect, and start TLS as the secret asks for."""
+    try:
+        opened = socket.create_connection((host, port), CONNECT_TIMEOUT_SECONDS)
+    except (OSError, UnicodeError) as error:
+        raise _network_error(error, f"host {host}, port {port}") from None
+    if tls is base.TlsMode.FORBIDDEN:
+        return opened
+    try:
+        return _start_tls(opened, host, tls)
+    except ssl.SSLCertVerificationError as error:
+        opened.close()
+        raise base.TlsFailed(_certificate_reason(error, host)) from None
+    except ssl.SSLError as error:
+        opened.close()
+        raise base.TlsFailed(f"Unable to establish SSL/TLS handshake with the host {host}: {error.reason}") from None
+    except OSError as error:
+        opened.close()
+        raise _network_error(error, f"host {host}, port {port}, asking for TLS") from None
+    except base.DatabaseError:
+        opened.close()
+        raise
+
+
+def _start_tls(opened: socket.socket, host: str, tls: base.TlsMode) -> socket.socket:
+    opened.sendall(_SSL_REQUEST)
+    # Exactly one byte: what a man in the middle sends behind it must not be taken for the server's (CVE-2021-23222).
+    answer = opened.recv(1)
+    if answer == b"S":
+        context = ssl.create_default_context() if tls is base.TlsMode.REQUIRED else _unverified_context()
+        return context.wrap_socket(opened, server_hostname=host)
+    if answer != b"N":
+        raise base.ConnectionLost(f"host {host} closed the connection when asked for TLS, or is no PostgreSQL server")
+    if tls is base.TlsMode.REQUIRED:
+        raise base.TlsFailed(f"Unable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: {host}")
+    logger.warning("The host %s has no TLS: connecting without encryption. Set ssl to true to forbid this.", host)
+    return opened
+
+
+def _unverified_context() -> ssl.SSLContext:
+    """TLS against listeners only: whoever can show a false certificate could as well say that there is no TLS."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _driver_login(opened: socket.socket, login: base.Login) -> Any:
+    """Authenticate over a connection that stands."""
+    import pg8000.native  # noqa: PLC0415 - only where a connection is made, so that a package without it says so there
+
+    verified = isinstance(opened, ssl.SSLSocket) and opened.context.verify_mode is ssl.CERT_REQUIRED
+
+    class ObservedConnection(pg8000.native.Connection):  # type: ignore[misc]  # the driver has no types
+        """Remembers how the server asked for the password, and does not show it to whoever asks."""
+
+        methods: frozenset[int] = frozenset()
+
+        def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: object) -> None:  # noqa: N802 - the driver's name
+            method = int.from_bytes(data[:4], "big")
+            self.methods |= {method}
+            if method == _CLEARTEXT_PASSWORD and not verified:
+                raise base.AuthenticationMethodRefused(
+                    "The server asks for the password in clear over a connection that is not verified TLS"
+                )
+            super().handle_AUTHENTICATION_REQUEST(data, context)
+
+    return ObservedConnection(
+        login.username,
+        password=login.password,
+        database=login.dbname,
+        sock=opened,
+        ssl_context=False,
+        application_name="keyturn-rotation",
+    )
+
+
+def _translation(error: BaseException, *, host: str, encrypted: bool) -> base.DatabaseError:
+    """Return our error for the driver's.
+
+    When the driver closes after an error, closing may fail too and hide the first error: the chain is searched for what
+    the server said.
+    """
+    import pg8000.native  # noqa: PLC0415 - as above
+
+    chain = list(_chain(error))
+    for link in chain:
+        if isinstance(link, base.DatabaseError):
+            return link
+        if isinstance(link, pg8000.native.DatabaseError) and link.args and isinstance(link.args[0], dict):
+            return _server_error(link.args[0], host=host, encrypted=encrypted)
+    for link in chain:
+        if isinstance(link, OSError):
+            return _network_error(link, f"host {host}, connected")
+    if isinstance(error, pg8000.native.InterfaceError) and "uthentication" in str(error):
+        return base.AuthenticationMethodRefused(str(error))
+    if isinstance(error, pg8000.native.InterfaceError):
+        return base.ConnectionLost(f"host {host}: {error}")
+    # SCRAM's own checks end here: the server's proof is wrong, or it offers a mechanism nobody knows.
+    return base.AuthenticationMethodRefused(f"host {host}: {type(error).__name__}: {error}")
+
+
+def _server_error(fields: Mapping[str, str], *, host: str, encrypted: bool) -> base.DatabaseError:
+    """Return our error for the server's. Messages may be translated, so only codes and fixed names are looked at."""
+    code, reason = fields.get("C", ""), fields.get("M", "The server gave no reason")
+    kind = _ERRORS.get(code, base.DatabaseError)
+    if code == "28000" and "pg_hba.conf" in reason and not encrypted:
+        # Without TLS the rule for this user may exist for hostssl only; the server says "no encryption" or "SSL off".
+        kind = base.TlsRequired if "no encryption" in reason or "SSL off" in reason else kind
+    return kind(f"host {host}: {reason}", code or None)
+
+
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    while error is not None:
+        yield error
+        error = error.__context__
+
+
+def _network_error(error: BaseException, where: str) -> base.DatabaseError:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return base.HostNotFound(f"{where}: {getattr(error, 'strerror', None) or 'not a host name'}")
+    if isinstance(error, TimeoutError):
+        return base.ConnectionTimedOut(f"{where}: no answer within the time limit")
+    if isinstance(error, ConnectionRefusedError):
+        return base.ConnectionRefused(f"{where}: {error.strerror}")
+    if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLError):
+        return base.ConnectionLost(f"{where}: {error.strerror}")
+    return base.HostUnreachable(f"{where}: {getattr(error, 'strerror', None) or type(error).__name__}")
+
+
+def _certificate_reason(error: ssl.SSLCertVerificationError, host: str) -> str:
+    # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
+    if error.verify_code in (62, 64):
+        return f"Hostname verification failed when establishing SSL/TLS Handshake with host: {host}"
+    return f"Unable to establish SSL/TLS handshake with the host {host}: {error.verify_message}"

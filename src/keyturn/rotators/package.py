@@ -1,0 +1,95 @@
+"""Build a rotation function's deployment package: a zip for Lambda's CreateFunction.
+
+Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, this package's files as they are, for they
+import each other relatively; and the engine's driver beside them, from the installed distributions, with its licences.
+boto3 is not included: Lambda has it, and so has Keyturn.
+
+The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
+package's checksum changes only when the code does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import io
+import zipfile
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+from .engines.base import Engine
+
+_ENTRY = '''\
+"""Rotates {title} passwords; strategy: {strategy}. Built by Keyturn."""
+
+from keyturn_rotators.engines.{engine} import Engine
+from keyturn_rotators.handler import Rotator
+from keyturn_rotators.{strategy} import Strategy
+
+lambda_handler = Rotator(Engine(), Strategy())
+'''
+
+_HERE = Path(__file__).parent
+# The earliest date a zip can hold.
+_DATE = (1980, 1, 1, 0, 0, 0)
+_UNIX = 3
+_READABLE_FILE = 0o100644
+
+
+def handler_name(engine: str, strategy: str) -> str:
+    """Return what CreateFunction needs as ``Handler``: ``postgresql_single_user.lambda_handler`` for instance."""
+    return f"{engine}_{strategy}.lambda_handler"
+
+
+def build(engine: str, strategy: str) -> bytes:
+    """Return the zip.
+
+    Args:
+        engine: Name of a module in ``engines/``, "postgresql" for instance.
+        strategy: Name of a strategy's module, "single_user" for instance.
+
+    Raises:
+        ModuleNotFoundError: There is no such engine or strategy.
+        importlib.metadata.PackageNotFoundError: The driver is not installed.
+    """
+    module = importlib.import_module(f".engines.{engine}", __package__)
+    importlib.import_module(f".{strategy}", __package__)
+    chosen = cast("Engine", module.Engine())
+    entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
+    files = {f"{engine}_{strategy}.py": entry.encode()}
+    own = ["__init__", "handler", "secret", strategy, "engines/__init__", "engines/base", f"engines/{engine}"]
+    for name in own:
+        files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
+    for distribution in chosen.driver_distributions:
+        files |= _distribution_files(distribution)
+    return _zip(files)
+
+
+def _distribution_files(name: str) -> dict[str, bytes]:
+    """Return what a distribution installed, by its path below site-packages."""
+    files = {}
+    for path in importlib.metadata.distribution(name).files or ():
+        if _belongs_into_package(path):
+            files[path.as_posix()] = path.read_binary()
+    return files
+
+
+def _belongs_into_package(path: PurePosixPath) -> bool:
+    if ".." in path.parts or "__pycache__" in path.parts:
+        return False
+    if path.parts[0].endswith(".dist-info"):
+        # Installers write the other files of this folder as they please. METADATA holds the version, which pg8000 asks
+        for. return path.name == "METADATA" or path.name.upper().startswith(("LICEN", "COPYING", "NOTICE"))
+    return True
+
+
+def _zip(files: dict[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, _DATE)
+            entry.create_system = _UNIX
+            entry.external_attr = _READABLE_FILE << 16
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(entry, files[name], compresslevel=9)
+    return buffer.getvalue()
