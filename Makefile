@@ -1,0 +1,44 @@
+# Nothing needs to be installed before these: each makes the environment it uses. `make help` prints what there is.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help
+VENV := .venv
+BIN := $(VENV)/bin
+
+.PHONY: help demo demo-stop test check bench types clean
+
+help: ## Print this.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+
+demo: $(VENV)/.demo ## Rotate a real PostgreSQL password before your eyes. No root, no questions.
+	@$(BIN)/keyturn demo
+
+demo-stop: ## Stop what make demo left running.
+	@if [ -x $(BIN)/keyturn ]; then $(BIN)/keyturn demo --stop; else echo "Nothing is running: make demo was never run here."; fi
+
+test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and run them all.
+	@scripts/debian-packages awscli bubblewrap postgresql nodejs npm
+	@scripts/node-client
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -n 2 --dist loadfile $(PYTEST_ARGS)
+
+check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and contract tests.
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract
+
+bench: $(VENV)/.bench ## Measure signed, audited reads beside OpenBao on this machine.
+	@$(BIN)/python benchmarks/get_secret_value.py $(BENCH_ARGS)
+
+types: $(VENV)/.dev ## Regenerate the wire types from the service models.
+	@$(BIN)/python scripts/generate_wire_types.py
+
+clean: ## Remove the environment and caches. Stop the demo first.
+	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+
+# One stamp for each set of extras, renewed when the dependencies change.
+$(VENV)/.%: pyproject.toml
+	@scripts/environment $(VENV) $*
+	@touch $@
