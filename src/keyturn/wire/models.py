@@ -122,6 +122,12 @@ class Shape:
         """Values of a map."""
         return self._service.follow(self.traits["value"])
 
+    def only(self, members: Mapping[str, Shape]) -> Shape:
+        """Return this structure reduced to some of its members; none of them is required."""
+        reduced = Shape(self._service, self.name, {**self.traits, "required": (), "payload": None})
+        reduced.members = dict(members)
+        return reduced
+
     @property
     def required(self) -> tuple[str, ...]:
         """Names of the members a structure must have."""

@@ -1,0 +1,39 @@
+"""Which module speaks a service's protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from typing import Protocol as TypingProtocol
+
+from keyturn.errors.base import AwsError
+from keyturn.wire import json11, query, rest_json
+from keyturn.wire.http import HttpReply, HttpRequest
+from keyturn.wire.models import OperationModel, ServiceModel
+from keyturn.wire.route import Route
+
+
+class Protocol(TypingProtocol):
+    """The three functions that every protocol has; its module documents them."""
+
+    def parse(self, operation: OperationModel, route: Route, request: HttpRequest) -> dict[str, Any]:
+        """Read and validate a request."""
+        ...
+
+    def reply(self, operation: OperationModel, response: Mapping[str, Any], request_id: str) -> HttpReply:
+        """Write a response."""
+        ...
+
+    def error(
+        self, service: ServiceModel, operation: OperationModel | None, error: AwsError, request_id: str
+    ) -> HttpReply:
+        """Write an error."""
+        ...
+
+
+_PROTOCOLS: Final[Mapping[str, Protocol]] = {"json": json11, "rest-json": rest_json, "query": query}
+
+
+def protocol(service: ServiceModel) -> Protocol:
+    """Return the protocol a service speaks."""
+    return _PROTOCOLS[service.protocol]
