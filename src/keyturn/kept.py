@@ -38,6 +38,11 @@ class Kept(Generic[K, V]):
             if len(self._entries) > self._limit:
                 self._entries.popitem(last=False)
 
+    def forget(self, key: K) -> None:
+        """Drop what is kept under ``key``, if anything is."""
+        with self._lock:
+            self._entries.pop(key, None)
+
     def clear(self) -> None:
         """Forget everything."""
         with self._lock:

@@ -1,0 +1,1 @@
+"""Encryption at rest: root key, KMS keys, data keys, envelopes and opaque tokens."""
