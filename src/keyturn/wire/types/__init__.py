@@ -1,0 +1,1 @@
+"""Wire types, generated from the service models: one TypedDict per request, response and structure."""
