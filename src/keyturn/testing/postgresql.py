@@ -33,6 +33,7 @@ from typing import Any, Self
 import psutil
 
 from keyturn.errors.base import KeyturnError
+from keyturn.rotators.engines.postgresql import quoted_identifier, scram_verifier
 
 HOST = "127.0.0.1"
 SUPERUSER = "postgres"
@@ -41,6 +42,7 @@ _START_ATTEMPTS = 5
 _START_SECONDS = 60
 _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
+_SCRAM_ITERATIONS = 4096
 _COMMAND_SECONDS = 120
 
 # Data that nobody will miss: durability costs time only.
@@ -73,13 +75,21 @@ class PostgresqlServer:
     superuser_password: str = field(repr=False)
 
     @classmethod
-    def start(cls, *, settings: Mapping[str, str] | None = None, hba: str | None = None, tls: bool = False) -> Self:
+    def start(
+        cls,
+        *,
+        settings: Mapping[str, str] | None = None,
+        hba: str | None = None,
+        tls: bool = False,
+        standby: bool = False,
+    ) -> Self:
         """Start a server and return when it takes connections.
 
         Args:
             settings: Further lines of postgresql.conf, by name.
             hba: Content of pg_hba.conf; scram-sha-256 for everybody on the loopback interface if omitted.
             tls: Offer TLS with a new self-signed certificate for ``localhost``; see :attr:`certificate_path`.
+            standby: Stay in recovery, hence read-only, as a replica that waits for its primary does.
 
         Raises:
             KeyturnError: There are no server programs, or the server does not start; with its own reason.
@@ -94,6 +104,8 @@ class PostgresqlServer:
             own_settings = _write_certificate(owner, directory) if tls else {}
             if hba is not None:
                 (directory / "data" / "pg_hba.conf").write_text(hba)
+            if standby:
+                (directory / "data" / "standby.signal").touch()
             port = _start_on_free_port(owner, programs, directory, {**_SETTINGS, **own_settings, **(settings or {})})
         except BaseException:
             shutil.rmtree(directory, ignore_errors=True)
@@ -133,6 +145,22 @@ class PostgresqlServer:
             timeout=_START_SECONDS,
         ) as connection:
             return list(connection.run(statement) or ())
+
+    def create_user(self, username: str, password: str) -> None:
+        """Create a user who may log in and has no other right."""
+        verifier = scram_verifier(password, _SCRAM_ITERATIONS)
+        self.run(f"CREATE ROLE {quoted_identifier(username)} LOGIN PASSWORD '{verifier}'")
+
+    def secret_value(self, username: str, password: str) -> dict[str, object]:
+        """Return the JSON of a secret for this user, as AWS's rotation functions want it."""
+        return {
+            "engine": "postgres",
+            "host": HOST,
+            "port": self.port,
+            "username": username,
+            "password": password,
+            "dbname": "postgres",
+        }
 
     def accepts(self, username: str, password: str, database: str = "postgres") -> bool:
         """Tell whether the server lets this user in; False only if it refuses the password."""
@@ -340,7 +368,7 @@ def _end(process: psutil.Process) -> None:
 def _lives(process: psutil.Process) -> bool:
     try:
         # A first process of a container may never collect the exit status; the server has ended all the same.
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.NoSuchProcess:
         return False
 

@@ -1,0 +1,59 @@
+"""Reading the JSON of a database secret."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn.rotators.engines.base import Login, TlsMode, read_login
+
+VALUE = {"engine": "postgres", "host": "db", "username": "app", "password": "marked"}
+
+
+def read(**more: object) -> Login:
+    return read_login({**VALUE, **more}, engines=("postgres",), default_port=5432, default_dbname="postgres")
+
+
+def test_port_and_dbname_have_defaults() -> None:
+    assert (read().addresses, read().dbname) == ((("db", 5432),), "postgres")
+    assert (read(port=None, dbname="").addresses, read(dbname=None).dbname) == ((("db", 5432),), "postgres")
+
+
+@pytest.mark.parametrize("port", [6543, "6543", " 6543 "])
+def test_a_port_is_a_number_or_its_text(port: object) -> None:
+    assert read(port=port).addresses == (("db", 6543),)
+
+
+@pytest.mark.parametrize("port", ["x", -1, 65536, "5432,", 1.5, True])
+def test_another_port_is_refused(port: object) -> None:
+    with pytest.raises(ValueError, match="port in the secret JSON"):
+        _ = read(port=port).addresses
+
+
+def test_several_hosts_share_a_port_or_have_one_each() -> None:
+    assert read(host="a, b", port=1).addresses == (("a", 1), ("b", 1))
+    assert read(host="a,[::1]", port="1,2").addresses == (("a", 1), ("::1", 2))
+    for host, port in (("a,b,c", "1,2"), ("a", "1,2"), ("a,,b", "1")):
+        with pytest.raises(ValueError, match="as many ports as hosts"):
+            _ = read(host=host, port=port).addresses
+
+
+@pytest.mark.parametrize(
+    ("ssl", "mode"),
+    [
+        (True, TlsMode.REQUIRED), ("true", TlsMode.REQUIRED), ("TRUE", TlsMode.REQUIRED),
+        (False, TlsMode.FORBIDDEN), ("false", TlsMode.FORBIDDEN),
+        (None, TlsMode.PREFERRED), ("", TlsMode.PREFERRED), ("maybe", TlsMode.PREFERRED), (1, TlsMode.PREFERRED),
+    ],
+)  # fmt: skip
+def test_ssl_is_a_boolean_or_its_text_and_anything_else_leaves_the_choice(ssl: object, mode: TlsMode) -> None:
+    assert read(ssl=ssl).tls is mode
+
+
+def test_a_login_does_not_show_its_password() -> None:
+    assert "marked" not in repr(read())
+
+
+@pytest.mark.parametrize("text", ["", "a\0b", None, 5])
+def test_a_username_is_text(text: object) -> None:
+    with pytest.raises(ValueError, match="username in the secret JSON must be text"):
+        read(username=text)

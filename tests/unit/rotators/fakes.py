@@ -1,0 +1,89 @@
+"""A database engine in memory, and a rotation of a secret for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import Self
+
+from keyturn.rotators import single_user
+from keyturn.rotators.engines import base
+from keyturn.rotators.handler import Rotator
+from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+TOKEN = "11111111-2222-3333-4444-555555555555"
+VALUE = {
+    "engine": "fake",
+    "host": "db.example",
+    "username": "app",
+    "password": "first",
+    "note": "kept",
+    "tags": {"a": [1]},
+}
+
+
+class Killed(BaseException):
+    """The function's process ends here."""
+
+
+class FakeEngine:
+    """One database with its users' passwords."""
+
+    title = "Fake"
+    exclude_characters = "/"
+    driver_distributions: tuple[str, ...] = ()
+
+    def __init__(self, interrupt: Callable[[str], None] = lambda _: None) -> None:
+        self.passwords = {"app": "first"}
+        self.trusting = False
+        self.unreachable: base.DatabaseError | None = None
+        self.logins: list[base.Login] = []
+        self.interrupt = interrupt
+
+    def login(self, value: Mapping[str, object]) -> base.Login:
+        return base.read_login(value, engines=("fake",), default_port=1234, default_dbname="main")
+
+    def connect(self, login: base.Login) -> FakeConnection:
+        self.logins.append(login)
+        if self.unreachable:
+            raise self.unreachable
+        if not self.trusting and self.passwords.get(login.username) != login.password:
+            raise base.AuthenticationFailed(f"password authentication failed for user {login.username}")
+        return FakeConnection(self)
+
+
+class FakeConnection:
+    def __init__(self, engine: FakeEngine) -> None:
+        self._engine = engine
+
+    @property
+    def password_was_checked(self) -> bool:
+        return not self._engine.trusting
+
+    def set_password(self, username: str, password: str) -> None:
+        self._engine.interrupt("before set_password")
+        self._engine.passwords[username] = password
+        self._engine.interrupt("after set_password")
+
+    def test(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+
+def rotator(engine: base.Engine, service: FakeSecretsManager) -> Rotator:
+    return Rotator(engine, single_user.Strategy(), client=lambda: service)
+
+
+def event(step: str, token: str = TOKEN) -> dict[str, str]:
+    return {"Step": step, "SecretId": ARN, "ClientRequestToken": token, "RotationToken": "opaque"}

@@ -1,0 +1,58 @@
+"""Deployment packages: same bytes, whole content, nothing of Keyturn but its rotators."""
+
+from __future__ import annotations
+
+import ast
+import io
+import zipfile
+
+import pytest
+
+from keyturn.rotators.package import build, handler_name
+
+
+@pytest.fixture(scope="module")
+def archive() -> zipfile.ZipFile:
+    return zipfile.ZipFile(io.BytesIO(build("postgresql", "single_user")))
+
+
+def test_the_same_installation_gives_the_same_bytes() -> None:
+    assert build("postgresql", "single_user") == build("postgresql", "single_user")
+
+
+def test_the_handler_names_engine_and_strategy(archive: zipfile.ZipFile) -> None:
+    module, function = handler_name("postgresql", "single_user").split(".")
+    assert f"{function} = " in archive.read(f"{module}.py").decode()
+
+
+def test_names_are_sorted_dates_fixed_and_files_readable(archive: zipfile.ZipFile) -> None:
+    entries = archive.infolist()
+    assert [entry.filename for entry in entries] == sorted(entry.filename for entry in entries)
+    assert {entry.date_time for entry in entries} == {(1980, 1, 1, 0, 0, 0)}
+    assert {entry.external_attr >> 16 for entry in entries} == {0o100644}
+
+
+def test_the_driver_is_there_with_what_it_needs_and_its_licences(archive: zipfile.ZipFile) -> None:
+    names = archive.namelist()
+    assert {"pg8000", "scramp", "asn1crypto", "dateutil"} <= {name.split("/")[0] for name in names}
+    assert "six.py" in names
+    assert len([name for name in names if "LICENSE" in name]) == 5
+    assert not [name for name in names if name.endswith((".pyc", ".so", "RECORD"))]
+
+
+def test_no_module_in_it_imports_keyturn(archive: zipfile.ZipFile) -> None:
+    for name in archive.namelist():
+        if not name.startswith(("keyturn_rotators/", "postgresql_single_user")):
+            continue
+        for node in ast.walk(ast.parse(archive.read(name))):
+            imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            if isinstance(node, ast.ImportFrom) and node.level == 0:
+                imported = [str(node.module)]
+            assert "keyturn" not in {each.split(".")[0] for each in imported}, name
+
+
+def test_an_engine_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModuleNotFoundError):
+        build("visicalc", "single_user")
+    with pytest.raises(ModuleNotFoundError):
+        build("postgresql", "nobody")
