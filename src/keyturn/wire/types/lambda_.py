@@ -252,6 +252,28 @@ class DeleteFunctionResponse(TypedDict):
     StatusCode: NotRequired[int]
 
 
+class GetAccountSettingsRequest(TypedDict):
+    pass
+
+
+class AccountLimit(TypedDict):
+    TotalCodeSize: NotRequired[int]
+    CodeSizeUnzipped: NotRequired[int]
+    CodeSizeZipped: NotRequired[int]
+    ConcurrentExecutions: NotRequired[int]
+    UnreservedConcurrentExecutions: NotRequired[int]
+
+
+class AccountUsage(TypedDict):
+    TotalCodeSize: NotRequired[int]
+    FunctionCount: NotRequired[int]
+
+
+class GetAccountSettingsResponse(TypedDict):
+    AccountLimit: NotRequired[AccountLimit]
+    AccountUsage: NotRequired[AccountUsage]
+
+
 class GetFunctionRequest(TypedDict):
     FunctionName: str
     Qualifier: NotRequired[str]
@@ -432,6 +454,14 @@ class ListFunctionsResponse(TypedDict):
     Functions: NotRequired[list[FunctionConfiguration]]
 
 
+class ListTagsRequest(TypedDict):
+    Resource: str
+
+
+class ListTagsResponse(TypedDict):
+    Tags: NotRequired[dict[str, str]]
+
+
 class RemovePermissionRequest(TypedDict):
     FunctionName: str
     StatementId: str
@@ -440,6 +470,24 @@ class RemovePermissionRequest(TypedDict):
 
 
 class RemovePermissionResponse(TypedDict):
+    pass
+
+
+class TagResourceRequest(TypedDict):
+    Resource: str
+    Tags: dict[str, str]
+
+
+class TagResourceResponse(TypedDict):
+    pass
+
+
+class UntagResourceRequest(TypedDict):
+    Resource: str
+    TagKeys: list[str]
+
+
+class UntagResourceResponse(TypedDict):
     pass
 
 

@@ -43,6 +43,14 @@ class DeleteLogStreamResponse(TypedDict):
     pass
 
 
+class DeleteRetentionPolicyRequest(TypedDict):
+    logGroupName: str
+
+
+class DeleteRetentionPolicyResponse(TypedDict):
+    pass
+
+
 class DescribeLogGroupsRequest(TypedDict):
     accountIdentifiers: NotRequired[list[str]]
     logGroupNamePrefix: NotRequired[str]
@@ -192,3 +200,12 @@ class PutLogEventsResponse(TypedDict):
     nextSequenceToken: NotRequired[str]
     rejectedLogEventsInfo: NotRequired[RejectedLogEventsInfo]
     rejectedEntityInfo: NotRequired[RejectedEntityInfo]
+
+
+class PutRetentionPolicyRequest(TypedDict):
+    logGroupName: str
+    retentionInDays: int
+
+
+class PutRetentionPolicyResponse(TypedDict):
+    pass
