@@ -57,6 +57,7 @@ class Call:
         user_agent: As sent, at most 1 KB is kept in audit events.
         request_id: Appears in the reply, the audit event and the server's log.
         at: The moment of the call, taken once; aware UTC.
+        session_policy: Text of the policy that narrows a role session; empty if there is none.
         secure_transport: Whether the client spoke TLS.
         endpoint: Base URL under which the client reached the server, without a trailing slash.
     """
@@ -68,5 +69,6 @@ class Call:
     user_agent: str
     request_id: RequestId
     at: datetime
+    session_policy: str = ""
     secure_transport: bool = False
     endpoint: str = ""

@@ -70,6 +70,11 @@ class Settings:
         return self.root_key_file or self.data_dir / "root.key"
 
     @property
+    def sandbox_demand(self) -> SandboxChoice:
+        """The sandbox to use, given that the operator may insist on a real one."""
+        return SandboxChoice.BUBBLEWRAP if self.require_sandbox else self.sandbox
+
+    @property
     def endpoint_url(self) -> str:
         """Base URL of this server, as functions on this machine reach it."""
         scheme = "https" if self.tls_certificate else "http"

@@ -11,7 +11,7 @@ from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
-from keyturn.crypto.tokens import Tokens
+from keyturn.crypto.tokens import TokenSealer
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
@@ -68,6 +68,8 @@ class Kit:
     Attributes:
         place: Partition, region and account of this server's resources.
         random: An unguessable source (``random.SystemRandom``), handed in so that tests can steer it.
+        session_tokens: Seals STS session tokens (``operations/sessions.py``).
+        page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
 
@@ -79,7 +81,8 @@ class Kit:
     kept: KeptRows
     envelope: Envelope
     keys: Keys
-    tokens: Tokens
+    session_tokens: TokenSealer
+    page_tokens: TokenSealer
     runtime: Runtime
     authorise: Authorise
     download_url: DownloadUrl

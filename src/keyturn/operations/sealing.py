@@ -26,12 +26,12 @@ def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sen
 def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:
     """Seal the secret half of an access key."""
     plaintext = secret_access_key.reveal().encode()
-    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context={"AccessKeyId": access_key_id})
+    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context=access_key_context(access_key_id))
 
 
 def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[str]:
     """Open the secret half of an access key."""
-    return Sensitive(kit.envelope.open(sealed, context={"AccessKeyId": access_key_id}).reveal().decode())
+    return Sensitive(kit.envelope.open(sealed, context=access_key_context(access_key_id)).reveal().decode())
 
 
 def seal_environment(kit: Kit, function_arn: str, variables: Mapping[str, str]) -> bytes:
@@ -46,6 +46,11 @@ def open_environment(kit: Kit, function_arn: str, sealed: bytes | None) -> dict[
         return {}
     variables: dict[str, str] = json.loads(kit.envelope.open(sealed, context={"FunctionArn": function_arn}).reveal())
     return variables
+
+
+def access_key_context(access_key_id: str) -> dict[str, str]:
+    """What a sealed access key is bound to."""
+    return {"AccessKeyId": access_key_id}
 
 
 def _value_context(secret_arn: str, version_id: str) -> dict[str, str]:

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Principal, PrincipalKind
-from keyturn.crypto.tokens import Tokens
+from keyturn.crypto.tokens import TokenSealer
 from keyturn.sensitive import Sensitive
 from keyturn.storage.principals import RoleRecord
 from keyturn.storage.schema import from_milliseconds, to_milliseconds
@@ -45,7 +45,7 @@ class Session:
 
 
 def issue_session(
-    tokens: Tokens, role: RoleRecord, session_name: str, now: datetime, duration: timedelta, policy: str = ""
+    tokens: TokenSealer, role: RoleRecord, session_name: str, now: datetime, duration: timedelta, policy: str = ""
 ) -> SessionCredentials:
     """Make credentials with which somebody is a role for a while."""
     access_key_id, secret = ids.new_unique_id("ASIA"), ids.new_secret_access_key()
@@ -66,11 +66,11 @@ def issue_session(
     return SessionCredentials(access_key_id, Sensitive(secret), Sensitive(token), expires_at)
 
 
-def open_session(tokens: Tokens, token: str, place: Place) -> Session:
+def open_session(tokens: TokenSealer, token: str, place: Place) -> Session:
     """Return what a session token holds. Its expiry and its role are the caller's to check.
 
     Raises:
-        InvalidToken: The token is not ours or was altered.
+        ForeignToken: The token is not ours or was altered.
     """
     fields: Mapping[str, str] = tokens.open(token)
     session_name = fields["session_name"]

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection
 
 from keyturn.call import Principal, PrincipalKind
-from keyturn.crypto.tokens import InvalidToken
+from keyturn.crypto.tokens import ForeignToken
 from keyturn.errors.common import ExpiredToken, UnrecognizedClient
+from keyturn.kept import Kept
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_access_key
 from keyturn.operations.sessions import Session, open_session
@@ -37,7 +37,7 @@ class Authenticator:
     def __init__(self, kit: Kit, skew: timedelta) -> None:
         self._kit = kit
         self._verifier = Verifier(region=kit.place.region, skew=skew)
-        self._sessions: OrderedDict[str, Session] = OrderedDict()
+        self._sessions: Kept[str, Session] = Kept(_SESSIONS_KEPT)
 
     def authenticate(self, request: HttpRequest, signing_name: str, now: datetime) -> Signer:
         """Return who signed the request.
@@ -77,12 +77,10 @@ class Authenticator:
         session = self._sessions.get(token)
         if session is None:
             try:
-                session = open_session(self._kit.tokens, token, self._kit.place)
-            except InvalidToken as error:
+                session = open_session(self._kit.session_tokens, token, self._kit.place)
+            except ForeignToken as error:
                 raise UnrecognizedClient from error
-            self._sessions[token] = session
-            if len(self._sessions) > _SESSIONS_KEPT:
-                self._sessions.popitem(last=False)
+            self._sessions.put(token, session)
         principal = session.principal
         if principal.access_key_id != access_key_id:
             raise UnrecognizedClient

@@ -9,23 +9,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any
 
 from keyturn import ids
-from keyturn.call import Call, Principal
+from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import InternalFailure, NotImplementedHere
 from keyturn.operations import registry
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Operation, Runs
+from keyturn.operations.registry import Operation, Runs, Subject
 from keyturn.server.audit import Auditor
-from keyturn.server.authenticate import Authenticator
-from keyturn.wire import protocol, route
+from keyturn.server.authenticate import Authenticator, Signer
+from keyturn.storage.database import StorageError
+from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel
-from keyturn.wire.route import Route
+from keyturn.wire.route import Route, addressed_service, route
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,8 @@ class Exchange:
     operation: Operation | None = None
     call: Call | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    response: Mapping[str, Any] | None = None
+    subject: Subject[Any] = registry.NO_SUBJECT
+    response: Mapping[str, Any] = field(default_factory=dict)
     error: AwsError | None = None
 
 
@@ -66,23 +69,24 @@ class Pipeline:
         exchange = Exchange(request, ids.new_request_id())
         on_loop = self._reads_on_loop and len(request.body) <= _LARGE_BODY_BYTES
         if on_loop:
-            self._attempt(exchange, self._understand)
+            _attempt(exchange, self._understand)
         else:
-            await self._in(self._threads, exchange, self._understand)
-        if exchange.error is None:
-            runs = exchange.operation.runs if exchange.operation else Runs.IN_THREAD
-            if runs is Runs.ON_LOOP and on_loop:
-                self._attempt(exchange, self._act)
+            await _attempt_in(self._threads, exchange, self._understand)
+        if exchange.operation is not None and exchange.error is None:
+            runs = exchange.operation.runs
+            if on_loop and runs is Runs.ON_LOOP:
+                _attempt(exchange, self._act)
             else:
-                await self._in(self._waiting_threads if runs is Runs.WAITING else self._threads, exchange, self._act)
-        reply = self._serialise(exchange)
+                threads = self._waiting_threads if runs is Runs.WAITING else self._threads
+                await _attempt_in(threads, exchange, self._act)
+        reply = _serialise(exchange)
         try:
             await self._auditor.record(exchange)
-        except Exception:
-            # Step "audit" failed: whoever asked must not be served without a record of it.
-            _log.exception("audit event not stored", extra={"request_id": exchange.request_id})
+        except StorageError:
+            # Nobody is served without a record of it.
+            _log.exception("audit event not stored, request id %s", exchange.request_id)
             exchange.error = InternalFailure()
-            reply = self._serialise(exchange)
+            reply = _serialise(exchange)
         return reply
 
     def close(self) -> None:
@@ -90,33 +94,19 @@ class Pipeline:
         self._threads.shutdown()
         self._waiting_threads.shutdown(cancel_futures=True)
 
-    async def _in(self, threads: ThreadPoolExecutor, exchange: Exchange, step: Callable[[Exchange], None]) -> None:
-        await asyncio.get_running_loop().run_in_executor(threads, self._attempt, exchange, step)
-
-    @staticmethod
-    def _attempt(exchange: Exchange, step: Callable[[Exchange], None]) -> None:
-        """Run a step; what it raises becomes the exchange's error, and what nobody foresaw an internal one."""
-        try:
-            step(exchange)
-        except AwsError as error:
-            exchange.error = error
-        except Exception:
-            _log.exception("call failed", extra={"request_id": exchange.request_id})
-            exchange.error = InternalFailure()
-
     def _understand(self, exchange: Exchange) -> None:
         """Route, authenticate and parse."""
         request = exchange.request
-        exchange.route = found = route.route(request)
+        exchange.route = found = route(request)
+        exchange.model = model = found.service.operation(found.operation_name)
         self._kit.kept.refresh()
         now = self._kit.clock.now()
-        principal = self._authenticator.authenticate(request, found.service.signing_name, now)
-        exchange.call = self._call(exchange, principal, now)
-        exchange.model = model = found.service.operation(found.operation_name)
+        signer = self._authenticator.authenticate(request, found.service.signing_name, now)
+        exchange.call = self._call(exchange, signer, now)
         exchange.operation = registry.find(found.service.name, found.operation_name)
         if exchange.operation is None:
             raise NotImplementedHere(
-                f"Keyturn does not offer {found.service.name} {found.operation_name} (docs/compatibility.md)."
+                f"Keyturn does not offer {found.service.name} {found.operation_name}; see docs/compatibility.md."
             )
         exchange.parameters = protocol(found.service).parse(model, found, request)
 
@@ -124,31 +114,48 @@ class Pipeline:
         """Load, authorise and handle."""
         operation, call = exchange.operation, exchange.call
         if operation is None or call is None:
-            raise TypeError("the call was not understood")
-        subject = operation.load(self._kit, call, exchange.parameters)
+            raise TypeError("only an understood call can act")
+        exchange.subject = subject = operation.load(self._kit, call, exchange.parameters)
         if operation.action:
             self._kit.authorise(call, operation.action, subject)
         if subject.missing is not None:
             raise subject.missing
         exchange.response = operation.handle(self._kit, call, exchange.parameters, subject.record)
 
-    def _call(self, exchange: Exchange, principal: Principal, now: Any) -> Call:
+    def _call(self, exchange: Exchange, signer: Signer, now: datetime) -> Call:
         request = exchange.request
         return Call(
-            principal=principal,
+            principal=signer.principal,
             account_id=self._kit.place.account_id,
             region=self._kit.place.region,
             source_address=request.client_host,
             user_agent=request.headers.get("user-agent", ""),
             request_id=exchange.request_id,
             at=now,
+            session_policy=signer.session_policy,
             secure_transport=request.scheme == "https",
             endpoint=f"{request.scheme}://{request.headers.get('host', '')}",
         )
 
-    @staticmethod
-    def _serialise(exchange: Exchange) -> HttpReply:
-        if exchange.error is not None:
-            service = exchange.route.service if exchange.route else None
-            return protocol(service).error(service, exchange.model, exchange.error, exchange.request_id)
-        ...
+
+def _attempt(exchange: Exchange, step: Callable[[Exchange], None]) -> None:
+    """Run a step; what it raises becomes the exchange's error, and what nobody foresaw an internal one."""
+    try:
+        step(exchange)
+    except AwsError as error:
+        exchange.error = error
+    except Exception:
+        _log.exception("call failed, request id %s", exchange.request_id)
+        exchange.error = InternalFailure()
+
+
+async def _attempt_in(threads: Executor, exchange: Exchange, step: Callable[[Exchange], None]) -> None:
+    await asyncio.get_running_loop().run_in_executor(threads, _attempt, exchange, step)
+
+
+def _serialise(exchange: Exchange) -> HttpReply:
+    request_id = exchange.request_id
+    if exchange.error is None and exchange.model is not None:
+        return protocol(exchange.model.service).reply(exchange.model, exchange.response, request_id)
+    service = exchange.route.service if exchange.route else addressed_service(exchange.request)
+    return protocol(service).error(service, exchange.model, exchange.error or InternalFailure(), request_id)

@@ -1,0 +1,314 @@
+"""Composition root: builds every object from the settings, and takes them apart again in the right order."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from contextlib import ExitStack
+from datetime import timedelta
+from random import SystemRandom
+from types import TracebackType
+from typing import Self
+
+from sqlalchemy import Connection
+
+from keyturn import ids
+from keyturn.clock import Clock, SystemClock
+from keyturn.config import Settings
+from keyturn.crypto.envelope import Envelope
+from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.providers.local_file import LocalFileProvider
+from keyturn.crypto.root_key import RootKeyProvider
+from keyturn.crypto.tokens import TokenSealer
+from keyturn.errors.base import KeyturnError
+from keyturn.errors.lambda_ import InvalidParameterValueException
+from keyturn.operations import registry
+from keyturn.operations.kit import Keys, Kit
+from keyturn.operations.sealing import access_key_context
+from keyturn.operations.sessions import issue_session
+from keyturn.runtime.pool import Runtime
+from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
+from keyturn.scheduler.worker import Scheduler
+from keyturn.sensitive import Sensitive
+from keyturn.server.audit import Auditor
+from keyturn.server.authenticate import Authenticator
+from keyturn.server.authorise import Authoriser
+from keyturn.server.downloads import Downloads
+from keyturn.server.http import Application
+from keyturn.server.pipeline import Pipeline
+from keyturn.storage import function_logs, functions, kms_keys, principals
+from keyturn.storage import settings as stored_settings
+from keyturn.storage.audit_log import AuditWriter
+from keyturn.storage.database import Database, Stores
+from keyturn.storage.directory import DataDirectory
+from keyturn.storage.kept import KeptRows
+from keyturn.storage.kms_keys import KmsKeyRecord
+from keyturn.storage.migrate import migrate
+from keyturn.storage.principals import AccessKeyRecord, UserRecord
+
+_log = logging.getLogger(__name__)
+
+DEFAULT_KEY_ALIAS = "alias/aws/secretsmanager"
+SYSTEM_KEY_ALIAS = "alias/keyturn/system"
+ADMINISTRATOR = "administrator"
+_ADMINISTRATOR_POLICY = json.dumps(
+    {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
+)
+# A warm execution environment is ended before its credentials expire; the longest invocation is fifteen minutes.
+_FUNCTION_SESSION = timedelta(hours=1)
+
+
+class AdministratorKey:
+    """The first access key; its secret half is readable here and nowhere else."""
+
+    def __init__(self) -> None:
+        self.access_key_id = ids.new_unique_id("AKIA")
+        self.secret_access_key = Sensitive(ids.new_secret_access_key())
+
+
+def initialise(settings: Settings) -> AdministratorKey:
+    """Make the data directory, the root key, the schema, the first keys and an administrator.
+
+    Raises:
+        KeyturnError: The directory is in use by an initialised Keyturn already, or something cannot be made.
+    """
+    administrator = initialise_if_new(settings)
+    if administrator is None:
+        raise KeyturnError(
+            f"{settings.data_dir} is initialised already; its first access key was shown when that was done.",
+            "Start it with: keyturn serve",
+            "Or make a new one elsewhere with --data-dir.",
+        )
+    return administrator
+
+
+def initialise_if_new(settings: Settings) -> AdministratorKey | None:
+    """Initialise unless that was done before; interrupted, it can be repeated.
+
+    Returns:
+        The administrator's key, or None if there was nothing to do.
+
+    Raises:
+        KeyturnError: Something cannot be made, or another server is running on the directory.
+    """
+    directory = DataDirectory(settings.data_dir)
+    directory.create()
+    directory.lock()
+    try:
+        stores = Stores.open(settings.state_url)
+        try:
+            migrate(stores)
+            with stores.state.read() as connection:
+                if stored_settings.load_settings(connection):
+                    return None
+            return _initialise(settings, stores.state)
+        finally:
+            stores.close()
+    finally:
+        directory.unlock()
+
+
+def _initialise(settings: Settings, state: Database) -> AdministratorKey:
+    path = settings.root_key_path
+    provider = LocalFileProvider.open(path) if path.exists() else LocalFileProvider.create(path)
+    place, now = settings.place, SystemClock().now()
+    made: dict[str, WrappedKey] = {}
+    keyring = Keyring(provider, made.__getitem__)
+    for alias in (DEFAULT_KEY_ALIAS, SYSTEM_KEY_ALIAS):
+        key_id = ids.new_version_id()
+        made[key_id] = keyring.new_key(key_id)
+    default_key_id, system_key_id = made
+    user = UserRecord(
+        name=ADMINISTRATOR,
+        unique_id=ids.new_unique_id("AIDA"),
+        path="/",
+        arn=place.user_arn("/", ADMINISTRATOR),
+        created_at=now,
+        tags=None,
+    )
+    administrator = AdministratorKey()
+    sealed = Envelope(keyring).seal(
+        administrator.secret_access_key.reveal().encode(),
+        key_id=system_key_id,
+        context=access_key_context(administrator.access_key_id),
+    )
+    access_key = AccessKeyRecord(administrator.access_key_id, user, sealed, active=True, created_at=now)
+    with state.write() as transaction:
+        for alias, key_id in ((DEFAULT_KEY_ALIAS, default_key_id), (SYSTEM_KEY_ALIAS, system_key_id)):
+            kms_keys.insert_key(transaction, KmsKeyRecord(key_id, alias, made[key_id].wrapped, now))
+        principals.insert_user(transaction, user)
+        principals.put_inline_policy(transaction, user.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
+        principals.insert_access_key(transaction, access_key)
+        stored_settings.insert_settings(transaction, _identity(settings))
+    return administrator
+
+
+def _identity(settings: Settings) -> dict[str, str]:
+    return {"partition": settings.partition, "region": settings.region, "account_id": settings.account_id}
+
+
+class Server:
+    """An open server: everything between the listening socket and the disk. Use :meth:`open` in a ``with``."""
+
+    def __init__(self, application: Application, kit: Kit, scheduler: Scheduler, closing: ExitStack) -> None:
+        self.application = application
+        self.kit = kit
+        self.scheduler = scheduler
+        self._closing = closing
+
+    @property
+    def sandbox(self) -> str:
+        """How functions are kept apart."""
+        return self.kit.runtime.sandbox_description
+
+    @classmethod
+    def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
+        """Build all parts; the scheduler runs when this returns.
+
+        Raises:
+            KeyturnError: The data directory, database, root key or sandbox is not as it must be.
+        """
+        with ExitStack() as closing:
+            server = cls(*_build(settings, clock or SystemClock(), closing), closing.pop_all())
+            server.scheduler.start()
+            return server
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._closing.close()
+
+
+def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Application, Kit, Scheduler]:
+    registry.discover()
+    directory = DataDirectory(settings.data_dir)
+    directory.lock()
+    closing.callback(directory.unlock)
+    stores = Stores.open(settings.state_url)
+    closing.callback(stores.close)
+    migrate(stores)
+    _check_identity(stores.state, settings)
+
+    keyring, keys = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
+    session_tokens = TokenSealer(keyring, key_id=keys.system, purpose="sts-session")
+    kept = KeptRows(stores.state)
+    runtime = _open_runtime(settings, stores, session_tokens, clock)
+    downloads = Downloads(TokenSealer(keyring, key_id=keys.system, purpose="package"), stores.state, clock)
+    scheduler_wake = _Wake()
+    kit = Kit(
+        place=settings.place,
+        clock=clock,
+        random=SystemRandom(),
+        state=stores.state,
+        journal=stores.journal,
+        kept=kept,
+        envelope=Envelope(keyring),
+        keys=keys,
+        session_tokens=session_tokens,
+        page_tokens=TokenSealer(keyring, key_id=keys.system, purpose="page"),
+        runtime=runtime,
+        authorise=Authoriser(kept),
+        download_url=downloads.url,
+        wake_scheduler=scheduler_wake,
+    )
+    writer = AuditWriter(stores.journal)
+    closing.callback(writer.close)
+    pipeline = Pipeline(kit, Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)), Auditor(writer))
+    closing.callback(pipeline.close)
+    scheduler = Scheduler(kit)
+    scheduler_wake.connect(scheduler)
+    # Closing goes backwards: no new rotations, then no more functions (which ends calls that wait for them).
+    closing.callback(runtime.close)
+    closing.callback(scheduler.stop)
+    if runtime.sandbox_warning:
+        _log.warning("%s", runtime.sandbox_warning)
+    return Application(pipeline, lambda: True, downloads.answer), kit, scheduler
+
+
+class _Wake:
+    """Handlers wake a scheduler that is built after them, because it needs what they need."""
+
+    def __init__(self) -> None:
+        self._target: Scheduler | None = None
+
+    def connect(self, scheduler: Scheduler) -> None:
+        self._target = scheduler
+
+    def __call__(self) -> None:
+        if self._target is not None:
+            self._target.wake()
+
+
+def _check_identity(state: Database, settings: Settings) -> None:
+    with state.read() as connection:
+        stored = stored_settings.load_settings(connection)
+    if not stored:
+        raise KeyturnError(f"{settings.data_dir} is not initialised.", "Run: keyturn init")
+    for name, value in _identity(settings).items():
+        if stored.get(name) != value:
+            raise KeyturnError(
+                f"This database belongs to {name} {stored.get(name)!r}, the settings say {value!r}.",
+                f"Start with KEYTURN_{name.upper()}={stored.get(name)}: it is part of every stored ARN.",
+            )
+
+
+def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, Keys]:
+    def load_wrapped(key_id: str) -> WrappedKey:
+        with state.read() as connection:
+            key = kms_keys.load_key(connection, key_id)
+        if key is None:
+            raise LookupError(key_id)
+        return WrappedKey(key.key_id, key.wrapped)
+
+    def key_id_of(connection: Connection, alias: str) -> str:
+        key = kms_keys.load_alias(connection, alias)
+        if key is None:
+            raise KeyturnError(f"The database has no key {alias}.", "Restore it from a backup.")
+        return key.key_id
+
+    with state.read() as connection:
+        keys = Keys(key_id_of(connection, DEFAULT_KEY_ALIAS), key_id_of(connection, SYSTEM_KEY_ALIAS))
+    return Keyring(provider, load_wrapped), keys
+
+
+def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:
+    def load_package(code_sha256: str) -> bytes:
+        with stores.state.read() as connection:
+            package = functions.load_package(connection, code_sha256)
+        if package is None:
+            raise KeyturnError(f"The package {code_sha256} is not in the database.")
+        return package
+
+    def credentials_for(spec: FunctionSpec) -> RoleCredentials:
+        with stores.state.read() as connection:
+            role = principals.load_role_by_arn(connection, spec.role_arn)
+        if role is None:
+            raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
+        session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION)
+        return RoleCredentials(
+            session.access_key_id, session.secret_access_key, session.session_token, session.expires_at
+        )
+
+    def write_log(group: str, stream: str, lines: Sequence[LogLine]) -> None:
+        pairs = [(line.timestamp_ms, line.message) for line in lines]
+        function_logs.append_events(stores.journal, group, stream, pairs, clock.now())
+
+    return Runtime(
+        settings=RuntimeSettings(
+            directory=settings.data_dir / "runtime",
+            endpoint_url=settings.endpoint_url,
+            region=settings.region,
+            account_id=settings.account_id,
+            sandbox=settings.sandbox_demand.value,
+            max_environments=settings.max_environments,
+            hidden=(settings.data_dir.resolve(), settings.root_key_path.resolve().parent),
+        ),
+        clock=clock,
+        load_package=load_package,
+        credentials_for=credentials_for,
+        write_log=write_log,
+    )

@@ -1,0 +1,197 @@
+"""A real server process, reached as users reach it: the keyturn command, an endpoint, an access key."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+
+DEADLINE_SECONDS = 30
+_READY = re.compile(r"ready on (http://\S+)")
+
+
+def clean_environ(home: Path) -> dict[str, str]:
+    """An environment in which nothing of the developer's AWS or Keyturn settings is seen."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "KEYTURN_"))}
+    return {**kept, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def run_keyturn(*arguments: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run the command line to its end."""
+    return subprocess.run(
+        [sys.executable, "-m", "keyturn.cli.main", *arguments],
+        env=clean_environ(home),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS * 4,
+        check=check,
+    )
+
+
+@dataclass
+class Credentials:
+    """What signs a call."""
+
+    access_key_id: str
+    secret_access_key: str = field(repr=False)
+    session_token: str | None = field(default=None, repr=False)
+
+
+class ServerProcess:
+    """One ``keyturn serve``; can be killed and started again on the same data."""
+
+    def __init__(self, home: Path, *options: str) -> None:
+        self.home = home
+        self.data_dir = home / "data"
+        self.options = options
+        made = json.loads(
+            run_keyturn("init", "--data-dir", str(self.data_dir), "--output", "json", "--no-profile", home=home).stdout
+        )
+        self.admin = Credentials(made["access_key_id"], made["secret_access_key"])
+        self.account_id: str = made["account_id"]
+        self.region: str = made["region"]
+        self.endpoint_url = ""
+        self.port = 0
+        self.output: list[str] = []
+        self._process: subprocess.Popen[str] | None = None
+        self._readers: list[threading.Thread] = []
+
+    def start(self) -> None:
+        """Start the server and wait until it says that it is ready."""
+        command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(self.data_dir)]
+        command += ["--host", "127.0.0.1", "--port", str(self.port), "--no-profile", *self.options]
+        process = subprocess.Popen(
+            command,
+            env=clean_environ(self.home),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        self._process = process
+        ready = threading.Event()
+
+        def read(stream: Any) -> None:
+            for line in stream:
+                self.output.append(line)
+                if found := _READY.search(line):
+                    self.endpoint_url = found.group(1)
+                    self.port = int(self.endpoint_url.rpartition(":")[2])
+                    ready.set()
+            ready.set()
+
+        self._readers = [
+            threading.Thread(target=read, args=(stream,), daemon=True) for stream in (process.stdout, process.stderr)
+        ]
+        for reader in self._readers:
+            reader.start()
+        if not ready.wait(DEADLINE_SECONDS) or not self.endpoint_url or process.poll() is not None:
+            process.kill()
+            raise AssertionError(f"keyturn serve did not get ready:\n{self.log()}")
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None
+        return self._process.pid
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal, wait for the end and return the exit status."""
+        process = self._process
+        assert process is not None
+        if process.poll() is None:
+            process.send_signal(number)
+        try:
+            status = process.wait(DEADLINE_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise AssertionError(f"keyturn serve did not stop:\n{self.log()}") from None
+        for reader in self._readers:
+            reader.join(DEADLINE_SECONDS)
+        for stream in (process.stdout, process.stderr):
+            assert stream is not None
+            stream.close()
+        self._process = None
+        return status
+
+    def kill(self) -> None:
+        """End the server as a power cut would, as far as a process can."""
+        self.stop(signal.SIGKILL)
+
+    def log(self) -> str:
+        """Everything the server has printed."""
+        return "".join(self.output)
+
+    def client(self, service: str, credentials: Credentials | None = None, **config: Any) -> Any:
+        """A boto3 client with the administrator's key, or another's."""
+        signer = credentials or self.admin
+        return boto3.client(
+            service,
+            endpoint_url=self.endpoint_url,
+            region_name=self.region,
+            aws_access_key_id=signer.access_key_id,
+            aws_secret_access_key=signer.secret_access_key,
+            aws_session_token=signer.session_token,
+            config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 120, **config}),
+        )
+
+    def environ(self, credentials: Credentials | None = None) -> dict[str, str]:
+        """Environment for a client process: the AWS CLI, Node.js, keyturn itself."""
+        signer = credentials or self.admin
+        environ = {
+            **clean_environ(self.home),
+            "AWS_ACCESS_KEY_ID": signer.access_key_id,
+            "AWS_SECRET_ACCESS_KEY": signer.secret_access_key,
+            "AWS_DEFAULT_REGION": self.region,
+            "AWS_REGION": self.region,
+            "AWS_ENDPOINT_URL": self.endpoint_url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+        }
+        if signer.session_token:
+            environ["AWS_SESSION_TOKEN"] = signer.session_token
+        return environ
+
+
+def wait_until(condition: Callable[[], Any], what: str, server: ServerProcess | None = None) -> Any:
+    """Ask again until the condition holds; the server's output is part of the message if it never does."""
+    deadline = threading.Event()
+    timer = threading.Timer(DEADLINE_SECONDS, deadline.set)
+    timer.daemon = True
+    timer.start()
+    try:
+        while not (result := condition()):
+            if deadline.wait(0.02):
+                raise AssertionError(f"never happened: {what}\n{server.log() if server else ''}")
+        return result
+    finally:
+        timer.cancel()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server that the tests of one module share."""
+    process = ServerProcess(tmp_path_factory.mktemp("keyturn"))
+    process.start()
+    yield process
+    assert process.stop() == 0, process.log()
+
+
+@pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server of the test's own, not yet started, to be stopped and killed at will."""
+    process = ServerProcess(tmp_path)
+    yield process
+    if process._process is not None:
+        process.stop()
