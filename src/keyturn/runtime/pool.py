@@ -1,0 +1,326 @@
+"""The runtime: keeps execution environments, warm ones first, and bounds how many there are.
+
+When all environments a function may have are busy its invocation is refused at once, as Lambda does; callers retry. An
+idle environment of another function gives way. A warm environment serves only while its credentials outlast the invocation.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from keyturn.clock import Clock
+from keyturn.errors.base import KeyturnError
+from keyturn.errors.lambda_ import RequestTooLargeException, TooManyRequestsException
+from keyturn.runtime import interpreters, package, report
+from keyturn.runtime.api import ApiLoop
+from keyturn.runtime.environment import Environment
+from keyturn.runtime.logs import EnvironmentLog
+from keyturn.runtime.sandbox import Enclosure, Sandbox, choose_sandbox
+from keyturn.runtime.spec import (
+    CredentialsFor,
+    FunctionSpec,
+    Invocation,
+    LoadPackage,
+    RuntimeSettings,
+    WriteLog,
+)
+
+_MIB = 1024 * 1024
+_CREDENTIALS_MARGIN = timedelta(minutes=1)
+# Between two looks at the memory of environments, while one is busy and while none is.
+_BUSY_LOOK_SECONDS = 0.1
+_IDLE_LOOK_SECONDS = 2.0
+
+
+@dataclass(slots=True)
+class _Place:
+    """A place for one environment. ``environment`` is None while it is being made."""
+
+    spec: FunctionSpec
+    slot: int
+    environment: Environment | None = None
+    is_busy: bool = True
+    is_discarded: bool = False
+    idle_since: float = 0.0
+
+
+class Runtime:
+    """Runs Lambda functions. Thread-safe.
+
+    Args:
+        settings: How functions run on this server.
+        clock: For dates in log lines and the expiry of credentials.
+        load_package: Fetches a deployment package by its ``code_sha256``.
+        credentials_for: Opens a session of a function's execution role.
+        write_log: Stores log events.
+
+    Raises:
+        KeyturnError: No sandbox that the settings demand, or no interpreter that can run functions.
+    """
+
+    def __init__(
+        self,
+        *,
+        settings: RuntimeSettings,
+        clock: Clock,
+        load_package: LoadPackage,
+        credentials_for: CredentialsFor,
+        write_log: WriteLog,
+    ) -> None:
+        self._settings = settings
+        self._clock = clock
+        self._load_package = load_package
+        self._credentials_for = credentials_for
+        self._write_log = write_log
+        self._packages = _empty_directory(settings.directory / "packages")
+        self._scratch = _empty_directory(settings.directory / "scratch")
+        self._sandbox: Sandbox = choose_sandbox(settings, _some_interpreter())
+        self._api_loop = ApiLoop()
+        # One thread that stays: when the thread that started a process ends, the process gets the signal meant for the
+        # end of its parent. Source: prctl(2), PR_SET_PDEATHSIG.
+        self._spawner = ThreadPoolExecutor(1, thread_name_prefix="keyturn-spawner")
+        self._lock = threading.Lock()
+        self._places: list[_Place] = []
+        self._is_closed = False
+        self._wake = threading.Event()
+        self._closing = threading.Event()
+        self._watcher = threading.Thread(target=self._watch, name="keyturn-runtime-watcher", daemon=True)
+        self._watcher.start()
+
+    @property
+    def sandbox_description(self) -> str:
+        """How functions are enclosed on this machine."""
+        return self._sandbox.description
+
+    @property
+    def sandbox_warning(self) -> str | None:
+        """What a function can do here that it should not; None if nothing is known."""
+        return self._sandbox.warning
+
+    def available_runtimes(self) -> tuple[str, ...]:
+        """Runtime identifiers this machine can serve."""
+        return interpreters.available_runtimes()
+
+    def invoke(
+        self, spec: FunctionSpec, payload: bytes, *, request_id: str, client_context: str | None = None
+    ) -> Invocation:
+        """Run a function once and wait for its outcome; its log lines are stored when this returns.
+
+        Args:
+            spec: The function as it is now.
+            payload: The event, JSON; empty counts as ``{}``.
+            request_id: Appears in the function's context and log.
+            client_context: JSON for the context object.
+
+        Raises:
+            TooManyRequestsException: Every environment is busy.
+            RequestTooLargeException: The event exceeds 6 MB.
+            InvalidParameterValueException: No interpreter here serves the function's runtime.
+            KeyturnError: The package is missing or broken, or the runtime is closed.
+        """
+        if len(payload) > report.REQUEST_LIMIT_BYTES:
+            raise RequestTooLargeException(
+                f"Request must be smaller than {report.REQUEST_LIMIT_BYTES} bytes for the InvokeFunction operation"
+            )
+        place = self._take_place(spec)
+        try:
+            if place.environment is None:
+                place.environment = self._new_environment(spec, place.slot)
+            return place.environment.invoke(payload, request_id=request_id, client_context=client_context)
+        except BaseException:
+            place.is_discarded = True
+            raise
+        finally:
+            self._give_back(place)
+
+    def discard(self, arn: str) -> None:
+        """End a function's environments; those that are busy end with their invocation."""
+        with self._lock:
+            concerned = [place for place in self._places if place.spec.arn == arn]
+            for place in concerned:
+                place.is_discarded = True
+            idle = self._remove([place for place in concerned if not place.is_busy])
+        self._end(idle)
+
+    def close(self) -> None:
+        """End every environment; invocations under way fail."""
+        with self._lock:
+            self._is_closed = True
+            places = list(self._places)
+            for place in places:
+                place.is_discarded = True
+        self._closing.set()
+        self._wake.set()
+        self._watcher.join()
+        self._end(places)
+        self._spawner.shutdown()
+        self._api_loop.close()
+        shutil.rmtree(self._scratch, ignore_errors=True)
+
+    def _take_place(self, spec: FunctionSpec) -> _Place:
+        """Return a warm environment's place, or make room for a new one."""
+        with self._lock:
+            if self._is_closed:
+                raise KeyturnError("The function runtime is closed.")
+            stale = [place for place in self._places if not place.is_busy and not self._is_usable(place)]
+            stale += [p for p in self._places if not p.is_busy and p not in stale and _replaces(spec, p.spec)]
+            ended = self._remove(stale)
+            place = next((p for p in self._places if not p.is_busy and _serves(p.spec, spec)), None)
+            if place is None:
+                ended += self._make_room(spec)
+                place = _Place(spec, self._free_slot(ended))
+                self._places.append(place)
+            place.is_busy = True
+        self._wake.set()
+        self._end(ended)
+        return place
+
+    def _is_usable(self, place: _Place) -> bool:
+        environment = place.environment
+        if environment is None or not environment.is_alive:
+            return False
+        needed_until = self._clock.now() + timedelta(seconds=place.spec.timeout_seconds) + _CREDENTIALS_MARGIN
+        return environment.expires_at > needed_until
+
+    def _make_room(self, spec: FunctionSpec) -> list[_Place]:
+        """Return the places that must be ended so that one more fits."""
+        of_function = sum(place.spec.arn == spec.arn for place in self._places)
+        if of_function >= self._settings.max_environments_per_function:
+            raise _too_many()
+        if len(self._places) < self._settings.max_environments:
+            return []
+        idle = [place for place in self._places if not place.is_busy]
+        if not idle:
+            raise _too_many()
+        return self._remove([min(idle, key=lambda place: place.idle_since)])
+
+    def _free_slot(self, ended: list[_Place]) -> int:
+        # The processes of places that just ended may live a moment longer, and a slot is a user.
+        taken = {place.slot for place in (*self._places, *ended)}
+        return next(slot for slot in range(len(taken) + 1) if slot not in taken)
+
+    def _remove(self, places: list[_Place]) -> list[_Place]:
+        for place in places:
+            self._places.remove(place)
+        return places
+
+    def _end(self, places: list[_Place]) -> None:
+        for place in places:
+            if place.environment is not None:
+                place.environment.end()
+                shutil.rmtree(place.environment.enclosure.scratch, ignore_errors=True)
+
+    def _give_back(self, place: _Place) -> None:
+        environment = place.environment
+        if environment is None or not environment.is_alive or place.is_discarded:
+            # Ended first, then removed: until its processes are gone nobody else may have its slot.
+            self._end([place])
+            with self._lock, contextlib.suppress(ValueError):
+                self._places.remove(place)
+            return
+        with self._lock:
+            place.is_busy = False
+            place.idle_since = time.monotonic()
+
+    def _new_environment(self, spec: FunctionSpec, slot: int) -> Environment:
+        interpreter = interpreters.find_interpreter(spec.runtime)
+        code = package.unpacked_path(spec.code_sha256, into=self._packages)
+        if not code.is_dir():
+            code = package.unpack(
+                self._load_package(spec.code_sha256), expected_sha256=spec.code_sha256, into=self._packages
+            )
+        enclosure = Enclosure(
+            slot=slot,
+            code=code,
+            scratch=Path(tempfile.mkdtemp(dir=self._scratch)),
+            interpreter=interpreter,
+            memory_bytes=spec.memory_mb * _MIB,
+            storage_bytes=spec.ephemeral_storage_mb * _MIB,
+        )
+        log = EnvironmentLog(
+            self._write_log,
+            self._clock,
+            group=spec.log_group,
+            stream=report.stream_name(spec.version, self._clock.now()),
+            limit_bytes=self._settings.log_limit_bytes,
+        )
+        return Environment(
+            spec,
+            enclosure,
+            self._credentials_for(spec),
+            settings=self._settings,
+            sandbox=self._sandbox,
+            api_loop=self._api_loop,
+            spawn=self._spawn,
+            log=log,
+            clock=self._clock,
+        )
+
+    def _spawn(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
+        return self._spawner.submit(start).result()
+
+    def _watch(self) -> None:
+        """Look after memory and idle environments until the runtime closes."""
+        while True:
+            self._wake.clear()
+            with self._lock:
+                if self._is_closed:
+                    return
+                places = list(self._places)
+                oldest = time.monotonic() - self._settings.idle_seconds
+                idle = self._remove([p for p in places if not p.is_busy and p.idle_since < oldest])
+            self._end(idle)
+            for place in places:
+                if place.environment is not None:
+                    place.environment.watch_memory()
+            if any(place.is_busy for place in places):
+                self._closing.wait(_BUSY_LOOK_SECONDS)
+            else:
+                self._wake.wait(_IDLE_LOOK_SECONDS if places else None)
+
+
+def _empty_directory(path: Path) -> Path:
+    """A directory for what need not survive; functions' users may pass through it."""
+    shutil.rmtree(path, ignore_errors=True)
+    path.mkdir(parents=True)
+    path.chmod(0o711)
+    path.parent.chmod(0o711)
+    return path
+
+
+def _some_interpreter() -> interpreters.Interpreter:
+    """The interpreter to try the sandbox with: our own if it can run functions."""
+    available = interpreters.available_runtimes()
+    if not available:
+        raise KeyturnError(
+            "No Python on this machine can run functions.",
+            "Install awslambdaric and boto3 for the Python that runs Keyturn.",
+        )
+    own = f"python3.{sys.version_info.minor}"
+    return interpreters.find_interpreter(own if own in available else available[-1])
+
+
+def _serves(warm: FunctionSpec, wanted: FunctionSpec) -> bool:
+    return (warm.arn, warm.version, warm.revision_id) == (wanted.arn, wanted.version, wanted.revision_id)
+
+
+def _replaces(new: FunctionSpec, old: FunctionSpec) -> bool:
+    """Whether an environment of ``old`` is of no use any more when ``new`` is invoked."""
+    return (new.arn, new.version) == (old.arn, old.version) and new.revision_id != old.revision_id
+
+
+def _too_many() -> TooManyRequestsException:
+    return TooManyRequestsException(
+        "Rate Exceeded.", Reason="ConcurrentInvocationLimitExceeded", Type="User", retryAfterSeconds="1"
+    )

@@ -1,0 +1,142 @@
+"""What the runtime is told and what it tells: plain data, no behaviour."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+from keyturn.sensitive import Sensitive
+
+SandboxChoice = Literal["auto", "bubblewrap", "none"]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionSpec:
+    """Everything an execution environment needs to know about a function.
+
+    Attributes:
+        arn: Unqualified ARN.
+        name: Function name.
+        version: ``$LATEST`` or a number.
+        handler: ``module.function``.
+        runtime: Runtime identifier such as ``python3.11``.
+        timeout_seconds: After how long an invocation is ended.
+        memory_mb: Memory limit of the whole process tree, in MiB as AWS counts.
+        ephemeral_storage_mb: Size of ``/tmp``.
+        environment: The function's own variables; hidden in the repr, people put passwords there.
+        code_sha256: SHA-256 of the deployment package, base64 as Lambda shows it.
+        revision_id: Changes whenever code or configuration does.
+        role_arn: Execution role.
+        log_group: Where log lines go.
+    """
+
+    arn: str
+    name: str
+    version: str
+    handler: str
+    runtime: str
+    timeout_seconds: int
+    memory_mb: int
+    ephemeral_storage_mb: int
+    environment: Mapping[str, str] = field(repr=False)
+    code_sha256: str
+    revision_id: str
+    role_arn: str
+    log_group: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleCredentials:
+    """Credentials of one session of the execution role; ``expires_at`` is aware UTC."""
+
+    access_key_id: str
+    secret_access_key: Sensitive[str]
+    session_token: Sensitive[str]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """One log event, in milliseconds since 1970."""
+
+    timestamp_ms: int
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """The outcome of one invocation.
+
+    Attributes:
+        payload: The function's answer, or the error document; hidden in the repr.
+        function_error: ``Unhandled`` if the function failed, else None.
+        log_tail: The last 4 KB of the invocation's log.
+        executed_version: The version that ran.
+        duration_ms: Time the handler took.
+    """
+
+    payload: bytes = field(repr=False)
+    function_error: str | None
+    log_tail: bytes = field(repr=False)
+    executed_version: str
+    duration_ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeSettings:
+    """How functions run on this server.
+
+    Attributes:
+        directory: The runtime's own directory, made if missing; holds unpacked packages, nothing that must survive.
+        endpoint_url: Base URL under which functions reach this server.
+        region: Region of this server.
+        account_id: Account of this server.
+        sandbox: ``auto`` takes the strongest that works here, ``bubblewrap`` insists, ``none`` is for development.
+        max_environments: Execution environments at the same time, warm ones included.
+        max_environments_per_function: The same for one function.
+        idle_seconds: After how long a warm environment is ended.
+        init_timeout_seconds: How long loading the function may take before the invocation's own time is used.
+        log_limit_bytes: How much of one invocation's log is kept.
+        ca_bundle: Certificates functions should trust, in PEM; the machine's own if None.
+        hidden: Directories no function may see: the data directory, configuration.
+    """
+
+    directory: Path
+    endpoint_url: str
+    region: str
+    account_id: str
+    sandbox: SandboxChoice = "auto"
+    max_environments: int = 32
+    max_environments_per_function: int = 10
+    idle_seconds: float = 300.0
+    init_timeout_seconds: float = 10.0
+    log_limit_bytes: int = 4 * 1024 * 1024
+    ca_bundle: Path | None = None
+    hidden: tuple[Path, ...] = ()
+
+
+class LoadPackage(Protocol):
+    """Fetches the deployment package with a given ``code_sha256``."""
+
+    def __call__(self, code_sha256: str, /) -> bytes:
+        """Return the zip file's bytes."""
+        ...
+
+
+class CredentialsFor(Protocol):
+    """Opens a session of a function's execution role."""
+
+    def __call__(self, spec: FunctionSpec, /) -> RoleCredentials:
+        """Return fresh credentials."""
+        ...
+
+
+class WriteLog(Protocol):
+    """Stores log events of one stream, in order."""
+
+    def __call__(self, group: str, stream: str, lines: Sequence[LogLine], /) -> None:
+        """Append ``lines``."""
+        ...
