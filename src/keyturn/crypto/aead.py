@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from functools import lru_cache
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -62,13 +61,8 @@ def unseal(cipher: AESGCM, sealed: bytes, associated_data: bytes) -> bytes:
 
 def associated_data(context: Mapping[str, str]) -> bytes:
     """Return the one byte string that stands for ``context``, whatever the order of its pairs."""
-    return _associated_data(tuple(context.items()))
-
-
-@lru_cache(maxsize=10_000)
-def _associated_data(pairs: tuple[tuple[str, str], ...]) -> bytes:
     parts: list[bytes] = []
-    for pair in sorted(pairs):
+    for pair in sorted(context.items()):
         for text in pair:
             encoded = text.encode()
             parts += (len(encoded).to_bytes(4, "big"), encoded)

@@ -50,8 +50,8 @@ class Envelope:
             SealRefused: MALFORMED, UNKNOWN_VERSION, UNKNOWN_KEY, WRONG_ROOT_KEY, or ALTERED, also for another context.
         """
         wrapped, value = _split(sealed)
-        cipher = self._keyring.unwrap_data_key(wrapped, context)
-        return Sensitive(aead.unseal(cipher, value, _VERSION + aead.associated_data(context)))
+        data_key = self._keyring.unwrap_data_key(wrapped, context)
+        return Sensitive(aead.unseal(data_key.cipher, value, _VERSION + data_key.associated_data))
 
     def rewrap(self, sealed: bytes, *, key_id: str, context: Mapping[str, str]) -> bytes:
         """Return the same sealed value with its data key wrapped by another KMS key.

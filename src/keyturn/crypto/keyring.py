@@ -48,6 +48,14 @@ class DataKey:
 
 
 @dataclass(frozen=True, slots=True)
+class UnwrappedDataKey:
+    """A data key ready for use, with the associated data of the context it is bound to."""
+
+    cipher: AESGCM
+    associated_data: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class _KmsKey:
     material: Sensitive[bytes]
     cipher: AESGCM
@@ -66,7 +74,7 @@ class Keyring:
         self._provider = provider
         self._load_key = load_key
         self._kms_keys: Kept[str, _KmsKey] = Kept(_MAX_KMS_KEYS)
-        self._data_keys: Kept[tuple[bytes, bytes], AESGCM] = Kept(keep)
+        self._data_keys: Kept[tuple[object, ...], UnwrappedDataKey] = Kept(keep)
 
     def new_key(self, key_id: str) -> WrappedKey:
         """Return a fresh KMS key, to be stored before anything is encrypted with it."""
@@ -102,18 +110,20 @@ class Keyring:
         plaintext = os.urandom(size_bytes)
         return DataKey(Sensitive(plaintext), self.encrypt(key_id, plaintext, context))
 
-    def unwrap_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> AESGCM:
-        """Return the cipher of a data key, from memory if it was unwrapped before in the same context.
+    def unwrap_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> UnwrappedDataKey:
+        """Return a data key ready for use, from memory if it was unwrapped before in the same context.
 
         Raises:
             SealRefused: As :meth:`decrypt`.
         """
-        place = (wrapped, aead.associated_data(context))
-        cipher = self._data_keys.get(place)
-        if cipher is None:
+        # The context is part of the place: what was verified for one context is not thereby good for another.
+        place = (wrapped, *context.items())
+        data_key = self._data_keys.get(place)
+        if data_key is None:
             cipher = AESGCM(self.decrypt(wrapped, context).reveal())
-            self._data_keys.put(place, cipher)
-        return cipher
+            data_key = UnwrappedDataKey(cipher, aead.associated_data(context))
+            self._data_keys.put(place, data_key)
+        return data_key
 
     def derive_key(self, key_id: str, purpose: str) -> Sensitive[bytes]:
         """Return 32 bytes derived from a KMS key for one purpose: HKDF-SHA-256, no salt, the purpose as info."""
