@@ -7,9 +7,9 @@
 
 Source: AWS Lambda Developer Guide, "Using the Lambda runtime API".
 
-The client knows only a host and a port, so there is no token to ask for. Instead the server looks up who holds the other
-end of each connection, and answers processes of the environment alone; nobody else on the machine can read an event or
-answer in the function's name. One event loop in one thread serves all environments.
+The client knows only a host and a port, so there is no token to ask for. Instead the server looks up who holds the
+other end of each connection, and answers processes of the environment alone; nobody else on the machine can read an event
+or answer in the function's name. One event loop in one thread serves all environments.
 """
 
 from __future__ import annotations

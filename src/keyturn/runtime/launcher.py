@@ -2,7 +2,7 @@
 
 A file that stands alone: it runs under the function's interpreter, without Keyturn's packages (standard library only,
 Python 3.9). It is started as ``python -I -S launcher.py FD``. ``FD`` holds a JSON document, so that neither the
-function's variables nor its credentials appear in a process list or in the environment of a process outside the sandbox:
+function's variables nor its credentials appear in a process list or in the environment of an outer process:
 
     argv         program and arguments to become
     environment  its variables, all of them

@@ -1,8 +1,8 @@
 """Deployment packages: look inside a zip file before trusting it, and unpack each one once.
 
 A package comes from a caller of the API, so its central directory is judged in full before one byte is written: names
-that climb or are absolute, links, names given twice, and sizes that do not fit the real content are all refused with the
-answer Lambda gives to a file it cannot unzip. Source of the limits: AWS Lambda Developer Guide, "Lambda quotas".
+that climb or are absolute, links, names given twice, and sizes that do not fit the real content are all refused with
+the answer Lambda gives to a file it cannot unzip. Source of the limits: AWS Lambda Developer Guide, "Lambda quotas".
 """
 
 from __future__ import annotations

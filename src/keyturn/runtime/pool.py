@@ -1,7 +1,8 @@
 """The runtime: keeps execution environments, warm ones first, and bounds how many there are.
 
 When all environments a function may have are busy its invocation is refused at once, as Lambda does; callers retry. An
-idle environment of another function gives way. A warm environment serves only while its credentials outlast the invocation.
+idle environment of another function gives way. A warm environment serves only while its credentials outlast the
+invocation.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 Three strengths, the first that works here is taken:
 
-1. **bubblewrap**: a read-only system, the function's code at ``/var/task``, awslambdaric and boto3 at ``/var/runtime``, a
-   ``/tmp`` of its own and limited size, no other process in sight, no way to the data directory. Works for root, who
+1. **bubblewrap**: a read-only system, the function's code at ``/var/task``, awslambdaric and boto3 at ``/var/runtime``,
+   a ``/tmp`` of its own and limited size, no other process in sight, no way to the data directory. Works for root, who
    gives each environment a user of its own, and for ordinary users, where the kernel lets them make user namespaces.
 2. **user**: without bubblewrap, root still gives each environment a user of its own that owns nothing.
 3. **limits**: resource limits only. The function can read what the server's user can read, and the operator is warned.
