@@ -1,0 +1,229 @@
+"""May they? Collects the policies that apply to a call and asks ``rules.policy``; nowhere else decides.
+
+Applicable are the inline policies of the user, or of the role behind a session; the session's own policy; and the
+policy of the resource. A role's trust policy is the resource's policy of ``sts:AssumeRole``, and must allow.
+
+What is kept are parsed documents, never decisions: identity-based ones until a committed change touches them, the
+others under their text.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from datetime import datetime
+
+from keyturn.call import Call, PrincipalKind
+from keyturn.errors.base import AwsError, KeyturnError
+from keyturn.errors.common import AccessDenied
+from keyturn.kept import Kept
+from keyturn.operations.identity_policies import identity_policies
+from keyturn.operations.registry import Subject
+from keyturn.rules.policy.document import (
+    PolicyDocument,
+    parse_resource_policy,
+    parse_session_policy,
+    parse_trust_policy,
+)
+from keyturn.rules.policy.evaluate import (
+    Decision,
+    Outcome,
+    Policy,
+    PolicySet,
+    PolicyType,
+    RequestContext,
+    access_denied_message,
+    evaluate,
+)
+from keyturn.storage.kept import KeptRows
+
+ASSUME_ROLE = "sts:AssumeRole"
+_SERVICE_SUFFIX = ".amazonaws.com"
+_DOCUMENTS_KEPT = 10_000
+
+
+class Refused(AccessDenied):
+    """The policies do not allow the call; ``decision`` says which of them, for the audit event."""
+
+    def __init__(self, message: str, decision: Decision) -> None:
+        super().__init__(message)
+        self.decision = decision
+
+
+class Authoriser:
+    """Decides calls by the policies as they are now; safe to use from several threads.
+
+    Args:
+        kept: Holds the identity-based policies.
+    """
+
+    def __init__(self, kept: KeptRows) -> None:
+        self._kept = kept
+        self._resource = _Documents("resource-based policy", parse_resource_policy)
+        self._trust = _Documents("trust policy", parse_trust_policy)
+        self._session = _Documents("session policy", parse_session_policy)
+
+    def __call__(self, call: Call, action: str, subject: Subject[object]) -> None:
+        """Return if the policies allow it.
+
+        Raises:
+            Refused: They do not; the message is AWS's.
+            KeyturnError: A policy that applies cannot be read.
+        """
+        context = _context(call, action, subject)
+        decision = evaluate(context, self._policies(call, action, subject))
+        if decision.outcome is not Outcome.ALLOW:
+            raise Refused(_message(decision, context, subject.asked), decision)
+
+    def decide(self, call: Call, action: str, subject: Subject[object]) -> Decision:
+        """Return the decision and what led to it, without raising for a refusal.
+
+        Raises:
+            KeyturnError: A policy that applies cannot be read.
+        """
+        return evaluate(_context(call, action, subject), self._policies(call, action, subject))
+
+    def _policies(self, call: Call, action: str, subject: Subject[object]) -> PolicySet:
+        principal = call.principal
+        identity: tuple[Policy, ...] = ()
+        if principal.kind is not PrincipalKind.SERVICE:
+            identity = identity_policies(self._kept, principal.role_arn or principal.arn)
+        session = (self._session.policy(call.session_policy),) if call.session_policy else ()
+        if action == ASSUME_ROLE:
+            return PolicySet(
+                identity=identity,
+                resource=self._trust.policy(subject.policy) if subject.policy else None,
+                session=session,
+                resource_must_allow=True,
+                resource_type=PolicyType.TRUST,
+            )
+        resource = self._resource.policy(subject.policy) if subject.policy else None
+        return PolicySet(identity=identity, resource=resource, session=session)
+
+
+class _Documents:
+    """Parsed documents of one kind by their text; rows are kept, so the text is mostly the very same string."""
+
+    def __init__(self, name: str, parse: Callable[[str], PolicyDocument]) -> None:
+        self._name = name
+        self._parse = parse
+        self._parsed: Kept[str, Policy] = Kept(_DOCUMENTS_KEPT)
+
+    def policy(self, text: str) -> Policy:
+        """Return the parsed document.
+
+        Raises:
+            KeyturnError: It was stored and cannot be read. It might hold a Deny, so nothing is decided without it.
+        """
+        policy = self._parsed.get(text)
+        if policy is None:
+            try:
+                policy = Policy(self._name, self._parse(text))
+            except AwsError as error:
+                raise KeyturnError(f"A stored {self._name} is refused: {error.message}") from error
+            self._parsed.put(text, policy)
+        return policy
+
+
+class _Keys:
+    """The condition keys of a call, found out when a condition asks: most policies have none."""
+
+    __slots__ = ("_call", "_of_subject")
+
+    def __init__(self, call: Call, of_subject: Mapping[str, tuple[str, ...]]) -> None:
+        self._call = call
+        self._of_subject = of_subject
+
+    def get(self, name: str, /) -> tuple[str, ...] | None:
+        """Return the values of a condition key, given in lower case; None if the key is absent."""
+        read = _GLOBAL_KEYS.get(name)
+        if read is None:
+            return self._of_subject.get(name)
+        value = read(self._call)
+        return None if value is None else (value,)
+
+
+def _context(call: Call, action: str, subject: Subject[object]) -> RequestContext:
+    return RequestContext(call.principal, action, subject.arn, _Keys(call, subject.keys))
+
+
+def _message(decision: Decision, context: RequestContext, asked: str) -> str:
+    if context.action == ASSUME_ROLE and decision.outcome is Outcome.IMPLICIT_DENY:
+        # AWS names no policy here, so that a role that is not there reads like one that trusts somebody else.
+        return f"User: {context.principal.arn} is not authorized to perform: {ASSUME_ROLE} on resource: {asked}"
+    return access_denied_message(decision, context, shown_resource=asked)
+
+
+# Global condition keys. Source: IAM User Guide, "AWS global condition context keys".
+
+
+def _source_ip(call: Call) -> str | None:
+    try:
+        return str(ipaddress.ip_address(call.source_address))
+    except ValueError:
+        # A service that acts for somebody has no address.
+        return None
+
+
+def _principal_arn(call: Call) -> str | None:
+    if call.principal.kind is PrincipalKind.SERVICE:
+        return None
+    return call.principal.role_arn or call.principal.arn
+
+
+def _user_name(call: Call) -> str | None:
+    return call.principal.name if call.principal.kind is PrincipalKind.USER else None
+
+
+def _principal_type(call: Call) -> str | None:
+    return _PRINCIPAL_TYPES.get(call.principal.kind)
+
+
+def _account_id(call: Call) -> str | None:
+    return None if call.principal.kind is PrincipalKind.SERVICE else call.principal.account_id
+
+
+def _is_service(call: Call) -> str:
+    return _truth(is_so=call.principal.kind is PrincipalKind.SERVICE)
+
+
+def _service_name(call: Call) -> str | None:
+    return call.principal.name if call.principal.kind is PrincipalKind.SERVICE else None
+
+
+def _via_service(call: Call) -> str:
+    # A service that acts for somebody shows its name where others have an address.
+    return _truth(is_so=call.source_address.endswith(_SERVICE_SUFFIX))
+
+
+def _token_issue_time(call: Call) -> str | None:
+    issued_at = call.principal.session_issued_at
+    return None if issued_at is None else _iso8601(issued_at)
+
+
+def _truth(*, is_so: bool) -> str:
+    return "true" if is_so else "false"
+
+
+def _iso8601(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_PRINCIPAL_TYPES = {PrincipalKind.USER: "User", PrincipalKind.ASSUMED_ROLE: "AssumedRole"}
+_GLOBAL_KEYS: dict[str, Callable[[Call], str | None]] = {
+    "aws:currenttime": lambda call: _iso8601(call.at),
+    "aws:epochtime": lambda call: str(int(call.at.timestamp())),
+    "aws:principalaccount": _account_id,
+    "aws:principalarn": _principal_arn,
+    "aws:principalisawsservice": _is_service,
+    "aws:principalservicename": _service_name,
+    "aws:principaltype": _principal_type,
+    "aws:requestedregion": lambda call: call.region,
+    "aws:securetransport": lambda call: _truth(is_so=call.secure_transport),
+    "aws:sourceip": _source_ip,
+    "aws:tokenissuetime": _token_issue_time,
+    "aws:useragent": lambda call: call.user_agent or None,
+    "aws:userid": lambda call: call.principal.unique_id,
+    "aws:username": _user_name,
+    "aws:viaawsservice": _via_service,
+}
