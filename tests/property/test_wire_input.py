@@ -6,7 +6,7 @@ import json
 from contextlib import suppress
 from datetime import UTC, datetime
 from urllib.parse import urlencode
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import msgspec
 from hypothesis import given
@@ -148,7 +148,7 @@ def test_any_message_of_an_error_is_written(name: str, message: str, member: str
     reply = protocol(model).error(model, None, AwsError(message, Reason=member), "the-request-id")
     assert reply.status == 400
     if name == "iam":
-        ElementTree.fromstring(reply.body)
+        ET.fromstring(reply.body)
     else:
         assert json.loads(reply.body).get("message", "") == message
 

@@ -1,0 +1,174 @@
+"""JSON 1.1 as Secrets Manager speaks it: the exact bodies of refusals, and what a reply carries."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from keyturn.errors.base import AwsError
+from keyturn.errors.common import AccessDenied, SerializationFailed, UnknownOperation, ValidationFailed
+from keyturn.errors.logs import ResourceAlreadyExistsException
+from keyturn.errors.secretsmanager import InternalServiceError, ResourceNotFoundException
+from keyturn.wire import json11
+from keyturn.wire.http import HttpReply, HttpRequest
+from keyturn.wire.models import service
+from keyturn.wire.route import Route
+from keyturn.wire.writers import UnknownMember
+
+SECRETS = service("secretsmanager")
+
+
+def parse(operation_name: str, body: bytes | dict[str, Any]) -> dict[str, Any]:
+    encoded = body if isinstance(body, bytes) else json.dumps(body).encode()
+    request = HttpRequest("POST", b"/", b"", {}, encoded, "http", "127.0.0.1")
+    return json11.parse(SECRETS.operation(operation_name), Route(SECRETS, operation_name), request)
+
+
+def refusal(operation_name: str, body: bytes | dict[str, Any]) -> str:
+    with pytest.raises((ValidationFailed, SerializationFailed)) as caught:
+        parse(operation_name, body)
+    return caught.value.message
+
+
+def body_of(error: AwsError, name: str = "secretsmanager") -> dict[str, Any]:
+    body: dict[str, Any] = json.loads(json11.error(service(name), None, error, "r").body)
+    return body
+
+
+def headers_of(reply: HttpReply) -> dict[bytes, bytes]:
+    return dict(reply.headers)
+
+
+def test_a_missing_member_is_told_as_null() -> None:
+    expected = (
+        "1 validation error detected: Value null at 'secretId' failed to satisfy constraint: Member must not be null"
+    )
+    assert refusal("GetSecretValue", {}) == expected
+    assert refusal("GetSecretValue", b"") == expected
+    assert refusal("GetSecretValue", {"SecretId": None}) == expected
+
+
+def test_a_sensitive_value_is_not_echoed() -> None:
+    told = refusal("PutSecretValue", {"SecretId": "a", "SecretString": "hush" * 20_000})
+    assert told == (
+        "1 validation error detected: Value at 'secretString' failed to satisfy constraint: "
+        "Member must have length less than or equal to 65536"
+    )
+
+
+def test_an_empty_secret_string_is_too_short() -> None:
+    assert refusal("PutSecretValue", {"SecretId": "a", "SecretString": ""}).endswith(
+        "Value at 'secretString' failed to satisfy constraint: Member must have length greater than or equal to 1"
+    )
+
+
+def test_an_element_of_a_list_is_named_by_its_position() -> None:
+    told = refusal("ListSecrets", {"Filters": [{"Key": "name"}, {"Key": "invalid"}]})
+    assert told == (
+        "1 validation error detected: Value 'invalid' at 'filters.2.member.key' failed to satisfy constraint: Member "
+        "must satisfy enum value set: [description, name, tag-key, tag-value, primary-region, owning-service, all]"
+    )
+
+
+def test_scalars_of_a_list_are_told_together() -> None:
+    told = refusal("PutSecretValue", {"SecretId": "a", "VersionStages": ["AWSCURRENT", ""]})
+    assert told == (
+        "1 validation error detected: Value '[AWSCURRENT, ]' at 'versionStages' failed to satisfy constraint: Member "
+        "must satisfy constraint: [Member must have length less than or equal to 256, Member must have length greater "
+        "than or equal to 1, Member must not be null]"
+    )
+
+
+def test_all_violations_are_told_at_once() -> None:
+    told = refusal("RotateSecret", {"RotationRules": {"AutomaticallyAfterDays": 0, "Duration": "x"}})
+    assert told.startswith("4 validation errors detected: Value '0' at 'rotationRules.automaticallyAfterDays' ")
+    assert "; Value 'x' at 'rotationRules.duration' failed to satisfy constraint: Member must satisfy regular" in told
+    assert told.endswith("Value null at 'secretId' failed to satisfy constraint: Member must not be null")
+
+
+def test_a_flood_of_violations_is_counted_but_not_repeated_in_full() -> None:
+    told = refusal("ListSecrets", {"Filters": [{"Key": "x"}] * 5000})
+    assert told.startswith("5001 validation errors detected: ")
+    assert len(told) < 20_000
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1, "NUMBER_VALUE can not be converted to a String"),
+        (1.5, "DECIMAL_VALUE can not be converted to a String"),
+        (True, "TRUE_VALUE can not be converted to a String"),
+        ({}, "Start of structure or map found where not expected."),
+        ([], "Start of list found where not expected"),
+    ],
+)
+def test_a_wrong_type_is_a_serialization_fault(value: object, message: str) -> None:
+    assert refusal("GetSecretValue", {"SecretId": value}) == message
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b'{"SecretId":"\xc3\x28"}', b'"x"', b"{} x", b"NaN"])
+def test_what_is_not_a_json_object_is_a_serialization_fault(body: bytes) -> None:
+    with pytest.raises(SerializationFailed):
+        parse("GetSecretValue", body)
+
+
+def test_a_refused_body_is_not_quoted() -> None:
+    assert "hush" not in refusal("PutSecretValue", b'{"SecretString": "hush')
+    assert "hush" not in refusal("PutSecretValue", {"SecretId": "a", "SecretBinary": "hush!"})
+
+
+def test_of_a_key_sent_twice_the_last_value_counts() -> None:
+    assert parse("GetSecretValue", b'{"SecretId":"a","SecretId":"b"}') == {"SecretId": "b"}
+
+
+def test_members_the_model_does_not_know_are_passed_over() -> None:
+    assert parse("GetSecretValue", {"SecretId": "a", "Colour": {"deep": []}}) == {"SecretId": "a"}
+
+
+def test_blobs_are_bytes() -> None:
+    assert parse("PutSecretValue", {"SecretId": "a", "SecretBinary": "AP8="})["SecretBinary"] == b"\x00\xff"
+
+
+def test_a_reply_has_milliseconds_and_leaves_out_what_is_none() -> None:
+    moment = datetime(2018, 4, 11, 20, 11, 17, 145713, tzinfo=UTC)
+    reply = json11.reply(
+        SECRETS.operation("GetSecretValue"), {"Name": "a", "SecretString": None, "CreatedDate": moment}, "request-1"
+    )
+    assert json.loads(reply.body) == {"Name": "a", "CreatedDate": 1523477477.146}
+    assert headers_of(reply) == {
+        b"x-amzn-requestid": b"request-1",
+        b"content-type": b"application/x-amz-json-1.1",
+        b"content-length": str(len(reply.body)).encode(),
+    }
+
+
+def test_a_member_the_model_does_not_know_is_a_mistake_of_the_handler() -> None:
+    with pytest.raises(UnknownMember, match="has no member Nmae"):
+        json11.reply(SECRETS.operation("GetSecretValue"), {"Nmae": "a"}, "r")
+
+
+def test_an_operation_without_output_answers_an_empty_body() -> None:
+    assert json11.reply(SECRETS.operation("TagResource"), {}, "r").body == b""
+
+
+def test_a_modelled_error_has_a_capital_message_and_400() -> None:
+    assert body_of(ResourceNotFoundException()) == {
+        "__type": "ResourceNotFoundException",
+        "Message": "Secrets Manager can't find the specified secret.",
+    }
+    assert json11.error(SECRETS, None, ResourceNotFoundException(), "r").status == 400
+    assert json11.error(SECRETS, None, InternalServiceError(), "r").status == 500
+
+
+def test_a_denial_and_a_broken_constraint_have_a_small_message() -> None:
+    assert body_of(AccessDenied("No.")) == {"__type": "AccessDeniedException", "message": "No."}
+    assert body_of(ValidationFailed("No.")) == {"__type": "ValidationException", "message": "No."}
+    assert body_of(UnknownOperation()) == {"__type": "UnknownOperationException"}
+
+
+def test_logs_tells_broken_constraints_under_its_own_code() -> None:
+    assert body_of(ValidationFailed("No."), "logs")["__type"] == "InvalidParameterException"
+    assert body_of(ResourceAlreadyExistsException(), "logs")["message"] == "The specified log group already exists"

@@ -1,0 +1,107 @@
+"""Which operation a request is for, and in whose words to refuse one that is for none."""
+
+from __future__ import annotations
+
+import pytest
+
+from keyturn.errors.common import UnknownOperation
+from keyturn.wire.http import HttpRequest
+from keyturn.wire.models import API_VERSIONS, service
+from keyturn.wire.route import QUERY_VERSIONS, TARGET_PREFIXES, addressed_service, route
+
+
+def request(
+    method: str = "POST", path: str = "/", query: bytes = b"", body: bytes = b"", headers: dict[str, str] | None = None
+) -> HttpRequest:
+    return HttpRequest(method, path.encode(), query, headers or {}, body, "http", "127.0.0.1")
+
+
+def test_prefixes_and_versions_are_those_of_the_models() -> None:
+    assert {service(name).target_prefix: name for name in API_VERSIONS if service(name).protocol == "json"} == dict(
+        TARGET_PREFIXES
+    )
+    assert {service(name).api_version: name for name in API_VERSIONS if service(name).protocol == "query"} == dict(
+        QUERY_VERSIONS
+    )
+
+
+def test_a_target_header_names_service_and_operation() -> None:
+    found = route(request(headers={"x-amz-target": "TrentService.GenerateDataKey"}))
+    assert (found.service.name, found.operation_name) == ("kms", "GenerateDataKey")
+
+
+@pytest.mark.parametrize(
+    "target", ["", ".", "secretsmanager.", "secretsmanager.Steal", "Other.GetSecretValue", "x" * 9999]
+)
+def test_an_unknown_target_is_an_unknown_operation(target: str) -> None:
+    with pytest.raises(UnknownOperation):
+        route(request(headers={"x-amz-target": target}))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "operation_name"),
+    [
+        ("GET", "/2015-03-31/functions", "ListFunctions"),
+        ("GET", "/2015-03-31/functions/", "ListFunctions"),
+        ("POST", "/2015-03-31/functions", "CreateFunction"),
+        ("GET", "/2015-03-31/functions/n", "GetFunction"),
+        ("DELETE", "/2015-03-31/functions/n", "DeleteFunction"),
+        ("PUT", "/2015-03-31/functions/n/code", "UpdateFunctionCode"),
+        ("POST", "/2015-03-31/functions/n/invocations", "Invoke"),
+        ("DELETE", "/2015-03-31/functions/n/policy/sid", "RemovePermission"),
+        ("GET", "/2015-03-31/functions/arn:aws:lambda:r:0:function:n/policy", "GetPolicy"),
+        ("GET", "/2017-03-31/tags/arn:aws:lambda:r:0:thing/with/slashes", "ListTags"),
+    ],
+)
+def test_method_and_path_name_a_lambda_operation(method: str, path: str, operation_name: str) -> None:
+    assert route(request(method, path)).operation_name == operation_name
+
+
+def test_a_query_in_the_template_decides_between_two_operations() -> None:
+    assert route(request("GET", "/2018-10-31/layers")).operation_name == "ListLayers"
+    assert (
+        route(request("GET", "/2018-10-31/layers", b"find=LayerVersion&Arn=a")).operation_name == "GetLayerVersionByArn"
+    )
+
+
+@pytest.mark.parametrize(
+    "path", ["/2015-03-31/functions/n/elsewhere", "/2015-03-31/", "/2015-03-31/functions/%FF", "/9999-99-99/x"]
+)
+def test_an_unknown_path_is_an_unknown_operation(path: str) -> None:
+    with pytest.raises(UnknownOperation):
+        route(request("GET", path))
+
+
+def test_a_label_is_decoded_once() -> None:
+    assert route(request("GET", "/2015-03-31/functions/a%2541")).path_parameters == {"FunctionName": "a%41"}
+
+
+def test_the_version_tells_iam_from_sts() -> None:
+    found = route(request(body=b"Action=GetCallerIdentity&Version=2011-06-15"))
+    assert (found.service.name, found.operation_name) == ("sts", "GetCallerIdentity")
+    assert route(request(body=b"Action=ListRoles&Version=2010-05-08")).service.name == "iam"
+
+
+def test_a_presigned_query_call_has_its_action_in_the_query_string() -> None:
+    found = route(request("GET", query=b"Action=GetCallerIdentity&Version=2011-06-15&X-Amz-Signature=00"))
+    assert found.operation_name == "GetCallerIdentity"
+
+
+def test_an_unknown_action_is_told_as_aws_tells_it() -> None:
+    with pytest.raises(UnknownOperation) as caught:
+        route(request(body=b"Action=Steal&Version=2010-05-08"))
+    assert caught.value.message == "Could not find operation Steal for version 2010-05-08"
+
+
+@pytest.mark.parametrize(
+    ("headers", "path", "name"),
+    [
+        ({"x-amz-target": "Logs_20140328.Nothing"}, "/", "logs"),
+        ({"authorization": "AWS4-HMAC-SHA256 Credential=A/20240101/us-east-1/iam/aws4_request, x"}, "/", "iam"),
+        ({"content-type": "application/x-www-form-urlencoded; charset=utf-8"}, "/", "sts"),
+        ({}, "/2015-03-31/nothing", "lambda"),
+        ({}, "/", "secretsmanager"),
+    ],
+)
+def test_a_refusal_is_told_in_the_protocol_that_was_meant(headers: dict[str, str], path: str, name: str) -> None:
+    assert addressed_service(request(path=path, headers=headers)).name == name
