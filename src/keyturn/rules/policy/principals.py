@@ -1,0 +1,110 @@
+"""The Principal element: whom a statement of a resource-based or trust policy names.
+
+Source: IAM User Guide, "AWS JSON policy elements: Principal" and "Policy evaluation logic".
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from enum import IntEnum
+
+from keyturn.call import Principal, PrincipalKind
+
+_ACCOUNT_ID = re.compile(r"\d{12}")
+_AWS_PRINCIPAL = re.compile(
+    r"arn:aws[a-z-]*:(?:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)"
+    r"|sts::\d{12}:(?:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+))",
+    re.ASCII,
+)
+_UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}")
+_SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
+
+
+class Grade(IntEnum):
+    """How precisely a statement names a caller; what an Allow is worth depends on it."""
+
+    NONE = 0
+    ACCOUNT = 1  # The account: an identity policy must allow too.
+    ROLE = 2  # The role behind a session, or everybody: boundary and session policy must allow too.
+    EXACT = 3  # The user, the role session or the service: nothing else has to allow.
+
+
+class InvalidPrincipal(ValueError):
+    """The text names no principal; ``kind`` is AWS, Service, Federated or CanonicalUser."""
+
+    def __init__(self, kind: str, text: str) -> None:
+        super().__init__(text)
+        self.kind = kind
+        self.text = text
+
+
+@dataclass(frozen=True, slots=True)
+class Principals:
+    """What stands under Principal or NotPrincipal.
+
+    Attributes:
+        everybody: ``"*"`` or ``{"AWS": "*"}``.
+        aws: ARNs as written.
+        account_ids: Accounts named by id or by the ARN of their root.
+        services: Names of service principals.
+        negated: Written as NotPrincipal.
+    """
+
+    everybody: bool = False
+    aws: frozenset[str] = frozenset()
+    account_ids: frozenset[str] = frozenset()
+    services: frozenset[str] = frozenset()
+    negated: bool = False
+
+    def grade(self, principal: Principal) -> Grade:
+        """Say how precisely the caller is named, ``Grade.NONE`` if not at all."""
+        named = self._named(principal)
+        if not self.negated:
+            return named
+        return Grade.NONE if named else Grade.ROLE
+
+    def _named(self, principal: Principal) -> Grade:
+        if principal.kind is PrincipalKind.SERVICE:
+            if principal.name in self.services:
+                return Grade.EXACT
+            return Grade.ROLE if self.everybody else Grade.NONE
+        if principal.arn in self.aws:
+            return Grade.EXACT
+        if self.everybody or (principal.role_arn and principal.role_arn in self.aws):
+            return Grade.ROLE
+        return Grade.ACCOUNT if principal.account_id in self.account_ids else Grade.NONE
+
+
+def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> Principals:
+    """Read the map form of Principal; ``"*"`` alone is ``{"AWS": ("*",)}``.
+
+    Raises:
+        InvalidPrincipal: A kind or a value that IAM does not know.
+    """
+    aws: set[str] = set()
+    account_ids: set[str] = set()
+    for text in entries.get("AWS", ()):
+        if _ACCOUNT_ID.fullmatch(text):
+            account_ids.add(text)
+        elif _AWS_PRINCIPAL.fullmatch(text):
+            account_id, resource = text.split(":", 5)[4:]
+            if resource == "root":
+                account_ids.add(account_id)
+            else:
+                aws.add(text)
+        elif text != "*" and not _UNIQUE_ID.fullmatch(text):
+            raise InvalidPrincipal("AWS", text)
+    for text in entries.get("Service", ()):
+        if not _SERVICE.fullmatch(text):
+            raise InvalidPrincipal("Service", text)
+    for kind in entries:
+        if kind not in ("AWS", "Service", "Federated", "CanonicalUser"):
+            raise InvalidPrincipal(kind, "")
+    return Principals(
+        everybody="*" in entries.get("AWS", ()),
+        aws=frozenset(aws),
+        account_ids=frozenset(account_ids),
+        services=frozenset(entries.get("Service", ())),
+        negated=negated,
+    )
