@@ -53,7 +53,6 @@ _SETTINGS: Mapping[str, str] = {
     "fsync": "off",
     "full_page_writes": "off",
     "shared_buffers": "16MB",
-    "max_connections": "60",
     "password_encryption": "scram-sha-256",
 }
 

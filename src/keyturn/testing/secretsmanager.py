@@ -12,6 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:app/database-AbCdEf"
+FIRST_VERSION_ID = "00000000-0000-4000-8000-000000000001"
 
 
 @dataclass(slots=True)
@@ -32,7 +33,7 @@ class FakeSecretsManager:
 
     def __init__(self, value: Mapping[str, object] | str, interrupt: Callable[[str], None] = lambda _: None) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
-        self.versions = {"version-1": FakeVersion({"AWSCURRENT"}, text)}
+        self.versions = {FIRST_VERSION_ID: FakeVersion({"AWSCURRENT"}, text)}
         self.rotation_enabled = True
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.interrupt = interrupt

@@ -63,7 +63,7 @@ class Engine:
 
     title = "PostgreSQL"
     exclude_characters = ":/@\"'\\"
-    driver_distributions = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
+    driver_distributions: tuple[str, ...] = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON."""
@@ -93,11 +93,11 @@ class PostgresqlConnection:
     def __init__(self, login: base.Login, host: str, port: int) -> None:
         self._host = host
         opened = _open(host, port, login.tls)
-        self._encrypted = isinstance(opened, ssl.SSLSocket)
+        self._tls_was_asked_for = login.tls is not base.TlsMode.FORBIDDEN
         try:
             with self._translated():
                 self._driver = _driver_login(opened, login)
-        except base.DatabaseError:
+        except BaseException:
             opened.close()
             raise
         opened.settimeout(STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS)
@@ -111,7 +111,7 @@ class PostgresqlConnection:
         """Close and raise if this server follows another one and so cannot store a password."""
         try:
             in_recovery = self._run("SELECT pg_catalog.pg_is_in_recovery()")[0][0]
-        except base.DatabaseError:
+        except BaseException:
             self.close()
             raise
         if in_recovery:
@@ -169,7 +169,7 @@ class PostgresqlConnection:
         try:
             yield
         except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and SCRAM's errors
-            raise _translation(error, host=self._host, encrypted=self._encrypted) from None
+            raise _translation(error, host=self._host, tls_was_asked_for=self._tls_was_asked_for) from None
 
 
 def scram_verifier(password: str, iterations: int, salt: bytes | None = None) -> str:
@@ -285,7 +285,7 @@ def _driver_login(opened: socket.socket, login: base.Login) -> Any:
     )
 
 
-def _translation(error: BaseException, *, host: str, encrypted: bool) -> base.DatabaseError:
+def _translation(error: BaseException, *, host: str, tls_was_asked_for: bool) -> base.DatabaseError:
     """Return our error for the driver's.
 
     When the driver closes after an error, closing may fail too and hide the first error: the chain is searched for what
@@ -298,7 +298,7 @@ def _translation(error: BaseException, *, host: str, encrypted: bool) -> base.Da
         if isinstance(link, base.DatabaseError):
             return link
         if isinstance(link, pg8000.native.DatabaseError) and link.args and isinstance(link.args[0], dict):
-            return _server_error(link.args[0], host=host, encrypted=encrypted)
+            return _server_error(link.args[0], host=host, tls_was_asked_for=tls_was_asked_for)
     for link in chain:
         if isinstance(link, OSError):
             return _network_error(link, f"host {host}, connected")
@@ -310,12 +310,12 @@ def _translation(error: BaseException, *, host: str, encrypted: bool) -> base.Da
     return base.AuthenticationMethodRefused(f"host {host}: {type(error).__name__}: {error}")
 
 
-def _server_error(fields: Mapping[str, str], *, host: str, encrypted: bool) -> base.DatabaseError:
+def _server_error(fields: Mapping[str, str], *, host: str, tls_was_asked_for: bool) -> base.DatabaseError:
     """Return our error for the server's. Messages may be translated, so only codes and fixed names are looked at."""
     code, reason = fields.get("C", ""), fields.get("M", "The server gave no reason")
     kind = _ERRORS.get(code, base.DatabaseError)
-    if code == "28000" and "pg_hba.conf" in reason and not encrypted:
-        # Without TLS the rule for this user may exist for hostssl only; the server says "no encryption" or "SSL off".
+    if code == "28000" and "pg_hba.conf" in reason and not tls_was_asked_for:
+        # The rule for this user may be for hostssl only. The server says "no encryption", before version 14 "SSL off".
         kind = base.TlsRequired if "no encryption" in reason or "SSL off" in reason else kind
     return kind(f"host {host}: {reason}", code or None)
 

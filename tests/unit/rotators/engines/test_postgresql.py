@@ -79,21 +79,22 @@ def test_preferred_tls_does_not_pretend_to_verify() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "message", "encrypted", "kind"),
+    ("code", "message", "tls_was_asked_for", "kind"),
     [
         ("28P01", "password authentication failed", True, base.AuthenticationFailed),
         ("28000", 'role "app" is not permitted to log in', True, base.NotAdmitted),
         ("28000", "no pg_hba.conf entry for host …, no encryption", False, base.TlsRequired),
         ("28000", "no pg_hba.conf entry for host …, SSL off", False, base.TlsRequired),
+        ("28000", "pg_hba.conf rejects connection for host …, no encryption", True, base.NotAdmitted),
         ("28000", "no pg_hba.conf entry for host …, SSL encryption", True, base.NotAdmitted),
         ("57P03", "the database system is starting up", True, base.NotReady),
         ("XX000", "internal", True, base.DatabaseError),
     ],
 )
 def test_a_servers_error_is_classified_by_its_code(
-    code: str, message: str, encrypted: bool, kind: type[base.DatabaseError]
+    code: str, message: str, tls_was_asked_for: bool, kind: type[base.DatabaseError]
 ) -> None:
-    error = postgresql._server_error({"C": code, "M": message}, host="db", encrypted=encrypted)
+    error = postgresql._server_error({"C": code, "M": message}, host="db", tls_was_asked_for=tls_was_asked_for)
     assert type(error) is kind
     assert error.code == code
     assert message in error.reason

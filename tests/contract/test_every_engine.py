@@ -1,0 +1,166 @@
+"""What holds for every database engine with every strategy, against a real server.
+
+An engine is found by its file in ``rotators/engines/``; its server is the class ``NAMEServer`` in
+``keyturn/testing/NAME.py``, with ``start``, ``create_user``, ``secret_value`` and ``accepts``.
+"""
+
+from __future__ import annotations
+
+import importlib
+import io
+import json
+import pkgutil
+import string
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Protocol, Self, cast
+
+import pytest
+
+import keyturn.rotators
+from keyturn.rotators import engines
+from keyturn.rotators.engines import base
+from keyturn.rotators.handler import Rotator, Strategy
+from keyturn.rotators.package import build, handler_name
+from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+ENGINES = sorted(module.name for module in pkgutil.iter_modules(engines.__path__) if module.name != "base")
+STRATEGIES = sorted(
+    module.name
+    for module in pkgutil.iter_modules(keyturn.rotators.__path__)
+    if not module.ispkg and hasattr(importlib.import_module(f"keyturn.rotators.{module.name}"), "Strategy")
+    and module.name != "handler"
+)  # fmt: skip
+
+
+class Server(Protocol):
+    def create_user(self, username: str, password: str) -> None: ...
+
+    def secret_value(self, username: str, password: str) -> dict[str, object]: ...
+
+    def accepts(self, username: str, password: str) -> bool: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(self, *_: object) -> None: ...
+
+
+@pytest.fixture(scope="module", params=ENGINES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def engine(name: str) -> base.Engine:
+    return cast("base.Engine", importlib.import_module(f"keyturn.rotators.engines.{name}").Engine())
+
+
+@pytest.fixture(scope="module")
+def server(name: str) -> Iterator[Server]:
+    with getattr(importlib.import_module(f"keyturn.testing.{name}"), f"{name.title()}Server").start() as started:
+        yield started
+
+
+@pytest.fixture(params=STRATEGIES)
+def strategy(request: pytest.FixtureRequest) -> Strategy:
+    return cast("Strategy", importlib.import_module(f"keyturn.rotators.{request.param}").Strategy())
+
+
+def changed(value: Mapping[str, object], **more: object) -> dict[str, object]:
+    return {**value, **more}
+
+
+def test_engines_and_strategies_are_found() -> None:
+    assert "postgresql" in ENGINES
+    assert "single_user" in STRATEGIES
+
+
+def test_a_rotation_ends_with_a_new_password_that_logs_in_and_an_old_one_that_is_refused(
+    engine: base.Engine, strategy: Strategy, server: Server
+) -> None:
+    server.create_user("rotated", "first")
+    service = FakeSecretsManager(server.secret_value("rotated", "first"))
+    service.begin_rotation("token-1")
+    rotator = Rotator(engine, strategy, client=lambda: service)
+    for step in STEPS:
+        for _ in range(2):
+            rotator({"Step": step, "SecretId": ARN, "ClientRequestToken": "token-1"}, None)
+    current = service.value("AWSCURRENT")
+    assert server.accepts(current["username"], current["password"])
+    assert not server.accepts("rotated", "first")
+
+
+@pytest.mark.parametrize(
+    "password",
+    [
+        "".join(sorted(string.ascii_letters + string.digits + string.punctuation + " ")),
+        "'; ALTER ROLE postgres PASSWORD ''; --",
+        "\\'\"`$$%s{}:name?",
+        "\u00fcn\u00ef\u00e7\u00f6d\u00e9 \u2460",
+        "x" * 512,
+    ],
+    ids=["printable", "injection", "quoting", "unicode", "long"],
+)
+def test_any_password_can_be_set_and_logs_in(engine: base.Engine, server: Server, password: str, name: str) -> None:
+    username = f"any_{abs(hash(password))}"
+    server.create_user(username, "first")
+    value = server.secret_value(username, "first")
+    with engine.connect(engine.login(value)) as connection:
+        for _ in range(2):
+            connection.set_password(username, password)
+    with engine.connect(engine.login(changed(value, password=password))) as connection:
+        assert connection.password_was_checked
+        connection.test()
+    with pytest.raises(base.AuthenticationFailed):
+        engine.connect(engine.login(value))
+
+
+def test_a_wrong_password_and_an_unknown_user_are_authentication_failures(engine: base.Engine, server: Server) -> None:
+    server.create_user("refused", "first")
+    for username, password in (("refused", "marked"), ("nobody_here", "marked")):
+        with pytest.raises(base.AuthenticationFailed) as caught:
+            engine.connect(engine.login(server.secret_value(username, password)))
+        assert "marked" not in f"{caught.value!r} {caught.value}"
+        assert caught.value.__cause__ is None
+        assert caught.value.__suppress_context__
+
+
+def test_another_database_product_is_refused(engine: base.Engine, server: Server) -> None:
+    with pytest.raises(KeyError, match="Database engine must be set to"):
+        engine.login(changed(server.secret_value("a", "b"), engine="visicalc"))
+
+
+def test_importing_the_engine_does_not_import_its_driver(name: str, engine: base.Engine) -> None:
+    program = f"import sys, json, keyturn.rotators.engines.{name}; print(json.dumps(sorted(sys.modules)))"
+    source = str(Path(keyturn.rotators.__file__).parents[2])
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": source})
+    assert done.returncode == 0, done.stderr
+    assert not {module.split(".")[0] for module in json.loads(done.stdout)} & set(engine.driver_distributions)
+
+
+def test_the_package_works_with_nothing_but_lambdas_boto3_beside_it(name: str, tmp_path: Path) -> None:
+    runtime, task = tmp_path / "runtime", tmp_path / "task"
+    runtime.mkdir()
+    for module in ("boto3", "botocore", "s3transfer", "jmespath", "urllib3", "dateutil", "six"):
+        file = Path(str(importlib.import_module(module).__file__))
+        found = file.parent if file.name == "__init__.py" else file
+        (runtime / found.name).symlink_to(found)
+    for strategy in STRATEGIES:
+        with zipfile.ZipFile(io.BytesIO(build(name, strategy))) as archive:
+            archive.extractall(task)
+        module_name, function = handler_name(name, strategy).split(".")
+        driver = importlib.import_module(f"keyturn.rotators.engines.{name}").Engine.driver_distributions[0]
+        # -I and -S: neither this environment's packages nor its variables are seen.
+        program = (
+            f"import sys; sys.path[:0] = [{str(task)!r}, {str(runtime)!r}]\n"
+            f"import {module_name}, {driver}\n"
+            f"assert callable({module_name}.{function})\n"
+            f"assert {driver}.__file__.startswith({str(task)!r})\n"
+            "assert 'keyturn' not in sys.modules\n"
+        )
+        done = subprocess.run([sys.executable, "-I", "-S", "-c", program], capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
