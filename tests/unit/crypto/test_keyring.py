@@ -1,0 +1,165 @@
+"""KMS keys and data keys in memory."""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from keyturn.crypto.keyring import Keyring, WrappedKey, key_id_of, rewrap
+from keyturn.errors.crypto import SealFault, SealRefused
+from keyturn.testing.root_key import InMemoryProvider
+
+CONTEXT = {"SecretARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:a-AbCdEf", "SecretVersionId": "v1"}
+
+
+class Keys:
+    """The stored KMS keys, and how often they were asked for."""
+
+    def __init__(self) -> None:
+        self.stored: dict[str, WrappedKey] = {}
+        self.loads = 0
+
+    def load(self, key_id: str) -> WrappedKey:
+        self.loads += 1
+        return self.stored[key_id]
+
+
+@pytest.fixture
+def provider() -> InMemoryProvider:
+    return InMemoryProvider()
+
+
+@pytest.fixture
+def keys() -> Keys:
+    return Keys()
+
+
+@pytest.fixture
+def keyring(provider: InMemoryProvider, keys: Keys) -> Keyring:
+    keyring = Keyring(provider, keys.load, keep=3)
+    for key_id in ("one", "two"):
+        keys.stored[key_id] = keyring.new_key(key_id)
+    return keyring
+
+
+def test_what_was_encrypted_decrypts_and_names_its_key(keyring: Keyring) -> None:
+    ciphertext = keyring.encrypt("one", b"plain", CONTEXT)
+    assert key_id_of(ciphertext) == "one"
+    assert keyring.decrypt(ciphertext, dict(reversed(CONTEXT.items()))).reveal() == b"plain"
+
+
+@pytest.mark.parametrize(
+    "context", [{}, {**CONTEXT, "SecretVersionId": "v2"}, {**CONTEXT, "more": ""}, {"SecretARNa": "rn"}]
+)
+def test_another_context_is_refused(keyring: Keyring, context: dict[str, str]) -> None:
+    with pytest.raises(SealRefused) as caught:
+        keyring.decrypt(keyring.encrypt("one", b"plain", CONTEXT), context)
+    assert caught.value.fault == SealFault.ALTERED
+
+
+def test_a_ciphertext_of_one_key_does_not_pass_for_anothers(keyring: Keyring) -> None:
+    ciphertext = keyring.encrypt("one", b"plain", CONTEXT)
+    with pytest.raises(SealRefused) as caught:
+        keyring.decrypt(ciphertext.replace(b"one", b"two"), CONTEXT)
+    assert caught.value.fault == SealFault.ALTERED
+
+
+def test_an_unknown_key_is_refused(keyring: Keyring) -> None:
+    with pytest.raises(SealRefused, match="The KMS key three is not in the database") as caught:
+        keyring.encrypt("three", b"plain", CONTEXT)
+    assert caught.value.fault == SealFault.UNKNOWN_KEY
+
+
+def test_swapped_rows_are_refused(keyring: Keyring, keys: Keys) -> None:
+    keys.stored["one"], keys.stored["two"] = keys.stored["two"], keys.stored["one"]
+    with pytest.raises(SealRefused) as caught:
+        keyring.encrypt("one", b"plain", CONTEXT)
+    assert caught.value.fault == SealFault.ALTERED
+
+
+def test_a_kms_key_is_loaded_once(keyring: Keyring, keys: Keys) -> None:
+    for _ in range(5):
+        keyring.encrypt("one", b"plain", CONTEXT)
+    assert keys.loads == 1
+
+
+def test_a_data_key_is_unwrapped_once_for_each_context(keyring: Keyring) -> None:
+    wrapped = keyring.generate_data_key("one", CONTEXT).wrapped
+    assert keyring.unwrap_data_key(wrapped, CONTEXT) is keyring.unwrap_data_key(wrapped, dict(CONTEXT))
+    with pytest.raises(SealRefused):
+        keyring.unwrap_data_key(wrapped, {})
+
+
+def test_data_keys_are_random_and_as_long_as_asked(keyring: Keyring) -> None:
+    data_keys = [keyring.generate_data_key("one", CONTEXT, size_bytes=16) for _ in range(5)]
+    assert {len(key.plaintext.reveal()) for key in data_keys} == {16}
+    assert len({key.plaintext.reveal() for key in data_keys}) == 5
+    assert keyring.decrypt(data_keys[0].wrapped, CONTEXT) == data_keys[0].plaintext
+
+
+def test_a_forgotten_key_is_loaded_again(keyring: Keyring, keys: Keys) -> None:
+    wrapped = keyring.generate_data_key("one", CONTEXT).wrapped
+    keyring.unwrap_data_key(wrapped, CONTEXT)
+    del keys.stored["one"]
+    keyring.unwrap_data_key(wrapped, CONTEXT)
+    keyring.forget("one")
+    with pytest.raises(SealRefused) as caught:
+        keyring.unwrap_data_key(wrapped, CONTEXT)
+    assert caught.value.fault == SealFault.UNKNOWN_KEY
+
+
+def test_derived_keys_differ_by_purpose_and_by_key(keyring: Keyring) -> None:
+    derived = {keyring.derive_key(key_id, purpose).reveal() for key_id in ("one", "two") for purpose in ("sts", "page")}
+    assert {len(key) for key in derived} == {32}
+    assert len(derived) == 4
+    assert keyring.derive_key("one", "sts") == keyring.derive_key("one", "sts")
+
+
+@pytest.mark.parametrize("key_id", ["", "x" * 256, "é" * 128])
+def test_a_key_id_that_does_not_fit_the_format_is_refused(keyring: Keyring, key_id: str) -> None:
+    with pytest.raises(ValueError, match="1 to 255 bytes"):
+        keyring.new_key(key_id)
+
+
+def test_a_new_root_key_takes_over_all_keys(keyring: Keyring, keys: Keys, provider: InMemoryProvider) -> None:
+    ciphertext = keyring.encrypt("two", b"plain", CONTEXT)
+    new = InMemoryProvider()
+    keys.stored = {key.key_id: key for key in rewrap(keys.stored.values(), old=provider, new=new)}
+    assert set(keys.stored) == {"one", "two"}
+    assert Keyring(new, keys.load).decrypt(ciphertext, CONTEXT).reveal() == b"plain"
+    with pytest.raises(SealRefused) as caught:
+        Keyring(provider, keys.load).decrypt(ciphertext, CONTEXT)
+    assert caught.value.fault == SealFault.WRONG_ROOT_KEY
+
+
+def test_a_root_key_takes_over_all_keys_or_none(keys: Keys, keyring: Keyring, provider: InMemoryProvider) -> None:
+    stranger = Keyring(InMemoryProvider(), keys.load).new_key("three")
+    with pytest.raises(SealRefused):
+        rewrap([*keys.stored.values(), stranger], old=provider, new=InMemoryProvider())
+
+
+def test_many_threads_may_use_one_keyring(keyring: Keyring) -> None:
+    wrapped = [keyring.generate_data_key("one", {"n": str(n)}) for n in range(10)]
+    start = threading.Barrier(8)
+
+    def use(worker: int) -> bool:
+        start.wait(timeout=10)
+        for number in range(worker, worker + 100):
+            data_key, context = wrapped[number % 10], {"n": str(number % 10)}
+            nonce = number.to_bytes(12, "big")
+            sealed = AESGCM(data_key.plaintext.reveal()).encrypt(nonce, b"value", None)
+            if keyring.unwrap_data_key(data_key.wrapped, context).cipher.decrypt(nonce, sealed, None) != b"value":
+                return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(use, range(8)))
+
+
+def test_keys_do_not_show_themselves(keyring: Keyring) -> None:
+    data_key = keyring.generate_data_key("one", CONTEXT)
+    assert repr(data_key.plaintext.reveal()) not in repr(data_key)
+    assert "***" in repr(data_key)
