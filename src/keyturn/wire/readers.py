@@ -93,7 +93,11 @@ def _structure_reader(shape: Shape, label: str, dialect: Dialect) -> Reader:
     inside = f"{label}." if label else ""
     members_of = dialect.members
     # Filled when a member is first met, because a shape may contain itself.
-    readers: dict[str, Reader] = {}
+    known: dict[str, tuple[str, Reader]] = {}
+
+    def meet(wire_name: str) -> tuple[str, Reader]:
+        name = names[wire_name]
+        return known.setdefault(wire_name, (name, reader_for(shape.members[name], label_of(name), dialect)))
 
     def read(raw: Any, where: str, faults: Faults) -> dict[str, Any]:
         path = where + inside
@@ -101,10 +105,7 @@ def _structure_reader(shape: Shape, label: str, dialect: Dialect) -> Reader:
         for wire_name, value in members_of(raw).items():
             if value is None or wire_name not in names:
                 continue
-            name = names[wire_name]
-            reader = readers.get(name)
-            if reader is None:
-                reader = readers[name] = reader_for(shape.members[name], label_of(name), dialect)
+            name, reader = known.get(wire_name) or meet(wire_name)
             result[name] = reader(value, path, faults)
         for name, name_in_path in required:
             if name not in result:

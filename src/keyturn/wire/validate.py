@@ -13,6 +13,7 @@ Lambda, AWS Certificate Manager and Amazon DynamoDB.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Final
@@ -79,10 +80,10 @@ def check_for(shape: Shape) -> Check | None:
         return _enum_check(frozenset(enum), _enum_text(enum))
     low, high = traits.get("min"), traits.get("max")
     if shape.kind in _NUMBERS:
-        return None if low is None and high is None else _range_check(low, high, "value", _itself)
+        return None if low is None and high is None else _value_check(low, high)
     if pattern := traits.get("pattern"):
         return _pattern_check(pattern, low, high)
-    return None if low is None and high is None else _range_check(low, high, "length", len)
+    return None if low is None and high is None else _length_check(low, high)
 
 
 def all_constraints(shape: Shape) -> str:
@@ -102,10 +103,6 @@ def all_constraints(shape: Shape) -> str:
     return f"[{', '.join([*texts, NOT_NULL])}]"
 
 
-def _itself(value: Any) -> Any:
-    return value
-
-
 def _enum_check(allowed: frozenset[str], text: str) -> Check:
     texts = (text,)
 
@@ -115,17 +112,29 @@ def _enum_check(allowed: frozenset[str], text: str) -> Check:
     return check
 
 
-def _range_check(low: float | None, high: float | None, word: str, measure: Callable[[Any], Any]) -> Check:
-    """Check a number's value or the length of anything else."""
+def _value_check(low: float | None, high: float | None) -> Check:
     least = float("-inf") if low is None else low
     most = float("inf") if high is None else high
-    too_small, too_large = (_at_least(word, low),), (_at_most(word, high),)
+    too_small, too_large = (_at_least("value", low),), (_at_most("value", high),)
 
     def check(value: Any) -> Sequence[str]:
-        size = measure(value)
-        if size < least:
-            return too_small
-        return too_large if size > most else ()
+        if least <= value <= most:
+            return ()
+        return too_small if value < least else too_large
+
+    return check
+
+
+def _length_check(low: int | None, high: int | None) -> Check:
+    least = low or 0
+    most = sys.maxsize if high is None else high
+    too_short, too_long = (_at_least("length", low),), (_at_most("length", high),)
+
+    def check(value: Any) -> Sequence[str]:
+        length = len(value)
+        if least <= length <= most:
+            return ()
+        return too_short if length < least else too_long
 
     return check
 
@@ -133,7 +142,7 @@ def _range_check(low: float | None, high: float | None, word: str, measure: Call
 def _pattern_check(pattern: str, low: int | None, high: int | None) -> Check:
     matches = compiled(pattern).fullmatch
     text = _pattern_text(pattern)
-    check_length = _range_check(low, high, "length", len)
+    check_length = _length_check(low, high)
 
     def check(value: Any) -> Sequence[str]:
         wrong_length = check_length(value)
