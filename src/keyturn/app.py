@@ -115,10 +115,9 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     place, now = settings.place, SystemClock().now()
     made: dict[str, WrappedKey] = {}
     keyring = Keyring(provider, made.__getitem__)
-    for alias in (DEFAULT_KEY_ALIAS, SYSTEM_KEY_ALIAS):
-        key_id = ids.new_version_id()
+    default_key_id, system_key_id = ids.new_key_id(), ids.new_key_id()
+    for key_id in (default_key_id, system_key_id):
         made[key_id] = keyring.new_key(key_id)
-    default_key_id, system_key_id = made
     user = UserRecord(
         name=ADMINISTRATOR,
         unique_id=ids.new_unique_id("AIDA"),

@@ -28,6 +28,11 @@ def new_version_id() -> VersionId:
     return VersionId(str(uuid.uuid4()))
 
 
+def new_key_id() -> str:
+    """Return a fresh KMS key id, a lower-case UUID4."""
+    return str(uuid.uuid4())
+
+
 def new_arn_suffix() -> str:
     """Return the six letters and digits that AWS appends to a secret's name in its ARN."""
     return "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(6))

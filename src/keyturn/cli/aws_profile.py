@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Protocol
 
-from keyturn.config import Settings, aws_files
+from keyturn.config import aws_files
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive
 
@@ -31,7 +31,7 @@ class AccessKey(Protocol):
         ...
 
 
-def write_profile(name: str, settings: Settings, key: AccessKey) -> None:
+def write_profile(name: str, region: str, endpoint_url: str, key: AccessKey) -> None:
     """Add or replace a profile in ``~/.aws/config`` and ``~/.aws/credentials``.
 
     Raises:
@@ -40,7 +40,7 @@ def write_profile(name: str, settings: Settings, key: AccessKey) -> None:
     config, credentials = aws_files()
     config_section = "default" if name == "default" else f"profile {name}"
     try:
-        _set_section(config, config_section, {"region": settings.region, "endpoint_url": settings.endpoint_url})
+        _set_section(config, config_section, {"region": region, "endpoint_url": endpoint_url})
         _set_section(
             credentials,
             name,
@@ -53,14 +53,30 @@ def write_profile(name: str, settings: Settings, key: AccessKey) -> None:
         ) from error
 
 
+def remove_profile(name: str) -> None:
+    """Remove a profile; other profiles stay as they are."""
+    config, credentials = aws_files()
+    for path, section in ((config, f"profile {name}"), (credentials, name)):
+        if path.exists():
+            _write(path, _section(section).sub("", path.read_text()))
+
+
 def _set_section(path: Path, section: str, values: Mapping[str, str]) -> None:
     text = path.read_text() if path.exists() else ""
     body = f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
-    pattern = re.compile(rf"^\[{re.escape(section)}\][^\n]*\n(?:(?!\[).*\n?)*", re.MULTILINE)
+    pattern = _section(section)
     if pattern.search(text):
-        text = pattern.sub(lambda _: body, text, count=1)
+        _write(path, pattern.sub(lambda _: body, text, count=1))
     else:
-        text = (text.rstrip("\n") + "\n\n" if text.strip() else "") + body
+        _write(path, (text.rstrip("\n") + "\n\n" if text.strip() else "") + body)
+
+
+def _section(section: str) -> re.Pattern[str]:
+    """The section with its lines, up to the next one."""
+    return re.compile(rf"^\[{re.escape(section)}\][^\n]*(?:\n|$)(?:(?!\[)[^\n]*(?:\n|$))*?(?=^\[|\Z)", re.MULTILINE)
+
+
+def _write(path: Path, text: str) -> None:
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".keyturn")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

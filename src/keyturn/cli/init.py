@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from keyturn.cli.aws_profile import write_profile
 from keyturn.cli.options import (
     PROFILE,
     AccountId,
@@ -45,12 +46,11 @@ def init(
     """
     flags = {name: value for name, value in locals().items() if name not in ("profile", "no_profile", "output")}
     from keyturn.app import initialise  # noqa: PLC0415 - the server's parts are loaded only by commands that run them
-    from keyturn.cli.aws_profile import write_profile  # noqa: PLC0415 - likewise
 
     settings = load_settings(flags)
     administrator = initialise(settings)
     if not no_profile:
-        write_profile(profile, settings, administrator)
+        write_profile(profile, settings.region, settings.endpoint_url, administrator)
     if output is Output.JSON:
         document = {
             "access_key_id": administrator.access_key_id,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+import keyturn
+from keyturn.cli.aws_profile import write_profile
 from keyturn.cli.options import PROFILE, AccountId, DatabaseUrl, DataDir, Region, RootKeyFile
 from keyturn.config import SandboxChoice, load_settings
 
@@ -65,6 +68,20 @@ def serve(
     """
     flags = dict(locals())
     profile = None if flags.pop("no_profile") else PROFILE
-    from keyturn.server.run import run  # noqa: PLC0415 - the server's parts are loaded only by commands that run them
+    # The server's parts are loaded only by commands that run them: `keyturn --help` is quick.
+    from keyturn.app import Server, initialise_if_new  # noqa: PLC0415 - see above
+    from keyturn.server import run  # noqa: PLC0415 - likewise
 
-    run(load_settings(flags), profile)
+    settings = load_settings(flags)
+    run.configure_logging(settings.log_level)
+    with run.bind(settings) as listener:
+        settings = replace(settings, port=listener.getsockname()[1])
+        administrator = initialise_if_new(settings)
+        if administrator is not None and profile is not None:
+            write_profile(profile, settings.region, settings.endpoint_url, administrator)
+        with Server.open(settings) as server:
+            ready_line = (
+                f"Keyturn {keyturn.__version__} ready on {settings.endpoint_url}"
+                f" (data {settings.data_dir}, sandbox {server.sandbox})"
+            )
+            run.serve(settings, server.application, listener, ready_line)

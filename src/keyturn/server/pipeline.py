@@ -144,7 +144,7 @@ def _attempt(exchange: Exchange, step: Callable[[Exchange], None]) -> None:
         step(exchange)
     except AwsError as error:
         exchange.error = error
-    except Exception:
+    except Exception:  # the edge: whatever it is, the caller gets an answer and the operator the details
         _log.exception("call failed, request id %s", exchange.request_id)
         exchange.error = InternalFailure()
 

@@ -1,4 +1,4 @@
-"""Run the server: bind, open, serve, close."""
+"""Run the server: take an address, serve on it until a signal comes."""
 
 from __future__ import annotations
 
@@ -8,44 +8,29 @@ import socket
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from types import FrameType
 
 import uvicorn
 
-import keyturn
-from keyturn.app import Server, initialise_if_new
-from keyturn.cli.aws_profile import write_profile
 from keyturn.config import Settings
 from keyturn.errors.base import KeyturnError
+from keyturn.server.http import Application
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 5
 
 
-def run(settings: Settings, profile: str | None) -> None:
-    """Serve until SIGTERM or SIGINT.
+def serve(settings: Settings, application: Application, listener: socket.socket, ready_line: str) -> None:
+    """Serve on a bound socket until SIGTERM or SIGINT.
 
     Args:
-        settings: Where and what to serve.
-        profile: Name of the AWS profile to write if the data directory is new; None to leave ``~/.aws`` alone.
-
-    Raises:
-        KeyturnError: The server cannot start.
+        settings: For TLS.
+        application: Answers requests.
+        listener: From :func:`bind`.
+        ready_line: Printed once when requests are answered.
     """
-    _configure_logging(settings.log_level)
-    with _bind(settings) as listener:
-        settings = replace(settings, port=listener.getsockname()[1])
-        administrator = initialise_if_new(settings)
-        if administrator is not None and profile is not None:
-            write_profile(profile, settings, administrator)
-        with Server.open(settings) as server:
-            _serve(settings, server, listener)
-
-
-def _serve(settings: Settings, server: Server, listener: socket.socket) -> None:
     config = uvicorn.Config(
-        server.application,
+        application,
         loop="uvloop",
         http="httptools",
         ws="none",
@@ -57,16 +42,7 @@ def _serve(settings: Settings, server: Server, listener: socket.socket) -> None:
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_private_key,
     )
-    _Uvicorn(config, _ready_line(settings, server)).run(sockets=[listener])
-
-
-def _ready_line(settings: Settings, server: Server) -> str:
-    scheme = "https" if settings.tls_certificate else "http"
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    return (
-        f"Keyturn {keyturn.__version__} ready on {scheme}://{host}:{settings.port}"
-        f" (data {settings.data_dir}, sandbox {server.sandbox})"
-    )
+    _Uvicorn(config, ready_line).run(sockets=[listener])
 
 
 class _Uvicorn(uvicorn.Server):
@@ -83,7 +59,7 @@ class _Uvicorn(uvicorn.Server):
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
-        # uvicorn's own version raises the signal again after a clean end, which would look like a crash to a supervisor.
+        # uvicorn's own version raises the signal again after a clean end, which looks like a crash to a supervisor.
         def handle(number: int, frame: FrameType | None) -> None:
             self.handle_exit(number, frame)
 
@@ -93,7 +69,12 @@ class _Uvicorn(uvicorn.Server):
 
 
 @contextmanager
-def _bind(settings: Settings) -> Iterator[socket.socket]:
+def bind(settings: Settings) -> Iterator[socket.socket]:
+    """Take the address before anything is made, so that a port in use changes nothing.
+
+    Raises:
+        KeyturnError: The address cannot be listened on.
+    """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -114,7 +95,12 @@ def _bind(settings: Settings) -> Iterator[socket.socket]:
         yield listener
 
 
-def _configure_logging(level: str) -> None:
+def configure_logging(level: str) -> None:
+    """Log to standard error.
+
+    Raises:
+        KeyturnError: There is no such level.
+    """
     number = logging.getLevelNamesMapping().get(level.upper())
     if number is None:
         raise KeyturnError(f"{level!r} is not a log level.", "Choose debug, info, warning or error.")

@@ -1,0 +1,64 @@
+"""boto3 clients for commands: profile, region and endpoint mean what they mean in the AWS CLI."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import boto3
+import typer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from keyturn.errors.base import KeyturnError
+
+Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROFILE]")]
+EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
+RegionName = Annotated[str | None, typer.Option("--region", help="Region. [AWS_DEFAULT_REGION, or the profile's]")]
+
+_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
+
+
+class Clients:
+    """Clients of one account, made when they are first needed."""
+
+    def __init__(self, profile: str | None, endpoint_url: str | None, region: str | None) -> None:
+        self._session = boto3.Session(profile_name=profile, region_name=region)
+        self._endpoint_url = endpoint_url
+        self._clients: dict[str, Any] = {}
+
+    def __getitem__(self, service: str) -> Any:
+        """Return the client of a service, by botocore's name of it."""
+        if service not in self._clients:
+            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint_url, config=_CONFIG)
+        return self._clients[service]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turn what a client raises into a message for a person.
+
+    Raises:
+        KeyturnError: A call was refused, or the server was not reached.
+    """
+    try:
+        yield
+    except ClientError as error:
+        details = error.response.get("Error", {})
+        message = f"{error.operation_name}: {details.get('Message') or details.get('Code', 'refused')}"
+        raise KeyturnError(message, *_hints(details.get("Code", ""))) from error
+    except BotoCoreError as error:
+        raise KeyturnError(
+            str(error), "Is the server running, and are --endpoint-url, --profile and --region right?"
+        ) from error
+
+
+def _hints(code: str) -> list[str]:
+    hints = {
+        "AccessDeniedException": "The policies of this access key (--profile) do not allow it.",
+        "UnrecognizedClientException": "The access key is unknown to this server: check --profile and --endpoint-url.",
+        "InvalidSignatureException": "The secret access key is wrong, or this machine's clock is.",
+        "ResourceNotFoundException": "aws secretsmanager list-secrets shows the secrets there are.",
+    }
+    return [hints[code]] if code in hints else []

@@ -1,0 +1,320 @@
+"""``keyturn demo``: rotate the password of a real PostgreSQL, and prove that it was rotated.
+
+Everything lives in one directory: a PostgreSQL of its own, Keyturn's data, and what is needed to stop both.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Self
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from keyturn.cli.aws_profile import remove_profile, write_profile
+from keyturn.cli.clients import Clients, explained
+from keyturn.cli.follow import Rotation
+from keyturn.cli.rotate import follow
+from keyturn.config import load_settings
+from keyturn.errors.base import KeyturnError
+from keyturn.rotators import package
+from keyturn.testing.postgresql import PostgresqlServer
+
+PROFILE = "keyturn-demo"
+_SECRET = "demo/postgresql"  # noqa: S105 - the secret's name
+_FUNCTION = "rotate-postgresql"
+_ROLE = "rotate-postgresql-role"
+_USER = "app"
+_MARKER = "keyturn-demo"
+_POSTGRESQL = "postgresql.json"
+_READY_SECONDS = 30
+_STOP_SECONDS = 10
+_ROTATION_SECONDS = 60
+
+_TRUST_POLICY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+    ],
+}
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(demo)
+
+
+def demo(
+    directory: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".demo"),
+    stop: Annotated[bool, typer.Option("--stop", help="Stop what the demo left running and remove it.")] = False,
+    keep: Annotated[bool, typer.Option(help="Leave the servers running at the end, to try things.")] = True,
+) -> None:
+    """Rotate a real PostgreSQL password: servers, secret, role, function, permission, rotation, proof.
+
+    Needs no root and asks nothing. Stop it with [bold]keyturn demo --stop[/]; Ctrl-C on the way leaves nothing running.
+    """
+    console = Console(highlight=False, soft_wrap=True)
+    directory = directory.absolute()
+    if stop:
+        stopped = _stop(directory)
+        console.print("Stopped; nothing is left running." if stopped else "Nothing was running.")
+        return
+    _take(directory)
+    finished = False
+    try:
+        _run(console, directory)
+        finished = True
+    finally:
+        if not (finished and keep):
+            _stop_servers(directory)
+
+
+def _run(console: Console, directory: Path) -> None:
+    started = time.monotonic()
+    with _doing(console, "Starting a private PostgreSQL"):
+        postgresql = PostgresqlServer.start()
+        postgresql.save(directory / _POSTGRESQL)
+    with _doing(console, "Starting Keyturn on an embedded store"):
+        server = DemoServer.start(directory)
+    clients = Clients(PROFILE, server.endpoint_url, None)
+    old_password = secrets.token_urlsafe(16)
+    with explained():
+        with _doing(console, f"Creating the database user [bold]{_USER}[/]"):
+            postgresql.create_user(_USER, old_password)
+        with _doing(console, f"Storing its password as the secret [bold]{_SECRET}[/]"):
+            value = postgresql.secret_value(_USER, old_password)
+            secret = clients["secretsmanager"].create_secret(Name=_SECRET, SecretString=json.dumps(value))
+        with _doing(console, f"Creating the role [bold]{_ROLE}[/] with the permissions AWS's guide lists"):
+            role_arn = _create_role(clients)
+        with _doing(console, f"Creating the rotation function [bold]{_FUNCTION}[/]"):
+            function_arn = _create_function(clients, role_arn)
+        with _doing(console, "Letting Secrets Manager invoke it (aws lambda add-permission)"):
+            clients["lambda"].add_permission(
+                FunctionName=function_arn,
+                Principal="secretsmanager.amazonaws.com",
+                Action="lambda:InvokeFunction",
+                StatementId="SecretsManagerAccess",
+            )
+        before = _versions(clients)
+        console.print("Switching rotation on, every 30 days, the first one now (aws secretsmanager rotate-secret)")
+        rotation_started = datetime.now(UTC)
+        version_id = clients["secretsmanager"].rotate_secret(
+            SecretId=_SECRET, RotationLambdaARN=function_arn, RotationRules={"AutomaticallyAfterDays": 30}
+        )["VersionId"]
+        console.print("")
+        rotation = Rotation(clients, _SECRET, version_id, rotation_started)
+        _, error = follow(console, rotation, _ROTATION_SECONDS)
+        if error is not None:
+            raise KeyturnError(f"The demo's rotation failed: {error}", f"The server's log is {server.log_path}.")
+        _print_versions(console, before, _versions(clients))
+        new_value = json.loads(clients["secretsmanager"].get_secret_value(SecretId=secret["ARN"])["SecretString"])
+    _prove(console, postgresql, old_password, new_value["password"])
+    console.print(f"\nDone in {time.monotonic() - started:.0f} seconds. Both servers are still running; try:\n")
+    _print_what_next(console, directory)
+
+
+def _create_role(clients: Clients) -> str:
+    role = clients["iam"].create_role(RoleName=_ROLE, AssumeRolePolicyDocument=json.dumps(_TRUST_POLICY))["Role"]
+    # AWS's guide to troubleshooting rotation, "CloudTrail shows access-denied errors during rotation".
+    policy = {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Effect": "Allow",
+                "Action": [
+                    "secretsmanager:DescribeSecret",
+                    "secretsmanager:GetRandomPassword",
+                    "secretsmanager:GetSecretValue",
+                    "secretsmanager:PutSecretValue",
+                    "secretsmanager:UpdateSecretVersionStage",
+                ],
+                "Resource": "*",
+            }
+        ],
+    }
+    clients["iam"].put_role_policy(RoleName=_ROLE, PolicyName="RotateSecrets", PolicyDocument=json.dumps(policy))
+    arn: str = role["Arn"]
+    return arn
+
+
+def _create_function(clients: Clients, role_arn: str) -> str:
+    function = clients["lambda"].create_function(
+        FunctionName=_FUNCTION,
+        Runtime=f"python{sys.version_info.major}.{sys.version_info.minor}",
+        Role=role_arn,
+        Handler=package.handler_name("postgresql", "single_user"),
+        Code={"ZipFile": package.build("postgresql", "single_user")},
+        Timeout=30,
+        MemorySize=256,
+    )
+    arn: str = function["FunctionArn"]
+    return arn
+
+
+def _versions(clients: Clients) -> dict[str, list[str]]:
+    described: dict[str, list[str]] = clients["secretsmanager"].describe_secret(SecretId=_SECRET)["VersionIdsToStages"]
+    return described
+
+
+def _print_versions(console: Console, before: dict[str, list[str]], after: dict[str, list[str]]) -> None:
+    table = Table("Version", "Staging labels before", "Staging labels after", title="\nThe secret's versions")
+    for version_id in [*before, *(version for version in after if version not in before)]:
+        table.add_row(version_id, ", ".join(before.get(version_id, ["–"])), ", ".join(after.get(version_id, ["–"])))
+    console.print(table)
+
+
+def _prove(console: Console, postgresql: PostgresqlServer, old_password: str, new_password: str) -> None:
+    if not postgresql.accepts(_USER, new_password):
+        raise KeyturnError("PostgreSQL refuses the new password.")
+    console.print(f"[green]✓[/] PostgreSQL lets {_USER} in with the new password (the one the secret holds)")
+    if postgresql.accepts(_USER, old_password):
+        raise KeyturnError("PostgreSQL still accepts the old password.")
+    console.print(f"[green]✓[/] PostgreSQL refuses {_USER} with the old password")
+
+
+def _print_what_next(console: Console, directory: Path) -> None:
+    programs = Path(sys.executable).parent
+    aws = f"{programs / 'aws'} --profile {PROFILE}" if (programs / "aws").exists() else f"aws --profile {PROFILE}"
+    keyturn = programs / "keyturn"
+    lines = [
+        f"{aws} secretsmanager get-secret-value --secret-id {_SECRET}",
+        f"{aws} secretsmanager describe-secret --secret-id {_SECRET}",
+        f"{aws} logs filter-log-events --log-group-name /aws/lambda/{_FUNCTION}",
+        f"{aws} cloudtrail lookup-events --max-results 10",
+        f"{keyturn} rotate {_SECRET} --profile {PROFILE}",
+    ]
+    for line in lines:
+        console.print(f"  {line}")
+    stop = "make demo-stop" if directory == Path.cwd() / ".demo" else f"{keyturn} demo --stop --directory {directory}"
+    console.print(f"\nStop it all with:  {stop}")
+
+
+@dataclass(frozen=True, slots=True)
+class DemoServer:
+    """The demo's Keyturn, a process that outlives the command. ``created_at`` tells it from another of the same pid."""
+
+    pid: int
+    created_at: float
+    endpoint_url: str
+    log_path: str
+
+    @classmethod
+    def start(cls, directory: Path) -> Self:
+        """Initialise a data directory, start a server on a free port and write the AWS profile.
+
+        Raises:
+            KeyturnError: The server did not get ready.
+        """
+        from keyturn.app import initialise  # noqa: PLC0415 - stopping the demo does not need the server's parts
+
+        data_dir = directory / "keyturn"
+        shutil.rmtree(data_dir, ignore_errors=True)
+        settings = load_settings({"data_dir": data_dir})
+        administrator = initialise(settings)
+        log_path = directory / "keyturn.log"
+        command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(data_dir)]
+        command += ["--port", "0", "--no-profile"]
+        with log_path.open("wb") as log:
+            process = subprocess.Popen(  # noqa: S603 - our own program
+                command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        created_at = psutil.Process(process.pid).create_time()
+        server = cls(process.pid, created_at, "", str(log_path))
+        server._save(directory)
+        server = cls(process.pid, created_at, _endpoint_url(process, log_path), str(log_path))
+        server._save(directory)
+        write_profile(PROFILE, settings.region, server.endpoint_url, administrator)
+        return server
+
+    @classmethod
+    def load(cls, directory: Path) -> Self | None:
+        """Return the server that was started here, or None."""
+        path = directory / "keyturn.json"
+        return cls(**json.loads(path.read_text())) if path.exists() else None
+
+    def _save(self, directory: Path) -> None:
+        (directory / "keyturn.json").write_text(json.dumps(asdict(self)))
+
+    def stop(self) -> bool:
+        """End the process; return whether it was running."""
+        try:
+            process = psutil.Process(self.pid)
+            if process.create_time() != self.created_at:
+                return False
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(_STOP_SECONDS)
+            except psutil.TimeoutExpired:
+                process.kill()
+                process.wait(_STOP_SECONDS)
+        except psutil.NoSuchProcess:
+            return False
+        return True
+
+
+def _endpoint_url(process: subprocess.Popen[bytes], log_path: Path) -> str:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline and process.poll() is None:
+        for line in log_path.read_text().splitlines():
+            if " ready on " in line:
+                return line.partition(" ready on ")[2].split()[0]
+        time.sleep(0.05)
+    raise KeyturnError("Keyturn did not start.", f"Its log is {log_path}:", *log_path.read_text().splitlines()[-5:])
+
+
+def _take(directory: Path) -> None:
+    """Make the directory, after what an earlier demo left in it is gone.
+
+    Raises:
+        KeyturnError: The directory holds something else.
+    """
+    _stop(directory)
+    if directory.exists() and any(directory.iterdir()):
+        raise KeyturnError(f"{directory} is not empty, and not a demo's.", "Choose another with --directory.")
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    (directory / _MARKER).touch()
+
+
+def _stop(directory: Path) -> bool:
+    """Stop both servers and remove what they wrote; return whether anything was running."""
+    # Only what a demo has made is ever removed.
+    if not (directory / _MARKER).exists():
+        return False
+    running = _stop_servers(directory)
+    shutil.rmtree(directory, ignore_errors=True)
+    return running
+
+
+def _stop_servers(directory: Path) -> bool:
+    running = False
+    server = DemoServer.load(directory)
+    if server is not None:
+        running = server.stop()
+        remove_profile(PROFILE)
+    saved = directory / _POSTGRESQL
+    if saved.exists():
+        postgresql = PostgresqlServer.load(saved)
+        running = postgresql.is_running() or running
+        postgresql.stop()
+    return running
+
+
+@contextmanager
+def _doing(console: Console, what: str) -> Iterator[None]:
+    started = time.monotonic()
+    with console.status(what):
+        yield
+    console.print(f"[green]✓[/] {what} [dim]({time.monotonic() - started:.1f} s)[/]")

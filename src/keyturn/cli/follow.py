@@ -1,0 +1,159 @@
+"""Watch one rotation through the API: each step as it ends, with the function's log lines, then the outcome.
+
+What is seen comes from DescribeSecret, from the audit trail (CloudTrail: the service's Invoke of each step, and how the
+rotation ended) and from the function's log.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from keyturn.cli.clients import Clients
+from keyturn.errors.base import KeyturnError
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+_POLL_SECONDS = 0.2
+_ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned"}
+# Whoever starts a rotation and whoever serves it may have clocks that differ a little.
+_CLOCKS_DIFFER = timedelta(seconds=5)
+_EVENTS_AT_ONCE = 50
+# AWS shows audit events minutes later. A rotation that is over while its event is not to be seen is not waited for.
+_POLLS_FOR_EVENTS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class StepSeen:
+    """A step that has ended.
+
+    Attributes:
+        error: The function's error, None if the step succeeded.
+        lines: What the function logged in it.
+    """
+
+    step: str
+    error: str | None
+    lines: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the rotation ended; ``error`` is None if it succeeded."""
+
+    error: str | None
+
+
+class Rotation:
+    """One rotation, told apart by the secret and the version it makes."""
+
+    def __init__(self, clients: Clients, secret: str, version_id: str, started_at: datetime) -> None:
+        self._clients = clients
+        self._described = clients["secretsmanager"].describe_secret(SecretId=secret)
+        self._version_id = version_id
+        self._since = started_at - _CLOCKS_DIFFER
+        self._seen: set[str] = set()
+        arn = self._described.get("RotationLambdaARN", "")
+        self._log_group = f"/aws/lambda/{arn.split(':')[6]}" if arn.count(":") > 5 else ""
+
+    def follow(self, timeout_seconds: float, waiting: Callable[[str], None]) -> Iterator[StepSeen | Ending]:
+        """Yield each step when it has ended, and at last how the rotation ended.
+
+        Args:
+            timeout_seconds: How long to watch.
+            waiting: Called now and then with the step that is under way.
+
+        Raises:
+            KeyturnError: The time is over.
+        """
+        deadline = time.monotonic() + timeout_seconds
+        done = polls_since_rotated = 0
+        while time.monotonic() < deadline:
+            for event in self._new_events():
+                if event["eventName"] == "Invoke":
+                    yield self._step(event)
+                    done += 1
+                else:
+                    succeeded = event["eventName"] == "RotationSucceeded"
+                    yield Ending(None if succeeded else event.get("errorMessage") or event["eventName"])
+                    return
+            polls_since_rotated += self._has_rotated()
+            if polls_since_rotated > _POLLS_FOR_EVENTS:
+                yield Ending(None)
+                return
+            waiting(STEPS[min(done, len(STEPS) - 1)])
+            time.sleep(_POLL_SECONDS)
+        raise KeyturnError(
+            f"The rotation has not ended within {timeout_seconds:.0f} seconds; it goes on without being watched.",
+            f"aws logs tail {self._log_group} --follow shows what the function does.",
+        )
+
+    def _new_events(self) -> list[Mapping[str, Any]]:
+        """Return what the audit trail has newly recorded of this rotation, oldest first."""
+        found = self._clients["cloudtrail"].lookup_events(
+            LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": self._described["ARN"]}],
+            StartTime=self._since,
+            MaxResults=_EVENTS_AT_ONCE,
+        )
+        events = []
+        for entry in reversed(found["Events"]):
+            event = json.loads(entry["CloudTrailEvent"])
+            if event["eventID"] not in self._seen and self._is_ours(event):
+                self._seen.add(event["eventID"])
+                events.append(event)
+        return events
+
+    def _is_ours(self, event: Mapping[str, Any]) -> bool:
+        if event["eventName"] == "Invoke":
+            return (event.get("additionalEventData") or {}).get("ClientRequestToken") == self._version_id
+        return event["eventName"] in _ENDED and str(event.get("requestID", "")).endswith(self._version_id)
+
+    def _has_rotated(self) -> bool:
+        described = self._clients["secretsmanager"].describe_secret(SecretId=self._described["ARN"])
+        rotated_at = described.get("LastRotatedDate")
+        stages = described.get("VersionIdsToStages", {}).get(self._version_id, [])
+        return "AWSCURRENT" in stages and rotated_at is not None and rotated_at >= self._since
+
+    def _step(self, event: Mapping[str, Any]) -> StepSeen:
+        step = event["additionalEventData"]["Step"]
+        return StepSeen(step, event.get("errorMessage"), self._lines(event["requestID"]))
+
+    def _lines(self, request_id: str) -> list[str]:
+        """Return what the function logged while it served one request."""
+        logs = self._clients["logs"]
+        pages = logs.get_paginator("filter_log_events").paginate(
+            logGroupName=self._log_group, startTime=int(self._since.timestamp() * 1000)
+        )
+        lines: list[str] = []
+        stream = None
+        for entry in (entry for page in pages for entry in page["events"]):
+            message = entry["message"].rstrip("\n")
+            if message.startswith(f"START RequestId: {request_id}"):
+                stream = entry["logStreamName"]
+            if entry["logStreamName"] == stream:
+                lines.append(message)
+                if message.startswith(f"REPORT RequestId: {request_id}"):
+                    break
+        return lines
+
+
+def start_rotation(clients: Clients, secret: str, **parameters: object) -> tuple[str, datetime]:
+    """Start a rotation, or find the one that is under way, and return its version id and when that was."""
+    client = clients["secretsmanager"]
+    started_at = datetime.now(UTC)
+    try:
+        return client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at
+    except client.exceptions.InvalidRequestException as error:
+        pending = _pending_version(client, secret)
+        if pending is None or "previous rotation" not in str(error):
+            raise
+        # AWS's answer to a rotation that failed before: it will be tried again, with the version it has made.
+        return pending, started_at
+
+
+def _pending_version(client: Any, secret: str) -> str | None:
+    stages: Mapping[str, list[str]] = client.describe_secret(SecretId=secret).get("VersionIdsToStages", {})
+    return next((version for version, labels in stages.items() if "AWSPENDING" in labels), None)

@@ -1,0 +1,84 @@
+"""``keyturn rotate``: start a rotation and follow it, step by step."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
+from keyturn.cli.options import Output, OutputFormat
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(rotate)
+
+
+def rotate(
+    secret: Annotated[str, typer.Argument(help="Name or ARN of the secret.", show_default=False)],
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch; the rotation itself goes on.")] = 900,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Rotate a secret now and follow it live, step by step, with the function's log lines.
+
+    Exits with 1 and the function's own error if the rotation fails. Needs rotation to be configured already: see
+    [bold]aws secretsmanager rotate-secret help[/].
+    """
+    clients = Clients(profile, endpoint_url, region)
+    with explained():
+        version_id, started_at = start_rotation(clients, secret)
+        rotation = Rotation(clients, secret, version_id, started_at)
+        console = Console(highlight=False, soft_wrap=True, quiet=output is Output.JSON)
+        console.print(f"Rotating [bold]{escape(secret)}[/] to version {version_id}")
+        steps, error = follow(console, rotation, timeout)
+    if output is Output.JSON:
+        document = {
+            "secret": secret,
+            "version_id": version_id,
+            "succeeded": error is None,
+            "error": error,
+            "steps": [{"step": seen.step, "error": seen.error, "log": seen.lines} for seen in steps],
+        }
+        typer.echo(json.dumps(document, indent=2))
+    if error is not None:
+        raise typer.Exit(1)
+
+
+def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tuple[list[StepSeen], str | None]:
+    """Print a rotation as it goes; return its steps and why it failed, None if it did not."""
+    steps: list[StepSeen] = []
+    error: str | None = None
+    with console.status("createSecret") as status:
+        for seen in rotation.follow(timeout_seconds, status.update):
+            if isinstance(seen, Ending):
+                error = seen.error
+            else:
+                steps.append(seen)
+                print_step(console, seen)
+    if error is None:
+        console.print("[bold green]Rotated.[/]")
+    else:
+        console.print(f"[bold red]Not rotated:[/] {escape(error)}")
+        failed = [seen for seen in steps if seen.error]
+        if failed:
+            console.print(f"  {failed[-1].step} said: {escape(failed[-1].error or '')}")
+        console.print("The password that was current still is. The next try uses the same version.")
+    return steps, error
+
+
+def print_step(console: Console, seen: StepSeen) -> None:
+    """Print one step: what became of it, and what the function logged."""
+    mark = "[green]✓[/]" if seen.error is None else "[red]✗[/]"
+    console.print(f"{mark} [bold]{seen.step}[/]")
+    for line in seen.lines:
+        style = "red" if "[ERROR]" in line or "Task timed out" in line else "dim"
+        for part in line.replace("\r", "\n").splitlines():
+            console.print(f"    [{style}]{escape(part.expandtabs(2))}[/]")
