@@ -224,6 +224,28 @@ class ListAttachedUserPoliciesResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class ListInstanceProfilesForRoleRequest(TypedDict):
+    RoleName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class InstanceProfile(TypedDict):
+    Path: str
+    InstanceProfileName: str
+    InstanceProfileId: str
+    Arn: str
+    CreateDate: datetime
+    Roles: list[Role]
+    Tags: NotRequired[list[Tag]]
+
+
+class ListInstanceProfilesForRoleResponse(TypedDict):
+    InstanceProfiles: list[InstanceProfile]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
 class ListRolePoliciesRequest(TypedDict):
     RoleName: str
     Marker: NotRequired[str]
@@ -232,6 +254,18 @@ class ListRolePoliciesRequest(TypedDict):
 
 class ListRolePoliciesResponse(TypedDict):
     PolicyNames: list[str]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListRoleTagsRequest(TypedDict):
+    RoleName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListRoleTagsResponse(TypedDict):
+    Tags: list[Tag]
     IsTruncated: NotRequired[bool]
     Marker: NotRequired[str]
 
@@ -292,6 +326,105 @@ class PutUserPolicyResponse(TypedDict):
     pass
 
 
+class InlinePolicyIdentifierType(TypedDict):
+    PolicyName: str
+    AttachmentType: str
+    AttachmentName: str
+
+
+class PolicyIdentifier(TypedDict):
+    PolicyType: NotRequired[str]
+    PolicyArn: NotRequired[str]
+    InlinePolicyIdentifier: NotRequired[InlinePolicyIdentifierType]
+
+
+class ContextEntry(TypedDict):
+    ContextKeyName: NotRequired[str]
+    ContextKeyValues: NotRequired[list[str]]
+    ContextKeyType: NotRequired[str]
+
+
+class SimulatePrincipalPolicyRequest(TypedDict):
+    PolicySourceArn: str
+    PolicyInputList: NotRequired[list[str]]
+    PermissionsBoundaryPolicyInputList: NotRequired[list[str]]
+    PolicyExclusionList: NotRequired[list[PolicyIdentifier]]
+    ActionNames: list[str]
+    ResourceArns: NotRequired[list[str]]
+    ResourcePolicy: NotRequired[str]
+    ResourceOwner: NotRequired[str]
+    CallerArn: NotRequired[str]
+    ContextEntries: NotRequired[list[ContextEntry]]
+    ResourceHandlingOption: NotRequired[str]
+    MaxItems: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class Position(TypedDict):
+    Line: NotRequired[int]
+    Column: NotRequired[int]
+
+
+class Statement(TypedDict):
+    SourcePolicyId: NotRequired[str]
+    SourcePolicyType: NotRequired[str]
+    StartPosition: NotRequired[Position]
+    EndPosition: NotRequired[Position]
+
+
+class OrganizationsDecisionDetail(TypedDict):
+    AllowedByOrganizations: NotRequired[bool]
+
+
+class PermissionsBoundaryDecisionDetail(TypedDict):
+    AllowedByPermissionsBoundary: NotRequired[bool]
+
+
+class ResourceSpecificResult(TypedDict):
+    EvalResourceName: str
+    EvalResourceDecision: str
+    MatchedStatements: NotRequired[list[Statement]]
+    MissingContextValues: NotRequired[list[str]]
+    EvalDecisionDetails: NotRequired[dict[str, str]]
+    PermissionsBoundaryDecisionDetail: NotRequired[PermissionsBoundaryDecisionDetail]
+
+
+class EvaluationResult(TypedDict):
+    EvalActionName: str
+    EvalResourceName: NotRequired[str]
+    EvalDecision: str
+    MatchedStatements: NotRequired[list[Statement]]
+    MissingContextValues: NotRequired[list[str]]
+    OrganizationsDecisionDetail: NotRequired[OrganizationsDecisionDetail]
+    PermissionsBoundaryDecisionDetail: NotRequired[PermissionsBoundaryDecisionDetail]
+    EvalDecisionDetails: NotRequired[dict[str, str]]
+    ResourceSpecificResults: NotRequired[list[ResourceSpecificResult]]
+
+
+class SimulatePrincipalPolicyResponse(TypedDict):
+    EvaluationResults: NotRequired[list[EvaluationResult]]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class TagRoleRequest(TypedDict):
+    RoleName: str
+    Tags: list[Tag]
+
+
+class TagRoleResponse(TypedDict):
+    pass
+
+
+class UntagRoleRequest(TypedDict):
+    RoleName: str
+    TagKeys: list[str]
+
+
+class UntagRoleResponse(TypedDict):
+    pass
+
+
 class UpdateAccessKeyRequest(TypedDict):
     UserName: NotRequired[str]
     AccessKeyId: str
@@ -308,4 +441,14 @@ class UpdateAssumeRolePolicyRequest(TypedDict):
 
 
 class UpdateAssumeRolePolicyResponse(TypedDict):
+    pass
+
+
+class UpdateRoleRequest(TypedDict):
+    RoleName: str
+    Description: NotRequired[str]
+    MaxSessionDuration: NotRequired[int]
+
+
+class UpdateRoleResponse(TypedDict):
     pass

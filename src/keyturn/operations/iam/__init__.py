@@ -1,0 +1,1 @@
+"""AWS Identity and Access Management: users, roles, their inline policies and access keys."""
