@@ -8,8 +8,8 @@
 Source: AWS Lambda Developer Guide, "Using the Lambda runtime API".
 
 The client knows only a host and a port, so there is no token to ask for. Instead the server looks up who holds the
-other end of each connection, and answers processes of the environment alone; nobody else on the machine can read an event
-or answer in the function's name. One event loop in one thread serves all environments.
+other end of each connection, and answers processes of the environment alone; nobody else on the machine can read an
+event or answer in the function's name. One event loop in one thread serves all environments.
 """
 
 from __future__ import annotations
@@ -68,8 +68,16 @@ class Listener(Protocol):
         """The function's module could not be imported, or has no such handler."""
         ...
 
+    def on_taken(self) -> None:
+        """The event last offered is on its way to the process."""
+        ...
+
     def on_answer(self, body: bytes, *, failed: bool) -> None:
-        """The function answered the event last offered."""
+        """The function answered that event."""
+        ...
+
+    def on_answer_too_large(self) -> None:
+        """The function answered that event with more than is allowed."""
         ...
 
 
@@ -201,6 +209,7 @@ class RuntimeApi:
             return
         connection, self._waiting = self._waiting, None
         self._taken, self._offered = self._offered, None
+        self._listener.on_taken()
         connection.reply(200, self._taken.payload, self._taken.headers)
 
     def _init_error(self, connection: _Connection, headers: Mapping[str, str], body: bytes | None) -> None:
@@ -224,7 +233,7 @@ class RuntimeApi:
             return
         self._taken = None
         if body is None:
-            self._listener.on_answer(report.too_large_payload(), failed=True)
+            self._listener.on_answer_too_large()
             connection.reply_error(413, "Function.ResponseSizeTooLarge", "Exceeded maximum allowed payload size.")
         else:
             self._listener.on_answer(body, failed=failed)

@@ -21,7 +21,7 @@ from keyturn.clock import Clock
 from keyturn.runtime import report
 from keyturn.runtime.api import ApiLoop, Event
 from keyturn.runtime.logs import EnvironmentLog
-from keyturn.runtime.process import Answer, Exited, FunctionProcess, InitError, Ready, TimedOut
+from keyturn.runtime.process import Answer, Exited, FunctionProcess, Gone, InitError, Ready, TimedOut, TooLarge
 from keyturn.runtime.sandbox import Enclosure, Sandbox
 from keyturn.runtime.spec import FunctionSpec, Invocation, RoleCredentials, RuntimeSettings
 from keyturn.runtime.variables import function_environment
@@ -171,15 +171,21 @@ class Environment:
         client_context: str | None,
         deadline: float,
     ) -> _Outcome:
-        if isinstance(init, InitError):
-            return _Outcome(init.body, failed=True, error_type=init.error_type)
-        result: Answer | Exited | TimedOut
+        result: Answer | TooLarge | InitError | Exited | TimedOut | Ready = init
         if isinstance(init, Ready):
-            result = self._running.call(self._event(payload, request_id, client_context, deadline), deadline)
-        else:
-            result = init
+            event = self._event(payload, request_id, client_context, deadline)
+            result = self._running.call(event, deadline)
+            if isinstance(result, Gone):
+                # A warm process may end between two invocations, which is not this one's fault.
+                result = self._start().wait_until_ready(deadline)
+                result = self._running.call(event, deadline) if isinstance(result, Ready) else result
+        if isinstance(result, InitError):
+            return _Outcome(result.body, failed=True, error_type=result.error_type)
         if isinstance(result, Answer):
             return _Outcome(result.body, failed=result.failed)
+        if isinstance(result, TooLarge):
+            # awslambdaric takes the refusal of its answer for a reason to end.
+            return _Outcome(report.too_large_payload(), failed=True, error_type=report.TOO_LARGE)
         if isinstance(result, Exited):
             error_type = report.OUT_OF_MEMORY if result.out_of_memory else report.EXIT_ERROR
             self._log.close_output()

@@ -137,6 +137,7 @@ class EnvironmentLog:
                 self._keep(rest)
             if self._dropped_bytes:
                 self._append(report.dropped_line(self._dropped_bytes, self._limit_bytes).encode())
+                self._dropped_bytes = 0
 
     def flush(self) -> None:
         """Write what waits. Lines that could not be written go on waiting, and the error is the caller's."""

@@ -54,11 +54,18 @@ class Exited:
     out_of_memory: bool
 
 
+class Gone(Exited):
+    """The process ended before it took the event, so another may be given it."""
+
+
 class TimedOut:
     """Nothing happened in time."""
 
 
-@dataclass(frozen=True, slots=True)
+class TooLarge:
+    """The function answered with more than is allowed."""
+
+
 class Ready:
     """The process asks for its first event."""
 
@@ -85,7 +92,8 @@ class FunctionProcess:
         self._changed = threading.Condition()
         self._reading = threading.Lock()
         self._init: Ready | InitError | None = None
-        self._answer: Answer | None = None
+        self._answer: Answer | TooLarge | None = None
+        self._is_taken = False
         self._exit_status: int | None = None
         self._out_of_memory = False
         self._peak_bytes = 0
@@ -123,10 +131,21 @@ class FunctionProcess:
             self._init = InitError(error_type, body)
             self._changed.notify_all()
 
+    def on_taken(self) -> None:
+        """Note that the process has the event."""
+        with self._changed:
+            self._is_taken = True
+
     def on_answer(self, body: bytes, *, failed: bool) -> None:
         """Note the function's answer."""
         with self._changed:
             self._answer = Answer(body, failed)
+            self._changed.notify_all()
+
+    def on_answer_too_large(self) -> None:
+        """Note that there is no answer to keep."""
+        with self._changed:
+            self._answer = TooLarge()
             self._changed.notify_all()
 
     # What the environment asks for.
@@ -135,11 +154,15 @@ class FunctionProcess:
         """Wait until the function's module is loaded; ``deadline`` is a moment of ``time.monotonic()``."""
         return self._wait(lambda: self._init, deadline)
 
-    def call(self, event: Event, deadline: float) -> Answer | Exited | TimedOut:
+    def call(self, event: Event, deadline: float) -> Answer | TooLarge | Gone | Exited | TimedOut:
         """Hand over one event and wait for its answer until ``deadline``."""
         self._answer = None
+        self._is_taken = False
         self._api.offer(event)
-        return self._wait(lambda: self._answer, deadline)
+        result: Answer | TooLarge | Exited | TimedOut = self._wait(lambda: self._answer, deadline)
+        if isinstance(result, Exited) and not (self._is_taken or result.out_of_memory):
+            return Gone(result.status, out_of_memory=False)
+        return result
 
     def drain(self) -> None:
         """Return when everything the process has written so far is in the log."""

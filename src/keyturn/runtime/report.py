@@ -18,6 +18,7 @@ REQUEST_LIMIT_BYTES = 6_291_456
 OUT_OF_MEMORY = "Runtime.OutOfMemory"
 EXIT_ERROR = "Runtime.ExitError"
 TIMED_OUT = "Sandbox.Timedout"
+TOO_LARGE = "Function.ResponseSizeTooLarge"
 _SIGNALS = {
     1: "hangup",
     2: "interrupt",
@@ -123,7 +124,7 @@ def exit_payload(request_id: str, status: int) -> bytes:
 def too_large_payload() -> bytes:
     """The error document of an answer that is too large."""
     return _error(
-        "Function.ResponseSizeTooLarge",
+        TOO_LARGE,
         f"Response payload size exceeded maximum allowed payload size ({RESPONSE_LIMIT_BYTES} bytes).",
     )
 

@@ -1,0 +1,288 @@
+"""What a function's caller and its log get to know, for every way an invocation can end.
+
+Real processes, the real awslambdaric, no server.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+
+from keyturn.errors.lambda_ import (
+    InvalidParameterValueException,
+    RequestTooLargeException,
+    TooManyRequestsException,
+)
+from keyturn.runtime import FunctionSpec, Invocation, RuntimeSettings
+from keyturn.testing.clock import FakeClock
+from keyturn.testing.functions import FunctionBench
+
+
+@pytest.fixture(scope="module")
+def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionBench]:
+    settings = RuntimeSettings(
+        directory=tmp_path_factory.mktemp("runtime"),
+        endpoint_url="http://127.0.0.1:9",
+        region="eu-central-1",
+        account_id="000000000000",
+        max_environments_per_function=2,
+    )
+    bench = FunctionBench(settings, FakeClock())
+    yield bench
+    bench.runtime.close()
+
+
+@pytest.fixture
+def bench(shared_bench: FunctionBench) -> FunctionBench:
+    shared_bench.logs.clear()
+    return shared_bench
+
+
+def body(invocation: Invocation) -> dict[str, str]:
+    answer = json.loads(invocation.payload)
+    assert isinstance(answer, dict)
+    return answer
+
+
+def last_report(bench: FunctionBench) -> str:
+    return [message for message in bench.messages() if message.startswith("REPORT")][-1]
+
+
+def test_an_answer_comes_back_with_the_log_lambda_writes(bench: FunctionBench) -> None:
+    spec = bench.function("def handler(event, context):\n    print('hällo', event)\n    return {'wört': event}")
+    invocation = bench.invoke(spec, "☃", request_id="5f3c")
+    assert (invocation.function_error, body(invocation)) == (None, {"wört": "☃"})
+    assert invocation.executed_version == "$LATEST"
+    (stream,) = bench.logs
+    assert re.fullmatch(r"2026/01/02/\[\$LATEST\][0-9a-f]{32}", stream)
+    messages = bench.messages()
+    assert messages[0].startswith("INIT_START Runtime Version: python:3.")
+    assert messages[1:4] == ["START RequestId: 5f3c Version: $LATEST\n", "hällo ☃\n", "END RequestId: 5f3c\n"]
+    assert re.fullmatch(
+        r"REPORT RequestId: 5f3c\tDuration: \d+\.\d\d ms\tBilled Duration: \d+ ms\tMemory Size: 128 MB\t"
+        r"Max Memory Used: \d+ MB\tInit Duration: \d+\.\d\d ms\t\n",
+        messages[4],
+    )
+    assert invocation.log_tail.decode() == "".join(messages[1:]) or invocation.log_tail.decode() == "".join(messages)
+
+
+def test_prints_records_and_child_processes_keep_their_order(bench: FunctionBench) -> None:
+    spec = bench.function(
+        "import logging, os\n"
+        "def handler(event, context):\n"
+        "    for number in range(40):\n"
+        "        print('print', number)\n"
+        "        logging.getLogger().warning('record %d\\nsecond line', number)\n"
+        "        os.system(f'echo child {number}') if number < 3 else None\n"
+        "    print('no line feed', end='')\n"
+    )
+    bench.invoke(spec, request_id="5f3c")
+    said = [m for m in bench.messages() if not re.match("INIT_START|START|END|REPORT", m)]
+    expected = []
+    for number in range(40):
+        expected += [f"print {number}\n", f"[WARNING]\tTIME\t5f3c\trecord {number}\nsecond line\n"]
+        expected += [f"child {number}\n"] if number < 3 else []
+    assert [re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", m) for m in said] == [*expected, "no line feed"]
+
+
+def test_a_warm_environment_keeps_globals_its_stream_and_its_process(bench: FunctionBench) -> None:
+    spec = bench.function("n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n")
+    assert [bench.invoke(spec).payload for _ in range(3)] == [b"1", b"2", b"3"]
+    assert len(bench.logs) == 1
+    assert sum("Init Duration" in message for message in bench.messages()) == 1
+
+
+def test_an_exception_is_an_unhandled_error_with_its_traceback_in_one_event(bench: FunctionBench) -> None:
+    spec = bench.function("def handler(event, context):\n    raise ValueError('böse')")
+    invocation = bench.invoke(spec, request_id="5f3c")
+    assert invocation.function_error == "Unhandled"
+    answer = body(invocation)
+    assert (answer["errorMessage"], answer["errorType"], answer["requestId"]) == ("böse", "ValueError", "5f3c")
+    assert 'lambda_function.py", line 2, in handler' in answer["stackTrace"][0]
+    (event,) = [message for message in bench.messages() if message.startswith("[ERROR]")]
+    assert event.startswith("[ERROR] ValueError: böse\nTraceback (most recent call last):\n\xa0\xa0File ")
+    assert "Status" not in last_report(bench)
+    assert bench.invoke(spec).function_error == "Unhandled"
+    assert len(bench.logs) == 1, "an exception must not end the environment"
+
+
+@pytest.mark.parametrize(
+    ("source", "handler", "error_type", "message"),
+    [
+        ("import absent", "lambda_function.handler", "Runtime.ImportModuleError", "No module named 'absent'"),
+        ("x = 1", "lambda_function.handler", "Runtime.HandlerNotFound", "Handler 'handler' missing on module"),
+        ("def handler(:", "lambda_function.handler", "Runtime.UserCodeSyntaxError", "Syntax error in module"),
+        ("x = 1", "elsewhere.handler", "Runtime.ImportModuleError", "Unable to import module 'elsewhere'"),
+        ("raise RuntimeError('early')", "lambda_function.handler", "RuntimeError", "early"),
+    ],
+)
+def test_a_function_that_cannot_be_loaded_says_why(
+    bench: FunctionBench, source: str, handler: str, error_type: str, message: str
+) -> None:
+    invocation = bench.invoke(bench.function(source, handler=handler))
+    assert (invocation.function_error, body(invocation)["errorType"]) == ("Unhandled", error_type)
+    assert message in body(invocation)["errorMessage"]
+    messages = bench.messages()
+    (report,) = [m for m in messages if m.startswith("INIT_REPORT")]
+    assert report.endswith(f"Phase: init\tStatus: error\tError Type: {error_type}\n")
+    assert any(message in m for m in messages if m.startswith("[ERROR]"))
+    assert f"Status: error\tError Type: {error_type}" in last_report(bench)
+
+
+def test_a_function_that_takes_too_long_is_ended_and_starts_afresh(bench: FunctionBench) -> None:
+    spec = bench.function(
+        "n = 0\n"
+        "def handler(event, context):\n"
+        "    global n\n    n += 1\n"
+        "    print('begun', 0 < context.get_remaining_time_in_millis() <= 1000)\n"
+        "    while event: pass\n"
+        "    return n",
+        timeout_seconds=1,
+    )
+    assert bench.invoke(spec, event=False).payload == b"1"
+    invocation = bench.invoke(spec, event=True, request_id="5f3c")
+    assert body(invocation) == {
+        "errorType": "Sandbox.Timedout",
+        "errorMessage": "RequestId: 5f3c Error: Task timed out after 1.00 seconds",
+    }
+    assert "2026-01-02T03:04:05.000Z 5f3c Task timed out after 1.00 seconds\n" in bench.messages()
+    assert bench.messages().count("begun True\n") == 2
+    assert re.search(r"Duration: 1000\.00 ms\t.*\tStatus: timeout\n$", last_report(bench))
+    assert bench.invoke(spec, event=False).payload == b"1", "globals must be lost"
+
+
+@pytest.mark.parametrize(
+    ("call", "reason"),
+    [
+        ("os._exit(0)", "Runtime exited without providing a reason"),
+        ("os._exit(7)", "Runtime exited with error: exit status 7"),
+        ("os.kill(os.getpid(), 11)", "Runtime exited with error: signal: segmentation fault"),
+        ("sys.exit(3)", "Runtime exited with error: exit status 3"),
+    ],
+)
+def test_a_process_that_ends_is_an_exit_error(bench: FunctionBench, call: str, reason: str) -> None:
+    spec = bench.function(f"import os, sys\ndef handler(event, context):\n    print('last words')\n    {call}")
+    invocation = bench.invoke(spec, request_id="5f3c")
+    assert invocation.function_error == "Unhandled"
+    assert body(invocation) == {"errorType": "Runtime.ExitError", "errorMessage": f"RequestId: 5f3c Error: {reason}"}
+    assert "last words\n" in bench.messages()
+    assert "Status: error\tError Type: Runtime.ExitError\n" in last_report(bench)
+
+
+def test_a_process_that_ends_while_it_is_loaded_is_an_exit_error(bench: FunctionBench) -> None:
+    invocation = bench.invoke(bench.function("import os\nos._exit(9)"), request_id="5f3c")
+    assert body(invocation)["errorMessage"] == "RequestId: 5f3c Error: Runtime exited with error: exit status 9"
+    assert any("Phase: init\tStatus: error\tError Type: Runtime.ExitError" in m for m in bench.messages())
+
+
+def test_payloads_up_to_six_megabytes_pass_and_larger_ones_do_not(bench: FunctionBench) -> None:
+    spec = bench.function("def handler(event, context):\n    return 'x' * event", memory_mb=512)
+    large = 6 * 1024 * 1024
+    assert len(bench.invoke(spec, large).payload) == large + 2
+    invocation = bench.invoke(spec, large + 1000)
+    assert body(invocation) == {
+        "errorType": "Function.ResponseSizeTooLarge",
+        "errorMessage": "Response payload size exceeded maximum allowed payload size (6291556 bytes).",
+    }
+    assert bench.invoke(spec, 1).payload == b'"x"'
+    echo = bench.function("def handler(event, context):\n    return len(event)", memory_mb=512)
+    assert bench.invoke(echo, "x" * (large - 2)).payload == str(large - 2).encode()
+    with pytest.raises(RequestTooLargeException):
+        bench.invoke(echo, "x" * large)
+
+
+def test_an_answer_that_is_not_json_is_the_functions_error(bench: FunctionBench) -> None:
+    invocation = bench.invoke(bench.function("def handler(event, context):\n    return object()"))
+    assert (invocation.function_error, body(invocation)["errorType"]) == ("Unhandled", "Runtime.MarshalError")
+    assert bench.invoke(bench.function("def handler(event, context): pass")).payload == b"null"
+
+
+def test_the_environment_is_lambdas(bench: FunctionBench) -> None:
+    spec = bench.function(
+        "import os, sys\n"
+        "def handler(event, context):\n"
+        "    return {'variables': dict(os.environ), 'cwd': os.getcwd(), 'name': context.function_name,\n"
+        "            'custom': context.client_context.custom, 'memory': context.memory_limit_in_mb,\n"
+        "            'arn': context.invoked_function_arn, 'stream': context.log_stream_name}",
+        environment={"OWN": "wört", "AWS_REGION": "ignored", "SECRETS_MANAGER_ENDPOINT": "https://elsewhere"},
+    )
+    answer = json.loads(bench.invoke(spec, client_context='{"custom": {"a": "b"}}').payload)
+    assert (answer["name"], answer["memory"], answer["arn"]) == (spec.name, "128", spec.arn)
+    assert answer["custom"] == {"a": "b"}
+    assert [answer["stream"]] == list(bench.logs)
+    variables = answer["variables"]
+    assert answer["cwd"] == variables["LAMBDA_TASK_ROOT"]
+    assert variables["OWN"] == "wört"
+    assert variables["AWS_REGION"] == variables["AWS_DEFAULT_REGION"] == "eu-central-1"
+    assert variables["SECRETS_MANAGER_ENDPOINT"] == "https://elsewhere"
+    assert variables["AWS_ENDPOINT_URL"] == "http://127.0.0.1:9"
+    assert variables["AWS_ACCESS_KEY_ID"] == "ASIAEXAMPLE"
+    assert variables["AWS_SECRET_ACCESS_KEY"] == f"secret-{bench.sessions}"
+    assert variables["AWS_SESSION_TOKEN"] == f"token-{bench.sessions}"
+    assert variables["AWS_EXECUTION_ENV"] == f"AWS_Lambda_{spec.runtime}"
+    assert variables["_HANDLER"] == "lambda_function.handler"
+    assert variables["TZ"] == ":UTC"
+    assert not {"HOME", "KEYTURN_HOME", "PYTEST_CURRENT_TEST"} & set(variables)
+
+
+def test_boto3_signs_with_the_roles_session(bench: FunctionBench) -> None:
+    spec = bench.function(
+        "import boto3\n"
+        "def handler(event, context):\n"
+        "    client = boto3.client('secretsmanager')\n"
+        "    return [client.meta.endpoint_url, boto3.Session().get_credentials().token]"
+    )
+    assert json.loads(bench.invoke(spec).payload) == ["http://127.0.0.1:9", f"token-{bench.sessions}"]
+
+
+def test_a_new_revision_is_never_served_by_an_old_environment(bench: FunctionBench) -> None:
+    old = bench.function("def handler(event, context): return 'old'")
+    new = bench.function("def handler(event, context): return 'new'", arn=old.arn, name=old.name)
+    assert [bench.invoke(old).payload, bench.invoke(new).payload] == [b'"old"', b'"new"']
+    bench.runtime.discard(new.arn)
+    bench.invoke(new)
+    assert len(bench.logs) == 3
+
+
+def test_an_environment_does_not_outlive_its_credentials(bench: FunctionBench) -> None:
+    spec = bench.function("import os\ndef handler(event, context): return os.environ['AWS_SESSION_TOKEN']")
+    first = bench.invoke(spec).payload
+    assert bench.invoke(spec).payload == first
+    assert isinstance(bench.clock, FakeClock)
+    bench.clock.advance(timedelta(minutes=59))
+    assert bench.invoke(spec).payload != first
+
+
+def test_invocations_run_side_by_side_up_to_the_limit(bench: FunctionBench) -> None:
+    spec = bench.function("import time\ndef handler(event, context):\n    time.sleep(event)\n    return event")
+    outcomes: list[bytes] = []
+    threads = [threading.Thread(target=lambda: outcomes.append(bench.invoke(spec, 1.0).payload)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    _wait_for_throttle(bench, spec)
+    for thread in threads:
+        thread.join()
+    assert outcomes == [b"1.0", b"1.0"]
+    assert bench.invoke(spec, 0).payload == b"0"
+
+
+def _wait_for_throttle(bench: FunctionBench, spec: FunctionSpec) -> None:
+    """Invoke until both environments are busy; a third invocation is then refused at once."""
+    with pytest.raises(TooManyRequestsException) as refusal:
+        _invoke_often(bench, spec)
+    assert refusal.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
+
+
+def _invoke_often(bench: FunctionBench, spec: FunctionSpec) -> None:
+    for _ in range(100):
+        bench.invoke(spec, 0)
+
+
+def test_an_unknown_runtime_names_the_available_ones(bench: FunctionBench) -> None:
+    with pytest.raises(InvalidParameterValueException, match=r"python2\.7 is not available .* python3\."):
+        bench.invoke(bench.function("", runtime="python2.7"))
