@@ -1,0 +1,273 @@
+"""What an audit event says: a CloudTrail record as a plain dict, ready for JSON.
+
+Requests and responses arrive here redacted; nothing in this module sees a secret value. Every call of every service
+builds one event, so a dict is written out in one go and nothing is copied.
+
+Source: CloudTrail User Guide, "CloudTrail record contents" (eventVersion 1.11); Secrets Manager User Guide, "CloudTrail
+entries"; the shape of RotationSucceeded was recorded in 2021.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+
+from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.rules.policy.evaluate import Decision
+
+EVENT_VERSION = "1.11"
+_SECRETS_MANAGER = "secretsmanager.amazonaws.com"
+_TEXT_LIMIT = 1024
+
+Event = dict[str, object]
+
+
+class ServiceEventName(StrEnum):
+    """What Secrets Manager records about itself."""
+
+    ROTATION_STARTED = "RotationStarted"
+    ROTATION_SUCCEEDED = "RotationSucceeded"
+    ROTATION_FAILED = "RotationFailed"
+    ROTATION_ABANDONED = "RotationAbandoned"
+    TEST_ROTATION_STARTED = "TestRotationStarted"
+    TEST_ROTATION_SUCCEEDED = "TestRotationSucceeded"
+    TEST_ROTATION_FAILED = "TestRotationFailed"
+    START_SECRET_VERSION_DELETE = "StartSecretVersionDelete"
+    END_SECRET_VERSION_DELETE = "EndSecretVersionDelete"
+    CANCEL_SECRET_VERSION_DELETE = "CancelSecretVersionDelete"
+    SECRET_VERSION_DELETION = "SecretVersionDeletion"
+
+
+def event_time(at: datetime) -> str:
+    """Return a moment as CloudTrail writes it; ``at`` is aware UTC."""
+    return at.isoformat(timespec="seconds")[:19] + "Z"
+
+
+def api_event(
+    call: Call,
+    *,
+    event_id: str,
+    event_source: str,
+    event_name: str,
+    read_only: bool,
+    request_parameters: Mapping[str, object] | None,
+    response_elements: Mapping[str, object] | None,
+    error_code: str | None = None,
+    error_message: str | None = None,
+    resource_arn: str | None = None,
+    resource_type: str | None = None,
+    decision: Decision | None = None,
+) -> Event:
+    """Return the event of one call whose caller is known.
+
+    Args:
+        call: Who called, from where, when.
+        event_id: A fresh UUID.
+        event_source: ``secretsmanager.amazonaws.com``.
+        event_name: The operation.
+        read_only: Whether it only reads; AWS records no response elements then.
+        request_parameters: Redacted; None if there are none.
+        response_elements: Redacted.
+        error_code: Wire code of the error, if it failed.
+        error_message: What the caller was told.
+        resource_arn: The secret, function or role, if there is one.
+        resource_type: Its type, ``AWS::SecretsManager::Secret``.
+        decision: Which policy refused the call; Keyturn's own addition.
+    """
+    event: Event = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": user_identity(call.principal),
+        "eventTime": event_time(call.at),
+        "eventSource": event_source,
+        "eventName": event_name,
+        "awsRegion": call.region,
+        "sourceIPAddress": call.source_address,
+        "userAgent": call.user_agent[:_TEXT_LIMIT],
+        "requestParameters": request_parameters,
+        "responseElements": None if read_only or error_code else response_elements,
+        "requestID": call.request_id,
+        "eventID": event_id,
+        "readOnly": read_only,
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": call.account_id,
+        "eventCategory": "Management",
+    }
+    if error_code:
+        _add_error(event, error_code, error_message)
+    if resource_arn:
+        event["resources"] = [{"ARN": resource_arn, "accountId": call.account_id, "type": resource_type}]
+    if decision is not None:
+        event["additionalEventData"] = {"authorization": _decision_data(decision)}
+    if call.secure_transport:
+        event["tlsDetails"] = {"clientProvidedHostHeader": call.endpoint.partition("//")[2]}
+    return event
+
+
+def unauthenticated_event(
+    *,
+    event_id: str,
+    event_source: str,
+    event_name: str,
+    at: datetime,
+    region: str,
+    account_id: str,
+    source_address: str,
+    user_agent: str,
+    request_id: str,
+    access_key_id: str,
+    error_code: str,
+    error_message: str,
+) -> Event:
+    """Return the event of a call that was refused before its caller was known.
+
+    Args:
+        event_id: A fresh UUID.
+        event_source: The service that was addressed.
+        event_name: The operation that was addressed, empty if there is none.
+        at: Aware UTC.
+        region: This server's.
+        account_id: This server's.
+        source_address: Of the client.
+        user_agent: As sent.
+        request_id: As answered.
+        access_key_id: The one that was claimed, empty if none was.
+        error_code: Wire code.
+        error_message: What the client was told.
+    """
+    identity: Event = {"type": "Unknown", "accountId": account_id}
+    if access_key_id:
+        identity["accessKeyId"] = access_key_id[:_TEXT_LIMIT]
+    event: Event = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": identity,
+        "eventTime": event_time(at),
+        "eventSource": event_source,
+        "eventName": event_name[:_TEXT_LIMIT],
+        "awsRegion": region,
+        "sourceIPAddress": source_address,
+        "userAgent": user_agent[:_TEXT_LIMIT],
+        "requestParameters": None,
+        "responseElements": None,
+        "requestID": request_id,
+        "eventID": event_id,
+        "readOnly": False,
+        "eventType": "AwsApiCall",
+        "managementEvent": True,
+        "recipientAccountId": account_id,
+        "eventCategory": "Management",
+    }
+    _add_error(event, error_code, error_message)
+    return event
+
+
+def service_event(
+    name: ServiceEventName,
+    *,
+    event_id: str,
+    secret_arn: str,
+    at: datetime,
+    region: str,
+    account_id: str,
+    request_id: str,
+    error_message: str | None = None,
+) -> Event:
+    """Return the event of something Secrets Manager did by itself.
+
+    Args:
+        name: What it did.
+        event_id: A fresh UUID.
+        secret_arn: The secret.
+        at: Aware UTC.
+        region: This server's.
+        account_id: This server's.
+        request_id: :func:`rotation_request_id` for rotations.
+        error_message: Why it failed.
+    """
+    event: Event = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": {"accountId": account_id, "invokedBy": _SECRETS_MANAGER},
+        "eventTime": event_time(at),
+        "eventSource": _SECRETS_MANAGER,
+        "eventName": name.value,
+        "awsRegion": region,
+        "sourceIPAddress": _SECRETS_MANAGER,
+        "userAgent": _SECRETS_MANAGER,
+        "requestParameters": None,
+        "responseElements": None,
+        # One observer of AWS saw the ARN in one place, another in the other; readers of both are served.
+        "additionalEventData": {"SecretId": secret_arn},
+        "serviceEventDetails": {"secretId": secret_arn},
+        "requestID": request_id,
+        "eventID": event_id,
+        "readOnly": False,
+        "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "recipientAccountId": account_id,
+        "eventCategory": "Management",
+    }
+    if error_message:
+        event["errorMessage"] = error_message[:_TEXT_LIMIT]
+    return event
+
+
+def rotation_request_id(secret_arn: str, token: str) -> str:
+    """Return the request id under which the events of one rotation are found."""
+    return f"Rotation-{secret_arn}-{token}"
+
+
+def user_identity(principal: Principal) -> Event:
+    """Return who called, as CloudTrail writes it."""
+    if principal.kind is PrincipalKind.ASSUMED_ROLE:
+        return {
+            "type": "AssumedRole",
+            "principalId": principal.unique_id,
+            "arn": principal.arn,
+            "accountId": principal.account_id,
+            "accessKeyId": principal.access_key_id,
+            "sessionContext": _session_context(principal),
+        }
+    if principal.kind is PrincipalKind.SERVICE:
+        return {"type": "AWSService", "invokedBy": principal.name}
+    return {
+        "type": "IAMUser",
+        "principalId": principal.unique_id,
+        "arn": principal.arn,
+        "accountId": principal.account_id,
+        "accessKeyId": principal.access_key_id,
+        "userName": principal.name,
+    }
+
+
+def _session_context(principal: Principal) -> Event:
+    attributes = {"mfaAuthenticated": "false"}
+    if principal.session_issued_at is not None:
+        attributes["creationDate"] = event_time(principal.session_issued_at)
+    return {
+        "sessionIssuer": {
+            "type": "Role",
+            "principalId": principal.unique_id.partition(":")[0],
+            "arn": principal.role_arn,
+            "accountId": principal.account_id,
+            "userName": principal.name,
+        },
+        "attributes": attributes,
+    }
+
+
+def _add_error(event: Event, code: str, message: str | None) -> None:
+    # AWS logs this one code without its ending, for JSON services too.
+    event["errorCode"] = "AccessDenied" if code == "AccessDeniedException" else code
+    if message:
+        event["errorMessage"] = message[:_TEXT_LIMIT]
+
+
+def _decision_data(decision: Decision) -> Event:
+    return {
+        "outcome": decision.outcome.value,
+        "policyType": decision.policy_type.value,
+        "policyName": decision.policy_name,
+        "statementIndex": decision.statement_index,
+        "sid": decision.sid,
+    }
