@@ -123,7 +123,7 @@ def retry_delay(attempt: int, jitter: float) -> timedelta:
     ``jitter`` in [0, 1) takes up to half of it away.
     """
     # Beyond ten doublings the bound holds anyway.
-    delay = min(_FIRST_DELAY * 2 ** min(attempt - 1, 10), _LONGEST_DELAY)
+    delay = min(_FIRST_DELAY * (1 << min(attempt - 1, 10)), _LONGEST_DELAY)
     return delay * (1 - jitter / 2)
 
 
