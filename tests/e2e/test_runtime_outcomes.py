@@ -5,14 +5,19 @@ Real processes, the real awslambdaric, no server.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
+from pathlib import Path
 
+import psutil
 import pytest
 
+from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import (
     InvalidParameterValueException,
     RequestTooLargeException,
@@ -21,6 +26,8 @@ from keyturn.errors.lambda_ import (
 from keyturn.runtime import FunctionSpec, Invocation, RuntimeSettings
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.functions import FunctionBench
+
+DEADLINE_SECONDS = 20
 
 
 @pytest.fixture(scope="module")
@@ -281,6 +288,51 @@ def _wait_for_throttle(bench: FunctionBench, spec: FunctionSpec) -> None:
 def _invoke_often(bench: FunctionBench, spec: FunctionSpec) -> None:
     for _ in range(100):
         bench.invoke(spec, 0)
+
+
+def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> None:
+    bench = FunctionBench(RuntimeSettings(tmp_path, "http://127.0.0.1:9", "us-east-1", "000000000000"))
+    spec = bench.function("import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(9)")
+    outcomes: list[str | None] = []
+    thread = threading.Thread(target=lambda: outcomes.append(bench.invoke(spec).function_error))
+    thread.start()
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while "begun\n" not in bench.messages():
+        assert time.monotonic() < deadline, "the function never began"
+        time.sleep(0.02)
+    bench.runtime.close()
+    thread.join(DEADLINE_SECONDS)
+    assert outcomes == ["Unhandled"]
+    with pytest.raises(KeyturnError, match="closed"):
+        bench.invoke(spec)
+
+
+def test_a_process_that_ends_between_invocations_is_replaced(bench: FunctionBench) -> None:
+    spec = bench.function("n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n", name="doomed")
+    for _ in range(5):
+        assert bench.invoke(spec).payload == b"1"
+        (process,) = _function_processes("doomed")
+        process.kill()
+
+
+def test_an_idle_environment_is_ended(tmp_path: Path) -> None:
+    settings = RuntimeSettings(tmp_path, "http://127.0.0.1:9", "us-east-1", "000000000000", idle_seconds=0.0)
+    bench = FunctionBench(settings)
+    bench.invoke(bench.function("def handler(event, context): pass", name="idle"))
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while _function_processes("idle"):
+        assert time.monotonic() < deadline, "the idle environment stayed"
+        time.sleep(0.05)
+    bench.runtime.close()
+
+
+def _function_processes(name: str) -> list[psutil.Process]:
+    found = []
+    for process in psutil.Process().children(recursive=True):
+        with contextlib.suppress(psutil.NoSuchProcess, psutil.ZombieProcess):
+            if "awslambdaric" in process.cmdline() and process.environ().get("AWS_LAMBDA_FUNCTION_NAME") == name:
+                found.append(process)
+    return found
 
 
 def test_an_unknown_runtime_names_the_available_ones(bench: FunctionBench) -> None:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
-from keyturn.errors.lambda_ import RequestTooLargeException, TooManyRequestsException
+from keyturn.errors.lambda_ import InvalidParameterValueException, RequestTooLargeException, TooManyRequestsException
 from keyturn.runtime import interpreters, package, report
 from keyturn.runtime.api import ApiLoop
 from keyturn.runtime.environment import Environment
@@ -224,15 +224,15 @@ class Runtime:
 
     def _give_back(self, place: _Place) -> None:
         environment = place.environment
-        if environment is None or not environment.is_alive or place.is_discarded:
-            # Ended first, then removed: until its processes are gone nobody else may have its slot.
-            self._end([place])
-            with self._lock, contextlib.suppress(ValueError):
-                self._places.remove(place)
-            return
         with self._lock:
-            place.is_busy = False
-            place.idle_since = time.monotonic()
+            if environment is not None and environment.is_alive and not place.is_discarded:
+                place.is_busy = False
+                place.idle_since = time.monotonic()
+                return
+        # Ended first, then removed: until its processes are gone nobody else may have its slot.
+        self._end([place])
+        with self._lock, contextlib.suppress(ValueError):
+            self._places.remove(place)
 
     def _new_environment(self, spec: FunctionSpec, slot: int) -> Environment:
         interpreter = interpreters.find_interpreter(spec.runtime)
@@ -241,6 +241,7 @@ class Runtime:
             code = package.unpack(
                 self._load_package(spec.code_sha256), expected_sha256=spec.code_sha256, into=self._packages
             )
+        credentials = self._credentials_for(spec)
         enclosure = Enclosure(
             slot=slot,
             code=code,
@@ -259,7 +260,7 @@ class Runtime:
         return Environment(
             spec,
             enclosure,
-            self._credentials_for(spec),
+            credentials,
             settings=self._settings,
             sandbox=self._sandbox,
             api_loop=self._api_loop,
@@ -301,15 +302,15 @@ def _empty_directory(path: Path) -> Path:
 
 
 def _some_interpreter() -> interpreters.Interpreter:
-    """The interpreter to try the sandbox with: our own if it can run functions."""
-    available = interpreters.available_runtimes()
-    if not available:
-        raise KeyturnError(
-            "No Python on this machine can run functions.",
-            "Install awslambdaric and boto3 for the Python that runs Keyturn.",
-        )
-    own = f"python3.{sys.version_info.minor}"
-    return interpreters.find_interpreter(own if own in available else available[-1])
+    """The interpreter to try the sandbox with: our own if it can run functions; asking all others takes a second."""
+    with contextlib.suppress(InvalidParameterValueException):
+        return interpreters.find_interpreter(f"python3.{sys.version_info.minor}")
+    if available := interpreters.available_runtimes():
+        return interpreters.find_interpreter(available[-1])
+    raise KeyturnError(
+        "No Python on this machine can run functions.",
+        "Install awslambdaric and boto3 for the Python that runs Keyturn.",
+    )
 
 
 def _serves(warm: FunctionSpec, wanted: FunctionSpec) -> bool:

@@ -1,0 +1,111 @@
+"""Deployment packages: which are refused, and how the others are unpacked."""
+
+from __future__ import annotations
+
+import io
+import stat
+import warnings
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from keyturn.errors.base import KeyturnError
+from keyturn.errors.lambda_ import InvalidParameterValueException, RequestEntityTooLargeException
+from keyturn.runtime import package
+from keyturn.testing.functions import zip_package
+
+COULD_NOT = "Could not unzip uploaded file. Please check your file, then try to upload again."
+
+
+def zipped(*entries: tuple[str | zipfile.ZipInfo, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive, warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        for name, content in entries:
+            archive.writestr(name, content)
+    return buffer.getvalue()
+
+
+def link(name: str, target: str) -> tuple[zipfile.ZipInfo, bytes]:
+    info = zipfile.ZipInfo(name)
+    info.external_attr = (stat.S_IFLNK | 0o777) << 16
+    return info, target.encode()
+
+
+def corrupted() -> bytes:
+    content = bytearray(zip_package({"lambda_function.py": "x = 1\n" * 100}))
+    content[60] ^= 0xFF
+    return bytes(content)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: b"",
+        lambda: b"no zip file",
+        lambda: zip_package({"a.py": "x"})[:-8],
+        corrupted,
+        lambda: zipped(("../a.py", b"")),
+        lambda: zipped(("a/../../b.py", b"")),
+        lambda: zipped(("/etc/passwd", b"")),
+        lambda: zipped(("a\\..\\b.py", b"")),
+        lambda: zipped(("./a.py", b"")),
+        lambda: zipped(("a//b.py", b"")),
+        lambda: zipped(("a.py", b"1"), ("a.py", b"2")),
+        lambda: zipped(("a", b"1"), ("a/b.py", b"2")),
+        lambda: zipped(link("a", "/etc")),
+        lambda: zipped(link("a", "b.py"), ("a/c.py", b"")),
+    ],
+)
+def test_a_broken_or_dangerous_package_is_refused(make: Callable[[], bytes]) -> None:
+    with pytest.raises(InvalidParameterValueException) as refusal:
+        package.check(make())
+    assert refusal.value.message == COULD_NOT
+
+
+def test_a_package_that_unpacks_to_too_much_is_refused() -> None:
+    bomb = io.BytesIO()
+    with zipfile.ZipFile(bomb, "w", zipfile.ZIP_DEFLATED) as archive, archive.open("zeros", "w") as entry:
+        for _ in range(251):
+            entry.write(bytes(1024 * 1024))
+    with pytest.raises(InvalidParameterValueException) as refusal:
+        package.check(bomb.getvalue())
+    assert refusal.value.message == "Unzipped size must be smaller than 262144000 bytes"
+
+
+def test_a_package_that_is_itself_too_large_is_refused() -> None:
+    with pytest.raises(RequestEntityTooLargeException):
+        package.check(bytes(package.ZIPPED_LIMIT_BYTES + 1))
+
+
+def test_a_good_package_is_measured() -> None:
+    assert package.check(zip_package({"a.py": "12345", "b/c.py": "678", "wört.py": ""})) == 8
+
+
+def test_a_package_is_unpacked_once_readable_by_all_and_writable_by_none(tmp_path: Path) -> None:
+    script = zipfile.ZipInfo("bin/run.sh")
+    script.external_attr = (stat.S_IFREG | 0o700) << 16
+    content = zipped(("lambda_function.py", b"x = 1"), (script, b"#!/bin/sh"), ("empty/", b""))
+    directory = package.unpack(content, expected_sha256=package.code_sha256(content), into=tmp_path)
+    assert (directory / "lambda_function.py").read_bytes() == b"x = 1"
+    assert stat.S_IMODE((directory / "lambda_function.py").stat().st_mode) == 0o444
+    assert stat.S_IMODE((directory / "bin/run.sh").stat().st_mode) == 0o555
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (directory, directory / "bin", directory / "empty")} == {
+        0o755
+    }
+    assert package.unpack(content, expected_sha256=package.code_sha256(content), into=tmp_path) == directory
+    assert list(tmp_path.iterdir()) == [directory]
+
+
+def test_bytes_that_are_not_the_uploaded_ones_are_not_unpacked(tmp_path: Path) -> None:
+    with pytest.raises(KeyturnError, match="not the one that was uploaded"):
+        package.unpack(zip_package({"a.py": "2"}), expected_sha256=package.code_sha256(b"other"), into=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_that_breaks_half_way_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(KeyturnError):
+        package.unpack(corrupted(), expected_sha256=package.code_sha256(corrupted()), into=tmp_path)
+    assert list(tmp_path.iterdir()) == []
