@@ -63,6 +63,12 @@ class Moment(TypeDecorator[datetime]):
 # SQLite counts rows with INTEGER PRIMARY KEY only; PostgreSQL wants room for more than two thousand million of them.
 RowId = BigInteger().with_variant(Integer, "sqlite")
 
+
+def name_of(length: int) -> String:
+    """A name that is listed: ordered by code point, as AWS and SQLite do, whatever PostgreSQL's locale says."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
 state = MetaData()
 journal = MetaData()
 
@@ -180,7 +186,7 @@ rotation_steps = Table(
 users = Table(
     "users",
     state,
-    Column("name", String(64), primary_key=True),
+    Column("name", name_of(64), primary_key=True),
     Column("unique_id", String(32), unique=True, nullable=False),
     Column("path", String(512), nullable=False),
     Column("arn", Text, unique=True, nullable=False),
@@ -191,7 +197,7 @@ users = Table(
 roles = Table(
     "roles",
     state,
-    Column("name", String(64), primary_key=True),
+    Column("name", name_of(64), primary_key=True),
     Column("unique_id", String(32), unique=True, nullable=False),
     Column("path", String(512), nullable=False),
     Column("arn", Text, unique=True, nullable=False),
@@ -231,7 +237,7 @@ packages = Table(
 functions = Table(
     "functions",
     state,
-    Column("name", String(64), primary_key=True),
+    Column("name", name_of(64), primary_key=True),
     Column("arn", Text, unique=True, nullable=False),
     Column("runtime", String(64), nullable=False),
     Column("handler", String(128), nullable=False),
@@ -276,12 +282,13 @@ audit_events = Table(
     Column("event", Text, nullable=False),
 )
 
+# Everything of the logs counts in milliseconds on the wire and is never anything else on the way there.
 log_groups = Table(
     "log_groups",
     journal,
     Column("group_id", RowId, primary_key=True, autoincrement=True),
-    Column("name", String(512), unique=True, nullable=False),
-    Column("created_at", Moment, nullable=False),
+    Column("name", name_of(512), unique=True, nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
     Column("retention_days", Integer),
 )
 
@@ -290,11 +297,11 @@ log_streams = Table(
     journal,
     Column("stream_id", RowId, primary_key=True, autoincrement=True),
     Column("group_id", RowId, ForeignKey("log_groups.group_id", ondelete="CASCADE"), nullable=False),
-    Column("name", String(512), nullable=False),
-    Column("created_at", Moment, nullable=False),
-    Column("first_event_at", Moment),
-    Column("last_event_at", Moment),
-    Column("last_ingestion_at", Moment),
+    Column("name", name_of(512), nullable=False),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("first_event_ms", BigInteger),
+    Column("last_event_ms", BigInteger),
+    Column("last_ingestion_ms", BigInteger),
     UniqueConstraint("group_id", "name", name="log_streams_name"),
 )
 
@@ -305,10 +312,10 @@ log_events = Table(
     Column("event_row", RowId, primary_key=True, autoincrement=True),
     Column("stream_id", RowId, ForeignKey("log_streams.stream_id", ondelete="CASCADE"), nullable=False),
     Column("group_id", RowId, nullable=False),
-    Column("logged_at", Moment, nullable=False),
-    Column("ingested_at", Moment, nullable=False),
+    Column("timestamp_ms", BigInteger, nullable=False),
+    Column("ingested_ms", BigInteger, nullable=False),
     Column("message", Text, nullable=False),
     sqlite_autoincrement=True,
 )
-Index("log_events_of_group", log_events.c.group_id, log_events.c.logged_at)
-Index("log_events_of_stream", log_events.c.stream_id, log_events.c.logged_at)
+Index("log_events_of_group", log_events.c.group_id, log_events.c.timestamp_ms, log_events.c.event_row)
+Index("log_events_of_stream", log_events.c.stream_id, log_events.c.timestamp_ms, log_events.c.event_row)

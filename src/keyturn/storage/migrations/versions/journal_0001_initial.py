@@ -31,8 +31,12 @@ def upgrade() -> None:
     op.create_table(
         "log_groups",
         sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False),
-        sa.Column("name", sa.String(length=512), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
+        sa.Column(
+            "name",
+            sa.String(length=512).with_variant(sa.String(length=512, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
         sa.Column("retention_days", sa.Integer(), nullable=True),
         sa.PrimaryKeyConstraint("group_id"),
         sa.UniqueConstraint("name"),
@@ -43,11 +47,15 @@ def upgrade() -> None:
             "stream_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), autoincrement=True, nullable=False
         ),
         sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("name", sa.String(length=512), nullable=False),
-        sa.Column("created_at", sa.BigInteger(), nullable=False),
-        sa.Column("first_event_at", sa.BigInteger(), nullable=True),
-        sa.Column("last_event_at", sa.BigInteger(), nullable=True),
-        sa.Column("last_ingestion_at", sa.BigInteger(), nullable=True),
+        sa.Column(
+            "name",
+            sa.String(length=512).with_variant(sa.String(length=512, collation="C"), "postgresql"),
+            nullable=False,
+        ),
+        sa.Column("created_ms", sa.BigInteger(), nullable=False),
+        sa.Column("first_event_ms", sa.BigInteger(), nullable=True),
+        sa.Column("last_event_ms", sa.BigInteger(), nullable=True),
+        sa.Column("last_ingestion_ms", sa.BigInteger(), nullable=True),
         sa.ForeignKeyConstraint(["group_id"], ["log_groups.group_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("stream_id"),
         sa.UniqueConstraint("group_id", "name", name="log_streams_name"),
@@ -59,12 +67,12 @@ def upgrade() -> None:
         ),
         sa.Column("stream_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("group_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("logged_at", sa.BigInteger(), nullable=False),
-        sa.Column("ingested_at", sa.BigInteger(), nullable=False),
+        sa.Column("timestamp_ms", sa.BigInteger(), nullable=False),
+        sa.Column("ingested_ms", sa.BigInteger(), nullable=False),
         sa.Column("message", sa.Text(), nullable=False),
         sa.ForeignKeyConstraint(["stream_id"], ["log_streams.stream_id"], ondelete="CASCADE"),
         sa.PrimaryKeyConstraint("event_row"),
         sqlite_autoincrement=True,
     )
-    op.create_index("log_events_of_group", "log_events", ["group_id", "logged_at"], unique=False)
-    op.create_index("log_events_of_stream", "log_events", ["stream_id", "logged_at"], unique=False)
+    op.create_index("log_events_of_group", "log_events", ["group_id", "timestamp_ms", "event_row"], unique=False)
+    op.create_index("log_events_of_stream", "log_events", ["stream_id", "timestamp_ms", "event_row"], unique=False)

@@ -44,7 +44,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "roles",
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column(
+            "name", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("unique_id", sa.String(length=32), nullable=False),
         sa.Column("path", sa.String(length=512), nullable=False),
         sa.Column("arn", sa.Text(), nullable=False),
@@ -95,7 +97,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "users",
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column(
+            "name", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("unique_id", sa.String(length=32), nullable=False),
         sa.Column("path", sa.String(length=512), nullable=False),
         sa.Column("arn", sa.Text(), nullable=False),
@@ -117,7 +121,9 @@ def upgrade() -> None:
     )
     op.create_table(
         "functions",
-        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column(
+            "name", sa.String(length=64).with_variant(sa.String(length=64, collation="C"), "postgresql"), nullable=False
+        ),
         sa.Column("arn", sa.Text(), nullable=False),
         sa.Column("runtime", sa.String(length=64), nullable=False),
         sa.Column("handler", sa.String(length=128), nullable=False),

@@ -1,0 +1,193 @@
+"""The journal of audit events: stored in batches before replies leave, looked up newest first.
+
+Every call passes here, so storing goes around SQLAlchemy's per-row work: its statement is compiled once and the driver
+gets plain tuples.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from functools import lru_cache
+from operator import attrgetter
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select
+
+from keyturn.storage import schema
+from keyturn.storage.database import Database, StorageError
+from keyturn.storage.stored_text import storable
+
+_log = logging.getLogger(__name__)
+
+_events = schema.audit_events
+_WAITING_LIMIT = 20_000
+
+
+Done = Callable[[Exception | None], None]
+
+
+@dataclass(frozen=True, slots=True)
+class AuditRecord:
+    """An audit event with what it can be looked up by.
+
+    Attributes:
+        event_time: Milliseconds since the epoch.
+        event: The whole event as JSON, already redacted.
+    """
+
+    event_id: str
+    event_time: int
+    event_source: str
+    event_name: str
+    username: str | None
+    access_key_id: str | None
+    read_only: bool
+    resource_name: str | None
+    error_code: str | None
+    request_id: str
+    event: str
+
+
+# In the order of the record's attributes, as _row gives them.
+_COLUMNS = tuple(field.name for field in fields(AuditRecord))
+_values = attrgetter(*_COLUMNS)
+_PAGE = select(_events).order_by(_events.c.event_row.desc()).limit(bindparam("limit"))
+
+
+def append(database: Database, records: Sequence[AuditRecord]) -> None:
+    """Store audit events in one transaction; they are on disk when this returns.
+
+    Raises:
+        StorageError: The database failed; none of them is stored.
+    """
+    if not records:
+        return
+    with database.write() as transaction:
+        connection = transaction.connection
+        connection.exec_driver_sql(_insertion(connection.dialect.paramstyle), [_row(record) for record in records])
+
+
+def lookup(
+    connection: Connection,
+    *,
+    attribute: tuple[str, object] | None = None,
+    starts_at: int | None = None,
+    ends_at: int | None = None,
+    before_row: int | None = None,
+    limit: int,
+) -> list[tuple[int, AuditRecord]]:
+    """Return audit events and their row numbers, newest first.
+
+    Args:
+        connection: Of the journal.
+        attribute: A column of the record and the value it must have.
+        starts_at: Milliseconds since the epoch, inclusive.
+        ends_at: Likewise, inclusive.
+        before_row: Only rows below this one: the last of the page before.
+        limit: How many at most.
+    """
+    page = _PAGE
+    if attribute is not None:
+        column, value = attribute
+        page = page.where(_events.c[column] == value)
+    if starts_at is not None:
+        page = page.where(_events.c.event_time >= starts_at)
+    if ends_at is not None:
+        page = page.where(_events.c.event_time <= ends_at)
+    if before_row is not None:
+        page = page.where(_events.c.event_row < before_row)
+    found = connection.execute(page, {"limit": limit})
+    return [(row.event_row, AuditRecord(*_values(row))) for row in found]
+
+
+class AuditWriter:
+    """A thread that stores what is waiting in one transaction, and tells each waiter how it went.
+
+    While one transaction is on its way to the disk the next batch gathers: the slower the disk, the larger the batches.
+    """
+
+    def __init__(self, database: Database, limit: int = _WAITING_LIMIT) -> None:
+        self._database = database
+        self._limit = limit
+        self._condition = threading.Condition()
+        self._waiting: list[tuple[AuditRecord, Done]] = []
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
+        self._thread.start()
+
+    def submit(self, record: AuditRecord, done: Done) -> None:
+        """Hand in an event; returns at once.
+
+        Args:
+            record: What to store.
+            done: Called once, in the writer's thread, with None when the event is on disk or with what prevented that.
+                It must return quickly.
+
+        Raises:
+            StorageError: Too many are waiting already, or the writer is closed; ``done`` is not called.
+        """
+        with self._condition:
+            if self._closed:
+                raise StorageError("The audit log is closed.")
+            if len(self._waiting) >= self._limit:
+                raise StorageError(
+                    "The audit log does not keep up.", "Check how fast the disk under the data directory is."
+                )
+            self._waiting.append((record, done))
+            if len(self._waiting) == 1:
+                self._condition.notify()
+
+    def close(self) -> None:
+        """Store what is waiting, then end the thread."""
+        with self._condition:
+            self._closed = True
+            self._condition.notify()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while batch := self._next_batch():
+            failure: Exception | None = None
+            try:
+                append(self._database, [record for record, _ in batch])
+            except Exception as error:  # noqa: BLE001 - whatever it is, the waiters of this batch are told
+                failure = error
+            for _, done in batch:
+                try:
+                    done(failure)
+                except Exception:  # noqa: BLE001 - as the next comment says
+                    # The waiter's own fault, such as an event loop that has ended; the others still wait.
+                    _log.exception("a waiter for the audit log failed")
+
+    def _next_batch(self) -> list[tuple[AuditRecord, Done]]:
+        """Wait for records and take them all; none are left when the writer is closed."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._waiting or self._closed)
+            batch, self._waiting = self._waiting, []
+        return batch
+
+
+@lru_cache(maxsize=8)
+def _insertion(paramstyle: str) -> str:
+    mark = "?" if paramstyle == "qmark" else "%s"
+    return f"INSERT INTO {_events.name} ({', '.join(_COLUMNS)}) VALUES ({', '.join([mark] * len(_COLUMNS))})"  # noqa: S608 - names of the schema only
+
+
+def _row(record: AuditRecord) -> tuple[Any, ...]:
+    # A caller who is not known yet can put anything into an access key id, a resource's name or an action's name.
+    access_key_id, resource_name = record.access_key_id, record.resource_name
+    return (
+        record.event_id,
+        record.event_time,
+        record.event_source,
+        storable(record.event_name),
+        record.username,
+        None if access_key_id is None else storable(access_key_id),
+        record.read_only,
+        None if resource_name is None else storable(resource_name),
+        record.error_code,
+        record.request_id,
+        storable(record.event),
+    )

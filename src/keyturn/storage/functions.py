@@ -1,0 +1,180 @@
+"""Lambda functions, their deployment packages, and the statements of their resource-based policies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, update
+from sqlalchemy.dialects import postgresql
+
+from keyturn.storage import schema
+from keyturn.storage.database import Transaction
+
+FUNCTION = "function"
+FUNCTION_POLICY = "function-policy"
+
+_functions, _packages, _statements = schema.functions, schema.packages, schema.function_statements
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRecord:
+    """A function as stored.
+
+    Attributes:
+        sealed: The envelope of the environment variables as JSON; None without any.
+        code_sha256: Names the deployment package, see :func:`store_package`.
+    """
+
+    name: str
+    arn: str
+    runtime: str
+    handler: str
+    role_arn: str
+    description: str
+    timeout_seconds: int
+    memory_mb: int
+    ephemeral_storage_mb: int
+    sealed: bytes | None
+    code_sha256: str
+    code_size_bytes: int
+    revision_id: str
+    last_modified_at: datetime
+    tags: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StatementRecord:
+    """One statement of a function's resource-based policy, as JSON."""
+
+    statement_id: str
+    statement: str
+
+
+# ON CONFLICT is spelled alike by both databases; SQLAlchemy's construct of PostgreSQL compiles for SQLite too.
+# The update of a package that is there changes nothing but locks it, so that nobody deletes it before it is used.
+_STORE_PACKAGE = postgresql.insert(_packages)
+_STORE_PACKAGE = _STORE_PACKAGE.on_conflict_do_update(
+    index_elements=[_packages.c.sha256], set_={"sha256": _STORE_PACKAGE.excluded.sha256}
+)
+_PACKAGE = select(_packages.c.data).where(_packages.c.sha256 == bindparam("sha256"))
+_LOCK_PACKAGE = select(_packages.c.sha256).where(_packages.c.sha256 == bindparam("unused")).with_for_update()
+_DELETE_PACKAGE = delete(_packages).where(
+    _packages.c.sha256 == bindparam("unused"),
+    ~exists().where(_functions.c.code_sha256 == _packages.c.sha256),
+)
+_INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing()
+_FUNCTION = select(_functions).where(_functions.c.name == bindparam("name"))
+_FUNCTIONS = select(_functions).order_by(_functions.c.name)
+_LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.name == bindparam("name")).with_for_update()
+_STATEMENTS_OF = (
+    select(_statements)
+    .where(_statements.c.function_name == bindparam("name"))
+    .order_by(_statements.c.qualifier, _statements.c.position, _statements.c.statement_id)
+)
+_LAST_POSITION = select(func.coalesce(func.max(_statements.c.position), 0)).where(
+    _statements.c.function_name == bindparam("name"), _statements.c.qualifier == bindparam("qualifier")
+)
+_INSERT_STATEMENT = postgresql.insert(_statements).on_conflict_do_nothing()
+
+
+def store_package(transaction: Transaction, sha256: str, data: bytes) -> None:
+    """Store a deployment package, unless it is there already. Whoever stores one uses it in the same transaction."""
+    transaction.connection.execute(_STORE_PACKAGE, {"sha256": sha256, "data": data})
+
+
+def load_package(connection: Connection, sha256: str) -> bytes | None:
+    """Return a deployment package's zip archive, or None."""
+    return connection.execute(_PACKAGE, {"sha256": sha256}).scalar_one_or_none()
+
+
+def insert_function(transaction: Transaction, function: FunctionRecord) -> bool:
+    """Store a new function, whose package is stored; return whether it was stored: False if its name is taken."""
+    parameters = {column.name: getattr(function, column.name) for column in _functions.columns}
+    if not transaction.connection.execute(_INSERT_FUNCTION, parameters).rowcount:
+        return False
+    transaction.touch(FUNCTION, function.name)
+    return True
+
+
+def load_function(connection: Connection, name: str) -> FunctionRecord | None:
+    """Return one function, or None."""
+    row = connection.execute(_FUNCTION, {"name": name}).one_or_none()
+    return None if row is None else _function(row)
+
+
+def list_functions(connection: Connection) -> list[FunctionRecord]:
+    """Return every function, by name."""
+    return [_function(row) for row in connection.execute(_FUNCTIONS)]
+
+
+def update_function(transaction: Transaction, function: FunctionRecord, **columns: object) -> None:
+    """Change columns of a function; a package that nobody uses afterwards is deleted."""
+    used = _lock_code(transaction, function)
+    transaction.connection.execute(update(_functions).where(_functions.c.name == function.name), columns)
+    transaction.touch(FUNCTION, function.name)
+    if used is not None and columns.get("code_sha256", used) != used:
+        _drop_if_unused(transaction, used)
+
+
+def delete_function(transaction: Transaction, function: FunctionRecord) -> None:
+    """Remove a function with its statements, and its package if no other function uses it."""
+    used = _lock_code(transaction, function)
+    transaction.connection.execute(delete(_functions).where(_functions.c.name == function.name))
+    transaction.touch(FUNCTION, function.name)
+    transaction.touch(FUNCTION_POLICY, function.name)
+    if used is not None:
+        _drop_if_unused(transaction, used)
+
+
+def load_statements(connection: Connection, function_name: str) -> Mapping[str, tuple[StatementRecord, ...]]:
+    """Return the policy of a function: qualifier to its statements, in the order in which they were added."""
+    found: dict[str, list[StatementRecord]] = {}
+    for row in connection.execute(_STATEMENTS_OF, {"name": function_name}):
+        found.setdefault(row.qualifier, []).append(StatementRecord(row.statement_id, row.statement))
+    return {qualifier: tuple(statements) for qualifier, statements in found.items()}
+
+
+def put_statement(
+    transaction: Transaction, function_name: str, qualifier: str, statement_id: str, statement: str
+) -> bool:
+    """Add a statement after the others; return whether it was added: False if its id is taken."""
+    connection = transaction.connection
+    last = connection.execute(_LAST_POSITION, {"name": function_name, "qualifier": qualifier}).scalar_one()
+    parameters = {
+        "function_name": function_name,
+        "qualifier": qualifier,
+        "statement_id": statement_id,
+        "position": last + 1,
+        "statement": statement,
+    }
+    transaction.touch(FUNCTION_POLICY, function_name)
+    return connection.execute(_INSERT_STATEMENT, parameters).rowcount > 0
+
+
+def remove_statement(transaction: Transaction, function_name: str, qualifier: str, statement_id: str) -> bool:
+    """Remove a statement; return whether there was one."""
+    statement = delete(_statements).where(
+        _statements.c.function_name == function_name,
+        _statements.c.qualifier == qualifier,
+        _statements.c.statement_id == statement_id,
+    )
+    transaction.touch(FUNCTION_POLICY, function_name)
+    return transaction.connection.execute(statement).rowcount > 0
+
+
+def _lock_code(transaction: Transaction, function: FunctionRecord) -> str | None:
+    # Read again, because the caller's record may be older than another change of the code.
+    return transaction.connection.execute(_LOCK_CODE_OF, {"name": function.name}).scalar_one_or_none()
+
+
+def _drop_if_unused(transaction: Transaction, sha256: str) -> None:
+    # Locked first: a function that is about to use the package has it locked too and is seen by the second statement.
+    transaction.connection.execute(_LOCK_PACKAGE, {"unused": sha256})
+    transaction.connection.execute(_DELETE_PACKAGE, {"unused": sha256})
+
+
+def _function(row: Row[Any]) -> FunctionRecord:
+    return FunctionRecord(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
