@@ -313,6 +313,7 @@ def test_a_process_that_ends_between_invocations_is_replaced(bench: FunctionBenc
         assert bench.invoke(spec).payload == b"1"
         (process,) = _function_processes("doomed")
         process.kill()
+        process.wait(DEADLINE_SECONDS)
 
 
 def test_an_idle_environment_is_ended(tmp_path: Path) -> None:
