@@ -24,11 +24,13 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations import registry
+from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Keys, Kit
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.sessions import issue_session
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
+from keyturn.scheduler.events import EventInvocations
 from keyturn.scheduler.worker import Scheduler
 from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
@@ -198,6 +200,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     runtime = _open_runtime(settings, stores, session_tokens, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=keys.system, purpose="package"), stores.state, clock)
     scheduler_wake = _Wake()
+    events = EventInvocations()
+    closing.callback(events.close)
     kit = Kit(
         place=settings.place,
         clock=clock,
@@ -207,20 +211,27 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         kept=kept,
         envelope=Envelope(keyring),
         keys=keys,
+        accesses=Accesses(),
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=keys.system, purpose="page"),
         runtime=runtime,
         authorise=Authoriser(kept),
         download_url=downloads.url,
         wake_scheduler=scheduler_wake,
+        run_event=events.submit,
     )
     writer = AuditWriter(stores.journal)
     closing.callback(writer.close)
-    pipeline = Pipeline(kit, Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)), Auditor(writer))
+    pipeline = Pipeline(
+        kit,
+        Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)),
+        Auditor(writer, settings.place, clock.now),
+    )
     closing.callback(pipeline.close)
     scheduler = Scheduler(kit)
     scheduler_wake.connect(scheduler)
-    # Closing goes backwards: no new rotations, then no more functions (which ends calls that wait for them).
+    # Closing goes backwards: no new rotations, then no more functions, which ends whatever waits for them.
+    closing.callback(scheduler.join)
     closing.callback(runtime.close)
     closing.callback(scheduler.stop)
     if runtime.sandbox_warning:

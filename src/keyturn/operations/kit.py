@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from random import Random
@@ -12,6 +13,7 @@ from keyturn.call import Call
 from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.tokens import TokenSealer
+from keyturn.operations.accesses import Accesses
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
@@ -48,6 +50,18 @@ class WakeScheduler(Protocol):
         ...
 
 
+class RunEvent(Protocol):
+    """Runs an accepted event in the background (``scheduler/events.py``)."""
+
+    def __call__(self, attempt: Callable[[], bool]) -> None:
+        """Return at once; ``attempt`` is called again some time later if it returns False.
+
+        Raises:
+            TooManyRequestsException: Too many events wait.
+        """
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Ids of the keys that Keyturn made for itself.
@@ -68,6 +82,7 @@ class Kit:
     Attributes:
         place: Partition, region and account of this server's resources.
         random: An unguessable source (``random.SystemRandom``), handed in so that tests can steer it.
+        accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
@@ -81,9 +96,11 @@ class Kit:
     kept: KeptRows
     envelope: Envelope
     keys: Keys
+    accesses: Accesses
     session_tokens: TokenSealer
     page_tokens: TokenSealer
     runtime: Runtime
     authorise: Authorise
     download_url: DownloadUrl
     wake_scheduler: WakeScheduler
+    run_event: RunEvent

@@ -3,35 +3,138 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
+import re
+import threading
+from collections.abc import Callable
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-import msgspec
-
+from keyturn.arn import Place
+from keyturn.call import Call
+from keyturn.errors.base import AwsError
+from keyturn.operations.audit_trail import new_event_id, record_of
+from keyturn.rules.audit_event import Event, api_event, unauthenticated_event
+from keyturn.server.authorise import Refused
+from keyturn.server.exchange import Exchange
 from keyturn.storage.audit_log import AuditRecord, AuditWriter
+from keyturn.wire.redact import request_parameters, response_elements
+from keyturn.wire.route import addressed_service
 
-if TYPE_CHECKING:
-    from keyturn.server.pipeline import Exchange
+_CLAIMED_KEY = re.compile(r"Credential=([A-Za-z0-9]{1,128})/")
+_RESOURCE_TYPES = {
+    "secretsmanager": "AWS::SecretsManager::Secret",
+    "lambda": "AWS::Lambda::Function",
+    "iam": "AWS::IAM::Role",
+    "sts": "AWS::IAM::Role",
+    "kms": "AWS::KMS::Key",
+}
 
 
 class Auditor:
     """Stores an event for every call, gathered with those of its neighbours into one transaction."""
 
-    def __init__(self, writer: AuditWriter) -> None:
+    def __init__(self, writer: AuditWriter, place: Place, now: Callable[[], datetime]) -> None:
         self._writer = writer
+        self._place = place
+        self._now = now
+        self._lock = threading.Lock()
+        self._stored: list[tuple[asyncio.Future[None], Exception | None]] = []
 
     def record(self, exchange: Exchange) -> asyncio.Future[None]:
-        """Hand the event over; the future is done when it is on disk.
+        """Hand the event over.
 
-        Raises (from the future):
-            StorageError: It is not.
+        Returns:
+            Done when the event is on disk; holds a StorageError if it is not.
+
+        Raises:
+            StorageError: The journal takes no more.
         """
         loop = asyncio.get_running_loop()
-        stored: asyncio.Future[None] = loop.create_future()
+        waiting: asyncio.Future[None] = loop.create_future()
 
         def done(error: Exception | None) -> None:
-            loop.call_soon_threadsafe(_settle, stored, error)
+            # The loop is woken once for all events of a batch.
+            with self._lock:
+                self._stored.append((waiting, error))
+                is_first = len(self._stored) == 1
+            if is_first:
+                loop.call_soon_threadsafe(self._settle)
 
-        self._writer.submit(audit_record(exchange), done)
-        return stored
+        self._writer.submit(self._audit_record(exchange), done)
+        return waiting
+
+    def _settle(self) -> None:
+        with self._lock:
+            stored, self._stored = self._stored, []
+        for waiting, error in stored:
+            if waiting.done():
+                continue  # The client has gone.
+            if error is None:
+                waiting.set_result(None)
+            else:
+                waiting.set_exception(error)
+
+    def _audit_record(self, exchange: Exchange) -> AuditRecord:
+        call = exchange.call
+        if call is None:
+            return self._unauthenticated(exchange)
+        arn = exchange.subject.arn
+        return record_of(
+            _event(exchange, call),
+            call.at,
+            username=call.principal.session_name or call.principal.name,
+            access_key_id=call.principal.access_key_id,
+            resource_name=None if arn == "*" else arn,
+        )
+
+    def _unauthenticated(self, exchange: Exchange) -> AuditRecord:
+        request, error = exchange.request, exchange.error or AwsError()
+        service = exchange.route.service if exchange.route else addressed_service(request)
+        claimed = _CLAIMED_KEY.search(request.headers.get("authorization", ""))
+        access_key_id = claimed.group(1) if claimed else ""
+        now = self._now()
+        event = unauthenticated_event(
+            event_id=new_event_id(),
+            event_source=f"{service.name}.amazonaws.com",
+            event_name=exchange.route.operation_name if exchange.route else "",
+            at=now,
+            region=self._place.region,
+            account_id=self._place.account_id,
+            source_address=request.client_host,
+            user_agent=request.headers.get("user-agent", ""),
+            request_id=exchange.request_id,
+            access_key_id=access_key_id,
+            error_code=error.shape_name(),
+            error_message=error.message,
+        )
+        return record_of(event, now, access_key_id=access_key_id or None)
+
+
+def _event(exchange: Exchange, call: Call) -> Event:
+    model, error, operation = exchange.model, exchange.error, exchange.operation
+    if model is None:
+        raise TypeError("a call whose caller is known has been routed")
+    read_only = operation.read_only if operation else False
+    arn = exchange.subject.arn
+    answered = error is None and not read_only
+    return api_event(
+        call,
+        event_id=new_event_id(),
+        event_source=f"{model.service.name}.amazonaws.com",
+        event_name=model.name,
+        read_only=read_only,
+        request_parameters=request_parameters(model, exchange.parameters),
+        response_elements=response_elements(model, exchange.response) if answered else None,
+        error_code=_code(exchange, error) if error else None,
+        error_message=error.message if error else None,
+        resource_arn=None if arn == "*" else arn,
+        resource_type=_RESOURCE_TYPES.get(model.service.name),
+        decision=error.decision if isinstance(error, Refused) else None,
+    )
+
+
+def _code(exchange: Exchange, error: AwsError) -> str:
+    if isinstance(error, Refused):
+        return "AccessDenied"
+    name = error.shape_name()
+    model = exchange.model.service.errors.get(name) if exchange.model else None
+    return model.code if model else name

@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
 
 from keyturn import ids
 from keyturn.call import Call
@@ -20,14 +18,14 @@ from keyturn.errors.base import AwsError
 from keyturn.errors.common import InternalFailure, NotImplementedHere
 from keyturn.operations import registry
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Operation, Runs, Subject
+from keyturn.operations.registry import Runs
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator, Signer
+from keyturn.server.exchange import Exchange
 from keyturn.storage.database import StorageError
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
-from keyturn.wire.models import OperationModel
-from keyturn.wire.route import Route, addressed_service, route
+from keyturn.wire.route import addressed_service, route
 
 _log = logging.getLogger(__name__)
 
@@ -35,22 +33,6 @@ _log = logging.getLogger(__name__)
 _LARGE_BODY_BYTES = 64 * 1024
 _THREADS = 16
 _WAITING_THREADS = 128
-
-
-@dataclass(slots=True)
-class Exchange:
-    """One call on its way through the pipeline; each step fills in what it found out."""
-
-    request: HttpRequest
-    request_id: ids.RequestId
-    route: Route | None = None
-    model: OperationModel | None = None
-    operation: Operation | None = None
-    call: Call | None = None
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    subject: Subject[Any] = registry.NO_SUBJECT
-    response: Mapping[str, Any] = field(default_factory=dict)
-    error: AwsError | None = None
 
 
 class Pipeline:

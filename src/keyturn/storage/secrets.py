@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
 
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
@@ -87,6 +87,12 @@ _VERSIONS_OF = (
     .where(_versions.c.secret_id == bindparam("secret_id"))
     .order_by(_versions.c.created_at, _versions.c.version_id)
 )
+_VERSION = select(_versions).where(
+    _versions.c.secret_id == bindparam("secret_id"), _versions.c.version_id == bindparam("version_id")
+)
+_NEXT_PLANNED = select(func.min(_secrets.c.next_rotation_at)).where(
+    _secrets.c.rotation_enabled, _secrets.c.deleted_at.is_(None)
+)
 _INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
 
@@ -119,6 +125,12 @@ def load_versions(connection: Connection, secret_id: int) -> list[VersionRecord]
     return [_version(row) for row in connection.execute(_VERSIONS_OF, {"secret_id": secret_id})]
 
 
+def load_version(connection: Connection, secret_id: int, version_id: str) -> VersionRecord | None:
+    """Return one version of a secret, deprecated or not."""
+    row = connection.execute(_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
+    return None if row is None else _version(row)
+
+
 def load_all(connection: Connection) -> list[SecretRecord]:
     """Return every secret, by age."""
     return _records(connection, connection.execute(select(_secrets).order_by(_secrets.c.secret_id)).all())
@@ -133,6 +145,12 @@ def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> l
         .limit(limit)
     )
     return _records(connection, connection.execute(due).all())
+
+
+def next_planned(connection: Connection) -> datetime | None:
+    """Return when the next rotation is planned."""
+    moment: datetime | None = connection.execute(_NEXT_PLANNED).scalar_one()
+    return moment
 
 
 def load_past_recovery(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
@@ -229,23 +247,14 @@ def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, 
         transaction.connection.execute(_INSERT_LABEL, added)
 
 
-def record_access(transaction: Transaction, accesses: Sequence[tuple[int, str, str]], day: datetime) -> None:
-    """Note that versions were read on a day.
-
-    Args:
-        transaction: The writing transaction.
-        accesses: Pairs of a secret's row number and ARN, and the version that was read.
-        day: Midnight UTC of that day; AWS keeps no more than the day.
-    """
-    for secret_id, arn, version_id in accesses:
-        transaction.connection.execute(
-            update(_secrets).where(_secrets.c.secret_id == secret_id), {"last_accessed_at": day}
-        )
-        transaction.connection.execute(
-            update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
-            {"last_accessed_at": day},
-        )
-        transaction.touch(SECRET, arn)
+def record_access(transaction: Transaction, secret_id: int, arn: str, version_id: str, day: datetime) -> None:
+    """Note that a version was read on a day (midnight UTC; AWS keeps no more than the day)."""
+    transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret_id), {"last_accessed_at": day})
+    transaction.connection.execute(
+        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
+        {"last_accessed_at": day},
+    )
+    transaction.touch(SECRET, arn)
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:

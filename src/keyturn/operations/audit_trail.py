@@ -1,0 +1,121 @@
+"""From an audit event to a stored record, and the events of what Secrets Manager does by itself."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+
+import msgspec
+
+from keyturn.operations.kit import Kit
+from keyturn.rules.audit_event import Event, ServiceEventName, event_time, rotation_request_id, service_event
+from keyturn.storage import audit_log
+from keyturn.storage.audit_log import AuditRecord
+from keyturn.storage.schema import to_milliseconds
+
+SECRETS_MANAGER = "secretsmanager.amazonaws.com"
+_LAMBDA = "lambda.amazonaws.com"
+_encode = msgspec.json.Encoder().encode
+
+
+def new_event_id() -> str:
+    """Return a fresh event id."""
+    return str(uuid.uuid4())
+
+
+def record_of(
+    event: Event,
+    at: datetime,
+    *,
+    username: str | None = None,
+    access_key_id: str | None = None,
+    resource_name: str | None = None,
+) -> AuditRecord:
+    """Return an event with what it can be looked up by.
+
+    Args:
+        event: Redacted.
+        at: When, aware UTC.
+        username: User name, or the session name of a role.
+        access_key_id: What signed the call.
+        resource_name: The ARN of what it is about.
+    """
+    error_code = event.get("errorCode")
+    return AuditRecord(
+        event_id=str(event["eventID"]),
+        event_time=to_milliseconds(at),
+        event_source=str(event["eventSource"]),
+        event_name=str(event["eventName"]),
+        username=username,
+        access_key_id=access_key_id,
+        read_only=bool(event["readOnly"]),
+        resource_name=resource_name,
+        error_code=None if error_code is None else str(error_code),
+        request_id=str(event["requestID"]),
+        event=_encode(event).decode(),
+    )
+
+
+def rotation_event(
+    kit: Kit, name: ServiceEventName, secret_arn: str, version_id: str, at: datetime, error: str | None = None
+) -> None:
+    """Store what became of a rotation.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event = service_event(
+        name,
+        event_id=new_event_id(),
+        secret_arn=secret_arn,
+        at=at,
+        region=kit.place.region,
+        account_id=kit.place.account_id,
+        request_id=rotation_request_id(secret_arn, version_id),
+        error_message=error,
+    )
+    audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])
+
+
+def step_event(
+    kit: Kit,
+    *,
+    secret_arn: str,
+    version_id: str,
+    step: str,
+    function_arn: str,
+    request_id: str,
+    at: datetime,
+    error: str | None,
+) -> None:
+    """Store that Secrets Manager invoked a rotation function for one step, and how that ended.
+
+    The shape is that of Lambda's data event Invoke; which step of which rotation it was is Keyturn's own addition.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event: Event = {
+        "eventVersion": "1.11",
+        "userIdentity": {"type": "AWSService", "invokedBy": SECRETS_MANAGER},
+        "eventTime": event_time(at),
+        "eventSource": _LAMBDA,
+        "eventName": "Invoke",
+        "awsRegion": kit.place.region,
+        "sourceIPAddress": SECRETS_MANAGER,
+        "userAgent": SECRETS_MANAGER,
+        "requestParameters": {"functionName": function_arn},
+        "responseElements": None,
+        "additionalEventData": {"SecretId": secret_arn, "ClientRequestToken": version_id, "Step": step},
+        "requestID": request_id,
+        "eventID": new_event_id(),
+        "readOnly": False,
+        "resources": [{"ARN": function_arn, "accountId": kit.place.account_id, "type": "AWS::Lambda::Function"}],
+        "eventType": "AwsApiCall",
+        "managementEvent": False,
+        "recipientAccountId": kit.place.account_id,
+        "eventCategory": "Data",
+    }
+    if error is not None:
+        event["errorMessage"] = error
+    audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])

@@ -1,0 +1,169 @@
+"""RotateSecret and CancelRotateSecret. They store an intent; the scheduler acts on it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn.arn import Arn, InvalidArn
+from keyturn.call import Call
+from keyturn.errors.base import AwsError
+from keyturn.errors.common import AccessDenied
+from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException
+from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.names import parse_function_name
+from keyturn.operations.lambda_.subjects import load_function, statements_of, subject_of
+from keyturn.operations.registry import operation
+from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.secretsmanager.planning import plan_rotation, stored_rules
+from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
+from keyturn.operations.service_invocation import service_may_invoke
+from keyturn.rules import rotation as rules
+from keyturn.rules.policy.evaluate import Outcome
+from keyturn.rules.staging import AWSCURRENT, begin_rotation
+from keyturn.rules.versions import require_token
+from keyturn.storage import rotations, secrets
+from keyturn.storage.database import Transaction
+from keyturn.storage.functions import FunctionRecord
+from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.wire.types.secretsmanager import (
+    CancelRotateSecretRequest,
+    CancelRotateSecretResponse,
+    RotateSecretRequest,
+    RotateSecretResponse,
+)
+
+_CANNOT_INVOKE = (
+    "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the"
+    " principal secretsmanager.amazonaws.com."
+)
+_INVOKE = "lambda:InvokeFunction"
+
+
+@operation("secretsmanager", "RotateSecret", subject=secret)
+def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: SecretRecord) -> RotateSecretResponse:
+    """Configure rotation and start one, now or when its window comes."""
+    token = require_token(request.get("ClientRequestToken"), InvalidParameterException)
+    rotation_rules = stored_rules(request.get("RotationRules"), call.at)
+    function_arn = request.get("RotationLambdaARN") or subject.rotation_function_arn
+    if not function_arn:
+        raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")
+    _check_function(kit, call, function_arn, subject.arn)
+    immediately = request.get("RotateImmediately", True)
+    refusal: AwsError | None = None
+    with kit.state.write() as transaction:
+        current = lock_alive(transaction, subject.arn)
+        configured: dict[str, Any] = {"rotation_enabled": True, "rotation_function_arn": function_arn}
+        if rotation_rules is not None:
+            configured["rotation_rules"] = rotation_rules
+        if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
+            refusal = _begin(kit, transaction, current, token, call, immediately=immediately)
+            if refusal is None:
+                secrets.update_secret(transaction, current, **configured)
+                if not immediately:
+                    plan_rotation(kit, transaction, subject.arn, call.at)
+    kit.wake_scheduler()
+    if refusal is not None:
+        raise refusal
+    return {"ARN": subject.arn, "Name": subject.name, "VersionId": token}
+
+
+@operation("secretsmanager", "CancelRotateSecret", subject=secret)
+def cancel_rotate_secret(
+    kit: Kit, call: Call, _request: CancelRotateSecretRequest, subject: SecretRecord
+) -> CancelRotateSecretResponse:
+    """Switch rotation off; function and rules are kept, and so is a version that is still pending."""
+    with kit.state.write() as transaction:
+        current = lock_alive(transaction, subject.arn)
+        if current.rotation_enabled is None:
+            raise InvalidRequestException("You can't cancel rotation for a secret that has no rotation configured.")
+        unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
+        rotations.end_unfinished(
+            transaction, current.secret_id, RotationStatus.CANCELLED, call.at, "Rotation was cancelled."
+        )
+        secrets.update_secret(
+            transaction, current, rotation_enabled=False, next_rotation_at=None, next_rotation_closes_at=None
+        )
+    response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
+    if unfinished is not None:
+        response["VersionId"] = unfinished.version_id
+    return response
+
+
+def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> FunctionRecord | None:
+    """Return the rotation function if it exists and its policy lets Secrets Manager invoke it for this secret."""
+    try:
+        Arn.parse(function_arn)
+        reference = parse_function_name(kit.place, function_arn)
+    except (InvalidArn, AwsError):
+        return None
+    function = load_function(kit, reference)
+    if function is None:
+        return None
+    statements = statements_of(kit, function.name, reference.qualifier)
+    decision = service_may_invoke(function, statements, secret_arn, kit.place.account_id)
+    return function if decision.outcome is Outcome.ALLOW else None
+
+
+def _check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> None:
+    if invocable_function(kit, function_arn, secret_arn) is None:
+        raise AccessDenied(_CANNOT_INVOKE)
+    # The caller could otherwise have any function run that Secrets Manager may invoke.
+    reference = parse_function_name(kit.place, function_arn)
+    kit.authorise(call, _INVOKE, subject_of(kit, reference, missing=_CANNOT_INVOKE))
+
+
+def _begin(
+    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
+) -> AwsError | None:
+    """Store the intent to rotate; return why there is none, after what is unfinished was made due again."""
+    state, versions = staging_of(transaction, current)
+    if token in versions:
+        raise InvalidRequestException(
+            f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret"
+            f" {current.arn}."
+        )
+    try:
+        change = begin_rotation(state, token, call.at)
+    except InvalidRequestException as refusal:
+        unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
+        if unfinished is not None:
+            rotations.resume_rotation(transaction, unfinished, rules.ROTATION.first_step, call.at, None)
+        return refusal
+    pending = VersionRecord(
+        version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
+    )
+    if not immediately:
+        pending = _copy_of_current(kit, current, versions, pending)
+    secrets.insert_version(transaction, current.secret_id, pending)
+    store_change(transaction, current, change)
+    rotations.start_rotation(
+        transaction,
+        current.secret_id,
+        token,
+        RotationKind.ROTATION if immediately else RotationKind.TEST,
+        (rules.ROTATION if immediately else rules.TEST).first_step,
+        call.at,
+        None,
+    )
+    return None
+
+
+def _copy_of_current(
+    kit: Kit, secret: SecretRecord, versions: Mapping[str, VersionRecord], pending: VersionRecord
+) -> VersionRecord:
+    """Return the pending version with the current value, for a test of the function that changes nothing."""
+    current = versions.get(secret.labels.get(AWSCURRENT, ""))
+    if current is None or current.sealed is None:
+        return pending
+    plaintext = open_value(kit, secret.arn, current.version_id, current.sealed).reveal()
+    return VersionRecord(
+        version_id=pending.version_id,
+        created_at=pending.created_at,
+        last_accessed_at=None,
+        sealed=seal_value(kit, secret.arn, pending.version_id, plaintext),
+        is_binary=current.is_binary,
+        kms_key_id=secret.kms_key_id,
+    )

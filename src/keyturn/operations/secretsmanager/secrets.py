@@ -1,0 +1,217 @@
+"""CreateSecret, DescribeSecret, UpdateSecret, DeleteSecret and RestoreSecret."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn import ids
+from keyturn.call import Call
+from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException, ResourceNotFoundException
+from keyturn.operations.audit_trail import rotation_event
+from keyturn.operations.kit import Kit
+from keyturn.operations.registry import Subject, operation
+from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager import subjects
+from keyturn.operations.secretsmanager.planning import plan_after_change
+from keyturn.operations.secretsmanager.subjects import new_secret, secret
+from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
+from keyturn.rules.audit_event import ServiceEventName
+from keyturn.rules.deletion import check_name_free, deletion_moment
+from keyturn.rules.versions import Existing, check_single_value, require_token, use_of_token_to_create
+from keyturn.storage import secrets
+from keyturn.storage.database import Transaction
+from keyturn.storage.secrets import SecretRecord
+from keyturn.wire.types.secretsmanager import (
+    CreateSecretRequest,
+    CreateSecretResponse,
+    DeleteSecretRequest,
+    DeleteSecretResponse,
+    DescribeSecretRequest,
+    DescribeSecretResponse,
+    RestoreSecretRequest,
+    RestoreSecretResponse,
+    UpdateSecretRequest,
+    UpdateSecretResponse,
+)
+
+# Members that Keyturn cannot honour; what asks for them must not seem to succeed.
+_NOT_OFFERED = ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type")
+_DEFAULT_KEY = "aws/secretsmanager"
+
+
+@operation("secretsmanager", "CreateSecret", subject=new_secret)
+def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str) -> CreateSecretResponse:
+    """Make a secret, with its first value or without one."""
+    _refuse_what_is_not_offered(request)
+    value = value_of(request)
+    check_single_value(request.get("SecretString"), request.get("SecretBinary"))
+    token = require_token(request.get("ClientRequestToken")) if value else ""
+    tags = _tags(request.get("Tags"))
+    if tags is not None:
+        kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
+    with kit.state.write() as transaction:
+        arn = secrets.arn_of_name(transaction.connection, name)
+        existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
+        if existing is not None:
+            return _answer_again(kit, transaction, existing, token, value)
+        arn = kit.place.secret_arn(name, ids.new_arn_suffix())
+        columns = {"description": request.get("Description") or None, "tags": tags}
+        secrets.insert_secret(transaction, arn, name, call.at, **columns)
+        if value is not None:
+            made = lock_alive(transaction, arn)
+            write_value(kit, transaction, made, token, value, None, call.at)
+    response: CreateSecretResponse = {"ARN": arn, "Name": name}
+    if value is not None:
+        response["VersionId"] = token
+    return response
+
+
+@operation("secretsmanager", "DescribeSecret", subject=secret)
+def describe_secret(
+    _kit: Kit, _call: Call, _request: DescribeSecretRequest, subject: SecretRecord
+) -> DescribeSecretResponse:
+    """Say everything about a secret but its values."""
+    described: DescribeSecretResponse = {**description(subject)}  # type: ignore[typeddict-item]  # built member by member
+    if subject.labels:
+        described["VersionIdsToStages"] = stages_by_version(subject)
+    return described
+
+
+@operation("secretsmanager", "UpdateSecret", subject=secret)
+def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: SecretRecord) -> UpdateSecretResponse:
+    """Change a secret's description, and its value if one is given."""
+    _refuse_what_is_not_offered(request)
+    value = value_of(request)
+    check_single_value(request.get("SecretString"), request.get("SecretBinary"))
+    token = require_token(request.get("ClientRequestToken")) if value else ""
+    abandoned = None
+    with kit.state.write() as transaction:
+        current = lock_alive(transaction, subject.arn)
+        if "Description" in request:
+            secrets.update_secret(
+                transaction, current, description=request["Description"] or None, last_changed_at=call.at
+            )
+        if value is not None:
+            written = write_value(kit, transaction, current, token, value, None, call.at)
+            abandoned = written.abandoned
+            if written.is_new:
+                plan_after_change(kit, transaction, current, call.at)
+    if abandoned:
+        rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, subject.arn, abandoned, call.at)
+    response: UpdateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
+    if value is not None:
+        response["VersionId"] = token
+    return response
+
+
+def _deletable(kit: Kit, call: Call, request: DeleteSecretRequest) -> Subject[SecretRecord]:
+    """Load the secret; deleting by force what does not exist succeeds (recorded by localstack)."""
+    found = subjects.secret(kit, call, request)
+    if found.record is None and request.get("ForceDeleteWithoutRecovery", False):
+        return Subject(arn=found.arn, asked=found.asked, record=None)
+    return found
+
+
+@operation("secretsmanager", "DeleteSecret", subject=_deletable)
+def delete_secret(
+    kit: Kit, call: Call, request: DeleteSecretRequest, subject: SecretRecord | None
+) -> DeleteSecretResponse:
+    """Schedule a secret's end, or end it at once."""
+    force = request.get("ForceDeleteWithoutRecovery", False)
+    ends_at = deletion_moment(call.at, request.get("RecoveryWindowInDays"), force=force)
+    if subject is None:
+        asked = request["SecretId"]
+        name = asked.rpartition(":secret:")[2]
+        arn = asked if asked.startswith("arn:") else kit.place.secret_arn(name, ids.new_arn_suffix())
+        return {"ARN": arn, "Name": name, "DeletionDate": ends_at}
+    with kit.state.write() as transaction:
+        current = secrets.lock_secret(transaction, subject.arn)
+        if current is None:
+            raise ResourceNotFoundException
+        if force:
+            secrets.erase_secret(transaction, current)
+        else:
+            current = lock_alive(transaction, subject.arn)
+            secrets.update_secret(transaction, current, deleted_at=call.at, deletion_at=ends_at)
+    kit.wake_scheduler()
+    return {"ARN": subject.arn, "Name": subject.name, "DeletionDate": ends_at}
+
+
+@operation("secretsmanager", "RestoreSecret", subject=secret)
+def restore_secret(
+    kit: Kit, _call: Call, _request: RestoreSecretRequest, subject: SecretRecord
+) -> RestoreSecretResponse:
+    """Take back a secret's deletion."""
+    with kit.state.write() as transaction:
+        secrets.update_secret(transaction, subject, deleted_at=None, deletion_at=None)
+    return {"ARN": subject.arn, "Name": subject.name}
+
+
+def description(subject: SecretRecord) -> dict[str, Any]:
+    """Members that DescribeSecret and ListSecrets share; absent ones are left out, as AWS does."""
+    members = {
+        "ARN": subject.arn,
+        "Name": subject.name,
+        "Description": subject.description,
+        "KmsKeyId": subject.kms_key_id,
+        "RotationEnabled": subject.rotation_enabled,
+        "RotationLambdaARN": subject.rotation_function_arn,
+        "RotationRules": None if subject.rotation_rules is None else dict(subject.rotation_rules),
+        "LastRotatedDate": subject.last_rotated_at,
+        "LastChangedDate": subject.last_changed_at,
+        "LastAccessedDate": subject.last_accessed_at,
+        "DeletedDate": subject.deleted_at,
+        "NextRotationDate": subject.next_rotation_closes_at if subject.rotation_enabled else None,
+        "Tags": tag_list(subject.tags),
+        "CreatedDate": subject.created_at,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def stages_by_version(subject: SecretRecord) -> dict[str, list[str]]:
+    """Staging labels by version id; only versions that have some."""
+    return {version_id: subject.stages_of(version_id) for version_id in sorted(set(subject.labels.values()))}
+
+
+def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]] | None:
+    """Tags as they stand on the wire, in the order they were added; None for a secret that was never tagged."""
+    return None if tags is None else [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def _tags(tags: Any) -> dict[str, str] | None:
+    if not tags:
+        return None
+    merged = {tag["Key"]: tag.get("Value", "") for tag in tags}
+    if len(merged) != len(tags):
+        raise InvalidParameterException("You can't use the same tag key more than once.")
+    return merged
+
+
+def _answer_again(
+    kit: Kit, transaction: Transaction, existing: SecretRecord, token: str, value: Value | None
+) -> CreateSecretResponse:
+    """Answer a CreateSecret that was sent twice as the first time, and refuse any other for a name in use."""
+    check_name_free(existing.deletion_at)
+    version = secrets.load_version(transaction.connection, existing.secret_id, token) if token else None
+    sealed = None if version is None else version.sealed
+    use_of_token_to_create(
+        token,
+        existing.name,
+        existing.arn,
+        Existing.NOTHING if sealed is None else Existing.WITH_VALUE,
+        lambda: (
+            sealed is not None and value is not None and open_value(kit, existing.arn, token, sealed) == value.plaintext
+        ),
+    )
+    return {"ARN": existing.arn, "Name": existing.name, "VersionId": token}
+
+
+def _refuse_what_is_not_offered(request: Mapping[str, Any]) -> None:
+    for member in _NOT_OFFERED:
+        if request.get(member):
+            raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")
+    if (request.get("KmsKeyId") or _DEFAULT_KEY).removeprefix("alias/") != _DEFAULT_KEY:
+        raise InvalidRequestException(
+            "Keyturn does not offer customer managed KMS keys yet; leave KmsKeyId out. See docs/compatibility.md."
+        )

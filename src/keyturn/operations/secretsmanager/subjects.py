@@ -1,0 +1,81 @@
+"""From a SecretId to a secret: the loaders of this service."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn.call import Call
+from keyturn.errors.secretsmanager import ResourceNotFoundException
+from keyturn.operations.kit import Kit
+from keyturn.operations.registry import Subject
+from keyturn.rules.names import Meaning, check_name, secret_reference
+from keyturn.storage import secrets
+from keyturn.storage.secrets import SecretRecord
+
+_ANY_SUFFIX = "??????"
+
+
+def secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
+    """Load the secret that SecretId names, scheduled for deletion or not."""
+    asked: str = request["SecretId"]
+    try:
+        reference = secret_reference(asked, kit.place)
+    except ResourceNotFoundException as missing:
+        return Subject(arn=asked, asked=asked, record=None, missing=missing)
+    arn: str | None = reference.value
+    if reference.meaning is not Meaning.FULL_ARN:
+        name = reference.value
+        arn = kit.kept.get(secrets.SECRET_NAME, name, lambda connection: secrets.arn_of_name(connection, name))
+    record = None if arn is None else find_secret(kit, arn)
+    if record is None:
+        absent = arn or kit.place.secret_arn(reference.value, _ANY_SUFFIX)
+        return Subject(arn=absent, asked=asked, record=None, missing=ResourceNotFoundException())
+    return Subject(
+        arn=record.arn,
+        asked=asked,
+        record=record,
+        policy=record.resource_policy,
+        keys=_condition_keys(record, request),
+    )
+
+
+def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
+    """Return the secret with this ARN, from memory if it is kept."""
+    return kit.kept.get(secrets.SECRET, arn, lambda connection: secrets.load_secret(connection, arn))
+
+
+def new_secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[str]:
+    """Check the name of a secret to be; its ARN's suffix is not known yet."""
+    name = check_name(request["Name"])
+    keys = {"secretsmanager:name": (name,), **_request_tags(request)}
+    if "Description" in request:
+        keys["secretsmanager:description"] = (request["Description"],)
+    if "KmsKeyId" in request:
+        keys["secretsmanager:kmskeyid"] = (request["KmsKeyId"],)
+    return Subject(arn=kit.place.secret_arn(name, _ANY_SUFFIX), asked=name, record=name, keys=keys)
+
+
+def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Condition keys (Service Authorization Reference, AWS Secrets Manager); a member that was not sent has none."""
+    keys = {"secretsmanager:secretid": (record.arn,), "secretsmanager:name": (record.name,)}
+    if "VersionId" in request:
+        keys["secretsmanager:versionid"] = (request["VersionId"],)
+    if "VersionStage" in request:
+        keys["secretsmanager:versionstage"] = (request["VersionStage"],)
+    if "RotationLambdaARN" in request:
+        keys["secretsmanager:rotationlambdaarn"] = (request["RotationLambdaARN"],)
+    if record.rotation_function_arn:
+        keys["secretsmanager:resource/allowrotationlambdaarn"] = (record.rotation_function_arn,)
+    for key, value in (record.tags or {}).items():
+        keys[f"aws:resourcetag/{key.lower()}"] = (value,)
+        keys[f"secretsmanager:resourcetag/{key.lower()}"] = (value,)
+    keys.update(_request_tags(request))
+    return keys
+
+
+def _request_tags(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    tags = request.get("Tags", ())
+    keys = {f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value", ""),) for tag in tags}
+    names = tuple(tag["Key"] for tag in tags) + tuple(request.get("TagKeys", ()))
+    return {**keys, "aws:tagkeys": names} if names else keys

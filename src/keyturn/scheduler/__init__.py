@@ -1,0 +1,1 @@
+"""What happens without a caller: rotations when they are due, secrets past their recovery window."""

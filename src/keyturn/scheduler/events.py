@@ -1,0 +1,121 @@
+"""Runs what ``Invoke`` accepted as an Event: in the background, and up to twice more if the function fails.
+
+Accepted events live in memory and end with the server. AWS waits about one and two minutes before its two retries.
+Source: AWS Lambda Developer Guide, "How Lambda handles errors and retries with asynchronous invocation".
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from keyturn.errors.lambda_ import TooManyRequestsException
+
+_log = logging.getLogger(__name__)
+
+_THREADS = 4
+# Payloads are up to 1 MB each.
+_LIMIT = 256
+_RETRY_SECONDS = (60.0, 120.0)
+
+
+@dataclass(slots=True, order=True)
+class _Event:
+    due: float
+    number: int
+    attempt: Callable[[], bool] = field(compare=False)
+    failures: int = field(default=0, compare=False)
+
+
+class EventInvocations:
+    """A bounded number of threads and of events. Thread-safe.
+
+    Args:
+        threads: How many events run at the same time.
+        limit: How many may wait, those between two attempts included.
+        retry_seconds: How long to wait before each further attempt.
+    """
+
+    def __init__(
+        self, threads: int = _THREADS, limit: int = _LIMIT, retry_seconds: Sequence[float] = _RETRY_SECONDS
+    ) -> None:
+        self._limit = limit
+        self._retry_seconds = retry_seconds
+        self._waiting: list[_Event] = []
+        self._numbers = itertools.count()
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._threads = [
+            threading.Thread(target=self._work, name=f"event-{number}", daemon=True) for number in range(threads)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def submit(self, attempt: Callable[[], bool]) -> None:
+        """Accept an event and return at once.
+
+        Args:
+            attempt: Runs the event once; False or an exception means that it failed.
+
+        Raises:
+            TooManyRequestsException: Too many events wait.
+        """
+        with self._changed:
+            if self._is_closed or len(self._waiting) >= self._limit:
+                raise TooManyRequestsException(
+                    "Rate Exceeded.", Reason="CallerRateLimitExceeded", Type="User", retryAfterSeconds="1"
+                )
+            self._put(_Event(time.monotonic(), next(self._numbers), attempt))
+
+    def close(self) -> None:
+        """Drop the events that wait, and return when those under way have ended."""
+        with self._changed:
+            self._is_closed = True
+            if self._waiting:
+                _log.warning("%d accepted events were not run to their end", len(self._waiting))
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def _put(self, event: _Event) -> None:
+        heapq.heappush(self._waiting, event)
+        self._changed.notify()
+
+    def _work(self) -> None:
+        while (event := self._next()) is not None:
+            if not _succeeds(event.attempt):
+                self._try_again(event)
+
+    def _next(self) -> _Event | None:
+        """Wait for an event to be due; None when there will be no more."""
+        with self._changed:
+            while not self._is_closed:
+                seconds = self._waiting[0].due - time.monotonic() if self._waiting else None
+                if seconds is not None and seconds <= 0:
+                    return heapq.heappop(self._waiting)
+                self._changed.wait(seconds)
+            return None
+
+    def _try_again(self, event: _Event) -> None:
+        if event.failures >= len(self._retry_seconds):
+            return
+        event.due = time.monotonic() + self._retry_seconds[event.failures]
+        event.failures += 1
+        with self._changed:
+            if not self._is_closed:
+                self._put(event)
+
+
+def _succeeds(attempt: Callable[[], bool]) -> bool:
+    try:
+        return attempt()
+    except Exception:
+        # Nobody waits for this event's answer: what nobody foresaw is for the operator, and counts as a failure.
+        _log.exception("an event could not be run")
+        return False
