@@ -18,6 +18,7 @@ import asyncio
 import contextlib
 import json
 import re
+import select
 import threading
 from collections.abc import Mapping
 from concurrent.futures import Future
@@ -208,6 +209,10 @@ class RuntimeApi:
         if self._waiting is None or self._offered is None:
             return
         connection, self._waiting = self._waiting, None
+        # A process that has ended took nothing, so its successor may have the event.
+        if not connection.is_open:
+            connection.cut()
+            return
         self._taken, self._offered = self._offered, None
         self._listener.on_taken()
         connection.reply(200, self._taken.payload, self._taken.headers)
@@ -278,6 +283,15 @@ class _Connection(asyncio.Protocol):
         del exc
         self._transport = None
         self._api.disconnected(self)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the other end is still there, asked of the kernel: the loop may not have been told yet."""
+        if self._transport is None:
+            return False
+        poll = select.poll()
+        poll.register(self._transport.get_extra_info("socket"), select.POLLRDHUP)
+        return not poll.poll(0)
 
     def cut(self) -> None:
         """End the connection at once."""
