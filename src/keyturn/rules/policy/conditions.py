@@ -9,7 +9,6 @@ Source: IAM User Guide, "Condition operators" and "Multivalued context keys".
 from __future__ import annotations
 
 import base64
-import binascii
 import ipaddress
 import operator
 from collections.abc import Callable, Iterable
@@ -173,7 +172,7 @@ def _binary(values: tuple[str, ...], variables: bool) -> Test:  # noqa: ARG001, 
 def _decoded(value: str) -> bytes:
     try:
         return base64.b64decode(value, validate=True)
-    except binascii.Error as error:
+    except ValueError as error:
         raise InvalidConditionValue(value) from error
 
 

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+
+from keyturn.arn import Place
+from keyturn.errors.common import ValidationFailed
+from keyturn.errors.secretsmanager import ResourceNotFoundException
+from keyturn.rules.names import Meaning, check_name, secret_reference
+
+PLACE = Place("aws", "us-east-1", "000000000000")
+PREFIX = "arn:aws:secretsmanager:us-east-1:000000000000:secret:"
+
+
+@pytest.mark.parametrize("name", ["a", "prod/db_1+x=y.z@w-1", "rds!cluster-1", "a-b1c2d3"])
+def test_a_valid_name_is_returned(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["", "a b", "ä", "a\n", "a:b", "a*"])
+def test_other_names_are_refused_in_awss_words(name: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        check_name(name)
+    assert caught.value.message == (
+        "Invalid name. Must be a valid name containing alphanumeric characters, or any of the following: -/_+=.@!"
+    )
+
+
+@pytest.mark.parametrize(
+    ("secret_id", "meaning", "value"),
+    [
+        ("prod/db", Meaning.NAME, "prod/db"),
+        ("db-a1b2c3", Meaning.NAME, "db-a1b2c3"),
+        (PREFIX + "prod/db-a1B2c3", Meaning.FULL_ARN, PREFIX + "prod/db-a1B2c3"),
+        (PREFIX + "prod/db", Meaning.PARTIAL_ARN, "prod/db"),
+        (PREFIX + "db-a1b2", Meaning.PARTIAL_ARN, "db-a1b2"),
+        (PREFIX + "db-a1b2c3-", Meaning.PARTIAL_ARN, "db-a1b2c3-"),
+    ],
+)
+def test_a_secret_id_means_a_name_or_an_arn(secret_id: str, meaning: Meaning, value: str) -> None:
+    reference = secret_reference(secret_id, PLACE)
+    assert (reference.meaning, reference.value) == (meaning, value)
+
+
+@pytest.mark.parametrize(
+    "secret_id",
+    [
+        "arn:aws:secretsmanager:eu-west-1:000000000000:secret:a-b1c2d3",
+        "arn:aws:secretsmanager:us-east-1:111111111111:secret:a-b1c2d3",
+        "arn:aws-cn:secretsmanager:us-east-1:000000000000:secret:a-b1c2d3",
+        "arn:aws:lambda:us-east-1:000000000000:function:a",
+        "arn:aws:secretsmanager:us-east-1:000000000000:other:a",
+    ],
+)
+def test_an_arn_of_elsewhere_is_not_found(secret_id: str) -> None:
+    with pytest.raises(ResourceNotFoundException):
+        secret_reference(secret_id, PLACE)
+
+
+def test_half_an_arn_is_an_invalid_name() -> None:
+    with pytest.raises(ValidationFailed):
+        secret_reference("arn:aws:secretsmanager", PLACE)

@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from keyturn.rules.rotation import (
+    ROTATION,
+    TEST,
+    Abandoned,
+    Done,
+    Park,
+    RunStep,
+    Step,
+    StepOutcome,
+    check_labels,
+    failure_message,
+    is_finished,
+    next_action,
+    retry_delay,
+)
+
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def _after(
+    step: Step,
+    outcome: StepOutcome = StepOutcome.SUCCEEDED,
+    *,
+    attempt: int = 1,
+    closes_at: datetime | None = None,
+) -> object:
+    return next_action(ROTATION, RunStep(step, attempt, NOW), outcome, NOW, window_closes_at=closes_at, jitter=0)
+
+
+def test_the_four_steps_follow_each_other_at_once() -> None:
+    assert ROTATION.first_step == "createSecret"
+    assert _after(Step.CREATE) == RunStep(Step.SET, 1, NOW)
+    assert _after(Step.SET) == RunStep(Step.TEST, 1, NOW)
+    assert _after(Step.TEST, attempt=3) == RunStep(Step.FINISH, 3, NOW)
+    assert _after(Step.FINISH) == Done()
+
+
+@pytest.mark.parametrize("outcome", [outcome for outcome in StepOutcome if outcome is not StepOutcome.SUCCEEDED])
+@pytest.mark.parametrize("step", list(Step))
+def test_a_failed_attempt_begins_again_at_the_first_step(step: Step, outcome: StepOutcome) -> None:
+    assert _after(step, outcome, attempt=2) == RunStep(Step.CREATE, 3, NOW + timedelta(seconds=10))
+
+
+def test_attempts_are_bounded_by_number_and_by_the_window() -> None:
+    assert _after(Step.SET, StepOutcome.TIMEOUT, attempt=5) == Park()
+    assert _after(Step.SET, StepOutcome.TIMEOUT, closes_at=NOW + timedelta(seconds=5)) == Park()
+    assert isinstance(_after(Step.SET, StepOutcome.TIMEOUT, closes_at=NOW + timedelta(seconds=6)), RunStep)
+
+
+def test_a_step_that_succeeds_late_is_followed_even_after_the_window() -> None:
+    assert _after(Step.SET, closes_at=NOW) == RunStep(Step.TEST, 1, NOW)
+
+
+def test_a_test_is_one_step_without_retry() -> None:
+    run = RunStep(TEST.first_step, 1, NOW)
+    for outcome, expected in ((StepOutcome.SUCCEEDED, Done()), (StepOutcome.FUNCTION_ERROR, Park())):
+        assert next_action(TEST, run, outcome, NOW, window_closes_at=None, jitter=0.5) == expected
+
+
+def test_delays_double_up_to_five_minutes_and_jitter_takes_up_to_half() -> None:
+    assert [retry_delay(attempt, 0).total_seconds() for attempt in (1, 2, 3, 6, 7, 500)] == [5, 10, 20, 160, 300, 300]
+    assert retry_delay(1, 0.999) > timedelta(seconds=2.5)
+
+
+def test_a_rotation_is_wanted_while_its_version_is_pending_or_current() -> None:
+    assert check_labels({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, "v2") is None
+    assert check_labels({"AWSCURRENT": "v2", "AWSPREVIOUS": "v1"}, "v2") is None
+    assert check_labels({"AWSCURRENT": "v3", "AWSPREVIOUS": "v1"}, "v2") == Abandoned()
+    assert is_finished({"AWSCURRENT": "v2"}, "v2")
+    assert not is_finished({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, "v2")
+
+
+def test_a_failure_reads_as_in_aws() -> None:
+    assert failure_message("arn:f", Step.SET) == "Error when executing lambda arn:f during setSecret step"
