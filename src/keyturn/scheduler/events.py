@@ -115,7 +115,7 @@ class EventInvocations:
 def _succeeds(attempt: Callable[[], bool]) -> bool:
     try:
         return attempt()
-    except Exception:
+    except Exception:  # noqa: BLE001 - an event must not end the thread that runs it
         # Nobody waits for this event's answer: what nobody foresaw is for the operator, and counts as a failure.
         _log.exception("an event could not be run")
         return False

@@ -1,0 +1,275 @@
+"""Functions: create, read, list, update, delete. Only ``$LATEST`` exists; versions and aliases are not offered."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn.call import Call
+from keyturn.errors.common import ValidationFailed
+from keyturn.errors.lambda_ import (
+    InvalidParameterValueException,
+    PreconditionFailedException,
+    ResourceConflictException,
+    ResourceNotFoundException,
+)
+from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_ import configuration
+from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
+from keyturn.operations.lambda_.execution_role import check_execution_role
+from keyturn.operations.lambda_.names import parse_function_name
+from keyturn.operations.lambda_.subjects import function, tag_keys
+from keyturn.operations.paging import open_page, seal_page
+from keyturn.operations.registry import Subject, no_subject, operation
+from keyturn.operations.sealing import seal_environment
+from keyturn.runtime import package
+from keyturn.runtime.interpreters import find_interpreter
+from keyturn.storage import functions
+from keyturn.storage.database import Transaction
+from keyturn.storage.functions import FunctionRecord
+from keyturn.wire.types.lambda_ import (
+    CreateFunctionRequest,
+    DeleteFunctionRequest,
+    DeleteFunctionResponse,
+    FunctionConfiguration,
+    GetAccountSettingsRequest,
+    GetAccountSettingsResponse,
+    GetFunctionConfigurationRequest,
+    GetFunctionRequest,
+    GetFunctionResponse,
+    ListFunctionsRequest,
+    ListFunctionsResponse,
+    UpdateFunctionCodeRequest,
+    UpdateFunctionConfigurationRequest,
+)
+
+_NAME_LIMIT = 64
+_PAGE_SIZE = 50
+_LISTING = "lambda:ListFunctions"
+_CONCURRENT_EXECUTIONS = 1000
+_TOTAL_CODE_SIZE_BYTES = 80_530_636_800
+
+
+def new_function(kit: Kit, _call: Call, request: CreateFunctionRequest) -> Subject[None]:
+    """The function that CreateFunction would make."""
+    reference = parse_function_name(kit.place, request["FunctionName"])
+    return Subject(reference.arn, reference.arn, record=None, keys=tag_keys(request.get("Tags")))
+
+
+@operation("lambda", "CreateFunction", subject=new_function)
+def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subject: None) -> FunctionConfiguration:
+    """Store a function; it can be invoked at once."""
+    name = _new_name(kit, request["FunctionName"])
+    configuration.refuse_what_is_not_offered(request, name)
+    zip_file = zip_file_of(request["Code"])
+    if "Runtime" not in request or "Handler" not in request:
+        raise InvalidParameterValueException(
+            "Runtime and Handler are mandatory parameters for functions created with deployment packages."
+        )
+    arn = kit.place.function_arn(name)
+    check_execution_role(kit, call, request["Role"], arn)
+    find_interpreter(request["Runtime"])
+    variables = request.get("Environment", {}).get("Variables", {})
+    check_environment(variables)
+    package.check(zip_file)
+    record = FunctionRecord(
+        name=name,
+        arn=arn,
+        runtime=request["Runtime"],
+        handler=request["Handler"],
+        role_arn=request["Role"],
+        description=request.get("Description", ""),
+        timeout_seconds=request.get("Timeout", configuration.DEFAULT_TIMEOUT_SECONDS),
+        memory_mb=request.get("MemorySize", configuration.DEFAULT_MEMORY_MB),
+        ephemeral_storage_mb=request.get("EphemeralStorage", {}).get(
+            "Size", configuration.DEFAULT_EPHEMERAL_STORAGE_MB
+        ),
+        sealed=seal_environment(kit, arn, variables) if variables else None,
+        code_sha256=package.code_sha256(zip_file),
+        code_size_bytes=len(zip_file),
+        revision_id=str(uuid.uuid4()),
+        last_modified_at=call.at,
+        tags=dict(request["Tags"]) if request.get("Tags") else None,
+    )
+    with kit.state.write() as transaction:
+        functions.store_package(transaction, record.code_sha256, zip_file)
+        if not functions.insert_function(transaction, record):
+            raise ResourceConflictException(f"Function already exist: {name}")
+    return configuration_of(kit, record)
+
+
+@operation("lambda", "GetFunction", subject=function)
+def get_function(kit: Kit, call: Call, request: GetFunctionRequest, record: FunctionRecord) -> GetFunctionResponse:
+    """Show a function, with a link to its deployment package."""
+    response: GetFunctionResponse = {
+        "Configuration": configuration_of(kit, record, _asked_arn(kit, request)),
+        "Code": {"RepositoryType": "S3", "Location": kit.download_url(call.endpoint, record.code_sha256, call.at)},
+    }
+    if record.tags:
+        response["Tags"] = dict(record.tags)
+    return response
+
+
+@operation("lambda", "GetFunctionConfiguration", subject=function)
+def get_function_configuration(
+    kit: Kit, _call: Call, request: GetFunctionConfigurationRequest, record: FunctionRecord
+) -> FunctionConfiguration:
+    """Show a function's configuration."""
+    return configuration_of(kit, record, _asked_arn(kit, request))
+
+
+@operation("lambda", "ListFunctions", subject=no_subject)
+def list_functions(kit: Kit, _call: Call, request: ListFunctionsRequest, _subject: None) -> ListFunctionsResponse:
+    """List functions by name."""
+    after = ""
+    if request.get("Marker"):
+        after = open_page(kit, _LISTING, request["Marker"], InvalidParameterValueException("Invalid Marker"))["after"]
+    size = min(request.get("MaxItems", _PAGE_SIZE), _PAGE_SIZE)
+    with kit.state.read() as connection:
+        rest = [record for record in functions.list_functions(connection) if record.name > after]
+    page = rest[:size]
+    response: ListFunctionsResponse = {"Functions": [configuration_of(kit, record) for record in page]}
+    if len(rest) > size:
+        response["NextMarker"] = seal_page(kit, _LISTING, after=page[-1].name)
+    return response
+
+
+@operation("lambda", "UpdateFunctionCode", subject=function)
+def update_function_code(
+    kit: Kit, call: Call, request: UpdateFunctionCodeRequest, record: FunctionRecord
+) -> FunctionConfiguration:
+    """Replace a function's deployment package."""
+    configuration.refuse_what_is_not_offered(request, record.name)
+    zip_file = zip_file_of(request)
+    package.check(zip_file)
+    columns = {"code_sha256": package.code_sha256(zip_file), "code_size_bytes": len(zip_file)}
+    if request.get("DryRun", False):
+        _check_revision(request, record)
+        return configuration_of(kit, record)
+    with kit.state.write() as transaction:
+        functions.store_package(transaction, package.code_sha256(zip_file), zip_file)
+        updated = _update(transaction, call, request, record, columns)
+    kit.runtime.discard(record.arn)
+    return configuration_of(kit, updated)
+
+
+@operation("lambda", "UpdateFunctionConfiguration", subject=function)
+def update_function_configuration(
+    kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest, record: FunctionRecord
+) -> FunctionConfiguration:
+    """Change settings of a function; what the request leaves out stays."""
+    configuration.refuse_what_is_not_offered(request, record.name)
+    columns = _changed_columns(kit, call, request, record)
+    with kit.state.write() as transaction:
+        updated = _update(transaction, call, request, record, columns)
+    kit.runtime.discard(record.arn)
+    return configuration_of(kit, updated)
+
+
+@operation("lambda", "DeleteFunction", subject=function)
+def delete_function(
+    kit: Kit, _call: Call, request: DeleteFunctionRequest, record: FunctionRecord
+) -> DeleteFunctionResponse:
+    """Remove a function, its policy and, if nobody else uses it, its deployment package."""
+    if parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier")).qualifier:
+        raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
+    with kit.state.write() as transaction:
+        functions.delete_function(transaction, record)
+    kit.runtime.discard(record.arn)
+    return {}
+
+
+@operation("lambda", "GetAccountSettings", subject=no_subject)
+def get_account_settings(
+    kit: Kit, _call: Call, _request: GetAccountSettingsRequest, _subject: None
+) -> GetAccountSettingsResponse:
+    """Show Lambda's usual limits and what is used of them."""
+    with kit.state.read() as connection:
+        records = functions.list_functions(connection)
+    return {
+        "AccountLimit": {
+            "TotalCodeSize": _TOTAL_CODE_SIZE_BYTES,
+            "CodeSizeUnzipped": package.UNZIPPED_LIMIT_BYTES,
+            "CodeSizeZipped": package.ZIPPED_LIMIT_BYTES,
+            "ConcurrentExecutions": _CONCURRENT_EXECUTIONS,
+            "UnreservedConcurrentExecutions": _CONCURRENT_EXECUTIONS,
+        },
+        "AccountUsage": {
+            "TotalCodeSize": sum(record.code_size_bytes for record in records),
+            "FunctionCount": len(records),
+        },
+    }
+
+
+def _new_name(kit: Kit, text: str) -> str:
+    reference = parse_function_name(kit.place, text)
+    if reference.qualifier or not reference.is_ours:
+        raise InvalidParameterValueException(
+            "A new function is named without a qualifier, and in the account of this server."
+        )
+    if len(reference.name) > _NAME_LIMIT:
+        raise ValidationFailed(
+            f"1 validation error detected: Value '{reference.name}' at 'functionName' failed to satisfy constraint:"
+            f" Member must have length less than or equal to {_NAME_LIMIT}"
+        )
+    return reference.name
+
+
+def _asked_arn(kit: Kit, request: GetFunctionRequest | GetFunctionConfigurationRequest) -> str:
+    return parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier")).arn
+
+
+def _changed_columns(
+    kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest, record: FunctionRecord
+) -> dict[str, object]:
+    """Check what the request sets and return it as columns."""
+    columns: dict[str, object] = {}
+    if "Role" in request:
+        check_execution_role(kit, call, request["Role"], record.arn)
+        columns["role_arn"] = request["Role"]
+    if "Runtime" in request:
+        find_interpreter(request["Runtime"])
+        columns["runtime"] = request["Runtime"]
+    if "Environment" in request:
+        # The map is replaced as a whole. Source: AWS Lambda API Reference, UpdateFunctionConfiguration.
+        variables = request["Environment"].get("Variables", {})
+        check_environment(variables)
+        columns["sealed"] = seal_environment(kit, record.arn, variables) if variables else None
+    if "EphemeralStorage" in request:
+        columns["ephemeral_storage_mb"] = request["EphemeralStorage"]["Size"]
+    plain: Mapping[str, str] = {
+        "Handler": "handler",
+        "Description": "description",
+        "Timeout": "timeout_seconds",
+        "MemorySize": "memory_mb",
+    }
+    values: Mapping[str, Any] = request
+    columns.update({column: values[member] for member, column in plain.items() if member in values})
+    return columns
+
+
+def _update(
+    transaction: Transaction,
+    call: Call,
+    request: UpdateFunctionCodeRequest | UpdateFunctionConfigurationRequest,
+    record: FunctionRecord,
+    columns: Mapping[str, object],
+) -> FunctionRecord:
+    """Change a function as it is now, which may be newer than ``record``, and return it as it is then."""
+    current = functions.load_function(transaction.connection, record.name)
+    if current is None:
+        raise ResourceNotFoundException(f"Function not found: {record.arn}")
+    _check_revision(request, current)
+    functions.update_function(transaction, current, revision_id=str(uuid.uuid4()), last_modified_at=call.at, **columns)
+    updated = functions.load_function(transaction.connection, record.name)
+    if updated is None:
+        raise ResourceNotFoundException(f"Function not found: {record.arn}")
+    return updated
+
+
+def _check_revision(
+    request: UpdateFunctionCodeRequest | UpdateFunctionConfigurationRequest, record: FunctionRecord
+) -> None:
+    if request.get("RevisionId", record.revision_id) != record.revision_id:
+        raise PreconditionFailedException

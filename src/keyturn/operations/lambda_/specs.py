@@ -1,0 +1,33 @@
+"""From a stored function to what the runtime needs to run it."""
+
+from __future__ import annotations
+
+from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.names import LATEST
+from keyturn.operations.sealing import open_environment
+from keyturn.runtime.spec import FunctionSpec
+from keyturn.storage.functions import FunctionRecord
+
+
+def spec_of(kit: Kit, record: FunctionRecord) -> FunctionSpec:
+    """Return the function as the runtime runs it, its environment variables opened."""
+    return FunctionSpec(
+        arn=record.arn,
+        name=record.name,
+        version=LATEST,
+        handler=record.handler,
+        runtime=record.runtime,
+        timeout_seconds=record.timeout_seconds,
+        memory_mb=record.memory_mb,
+        ephemeral_storage_mb=record.ephemeral_storage_mb,
+        environment=open_environment(kit, record.arn, record.sealed),
+        code_sha256=record.code_sha256,
+        revision_id=record.revision_id,
+        role_arn=record.role_arn,
+        log_group=log_group_of(record.name),
+    )
+
+
+def log_group_of(function_name: str) -> str:
+    """Name of the log group that a function writes to."""
+    return f"/aws/lambda/{function_name}"
