@@ -1,4 +1,4 @@
-"""Which versions were read today. AWS keeps the day only, so a version is written once a day and never on the hot path."""
+"""Which versions were read today. AWS keeps the day only: a version is written once a day, never on the hot path."""
 
 from __future__ import annotations
 

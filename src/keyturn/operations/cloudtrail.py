@@ -177,12 +177,12 @@ def _resources(record: AuditRecord) -> list[Resource]:
     return resources
 
 
-def _resource(entry: Mapping[str, str]) -> Resource:
+def _resource(entry: Mapping[str, str | None]) -> Resource:
     resource: Resource = {}
-    if "type" in entry:
-        resource["ResourceType"] = entry["type"]
-    if "ARN" in entry:
-        resource["ResourceName"] = entry["ARN"]
+    if resource_type := entry.get("type"):
+        resource["ResourceType"] = resource_type
+    if arn := entry.get("ARN"):
+        resource["ResourceName"] = arn
     return resource
 
 

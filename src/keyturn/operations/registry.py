@@ -20,6 +20,7 @@ from keyturn.errors.base import AwsError
 from keyturn.operations.kit import Kit
 
 R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
 Response = Mapping[str, Any]
 NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "BatchGet", "Validate", "Simulate", "Decode")
@@ -37,7 +38,7 @@ class Runs(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Subject(Generic[R]):
+class Subject(Generic[R_co]):
     """What a call acts on.
 
     Attributes:
@@ -51,10 +52,10 @@ class Subject(Generic[R]):
 
     arn: str
     asked: str
-    record: R | None
+    record: R_co | None
     missing: AwsError | None = None
     policy: str | None = None
-    keys: Mapping[str, tuple[str, ...]] = field(default=NO_KEYS)
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NO_KEYS)
 
 
 NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)

@@ -29,7 +29,7 @@ from keyturn.operations.secretsmanager.rotation import invocable_function
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.rules.rotation import Done, Park, Plan, RunStep, Step, StepOutcome
+from keyturn.rules.rotation import Done, Park, RunStep, Step, StepOutcome
 from keyturn.rules.staging import abandon_pending, begin_rotation
 from keyturn.runtime.spec import Invocation
 from keyturn.storage import rotations, secrets
@@ -194,7 +194,7 @@ def _check_finished(kit: Kit, rotation: RotationRecord) -> Outcome:
 def _store_outcome(
     kit: Kit, rotation: RotationRecord, secret: SecretRecord, position: int, request_id: str, result: Outcome
 ) -> RotationRecord | None:
-    now, step, plan = kit.clock.now(), Step(rotation.step), _PLANS[rotation.kind]
+    now, step = kit.clock.now(), Step(rotation.step)
     function_arn = secret.rotation_function_arn or ""
     step_event(
         kit,
@@ -207,7 +207,7 @@ def _store_outcome(
         error=result.error,
     )
     action = rules.next_action(
-        plan,
+        _PLANS[rotation.kind],
         RunStep(step, rotation.attempt, rotation.due_at),
         result.outcome,
         now,
@@ -219,7 +219,7 @@ def _store_outcome(
         error = f"{rules.failure_message(function_arn, step)}: {result.error}"
     with kit.state.write() as transaction:
         rotations.end_step(transaction, rotation, position, now, result.outcome.value, result.error)
-        after = _store_action(kit, transaction, rotation, secret, action, error, now, plan)
+        after = _store_action(kit, transaction, rotation, secret, action, error, now)
     if error is not None:
         message = rules.failure_message(function_arn, step)
         rotation_event(kit, _FAILED[rotation.kind], secret.arn, rotation.version_id, now, message)
@@ -237,7 +237,6 @@ def _store_action(
     action: rules.Action,
     error: str | None,
     now: datetime,
-    plan: Plan,
 ) -> RotationRecord | None:
     if isinstance(action, RunStep):
         goes_on = action.due_at <= now

@@ -1,7 +1,7 @@
 """The scheduler: finds what is due, holds the leases, and runs rotations on threads of its own.
 
-One thread looks; it wakes when something is due, when it is told that something has become due, and often enough to keep
-its leases. Rotations run on a bounded pool, so that slow functions do not keep the others waiting for ever.
+One thread looks; it wakes when something is due, when it is told that something has become due, and often enough to
+keep its leases. Rotations run on a bounded pool.
 """
 
 from __future__ import annotations

@@ -110,6 +110,7 @@ def configure_logging(level: str) -> None:
         format="%(asctime)s %(levelname)s %(name)s %(message)s",
         force=True,
     )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     # These two say at debug level what they are given, request bodies included.
     for noisy in ("botocore", "urllib3"):
         logging.getLogger(noisy).setLevel(max(number, logging.INFO))

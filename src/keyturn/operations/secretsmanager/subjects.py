@@ -58,7 +58,7 @@ def new_secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[str
 
 def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     """Condition keys (Service Authorization Reference, AWS Secrets Manager); a member that was not sent has none."""
-    keys = {"secretsmanager:secretid": (record.arn,), "secretsmanager:name": (record.name,)}
+    keys: dict[str, tuple[str, ...]] = {"secretsmanager:secretid": (record.arn,)}
     if "VersionId" in request:
         keys["secretsmanager:versionid"] = (request["VersionId"],)
     if "VersionStage" in request:
@@ -76,6 +76,8 @@ def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[st
 
 def _request_tags(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
     tags = request.get("Tags", ())
-    keys = {f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value", ""),) for tag in tags}
-    names = tuple(tag["Key"] for tag in tags) + tuple(request.get("TagKeys", ()))
-    return {**keys, "aws:tagkeys": names} if names else keys
+    keys: dict[str, tuple[str, ...]] = {f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value", ""),) for tag in tags}
+    names = (*(tag["Key"] for tag in tags), *request.get("TagKeys", ()))
+    if names:
+        keys["aws:tagkeys"] = names
+    return keys

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
 from keyturn.storage.database import StorageError
@@ -18,10 +19,14 @@ class PostgresqlDialect:
     """PostgreSQL's answers to :class:`keyturn.storage.database.Dialect`."""
 
     is_embedded = False
+    # Otherwise each statement would see a snapshot of its own, and a secret's row could meet another moment's labels.
+    reading_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
     def open_engines(self, url: str) -> tuple[Engine, Engine]:
         """Open one pool for both; the journal's tables live beside the state's."""
-        engine = create_engine(make_url(url).set(drivername="postgresql+psycopg"), pool_size=16, pool_pre_ping=True)
+        engine = create_engine(
+            make_url(url).set(drivername="postgresql+psycopg"), pool_size=16, pool_pre_ping=True, hide_parameters=True
+        )
         return engine, engine
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
@@ -29,8 +34,11 @@ class PostgresqlDialect:
         newest = select(func.coalesce(func.max(schema.changes.c.generation), 0))
 
         def probe() -> int:
-            with engine.connect() as connection:
-                return int(connection.execute(newest).scalar_one())
+            try:
+                with engine.connect() as connection:
+                    return int(connection.execute(newest).scalar_one())
+            except DBAPIError as error:
+                raise self.explain(error) from error
 
         return probe
 
@@ -41,7 +49,8 @@ class PostgresqlDialect:
     def explain(self, error: DBAPIError) -> StorageError:
         """Keep the server's own sentence; the connection string, statement and parameters stay out."""
         reason = str(error.orig).splitlines()[0] if str(error.orig) else type(error.orig).__name__
-        hints = ["Check that the PostgreSQL server is running and reachable."] if error.connection_invalidated else []
+        unreachable = error.connection_invalidated or isinstance(error, OperationalError)
+        hints = ["Check that the PostgreSQL server is running and reachable."] if unreachable else []
         return StorageError(f"The database failed: {reason}.", *hints)
 
 

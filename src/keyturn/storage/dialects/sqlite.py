@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -26,6 +27,7 @@ class SqliteDialect:
     """SQLite's answers to :class:`keyturn.storage.database.Dialect`."""
 
     is_embedded = True
+    reading_options: Mapping[str, Any] = {}  # A transaction of the write-ahead log sees one snapshot as it is.
 
     def open_engines(self, url: str) -> tuple[Engine, Engine]:
         """Open ``PATH`` for the state and ``journal.db`` beside it for the journal."""
@@ -36,10 +38,11 @@ class SqliteDialect:
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask ``PRAGMA data_version`` on a connection of its own, which nothing else uses."""
         borrowed = engine.raw_connection()
-        borrowed.detach()
         connection = borrowed.driver_connection
+        borrowed.detach()
         if not isinstance(connection, sqlite3.Connection):
             raise TypeError("the SQLite engine did not give a sqlite3 connection")
+        event.listen(engine, "engine_disposed", lambda _: connection.close(), once=True)
         cursor = connection.cursor()
         lock = threading.Lock()
 
@@ -70,7 +73,12 @@ class SqliteDialect:
 
 def _engine(url: str) -> Engine:
     # Connections wander between threads of the pool; each is used by one thread at a time.
-    engine = create_engine(url, connect_args={"check_same_thread": False, "isolation_level": None}, pool_size=16)
+    engine = create_engine(
+        url,
+        connect_args={"check_same_thread": False, "isolation_level": None},
+        pool_size=16,
+        hide_parameters=True,
+    )
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
