@@ -10,7 +10,7 @@ import json
 import re
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -23,7 +23,7 @@ from keyturn.errors.lambda_ import (
     RequestTooLargeException,
     TooManyRequestsException,
 )
-from keyturn.runtime import FunctionSpec, Invocation, RuntimeSettings
+from keyturn.runtime import Invocation, RuntimeSettings
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.functions import FunctionBench
 
@@ -54,6 +54,13 @@ def body(invocation: Invocation) -> dict[str, str]:
     answer = json.loads(invocation.payload)
     assert isinstance(answer, dict)
     return answer
+
+
+def wait_for(condition: Callable[[], bool], message: str) -> None:
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while not condition():
+        assert time.monotonic() < deadline, message
+        time.sleep(0.02)
 
 
 def last_report(bench: FunctionBench) -> str:
@@ -266,28 +273,21 @@ def test_an_environment_does_not_outlive_its_credentials(bench: FunctionBench) -
 
 
 def test_invocations_run_side_by_side_up_to_the_limit(bench: FunctionBench) -> None:
-    spec = bench.function("import time\ndef handler(event, context):\n    time.sleep(event)\n    return event")
+    spec = bench.function(
+        "import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(event)\n    return event"
+    )
     outcomes: list[bytes] = []
-    threads = [threading.Thread(target=lambda: outcomes.append(bench.invoke(spec, 1.0).payload)) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: outcomes.append(bench.invoke(spec, 1.5).payload)) for _ in range(2)]
     for thread in threads:
         thread.start()
-    _wait_for_throttle(bench, spec)
+    wait_for(lambda: bench.messages().count("begun\n") == 2, "the functions never began")
+    with pytest.raises(TooManyRequestsException) as refusal:
+        bench.invoke(spec, 0)
+    assert refusal.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
     for thread in threads:
         thread.join()
-    assert outcomes == [b"1.0", b"1.0"]
+    assert outcomes == [b"1.5", b"1.5"]
     assert bench.invoke(spec, 0).payload == b"0"
-
-
-def _wait_for_throttle(bench: FunctionBench, spec: FunctionSpec) -> None:
-    """Invoke until both environments are busy; a third invocation is then refused at once."""
-    with pytest.raises(TooManyRequestsException) as refusal:
-        _invoke_often(bench, spec)
-    assert refusal.value.members["Reason"] == "ConcurrentInvocationLimitExceeded"
-
-
-def _invoke_often(bench: FunctionBench, spec: FunctionSpec) -> None:
-    for _ in range(100):
-        bench.invoke(spec, 0)
 
 
 def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> None:
@@ -296,10 +296,7 @@ def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> Non
     outcomes: list[str | None] = []
     thread = threading.Thread(target=lambda: outcomes.append(bench.invoke(spec).function_error))
     thread.start()
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while "begun\n" not in bench.messages():
-        assert time.monotonic() < deadline, "the function never began"
-        time.sleep(0.02)
+    wait_for(lambda: "begun\n" in bench.messages(), "the function never began")
     bench.runtime.close()
     thread.join(DEADLINE_SECONDS)
     assert outcomes == ["Unhandled"]
@@ -320,10 +317,7 @@ def test_an_idle_environment_is_ended(tmp_path: Path) -> None:
     settings = RuntimeSettings(tmp_path, "http://127.0.0.1:9", "us-east-1", "000000000000", idle_seconds=0.0)
     bench = FunctionBench(settings)
     bench.invoke(bench.function("def handler(event, context): pass", name="idle"))
-    deadline = time.monotonic() + DEADLINE_SECONDS
-    while _function_processes("idle"):
-        assert time.monotonic() < deadline, "the idle environment stayed"
-        time.sleep(0.05)
+    wait_for(lambda: not _function_processes("idle"), "the idle environment stayed")
     bench.runtime.close()
 
 
