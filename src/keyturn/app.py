@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
+import secrets
 from collections.abc import Sequence
 from contextlib import ExitStack
 from datetime import timedelta
-from random import SystemRandom
 from types import TracebackType
 from typing import Self
 
@@ -205,7 +205,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     kit = Kit(
         place=settings.place,
         clock=clock,
-        random=SystemRandom(),
+        random=secrets,
         state=stores.state,
         journal=stores.journal,
         kept=kept,

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from random import Random
 from typing import TYPE_CHECKING, Protocol
 
 from keyturn.arn import Place
@@ -14,6 +13,7 @@ from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
+from keyturn.rules.schedule import RandomSource
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
@@ -81,7 +81,7 @@ class Kit:
 
     Attributes:
         place: Partition, region and account of this server's resources.
-        random: An unguessable source (``random.SystemRandom``), handed in so that tests can steer it.
+        random: The standard library's ``secrets``, handed in so that tests can steer it.
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
@@ -90,7 +90,7 @@ class Kit:
 
     place: Place
     clock: Clock
-    random: Random
+    random: RandomSource
     state: Database
     journal: Database
     kept: KeptRows

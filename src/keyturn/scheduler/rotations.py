@@ -212,7 +212,7 @@ def _store_outcome(
         result.outcome,
         now,
         window_closes_at=rotation.window_closes_at,
-        jitter=kit.random.random(),
+        jitter=kit.random.randbelow(1000) / 1000,
     )
     error = None
     if result.error is not None:
@@ -257,7 +257,13 @@ def _store_action(
     else:
         if succeeded:
             secrets.update_secret(transaction, secret, last_rotated_at=now)
-        plan_rotation(kit, transaction, secret.arn, now)
+        plan_rotation(
+            kit,
+            transaction,
+            secret.arn,
+            counted_from=now if succeeded else secret.last_rotated_at,
+            not_before=now if succeeded else max(now, rotation.window_closes_at or now),
+        )
     return None
 
 
@@ -276,4 +282,4 @@ def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: Rotat
             transaction, rotation, status=status, ended_at=now, error=error, lease_owner=None, lease_expires_at=None
         )
         if secret.deletion_at is None:
-            plan_rotation(kit, transaction, secret.arn, now)
+            plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import secrets as randomness
-
 from keyturn.call import Call
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs, no_subject, operation
@@ -13,7 +11,7 @@ from keyturn.wire.types.secretsmanager import GetRandomPasswordRequest, GetRando
 
 @operation("secretsmanager", "GetRandomPassword", subject=no_subject, runs=Runs.IN_THREAD)
 def get_random_password(
-    _kit: Kit, _call: Call, request: GetRandomPasswordRequest, _subject: None
+    kit: Kit, _call: Call, request: GetRandomPasswordRequest, _subject: None
 ) -> GetRandomPasswordResponse:
     """Make a password; it is stored nowhere."""
     rules = PasswordRules(
@@ -26,4 +24,4 @@ def get_random_password(
         include_space=request.get("IncludeSpace", False),
         require_each_included_type=request.get("RequireEachIncludedType", True),
     )
-    return {"RandomPassword": random_password(rules, randomness).reveal()}
+    return {"RandomPassword": random_password(rules, kit.random).reveal()}

@@ -15,7 +15,7 @@ from keyturn.operations.lambda_.names import parse_function_name
 from keyturn.operations.lambda_.subjects import load_function, statements_of, subject_of
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value, seal_value
-from keyturn.operations.secretsmanager.planning import plan_rotation, stored_rules
+from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
 from keyturn.operations.service_invocation import service_may_invoke
@@ -46,7 +46,7 @@ _INVOKE = "lambda:InvokeFunction"
 def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: SecretRecord) -> RotateSecretResponse:
     """Configure rotation and start one, now or when its window comes."""
     token = require_token(request.get("ClientRequestToken"), InvalidParameterException)
-    rotation_rules = stored_rules(request.get("RotationRules"), call.at)
+    rotation_rules = checked_rules(request.get("RotationRules"), call.at)
     function_arn = request.get("RotationLambdaARN") or subject.rotation_function_arn
     if not function_arn:
         raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")
@@ -63,7 +63,9 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
-                    plan_rotation(kit, transaction, subject.arn, call.at)
+                    plan_rotation(
+                        kit, transaction, subject.arn, counted_from=current.last_rotated_at, not_before=call.at
+                    )
     kit.wake_scheduler()
     if refusal is not None:
         raise refusal

@@ -18,6 +18,7 @@ from keyturn.operations.secretsmanager.subjects import new_secret, secret
 from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_name_free, deletion_moment
+from keyturn.rules.schedule import days_until_next, parse_rotation_rules
 from keyturn.rules.versions import Existing, check_single_value, require_token, use_of_token_to_create
 from keyturn.storage import secrets
 from keyturn.storage.database import Transaction
@@ -157,7 +158,7 @@ def description(subject: SecretRecord) -> dict[str, Any]:
         "KmsKeyId": subject.kms_key_id,
         "RotationEnabled": subject.rotation_enabled,
         "RotationLambdaARN": subject.rotation_function_arn,
-        "RotationRules": None if subject.rotation_rules is None else dict(subject.rotation_rules),
+        "RotationRules": _rules(subject),
         "LastRotatedDate": subject.last_rotated_at,
         "LastChangedDate": subject.last_changed_at,
         "LastAccessedDate": subject.last_accessed_at,
@@ -167,6 +168,15 @@ def description(subject: SecretRecord) -> dict[str, Any]:
         "CreatedDate": subject.created_at,
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _rules(subject: SecretRecord) -> dict[str, Any] | None:
+    """Rotation rules as they were sent; beside an expression AWS shows the days that it computes from it."""
+    if subject.rotation_rules is None:
+        return None
+    days = days_until_next(parse_rotation_rules(subject.rotation_rules), subject.last_rotated_at or subject.created_at)
+    shown = dict(subject.rotation_rules)
+    return shown if days is None else {"AutomaticallyAfterDays": days, **shown}
 
 
 def stages_by_version(subject: SecretRecord) -> dict[str, list[str]]:
