@@ -7,10 +7,10 @@ names are committed with it, so that rows kept in memory (``kept.py``) are dropp
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, insert, make_url
 from sqlalchemy.exc import DBAPIError
@@ -31,13 +31,18 @@ class Dialect(Protocol):
 
     # True if a read costs microseconds, so that it may run on the event loop.
     is_embedded: bool
+    # Execution options by which all statements of a reading transaction see one snapshot.
+    reading_options: Mapping[str, Any]
 
     def open_engines(self, url: str) -> tuple[Engine, Engine]:
         """Return the engines of the state and of the journal."""
         ...
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
-        """Return a function whose result differs whenever another connection has committed since its last call."""
+        """Return a function whose result differs whenever another connection has committed since its last call.
+
+        What it holds is given back when the engine is disposed of.
+        """
         ...
 
     def order_commits(self, connection: Connection) -> None:
@@ -67,6 +72,7 @@ class Database:
     def __init__(self, engine: Engine, dialect: Dialect) -> None:
         self.engine = engine
         self.dialect = dialect
+        self._reading_engine = engine.execution_options(**dialect.reading_options)
         self._writing_engine = engine.execution_options(**{WRITES: True})
 
     @contextmanager
@@ -94,7 +100,7 @@ class Database:
             StorageError: The database failed.
         """
         try:
-            with self.engine.connect() as connection:
+            with self._reading_engine.connect() as connection:
                 yield connection
         except DBAPIError as error:
             raise self.dialect.explain(error) from error

@@ -45,12 +45,15 @@ class KeptRows:
 
     def refresh(self) -> None:
         """Drop what has changed. Every value got after this call is as new as this call or newer."""
-        probed = self._probe()
-        if probed == self._probed:
+        if self._probe() == self._probed:
             return
         with self._lock:
-            # The probe's answer is remembered before the changes are read: a commit in between is seen next time.
-            self._probed = probed
+            # Probed again, because another thread may have done the work meanwhile. The answer counts only when the
+            # changes before it have been dropped: until then another thread must not believe that nothing is new, and
+            # a failure here must not lose them. A commit after this probe is seen next time.
+            probed = self._probe()
+            if probed == self._probed:
+                return
             with self._database.read() as connection:
                 oldest = connection.execute(_OLDEST).scalar_one()
                 changes = connection.execute(_SINCE, {"after": self._generation}).all()
@@ -60,6 +63,7 @@ class KeptRows:
             for change in changes:
                 self._rows.pop((change.kind, change.subject), None)
                 self._generation = change.generation
+            self._probed = probed
 
     def get(self, kind: str, subject: str, load: Callable[[Connection], T]) -> T:
         """Return the kept value, or load and keep it.

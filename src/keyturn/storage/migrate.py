@@ -46,6 +46,8 @@ def _migrate(database: Database, branch: str, config: Config, script: ScriptDire
     if found == script.get_revision(f"{branch}@head").revision:
         return
     with database.write() as transaction:
+        # Servers that start together take turns; those that come later find nothing left to do.
+        database.dialect.order_commits(transaction.connection)
         config.attributes["connection"] = transaction.connection
         config.attributes["version_table"] = version_table
         command.upgrade(config, f"{branch}@head")

@@ -1,0 +1,98 @@
+"""Every test of this folder runs on SQLite and on a real PostgreSQL, on a database of its own with the full schema."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from keyturn.storage.database import Stores
+from keyturn.storage.migrate import migrate
+from keyturn.testing.postgresql import PostgresqlServer
+
+NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
+
+_numbers = itertools.count(1)
+
+OpenStores = Callable[[], Stores]
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer.start() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def postgresql_template(postgresql: PostgresqlServer) -> str:
+    postgresql.run("CREATE DATABASE migrated")
+    _migrate(_url(postgresql, "migrated"))
+    return "migrated"
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    directory = tmp_path_factory.mktemp("migrated")
+    _migrate(f"sqlite:///{directory}/keyturn.db")
+    return directory
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database that is migrated already."""
+    if request.param == "sqlite":
+        directory = shutil.copytree(request.getfixturevalue("sqlite_template"), tmp_path / "migrated")
+        yield f"sqlite:///{directory}/keyturn.db"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    template = request.getfixturevalue("postgresql_template")
+    name = f"test_{next(_numbers)}"
+    server.run(f"CREATE DATABASE {name} TEMPLATE {template}")
+    yield _url(server, name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty_database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without a single table."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/keyturn.db"
+        return
+    server: PostgresqlServer = request.getfixturevalue("postgresql")
+    name = f"empty_{next(_numbers)}"
+    server.run(f"CREATE DATABASE {name}")
+    yield _url(server, name)
+    server.run(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def open_stores(database_url: str) -> Iterator[OpenStores]:
+    """Opens the test's database once more, as another server would."""
+    with ExitStack() as stack:
+
+        def open_again() -> Stores:
+            stores = Stores.open(database_url)
+            stack.callback(stores.close)
+            return stores
+
+        yield open_again
+
+
+@pytest.fixture
+def stores(open_stores: OpenStores) -> Stores:
+    return open_stores()
+
+
+def _url(server: PostgresqlServer, name: str) -> str:
+    return server.url(name, driver="postgresql")
+
+
+def _migrate(url: str) -> None:
+    stores = Stores.open(url)
+    migrate(stores)
+    stores.close()
