@@ -1,0 +1,1 @@
+"""Amazon CloudWatch Logs: groups, streams, and the events that functions write."""
