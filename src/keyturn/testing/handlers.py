@@ -1,0 +1,111 @@
+"""Handlers of IAM, STS and CloudTrail on a workbench: real SQLite, real envelopes, a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import Any
+
+from keyturn import ids
+from keyturn.arn import Place
+from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.crypto.envelope import Envelope
+from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.tokens import TokenSealer
+from keyturn.operations import registry
+from keyturn.operations.kit import Keys, Kit
+from keyturn.server.authorise import Authoriser
+from keyturn.storage.database import Stores
+from keyturn.storage.kept import KeptRows
+from keyturn.storage.migrate import migrate
+from keyturn.testing.clock import FakeClock
+from keyturn.testing.root_key import InMemoryProvider
+
+PLACE = Place("aws", "us-east-1", "000000000000")
+ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
+
+
+def user(name: str) -> Principal:
+    """A user who signs a call."""
+    return Principal(
+        kind=PrincipalKind.USER,
+        arn=PLACE.user_arn("/", name),
+        unique_id=f"AIDA{name.upper():X<16}",
+        account_id=PLACE.account_id,
+        name=name,
+        access_key_id="AKIAEXAMPLEEXAMPLE00",
+    )
+
+
+class HandlerBench:
+    """A kit, and calls that take the pipeline's way: load, authorise, report what is missing, handle."""
+
+    def __init__(self, stores: Stores) -> None:
+        self.clock = FakeClock()
+        wrapped: dict[str, WrappedKey] = {}
+        keyring = Keyring(InMemoryProvider(), wrapped.__getitem__)
+        for key_id in ("default", "system"):
+            wrapped[key_id] = keyring.new_key(key_id)
+        self.kept = KeptRows(stores.state)
+        parts: dict[str, Any] = {
+            "place": PLACE,
+            "clock": self.clock,
+            "state": stores.state,
+            "journal": stores.journal,
+            "kept": self.kept,
+            "envelope": Envelope(keyring),
+            "keys": Keys("default", "system"),
+            "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
+            "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
+            "authorise": Authoriser(self.kept),
+        }
+        # What these handlers have no use for is not there: the runtime, the scheduler, links.
+        self.kit = Kit(**{**dict.fromkeys(field.name for field in fields(Kit)), **parts})
+        self.caller = user("administrator")
+
+    def as_(self, principal: Principal, session_policy: str = "") -> Call:
+        """A call that a principal makes."""
+        return Call(
+            principal=principal,
+            account_id=PLACE.account_id,
+            region=PLACE.region,
+            source_address="127.0.0.1",
+            user_agent="unit test",
+            request_id=ids.new_request_id(),
+            at=self.clock.now(),
+            session_policy=session_policy,
+        )
+
+    def call(self, service: str, name: str, **request: Any) -> Any:
+        """Run an operation as ``caller``, whose policies are not asked."""
+        return self._run(self.as_(self.caller), service, name, request, asked=False)
+
+    def call_as(self, call: Call, service: str, name: str, **request: Any) -> Any:
+        """Run an operation for a caller whose policies decide."""
+        return self._run(call, service, name, request, asked=True)
+
+    def _run(self, call: Call, service: str, name: str, request: dict[str, Any], *, asked: bool) -> Any:
+        operation = registry.find(service, name)
+        if operation is None:
+            raise LookupError(f"{service} {name} is not offered")
+        self.kept.refresh()
+        subject = operation.load(self.kit, call, request)
+        if asked and operation.action:
+            self.kit.authorise(call, operation.action, subject)
+        if subject.missing is not None:
+            raise subject.missing
+        return operation.handle(self.kit, call, request, subject.record)
+
+
+@contextmanager
+def open_bench(directory: Path) -> Iterator[HandlerBench]:
+    """A bench with empty databases."""
+    registry.discover()
+    stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
+    try:
+        migrate(stores)
+        yield HandlerBench(stores)
+    finally:
+        stores.close()

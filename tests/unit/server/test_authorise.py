@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.errors.base import KeyturnError
+from keyturn.ids import RequestId
+from keyturn.operations.registry import NO_SUBJECT, Subject
+from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
+from keyturn.server.authorise import Authoriser, Refused
+from keyturn.storage import principals
+from keyturn.storage.database import Stores
+from keyturn.storage.kept import KeptRows
+from keyturn.storage.migrate import migrate
+
+ACCOUNT = "000000000000"
+SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:db-AbCdEf"
+USER = Principal(PrincipalKind.USER, f"arn:aws:iam::{ACCOUNT}:user/team/ada", "AIDAADA", ACCOUNT, "ada", "AKIA")
+ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/team/rotator"
+SESSION = Principal(
+    PrincipalKind.ASSUMED_ROLE,
+    f"arn:aws:sts::{ACCOUNT}:assumed-role/rotator/db-rotation",
+    "AROAROTATOR:db-rotation",
+    ACCOUNT,
+    "rotator",
+    "ASIA",
+    role_arn=ROLE_ARN,
+    session_name="db-rotation",
+    session_issued_at=datetime(2026, 1, 2, 3, 0, tzinfo=UTC),
+)
+CALL = Call(
+    principal=USER,
+    account_id=ACCOUNT,
+    region="us-east-1",
+    source_address="192.0.2.7",
+    user_agent="unit test",
+    request_id=RequestId("request"),
+    at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
+)
+SUBJECT: Subject[object] = Subject(arn=SECRET, asked="db", record=object())
+GET = "secretsmanager:GetSecretValue"
+
+
+def policy(**statement: Any) -> str:
+    return json.dumps(
+        {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": GET, "Resource": "*", **statement}]}
+    )
+
+
+@dataclass
+class Bench:
+    stores: Stores
+    kept: KeptRows
+    authorise: Authoriser
+
+    def put(self, owner_arn: str, document: str, name: str = "inline") -> None:
+        with self.stores.state.write() as transaction:
+            principals.put_inline_policy(transaction, owner_arn, name, document)
+        self.kept.refresh()
+
+    def refusal(self, call: Call = CALL, action: str = GET, subject: Subject[object] = SUBJECT) -> Refused:
+        with pytest.raises(Refused) as refused:
+            self.authorise(call, action, subject)
+        return refused.value
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    stores = Stores.open(f"sqlite:///{tmp_path / 'keyturn.db'}")
+    try:
+        migrate(stores)
+        kept = KeptRows(stores.state)
+        yield Bench(stores, kept, Authoriser(kept))
+    finally:
+        stores.close()
+
+
+def test_nothing_is_allowed_without_a_policy_and_the_refusal_names_what_was_asked_for(bench: Bench) -> None:
+    refused = bench.refusal()
+
+    assert refused.message == (
+        f"User: {USER.arn} is not authorized to perform: {GET} on resource: db"
+        f" because no identity-based policy allows the {GET} action"
+    )
+    assert refused.decision == Decision(Outcome.IMPLICIT_DENY, PolicyType.IDENTITY)
+
+
+def test_an_action_without_a_resource_names_none(bench: Bench) -> None:
+    refused = bench.refusal(action="secretsmanager:ListSecrets", subject=NO_SUBJECT)
+
+    assert refused.message == (
+        f"User: {USER.arn} is not authorized to perform: secretsmanager:ListSecrets"
+        " because no identity-based policy allows the secretsmanager:ListSecrets action"
+    )
+
+
+def test_a_users_policy_counts_from_the_next_call_on_and_until_it_is_taken_away(bench: Bench) -> None:
+    bench.refusal()
+    bench.put(USER.arn, policy())
+    bench.authorise(CALL, GET, SUBJECT)
+
+    with bench.stores.state.write() as transaction:
+        principals.delete_inline_policy(transaction, USER.arn, "inline")
+    bench.kept.refresh()
+    bench.refusal()
+
+
+def test_a_session_has_the_policies_of_its_role_and_is_named_as_a_session(bench: Bench) -> None:
+    call = replace(CALL, principal=SESSION)
+    assert bench.refusal(call).message.startswith(f"User: {SESSION.arn} is not")
+
+    bench.put(ROLE_ARN, policy())
+
+    bench.authorise(call, GET, SUBJECT)
+
+
+def test_a_session_policy_narrows_its_session_only(bench: Bench) -> None:
+    bench.put(ROLE_ARN, policy(Action="*"))
+    call = replace(CALL, principal=SESSION, session_policy=policy(Action="secretsmanager:DescribeSecret"))
+
+    refused = bench.refusal(call)
+
+    assert refused.message.endswith(f"because no session policy allows the {GET} action")
+    bench.authorise(call, "secretsmanager:DescribeSecret", SUBJECT)
+    bench.authorise(replace(call, session_policy=""), GET, SUBJECT)
+
+
+def test_an_explicit_deny_wins_and_says_which_statement_it_was(bench: Bench) -> None:
+    bench.put(USER.arn, policy())
+    bench.put(USER.arn, policy(Effect="Deny", Sid="NotThis", Resource=SECRET), name="deny")
+
+    refused = bench.refusal()
+
+    assert refused.message.endswith("with an explicit deny in an identity-based policy")
+    assert refused.decision == Decision(Outcome.EXPLICIT_DENY, PolicyType.IDENTITY, "deny", 0, "NotThis")
+
+
+def test_a_resource_policy_can_allow_and_deny(bench: Bench) -> None:
+    allowing = replace(SUBJECT, policy=policy(Principal={"AWS": USER.arn}))
+    bench.authorise(CALL, GET, allowing)
+
+    bench.put(USER.arn, policy())
+    denying = replace(SUBJECT, policy=policy(Principal="*", Effect="Deny"))
+    assert bench.refusal(subject=denying).message.endswith("with an explicit deny in a resource-based policy")
+
+
+def test_a_stored_policy_that_cannot_be_read_decides_nothing(bench: Bench) -> None:
+    bench.put(USER.arn, policy(), name="good")
+    bench.put(USER.arn, "{", name="broken")
+
+    with pytest.raises(KeyturnError, match="The stored policy broken of"):
+        bench.authorise(CALL, GET, SUBJECT)
+    with pytest.raises(KeyturnError, match="A stored resource-based policy is refused"):
+        bench.authorise(replace(CALL, principal=SESSION), GET, replace(SUBJECT, policy="{"))
+
+
+@pytest.mark.parametrize(
+    ("operator", "key", "value"),
+    [
+        ("IpAddress", "aws:SourceIp", "192.0.2.0/24"),
+        ("StringEquals", "aws:PrincipalArn", ROLE_ARN),
+        ("StringEquals", "aws:userid", "AROAROTATOR:db-rotation"),
+        ("Null", "aws:username", "true"),
+        ("StringEquals", "aws:PrincipalAccount", ACCOUNT),
+        ("StringEquals", "aws:PrincipalType", "AssumedRole"),
+        ("Bool", "aws:SecureTransport", "false"),
+        ("Bool", "aws:ViaAWSService", "false"),
+        ("DateEquals", "aws:CurrentTime", "2026-01-02T03:04:05Z"),
+        ("NumericEquals", "aws:EpochTime", "1767323045"),
+        ("StringEquals", "aws:RequestedRegion", "us-east-1"),
+        ("DateEquals", "aws:TokenIssueTime", "2026-01-02T03:00:00Z"),
+        ("StringEquals", "secretsmanager:VersionStage", "AWSCURRENT"),
+        ("Null", "aws:SourceArn", "true"),
+    ],
+)
+def test_conditions_see_the_keys_of_the_call_and_of_the_subject(
+    bench: Bench, operator: str, key: str, value: str
+) -> None:
+    call = replace(CALL, principal=SESSION)
+    subject = replace(SUBJECT, keys={"secretsmanager:versionstage": ("AWSCURRENT",)})
+
+    bench.put(ROLE_ARN, policy(Condition={operator: {key: value}}))
+
+    bench.authorise(call, GET, subject)
+
+
+def test_a_user_has_a_name_and_no_token(bench: Bench) -> None:
+    bench.put(
+        USER.arn,
+        policy(Condition={"StringEquals": {"aws:username": "ada"}, "Null": {"aws:TokenIssueTime": "true"}}),
+    )
+
+    bench.authorise(CALL, GET, SUBJECT)
+
+
+def test_a_call_over_tls_is_known_as_one(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Condition={"Bool": {"aws:SecureTransport": "true"}}))
+
+    bench.refusal()
+    bench.authorise(replace(CALL, secure_transport=True), GET, SUBJECT)
+
+
+def test_a_client_without_an_address_is_not_taken_for_a_service(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Condition={"Bool": {"aws:ViaAWSService": "true"}}))
+
+    bench.refusal(replace(CALL, source_address=""))
+
+
+def test_a_subject_cannot_pretend_to_be_another_caller(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Condition={"StringEquals": {"aws:username": "eve"}}))
+
+    bench.refusal(subject=replace(SUBJECT, keys={"aws:username": ("eve",)}))
+
+
+def test_decide_tells_what_led_to_an_allow(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Sid="Read"))
+
+    assert bench.authorise.decide(CALL, GET, SUBJECT) == Decision(
+        Outcome.ALLOW, PolicyType.IDENTITY, "inline", 0, "Read"
+    )
