@@ -1,0 +1,271 @@
+"""When a secret may rotate: from rotation rules to the next rotation window, and to a moment inside it.
+
+Two ways to say when. ``AutomaticallyAfterDays`` counts from the actual date of the last rotation: the date is certain,
+the hour uniformly random, the minute random with more weight near the top of the hour and spread by what is planned
+already. ``rate()`` and ``cron()`` name windows; within one the moment is chosen likewise. All times are UTC.
+
+Source: Secrets Manager API Reference, RotationRulesType; User Guide, "Schedule expressions" and, for the choice of the
+moment, the guide's edition of 2018. AWS's texts about faults of an expression are not recorded; these are ours.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import accumulate, pairwise
+from typing import Protocol
+
+from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.cron import Cron, InvalidCron, parse_cron
+
+_MINUTE = timedelta(minutes=1)
+_HOUR = timedelta(hours=1)
+_DAY = timedelta(days=1)
+_HOURS_OF_DAY = 24
+_MOST_DAYS = 1000
+_MOST_RATE_DAYS = 999
+_LEAST_INTERVAL_HOURS = 4
+_EXPRESSION = re.compile(r"(?P<kind>rate|cron)\((?P<inside>[^()]*)\)")
+_RATE = re.compile(r"\s*(?P<number>[0-9]{1,6})\s+(?P<unit>hours?|days?)\s*")
+_DURATION = re.compile(r"(?P<hours>[0-9]{1,2})h")
+# A window's last minutes are left to the retries of a rotation that fails.
+_ROOM_FOR_RETRIES = timedelta(minutes=10)
+
+
+class RandomSource(Protocol):
+    """Where randomness comes from."""
+
+    def randbelow(self, exclusive_upper_bound: int, /) -> int:
+        """Return a uniform integer from 0 up to, but not including, the bound."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """Every so many days, counted from the date of the last rotation."""
+
+    days: int
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """Every so many hours, counted from the hour of the last rotation."""
+
+    hours: int
+
+
+Schedule = Days | Hours | Cron
+
+
+@dataclass(frozen=True, slots=True)
+class RotationRules:
+    """Parsed rotation rules.
+
+    Attributes:
+        schedule: When; None if the secret rotates only when asked.
+        duration_hours: Length of the window; None for the default: one hour for schedules that fire several times a
+            day, to the end of the day for others.
+    """
+
+    schedule: Schedule | None
+    duration_hours: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RotationWindow:
+    """``opens_at`` inclusive, ``closes_at`` exclusive, both aware UTC."""
+
+    opens_at: datetime
+    closes_at: datetime
+
+
+def parse_rotation_rules(members: Mapping[str, object]) -> RotationRules:
+    """Parse and validate RotationRules as sent, or as stored.
+
+    Args:
+        members: AutomaticallyAfterDays, Duration and ScheduleExpression, each of them optional.
+
+    Raises:
+        InvalidParameterException: They contradict each other, or name no schedule that AWS accepts.
+    """
+    days = members.get("AutomaticallyAfterDays")
+    expression = members.get("ScheduleExpression")
+    duration = members.get("Duration")
+    if days is not None and expression is not None:
+        raise InvalidParameterException("You cannot specify both rotation frequency and schedule expression together.")
+    if expression is None:
+        if duration is not None:
+            raise InvalidParameterException("You must specify a ScheduleExpression together with a Duration.")
+        if days is None:
+            return RotationRules(None)
+        if not isinstance(days, int) or not 1 <= days <= _MOST_DAYS:
+            raise InvalidParameterException("AutomaticallyAfterDays must be between 1 and 1000.")
+        return RotationRules(Days(days))
+    schedule = _parse_expression(str(expression))
+    return RotationRules(schedule, None if duration is None else _parse_duration(str(duration), schedule))
+
+
+def next_window(rules: RotationRules, last_rotated_at: datetime | None, now: datetime) -> RotationWindow:
+    """Return the next window in which the secret may rotate; it may be open already.
+
+    After a rotation that failed for good, ask with the end of its window as ``now``.
+
+    Args:
+        rules: Parsed rotation rules with a schedule.
+        last_rotated_at: Aware UTC; a value put by hand counts. None if the secret has never rotated.
+        now: Aware UTC, from the caller's clock.
+
+    Returns:
+        A window that closes after ``now`` and opens after the last rotation.
+
+    Raises:
+        InvalidParameterException: There is no schedule, or it never fires again.
+
+    Source: AWS Secrets Manager API Reference, RotationRulesType.
+    """
+    base = now if last_rotated_at is None else last_rotated_at
+    schedule = rules.schedule
+    if isinstance(schedule, Days):
+        # A date that is missed becomes today.
+        opens_at = max(_midnight(base) + schedule.days * _DAY, _midnight(now))
+        window = RotationWindow(opens_at, _closing(rules, opens_at))
+        return window if window.closes_at > now else RotationWindow(opens_at + _DAY, window.closes_at + _DAY)
+    if isinstance(schedule, Hours):
+        interval = schedule.hours * _HOUR
+        opens_at = base.replace(minute=0, second=0, microsecond=0) + interval
+        length = (rules.duration_hours or 1) * _HOUR
+        # Windows that were missed are skipped, the rhythm is kept.
+        missed = max(0, (now - opens_at - length) // interval + 1)
+        return RotationWindow(opens_at + missed * interval, opens_at + missed * interval + length)
+    if schedule is not None:
+        # A window may still be open that opened a day before.
+        for opens_at in schedule.moments(now - _DAY):
+            closes_at = _closing(rules, opens_at)
+            if closes_at > now and (last_rotated_at is None or opens_at > last_rotated_at):
+                return RotationWindow(opens_at, closes_at)
+    raise InvalidParameterException("The rotation schedule never fires again.")
+
+
+def choose_moment(
+    window: RotationWindow, planned: Iterable[datetime], random: RandomSource, *, now: datetime
+) -> datetime:
+    """Return when in its window a secret rotates.
+
+    Each hour is equally likely. Within the hour a minute weighs the more the nearer it is to the top, and the less the
+    more rotations are planned in it already.
+
+    Args:
+        window: As :func:`next_window` gives it.
+        planned: When other secrets rotate; those outside of the window do not matter.
+        random: Unpredictable in earnest.
+        now: Aware UTC; nothing is planned for the past.
+
+    Returns:
+        Aware UTC, in whole seconds unless it is ``now`` itself; far enough from the window's end for retries if the
+        window is long enough.
+    """
+    earliest = max(window.opens_at, now)
+    latest = window.closes_at - _ROOM_FOR_RETRIES
+    first_minute = earliest.replace(second=0, microsecond=0)
+    if first_minute < earliest:
+        first_minute += _MINUTE
+    if first_minute >= latest:
+        return earliest
+    first_hour = first_minute.replace(minute=0)
+    hour = first_hour + random.randbelow(-((first_hour - latest) // _HOUR)) * _HOUR
+    minutes = (hour + minute * _MINUTE for minute in range(60))
+    candidates = [minute for minute in minutes if first_minute <= minute < latest]
+    load = Counter(moment.replace(second=0, microsecond=0) for moment in planned)
+    return _weighted(candidates, load, random) + timedelta(seconds=random.randbelow(60))
+
+
+def days_until_next(rules: RotationRules, at: datetime) -> int | None:
+    """Return what DescribeSecret shows as AutomaticallyAfterDays: for expressions it is computed from the schedule.
+
+    Args:
+        rules: Parsed rotation rules.
+        at: When the secret rotated last; aware UTC.
+    """
+    if rules.schedule is None:
+        return None
+    if isinstance(rules.schedule, Days):
+        return rules.schedule.days
+    return max(1, (next_window(rules, at, at).opens_at.date() - at.date()).days)
+
+
+def _weighted(candidates: list[datetime], load: Mapping[datetime, int], random: RandomSource) -> datetime:
+    # Scaled up, so that a busy minute's weight does not round down to nothing.
+    weights = [max(1, (60 - minute.minute) * 1000 // (1 + load.get(minute, 0))) for minute in candidates]
+    sums = list(accumulate(weights))
+    return candidates[bisect_right(sums, random.randbelow(sums[-1]))]
+
+
+def _parse_expression(text: str) -> Schedule:
+    match = _EXPRESSION.fullmatch(text.strip())
+    if match is None:
+        raise InvalidParameterException(f"The schedule expression {text} is neither rate() nor cron().")
+    if match["kind"] == "rate":
+        return _parse_rate(match["inside"])
+    try:
+        cron = parse_cron(match["inside"])
+    except InvalidCron as error:
+        raise InvalidParameterException(f"The schedule expression {text} is not valid. {error}") from error
+    if _interval_hours(cron) < _LEAST_INTERVAL_HOURS:
+        raise InvalidParameterException("A secret can't rotate more often than every four hours.")
+    return cron
+
+
+def _parse_rate(inside: str) -> Schedule:
+    match = _RATE.fullmatch(inside)
+    if match is None:
+        raise InvalidParameterException(f"The rate {inside} is not a number of hours or days.")
+    number = int(match["number"])
+    in_days = match["unit"].startswith("day")
+    hours = number * _HOURS_OF_DAY if in_days else number
+    if hours < _LEAST_INTERVAL_HOURS:
+        raise InvalidParameterException("A secret can't rotate more often than every four hours.")
+    if hours > _MOST_RATE_DAYS * _HOURS_OF_DAY:
+        raise InvalidParameterException("The rate of a schedule expression can't be more than 999 days.")
+    return Days(number) if in_days else Hours(number)
+
+
+def _parse_duration(text: str, schedule: Schedule) -> int:
+    match = _DURATION.fullmatch(text)
+    hours = int(match["hours"]) if match else 0
+    if hours < 1:
+        raise InvalidParameterException(f"The duration {text} is not a number of hours such as 3h.")
+    if isinstance(schedule, Hours):
+        longest = schedule.hours
+    elif isinstance(schedule, Days):
+        longest = _HOURS_OF_DAY
+    elif len(schedule.hours) > 1:
+        longest = _interval_hours(schedule)
+    else:
+        longest = _HOURS_OF_DAY - schedule.hours[0]
+    if hours > longest:
+        raise InvalidParameterException(f"The duration {text} reaches into the next rotation window or the next day.")
+    return hours
+
+
+def _interval_hours(cron: Cron) -> int:
+    """Return the shortest time between two moments of a day, or across midnight."""
+    if len(cron.hours) == 1:
+        return _HOURS_OF_DAY
+    across_midnight = cron.hours[0] + _HOURS_OF_DAY - cron.hours[-1]
+    return min(across_midnight, *(later - earlier for earlier, later in pairwise(cron.hours)))
+
+
+def _closing(rules: RotationRules, opens_at: datetime) -> datetime:
+    if rules.duration_hours is not None:
+        return opens_at + rules.duration_hours * _HOUR
+    if isinstance(rules.schedule, Cron) and len(rules.schedule.hours) > 1:
+        return opens_at + _HOUR
+    return _midnight(opens_at) + _DAY
+
+
+def _midnight(moment: datetime) -> datetime:
+    return moment.replace(hour=0, minute=0, second=0, microsecond=0)
