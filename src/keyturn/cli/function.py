@@ -1,0 +1,52 @@
+"""``keyturn function``: what belongs to rotation functions."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from keyturn.errors.base import KeyturnError
+from keyturn.rotators import package as packages
+
+app = typer.Typer(help="Build and manage rotation functions.", no_args_is_help=True)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="function")
+
+
+@app.callback()
+def _group() -> None:
+    """Build and manage rotation functions."""
+
+
+@app.command()
+def package(
+    engine: Annotated[str, typer.Argument(help="Database engine, for instance postgresql.")],
+    strategy: Annotated[str, typer.Option(help="Rotation strategy: single-user.")] = "single-user",
+    file: Annotated[
+        Path | None, typer.Option("--file", "-o", help="Where to write; standard output if left out.")
+    ] = None,
+) -> None:
+    """Write the deployment package of a rotation function: a zip for Keyturn's Lambda and for AWS's.
+
+    The handler's name is printed on standard error: pass it to create-function as --handler.
+    """
+    module = strategy.replace("-", "_")
+    try:
+        content = packages.build(engine, module)
+    except ModuleNotFoundError as error:
+        raise KeyturnError(
+            f"There is no rotation function for {engine} with the strategy {strategy}.", "Try: postgresql, single-user."
+        ) from error
+    if file is not None:
+        file.write_bytes(content)
+    elif sys.stdout.isatty():
+        raise KeyturnError("A zip file is not for a terminal.", "Give --file NAME, or redirect standard output.")
+    else:
+        sys.stdout.buffer.write(content)
+    typer.echo(f"Handler: {packages.handler_name(engine, module)}", err=True)
