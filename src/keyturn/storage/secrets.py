@@ -132,8 +132,12 @@ def load_version(connection: Connection, secret_id: int, version_id: str) -> Ver
 
 
 def load_all(connection: Connection) -> list[SecretRecord]:
-    """Return every secret, by age."""
-    return _records(connection, connection.execute(select(_secrets).order_by(_secrets.c.secret_id)).all())
+    """Return every secret with its labels, by age; their versions are left out, lists do not show them."""
+    labels: dict[int, dict[str, str]] = {}
+    for row in connection.execute(select(_labels)):
+        labels.setdefault(row.secret_id, {})[row.label] = row.version_id
+    rows = connection.execute(select(_secrets).order_by(_secrets.c.secret_id))
+    return [SecretRecord(**row._mapping, labels=labels.get(row.secret_id, {}), versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:

@@ -2,20 +2,63 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+from operator import itemgetter
 from typing import Any
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
-from keyturn.operations.registry import operation
+from keyturn.operations.registry import no_subject, operation
+from keyturn.operations.secretsmanager.secrets import description, stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.rules.listing import Searchable, compile_filters, sort_key
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord, VersionRecord
-from keyturn.wire.types.secretsmanager import ListSecretVersionIdsRequest, ListSecretVersionIdsResponse
+from keyturn.wire.types.secretsmanager import (
+    ListSecretsRequest,
+    ListSecretsResponse,
+    ListSecretVersionIdsRequest,
+    ListSecretVersionIdsResponse,
+)
 
 _PAGE_SIZE = 100
 _DEFAULT_KEY = "DefaultEncryptionKey"
+
+
+@operation("secretsmanager", "ListSecrets", subject=no_subject)
+def list_secrets(kit: Kit, _call: Call, request: ListSecretsRequest, _subject: None) -> ListSecretsResponse:
+    """List secrets, filtered and sorted; a page goes on behind the last secret of the page before."""
+    with kit.state.read() as connection:
+        records = secrets.load_all(connection)
+    matches = compile_filters(request.get("Filters", ()))
+    with_deleted = request.get("IncludePlannedDeletion", False)
+    key_of = sort_key(request.get("SortBy"))
+    descending = request.get("SortOrder") == "desc"
+    found = sorted(
+        (
+            (key_of(record), record)
+            for record in records
+            if (with_deleted or record.deletion_at is None) and matches(_searchable(record))
+        ),
+        key=itemgetter(0),
+        reverse=descending,
+    )
+    # A token goes with its question: filters and order are part of the listing's name.
+    question = {name: value for name, value in request.items() if name not in ("NextToken", "MaxResults")}
+    listing = f"ListSecrets {hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()}"
+    if "NextToken" in request:
+        position = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())
+        after = (position["sorted_by"], position["name"])
+        found = [entry for entry in found if (entry[0] < after if descending else entry[0] > after)]
+    page = found[: request.get("MaxResults", _PAGE_SIZE)]
+    response: ListSecretsResponse = {"SecretList": [_list_entry(record) for _, record in page]}
+    if len(page) < len(found):
+        sorted_by, name = page[-1][0]
+        response["NextToken"] = seal_page(kit, listing, sorted_by=sorted_by, name=name)
+    return response
 
 
 @operation("secretsmanager", "ListSecretVersionIds", subject=secret)
@@ -45,6 +88,17 @@ def list_secret_version_ids(
     if start + len(page) < len(shown):
         response["NextToken"] = seal_page(kit, listing, after=page[-1].version_id)
     return response
+
+
+def _searchable(record: SecretRecord) -> Searchable:
+    return Searchable(name=record.name, description=record.description or "", tags=record.tags or {})
+
+
+def _list_entry(record: SecretRecord) -> Any:
+    entry = description(record)
+    if record.labels:
+        entry["SecretVersionsToStages"] = stages_by_version(record)
+    return entry
 
 
 def _version_entry(subject: SecretRecord, version: VersionRecord) -> Any:
