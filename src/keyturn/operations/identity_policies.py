@@ -6,13 +6,13 @@ from sqlalchemy import Connection
 
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.rules.policy.document import parse_identity_policy
-from keyturn.rules.policy.evaluate import Policy
+from keyturn.rules.policy.evaluate import Policy, PolicySet
 from keyturn.storage import principals
 from keyturn.storage.kept import KeptRows
 
 
-def identity_policies(kept: KeptRows, owner_arn: str) -> tuple[Policy, ...]:
-    """Return what a user or role may do, by policy name.
+def identity_policies(kept: KeptRows, owner_arn: str) -> PolicySet:
+    """Return what a user or role may do, as a set of its own: most calls are decided by nothing else.
 
     Args:
         kept: Forgets the policies when a committed change touches them.
@@ -22,9 +22,9 @@ def identity_policies(kept: KeptRows, owner_arn: str) -> tuple[Policy, ...]:
         KeyturnError: A stored policy cannot be read. It might hold a Deny, so nothing is decided without it.
     """
 
-    def load(connection: Connection) -> tuple[Policy, ...]:
+    def load(connection: Connection) -> PolicySet:
         stored = principals.inline_policies(connection, owner_arn)
-        return tuple(_parsed(owner_arn, name, document) for name, document in stored.items())
+        return PolicySet(identity=tuple(_parsed(owner_arn, name, document) for name, document in stored.items()))
 
     return kept.get(principals.POLICIES, owner_arn, load)
 

@@ -9,7 +9,6 @@ others under their text.
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable, Mapping
 from datetime import datetime
 
@@ -40,6 +39,7 @@ from keyturn.storage.kept import KeptRows
 ASSUME_ROLE = "sts:AssumeRole"
 _SERVICE_SUFFIX = ".amazonaws.com"
 _DOCUMENTS_KEPT = 10_000
+_NONE = PolicySet()
 
 
 class Refused(AccessDenied):
@@ -85,20 +85,20 @@ class Authoriser:
 
     def _policies(self, call: Call, action: str, subject: Subject[object]) -> PolicySet:
         principal = call.principal
-        identity: tuple[Policy, ...] = ()
+        own = _NONE
         if principal.kind is not PrincipalKind.SERVICE:
-            identity = identity_policies(self._kept, principal.role_arn or principal.arn)
-        session = (self._session.policy(call.session_policy),) if call.session_policy else ()
-        if action == ASSUME_ROLE:
-            return PolicySet(
-                identity=identity,
-                resource=self._trust.policy(subject.policy) if subject.policy else None,
-                session=session,
-                resource_must_allow=True,
-                resource_type=PolicyType.TRUST,
-            )
-        resource = self._resource.policy(subject.policy) if subject.policy else None
-        return PolicySet(identity=identity, resource=resource, session=session)
+            own = identity_policies(self._kept, principal.role_arn or principal.arn)
+        is_assumption = action == ASSUME_ROLE
+        if not (is_assumption or subject.policy or call.session_policy):
+            return own
+        documents = self._trust if is_assumption else self._resource
+        return PolicySet(
+            identity=own.identity,
+            resource=documents.policy(subject.policy) if subject.policy else None,
+            session=(self._session.policy(call.session_policy),) if call.session_policy else (),
+            resource_must_allow=is_assumption,
+            resource_type=PolicyType.TRUST if is_assumption else PolicyType.RESOURCE,
+        )
 
 
 class _Documents:
@@ -158,11 +158,12 @@ def _message(decision: Decision, context: RequestContext, asked: str) -> str:
 
 
 def _source_ip(call: Call) -> str | None:
-    try:
-        return str(ipaddress.ip_address(call.source_address))
-    except ValueError:
+    address = call.source_address
+    if not address or address.endswith(_SERVICE_SUFFIX):
         # A service that acts for somebody has no address.
         return None
+    # On a socket that serves both families an IPv4 client looks like this; a policy means its IPv4 address.
+    return address.removeprefix("::ffff:") if "." in address else address
 
 
 def _principal_arn(call: Call) -> str | None:

@@ -207,6 +207,14 @@ def test_a_call_over_tls_is_known_as_one(bench: Bench) -> None:
     bench.authorise(replace(CALL, secure_transport=True), GET, SUBJECT)
 
 
+def test_an_ipv4_client_of_a_socket_for_both_families_has_its_ipv4_address(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Effect="Deny", Condition={"IpAddress": {"aws:SourceIp": "192.0.2.0/24"}}), "deny")
+    bench.put(USER.arn, policy())
+
+    bench.refusal(replace(CALL, source_address="::ffff:192.0.2.7"))
+    bench.authorise(replace(CALL, source_address="2001:db8::7"), GET, SUBJECT)
+
+
 def test_a_client_without_an_address_is_not_taken_for_a_service(bench: Bench) -> None:
     bench.put(USER.arn, policy(Condition={"Bool": {"aws:ViaAWSService": "true"}}))
 
