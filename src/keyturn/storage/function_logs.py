@@ -86,8 +86,9 @@ class LogPage:
 
 
 # ON CONFLICT is spelled alike by both databases; SQLAlchemy's construct of PostgreSQL compiles for SQLite too.
-_CREATE_GROUP = postgresql.insert(_groups).on_conflict_do_nothing()
-_CREATE_STREAM = postgresql.insert(_streams).on_conflict_do_nothing()
+# What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
+_CREATE_GROUP = postgresql.insert(_groups).on_conflict_do_nothing().returning(_groups.c.group_id)
+_CREATE_STREAM = postgresql.insert(_streams).on_conflict_do_nothing().returning(_streams.c.stream_id)
 # The update changes nothing, but finds the row that is there and keeps it from being deleted before it is used.
 _FIND_GROUP = postgresql.insert(_groups)
 _FIND_GROUP = _FIND_GROUP.on_conflict_do_update(index_elements=["name"], set_={"name": _FIND_GROUP.excluded.name})
@@ -129,13 +130,13 @@ _place = tuple_(_events.c.timestamp_ms, _events.c.event_row)
 def create_group(transaction: Transaction, group: str, at: datetime) -> bool:
     """Make a log group; return False if there is one of this name."""
     parameters = {"name": group, "created_ms": schema.to_milliseconds(at)}
-    return transaction.connection.execute(_CREATE_GROUP, parameters).rowcount > 0
+    return transaction.connection.execute(_CREATE_GROUP, parameters).one_or_none() is not None
 
 
 def create_stream(transaction: Transaction, group: LogGroupRecord, stream: str, at: datetime) -> bool:
     """Make a log stream; return False if the group has one of this name."""
     parameters = {"group_id": group.group_id, "name": stream, "created_ms": schema.to_milliseconds(at)}
-    return transaction.connection.execute(_CREATE_STREAM, parameters).rowcount > 0
+    return transaction.connection.execute(_CREATE_STREAM, parameters).one_or_none() is not None
 
 
 def load_group(connection: Connection, group: str) -> LogGroupRecord | None:

@@ -65,7 +65,8 @@ _DELETE_PACKAGE = delete(_packages).where(
     _packages.c.sha256 == bindparam("unused"),
     ~exists().where(_functions.c.code_sha256 == _packages.c.sha256),
 )
-_INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing()
+# What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
+_INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.name)
 _FUNCTION = select(_functions).where(_functions.c.name == bindparam("name"))
 _FUNCTIONS = select(_functions).order_by(_functions.c.name)
 _LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.name == bindparam("name")).with_for_update()
@@ -77,7 +78,7 @@ _STATEMENTS_OF = (
 _LAST_POSITION = select(func.coalesce(func.max(_statements.c.position), 0)).where(
     _statements.c.function_name == bindparam("name"), _statements.c.qualifier == bindparam("qualifier")
 )
-_INSERT_STATEMENT = postgresql.insert(_statements).on_conflict_do_nothing()
+_INSERT_STATEMENT = postgresql.insert(_statements).on_conflict_do_nothing().returning(_statements.c.statement_id)
 
 
 def store_package(transaction: Transaction, sha256: str, data: bytes) -> None:
@@ -93,7 +94,7 @@ def load_package(connection: Connection, sha256: str) -> bytes | None:
 def insert_function(transaction: Transaction, function: FunctionRecord) -> bool:
     """Store a new function, whose package is stored; return whether it was stored: False if its name is taken."""
     parameters = {column.name: getattr(function, column.name) for column in _functions.columns}
-    if not transaction.connection.execute(_INSERT_FUNCTION, parameters).rowcount:
+    if transaction.connection.execute(_INSERT_FUNCTION, parameters).one_or_none() is None:
         return False
     transaction.touch(FUNCTION, function.name)
     return True
@@ -151,7 +152,7 @@ def put_statement(
         "statement": statement,
     }
     transaction.touch(FUNCTION_POLICY, function_name)
-    return connection.execute(_INSERT_STATEMENT, parameters).rowcount > 0
+    return connection.execute(_INSERT_STATEMENT, parameters).one_or_none() is not None
 
 
 def remove_statement(transaction: Transaction, function_name: str, qualifier: str, statement_id: str) -> bool:

@@ -64,8 +64,9 @@ class AccessKeyRecord:
 
 
 # ON CONFLICT is spelled alike by both databases; SQLAlchemy's construct of PostgreSQL compiles for SQLite too.
-_INSERT_USER = postgresql.insert(_users).on_conflict_do_nothing()
-_INSERT_ROLE = postgresql.insert(_roles).on_conflict_do_nothing()
+# What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
+_INSERT_USER = postgresql.insert(_users).on_conflict_do_nothing().returning(_users.c.name)
+_INSERT_ROLE = postgresql.insert(_roles).on_conflict_do_nothing().returning(_roles.c.name)
 _INSERT_ACCESS_KEY = insert(_access_keys)
 _PUT_POLICY = postgresql.insert(_policies)
 _PUT_POLICY = _PUT_POLICY.on_conflict_do_update(
@@ -105,7 +106,7 @@ def insert_user(transaction: Transaction, user: UserRecord) -> bool:
         "created_at": user.created_at,
         "tags": user.tags,
     }
-    if not transaction.connection.execute(_INSERT_USER, parameters).rowcount:
+    if transaction.connection.execute(_INSERT_USER, parameters).one_or_none() is None:
         return False
     _drop_policies(transaction, user.arn)
     transaction.touch(USER, user.name)
@@ -187,7 +188,7 @@ def insert_role(transaction: Transaction, role: RoleRecord) -> bool:
         "max_session_seconds": role.max_session_seconds,
         "tags": role.tags,
     }
-    if not transaction.connection.execute(_INSERT_ROLE, parameters).rowcount:
+    if transaction.connection.execute(_INSERT_ROLE, parameters).one_or_none() is None:
         return False
     _drop_policies(transaction, role.arn)
     transaction.touch(ROLE, role.name)
