@@ -53,7 +53,7 @@ class WakeScheduler(Protocol):
 class RunEvent(Protocol):
     """Runs an accepted event in the background (``scheduler/events.py``)."""
 
-    def __call__(self, attempt: Callable[[], bool]) -> None:
+    def __call__(self, attempt: Callable[[], bool], /) -> None:
         """Return at once; ``attempt`` is called again some time later if it returns False.
 
         Raises:

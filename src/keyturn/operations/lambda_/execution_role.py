@@ -6,8 +6,10 @@ Source: AWS Lambda Developer Guide, "Defining Lambda function permissions with a
 
 from __future__ import annotations
 
+from keyturn.arn import Arn
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.errors.base import AwsError
+from keyturn.errors.common import AccessDenied
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Subject
@@ -23,9 +25,11 @@ def check_execution_role(kit: Kit, call: Call, role_arn: str, function_arn: str)
     """Return if the caller may give the function this role and Lambda may assume it.
 
     Raises:
-        AccessDenied: The caller may not pass the role.
+        AccessDenied: The caller may not pass the role, or it belongs to another account.
         InvalidParameterValueException: There is no such role, or it does not trust Lambda.
     """
+    if Arn.parse(role_arn).account_id != call.account_id:
+        raise AccessDenied("Cross-account pass role is not allowed.")
     keys = {"iam:passedtoservice": (LAMBDA,), "iam:associatedresourcearn": (function_arn,)}
     kit.authorise(call, "iam:PassRole", Subject(arn=role_arn, asked=role_arn, record=None, keys=keys))
     with kit.state.read() as connection:
