@@ -60,7 +60,6 @@ OPERATIONS: Final[dict[str, tuple[str, ...] | None]] = {
         "ListUsers",
         "PutRolePolicy",
         "PutUserPolicy",
-        "SimulatePrincipalPolicy",
         "TagRole",
         "UntagRole",
         "UpdateAccessKey",
