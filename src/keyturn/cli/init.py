@@ -61,7 +61,7 @@ def init(
         }
         typer.echo(json.dumps(document))
         return
-    console = Console(highlight=False, soft_wrap=True)
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
     console.print(f"Data directory      {settings.data_dir}")
     console.print(f"Root key            {settings.root_key_path}  (back it up: without it nothing can be read)")
     console.print(f"Access key id       {administrator.access_key_id}")

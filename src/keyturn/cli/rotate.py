@@ -36,7 +36,7 @@ def rotate(
     with explained():
         version_id, started_at = start_rotation(clients, secret)
         rotation = Rotation(clients, secret, version_id, started_at)
-        console = Console(highlight=False, soft_wrap=True, quiet=output is Output.JSON)
+        console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
         console.print(f"Rotating [bold]{escape(secret)}[/] to version {version_id}")
         steps, error = follow(console, rotation, timeout)
     if output is Output.JSON:
