@@ -16,6 +16,7 @@ from keyturn.rules.audit_event import Event, api_event, unauthenticated_event
 from keyturn.server.authorise import Refused
 from keyturn.server.exchange import Exchange
 from keyturn.storage.audit_log import AuditRecord, AuditWriter
+from keyturn.wire import protocol
 from keyturn.wire.redact import request_parameters, response_elements
 from keyturn.wire.route import addressed_service
 
@@ -23,7 +24,6 @@ _CLAIMED_KEY = re.compile(r"Credential=([A-Za-z0-9]{1,128})/")
 _RESOURCE_TYPES = {
     "secretsmanager": "AWS::SecretsManager::Secret",
     "lambda": "AWS::Lambda::Function",
-    "iam": "AWS::IAM::Role",
     "sts": "AWS::IAM::Role",
     "kms": "AWS::KMS::Key",
 }
@@ -103,7 +103,7 @@ class Auditor:
             user_agent=request.headers.get("user-agent", ""),
             request_id=exchange.request_id,
             access_key_id=access_key_id,
-            error_code=error.shape_name(),
+            error_code=protocol(service).told_as(service, error).code,
             error_message=error.message,
         )
         return record_of(event, now, access_key_id=access_key_id or None)
@@ -124,17 +124,15 @@ def _event(exchange: Exchange, call: Call) -> Event:
         read_only=read_only,
         request_parameters=request_parameters(model, exchange.parameters),
         response_elements=response_elements(model, exchange.response) if answered else None,
-        error_code=_code(exchange, error) if error else None,
+        error_code=protocol(model.service).told_as(model.service, error).code if error else None,
         error_message=error.message if error else None,
         resource_arn=None if arn == "*" else arn,
-        resource_type=_RESOURCE_TYPES.get(model.service.name),
+        resource_type=_resource_type(model.service.name, arn),
         decision=error.decision if isinstance(error, Refused) else None,
     )
 
 
-def _code(exchange: Exchange, error: AwsError) -> str:
-    if isinstance(error, Refused):
-        return "AccessDenied"
-    name = error.shape_name()
-    model = exchange.model.service.errors.get(name) if exchange.model else None
-    return model.code if model else name
+def _resource_type(service_name: str, arn: str) -> str | None:
+    if service_name == "iam":
+        return "AWS::IAM::User" if ":user/" in arn else "AWS::IAM::Role"
+    return _RESOURCE_TYPES.get(service_name)

@@ -30,7 +30,7 @@ from keyturn.errors.common import (
 )
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
-from keyturn.wire.outcome import outcome
+from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import JSON, Reader, reader_for
 from keyturn.wire.route import Route
 from keyturn.wire.validate import Faults
@@ -92,6 +92,11 @@ def reply(operation: OperationModel, response: Mapping[str, Any], request_id: st
     return _http_reply(operation.http_status, body, request_id)
 
 
+def told_as(service: ServiceModel, error: AwsError) -> Outcome:
+    """Return what an error is called on the wire."""
+    return outcome(service, error, _CODES_OF_LOGS if service.name == "logs" else _CODES)
+
+
 def error(
     service: ServiceModel,
     operation: OperationModel | None,  # noqa: ARG001 - the protocols' common signature
@@ -99,7 +104,7 @@ def error(
     request_id: str,
 ) -> HttpReply:
     """Return the reply of an error."""
-    told = outcome(service, error, _CODES_OF_LOGS if service.name == "logs" else _CODES)
+    told = told_as(service, error)
     body: dict[str, Any] = {"__type": told.code, **told.members}
     if told.message:
         body[told.message_member] = told.message

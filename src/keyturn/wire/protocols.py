@@ -10,11 +10,12 @@ from keyturn.errors.base import AwsError
 from keyturn.wire import json11, query, rest_json
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
+from keyturn.wire.outcome import Outcome
 from keyturn.wire.route import Route
 
 
 class Protocol(TypingProtocol):
-    """The three functions that every protocol has; its module documents them."""
+    """The functions that every protocol has; its module documents them."""
 
     def parse(self, operation: OperationModel, route: Route, request: HttpRequest) -> dict[str, Any]:
         """Read and validate a request."""
@@ -22,6 +23,10 @@ class Protocol(TypingProtocol):
 
     def reply(self, operation: OperationModel, response: Mapping[str, Any], request_id: str) -> HttpReply:
         """Write a response."""
+        ...
+
+    def told_as(self, service: ServiceModel, error: AwsError) -> Outcome:
+        """Say what an error is called on the wire."""
         ...
 
     def error(

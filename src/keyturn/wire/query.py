@@ -35,7 +35,7 @@ from keyturn.errors.common import (
 from keyturn.wire.form import form_fields, in_order, tree_of
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel, Shape
-from keyturn.wire.outcome import outcome
+from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import Dialect, Reader, reader_for, text_converter
 from keyturn.wire.route import Route, query_source
 from keyturn.wire.validate import Faults
@@ -98,6 +98,11 @@ def reply(operation: OperationModel, response: Mapping[str, Any], request_id: st
     return _http_reply(operation.http_status, body, request_id)
 
 
+def told_as(service: ServiceModel, error: AwsError) -> Outcome:
+    """Return what an error is called on the wire."""
+    return outcome(service, error, _CODES)
+
+
 def error(
     service: ServiceModel,
     operation: OperationModel | None,  # noqa: ARG001 - the protocols' common signature
@@ -105,7 +110,7 @@ def error(
     request_id: str,
 ) -> HttpReply:
     """Return the reply of an error."""
-    told = outcome(service, error, _CODES)
+    told = told_as(service, error)
     blamed = "Sender" if told.is_senders and not isinstance(error, InternalFailure) else "Receiver"
     members = "".join(f"<{name}>{_text(str(value))}</{name}>" for name, value in told.members.items())
     body = (

@@ -111,6 +111,11 @@ def reply(operation: OperationModel, response: Mapping[str, Any], request_id: st
     return _http_reply(status, request_id, plan.write_body(body), tuple(headers))
 
 
+def told_as(service: ServiceModel, error: AwsError) -> Outcome:
+    """Return what an error is called on the wire."""
+    return outcome(service, error, _CODES)
+
+
 def error(
     service: ServiceModel,
     operation: OperationModel | None,  # noqa: ARG001 - the protocols' common signature
@@ -118,7 +123,7 @@ def error(
     request_id: str,
 ) -> HttpReply:
     """Return the reply of an error."""
-    told = outcome(service, error, _CODES)
+    told = told_as(service, error)
     body: dict[str, Any] = {}
     headers = [(b"x-amzn-errortype", told.code.encode())]
     if told.shape is not None:
