@@ -44,7 +44,8 @@ def _options(
     """Hold the options that stand before every command."""
 
 
-def _register_commands() -> None:
+def register_commands() -> None:
+    """Add every command group to the application; once."""
     for module in pkgutil.iter_modules(cli.__path__, cli.__name__ + "."):
         if module.name not in _SKIPPED:
             register = getattr(importlib.import_module(module.name), "register", None)
@@ -66,7 +67,7 @@ def _plain(text: str) -> str:
 
 def main() -> None:
     """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage."""
-    _register_commands()
+    register_commands()
     try:
         app()
     except KeyturnError as error:
