@@ -24,7 +24,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.logs.subjects import NO_STREAM, StreamInGroup, log_group, log_stream, visible_from_ms
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import operation
-from keyturn.rules import log_filter
+from keyturn.rules.log_filter import compile_filter
 from keyturn.storage import function_logs
 from keyturn.storage.function_logs import LogEventRecord, LogGroupRecord, LogPage, LogPosition
 from keyturn.storage.schema import to_milliseconds
@@ -132,7 +132,7 @@ def filter_log_events(
     kit: Kit, call: Call, request: FilterLogEventsRequest, group: LogGroupRecord
 ) -> FilterLogEventsResponse:
     """Search the events of a group, those of all streams interleaved, oldest first."""
-    matches = log_filter.compile_filter(request.get("filterPattern", ""))
+    matches = compile_filter(request.get("filterPattern", ""))
     listing = _filter_listing(request, group)
     position: LogPosition | None = None
     if "nextToken" in request:
