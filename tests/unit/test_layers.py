@@ -48,7 +48,7 @@ def modules() -> Iterator[tuple[str, set[str]]]:
 
 
 def part_of(path: str) -> str:
-    return path.split("/")[0].removesuffix(".py")
+    return path.split("/", maxsplit=1)[0].removesuffix(".py")
 
 
 @pytest.mark.parametrize(("path", "imported"), list(modules()), ids=lambda value: value if type(value) is str else "")

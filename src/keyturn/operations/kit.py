@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
 from keyturn.arn import Place
 from keyturn.call import Call
@@ -13,13 +13,11 @@ from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.subject import Subject
 from keyturn.rules.schedule import RandomSource
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
-
-if TYPE_CHECKING:
-    from keyturn.operations.registry import Subject
 
 
 class Authorise(Protocol):

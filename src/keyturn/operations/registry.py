@@ -9,20 +9,17 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
-from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from keyturn import operations
 from keyturn.call import Call
-from keyturn.errors.base import AwsError
 from keyturn.operations.kit import Kit
+from keyturn.operations.subject import NO_SUBJECT, Subject
 
 R = TypeVar("R")
-R_co = TypeVar("R_co", covariant=True)
 Response = Mapping[str, Any]
-NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 _READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "BatchGet", "Validate", "Simulate", "Decode")
 
 
@@ -36,29 +33,6 @@ class Runs(Enum):
     # Waits for something slow (a function's answer); has threads of its own, so that it starves nobody.
     WAITING = auto()
 
-
-@dataclass(frozen=True, slots=True)
-class Subject(Generic[R_co]):
-    """What a call acts on.
-
-    Attributes:
-        arn: The resource, for policies.
-        asked: The resource as the caller named it, for AWS's refusals.
-        record: What the handler gets; None if it does not exist.
-        missing: What a caller who may ask is told if it does not exist.
-        policy: The resource-based policy's text, if it has one.
-        keys: Condition keys of the resource and the request, lower-case names.
-    """
-
-    arn: str
-    asked: str
-    record: R_co | None
-    missing: AwsError | None = None
-    policy: str | None = None
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NO_KEYS)
-
-
-NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)
 
 Loader = Callable[[Kit, Call, Any], Subject[R]]
 

@@ -9,8 +9,9 @@ from keyturn.call import Call, PrincipalKind
 from keyturn.errors.common import AccessDenied, NotImplementedHere, ValidationFailed
 from keyturn.errors.sts import PackedPolicyTooLargeException
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject, no_subject, operation
+from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sessions import issue_session
+from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_session_policy, size_without_white_space
 from keyturn.storage import principals
 from keyturn.storage.principals import RoleRecord

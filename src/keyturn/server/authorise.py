@@ -17,7 +17,7 @@ from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.common import AccessDenied
 from keyturn.kept import Kept
 from keyturn.operations.identity_policies import identity_policies
-from keyturn.operations.registry import Subject
+from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import (
     PolicyDocument,
     parse_resource_policy,

@@ -9,8 +9,8 @@ from typing import Any
 from keyturn import ids
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.operations import registry
-from keyturn.operations.registry import Operation, Subject
+from keyturn.operations.registry import Operation
+from keyturn.operations.subject import NO_SUBJECT, Subject
 from keyturn.wire.http import HttpRequest
 from keyturn.wire.models import OperationModel
 from keyturn.wire.route import Route
@@ -27,6 +27,6 @@ class Exchange:
     operation: Operation | None = None
     call: Call | None = None
     parameters: Mapping[str, Any] = field(default_factory=dict)
-    subject: Subject[Any] = registry.NO_SUBJECT
+    subject: Subject[Any] = NO_SUBJECT
     response: Mapping[str, Any] = field(default_factory=dict)
     error: AwsError | None = None

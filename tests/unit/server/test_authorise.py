@@ -12,7 +12,7 @@ import pytest
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import RequestId
-from keyturn.operations.registry import NO_SUBJECT, Subject
+from keyturn.operations.subject import NO_SUBJECT, Subject
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
 from keyturn.server.authorise import Authoriser, Refused
 from keyturn.storage import principals

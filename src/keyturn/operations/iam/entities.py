@@ -17,7 +17,7 @@ from keyturn.errors.iam import (
     NoSuchEntityException,
 )
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject
+from keyturn.operations.subject import Subject
 from keyturn.storage import principals
 from keyturn.storage.principals import RoleRecord, UserRecord
 from keyturn.wire.types.iam import Tag

@@ -18,7 +18,8 @@ from keyturn.operations.iam.entities import (
 )
 from keyturn.operations.iam.pages import page_of
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject, operation
+from keyturn.operations.registry import operation
+from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import PolicyDocument, parse_trust_policy
 from keyturn.storage import principals
 from keyturn.storage.database import Transaction

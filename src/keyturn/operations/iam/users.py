@@ -16,7 +16,8 @@ from keyturn.operations.iam.entities import (
 )
 from keyturn.operations.iam.pages import page_of
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject, operation
+from keyturn.operations.registry import operation
+from keyturn.operations.subject import Subject
 from keyturn.storage import principals
 from keyturn.storage.principals import UserRecord
 from keyturn.wire.types.iam import (

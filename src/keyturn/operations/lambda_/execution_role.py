@@ -12,7 +12,7 @@ from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject
+from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_trust_policy
 from keyturn.rules.policy.evaluate import Policy, PolicySet, PolicyType, RequestContext, evaluate
 from keyturn.storage import principals

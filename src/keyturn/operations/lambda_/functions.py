@@ -21,8 +21,9 @@ from keyturn.operations.lambda_.execution_role import check_execution_role
 from keyturn.operations.lambda_.names import parse_function_name
 from keyturn.operations.lambda_.subjects import function, tag_keys
 from keyturn.operations.paging import open_page, seal_page
-from keyturn.operations.registry import Subject, no_subject, operation
+from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sealing import seal_environment
+from keyturn.operations.subject import Subject
 from keyturn.runtime import package
 from keyturn.runtime.interpreters import find_interpreter
 from keyturn.storage import functions

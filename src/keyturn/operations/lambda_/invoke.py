@@ -19,7 +19,8 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
 from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.lambda_.subjects import subject_of
-from keyturn.operations.registry import Runs, Subject, operation
+from keyturn.operations.registry import Runs, operation
+from keyturn.operations.subject import Subject
 from keyturn.runtime.report import REQUEST_LIMIT_BYTES
 from keyturn.storage import functions
 from keyturn.storage.functions import FunctionRecord

@@ -23,7 +23,8 @@ from keyturn.errors.lambda_ import (
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
 from keyturn.operations.lambda_.subjects import UNQUALIFIED, policy_text, statements_of, subject_of
-from keyturn.operations.registry import Subject, operation
+from keyturn.operations.registry import operation
+from keyturn.operations.subject import Subject
 from keyturn.storage import functions
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord

@@ -9,7 +9,7 @@ from keyturn.call import Call
 from keyturn.errors.lambda_ import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import LATEST, FunctionReference, parse_function_name
-from keyturn.operations.registry import NO_KEYS, Subject
+from keyturn.operations.subject import NO_KEYS, Subject
 from keyturn.storage import functions
 from keyturn.storage.functions import FunctionRecord, StatementRecord
 

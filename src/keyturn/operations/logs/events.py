@@ -235,11 +235,15 @@ def _search(
     found: list[LogEventRecord] = []
     size_bytes = 0
     for scanned, event in enumerate(_events(read, position, _PIECE_SIZE, forward=True)):
-        if len(found) == limit or size_bytes > _PAGE_BYTES or scanned == _SCAN_LIMIT:
-            return found, LogPosition(event.timestamp_ms, event.event_row)
-        if matches(event.message):
-            found.append(event)
-            size_bytes += _size_bytes(event)
+        here = LogPosition(event.timestamp_ms, event.event_row)
+        if len(found) == limit or scanned == _SCAN_LIMIT:
+            return found, here
+        if not matches(event.message):
+            continue
+        size_bytes += _size_bytes(event)
+        if found and size_bytes > _PAGE_BYTES:
+            return found, here
+        found.append(event)
     return found, None
 
 

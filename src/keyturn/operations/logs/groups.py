@@ -23,7 +23,8 @@ from keyturn.operations.logs.subjects import (
     policy_arn,
 )
 from keyturn.operations.paging import open_page, seal_page
-from keyturn.operations.registry import Subject, operation
+from keyturn.operations.registry import operation
+from keyturn.operations.subject import Subject
 from keyturn.storage import function_logs
 from keyturn.storage.function_logs import LogGroupRecord, LogStreamRecord
 from keyturn.wire.types.logs import (

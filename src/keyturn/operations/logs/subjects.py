@@ -11,7 +11,7 @@ from keyturn.arn import Arn, InvalidArn
 from keyturn.call import Call
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException, ValidationException
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject
+from keyturn.operations.subject import Subject
 from keyturn.storage import function_logs
 from keyturn.storage.function_logs import LogGroupRecord, LogStreamRecord
 from keyturn.storage.schema import to_milliseconds

@@ -10,12 +10,13 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException, ResourceNotFoundException
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject, operation
+from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret
 from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
+from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_name_free, deletion_moment
 from keyturn.rules.schedule import days_until_next, parse_rotation_rules

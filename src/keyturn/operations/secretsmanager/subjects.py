@@ -8,7 +8,7 @@ from typing import Any
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
-from keyturn.operations.registry import Subject
+from keyturn.operations.subject import Subject
 from keyturn.rules.names import Meaning, check_name, secret_reference
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord

@@ -1,0 +1,37 @@
+"""What a call acts on, for policies, for refusals and for its handler."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Generic, TypeVar
+
+from keyturn.errors.base import AwsError
+
+R_co = TypeVar("R_co", covariant=True)
+NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Subject(Generic[R_co]):
+    """What a call acts on.
+
+    Attributes:
+        arn: The resource, for policies.
+        asked: The resource as the caller named it, for AWS's refusals.
+        record: What the handler gets; None if it does not exist.
+        missing: What a caller who may ask is told if it does not exist.
+        policy: The resource-based policy's text, if it has one.
+        keys: Condition keys of the resource and the request, lower-case names.
+    """
+
+    arn: str
+    asked: str
+    record: R_co | None
+    missing: AwsError | None = None
+    policy: str | None = None
+    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NO_KEYS)
+
+
+NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)
