@@ -35,6 +35,10 @@ class InternalFailure(AwsError):
     default_message = "An error occurred on the server side."
 
 
+class RequestTooLarge(AwsError):
+    """The body is larger than any request that the service takes."""
+
+
 class Throttled(AwsError):
     """Too many calls at once."""
 

@@ -6,6 +6,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import datetime
 
 from keyturn.arn import Place
@@ -57,7 +58,8 @@ class Auditor:
                 self._stored.append((waiting, error))
                 is_first = len(self._stored) == 1
             if is_first:
-                loop.call_soon_threadsafe(self._settle)
+                with suppress(RuntimeError):  # The loop has ended: the server stops, and nobody waits any more.
+                    loop.call_soon_threadsafe(self._settle)
 
         self._writer.submit(self._audit_record(exchange), done)
         return waiting

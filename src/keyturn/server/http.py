@@ -1,14 +1,15 @@
 """The ASGI application: health without a signature, everything else through the pipeline.
 
-A plain callable; no framework's routing stands between a signed request and the pipeline. uvicorn (h11's place taken by
-httptools) owns HTTP's own dangers.
+A plain callable; no framework's routing stands between a signed request and the pipeline. HTTP's own dangers are met in
+``connection.py``; here bodies are bounded, each by itself and all together.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from typing import Any, Final
 
+from keyturn.errors.common import RequestTooLarge, Throttled
 from keyturn.server.pipeline import Pipeline
 from keyturn.wire.http import HttpReply, HttpRequest
 
@@ -18,9 +19,15 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Page = Callable[[], HttpReply | None]
 
+# Whoever can reach the port can send a body: its signature is known to be good only when all of it is here.
+#
 # The largest request AWS takes is CreateFunction with a zip of 50 MB in base64 (recorded: "Request must be smaller than
 # 70167211 bytes for the CreateFunction operation").
-MAX_BODY_BYTES = 70_167_211
+MAX_BODY_BYTES: Final = 70_167_211
+# Of our services only Lambda has paths. The largest request of the others is a secret value of 65,536 characters, all
+# of which JSON may spell as two escapes of six bytes.
+MAX_BODY_BYTES_AT_ROOT: Final = 1024 * 1024
+MAX_BODY_BYTES_TOGETHER: Final = 512 * 1024 * 1024
 
 
 class Application:
@@ -38,22 +45,60 @@ class Application:
         self._pipeline = pipeline
         self._is_ready = is_ready
         self._downloads = downloads
+        # Bytes of bodies that came in more than one piece; small ones are not worth counting.
+        self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
             return
-        path: bytes = scope["raw_path"]
-        if scope["method"] == "GET":
-            reply = self._page(path, scope["query_string"])
+        if scope["method"] in ("GET", "HEAD"):
+            reply = self._page(scope["raw_path"], scope["query_string"])
             if reply is not None:
                 await _send(send, reply)
                 return
-        body = await _read(receive)
-        if body is None:
-            await _send(send, _text(413, b"The request is larger than any AWS operation takes.\n"))
+        headers = _headers(scope)
+        limit_bytes = MAX_BODY_BYTES_AT_ROOT if scope["raw_path"] == b"/" else MAX_BODY_BYTES
+        if int(headers.get("content-length", "0")) > limit_bytes:
+            reply = await self._pipeline.refuse(_request(scope, headers, b""), _too_large(limit_bytes))
+            # Whoever asks before sending need not send; what others send is read and dropped, so that they get to see
+            # the answer.
+            await _send(send, _closing(reply) if "expect" in headers else reply)
             return
-        await _send(send, await self._pipeline.answer(_request(scope, body)))
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            return
+        if not message.get("more_body", False):
+            await _send(send, await self._pipeline.answer(_request(scope, headers, message["body"])))
+            return
+        reply = await self._answer_long(scope, headers, message["body"], receive, limit_bytes)
+        if reply is not None:
+            await _send(send, reply)
+
+    async def _answer_long(
+        self, scope: Scope, headers: Mapping[str, str], first: bytes, receive: Receive, limit_bytes: int
+    ) -> HttpReply | None:
+        """Answer a request whose body comes in pieces; None if the client goes before the last."""
+        pieces = [first]
+        size_bytes = len(first)
+        self._held_bytes += size_bytes
+        try:
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    return None
+                piece: bytes = message["body"]
+                size_bytes += len(piece)
+                self._held_bytes += len(piece)
+                if size_bytes > limit_bytes:
+                    return await self._pipeline.refuse(_request(scope, headers, b""), _too_large(limit_bytes))
+                if self._held_bytes > MAX_BODY_BYTES_TOGETHER:
+                    return await self._pipeline.refuse(_request(scope, headers, b""), Throttled())
+                pieces.append(piece)
+                if not message.get("more_body", False):
+                    return await self._pipeline.answer(_request(scope, headers, b"".join(pieces)))
+        finally:
+            self._held_bytes -= size_bytes
 
     def _page(self, path: bytes, query: bytes) -> HttpReply | None:
         if path == b"/healthz":
@@ -63,31 +108,24 @@ class Application:
         return self._downloads(path, query)
 
 
-async def _read(receive: Receive) -> bytes | None:
-    """Return the whole body, or None if it is too large (or the client has gone)."""
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if not message.get("more_body", False):
-        return body if len(body) <= MAX_BODY_BYTES else None
-    parts = [body]
-    size_bytes = len(body)
-    while message.get("more_body", False):
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            return None
-        part: bytes = message.get("body", b"")
-        size_bytes += len(part)
-        if size_bytes > MAX_BODY_BYTES:
-            return None
-        parts.append(part)
-    return b"".join(parts)
+def _too_large(limit_bytes: int) -> RequestTooLarge:
+    return RequestTooLarge(f"Request must be smaller than {limit_bytes} bytes")
 
 
-def _request(scope: Scope, body: bytes) -> HttpRequest:
+def _closing(reply: HttpReply) -> HttpReply:
+    return HttpReply(reply.status, (*reply.headers, (b"connection", b"close")), reply.body)
+
+
+def _headers(scope: Scope) -> dict[str, str]:
     headers: dict[str, str] = {}
     for name_bytes, value_bytes in scope["headers"]:
-        name, value = name_bytes.decode("latin-1"), value_bytes.decode("utf-8", "surrogateescape").strip()
+        # Latin-1 keeps every octet as it was sent, for the signature, and never fails.
+        name, value = name_bytes.decode("latin-1"), value_bytes.decode("latin-1").strip()
         headers[name] = f"{headers[name]},{value}" if name in headers else value
+    return headers
+
+
+def _request(scope: Scope, headers: Mapping[str, str], body: bytes) -> HttpRequest:
     client = scope.get("client")
     return HttpRequest(
         method=scope["method"],

@@ -10,19 +10,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 
 from keyturn import ids
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.errors.common import InternalFailure, NotImplementedHere
+from keyturn.errors.common import InternalFailure, NotImplementedHere, UnknownOperation
 from keyturn.operations import registry
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator, Signer
 from keyturn.server.exchange import Exchange
-from keyturn.storage.database import StorageError
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.route import addressed_service, route
@@ -49,7 +49,22 @@ class Pipeline:
     async def answer(self, request: HttpRequest) -> HttpReply:
         """Run one request through all steps."""
         exchange = Exchange(request, ids.new_request_id())
-        on_loop = self._reads_on_loop and len(request.body) <= _LARGE_BODY_BYTES
+        try:
+            await self._run(exchange)
+        except asyncio.CancelledError:
+            # The server ends before the call does. What it did until now is recorded nevertheless.
+            exchange.error = InternalFailure("The server is shutting down.")
+        return await self._finish(exchange)
+
+    async def refuse(self, request: HttpRequest, error: AwsError) -> HttpReply:
+        """Answer a request that is not to be looked at any further, in the words of the service it is for."""
+        exchange = Exchange(request, ids.new_request_id(), error=error)
+        with suppress(UnknownOperation):
+            exchange.route = route(request)
+        return await self._finish(exchange)
+
+    async def _run(self, exchange: Exchange) -> None:
+        on_loop = self._reads_on_loop and len(exchange.request.body) <= _LARGE_BODY_BYTES
         if on_loop:
             _attempt(exchange, self._understand)
         else:
@@ -61,11 +76,18 @@ class Pipeline:
             else:
                 threads = self._waiting_threads if runs is Runs.WAITING else self._threads
                 await _attempt_in(threads, exchange, self._act)
-        reply = _serialise(exchange)
+
+    async def _finish(self, exchange: Exchange) -> HttpReply:
+        """Serialise, then record; nobody is served without a record of it."""
+        try:
+            reply = _serialise(exchange)
+        except Exception:  # the edge: a reply that cannot be written is a fault of ours like any other
+            _log.exception("reply not written, request id %s", exchange.request_id)
+            exchange.error = InternalFailure()
+            reply = _serialise(exchange)
         try:
             await self._auditor.record(exchange)
-        except StorageError:
-            # Nobody is served without a record of it.
+        except Exception:  # likewise
             _log.exception("audit event not stored, request id %s", exchange.request_id)
             exchange.error = InternalFailure()
             reply = _serialise(exchange)

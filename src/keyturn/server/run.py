@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -14,10 +16,16 @@ import uvicorn
 
 from keyturn.config import Settings
 from keyturn.errors.base import KeyturnError
+from keyturn.server.connection import BoundedConnection, end_stuck
 from keyturn.server.http import Application
 
 _BACKLOG = 2048
 _GRACE_SECONDS = 5
+# Longer than clients commonly keep an idle connection, so that they close it and not we under their next request.
+_KEEP_ALIVE_SECONDS = 75
+_LOOK_SECONDS = 1
+_MOST_CONNECTIONS = 4096
+_MOST_FILES = 65_536
 
 
 def serve(settings: Settings, application: Application, listener: socket.socket, ready_line: str) -> None:
@@ -32,12 +40,17 @@ def serve(settings: Settings, application: Application, listener: socket.socket,
     config = uvicorn.Config(
         application,
         loop="uvloop",
-        http="httptools",
+        http=BoundedConnection,
         ws="none",
         lifespan="off",
         log_config=None,
         access_log=False,
         server_header=False,
+        # uvicorn would believe X-Forwarded-For and -Proto from loopback: any local client could choose the source
+        # address that policies and the audit log see.
+        proxy_headers=False,
+        limit_concurrency=_connection_limit(),
+        timeout_keep_alive=_KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=_GRACE_SECONDS,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_private_key,
@@ -54,8 +67,13 @@ class _Uvicorn(uvicorn.Server):
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._look_after_connections(asyncio.get_running_loop())
         sys.stdout.write(self._ready_line + "\n")
         sys.stdout.flush()
+
+    def _look_after_connections(self, loop: asyncio.AbstractEventLoop) -> None:
+        end_stuck(self.server_state.connections, loop.time())
+        loop.call_later(_LOOK_SECONDS, self._look_after_connections, loop)
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -66,6 +84,14 @@ class _Uvicorn(uvicorn.Server):
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, handle)
         yield
+
+
+def _connection_limit() -> int:
+    """Allow this process the files it may have, and return how many of them may be connections."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files = _MOST_FILES if hard == resource.RLIM_INFINITY else min(hard, _MOST_FILES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (files, hard))
+    return min(_MOST_CONNECTIONS, files // 2)
 
 
 @contextmanager

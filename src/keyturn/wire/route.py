@@ -63,6 +63,9 @@ def route(request: HttpRequest) -> Route:
     """
     target = request.headers.get("x-amz-target")
     if target is not None:
+        # A GET would act all the same, and something between the client and us might keep what it was answered.
+        if request.method != "POST":
+            raise UnknownOperation
         return _json_route(target)
     if _REST_PATH.match(request.raw_path):
         return _rest_route(request)
