@@ -1,0 +1,163 @@
+"""What the pipeline does when something breaks. That it works is proven end to end."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from keyturn.errors.common import RequestTooLarge
+from keyturn.operations import registry
+from keyturn.operations.registry import Runs
+from keyturn.sensitive import Sensitive
+from keyturn.server.audit import Auditor
+from keyturn.server.authenticate import Authenticator, Signer
+from keyturn.server.exchange import Exchange
+from keyturn.server.pipeline import Pipeline
+from keyturn.storage.database import StorageError
+from keyturn.testing.handlers import HandlerBench, open_bench, user
+from keyturn.wire.http import HttpReply, HttpRequest
+
+
+def request(headers: Mapping[str, str], body: bytes = b"") -> HttpRequest:
+    return HttpRequest(
+        method="POST",
+        raw_path=b"/",
+        query_string=b"",
+        headers=headers,
+        body=body,
+        scheme="http",
+        client_host="192.0.2.7",
+    )
+
+
+IDENTITY = request(
+    {"content-type": "application/x-www-form-urlencoded", "host": "a"}, b"Action=GetCallerIdentity&Version=2011-06-15"
+)
+
+
+class TrustingAuthenticator:
+    def authenticate(self, _request: HttpRequest, _signing_name: str, _now: datetime) -> Signer:
+        return Signer(user("ada"), Sensitive("x"))
+
+
+class RecordingAuditor:
+    def __init__(self) -> None:
+        self.failure: Exception | None = None
+        self.codes: list[str | None] = []
+
+    async def record(self, exchange: Exchange) -> None:
+        self.codes.append(None if exchange.error is None else type(exchange.error).__name__)
+        if self.failure is not None:
+            raise self.failure
+
+
+class Bench:
+    def __init__(self, handlers: HandlerBench) -> None:
+        self.auditor = RecordingAuditor()
+        self.pipeline = Pipeline(
+            handlers.kit, cast("Authenticator", TrustingAuthenticator()), cast("Auditor", self.auditor)
+        )
+
+    def answer(self) -> HttpReply:
+        return asyncio.run(self.pipeline.answer(IDENTITY))
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(tmp_path) as handlers:
+        bench = Bench(handlers)
+        yield bench
+        bench.pipeline.close()
+
+
+def with_handler(monkeypatch: pytest.MonkeyPatch, handle: Any, runs: Runs = Runs.ON_LOOP) -> None:
+    """Let GetCallerIdentity do something else."""
+    key = ("sts", "GetCallerIdentity")
+    changed = replace(registry._operations[key], handle=handle, runs=runs)
+    monkeypatch.setitem(registry._operations, key, changed)
+
+
+def test_a_call_is_answered_and_recorded(bench: Bench) -> None:
+    reply = bench.answer()
+
+    assert reply.status == 200
+    assert b"user/ada" in reply.body
+    assert bench.auditor.codes == [None]
+
+
+def test_what_nobody_foresaw_is_an_internal_error_without_detail(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def break_down(*_: object) -> Any:
+        raise ZeroDivisionError("a detail")
+
+    with_handler(monkeypatch, break_down)
+    reply = bench.answer()
+
+    assert reply.status == 500
+    assert b"a detail" not in reply.body
+    assert bench.auditor.codes == ["InternalFailure"]
+    request_id = dict(reply.headers)[b"x-amzn-requestid"].decode()
+    assert request_id in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_a_response_that_cannot_be_written_is_an_internal_error(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    with_handler(monkeypatch, lambda *_: {"NoSuchMember": "a"})
+
+    reply = bench.answer()
+
+    assert reply.status == 500
+    assert b"NoSuchMember" not in reply.body
+    assert bench.auditor.codes == ["InternalFailure"]
+
+
+@pytest.mark.parametrize("failure", [StorageError("The disk is full."), ValueError("a detail")])
+def test_nobody_is_served_without_a_record_of_it(bench: Bench, failure: Exception) -> None:
+    bench.auditor.failure = failure
+
+    reply = bench.answer()
+
+    assert reply.status == 500
+    assert b"user/ada" not in reply.body
+    assert b"disk" not in reply.body
+
+
+def test_a_call_that_the_servers_end_cuts_short_is_recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    has_begun, may_end = threading.Event(), threading.Event()
+
+    def wait(*_: object) -> Any:
+        has_begun.set()
+        may_end.wait()
+        return {}
+
+    async def cut_short() -> HttpReply:
+        task = asyncio.create_task(bench.pipeline.answer(IDENTITY))
+        await asyncio.to_thread(has_begun.wait)
+        task.cancel()
+        return await task
+
+    with_handler(monkeypatch, wait, Runs.WAITING)
+    try:
+        reply = asyncio.run(cut_short())
+    finally:
+        may_end.set()
+
+    assert reply.status == 500
+    assert bench.auditor.codes == ["InternalFailure"]
+
+
+@pytest.mark.parametrize("target", ["secretsmanager.PutSecretValue", "secretsmanager.Nothing", "nobody"])
+def test_a_refusal_before_the_call_was_looked_at_is_recorded(bench: Bench, target: str) -> None:
+    reply = asyncio.run(bench.pipeline.refuse(request({"x-amz-target": target}), RequestTooLarge("Too large.")))
+
+    assert reply.status == 413
+    assert reply.body == b'{"__type":"RequestEntityTooLargeException","message":"Too large."}'
+    assert bench.auditor.codes == ["RequestTooLarge"]
