@@ -34,9 +34,12 @@ _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")
 _CREDENTIAL_SCOPE: Final = re.compile(r"Credential=[^/,]*/\d*/[^/,]*/([a-z]+)/aws4_request")
 _LONGEST_PATH: Final = 8192
 
-# A label holds everything up to the next slash; an ARN, whose colons may come as they are or as %3A, may itself
-# contain slashes.
-_LABEL: Final = r"(?:arn(?::|%3[Aa]).+?|[^/]+)"
+_LABEL: Final = r"([^/]+)"
+# At the end of a path an ARN, whose colons may come as they are or as %3A, may itself contain slashes. Elsewhere it may
+# not: a path that repeats what stands between two such labels would take quadratic time, before anybody has signed.
+_LAST_LABEL: Final = r"(arn(?::|%3[Aa]).+?|[^/]+)"
+# Signatures cover the path without these, so what they mean here would not be what was signed.
+_DOT_SEGMENTS: Final = frozenset({b".", b".."})
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,14 +134,17 @@ def _template(operation: OperationModel) -> _Template:
     path, _, query = operation.request_uri.partition("?")
     pieces = re.split(r"\{([^}]+)\}", path.rstrip("/"))
     literals, labels = pieces[::2], tuple(label.rstrip("+") for label in pieces[1::2])
+    pattern = _LABEL.join(re.escape(literal) for literal in literals)
+    if labels and not literals[-1]:
+        pattern = pattern.removesuffix(_LABEL) + _LAST_LABEL
     # ListFunctions is called with and without a slash at the end.
-    pattern = f"({_LABEL})".join(re.escape(literal) for literal in literals) + "/?"
+    pattern += "/?"
     literal_length = sum(map(len, literals)) + len(query)
     return _Template(operation.name, re.compile(pattern), labels, parse_qs(query), literal_length)
 
 
 def _rest_route(request: HttpRequest) -> Route:
-    if len(request.raw_path) > _LONGEST_PATH:
+    if len(request.raw_path) > _LONGEST_PATH or not _DOT_SEGMENTS.isdisjoint(request.raw_path.split(b"/")):
         raise UnknownOperation
     path = request.raw_path.decode("latin-1")
     for template in _rest_templates().get(request.method, ()):

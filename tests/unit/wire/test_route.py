@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from contextlib import suppress
+
 import pytest
 
 from keyturn.errors.common import UnknownOperation
@@ -70,6 +73,31 @@ def test_a_query_in_the_template_decides_between_two_operations() -> None:
 def test_an_unknown_path_is_an_unknown_operation(path: str) -> None:
     with pytest.raises(UnknownOperation):
         route(request("GET", path))
+
+
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("DELETE", "/2015-03-31/functions/n/policy/.."),
+        ("DELETE", "/2017-03-31/tags/arn:a/../../../2015-03-31/functions/n"),
+        ("GET", "/2015-03-31/functions/./n"),
+    ],
+)
+def test_a_path_that_the_signature_reads_differently_is_an_unknown_operation(method: str, path: str) -> None:
+    with pytest.raises(UnknownOperation):
+        route(request(method, path))
+
+
+@pytest.mark.parametrize("middle", ["arn:/versions/", "arn:/policy/", "arn:/aliases/", "arn:/functions/"])
+def test_a_path_full_of_arns_takes_no_time(middle: str) -> None:
+    assert route(request("GET", "/2015-03-31/functions/n")).operation_name == "GetFunction"  # Compiles the templates.
+    began = time.process_time()
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        for prefix in ("/2018-10-31/layers/", "/2015-03-31/functions/"):
+            with suppress(UnknownOperation):
+                route(request(method, prefix + middle * (8000 // len(middle)) + "x"))
+    # Quadratic, it took a quarter of a second and more.
+    assert time.process_time() - began < 0.1
 
 
 def test_a_label_is_decoded_once() -> None:
