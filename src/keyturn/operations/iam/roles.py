@@ -60,6 +60,9 @@ def new_role(kit: Kit, _call: Call, request: CreateRoleRequest) -> Subject[None]
 def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None) -> CreateRoleResponse:
     """Make a role."""
     name, path = request["RoleName"], request.get("Path", "/")
+    if request.get("Tags"):
+        # Policies may grant by tags, so a new role gets none that its maker may not give to an old one.
+        kit.authorise(call, "iam:TagRole", new_role(kit, call, request))
     _refuse_boundary(request)
     trust_policy = parse_trust_policy(request["AssumeRolePolicyDocument"])
     record = RoleRecord(

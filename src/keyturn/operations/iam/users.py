@@ -45,6 +45,9 @@ def new_user(kit: Kit, _call: Call, request: CreateUserRequest) -> Subject[None]
 def create_user(kit: Kit, call: Call, request: CreateUserRequest, _subject: None) -> CreateUserResponse:
     """Make a user, who may do nothing yet."""
     name, path = request["UserName"], request.get("Path", "/")
+    if request.get("Tags"):
+        # Policies may grant by tags, so a new user gets none that its maker may not give to an old one.
+        kit.authorise(call, "iam:TagUser", new_user(kit, call, request))
     if "PermissionsBoundary" in request:
         # A boundary that is not enforced would widen what somebody meant to narrow.
         raise NoSuchEntityException(f"Scope ARN: {request['PermissionsBoundary']} does not exist or is not attachable.")

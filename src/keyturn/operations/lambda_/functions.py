@@ -19,7 +19,7 @@ from keyturn.operations.lambda_ import configuration
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
 from keyturn.operations.lambda_.names import parse_function_name
-from keyturn.operations.lambda_.subjects import function, tag_keys
+from keyturn.operations.lambda_.subjects import function, tag_keys, whole_function
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sealing import seal_environment
@@ -62,6 +62,8 @@ def new_function(kit: Kit, _call: Call, request: CreateFunctionRequest) -> Subje
 def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subject: None) -> FunctionConfiguration:
     """Store a function; it can be invoked at once."""
     name = _new_name(kit, request["FunctionName"])
+    if request.get("Tags"):
+        kit.authorise(call, "lambda:TagResource", new_function(kit, call, request))
     configuration.refuse_what_is_not_offered(request, name)
     zip_file = zip_file_of(request["Code"])
     if "Runtime" not in request or "Handler" not in request:
@@ -136,7 +138,7 @@ def list_functions(kit: Kit, _call: Call, request: ListFunctionsRequest, _subjec
     return response
 
 
-@operation("lambda", "UpdateFunctionCode", subject=function)
+@operation("lambda", "UpdateFunctionCode", subject=whole_function)
 def update_function_code(
     kit: Kit, call: Call, request: UpdateFunctionCodeRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
@@ -155,7 +157,7 @@ def update_function_code(
     return configuration_of(kit, updated)
 
 
-@operation("lambda", "UpdateFunctionConfiguration", subject=function)
+@operation("lambda", "UpdateFunctionConfiguration", subject=whole_function)
 def update_function_configuration(
     kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
@@ -168,7 +170,7 @@ def update_function_configuration(
     return configuration_of(kit, updated)
 
 
-@operation("lambda", "DeleteFunction", subject=function)
+@operation("lambda", "DeleteFunction", subject=whole_function)
 def delete_function(
     kit: Kit, _call: Call, request: DeleteFunctionRequest, record: FunctionRecord
 ) -> DeleteFunctionResponse:

@@ -23,12 +23,27 @@ def function(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[Funct
     return subject_of(kit, reference, missing=f"Function not found: {reference.arn}")
 
 
+def whole_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
+    """Load the function that a change concerns: policies are asked about the ARN without a qualifier.
+
+    ``$LATEST`` in the name means the same function, and must not lead around a Deny that names it.
+    """
+    return _unqualified(kit, request["FunctionName"], function(kit, call, request))
+
+
 def tagged_function(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function whose ARN is ``Resource``."""
     reference = parse_function_name(kit.place, request["Resource"])
-    return subject_of(
+    subject = subject_of(
         kit, reference, missing=f"Function not found: {reference.arn}", keys=tag_keys(request.get("Tags"))
     )
+    return _unqualified(kit, request["Resource"], subject)
+
+
+def _unqualified(kit: Kit, text: str, subject: Subject[FunctionRecord]) -> Subject[FunctionRecord]:
+    arn = parse_function_name(kit.place, text).unqualified_arn
+    policy = None if subject.record is None else policy_text(statements_of(kit, subject.record.name))
+    return Subject(arn, arn, subject.record, subject.missing, policy, subject.keys)
 
 
 def subject_of(

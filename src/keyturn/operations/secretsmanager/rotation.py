@@ -19,6 +19,7 @@ from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotat
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
 from keyturn.operations.service_invocation import service_may_invoke
+from keyturn.operations.subject import Subject
 from keyturn.rules import rotation as rules
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.rules.staging import AWSCURRENT, begin_rotation
@@ -42,7 +43,17 @@ _CANNOT_INVOKE = (
 _INVOKE = "lambda:InvokeFunction"
 
 
-@operation("secretsmanager", "RotateSecret", subject=secret)
+def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
+    """Load the secret, with the condition keys of RotateSecret; what is not sent has a default, which counts."""
+    found = secret(kit, call, request)
+    keys = {
+        "secretsmanager:modifyrotationrules": (str("RotationRules" in request).lower(),),
+        "secretsmanager:rotateimmediately": (str(request.get("RotateImmediately", True)).lower(),),
+    }
+    return Subject(found.arn, found.asked, found.record, found.missing, found.policy, {**found.keys, **keys})
+
+
+@operation("secretsmanager", "RotateSecret", subject=secret_to_rotate)
 def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: SecretRecord) -> RotateSecretResponse:
     """Configure rotation and start one, now or when its window comes."""
     token = require_token(request.get("ClientRequestToken"), InvalidParameterException)

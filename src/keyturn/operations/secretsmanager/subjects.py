@@ -48,11 +48,7 @@ def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
 def new_secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[str]:
     """Check the name of a secret to be; its ARN's suffix is not known yet."""
     name = check_name(request["Name"])
-    keys = {"secretsmanager:name": (name,), **_request_tags(request)}
-    if "Description" in request:
-        keys["secretsmanager:description"] = (request["Description"],)
-    if "KmsKeyId" in request:
-        keys["secretsmanager:kmskeyid"] = (request["KmsKeyId"],)
+    keys = {"secretsmanager:name": (name,), **_described(request), **_request_tags(request)}
     return Subject(arn=kit.place.secret_arn(name, _ANY_SUFFIX), asked=name, record=name, keys=keys)
 
 
@@ -65,12 +61,27 @@ def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[st
         keys["secretsmanager:versionstage"] = (request["VersionStage"],)
     if "RotationLambdaARN" in request:
         keys["secretsmanager:rotationlambdaarn"] = (request["RotationLambdaARN"],)
+    if "ForceDeleteWithoutRecovery" in request:
+        keys["secretsmanager:forcedeletewithoutrecovery"] = (str(request["ForceDeleteWithoutRecovery"]).lower(),)
+    if "RecoveryWindowInDays" in request:
+        keys["secretsmanager:recoverywindowindays"] = (str(request["RecoveryWindowInDays"]),)
+    keys.update(_described(request))
     if record.rotation_function_arn:
         keys["secretsmanager:resource/allowrotationlambdaarn"] = (record.rotation_function_arn,)
     for key, value in (record.tags or {}).items():
         keys[f"aws:resourcetag/{key.lower()}"] = (value,)
         keys[f"secretsmanager:resourcetag/{key.lower()}"] = (value,)
     keys.update(_request_tags(request))
+    return keys
+
+
+def _described(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    """Condition keys that CreateSecret and UpdateSecret share."""
+    keys: dict[str, tuple[str, ...]] = {}
+    if "Description" in request:
+        keys["secretsmanager:description"] = (request["Description"],)
+    if "KmsKeyId" in request:
+        keys["secretsmanager:kmskeyid"] = (request["KmsKeyId"],)
     return keys
 
 
