@@ -1,6 +1,8 @@
-"""TagResource and UntagResource."""
+"""TagResource and UntagResource, and which tags a secret can have."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidParameterException
@@ -10,20 +12,37 @@ from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord
-from keyturn.wire.types.secretsmanager import TagResourceRequest, UntagResourceRequest
+from keyturn.wire.types.secretsmanager import Tag, TagResourceRequest, UntagResourceRequest
 
 _MAX_TAGS = 50
+_RESERVED_PREFIX = "aws:"
+
+
+def tags_with(existing: Mapping[str, str], added: Sequence[Tag]) -> dict[str, str]:
+    """Return tags with others added; a key that exists gets the new value and keeps its place.
+
+    Raises:
+        InvalidParameterException: A secret cannot have them.
+
+    Source: AWS Secrets Manager API Reference, TagResource, for the rules; the texts are ours.
+    """
+    new = {tag.get("Key", ""): tag.get("Value", "") for tag in added}
+    if len(new) != len(added):
+        raise InvalidParameterException("You can't use the same tag key more than once.")
+    if any(key.lower().startswith(_RESERVED_PREFIX) for key in new):
+        raise InvalidParameterException("You can't use tag keys that begin with aws: because they are reserved.")
+    tags = {**existing, **new}
+    if len(tags) > _MAX_TAGS:
+        raise InvalidParameterException(f"A secret can't have more than {_MAX_TAGS} tags.")
+    return tags
 
 
 @operation("secretsmanager", "TagResource", subject=secret)
 def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: SecretRecord) -> Response:
     """Add tags; a key that exists gets the new value."""
-    added = {tag["Key"]: tag.get("Value", "") for tag in request["Tags"]}
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
-        tags = {**(current.tags or {}), **added}
-        if len(tags) > _MAX_TAGS:
-            raise InvalidParameterException(f"A secret can't have more than {_MAX_TAGS} tags.")
+        tags = tags_with(current.tags or {}, request["Tags"])
         secrets.update_secret(transaction, current, tags=tags, last_changed_at=call.at)
     return {}
 
