@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from queue import SimpleQueue
 
 import pytest
@@ -38,7 +37,7 @@ def _found(stores: Stores, limit: int = 100, **asked: object) -> list[AuditRecor
 
 
 def test_events_come_back_newest_first_as_stored(stores: Stores) -> None:
-    denied = replace(_record(3), username=None, access_key_id=None, resource_name=None, error_code="AccessDenied")
+    denied = _record(3)._replace(username=None, access_key_id=None, resource_name=None, error_code="AccessDenied")
     audit_log.append(stores.journal, [_record(1), _record(2)])
     audit_log.append(stores.journal, [])
     audit_log.append(stores.journal, [denied])
@@ -71,7 +70,7 @@ def test_pages_follow_one_another_without_gap_or_repeat(stores: Stores) -> None:
     ],
 )
 def test_events_are_found_by_an_attribute(stores: Stores, column: str, value: object) -> None:
-    wanted = replace(_record(2), **{column: value})  # type: ignore[arg-type]  # each row names a column and fits it
+    wanted = _record(2)._replace(**{column: value})  # type: ignore[arg-type]  # each row names a column and fits it
     audit_log.append(stores.journal, [_record(1), wanted, _record(3)])
 
     assert _found(stores, attribute=(column, value)) == [wanted]
@@ -86,10 +85,10 @@ def test_both_ends_of_a_time_range_belong_to_it(stores: Stores) -> None:
 
 
 def test_text_that_no_database_takes_harms_neither_the_event_nor_its_neighbours(stores: Stores) -> None:
-    strange = replace(_record(2), resource_name="a\0b", access_key_id="\0", event_name="\ud800", event='"\udfff"')
+    strange = _record(2)._replace(resource_name="a\0b", access_key_id="\0", event_name="\ud800", event='"\udfff"')
     audit_log.append(stores.journal, [_record(1), strange])
 
-    stored = replace(strange, resource_name="a\ufffdb", access_key_id="\ufffd", event_name="?", event='"?"')
+    stored = strange._replace(resource_name="a\ufffdb", access_key_id="\ufffd", event_name="?", event='"?"')
     assert _found(stores) == [stored, _record(1)]
 
 
@@ -136,7 +135,7 @@ def _reporter(outcomes: Outcomes, number: int) -> Callable[[Exception | None], N
 def test_a_waiter_is_told_when_its_event_can_be_read_by_others(stores: Stores, writer: AuditWriter) -> None:
     seen: SimpleQueue[list[AuditRecord]] = SimpleQueue()
 
-    writer.submit(_record(1), lambda _: seen.put(_found(stores)))
+    writer.submit([_record(1)], lambda _: seen.put(_found(stores)))
 
     assert seen.get(timeout=_DEADLINE_SECONDS) == [_record(1)]
 
@@ -145,10 +144,10 @@ def test_what_gathers_during_a_transaction_becomes_the_next_one(
     stores: Stores, gate: _GatedAppend, writer: AuditWriter
 ) -> None:
     outcomes: Outcomes = SimpleQueue()
-    writer.submit(_record(0), _reporter(outcomes, 0))
+    writer.submit([_record(0)], _reporter(outcomes, 0))
     assert gate.began.get(timeout=_DEADLINE_SECONDS) == 1
     for number in (1, 2, 3):
-        writer.submit(_record(number), _reporter(outcomes, number))
+        writer.submit([_record(number)], _reporter(outcomes, number))
     gate.let_through(2)
 
     assert [outcomes.get(timeout=_DEADLINE_SECONDS) for _ in range(4)] == [(number, None) for number in range(4)]
@@ -162,13 +161,13 @@ def test_a_commit_that_fails_fails_its_own_waiters_and_no_others(
     outcomes: Outcomes = SimpleQueue()
     failure = StorageError("The database failed: database or disk is full.")
     gate.failing = failure
-    writer.submit(_record(0), _reporter(outcomes, 0))
+    writer.submit([_record(0)], _reporter(outcomes, 0))
     gate.began.get(timeout=_DEADLINE_SECONDS)
     gate.let_through()
     assert outcomes.get(timeout=_DEADLINE_SECONDS) == (0, failure)
 
     gate.failing = None
-    writer.submit(_record(1), _reporter(outcomes, 1))
+    writer.submit([_record(1)], _reporter(outcomes, 1))
     gate.let_through()
 
     assert outcomes.get(timeout=_DEADLINE_SECONDS) == (1, None)
@@ -184,8 +183,8 @@ def test_a_waiter_that_breaks_leaves_the_others_unharmed(
         raise RuntimeError("Event loop is closed")
 
     gate.let_through(2)
-    writer.submit(_record(0), break_down)
-    writer.submit(_record(1), _reporter(outcomes, 1))
+    writer.submit([_record(0)], break_down)
+    writer.submit([_record(1)], _reporter(outcomes, 1))
 
     assert outcomes.get(timeout=_DEADLINE_SECONDS) == (1, None)
     assert "Event loop is closed" in caplog.text
@@ -193,12 +192,12 @@ def test_a_waiter_that_breaks_leaves_the_others_unharmed(
 
 def test_more_than_the_limit_is_refused_at_once_and_never_called_back(gate: _GatedAppend, writer: AuditWriter) -> None:
     outcomes: Outcomes = SimpleQueue()
-    writer.submit(_record(0), _reporter(outcomes, 0))
+    writer.submit([_record(0)], _reporter(outcomes, 0))
     gate.began.get(timeout=_DEADLINE_SECONDS)
     for number in range(1, 6):
-        writer.submit(_record(number), _reporter(outcomes, number))
+        writer.submit([_record(number)], _reporter(outcomes, number))
     with pytest.raises(StorageError, match="does not keep up"):
-        writer.submit(_record(6), _reporter(outcomes, 6))
+        writer.submit([_record(6)], _reporter(outcomes, 6))
 
     gate.let_through(2)
     writer.close()
@@ -210,9 +209,9 @@ def test_closing_stores_what_waits_and_refuses_what_comes_later(
     stores: Stores, gate: _GatedAppend, writer: AuditWriter
 ) -> None:
     outcomes: Outcomes = SimpleQueue()
-    writer.submit(_record(0), _reporter(outcomes, 0))
+    writer.submit([_record(0)], _reporter(outcomes, 0))
     gate.began.get(timeout=_DEADLINE_SECONDS)
-    writer.submit(_record(1), _reporter(outcomes, 1))
+    writer.submit([_record(1)], _reporter(outcomes, 1))
     gate.let_through(2)
 
     writer.close()
@@ -221,7 +220,7 @@ def test_closing_stores_what_waits_and_refuses_what_comes_later(
     assert [outcomes.get_nowait(), outcomes.get_nowait()] == [(0, None), (1, None)]
     assert _found(stores) == [_record(1), _record(0)]
     with pytest.raises(StorageError, match="closed"):
-        writer.submit(_record(2), _reporter(outcomes, 2))
+        writer.submit([_record(2)], _reporter(outcomes, 2))
 
 
 def test_many_threads_lose_nothing(stores: Stores) -> None:
@@ -230,7 +229,7 @@ def test_many_threads_lose_nothing(stores: Stores) -> None:
 
     def submit_some(first: int) -> None:
         for number in range(first, first + 50):
-            writer.submit(_record(number), _reporter(outcomes, number))
+            writer.submit([_record(number)], _reporter(outcomes, number))
 
     threads = [threading.Thread(target=submit_some, args=(first,)) for first in range(0, 200, 50)]
     for thread in threads:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from datetime import datetime
 
 import msgspec
 
+from keyturn.ids import new_event_id
 from keyturn.operations.kit import Kit
 from keyturn.rules.audit_event import Event, ServiceEventName, event_time, rotation_request_id, service_event
 from keyturn.storage import audit_log
@@ -16,11 +16,6 @@ from keyturn.storage.schema import to_milliseconds
 SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 _LAMBDA = "lambda.amazonaws.com"
 _encode = msgspec.json.Encoder().encode
-
-
-def new_event_id() -> str:
-    """Return a fresh event id."""
-    return str(uuid.uuid4())
 
 
 def record_of(

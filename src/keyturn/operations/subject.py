@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from keyturn.errors.base import AwsError
 
@@ -13,9 +12,8 @@ R_co = TypeVar("R_co", covariant=True)
 NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
 
 
-@dataclass(frozen=True, slots=True)
-class Subject(Generic[R_co]):
-    """What a call acts on.
+class Subject(NamedTuple, Generic[R_co]):
+    """What a call acts on. A tuple, because one is made for every call and tuples are quick.
 
     Attributes:
         arn: The resource, for policies.
@@ -31,7 +29,7 @@ class Subject(Generic[R_co]):
     record: R_co | None
     missing: AwsError | None = None
     policy: str | None = None
-    keys: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: NO_KEYS)
+    keys: Mapping[str, tuple[str, ...]] = NO_KEYS
 
 
 NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)

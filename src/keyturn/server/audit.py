@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import re
-import threading
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.operations.audit_trail import new_event_id, record_of
+from keyturn.ids import new_event_id
+from keyturn.operations.audit_trail import record_of
 from keyturn.rules.audit_event import Event, api_event, unauthenticated_event
 from keyturn.server.authorise import Refused
 from keyturn.server.exchange import Exchange
 from keyturn.storage.audit_log import AuditRecord, AuditWriter
+from keyturn.storage.database import StorageError
 from keyturn.wire import protocol
 from keyturn.wire.redact import request_parameters, response_elements
 from keyturn.wire.route import addressed_service
@@ -30,50 +32,51 @@ _RESOURCE_TYPES = {
 }
 
 
+@dataclass(slots=True)
+class _Batch:
+    """The events of one turn of the event loop. Their calls wait for the same future."""
+
+    stored: asyncio.Future[None]
+    records: list[AuditRecord] = field(default_factory=list)
+
+
 class Auditor:
-    """Stores an event for every call, gathered with those of its neighbours into one transaction."""
+    """Stores an event for every call, together with those of the same turn of the event loop."""
 
     def __init__(self, writer: AuditWriter, place: Place, now: Callable[[], datetime]) -> None:
         self._writer = writer
         self._place = place
         self._now = now
-        self._lock = threading.Lock()
-        self._stored: list[tuple[asyncio.Future[None], Exception | None]] = []
+        self._batch: _Batch | None = None
 
     def record(self, exchange: Exchange) -> asyncio.Future[None]:
-        """Hand the event over.
+        """Take an event in.
 
         Returns:
-            Done when the event is on disk; holds a StorageError if it is not.
-
-        Raises:
-            StorageError: The journal takes no more.
+            Done when the event is stored; holds a StorageError if it is not. Others may wait for it, too.
         """
+        batch = self._batch
+        if batch is None:
+            loop = asyncio.get_running_loop()
+            self._batch = batch = _Batch(loop.create_future())
+            loop.call_soon(self._hand_over)
+        batch.records.append(self._audit_record(exchange))
+        return batch.stored
+
+    def _hand_over(self) -> None:
+        batch, self._batch = self._batch, None
+        if batch is None:
+            return
         loop = asyncio.get_running_loop()
-        waiting: asyncio.Future[None] = loop.create_future()
 
         def done(error: Exception | None) -> None:
-            # The loop is woken once for all events of a batch.
-            with self._lock:
-                self._stored.append((waiting, error))
-                is_first = len(self._stored) == 1
-            if is_first:
-                with suppress(RuntimeError):  # The loop has ended: the server stops, and nobody waits any more.
-                    loop.call_soon_threadsafe(self._settle)
+            with suppress(RuntimeError):  # The loop has ended: the server stops, and nobody waits any more.
+                loop.call_soon_threadsafe(_settle, batch.stored, error)
 
-        self._writer.submit(self._audit_record(exchange), done)
-        return waiting
-
-    def _settle(self) -> None:
-        with self._lock:
-            stored, self._stored = self._stored, []
-        for waiting, error in stored:
-            if waiting.done():
-                continue  # The client has gone.
-            if error is None:
-                waiting.set_result(None)
-            else:
-                waiting.set_exception(error)
+        try:
+            self._writer.submit(batch.records, done)
+        except StorageError as error:
+            _settle(batch.stored, error)
 
     def _audit_record(self, exchange: Exchange) -> AuditRecord:
         call = exchange.call
@@ -109,6 +112,15 @@ class Auditor:
             error_message=error.message,
         )
         return record_of(event, now, access_key_id=access_key_id or None)
+
+
+def _settle(stored: asyncio.Future[None], error: Exception | None) -> None:
+    if stored.done():
+        return  # The server stops, and whoever waited was cancelled.
+    if error is None:
+        stored.set_result(None)
+    else:
+        stored.set_exception(error)
 
 
 def _event(exchange: Exchange, call: Call) -> Event:

@@ -45,6 +45,8 @@ class Pipeline:
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
         self._waiting_threads = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting-call")
         self._reads_on_loop = kit.state.dialect.is_embedded
+        self._is_fresh = False
+        self._refreshed_at_commit = -1
 
     async def answer(self, request: HttpRequest) -> HttpReply:
         """Run one request through all steps."""
@@ -66,9 +68,9 @@ class Pipeline:
     async def _run(self, exchange: Exchange) -> None:
         on_loop = self._reads_on_loop and len(exchange.request.body) <= _LARGE_BODY_BYTES
         if on_loop:
-            _attempt(exchange, self._understand)
+            _attempt(exchange, self._understand_on_loop)
         else:
-            await _attempt_in(self._threads, exchange, self._understand)
+            await _attempt_in(self._threads, exchange, self._understand_in_thread)
         if exchange.operation is not None and exchange.error is None:
             runs = exchange.operation.runs
             if on_loop and runs is Runs.ON_LOOP:
@@ -98,12 +100,33 @@ class Pipeline:
         self._threads.shutdown()
         self._waiting_threads.shutdown(cancel_futures=True)
 
+    def _understand_on_loop(self, exchange: Exchange) -> None:
+        """Understand, having looked for changes of stored rows once in this turn of the loop.
+
+        Nothing else opens an embedded database, so what changes within a turn are commits of this process.
+        """
+        state = self._kit.state
+        if self._refreshed_at_commit != state.last_commit:
+            self._refreshed_at_commit = state.last_commit
+            self._kit.kept.refresh()
+        elif not self._is_fresh:
+            self._kit.kept.refresh()
+            self._is_fresh = True
+            asyncio.get_running_loop().call_soon(self._end_turn)
+        self._understand(exchange)
+
+    def _end_turn(self) -> None:
+        self._is_fresh = False
+
+    def _understand_in_thread(self, exchange: Exchange) -> None:
+        self._kit.kept.refresh()
+        self._understand(exchange)
+
     def _understand(self, exchange: Exchange) -> None:
         """Route, authenticate and parse."""
         request = exchange.request
         exchange.route = found = route(request)
         exchange.model = model = found.service.operation(found.operation_name)
-        self._kit.kept.refresh()
         now = self._kit.clock.now()
         signer = self._authenticator.authenticate(request, found.service.signing_name, now)
         exchange.call = self._call(exchange, signer, now)

@@ -7,7 +7,8 @@ names are committed with it, so that rows kept in memory (``kept.py``) are dropp
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -24,6 +25,9 @@ WRITES = "keyturn_writes"
 
 class StorageError(KeyturnError):
     """The database failed; the driver's connection string is never part of the message."""
+
+
+Statement = tuple[str, tuple[Any, ...]]
 
 
 class Dialect(Protocol):
@@ -47,6 +51,19 @@ class Dialect(Protocol):
 
     def order_commits(self, connection: Connection) -> None:
         """Make sure that generations of ``changes`` become visible in their order."""
+        ...
+
+    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
+        """Run insertions in one transaction, with as little around them as the driver allows.
+
+        Args:
+            engine: Of the journal.
+            statements: SQL in the driver's own spelling, and its values.
+            durable: Whether they must survive a power cut, or only the end of this process.
+
+        Raises:
+            StorageError: The database failed; none of them is stored.
+        """
         ...
 
     def explain(self, error: DBAPIError) -> StorageError:
@@ -74,6 +91,9 @@ class Database:
         self.dialect = dialect
         self._reading_engine = engine.execution_options(**dialect.reading_options)
         self._writing_engine = engine.execution_options(**{WRITES: True})
+        self._commit_numbers = itertools.count(1)
+        # Differs from any earlier value once a write of this process has been committed.
+        self.last_commit = 0
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -89,6 +109,7 @@ class Database:
                 if transaction.touched:
                     self.dialect.order_commits(connection)
                     connection.execute(_INSERT_CHANGE, transaction.touched)
+            self.last_commit = next(self._commit_numbers)
         except DBAPIError as error:
             raise self.dialect.explain(error) from error
 

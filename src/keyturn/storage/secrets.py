@@ -251,14 +251,13 @@ def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, 
         transaction.connection.execute(_INSERT_LABEL, added)
 
 
-def record_access(transaction: Transaction, secret_id: int, arn: str, version_id: str, day: datetime) -> None:
-    """Note that a version was read on a day (midnight UTC; AWS keeps no more than the day)."""
+def record_access(transaction: Transaction, secret_id: int, version_id: str, day: datetime) -> None:
+    """Note that a version was read on a day (midnight UTC). No kept row is dropped: see ``operations/accesses.py``."""
     transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret_id), {"last_accessed_at": day})
     transaction.connection.execute(
         update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
         {"last_accessed_at": day},
     )
-    transaction.touch(SECRET, arn)
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:

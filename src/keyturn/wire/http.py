@@ -7,11 +7,10 @@ files make :class:`HttpReply`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class HttpRequest:
+class HttpRequest(NamedTuple):
     """One request, complete, nothing decoded that a signature covers.
 
     Attributes:
@@ -37,8 +36,7 @@ class HttpRequest:
         return f"HttpRequest({self.method} {self.raw_path!r}, {len(self.body)} bytes)"
 
 
-@dataclass(frozen=True, slots=True)
-class HttpReply:
+class HttpReply(NamedTuple):
     """One reply.
 
     Attributes:

@@ -54,7 +54,7 @@ def list_secrets(kit: Kit, _call: Call, request: ListSecretsRequest, _subject: N
         after = (position["sorted_by"], position["name"])
         found = [entry for entry in found if (entry[0] < after if descending else entry[0] > after)]
     page = found[: request.get("MaxResults", _PAGE_SIZE)]
-    response: ListSecretsResponse = {"SecretList": [_list_entry(record) for _, record in page]}
+    response: ListSecretsResponse = {"SecretList": [_list_entry(kit, record) for _, record in page]}
     if len(page) < len(found):
         sorted_by, name = page[-1][0]
         response["NextToken"] = seal_page(kit, listing, sorted_by=sorted_by, name=name)
@@ -83,7 +83,7 @@ def list_secret_version_ids(
     response: ListSecretVersionIdsResponse = {
         "ARN": subject.arn,
         "Name": subject.name,
-        "Versions": [_version_entry(subject, version) for version in page],
+        "Versions": [_version_entry(kit, subject, version) for version in page],
     }
     if start + len(page) < len(shown):
         response["NextToken"] = seal_page(kit, listing, after=page[-1].version_id)
@@ -94,14 +94,14 @@ def _searchable(record: SecretRecord) -> Searchable:
     return Searchable(name=record.name, description=record.description or "", tags=record.tags or {})
 
 
-def _list_entry(record: SecretRecord) -> Any:
-    entry = description(record)
+def _list_entry(kit: Kit, record: SecretRecord) -> Any:
+    entry = description(kit, record)
     if record.labels:
         entry["SecretVersionsToStages"] = stages_by_version(record)
     return entry
 
 
-def _version_entry(subject: SecretRecord, version: VersionRecord) -> Any:
+def _version_entry(kit: Kit, subject: SecretRecord, version: VersionRecord) -> Any:
     entry: dict[str, Any] = {
         "VersionId": version.version_id,
         "CreatedDate": version.created_at,
@@ -110,6 +110,7 @@ def _version_entry(subject: SecretRecord, version: VersionRecord) -> Any:
     stages = subject.stages_of(version.version_id)
     if stages:
         entry["VersionStages"] = stages
-    if version.last_accessed_at is not None:
-        entry["LastAccessedDate"] = version.last_accessed_at
+    accessed_at = kit.accesses.last_access(subject, version.version_id) or version.last_accessed_at
+    if accessed_at is not None:
+        entry["LastAccessedDate"] = accessed_at
     return entry

@@ -7,7 +7,7 @@ from typing import Any
 
 from keyturn import ids
 from keyturn.call import Call
-from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException, ResourceNotFoundException
+from keyturn.errors.secretsmanager import InvalidRequestException, ResourceNotFoundException
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
@@ -15,6 +15,7 @@ from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret
+from keyturn.operations.secretsmanager.tags import tags_with
 from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
 from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import ServiceEventName
@@ -49,7 +50,7 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     value = value_of(request)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else ""
-    tags = _tags(request.get("Tags"))
+    tags = tags_with({}, request["Tags"]) if request.get("Tags") else None
     if tags is not None:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:
@@ -71,10 +72,10 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
 
 @operation("secretsmanager", "DescribeSecret", subject=secret)
 def describe_secret(
-    _kit: Kit, _call: Call, _request: DescribeSecretRequest, subject: SecretRecord
+    kit: Kit, _call: Call, _request: DescribeSecretRequest, subject: SecretRecord
 ) -> DescribeSecretResponse:
     """Say everything about a secret but its values."""
-    described: DescribeSecretResponse = {**description(subject)}  # type: ignore[typeddict-item]  # built member by member
+    described: DescribeSecretResponse = {**description(kit, subject)}  # type: ignore[typeddict-item]  # built member by member
     if subject.labels:
         described["VersionIdsToStages"] = stages_by_version(subject)
     return described
@@ -150,7 +151,7 @@ def restore_secret(
     return {"ARN": subject.arn, "Name": subject.name}
 
 
-def description(subject: SecretRecord) -> dict[str, Any]:
+def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
     """Members that DescribeSecret and ListSecrets share; absent ones are left out, as AWS does."""
     members = {
         "ARN": subject.arn,
@@ -162,7 +163,7 @@ def description(subject: SecretRecord) -> dict[str, Any]:
         "RotationRules": _rules(subject),
         "LastRotatedDate": subject.last_rotated_at,
         "LastChangedDate": subject.last_changed_at,
-        "LastAccessedDate": subject.last_accessed_at,
+        "LastAccessedDate": kit.accesses.last_access(subject) or subject.last_accessed_at,
         "DeletedDate": subject.deleted_at,
         "NextRotationDate": subject.next_rotation_closes_at if subject.rotation_enabled else None,
         "Tags": tag_list(subject.tags),
@@ -188,15 +189,6 @@ def stages_by_version(subject: SecretRecord) -> dict[str, list[str]]:
 def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]] | None:
     """Tags as they stand on the wire, in the order they were added; None for a secret that was never tagged."""
     return None if tags is None else [{"Key": key, "Value": value} for key, value in tags.items()]
-
-
-def _tags(tags: Any) -> dict[str, str] | None:
-    if not tags:
-        return None
-    merged = {tag["Key"]: tag.get("Value", "") for tag in tags}
-    if len(merged) != len(tags):
-        raise InvalidParameterException("You can't use the same tag key more than once.")
-    return merged
 
 
 def _answer_again(

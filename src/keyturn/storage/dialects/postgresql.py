@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
-from keyturn.storage.database import StorageError
+from keyturn.storage.database import Statement, StorageError
 
 # Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
 _CHANGES_LOCK = 44_686_473_407
@@ -45,6 +45,17 @@ class PostgresqlDialect:
     def order_commits(self, connection: Connection) -> None:
         """Let generations become visible in their order: without this a slow commit would be overtaken and missed."""
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHANGES_LOCK})
+
+    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
+        """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
+        try:
+            with engine.begin() as connection:
+                if not durable:
+                    connection.execute(text("SET LOCAL synchronous_commit TO off"))
+                for statement, values in statements:
+                    connection.exec_driver_sql(statement, values)
+        except DBAPIError as error:
+            raise self.explain(error) from error
 
     def explain(self, error: DBAPIError) -> StorageError:
         """Keep the server's own sentence; the connection string, statement and parameters stay out."""
