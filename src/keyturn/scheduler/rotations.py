@@ -24,11 +24,13 @@ from keyturn.errors.lambda_ import TooManyRequestsException
 from keyturn.operations.audit_trail import rotation_event, step_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
+from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.operations.secretsmanager.rotation import invocable_function
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
+from keyturn.rules.masking import masked
 from keyturn.rules.rotation import Done, Park, RunStep, Step, StepOutcome
 from keyturn.rules.staging import abandon_pending, begin_rotation
 from keyturn.runtime.spec import Invocation
@@ -165,10 +167,10 @@ def _invoke(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step
     except KeyturnError as error:
         _log.exception("function %s could not run", function.name)
         return Outcome(StepOutcome.NOT_INVOKED, f"The function could not run: {error.message}")
-    return _outcome_of(invocation)
+    return _outcome_of(kit, rotation, invocation)
 
 
-def _outcome_of(invocation: Invocation) -> Outcome:
+def _outcome_of(kit: Kit, rotation: RotationRecord, invocation: Invocation) -> Outcome:
     if invocation.function_error is None:
         return Outcome(StepOutcome.SUCCEEDED)
     try:
@@ -177,7 +179,21 @@ def _outcome_of(invocation: Invocation) -> Outcome:
     except (ValueError, AttributeError):
         kind, message = "", "The function failed without saying why."
     outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
-    return Outcome(outcome, f"{kind}: {message}"[:_ERROR_LENGTH] if kind else str(message)[:_ERROR_LENGTH])
+    said = f"{kind}: {message}" if kind else str(message)
+    return Outcome(outcome, masked(said, _values(kit, rotation))[:_ERROR_LENGTH])
+
+
+def _values(kit: Kit, rotation: RotationRecord) -> list[str]:
+    """Return the values that the function could read just now; it may have stored one of them in this step."""
+    with kit.state.read() as connection:
+        secret = secrets.load_secret_by_id(connection, rotation.secret_id)
+    if secret is None:
+        return []
+    return [
+        open_value(kit, secret.arn, version.version_id, version.sealed).reveal().decode(errors="replace")
+        for version in secret.versions.values()
+        if version.sealed is not None
+    ]
 
 
 def _check_finished(kit: Kit, rotation: RotationRecord) -> Outcome:
