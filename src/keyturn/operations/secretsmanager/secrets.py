@@ -147,7 +147,10 @@ def restore_secret(
 ) -> RestoreSecretResponse:
     """Take back a secret's deletion."""
     with kit.state.write() as transaction:
-        secrets.update_secret(transaction, subject, deleted_at=None, deletion_at=None)
+        current = secrets.lock_secret(transaction, subject.arn)
+        if current is None:
+            raise ResourceNotFoundException
+        secrets.update_secret(transaction, current, deleted_at=None, deletion_at=None)
     return {"ARN": subject.arn, "Name": subject.name}
 
 
