@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 import resource
 import signal
@@ -20,6 +21,7 @@ from keyturn.server.connection import BoundedConnection, end_stuck
 from keyturn.server.http import Application
 
 _BACKLOG = 2048
+_SWITCH_SECONDS = 0.0005
 _GRACE_SECONDS = 5
 # Longer than clients commonly keep an idle connection, so that they close it and not we under their next request.
 _KEEP_ALIVE_SECONDS = 75
@@ -55,7 +57,17 @@ def serve(settings: Settings, application: Application, listener: socket.socket,
         ssl_certfile=settings.tls_certificate,
         ssl_keyfile=settings.tls_private_key,
     )
+    _prepare_interpreter()
     _Uvicorn(config, ready_line).run(sockets=[listener])
+
+
+def _prepare_interpreter() -> None:
+    """Set Python up for a loop that is always busy and a thread that writes the audit log."""
+    # Models and modules live as long as the process: the collector need not look through them again and again.
+    gc.collect()
+    gc.freeze()
+    # A thread that comes back from the disk waits this long for the loop to let go; every reply waits for that thread.
+    sys.setswitchinterval(_SWITCH_SECONDS)
 
 
 class _Uvicorn(uvicorn.Server):
