@@ -28,6 +28,7 @@ from typing import Protocol
 from keyturn.errors.base import KeyturnError
 from keyturn.runtime.interpreters import Interpreter
 from keyturn.runtime.proc import thread_count
+from keyturn.runtime.seccomp import filter_program
 from keyturn.runtime.spec import RuntimeSettings
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
@@ -200,11 +201,11 @@ def _ca_bundle(settings: RuntimeSettings) -> Path | None:
     return next((Path(path).resolve() for path in candidates if path and Path(path).is_file()), None)
 
 
-def _memory_file(stack: ExitStack, content: str) -> int:
+def _memory_file(stack: ExitStack, content: str | bytes) -> int:
     """A descriptor of a file that exists in memory only, closed with ``stack``."""
     descriptor = os.memfd_create("keyturn", os.MFD_CLOEXEC)
     stack.callback(os.close, descriptor)
-    os.write(descriptor, content.encode())
+    os.write(descriptor, content.encode() if isinstance(content, str) else content)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 
@@ -226,6 +227,7 @@ class Bubblewrap:
         self._is_root = os.geteuid() == 0
         self._disable_userns = not self._is_root and _knows(executable, "--disable-userns")
         self._ca_bundle = _ca_bundle(settings)
+        self._filter = filter_program()
         self.description = (
             "bubblewrap, a user for each environment" if self._is_root else "bubblewrap, own user namespace"
         )
@@ -256,9 +258,12 @@ class Bubblewrap:
             passwd = _memory_file(stack, f"sbx_user1051:x:{shown_user}:{shown_group}::/tmp:/sbin/nologin\n")
             group = _memory_file(stack, f"sbx_user1051:x:{shown_group}:\n")
             launcher = _memory_file(stack, json.dumps(instructions))
-            command = [
-                self._executable,
-                *self._namespaces(),
+            descriptors = [log_fd, passwd, group, launcher]
+            command = [self._executable, *self._namespaces()]
+            if self._filter is not None:
+                descriptors.append(_memory_file(stack, self._filter))
+                command += ["--seccomp", str(descriptors[-1])]
+            command += [
                 *self._system(enclosure.interpreter),
                 *["--perms", "0444", "--ro-bind-data", str(passwd), "/etc/passwd"],
                 *["--perms", "0444", "--ro-bind-data", str(group), "/etc/group"],
@@ -275,7 +280,7 @@ class Bubblewrap:
                 stdin=subprocess.DEVNULL,
                 stdout=log_fd,
                 stderr=log_fd,
-                pass_fds=(log_fd, passwd, group, launcher),
+                pass_fds=descriptors,
             )
 
     def _namespaces(self) -> list[str]:
