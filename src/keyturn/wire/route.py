@@ -32,6 +32,7 @@ _SIGNING_NAMES: Final[Mapping[str, str]] = {
 
 _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")
 _CREDENTIAL_SCOPE: Final = re.compile(r"Credential=[^/,]*/\d*/[^/,]*/([a-z]+)/aws4_request")
+_ROUTING_FIELD: Final = re.compile(rb"(?:\A|&)(Action|Version)=([A-Za-z0-9.-]{0,128})(?=&|\Z)")
 _LONGEST_PATH: Final = 8192
 
 _LABEL: Final = r"([^/]+)"
@@ -159,7 +160,10 @@ def _rest_route(request: HttpRequest) -> Route:
 def _has_query(request: HttpRequest, wanted: Mapping[str, list[str]]) -> bool:
     if not wanted:
         return True
-    sent = dict(form_fields(request.query_string))
+    try:
+        sent = dict(form_fields(request.query_string))
+    except SerializationFailed:
+        return False
     return all(sent.get(name) == values[0] for name, values in wanted.items())
 
 
@@ -171,15 +175,17 @@ def _decoded(value: str) -> str:
 
 
 def _query_route(request: HttpRequest) -> Route:
-    """Read Action and Version from the form, or from the query of a GET, as pre-signed requests have them."""
-    try:
-        fields = dict(form_fields(query_source(request)))
-    except SerializationFailed as error:
-        raise UnknownOperation from error
-    action, version = fields.get("Action", ""), fields.get("Version", "")
+    """Read Action and Version from the form, or from the query of a GET, as pre-signed requests have them.
+
+    The two are looked for, and the form is not read: nobody has signed yet, and a large form takes long.
+    """
+    if request.raw_path.strip(b"/"):
+        raise UnknownOperation
+    fields = {match[1]: match[2].decode() for match in _ROUTING_FIELD.finditer(query_source(request))}
+    action, version = fields.get(b"Action", ""), fields.get(b"Version", "")
     name = QUERY_VERSIONS.get(version)
     if name is None or action not in service(name).operation_names:
-        raise UnknownOperation(f"Could not find operation {action[:128]} for version {version[:32] or 'NO_VERSION'}")
+        raise UnknownOperation(f"Could not find operation {action} for version {version or 'NO_VERSION'}")
     return Route(service(name), action)
 
 

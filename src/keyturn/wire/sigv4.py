@@ -60,6 +60,8 @@ _BLANKS = re.compile(r"[ \t\r\n]+")
 _EXPIRES = re.compile(r"\d{1,6}", re.ASCII)
 _EMPTY_BODY_HASH = hashlib.sha256(b"").hexdigest()
 _BLOCK_BYTES = 64
+# Characters of what is remembered from one request for the next; signed requests of clients stay well below.
+_LONGEST_KEPT = 1024
 _CREDENTIAL_PARTS = 5
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
@@ -161,7 +163,7 @@ class Verifier:
         # 13 signature.
         signed = _find_signature(request)  # 1 to 3
         moment = _moment(signed.date)  # 4
-        _require_signed(tuple(request.headers), signed.claim.signed_headers)  # 5
+        _require_signed(tuple(request.headers), signed.claim)  # 5
         if signed.claim.algorithm != ALGORITHM:  # 6
             raise IncompleteSignature(f"Unsupported AWS 'algorithm': '{signed.claim.algorithm}'")
         self._require_scope(signed, signing_name)  # 7, 8
@@ -290,8 +292,17 @@ def _split_header(text: str) -> tuple[str, dict[str, str]]:
     return algorithm, pieces
 
 
-@lru_cache(maxsize=4096)
 def _claim_of_header(head: str) -> _Claim:
+    # What is kept is chosen by callers nobody knows yet: little of each.
+    return _kept_claim(head) if len(head) <= _LONGEST_KEPT else _read_claim(head)
+
+
+@lru_cache(maxsize=2048)
+def _kept_claim(head: str) -> _Claim:
+    return _read_claim(head)
+
+
+def _read_claim(head: str) -> _Claim:
     algorithm, pieces = _split_header(head)
     return _Claim.of(algorithm, pieces.get("Credential", ""), pieces.get("SignedHeaders", ""))
 
@@ -363,9 +374,18 @@ def _duration(time: timedelta) -> str:
     return f"{seconds} sec" if seconds % 60 else f"{seconds // 60} min"
 
 
-@lru_cache(maxsize=256)
-def _require_signed(names: tuple[str, ...], signed_headers: tuple[str, ...]) -> None:
+def _require_signed(names: tuple[str, ...], claim: _Claim) -> None:
     """Refuse a request whose meaning could be changed on the way: unsigned host or unsigned ``x-amz-*`` headers."""
+    is_short = len(claim.signed_header_names) <= _LONGEST_KEPT
+    (_check_signed_once if is_short else _check_signed)(names, claim.signed_headers)
+
+
+@lru_cache(maxsize=256)
+def _check_signed_once(names: tuple[str, ...], signed_headers: tuple[str, ...]) -> None:
+    _check_signed(names, signed_headers)
+
+
+def _check_signed(names: tuple[str, ...], signed_headers: tuple[str, ...]) -> None:
     if "host" not in signed_headers:
         raise SignatureMismatch("'Host' must be a 'SignedHeader' in the AWS Authorization.")
     for name in names:
@@ -404,9 +424,17 @@ def _body_hash(request: HttpRequest, declared: str | None) -> str:
     raise SignatureMismatch("The provided 'x-amz-content-sha256' header does not match what was computed.")
 
 
-@lru_cache(maxsize=1024)
 def _canonical_path(raw_path: bytes) -> str:
     """Return the path without dot segments and empty segments, encoded once more than it was sent."""
+    return _kept_path(raw_path) if len(raw_path) <= _LONGEST_KEPT else _read_path(raw_path)
+
+
+@lru_cache(maxsize=1024)
+def _kept_path(raw_path: bytes) -> str:
+    return _read_path(raw_path)
+
+
+def _read_path(raw_path: bytes) -> str:
     kept: list[bytes] = []
     for segment in raw_path.split(b"/"):
         if segment == b"..":

@@ -100,6 +100,41 @@ def test_a_path_full_of_arns_takes_no_time(middle: str) -> None:
     assert time.process_time() - began < 0.1
 
 
+def test_a_form_is_not_read_to_find_its_operation() -> None:
+    escapes = b"a=" + b"%41" * 300_000
+    began = time.process_time()
+    assert route(request(body=b"Action=GetUser&Version=2010-05-08&" + escapes)).operation_name == "GetUser"
+    with pytest.raises(UnknownOperation):
+        route(request(body=escapes))
+    # Decoded, each of them took a quarter of a second.
+    assert time.process_time() - began < 0.1
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"XAction=GetUser&Version=2010-05-08",
+        b"Action=GetUser%00&Version=2010-05-08",
+        b"Action=GetUser\n&Version=2010-05-08",
+        b"Action=GetUser&Version=2010-05-08\n",
+        b"Action=Get+User&Version=2010-05-08",
+    ],
+)
+def test_only_a_plainly_written_action_counts(body: bytes) -> None:
+    with pytest.raises(UnknownOperation):
+        route(request(body=body))
+
+
+def test_a_form_counts_at_the_root_only() -> None:
+    with pytest.raises(UnknownOperation):
+        route(request(path="/elsewhere", body=b"Action=GetUser&Version=2010-05-08"))
+
+
+def test_a_query_that_cannot_be_read_is_an_unknown_operation() -> None:
+    with pytest.raises(UnknownOperation):
+        route(request("POST", "/2018-10-31/layers", b"find=%FF"))
+
+
 def test_a_label_is_decoded_once() -> None:
     assert route(request("GET", "/2015-03-31/functions/a%2541")).path_parameters == {"FunctionName": "a%41"}
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import tracemalloc
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -619,3 +620,32 @@ def test_a_verifier_that_keeps_few_keys_still_verifies_all() -> None:
     verifier = Verifier(region="us-east-1", keep=1)
     for service in ("kms", "logs", "kms"):
         assert verify(signed_by_botocore(service=service), signing_name=service, verifier=verifier).name == "alice"
+
+
+def test_what_strangers_send_is_not_kept_for_long() -> None:
+    verifier, keys = Verifier(region="us-east-1"), Keys()
+
+    tracemalloc.start()
+    try:
+        for number in range(20):
+            names = ";".join(f"host;{number}-{index}" for index in range(4000))
+            request = HttpRequest(
+                method="POST",
+                raw_path=b"/",
+                query_string=b"",
+                headers={
+                    "host": "localhost",
+                    "x-amz-date": "20260102T030405Z",
+                    "authorization": f"AWS4-HMAC-SHA256 Credential=a/b/c/d/e, SignedHeaders={names}, Signature=x",
+                },
+                body=b"",
+                scheme="http",
+                client_host="127.0.0.1",
+            )
+            with pytest.raises(SigningFault):
+                verifier.verify(request, signing_name="sts", now=NOW, find_key=keys.find)
+
+        # Kept, each of them took half a megabyte.
+        assert tracemalloc.get_traced_memory()[0] < 1_000_000
+    finally:
+        tracemalloc.stop()
