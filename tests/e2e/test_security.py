@@ -6,6 +6,10 @@ import http.client
 import itertools
 import json
 import os
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,9 +21,10 @@ from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials as SigningCredentials
 from botocore.exceptions import ClientError
 
+from keyturn.runtime.api import ApiLoop
 from keyturn.testing.functions import zip_package
 
-from .conftest import Credentials, ServerProcess, wait_until
+from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
 
 _numbers = itertools.count()
 LAMBDA_TRUST = json.dumps(
@@ -327,6 +332,46 @@ def test_a_function_cannot_hold_memory_that_nobody_counts(server: ServerProcess)
     arn = new_function(server, _HOARDER)
     answer = json.loads(server.client("lambda").invoke(FunctionName=arn)["Payload"].read())
     assert answer == dict.fromkeys(answer, "EPERM") | {"memfd": "ENOSYS", "shm": "ENOSYS"}
+
+
+class _Ready:
+    """Hears from a Runtime API that the function's process has asked for an event."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def on_ready(self) -> None:
+        self.asked.set()
+
+    def on_init_error(self, error_type: str, body: bytes) -> None: ...
+
+    def on_taken(self) -> None: ...
+
+    def on_answer(self, body: bytes, *, failed: bool) -> None: ...
+
+    def on_answer_too_large(self) -> None: ...
+
+
+def test_strangers_do_not_take_the_places_of_a_functions_process() -> None:
+    loop, listener = ApiLoop(), _Ready()
+    api = loop.open(listener)
+    host, _, port = api.address.partition(":")
+    strangers = [socket.create_connection((host, int(port))) for _ in range(50)]
+    client = (
+        f"import socket; s = socket.create_connection(({host!r}, {port})); "
+        "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\\r\\n'); s.recv(1)"
+    )
+    # Only what runs below the process that was started counts, hence the shell.
+    process = subprocess.Popen(["/bin/sh", "-c", '"$0" -c "$1"; :', sys.executable, client])
+    try:
+        api.admit(process.pid)
+        assert listener.asked.wait(DEADLINE_SECONDS)
+    finally:
+        api.close()
+        process.wait(DEADLINE_SECONDS)
+        loop.close()
+        for stranger in strangers:
+            stranger.close()
 
 
 def test_a_function_sees_nothing_of_the_server(server: ServerProcess) -> None:

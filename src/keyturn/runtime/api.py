@@ -34,6 +34,9 @@ _HOST = "127.0.0.1"
 _PREFIX = "/2018-06-01/runtime"
 _ANSWER_PATH = re.compile(_PREFIX + r"/invocation/([^/]+)/(response|error)")
 _CONNECTIONS = 8
+# Connections whose peer has not been checked yet. They have a bound of their own: other functions and local users can
+# connect too, and must not take the places of the process that belongs here.
+_UNCHECKED = 512
 # awslambdaric sends up to 1 MiB of X-Ray details in one header.
 _HEAD_LIMIT_BYTES = 1_300_000
 # What is read beyond the answer's limit, so that the client hears the 413; then the connection is cut.
@@ -120,6 +123,7 @@ class RuntimeApi:
         self._root: asyncio.Future[int] = loop.create_future()
         self._server: asyncio.Server | None = None
         self._connections: set[_Connection] = set()
+        self._unchecked: set[_Connection] = set()
         self._waiting: _Connection | None = None
         self._offered: Event | None = None
         self._taken: Event | None = None
@@ -146,7 +150,7 @@ class RuntimeApi:
         def shut() -> None:
             if self._server is not None:
                 self._server.close()
-            for connection in tuple(self._connections):
+            for connection in (*self._connections, *self._unchecked):
                 connection.cut()
             self._root.cancel()
             done.set_result(None)
@@ -157,7 +161,15 @@ class RuntimeApi:
     # What follows runs in the loop's thread.
 
     def connected(self, connection: _Connection) -> bool:
-        """Take up a connection; False if there are too many."""
+        """Take up a connection whose peer is to be checked; False if there are too many."""
+        if len(self._unchecked) >= _UNCHECKED:
+            return False
+        self._unchecked.add(connection)
+        return True
+
+    def admitted(self, connection: _Connection) -> bool:
+        """Keep a connection of the environment's own; False if it has too many."""
+        self._unchecked.discard(connection)
         if len(self._connections) >= _CONNECTIONS:
             return False
         self._connections.add(connection)
@@ -166,6 +178,7 @@ class RuntimeApi:
     def disconnected(self, connection: _Connection) -> None:
         """Forget a connection."""
         self._connections.discard(connection)
+        self._unchecked.discard(connection)
         if self._waiting is connection:
             self._waiting = None
 
@@ -276,7 +289,8 @@ class _Connection(asyncio.Protocol):
 
     async def _admit(self, transport: asyncio.Transport) -> None:
         peer, local = transport.get_extra_info("peername"), transport.get_extra_info("sockname")
-        if not await self._api.admits(peer, local):
+        # Who has gone meanwhile has been forgotten, and is not to be kept again.
+        if not await self._api.admits(peer, local) or self._transport is None or not self._api.admitted(self):
             transport.abort()
             return
         early, self._early = self._early, None
