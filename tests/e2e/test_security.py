@@ -359,16 +359,19 @@ def test_strangers_do_not_take_the_places_of_a_functions_process() -> None:
     strangers = [socket.create_connection((host, int(port))) for _ in range(50)]
     client = (
         f"import socket; s = socket.create_connection(({host!r}, {port})); "
-        "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\\r\\n'); s.recv(1)"
+        "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\\r\\n'); print('sent', flush=True); s.recv(1)"
     )
     # Only what runs below the process that was started counts, hence the shell.
-    process = subprocess.Popen(["/bin/sh", "-c", '"$0" -c "$1"; :', sys.executable, client])
+    command = ["/bin/sh", "-c", '"$0" -c "$1"; :', sys.executable, client]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    assert process.stdout is not None
+    assert process.stdout.readline() == b"sent\n"
     try:
         api.admit(process.pid)
         assert listener.asked.wait(DEADLINE_SECONDS)
     finally:
         api.close()
-        process.wait(DEADLINE_SECONDS)
+        process.communicate(timeout=DEADLINE_SECONDS)
         loop.close()
         for stranger in strangers:
             stranger.close()
