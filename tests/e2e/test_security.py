@@ -359,7 +359,8 @@ def test_strangers_do_not_take_the_places_of_a_functions_process() -> None:
     strangers = [socket.create_connection((host, int(port))) for _ in range(50)]
     client = (
         f"import socket; s = socket.create_connection(({host!r}, {port})); "
-        "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\\r\\n'); print('sent', flush=True); s.recv(1)"
+        "s.sendall(b'GET /2018-06-01/runtime/invocation/next HTTP/1.1\\r\\n\\r\\n'); "
+        "print('sent', flush=True); s.recv(1)"
     )
     # Only what runs below the process that was started counts, hence the shell.
     command = ["/bin/sh", "-c", '"$0" -c "$1"; :', sys.executable, client]
