@@ -24,7 +24,7 @@ from botocore.exceptions import ClientError
 from keyturn.runtime.api import ApiLoop
 from keyturn.testing.functions import zip_package
 
-from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
+from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, run_keyturn, wait_until
 
 _numbers = itertools.count()
 LAMBDA_TRUST = json.dumps(
@@ -272,7 +272,8 @@ def test_what_a_rotation_function_says_of_its_failure_is_masked(server: ServerPr
         "import boto3, json\n"
         "def handler(event, context):\n"
         "    value = boto3.client('secretsmanager').get_secret_value(SecretId=event['SecretId'])['SecretString']\n"
-        "    raise ValueError('no login for app with ' + json.loads(value)['password'] + ' of ' + value)\n"
+        "    password = json.loads(value)['password']\n"
+        "    raise ValueError('no login for app with ' + password + ' of ' + value + '\\nFORGED')\n"
     )
     arn = new_function(server, code, statement("Allow", "secretsmanager:GetSecretValue"))
     server.client("lambda").add_permission(
@@ -290,10 +291,25 @@ def test_what_a_rotation_function_says_of_its_failure_is_masked(server: ServerPr
         "the failure of the first step",
         server,
     )
-    assert failed[0]["errorMessage"] == "ValueError: no login for app with *** of ***"
+    assert failed[0]["errorMessage"] == "ValueError: no login for app with *** of ***\nFORGED"
+    wait_until(lambda: "rotation of said failed" in server.log(), "the failure in the server's log", server)
     assert marked not in server.log()
+    assert not any(line.startswith("FORGED") for line in server.output)
     state = b"".join(path.read_bytes() for path in server.data_dir.glob("keyturn.db*"))
     assert marked.encode() not in state
+
+
+def test_a_directory_that_others_could_look_into_is_closed(tmp_path: Path) -> None:
+    directory = tmp_path / "made before"
+    directory.mkdir(mode=0o755)
+    run_keyturn("init", "--data-dir", str(directory), "--no-profile", "--output", "json", home=tmp_path)
+    assert directory.stat().st_mode & 0o077 == 0
+
+
+def test_a_crash_leaves_no_memory_in_a_file(server: ServerProcess) -> None:
+    limits = Path(f"/proc/{server.pid}/limits").read_text().splitlines()
+    core = next(line for line in limits if line.startswith("Max core file size"))
+    assert core.split()[4:6] == ["0", "0"]
 
 
 # Functions.

@@ -239,7 +239,8 @@ def _store_outcome(
     if error is not None:
         message = rules.failure_message(function_arn, step)
         rotation_event(kit, _FAILED[rotation.kind], secret.arn, rotation.version_id, now, message)
-        _log.warning("rotation of %s failed: %s", secret.name, error)
+        # Quoted: a function must not write lines of this log.
+        _log.warning("rotation of %s failed: %r", secret.name, error)
     elif isinstance(action, Done):
         rotation_event(kit, _SUCCEEDED[rotation.kind], secret.arn, rotation.version_id, now)
     return after

@@ -38,7 +38,12 @@ def serve(settings: Settings, application: Application, listener: socket.socket,
         application: Answers requests.
         listener: From :func:`bind`.
         ready_line: Printed once when requests are answered.
+
+    Raises:
+        KeyturnError: The TLS certificate or its private key cannot be used.
     """
+    # A crash must not leave the root key in a file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     config = uvicorn.Config(
         application,
         loop="uvloop",
@@ -58,6 +63,13 @@ def serve(settings: Settings, application: Application, listener: socket.socket,
         ssl_keyfile=settings.tls_private_key,
     )
     _prepare_interpreter()
+    try:
+        config.load()
+    except (OSError, ValueError) as error:
+        raise KeyturnError(
+            f"The TLS certificate or its private key cannot be used: {error}.",
+            "Both must be PEM files that the user who runs keyturn can read, the key without a passphrase.",
+        ) from error
     _Uvicorn(config, ready_line).run(sockets=[listener])
 
 
@@ -119,7 +131,10 @@ def bind(settings: Settings) -> Iterator[socket.socket]:
         )[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise KeyturnError(f"{settings.host} is not an address to listen on: {error.strerror}.") from error
+        raise KeyturnError(
+            f"{settings.host} is not an address to listen on: {error.strerror}.",
+            "Choose an address of this machine with --host, for instance 127.0.0.1.",
+        ) from error
     with listener:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -128,7 +143,7 @@ def bind(settings: Settings) -> Iterator[socket.socket]:
         except OSError as error:
             raise KeyturnError(
                 f"Cannot listen on {settings.host}:{settings.port}: {error.strerror}.",
-                "Stop what uses the port, or choose another with --port.",
+                "Stop what uses the port, or choose another with --port; --host must be an address of this machine.",
             ) from error
         yield listener
 

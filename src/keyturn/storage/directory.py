@@ -19,13 +19,15 @@ class DataDirectory:
         self._lock: int | None = None
 
     def create(self) -> None:
-        """Make the directory unless it exists; nobody but the owner may look inside.
+        """Make the directory unless it exists; in either case nobody but the owner may look inside.
 
         Raises:
             KeyturnError: It cannot be made or written.
         """
         try:
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if self.path.stat().st_mode & 0o077:
+                self.path.chmod(0o700)
         except OSError as error:
             raise KeyturnError(
                 f"The data directory {self.path} cannot be made: {error.strerror}.",
@@ -41,10 +43,12 @@ class DataDirectory:
         """Keep other servers away until this process ends, however it ends.
 
         Raises:
-            KeyturnError: Another server uses the directory, or it is not writable.
+            KeyturnError: Another server uses the directory, or it is missing or not writable.
         """
         try:
             descriptor = os.open(self.path / _LOCK_FILE, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except FileNotFoundError as error:
+            raise KeyturnError(f"There is no data directory {self.path}.", "Run: keyturn init") from error
         except OSError as error:
             raise KeyturnError(
                 f"The data directory {self.path} is not writable: {error.strerror}.",
