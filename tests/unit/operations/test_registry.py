@@ -1,0 +1,26 @@
+"""No operation is reached without a permission, and none is asked about everything by mistake."""
+
+from __future__ import annotations
+
+from keyturn.operations import registry
+
+# Source: Service Authorization Reference, "Resource types" of each action.
+WITHOUT_RESOURCE = {
+    "cloudtrail:LookupEvents",
+    "lambda:GetAccountSettings",
+    "lambda:ListFunctions",
+    "secretsmanager:GetRandomPassword",
+    "secretsmanager:ListSecrets",
+}
+
+
+def test_only_who_am_i_needs_no_permission() -> None:
+    registry.discover()
+    free = [f"{operation.service}:{operation.name}" for operation in registry.all_operations() if not operation.action]
+    assert free == ["sts:GetCallerIdentity"]
+
+
+def test_only_actions_without_resources_are_asked_about_everything() -> None:
+    registry.discover()
+    found = {operation.action for operation in registry.all_operations() if operation.load is registry.no_subject}
+    assert found - {""} == WITHOUT_RESOURCE
