@@ -78,8 +78,8 @@ class Settings:
     def endpoint_url(self) -> str:
         """Base URL of this server, as functions on this machine reach it."""
         scheme = "https" if self.tls_certificate else "http"
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
-        return f"{scheme}://{host}:{self.port}"
+        host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(self.host, self.host)  # noqa: S104 - compared, not bound
+        return f"{scheme}://[{host}]:{self.port}" if ":" in host else f"{scheme}://{host}:{self.port}"
 
 
 def default_data_dir(environ: Mapping[str, str]) -> Path:
@@ -119,10 +119,14 @@ def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
 def _from_file(path: Path) -> dict[str, Any]:
     try:
         values = tomllib.loads(path.read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
-    except (OSError, ValueError) as error:
-        raise KeyturnError(f"{path} cannot be read: {error}.") from error
+    except OSError as error:
+        raise KeyturnError(
+            f"{path} cannot be read: {error.strerror}.", "Make it readable for the user that runs keyturn."
+        ) from error
+    except ValueError as error:
+        raise KeyturnError(f"{path} is not TOML: {error}.", "See docs/settings.md.") from error
     unknown = sorted(set(values) - {field.name for field in fields(Settings)})
     if unknown:
         raise KeyturnError(f"{path} has settings that do not exist: {', '.join(unknown)}.", "See docs/settings.md.")
@@ -136,14 +140,31 @@ def _decode(target: type, value: object) -> object:
 
 
 def _check(settings: Settings) -> None:
-    if not re.fullmatch(r"\d{12}", settings.account_id):
-        raise KeyturnError(f"The account id {settings.account_id!r} is not twelve digits.")
+    if not re.fullmatch(r"[0-9]{12}", settings.account_id):
+        raise KeyturnError(
+            f"The account id {settings.account_id!r} is not twelve digits.", "For instance: 123456789012."
+        )
     if not re.fullmatch(r"([a-z]+-)+\d+", settings.region):
         raise KeyturnError(f"The region {settings.region!r} does not look like one.", "For instance: us-east-1.")
     if not 0 <= settings.port <= 65535:
-        raise KeyturnError(f"The port {settings.port} is not between 0 and 65535.")
+        raise KeyturnError(
+            f"The port {settings.port} is not between 0 and 65535.", "Choose one with --port; 0 picks a free one."
+        )
+    if settings.max_environments < 1:
+        raise KeyturnError(
+            f"The setting max_environments is {settings.max_environments}; at least 1 is needed.",
+            "No function could run, and no secret rotate.",
+        )
+    if settings.clock_skew_seconds < 0:
+        raise KeyturnError(
+            f"The setting clock_skew_seconds is {settings.clock_skew_seconds}; it cannot be negative.",
+            "AWS allows 300 seconds.",
+        )
     if bool(settings.tls_certificate) != bool(settings.tls_private_key):
-        raise KeyturnError("A TLS certificate and its private key are set together or not at all.")
+        raise KeyturnError(
+            "A TLS certificate and its private key are set together or not at all.",
+            "Set both --tls-certificate and --tls-private-key.",
+        )
     if not (is_loopback(settings.host) or settings.tls_certificate or settings.plaintext_on_network):
         raise KeyturnError(
             f"Listening on {settings.host} without TLS would send secret values over the network in plaintext.",

@@ -77,6 +77,7 @@ def _section(section: str) -> re.Pattern[str]:
 
 
 def _write(path: Path, text: str) -> None:
+    path = path.resolve()  # People keep these files elsewhere and link to them.
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(path.name + ".keyturn")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)

@@ -6,10 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Annotated, Any
 
-import boto3
 import typer
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 
 from keyturn.errors.base import KeyturnError
 
@@ -17,21 +14,24 @@ Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROF
 EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
 RegionName = Annotated[str | None, typer.Option("--region", help="Region. [AWS_DEFAULT_REGION, or the profile's]")]
 
-_CONFIG = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
 
-
+# boto3 takes a quarter of a second to import. It is imported where it is used, so that `keyturn --help` is quick.
 class Clients:
     """Clients of one account, made when they are first needed."""
 
     def __init__(self, profile: str | None, endpoint_url: str | None, region: str | None) -> None:
+        import boto3  # noqa: PLC0415 - see above
+        from botocore.config import Config  # noqa: PLC0415 - likewise
+
         self._session = boto3.Session(profile_name=profile, region_name=region)
+        self._config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
 
     def __getitem__(self, service: str) -> Any:
         """Return the client of a service, by botocore's name of it."""
         if service not in self._clients:
-            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint_url, config=_CONFIG)
+            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint_url, config=self._config)
         return self._clients[service]
 
 
@@ -42,6 +42,8 @@ def explained() -> Iterator[None]:
     Raises:
         KeyturnError: A call was refused, or the server was not reached.
     """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see above
+
     try:
         yield
     except ClientError as error:

@@ -62,9 +62,10 @@ def demo(
     stop: Annotated[bool, typer.Option("--stop", help="Stop what the demo left running and remove it.")] = False,
     keep: Annotated[bool, typer.Option(help="Leave the servers running at the end, to try things.")] = True,
 ) -> None:
-    """Rotate a real PostgreSQL password: servers, secret, role, function, permission, rotation, proof.
+    """Watch a real PostgreSQL password rotate.
 
-    Needs no root and asks nothing. Stop it with [bold]keyturn demo --stop[/]; Ctrl-C on the way leaves nothing running.
+    Makes servers, a secret, a role, a function and a permission, rotates, and proves it. Needs no root and asks
+    nothing. Stop it with keyturn demo --stop; Ctrl-C on the way leaves nothing running.
     """
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     directory = directory.absolute()

@@ -32,9 +32,10 @@ def package(
         Path | None, typer.Option("--file", "-o", help="Where to write; standard output if left out.")
     ] = None,
 ) -> None:
-    """Write the deployment package of a rotation function: a zip for Keyturn's Lambda and for AWS's.
+    """Write the deployment package of a rotation function.
 
-    The handler's name is printed on standard error: pass it to create-function as --handler.
+    It is a zip file for Keyturn's Lambda and for AWS's alike. The handler's name is printed on standard error: pass it
+    to create-function as --handler.
     """
     module = strategy.replace("-", "_")
     try:

@@ -39,15 +39,15 @@ def init(
     no_profile: Annotated[bool, typer.Option("--no-profile", help="Leave ~/.aws alone.")] = False,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Make the data directory, the root key and an administrator's access key.
+    """Make a data directory, its keys and the first administrator.
 
     The access key is printed once and kept nowhere in readable form, except in the AWS profile that this command writes
     (leave that out with --no-profile).
     """
     flags = {name: value for name, value in locals().items() if name not in ("profile", "no_profile", "output")}
+    settings = load_settings(flags)
     from keyturn.app import initialise  # noqa: PLC0415 - the server's parts are loaded only by commands that run them
 
-    settings = load_settings(flags)
     administrator = initialise(settings)
     if not no_profile:
         write_profile(profile, settings.region, settings.endpoint_url, administrator)

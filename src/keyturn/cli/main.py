@@ -24,7 +24,8 @@ app = typer.Typer(
     help="A secrets manager you run yourself: the AWS Secrets Manager API, with rotation that explains itself.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
-    rich_markup_mode="rich",
+    # Rich's boxes leave a screen of 80 columns too little room to show the names of variables in full.
+    rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 

@@ -27,10 +27,10 @@ def rotate(
     timeout: Annotated[float, typer.Option(help="Seconds to watch; the rotation itself goes on.")] = 900,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Rotate a secret now and follow it live, step by step, with the function's log lines.
+    """Rotate a secret now and follow it live, step by step.
 
-    Exits with 1 and the function's own error if the rotation fails. Needs rotation to be configured already: see
-    [bold]aws secretsmanager rotate-secret help[/].
+    Shows the function's log lines, and exits with 1 and the function's own error if the rotation fails. Needs rotation
+    to be configured already: see aws secretsmanager rotate-secret help.
     """
     clients = Clients(profile, endpoint_url, region)
     with explained():

@@ -60,25 +60,29 @@ def serve(
     log_level: Annotated[
         str | None, typer.Option(help="debug, info, warning or error. [KEYTURN_LOG_LEVEL; default info]")
     ] = None,
-    no_profile: Annotated[bool, typer.Option("--no-profile", help="When initialising, leave ~/.aws alone.")] = False,
+    no_profile: Annotated[
+        bool, typer.Option("--no-profile", help="Leave ~/.aws alone, and refuse to start on an empty data directory.")
+    ] = False,
 ) -> None:
     """Serve the AWS APIs on one port until SIGTERM or Ctrl-C.
 
-    An empty data directory is initialised first, as by ``keyturn init``.
+    An empty data directory is initialised first, as by keyturn init, and the access key is written into the AWS
+    profile.
     """
     flags = dict(locals())
-    profile = None if flags.pop("no_profile") else PROFILE
+    del flags["no_profile"]
+    settings = load_settings(flags)
     # The server's parts are loaded only by commands that run them: `keyturn --help` is quick.
     from keyturn.app import Server, initialise_if_new  # noqa: PLC0415 - see above
     from keyturn.server import run  # noqa: PLC0415 - likewise
 
-    settings = load_settings(flags)
     run.configure_logging(settings.log_level)
     with run.bind(settings) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
-        administrator = initialise_if_new(settings)
-        if administrator is not None and profile is not None:
-            write_profile(profile, settings.region, settings.endpoint_url, administrator)
+        # Without a profile nobody would ever see the access key, so that is left to `keyturn init`.
+        administrator = None if no_profile else initialise_if_new(settings)
+        if administrator is not None:
+            write_profile(PROFILE, settings.region, settings.endpoint_url, administrator)
         with Server.open(settings) as server:
             ready_line = (
                 f"Keyturn {keyturn.__version__} ready on {settings.endpoint_url}"

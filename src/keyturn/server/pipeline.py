@@ -54,8 +54,10 @@ class Pipeline:
         try:
             await self._run(exchange)
         except asyncio.CancelledError:
-            # The server ends before the call does. What it did until now is recorded nevertheless.
+            # The server ends before the call does. That is recorded; to wait for it would be cancelled as well.
             exchange.error = InternalFailure("The server is shutting down.")
+            self._auditor.record(exchange)
+            return _serialise(exchange)
         return await self._finish(exchange)
 
     async def refuse(self, request: HttpRequest, error: AwsError) -> HttpReply:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, insert, make_url
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from keyturn.errors.base import KeyturnError
 from keyturn.storage import schema
@@ -148,7 +148,13 @@ class Stores:
         Raises:
             KeyturnError: No dialect for this URL.
         """
-        scheme = make_url(url).get_backend_name()
+        try:
+            scheme = make_url(url).get_backend_name()
+        except ArgumentError as error:
+            # The error's own text may quote the URL, and with it a password.
+            raise KeyturnError(
+                "The database URL cannot be read.", "Use sqlite:///PATH or postgresql://HOST/NAME."
+            ) from error
         try:
             module = importlib.import_module(f"keyturn.storage.dialects.{scheme}")
         except ModuleNotFoundError as error:

@@ -6,9 +6,11 @@ writers begin immediately, so that they wait for one another at the start and ne
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +93,7 @@ class SqliteDialect:
 
 
 def _engine(url: str) -> Engine:
+    _make_private(make_url(url).database)
     # Connections wander between threads of the pool; each is used by one thread at a time.
     engine = create_engine(
         url,
@@ -101,6 +104,14 @@ def _engine(url: str) -> Engine:
     event.listen(engine, "connect", _prepare)
     event.listen(engine, "begin", _begin)
     return engine
+
+
+def _make_private(path: str | None) -> None:
+    """Make the file unless it exists, for its owner only; SQLite gives its companions the same mode."""
+    if path:
+        # Whatever is wrong here, SQLite says when it opens the file.
+        with suppress(OSError):
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
 
 
 def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:

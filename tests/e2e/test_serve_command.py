@@ -1,0 +1,385 @@
+"""``keyturn serve`` and ``keyturn init``: what they say when they cannot start, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from subprocess import CompletedProcess
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from keyturn.testing.functions import zip_package
+
+from .conftest import ServerProcess, clean_environ, run_keyturn, wait_until
+from .raw_http import Wire, ask, request
+
+
+@pytest.fixture(scope="module")
+def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with an initialised data directory, to be copied."""
+    home = tmp_path_factory.mktemp("initialised")
+    run_keyturn("init", "--data-dir", str(home / "data"), "--no-profile", home=home)
+    return home
+
+
+@pytest.fixture
+def home(initialised: Path, tmp_path: Path) -> Path:
+    shutil.copytree(initialised, tmp_path, dirs_exist_ok=True)
+    return tmp_path
+
+
+def serve(home: Path, *options: str) -> CompletedProcess[str]:
+    """Run a server that must refuse to start."""
+    return run_keyturn(
+        "serve", "--data-dir", str(home / "data"), "--port", "0", "--no-profile", *options, home=home, check=False
+    )
+
+
+def message_of(done: CompletedProcess[str]) -> str:
+    """What was printed: one error and its hints, nothing else, no traceback."""
+    assert done.returncode == 1, done
+    assert "Traceback" not in done.stderr
+    first, *rest = done.stderr.strip().splitlines()
+    assert first.startswith("error: "), done.stderr
+    assert rest, "no hint"
+    assert all(line.startswith("hint: ") for line in rest), done.stderr
+    assert "ready" not in done.stdout
+    return done.stderr
+
+
+def test_a_port_in_use(home: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        message = message_of(serve(home, "--port", str(port)))
+
+    assert f"Cannot listen on 127.0.0.1:{port}: Address already in use." in message
+    assert "--port" in message
+
+
+@pytest.mark.parametrize("host", ["no.such.host.invalid", "203.0.113.77"])
+def test_an_address_that_is_not_here(home: Path, host: str) -> None:
+    message = message_of(serve(home, "--host", host, "--plaintext-on-network"))
+
+    assert host in message
+
+
+def test_a_port_in_use_leaves_an_empty_data_directory_empty(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+
+        message_of(serve(tmp_path, "--port", str(taken.getsockname()[1])))
+
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_data_directory_that_cannot_be_made(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+
+    message = message_of(
+        run_keyturn("serve", "--data-dir", str(tmp_path / "file" / "data"), home=tmp_path, check=False)
+    )
+
+    assert f"The data directory {tmp_path / 'file' / 'data'} cannot be made: Not a directory." in message
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs a folder that even root cannot write to")
+def test_a_data_directory_that_cannot_be_written(tmp_path: Path) -> None:
+    # Root may write to any folder but this one.
+    message = message_of(run_keyturn("serve", "--data-dir", "/proc/self/fdinfo", home=tmp_path, check=False))
+
+    assert "/proc/self/fdinfo" in message
+    assert "--data-dir" in message
+
+
+def test_a_missing_root_key(home: Path) -> None:
+    (home / "data" / "root.key").unlink()
+
+    message = message_of(serve(home))
+
+    assert f"There is no root key at {home / 'data' / 'root.key'}." in message
+    assert "Restore it" in message
+
+
+def test_the_root_key_of_another_installation(home: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
+    other = tmp_path_factory.mktemp("other")
+    run_keyturn("init", "--data-dir", str(other / "data"), "--no-profile", home=other)
+    shutil.copy(other / "data" / "root.key", home / "data" / "root.key")
+
+    assert "root key" in message_of(serve(home))
+
+
+def test_a_root_key_that_others_may_read(home: Path) -> None:
+    (home / "data" / "root.key").chmod(0o644)
+
+    message = message_of(serve(home))
+
+    assert "has mode 0644" in message
+    assert "chmod 600" in message
+
+
+@pytest.mark.parametrize("content", [b"", b"short", b"x" * 64, b"keyturn-root-key-2:" + b"A" * 44 + b"\n"])
+def test_a_root_key_that_is_none(home: Path, content: bytes) -> None:
+    (home / "data" / "root.key").write_bytes(content)
+
+    message_of(serve(home))
+
+
+@pytest.mark.parametrize(("file", "table"), [("keyturn.db", "state_revision"), ("journal.db", "journal_revision")])
+def test_a_database_of_a_newer_version(home: Path, file: str, table: str) -> None:
+    with closing(sqlite3.connect(home / "data" / file)) as database:
+        database.execute(f"UPDATE {table} SET version_num = '9999_future'")
+        database.commit()
+
+    message = message_of(serve(home))
+
+    assert "was written by a newer version of Keyturn (schema 9999_future)" in message
+
+
+def test_a_database_that_is_none(home: Path) -> None:
+    for path in (home / "data").glob("keyturn.db*"):
+        path.unlink()
+    (home / "data" / "keyturn.db").write_bytes(b"this is no database" * 1000)
+
+    assert "The database failed: file is not a database." in message_of(serve(home))
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("--account-id", "111122223333"), "ACCOUNT_ID"), (("--region", "eu-central-1"), "REGION")],
+)
+def test_a_database_of_another_account_or_region(home: Path, options: tuple[str, ...], name: str) -> None:
+    message = message_of(serve(home, *options))
+
+    assert f"KEYTURN_{name}=" in message
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--account-id", "12"),
+        ("--region", "Mars"),
+        ("--port", "70000"),
+        ("--host", "0.0.0.0"),
+        ("--tls-certificate", "/no/such.pem"),
+        ("--tls-certificate", "/no/such.pem", "--tls-private-key", "/no/such.pem"),
+        ("--log-level", "loud"),
+        ("--database-url", "oracle://somewhere/keyturn"),
+        ("--database-url", "not a url"),
+        ("--database-url", "postgresql://127.0.0.1:1/keyturn"),
+        ("--max-environments", "0"),
+        ("--clock-skew-seconds", "-1"),
+        ("--root-key-file", "/no/such/root.key"),
+    ],
+    ids=" ".join,
+)
+def test_settings_that_cannot_be(home: Path, options: tuple[str, ...]) -> None:
+    message_of(serve(home, *options))
+
+
+def test_a_mistyped_option_is_wrong_usage(home: Path) -> None:
+    done = serve(home, "--prot", "1")
+
+    assert done.returncode == 2
+    assert "--prot" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_second_server_on_the_same_data(own_server: ServerProcess) -> None:
+    own_server.start()
+
+    message = message_of(serve(own_server.home))
+
+    assert f"Another keyturn server is running on {own_server.data_dir}." in message
+    assert own_server.client("sts").get_caller_identity()["Account"] == own_server.account_id
+
+
+def test_initialising_twice_changes_nothing(home: Path) -> None:
+    before = {path.name: path.read_bytes() for path in (home / "data").iterdir() if path.is_file()}
+
+    done = run_keyturn("init", "--data-dir", str(home / "data"), "--no-profile", home=home, check=False)
+
+    assert "is initialised already" in message_of(done)
+    assert {path.name: path.read_bytes() for path in (home / "data").iterdir() if path.is_file()} == before
+
+
+def test_what_init_prints_and_makes(tmp_path: Path) -> None:
+    data_dir = tmp_path / "a" / "b"
+
+    done = run_keyturn(
+        "init", "--data-dir", str(data_dir), "--output", "json", "--account-id", "123456789012",
+        "--region", "eu-west-3", "--port", "4999", home=tmp_path,
+    )  # fmt: skip
+
+    printed = json.loads(done.stdout)
+    assert set(printed) == {"access_key_id", "secret_access_key", "account_id", "region", "data_dir"}
+    assert (printed["account_id"], printed["region"], printed["data_dir"]) == (
+        "123456789012",
+        "eu-west-3",
+        str(data_dir),
+    )
+    assert done.stderr == ""
+    assert data_dir.stat().st_mode & 0o066 == 0
+    for path in data_dir.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path
+    config = (tmp_path / ".aws" / "config").read_text()
+    assert config == "[profile keyturn]\nregion = eu-west-3\nendpoint_url = http://127.0.0.1:4999\n"
+    assert printed["secret_access_key"] in (tmp_path / ".aws" / "credentials").read_text()
+
+
+def test_an_empty_directory_is_initialised_by_serve(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(tmp_path / "data"), "--port", "0"]
+    with subprocess.Popen(command, env=clean_environ(tmp_path), stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        ready = process.stdout.readline()
+        try:
+            # What was written is all that a client needs.
+            environ = {**clean_environ(tmp_path), "AWS_PROFILE": "keyturn"}
+            asked = "import boto3; print(boto3.client('sts').get_caller_identity()['Arn'])"
+            done = subprocess.run([sys.executable, "-c", asked], env=environ, capture_output=True, text=True)
+        finally:
+            process.terminate()
+
+    assert "ready on" in ready
+    assert process.returncode == 0
+    assert done.stdout == "arn:aws:iam::000000000000:user/administrator\n", done.stderr
+
+
+def test_an_empty_directory_is_left_empty_where_nobody_would_see_the_access_key(tmp_path: Path) -> None:
+    message = message_of(serve(tmp_path))
+
+    assert "keyturn init" in message
+    assert not (tmp_path / "data").exists()
+
+
+def test_one_line_when_ready_and_none_of_it_a_secret(own_server: ServerProcess) -> None:
+    own_server.start()
+    own_server.client("sts").get_caller_identity()
+    own_server.stop()
+
+    lines = own_server.log().splitlines()
+    assert sum("ready on" in line for line in lines) == 1
+    assert own_server.admin.secret_access_key not in own_server.log()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_server_cleanly_and_soon(own_server: ServerProcess, number: signal.Signals) -> None:
+    own_server.start()
+    own_server.client("secretsmanager").create_secret(Name="kept", SecretString="value")
+    with Wire(own_server) as idle, Wire(own_server) as keeps_alive, Wire(own_server) as unfinished:
+        keeps_alive.send(request(own_server, method=b"GET", target=b"/healthz", body=b"", length=False))
+        assert keeps_alive.reply().status == 200
+        unfinished.send(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Le")
+        before = time.monotonic()
+
+        assert own_server.stop(number) == 0
+
+        assert time.monotonic() - before < 4
+        assert idle.is_closed()
+        assert keeps_alive.is_closed()
+        assert unfinished.is_closed()
+    assert "Traceback" not in own_server.log()
+    own_server.start()
+    read = own_server.client("secretsmanager").get_secret_value(SecretId="kept")
+    assert read["SecretString"] == "value"
+
+
+def test_a_signal_twice_does_no_harm(own_server: ServerProcess) -> None:
+    own_server.start()
+    os.kill(own_server.pid, signal.SIGTERM)
+
+    assert own_server.stop() == 0
+
+
+SLEEPER = """
+import time
+
+
+def lambda_handler(event, context):
+    print("begun", flush=True)
+    time.sleep(600)
+"""
+
+
+@pytest.fixture
+def sleeper(own_server: ServerProcess) -> Iterator[ServerProcess]:
+    """A server with a function that sleeps for ten minutes, and a caller who waits for it."""
+    own_server.start()
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    role = own_server.client("iam").create_role(RoleName="sleeper", AssumeRolePolicyDocument=document)["Role"]["Arn"]
+    own_server.client("lambda").create_function(
+        FunctionName="sleeper",
+        Runtime=f"python3.{sys.version_info.minor}",
+        Role=role,
+        Handler="lambda_function.lambda_handler",
+        Code={"ZipFile": zip_package({"lambda_function.py": SLEEPER})},
+        Timeout=900,
+    )
+    outcome: list[Any] = []
+
+    def invoke() -> None:
+        try:
+            outcome.append(own_server.client("lambda").invoke(FunctionName="sleeper"))
+        except ClientError as error:
+            outcome.append(error)
+
+    caller = threading.Thread(target=invoke)
+    caller.start()
+    marker = f"{own_server.data_dir}/runtime"
+    wait_until(lambda: function_processes(marker), "the function runs", own_server)
+    yield own_server
+    caller.join()
+    assert len(outcome) == 1
+
+
+def function_processes(marker: str) -> list[str]:
+    """Command lines of processes that run something below a folder."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if marker in line:
+            found.append(line)
+    return found
+
+
+def test_a_signal_ends_a_function_that_runs(sleeper: ServerProcess) -> None:
+    before = time.monotonic()
+
+    assert sleeper.stop() == 0
+
+    assert time.monotonic() - before < 10
+    assert "Traceback" not in sleeper.log()
+    assert function_processes(f"{sleeper.data_dir}/runtime") == []
+    sleeper.start()
+    found = sleeper.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "Invoke"}]
+    )["Events"]
+    assert [json.loads(event["CloudTrailEvent"])["errorCode"] for event in found] == ["ServiceException"]
+
+
+def test_health_is_answered_without_a_signature(own_server: ServerProcess) -> None:
+    own_server.start()
+
+    for target, body in ((b"/healthz", b"ok\n"), (b"/readyz", b"ready\n")):
+        reply = ask(own_server, request(own_server, method=b"GET", target=target, body=b"", length=False))
+        assert (reply.status, reply.body) == (200, body)
