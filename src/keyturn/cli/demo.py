@@ -189,7 +189,9 @@ def _prove(console: Console, postgresql: PostgresqlServer, old_password: str, ne
 
 def _print_what_next(console: Console, directory: Path) -> None:
     programs = Path(sys.executable).parent
-    aws = f"{programs / 'aws'} --profile {PROFILE}" if (programs / "aws").exists() else f"aws --profile {PROFILE}"
+    if programs.is_relative_to(Path.cwd()):
+        programs = programs.relative_to(Path.cwd())
+    aws = f"{programs / 'aws'} --profile {PROFILE}" if (programs / "aws").is_file() else f"aws --profile {PROFILE}"
     keyturn = programs / "keyturn"
     lines = [
         f"{aws} secretsmanager get-secret-value --secret-id {_SECRET}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Annotated
 
 import typer
@@ -12,6 +13,9 @@ from rich.markup import escape
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.options import Output, OutputFormat
+
+_PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
+_DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
 
 
 def register(app: typer.Typer) -> None:
@@ -75,10 +79,26 @@ def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tupl
 
 
 def print_step(console: Console, seen: StepSeen) -> None:
-    """Print one step: what became of it, and what the function logged."""
+    """Print one step: what became of it, how long it took, and what the function logged."""
     mark = "[green]✓[/]" if seen.error is None else "[red]✗[/]"
-    console.print(f"{mark} [bold]{seen.step}[/]")
+    console.print(f"{mark} [bold]{seen.step:13}[/] [dim]{_duration(seen.lines)}[/]")
     for line in seen.lines:
-        style = "red" if "[ERROR]" in line or "Task timed out" in line else "dim"
-        for part in line.replace("\r", "\n").splitlines():
-            console.print(f"    [{style}]{escape(part.expandtabs(2))}[/]")
+        if not line.startswith(_PLATFORM_LINES):
+            _print_log_event(console, line)
+
+
+def _duration(lines: list[str]) -> str:
+    """What the REPORT line says of the time, None of it if there is no such line."""
+    found = [match.group(1) for line in lines if (match := _DURATION.search(line))]
+    return found[-1] if found else ""
+
+
+def _print_log_event(console: Console, event: str) -> None:
+    # A record of Python's logging as Lambda writes it: level, time, request id, message.
+    fields = event.split("\t", 3)
+    is_record = len(fields) == 4 and fields[0].startswith("[")
+    level, text = (fields[0].strip("[]"), fields[3]) if is_record else ("", event)
+    is_error = level in ("ERROR", "CRITICAL") or "[ERROR]" in text or "Task timed out" in text
+    style = "red" if is_error else "yellow" if level == "WARNING" else "dim"
+    for number, part in enumerate(text.replace("\r", "\n").splitlines()):
+        console.print(f"    [{style}]{level if number == 0 else '':7} {escape(part.expandtabs(2))}[/]")
