@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shlex
 from pathlib import Path
@@ -10,6 +11,8 @@ import pytest
 import typer.main
 
 from keyturn.cli.main import app, register_commands
+from keyturn.config import Settings
+from keyturn.operations import registry
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -58,3 +61,16 @@ def test_the_readme_begins_with_what_it_is_and_the_two_commands() -> None:
 
 def test_continuous_integration_runs_the_readmes_test_command() -> None:
     assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("field", [field.name for field in dataclasses.fields(Settings)])
+def test_every_setting_has_a_heading_and_its_variable(field: str) -> None:
+    text = (ROOT / "docs" / "settings.md").read_text()
+    assert f"### {field}\n" in text
+    assert f"`KEYTURN_{field.upper()}`" in text
+
+
+def test_the_compatibility_page_names_every_operation() -> None:
+    registry.discover()
+    text = (ROOT / "docs" / "compatibility.md").read_text()
+    assert not [operation.name for operation in registry.all_operations() if operation.name not in text]
