@@ -1,0 +1,371 @@
+"""Marked values go in everywhere a secret can; afterwards nothing that is kept, logged or told holds a mark.
+
+Every operation is called, at log level debug. A mark is looked for as it is and in Base64, in every file of the data
+directory, in the server's output, in the audit trail, in every reply that must not hold it, and on command lines.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import secrets
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from keyturn.operations import registry
+from keyturn.testing.functions import zip_package
+
+from .conftest import Credentials, ServerProcess, wait_until
+from .raw_http import ask, signed
+
+FUNCTION = """
+import os
+
+import boto3
+
+
+def lambda_handler(event, context):
+    if "Step" not in event:
+        return {name: os.environ[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")}
+    client, version = boto3.client("secretsmanager"), event["ClientRequestToken"]
+    if event["Step"] == "createSecret":
+        client.put_secret_value(
+            SecretId=event["SecretId"],
+            ClientRequestToken=version,
+            RotationToken=os.environ["MARK"] + "-rotation-token",
+            SecretString=os.environ["MARK"] + "-rotated",
+            VersionStages=["AWSPENDING"],
+        )
+    if event["Step"] == "finishSecret":
+        stages = client.describe_secret(SecretId=event["SecretId"])["VersionIdsToStages"]
+        (current,) = [name for name, labels in stages.items() if "AWSCURRENT" in labels]
+        client.update_secret_version_stage(
+            SecretId=event["SecretId"],
+            VersionStage="AWSCURRENT",
+            MoveToVersionId=version,
+            RemoveFromVersionId=current,
+        )
+"""
+POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+
+
+def trust(**principal: str) -> str:
+    statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+
+
+class Marks:
+    """Everything that must not be found, with what it is."""
+
+    def __init__(self) -> None:
+        self._marks: dict[str, str] = {}
+
+    def new(self, what: str) -> str:
+        """Make a value that is like no other."""
+        mark = f"CANARY{secrets.token_hex(12)}"
+        self._marks[mark] = what
+        return mark
+
+    def add(self, what: str, value: str) -> None:
+        """Look for a value that the server has made."""
+        self._marks[value] = what
+
+    def in_(self, text: bytes) -> set[str]:
+        """Say what is found."""
+        return {what for mark, what in self._marks.items() if any(form in text for form in _forms(mark))}
+
+
+def _forms(mark: str) -> Iterator[bytes]:
+    """The mark, and what it looks like somewhere within something in Base64, at each of the three offsets."""
+    plain = mark.encode()
+    yield plain
+    for offset in range(3):
+        encoded = base64.b64encode(bytes(offset) + plain)
+        yield encoded[4 if offset else 0 : -4]
+    yield plain.hex().encode()
+
+
+class Caller:
+    """boto3 clients whose calls are counted and whose replies are looked through."""
+
+    # What these answer may hold what was put in: that is what they are for.
+    ANSWER_SECRETS = frozenset(
+        {
+            "GetSecretValue",
+            "GetRandomPassword",
+            "CreateAccessKey",
+            "AssumeRole",
+            "CreateFunction",
+            "GetFunction",
+            "GetFunctionConfiguration",
+            "UpdateFunctionCode",
+            "UpdateFunctionConfiguration",
+            "ListFunctions",
+            "Invoke",
+            "GetLogEvents",
+            "FilterLogEvents",
+        }
+    )
+
+    def __init__(self, server: ServerProcess, marks: Marks) -> None:
+        self.server = server
+        self.called: set[tuple[str, str]] = set()
+        self.leaks: dict[str, set[str]] = {}
+        self._marks = marks
+
+    def client(self, service: str, credentials: Credentials | None = None) -> Any:
+        made = self.server.client(service, credentials, parameter_validation=False)
+
+        def look(http_response: Any, model: Any, **_: Any) -> None:
+            self.called.add((service, model.name))
+            if http_response.status_code >= 400 or model.name not in self.ANSWER_SECRETS:
+                self.look(f"reply of {model.name}", http_response.content)
+
+        made.meta.events.register("after-call", look)
+        return made
+
+    def look(self, where: str, content: bytes) -> None:
+        if found := self._marks.in_(content):
+            self.leaks[where] = found
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[ServerProcess]:
+    process = ServerProcess(tmp_path, "--log-level", "debug")
+    process.start()
+    yield process
+    if process._process is not None:
+        process.stop()
+
+
+def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerProcess) -> None:
+    marks = Marks()
+    caller = Caller(server, marks)
+    marks.add("secret access key of the administrator", server.admin.secret_access_key)
+
+    session = use_identities(caller, marks)
+    use_secrets(caller, marks, session)
+    use_functions(caller, marks)
+    use_logs(caller)
+    send_nonsense(caller, marks)
+    for command_line in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):
+            caller.look("command line", command_line.read_bytes())
+    look_through_audit_trail(caller)
+    # Once as it is in the middle of things, with its write-ahead logs, and once when the server has ended.
+    look_through_files(caller)
+    remove_everything(caller)
+    look_through_audit_trail(caller)
+    server.stop()
+    look_through_files(caller)
+    caller.look("log", server.log().encode())
+
+    assert caller.leaks == {}
+    registry.discover()
+    assert caller.called == {(operation.service, operation.name) for operation in registry.all_operations()}
+
+
+def use_identities(caller: Caller, marks: Marks) -> Credentials:
+    iam, sts = caller.client("iam"), caller.client("sts")
+    iam.create_user(UserName="canary")
+    iam.put_user_policy(UserName="canary", PolicyName="all", PolicyDocument=POLICY)
+    key = iam.create_access_key(UserName="canary")["AccessKey"]
+    marks.add("secret access key of a user", key["SecretAccessKey"])
+    iam.update_access_key(UserName="canary", AccessKeyId=key["AccessKeyId"], Status="Active")
+    for service in ("AWS", "Service"):
+        principal = {"AWS": caller.server.account_id, "Service": "lambda.amazonaws.com"}[service]
+        role = iam.create_role(RoleName=service, AssumeRolePolicyDocument=trust(**{service: principal}))["Role"]
+        iam.put_role_policy(RoleName=service, PolicyName="all", PolicyDocument=POLICY)
+        iam.update_assume_role_policy(RoleName=service, PolicyDocument=trust(**{service: principal}))
+        iam.update_role(RoleName=service, Description="changed")
+        iam.tag_role(RoleName=service, Tags=[{"Key": "a", "Value": "b"}])
+        iam.untag_role(RoleName=service, TagKeys=["a"])
+        if service == "AWS":
+            made = sts.assume_role(RoleArn=role["Arn"], RoleSessionName="canary")["Credentials"]
+    marks.add("secret access key of a session", made["SecretAccessKey"])
+    marks.add("session token", made["SessionToken"])
+    session = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+    for client in (iam, caller.client("iam", session)):
+        for read in (
+            "get_user", "get_user_policy", "list_access_keys", "list_attached_user_policies", "list_user_policies",
+            "list_users", "get_role", "get_role_policy", "list_attached_role_policies",
+            "list_instance_profiles_for_role", "list_role_policies", "list_role_tags", "list_roles",
+        ):  # fmt: skip
+            request = {"UserName": "canary"} if "user" in read or "keys" in read else {"RoleName": "AWS"}
+            if read.endswith("_policy"):
+                request["PolicyName"] = "all"
+            getattr(client, read)(**({} if read in ("list_users", "list_roles") else request))
+    caller.client("sts", session).get_caller_identity()
+    return session
+
+
+def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:
+    client = caller.client("secretsmanager")
+    text, binary, other = (marks.new(what) for what in ("secret string", "secret binary", "another secret string"))
+    client.create_secret(Name="canary", SecretString=json.dumps({"password": text}), Tags=[{"Key": "a", "Value": "b"}])
+    client.put_secret_value(SecretId="canary", SecretBinary=binary.encode() * 3, VersionStages=["BINARY"])
+    client.update_secret(SecretId="canary", SecretString=other, Description="a canary")
+    by_session = caller.client("secretsmanager", session)
+    for stage in ("AWSCURRENT", "AWSPREVIOUS", "BINARY"):
+        by_session.get_secret_value(SecretId="canary", VersionStage=stage)
+    client.describe_secret(SecretId="canary")
+    client.list_secrets()
+    version_id = client.list_secret_version_ids(SecretId="canary", IncludeDeprecated=True)["Versions"][1]["VersionId"]
+    client.update_secret_version_stage(SecretId="canary", VersionStage="BINARY", RemoveFromVersionId=version_id)
+    client.tag_resource(SecretId="canary", Tags=[{"Key": "c", "Value": "d"}])
+    client.untag_resource(SecretId="canary", TagKeys=["c"])
+    marks.add("random password", client.get_random_password(PasswordLength=64)["RandomPassword"])
+    client.delete_secret(SecretId="canary")
+    client.restore_secret(SecretId="canary")
+
+
+def use_functions(caller: Caller, marks: Marks) -> None:
+    client, secretsmanager = caller.client("lambda"), caller.client("secretsmanager")
+    mark, changed = marks.new("environment variable"), marks.new("changed environment variable")
+    package = zip_package({"lambda_function.py": FUNCTION})
+    arn = client.create_function(
+        FunctionName="canary",
+        Runtime=f"python3.{sys.version_info.minor}",
+        Role=f"arn:aws:iam::{caller.server.account_id}:role/Service",
+        Handler="lambda_function.lambda_handler",
+        Code={"ZipFile": package},
+        Timeout=60,
+        Environment={"Variables": {"MARK": mark}},
+    )["FunctionArn"]
+    client.update_function_configuration(FunctionName="canary", Environment={"Variables": {"MARK": changed}})
+    client.update_function_code(FunctionName="canary", ZipFile=package)
+    client.get_function(FunctionName="canary")
+    client.get_function_configuration(FunctionName="canary")
+    client.list_functions()
+    client.get_account_settings()
+    client.tag_resource(Resource=arn, Tags={"a": "b"})
+    client.list_tags(Resource=arn)
+    client.untag_resource(Resource=arn, TagKeys=["a"])
+    client.add_permission(
+        FunctionName="canary",
+        StatementId="rotation",
+        Action="lambda:InvokeFunction",
+        Principal="secretsmanager.amazonaws.com",
+    )
+    client.get_policy(FunctionName="canary")
+    payload = json.dumps({"secret": marks.new("payload of an invocation")})
+    answer = client.invoke(FunctionName="canary", Payload=payload, LogType="Tail")
+    for name, value in json.loads(answer["Payload"].read()).items():
+        marks.add(f"{name} of a function", value)
+    secretsmanager.create_secret(Name="rotated", SecretString=marks.new("value before rotation"))
+    version_id = secretsmanager.rotate_secret(SecretId="rotated", RotationLambdaARN=arn)["VersionId"]
+    wait_until(
+        lambda: secretsmanager.get_secret_value(SecretId="rotated")["VersionId"] == version_id, "rotated", caller.server
+    )
+    assert secretsmanager.get_secret_value(SecretId="rotated")["SecretString"] == f"{changed}-rotated"
+    # The rotation itself ends a moment after its last step has moved the label.
+    wait_until(
+        lambda: "LastRotatedDate" in secretsmanager.describe_secret(SecretId="rotated"), "it ended", caller.server
+    )
+    secretsmanager.cancel_rotate_secret(SecretId="rotated")
+
+
+def use_logs(caller: Caller) -> None:
+    client = caller.client("logs")
+    client.create_log_group(logGroupName="canary")
+    client.create_log_stream(logGroupName="canary", logStreamName="a")
+    client.put_log_events(
+        logGroupName="canary", logStreamName="a", logEvents=[{"timestamp": time.time_ns() // 10**6, "message": "a"}]
+    )
+    client.put_retention_policy(logGroupName="canary", retentionInDays=1)
+    client.delete_retention_policy(logGroupName="canary")
+    client.describe_log_groups()
+    (stream,) = client.describe_log_streams(logGroupName="/aws/lambda/canary", limit=1)["logStreams"]
+    events = client.get_log_events(logGroupName="/aws/lambda/canary", logStreamName=stream["logStreamName"])
+    assert events["events"]
+    client.filter_log_events(logGroupName="/aws/lambda/canary")
+
+
+def send_nonsense(caller: Caller, marks: Marks) -> None:
+    """Requests that fail at every step of the pipeline, each with a mark in it."""
+    client = caller.client("secretsmanager")
+    requests: list[dict[str, Any]] = [
+        {"SecretString": marks.new("value that is too long") * 3000},
+        {"SecretString": marks.new("value for no secret"), "SecretId": "no/such"},
+        {"SecretString": marks.new("value with a bad token"), "ClientRequestToken": "short"},
+        {"SecretString": marks.new("value with a bad label"), "VersionStages": [""]},
+        {"SecretString": marks.new("one of two values"), "SecretBinary": marks.new("other of two values").encode()},
+    ]
+    for request in requests:
+        with pytest.raises(ClientError):
+            client.put_secret_value(**{"SecretId": "canary", **request})
+    put = "secretsmanager.PutSecretValue"
+    server = caller.server
+    for body in (
+        b'{"SecretId": "canary", "SecretString": "%s"',
+        b'{"SecretId": "canary", "SecretString": ["%s"]}',
+        b'{"SecretId": "canary", "SecretString": {"password": "%s"}}',
+        b'{"SecretId": "canary", "SecretBinary": "%s!"}',
+        b'{"SecretId": "canary", "SecretStrin": "%s"}',
+        b'{"SecretId": "no/such", "ClientRequestToken": "1234567890123456789012345678901234", "RotationToken": "%s"}',
+        b'["%s"]',
+        b"%s",
+    ):
+        whole = body % marks.new(f"mark in {body!r}").encode()
+        for credentials in (server.admin, Credentials(server.admin.access_key_id, "A" * 40)):
+            reply = ask(server, signed(server, whole, action=put, credentials=credentials))
+            assert 400 <= reply.status < 500, body
+            caller.look(f"reply to {body!r}", reply.body)
+    stolen = Credentials(server.admin.access_key_id, server.admin.secret_access_key, marks.new("token of nobody"))
+    with pytest.raises(ClientError):
+        caller.client("sts", stolen).get_caller_identity()
+
+
+def look_through_audit_trail(caller: Caller) -> None:
+    client = caller.client("cloudtrail")
+    pages = list(client.get_paginator("lookup_events").paginate())
+    records = [event["CloudTrailEvent"] for page in pages for event in page["Events"]]
+    assert len(records) > 100
+    for record in records:
+        caller.look(f"audit event {json.loads(record)['eventName']}", record.encode())
+
+
+def look_through_files(caller: Caller) -> None:
+    looked_at = 0
+    for path in caller.server.data_dir.rglob("*"):
+        if path.is_file():
+            with suppress(FileNotFoundError):
+                caller.look(f"file {path.name}", path.read_bytes())
+                looked_at += 1
+    assert looked_at >= 3
+
+
+def remove_everything(caller: Caller) -> None:
+    secretsmanager, functions = caller.client("secretsmanager"), caller.client("lambda")
+    logs, iam = caller.client("logs"), caller.client("iam")
+    for name in ("canary", "rotated"):
+        secretsmanager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    functions.remove_permission(FunctionName="canary", StatementId="rotation")
+    functions.delete_function(FunctionName="canary")
+    logs.delete_log_stream(logGroupName="canary", logStreamName="a")
+    logs.delete_log_group(logGroupName="canary")
+    for role in ("AWS", "Service"):
+        iam.delete_role_policy(RoleName=role, PolicyName="all")
+        iam.delete_role(RoleName=role)
+    (key,) = iam.list_access_keys(UserName="canary")["AccessKeyMetadata"]
+    iam.delete_access_key(UserName="canary", AccessKeyId=key["AccessKeyId"])
+    iam.delete_user_policy(UserName="canary", PolicyName="all")
+    iam.delete_user(UserName="canary")
+
+
+def test_a_mark_would_be_found() -> None:
+    marks = Marks()
+    mark = marks.new("a mark").encode()
+
+    assert marks.in_(b"before " + mark + b" behind") == {"a mark"}
+    for offset in range(3):
+        assert marks.in_(base64.b64encode(b"x" * (7 + offset) + mark + b"tail")) == {"a mark"}
+    assert marks.in_(mark.hex().encode()) == {"a mark"}
+    assert marks.in_(b"CANARY") == set()
