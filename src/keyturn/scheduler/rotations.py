@@ -289,7 +289,6 @@ def _remove_test_version(transaction: Transaction, secret: SecretRecord) -> None
     if current is not None:
         state, _ = staging_of(transaction, current)
         store_change(transaction, current, abandon_pending(state, remove_version=True))
-        secrets.update_secret(transaction, current)
 
 
 def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: RotationStatus, error: str) -> None:

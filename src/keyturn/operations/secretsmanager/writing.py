@@ -147,6 +147,7 @@ def store_change(transaction: Transaction, secret: SecretRecord, change: Change)
     """Write the labels that moved and remove the versions that are gone."""
     secrets.store_labels(transaction, secret.secret_id, change.before.labels, change.after.labels)
     secrets.delete_versions(transaction, secret.secret_id, change.removed_versions)
+    transaction.touch(secrets.SECRET, secret.arn)
 
 
 def abandon(
