@@ -45,7 +45,12 @@ def package(
             f"There is no rotation function for {engine} with the strategy {strategy}.", "Try: postgresql, single-user."
         ) from error
     if file is not None:
-        file.write_bytes(content)
+        try:
+            file.write_bytes(content)
+        except OSError as error:
+            raise KeyturnError(
+                f"{file} cannot be written: {error.strerror}.", "Choose another place with --file."
+            ) from error
     elif sys.stdout.isatty():
         raise KeyturnError("A zip file is not for a terminal.", "Give --file NAME, or redirect standard output.")
     else:
