@@ -46,6 +46,7 @@ class Options:
     secrets: int
     output: str
     pin: bool
+    openbao_token: str
 
 
 def main() -> int:
@@ -76,6 +77,9 @@ def _options() -> Options:
     parser.add_argument("--secrets", type=_positive, default=1000, help="all of them are read (%(default)s)")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     parser.add_argument("--pin", action="store_true", help="servers on the first core, the generator on the last")
+    parser.add_argument(
+        "--openbao-token", choices=("root", "policy"), default="root", help="root is its fastest (%(default)s)"
+    )
     return Options(**vars(parser.parse_args()))
 
 
@@ -108,7 +112,9 @@ def _measure(options: Options, progress: Console) -> Report:
             os.sched_setaffinity(0, cores[:1])  # The servers inherit it.
         progress.print(f"Starting the servers and storing {options.secrets:,} secrets in each")
         ours = stack.enter_context(keyturn_server(_subdirectory(directory, "keyturn"), values))
-        theirs = stack.enter_context(openbao_server(_subdirectory(directory, "openbao"), values))
+        theirs = stack.enter_context(
+            openbao_server(_subdirectory(directory, "openbao"), values, root_token=options.openbao_token == "root")
+        )
         if options.pin:
             os.sched_setaffinity(0, cores[-1:])
         measured: dict[str, list[Measurement]] = {ours.name: [], theirs.name: []}
@@ -122,6 +128,7 @@ def _measure(options: Options, progress: Console) -> Report:
         "secrets": options.secrets,
         "rounds": options.rounds,
         "seconds": options.seconds,
+        "OpenBao token": options.openbao_token,
         "pinned": "servers to the first core, generator to the last" if options.pin else "nothing",
     }
     return Report(measured[ours.name], measured[theirs.name], conditions)
