@@ -155,7 +155,7 @@ def test_a_failed_step_leaves_the_current_password_working_and_says_why(
     # The database has the pending password; the current version is what applications read, and is told to be stale
     # by the failure. Both are stored, and one of them logs in.
     assert job.accepts(job.password("AWSPENDING"))
-    with pytest.raises(ClientError, match="A previous rotation isn't complete. That rotation will be reattempted."):
+    with pytest.raises(ClientError, match=r"A previous rotation isn't complete\. That rotation will be reattempted\."):
         job.rotate()
 
     job.allow(FIVE_ACTIONS)
