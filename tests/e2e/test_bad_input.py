@@ -271,7 +271,7 @@ QUERY = "application/x-www-form-urlencoded; charset=utf-8"
         ("iam", "Action=CreateGroup&Version=2010-05-08&GroupName=a", 400, "NotImplemented"),
         ("iam", "Action=GetRole&Version=2010-05-08", 400, "ValidationError"),
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=nobody", 404, "NoSuchEntity"),
-        ("iam", "Action=GetRole&Version=2010-05-08&RoleName=%FF", 400, "InvalidAction"),
+        ("iam", "Action=GetRole&Version=2010-05-08&RoleName=%FF", 400, "MalformedInput"),
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=a%00", 400, "ValidationError"),
         ("sts", "Action=AssumeRole&Version=2011-06-15", 400, "ValidationError"),
         ("sts", "Action=GetSessionToken&Version=2011-06-15", 400, "NotImplemented"),

@@ -52,10 +52,14 @@ class RecordingAuditor:
         self.failure: Exception | None = None
         self.codes: list[str | None] = []
 
-    async def record(self, exchange: Exchange) -> None:
+    def record(self, exchange: Exchange) -> asyncio.Future[None]:
         self.codes.append(None if exchange.error is None else type(exchange.error).__name__)
-        if self.failure is not None:
-            raise self.failure
+        stored: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if self.failure is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(self.failure)
+        return stored
 
 
 class Bench:
