@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -19,7 +20,13 @@ STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 def demo(home: Path, *options: str) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "keyturn.cli.main", "demo", "--directory", str(home / "the demo"), *options]
     return subprocess.Popen(
-        command, env=clean_environ(home), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        env=clean_environ(home),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        # Whoever runs the tests in the background has SIGINT ignored, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no lock is taken in it
     )
 
 
