@@ -240,3 +240,13 @@ def test_many_threads_lose_nothing(stores: Stores) -> None:
 
     assert sorted(outcomes.get_nowait()[0] for _ in range(200)) == list(range(200))
     assert len({record.event_id for record in _found(stores, limit=500)}) == 200
+
+
+def test_events_of_reads_are_stored_at_once_where_the_database_is_embedded(stores: Stores, writer: AuditWriter) -> None:
+    reads = [_record(number)._replace(read_only=True) for number in range(3)]
+
+    stored = writer.store_at_once(reads)
+
+    assert stored is stores.journal.dialect.is_embedded
+    assert _found(stores) == (list(reversed(reads)) if stored else [])
+    assert not writer.store_at_once([*reads, _record(4)._replace(read_only=False)])

@@ -74,7 +74,10 @@ class Auditor:
                 loop.call_soon_threadsafe(_settle, batch.stored, error)
 
         try:
-            self._writer.submit(batch.records, done)
+            if self._writer.store_at_once(batch.records):
+                _settle(batch.stored, None)
+            else:
+                self._writer.submit(batch.records, done)
         except StorageError as error:
             _settle(batch.stored, error)
 
