@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-stop test check bench types clean
+.PHONY: help demo demo-stop test check bench types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
@@ -35,10 +35,13 @@ bench: $(VENV)/.bench ## Measure signed, audited reads beside OpenBao on this ma
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py
 
+upgrade: ## Take the newest release of every dependency into constraints.txt; run the tests before you commit it.
+	@scripts/upgrade
+
 clean: ## Remove the environment and caches. Stop the demo first.
 	rm -rf $(VENV) build *.egg-info src/*.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
 
 # One stamp for each set of extras, renewed when the dependencies change.
-$(VENV)/.%: pyproject.toml
+$(VENV)/.%: pyproject.toml constraints.txt
 	@scripts/environment $(VENV) $*
 	@touch $@

@@ -9,6 +9,10 @@ class ExpiredTokenException(AwsError):
     """A web identity token has expired. Session credentials that have expired are a signing fault."""
 
 
+class InvalidContextAssertionException(AwsError):
+    """A context assertion of ProvidedContexts is not valid."""
+
+
 class MalformedPolicyDocumentException(AwsError):
     """The session policy is not well-formed."""
 

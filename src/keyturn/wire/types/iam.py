@@ -33,6 +33,7 @@ class CreateRoleRequest(TypedDict):
     AssumeRolePolicyDocument: str
     Description: NotRequired[str]
     MaxSessionDuration: NotRequired[int]
+    MaxSigninSessionDuration: NotRequired[int]
     PermissionsBoundary: NotRequired[str]
     Tags: NotRequired[list[Tag]]
 
@@ -61,6 +62,7 @@ class Role(TypedDict):
     AssumeRolePolicyDocument: NotRequired[str]
     Description: NotRequired[str]
     MaxSessionDuration: NotRequired[int]
+    MaxSigninSessionDuration: NotRequired[int]
     PermissionsBoundary: NotRequired[AttachedPermissionsBoundary]
     Tags: NotRequired[list[Tag]]
     RoleLastUsed: NotRequired[RoleLastUsed]
@@ -367,6 +369,8 @@ class UpdateRoleRequest(TypedDict):
     RoleName: str
     Description: NotRequired[str]
     MaxSessionDuration: NotRequired[int]
+    MaxSigninSessionDuration: NotRequired[int]
+    ResetMaxSigninSessionDuration: NotRequired[bool]
 
 
 class UpdateRoleResponse(TypedDict):
