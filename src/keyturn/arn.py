@@ -55,6 +55,16 @@ class Place:
     region: str
     account_id: str
 
+    @classmethod
+    def of(cls, arn: str) -> Self:
+        """Return where a resource with this ARN lives.
+
+        Raises:
+            InvalidArn: The text is not an ARN.
+        """
+        parsed = Arn.parse(arn)
+        return cls(parsed.partition, parsed.region, parsed.account_id)
+
     def secret_arn(self, name: str, suffix: str) -> SecretArn:
         """ARN of a secret; ``suffix`` is the six random characters AWS appends."""
         return SecretArn(f"arn:{self.partition}:secretsmanager:{self.region}:{self.account_id}:secret:{name}-{suffix}")

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
+from keyturn.arn import Place
 from keyturn.ids import RequestId
 
 
@@ -51,8 +52,7 @@ class Call(NamedTuple):
 
     Attributes:
         principal: Who calls.
-        account_id: The account that owns the resources of this server.
-        region: The region of this server.
+        place: Where the call works: the partition, the region its signature is scoped to, the principal's account.
         source_address: IP address of the client, or a service name.
         user_agent: As sent, at most 1 KB is kept in audit events.
         request_id: Appears in the reply, the audit event and the server's log.
@@ -63,8 +63,7 @@ class Call(NamedTuple):
     """
 
     principal: Principal
-    account_id: str
-    region: str
+    place: Place
     source_address: str
     user_agent: str
     request_id: RequestId

@@ -87,7 +87,7 @@ def api_event(
         "eventTime": event_time(call.at),
         "eventSource": event_source,
         "eventName": event_name,
-        "awsRegion": call.region,
+        "awsRegion": call.place.region,
         "sourceIPAddress": call.source_address,
         "userAgent": call.user_agent[:_TEXT_LIMIT],
         "requestParameters": request_parameters,
@@ -97,13 +97,13 @@ def api_event(
         "readOnly": read_only,
         "eventType": "AwsApiCall",
         "managementEvent": True,
-        "recipientAccountId": call.account_id,
+        "recipientAccountId": call.place.account_id,
         "eventCategory": "Management",
     }
     if error_code:
         _add_error(event, error_code, error_message)
     if resource_arn:
-        event["resources"] = [{"ARN": resource_arn, "accountId": call.account_id, "type": resource_type}]
+        event["resources"] = [{"ARN": resource_arn, "accountId": call.place.account_id, "type": resource_type}]
     if decision is not None:
         event["additionalEventData"] = {"authorization": _decision_data(decision)}
     if call.secure_transport:

@@ -219,7 +219,7 @@ _GLOBAL_KEYS: dict[str, Callable[[Call], str | None]] = {
     "aws:principalisawsservice": _is_service,
     "aws:principalservicename": _service_name,
     "aws:principaltype": _principal_type,
-    "aws:requestedregion": lambda call: call.region,
+    "aws:requestedregion": lambda call: call.place.region,
     "aws:securetransport": lambda call: _truth(is_so=call.secure_transport),
     "aws:sourceip": _source_ip,
     "aws:tokenissuetime": _token_issue_time,

@@ -155,8 +155,7 @@ class Pipeline:
         request = exchange.request
         return Call(
             principal=signer.principal,
-            account_id=self._kit.place.account_id,
-            region=self._kit.place.region,
+            place=self._kit.place,
             source_address=request.client_host,
             user_agent=request.headers.get("user-agent", ""),
             request_id=exchange.request_id,

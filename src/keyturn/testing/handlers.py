@@ -69,8 +69,7 @@ class HandlerBench:
         """A call that a principal makes."""
         return Call(
             principal=principal,
-            account_id=PLACE.account_id,
-            region=PLACE.region,
+            place=PLACE,
             source_address="127.0.0.1",
             user_agent="unit test",
             request_id=ids.new_request_id(),

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 
+from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.ids import RequestId
 from keyturn.rules.audit_event import (
@@ -35,8 +36,7 @@ SESSION = Principal(
 def _call(principal: Principal = USER, *, secure: bool = False) -> Call:
     return Call(
         principal=principal,
-        account_id=ACCOUNT,
-        region="us-east-1",
+        place=Place("aws", "us-east-1", ACCOUNT),
         source_address="127.0.0.1",
         user_agent="a" * 2000,
         request_id=RequestId("r"),

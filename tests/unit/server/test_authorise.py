@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import RequestId
@@ -37,8 +38,7 @@ SESSION = Principal(
 )
 CALL = Call(
     principal=USER,
-    account_id=ACCOUNT,
-    region="us-east-1",
+    place=Place("aws", "us-east-1", ACCOUNT),
     source_address="192.0.2.7",
     user_agent="unit test",
     request_id=RequestId("request"),

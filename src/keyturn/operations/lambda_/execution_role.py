@@ -28,13 +28,13 @@ def check_execution_role(kit: Kit, call: Call, role_arn: str, function_arn: str)
         AccessDenied: The caller may not pass the role, or it belongs to another account.
         InvalidParameterValueException: There is no such role, or it does not trust Lambda.
     """
-    if Arn.parse(role_arn).account_id != call.account_id:
+    if Arn.parse(role_arn).account_id != call.place.account_id:
         raise AccessDenied("Cross-account pass role is not allowed.")
     keys = {"iam:passedtoservice": (LAMBDA,), "iam:associatedresourcearn": (function_arn,)}
     kit.authorise(call, "iam:PassRole", Subject(arn=role_arn, asked=role_arn, record=None, keys=keys))
     with kit.state.read() as connection:
         role = principals.load_role_by_arn(connection, role_arn)
-    if role is None or not _trusts_lambda(role, call.account_id, function_arn):
+    if role is None or not _trusts_lambda(role, call.place.account_id, function_arn):
         raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
 
 
