@@ -39,8 +39,9 @@ from keyturn.server.authorise import Authoriser
 from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
 from keyturn.server.pipeline import Pipeline
-from keyturn.storage import function_logs, functions, kms_keys, principals
+from keyturn.storage import accounts, function_logs, functions, kms_keys, principals
 from keyturn.storage import settings as stored_settings
+from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.audit_log import AuditWriter
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.directory import DataDirectory
@@ -48,6 +49,7 @@ from keyturn.storage.kept import KeptRows
 from keyturn.storage.kms_keys import KmsKeyRecord
 from keyturn.storage.migrate import migrate
 from keyturn.storage.principals import AccessKeyRecord, UserRecord
+from keyturn.wire.models import regions_of
 
 _log = logging.getLogger(__name__)
 
@@ -121,6 +123,7 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     for key_id in (default_key_id, system_key_id):
         made[key_id] = keyring.new_key(key_id)
     user = UserRecord(
+        account_id=settings.account_id,
         name=ADMINISTRATOR,
         unique_id=ids.new_unique_id("AIDA"),
         path="/",
@@ -138,6 +141,9 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     with state.write() as transaction:
         for alias, key_id in ((DEFAULT_KEY_ALIAS, default_key_id), (SYSTEM_KEY_ALIAS, system_key_id)):
             kms_keys.insert_key(transaction, KmsKeyRecord(key_id, alias, made[key_id].wrapped, now))
+        accounts.insert_account(
+            transaction, AccountRecord(settings.account_id, "management", f"root@{settings.account_id}", now)
+        )
         principals.insert_user(transaction, user)
         principals.put_inline_policy(transaction, user.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
         principals.insert_access_key(transaction, access_key)
@@ -146,7 +152,7 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
 
 
 def _identity(settings: Settings) -> dict[str, str]:
-    return {"partition": settings.partition, "region": settings.region, "account_id": settings.account_id}
+    return {"partition": settings.partition, "account_id": settings.account_id}
 
 
 class Server:
@@ -203,7 +209,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     events = EventInvocations()
     closing.callback(events.close)
     kit = Kit(
-        place=settings.place,
+        partition=settings.partition,
+        regions=regions_of(settings.partition) | {settings.region},
         clock=clock,
         random=secrets,
         state=stores.state,
@@ -303,16 +310,14 @@ def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSeale
             session.access_key_id, session.secret_access_key, session.session_token, session.expires_at
         )
 
-    def write_log(group: str, stream: str, lines: Sequence[LogLine]) -> None:
+    def write_log(spec: FunctionSpec, stream: str, lines: Sequence[LogLine]) -> None:
         pairs = [(line.timestamp_ms, line.message) for line in lines]
-        function_logs.append_events(stores.journal, group, stream, pairs, clock.now())
+        function_logs.append_events(stores.journal, spec.place, spec.log_group, stream, pairs, clock.now())
 
     return Runtime(
         settings=RuntimeSettings(
             directory=settings.data_dir / "runtime",
             endpoint_url=settings.endpoint_url,
-            region=settings.region,
-            account_id=settings.account_id,
             sandbox=settings.sandbox_demand.value,
             max_environments=settings.max_environments,
             hidden=(settings.data_dir.resolve(), settings.root_key_path.resolve().parent),

@@ -67,7 +67,11 @@ class Place:
 
     def secret_arn(self, name: str, suffix: str) -> SecretArn:
         """ARN of a secret; ``suffix`` is the six random characters AWS appends."""
-        return SecretArn(f"arn:{self.partition}:secretsmanager:{self.region}:{self.account_id}:secret:{name}-{suffix}")
+        return SecretArn(f"{self.partial_secret_arn(name)}-{suffix}")
+
+    def partial_secret_arn(self, name: str) -> str:
+        """ARN of a secret without its suffix: what its name stands for in this account and region."""
+        return f"arn:{self.partition}:secretsmanager:{self.region}:{self.account_id}:secret:{name}"
 
     def function_arn(self, name: str) -> FunctionArn:
         """ARN of a Lambda function, unqualified."""

@@ -32,8 +32,6 @@ def new_bench(directory: Path, sandbox: SandboxChoice = "auto") -> FunctionBench
         RuntimeSettings(
             directory=directory / "runtime",
             endpoint_url="http://127.0.0.1:9",
-            region="us-east-1",
-            account_id="000000000000",
             sandbox=sandbox,
             log_limit_bytes=256 * 1024,
             hidden=(directory,),
@@ -307,7 +305,7 @@ def test_no_function_survives_a_server_that_is_killed(tmp_path: Path, sandbox: s
         from keyturn.runtime import RuntimeSettings
         from keyturn.testing.functions import FunctionBench
         directory = Path({str(tmp_path)!r})
-        settings = RuntimeSettings(directory, "http://127.0.0.1:9", "us-east-1", "000000000000", sandbox={sandbox!r})
+        settings = RuntimeSettings(directory, "http://127.0.0.1:9", sandbox={sandbox!r})
         bench = FunctionBench(settings)
         spec = bench.function('''
         import subprocess, time

@@ -35,8 +35,6 @@ def shared_bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FunctionB
     settings = RuntimeSettings(
         directory=tmp_path_factory.mktemp("runtime"),
         endpoint_url="http://127.0.0.1:9",
-        region="eu-central-1",
-        account_id="000000000000",
         max_environments_per_function=2,
     )
     bench = FunctionBench(settings, FakeClock())
@@ -291,7 +289,7 @@ def test_invocations_run_side_by_side_up_to_the_limit(bench: FunctionBench) -> N
 
 
 def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> None:
-    bench = FunctionBench(RuntimeSettings(tmp_path, "http://127.0.0.1:9", "us-east-1", "000000000000"))
+    bench = FunctionBench(RuntimeSettings(tmp_path, "http://127.0.0.1:9"))
     spec = bench.function("import time\ndef handler(event, context):\n    print('begun')\n    time.sleep(9)")
     outcomes: list[str | None] = []
     thread = threading.Thread(target=lambda: outcomes.append(bench.invoke(spec).function_error))
@@ -314,7 +312,7 @@ def test_a_process_that_ends_between_invocations_is_replaced(bench: FunctionBenc
 
 
 def test_an_idle_environment_is_ended(tmp_path: Path) -> None:
-    settings = RuntimeSettings(tmp_path, "http://127.0.0.1:9", "us-east-1", "000000000000", idle_seconds=0.0)
+    settings = RuntimeSettings(tmp_path, "http://127.0.0.1:9", idle_seconds=0.0)
     bench = FunctionBench(settings)
     bench.invoke(bench.function("def handler(event, context): pass", name="idle"))
     wait_for(lambda: not _function_processes("idle"), "the idle environment stayed")

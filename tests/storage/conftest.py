@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
+from keyturn.arn import Place
 from keyturn.storage.database import Stores
 from keyturn.storage.migrate import migrate
 from keyturn.testing.postgresql import PostgresqlServer
 
+PLACE = Place("aws", "us-east-1", "000000000000")
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 
 _numbers = itertools.count(1)

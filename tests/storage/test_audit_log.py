@@ -10,6 +10,8 @@ from keyturn.storage import audit_log
 from keyturn.storage.audit_log import AuditRecord, AuditWriter
 from keyturn.storage.database import Database, StorageError, Stores
 
+from .conftest import PLACE
+
 _DEADLINE_SECONDS = 20
 
 Outcomes = SimpleQueue[tuple[int, Exception | None]]
@@ -17,6 +19,8 @@ Outcomes = SimpleQueue[tuple[int, Exception | None]]
 
 def _record(number: int = 0) -> AuditRecord:
     return AuditRecord(
+        account_id=PLACE.account_id,
+        region=PLACE.region,
         event_id=f"00000000-0000-0000-0000-{number:012}",
         event_time=1_000 * number,
         event_source="secretsmanager.amazonaws.com",
@@ -33,7 +37,7 @@ def _record(number: int = 0) -> AuditRecord:
 
 def _found(stores: Stores, limit: int = 100, **asked: object) -> list[AuditRecord]:
     with stores.journal.read() as connection:
-        return [record for _, record in audit_log.lookup(connection, limit=limit, **asked)]  # type: ignore[arg-type]  # passed on as asked
+        return [record for _, record in audit_log.lookup(connection, PLACE, limit=limit, **asked)]  # type: ignore[arg-type]  # passed on as asked
 
 
 def test_events_come_back_newest_first_as_stored(stores: Stores) -> None:
@@ -50,7 +54,7 @@ def test_pages_follow_one_another_without_gap_or_repeat(stores: Stores) -> None:
     pages: list[list[int]] = []
     before_row = None
     with stores.journal.read() as connection:
-        while page := audit_log.lookup(connection, before_row=before_row, limit=3):
+        while page := audit_log.lookup(connection, PLACE, before_row=before_row, limit=3):
             pages.append([record.event_time // 1_000 for _, record in page])
             before_row = page[-1][0]
 

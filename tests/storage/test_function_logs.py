@@ -9,7 +9,7 @@ from keyturn.storage import function_logs, schema
 from keyturn.storage.database import StorageError, Stores
 from keyturn.storage.function_logs import LogGroupRecord, LogPage, LogPosition, LogStreamRecord
 
-from .conftest import NOW, OpenStores
+from .conftest import NOW, PLACE, OpenStores
 
 _GROUP = "/aws/lambda/rotate"
 _NOW_MS = schema.to_milliseconds(NOW)
@@ -18,20 +18,20 @@ _DEADLINE_SECONDS = 20
 
 def _group(stores: Stores, name: str = _GROUP) -> LogGroupRecord:
     with stores.journal.read() as connection:
-        found = function_logs.load_group(connection, name)
+        found = function_logs.load_group(connection, PLACE, name)
     assert found is not None
     return found
 
 
 def _stream(stores: Stores, name: str, group: str = _GROUP) -> LogStreamRecord:
     with stores.journal.read() as connection:
-        found = function_logs.load_stream(connection, group, name)
+        found = function_logs.load_stream(connection, PLACE, group, name)
     assert found is not None
     return found
 
 
 def _append(stores: Stores, stream: str, *lines: tuple[int, str], group: str = _GROUP) -> None:
-    function_logs.append_events(stores.journal, group, stream, lines, NOW)
+    function_logs.append_events(stores.journal, PLACE, group, stream, lines, NOW)
 
 
 def _messages(page: LogPage) -> list[str]:
@@ -50,7 +50,7 @@ def test_the_first_lines_make_their_group_and_stream(stores: Stores) -> None:
 def test_later_lines_move_the_stream_s_moments_outwards_only(stores: Stores) -> None:
     later = NOW + timedelta(seconds=1)
     _append(stores, "stream", (20, "a"), (30, "b"))
-    function_logs.append_events(stores.journal, _GROUP, "stream", [(25, "c")], later)
+    function_logs.append_events(stores.journal, PLACE, _GROUP, "stream", [(25, "c")], later)
     inside = _stream(stores, "stream")
     _append(stores, "stream", (10, "d"), (40, "e"))
     outside = _stream(stores, "stream")
@@ -95,15 +95,15 @@ def test_environments_that_start_together_share_a_new_group(stores: Stores, open
         thread.join(_DEADLINE_SECONDS)
 
     with stores.journal.read() as connection:
-        assert len(function_logs.list_groups(connection, limit=10)) == 1
+        assert len(function_logs.list_groups(connection, PLACE, limit=10)) == 1
         assert len(function_logs.list_streams(connection, _group(stores), limit=10)) == 6
 
 
 def test_groups_and_streams_are_made_once(stores: Stores) -> None:
     with stores.journal.write() as transaction:
-        assert function_logs.create_group(transaction, _GROUP, NOW)
-        assert not function_logs.create_group(transaction, _GROUP, NOW + timedelta(days=1))
-        group = function_logs.load_group(transaction.connection, _GROUP)
+        assert function_logs.create_group(transaction, PLACE, _GROUP, NOW)
+        assert not function_logs.create_group(transaction, PLACE, _GROUP, NOW + timedelta(days=1))
+        group = function_logs.load_group(transaction.connection, PLACE, _GROUP)
         assert group is not None
         assert function_logs.create_stream(transaction, group, "stream", NOW)
         assert not function_logs.create_stream(transaction, group, "stream", NOW)
@@ -126,8 +126,8 @@ def test_a_group_that_is_deleted_takes_streams_and_events_along(stores: Stores) 
         function_logs.delete_group(transaction, _group(stores))
 
     with stores.journal.read() as connection:
-        assert function_logs.load_group(connection, _GROUP) is None
-        assert function_logs.load_stream(connection, _GROUP, "stream") is None
+        assert function_logs.load_group(connection, PLACE, _GROUP) is None
+        assert function_logs.load_stream(connection, PLACE, _GROUP, "stream") is None
         assert connection.execute(schema.log_events.select()).one().message == "stays"
 
 
@@ -151,7 +151,7 @@ def test_groups_are_listed_by_name_in_pages(stores: Stores) -> None:
     with stores.journal.read() as connection:
 
         def names(**asked: str) -> list[str]:
-            return [group.name for group in function_logs.list_groups(connection, limit=3, **asked)]
+            return [group.name for group in function_logs.list_groups(connection, PLACE, limit=3, **asked)]
 
         assert names() == ["/aws/lambda/x", "C", "a"]
         assert names(after="a") == ["aXb", "a_b", "b"]
@@ -331,4 +331,4 @@ def test_lines_that_cannot_be_stored_leave_neither_group_nor_stream(stores: Stor
         _append(stores, "stream", (2**70, "line"))
 
     with stores.journal.read() as connection:
-        assert function_logs.load_group(connection, _GROUP) is None
+        assert function_logs.load_group(connection, PLACE, _GROUP) is None

@@ -9,16 +9,19 @@ from keyturn.storage import functions
 from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.functions import FunctionRecord, StatementRecord
 
-from .conftest import NOW
+from .conftest import NOW, PLACE
 
 _SHA, _OTHER_SHA = "sha-of-the-zip", "sha-of-another"
 _DEADLINE_SECONDS = 20
+_ARN = PLACE.function_arn("rotate")
 
 
 def _function(name: str = "rotate", sha: str = _SHA) -> FunctionRecord:
     return FunctionRecord(
+        arn=PLACE.function_arn(name),
+        account_id=PLACE.account_id,
+        region=PLACE.region,
         name=name,
-        arn=f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
         runtime="python3.11",
         handler="rotation.lambda_handler",
         role_arn="arn:aws:iam::000000000000:role/rotator",
@@ -55,9 +58,9 @@ def test_a_function_comes_back_as_stored(stores: Stores) -> None:
     _store(stores, _function(), replace(_function("plain"), sealed=None, tags=None))
 
     with stores.state.read() as connection:
-        assert functions.load_function(connection, "rotate") == _function()
-        assert functions.load_function(connection, "other") is None
-        assert functions.list_functions(connection) == [
+        assert functions.load_function(connection, _ARN) == _function()
+        assert functions.load_function(connection, PLACE.function_arn("other")) is None
+        assert functions.list_functions(connection, PLACE) == [
             replace(_function("plain"), sealed=None, tags=None),
             _function(),
         ]
@@ -70,7 +73,7 @@ def test_a_function_name_that_is_taken_is_reported(stores: Stores) -> None:
         assert transaction.touched == []
 
     with stores.state.read() as connection:
-        assert functions.load_function(connection, "rotate") == _function()
+        assert functions.load_function(connection, _ARN) == _function()
 
 
 def test_a_function_needs_its_package(stores: Stores) -> None:
@@ -88,7 +91,10 @@ def test_a_package_is_stored_once_and_lives_as_long_as_somebody_uses_it(stores: 
 
     with stores.state.write() as transaction:
         functions.delete_function(transaction, _function("one"))
-        assert _touched(transaction) == {(functions.FUNCTION, "one"), (functions.FUNCTION_POLICY, "one")}
+        assert _touched(transaction) == {
+            (functions.FUNCTION, PLACE.function_arn("one")),
+            (functions.FUNCTION_POLICY, PLACE.function_arn("one")),
+        }
     assert _package(stores, _SHA) == b"zip"
 
     with stores.state.write() as transaction:
@@ -101,12 +107,12 @@ def test_new_code_takes_the_place_of_the_package_nobody_uses_any_more(stores: St
     with stores.state.write() as transaction:
         functions.store_package(transaction, _OTHER_SHA, b"new")
         functions.update_function(transaction, _function(), code_sha256=_OTHER_SHA, revision_id="next")
-        assert _touched(transaction) == {(functions.FUNCTION, "rotate")}
+        assert _touched(transaction) == {(functions.FUNCTION, _ARN)}
 
     assert (_package(stores, _SHA), _package(stores, _OTHER_SHA)) == (None, b"new")
     with stores.state.read() as connection:
         expected = replace(_function(), code_sha256=_OTHER_SHA, revision_id="next")
-        assert functions.load_function(connection, "rotate") == expected
+        assert functions.load_function(connection, _ARN) == expected
 
 
 def test_the_package_is_kept_when_only_the_configuration_changes(stores: Stores) -> None:
@@ -117,7 +123,7 @@ def test_the_package_is_kept_when_only_the_configuration_changes(stores: Stores)
 
     assert _package(stores, _SHA) == b"zip"
     with stores.state.read() as connection:
-        assert functions.load_function(connection, "rotate") == replace(_function(), timeout_seconds=60, sealed=None)
+        assert functions.load_function(connection, _ARN) == replace(_function(), timeout_seconds=60, sealed=None)
 
 
 def test_an_old_record_does_not_mislead_about_the_package_to_delete(stores: Stores) -> None:
@@ -156,29 +162,29 @@ def test_statements_are_kept_by_qualifier_in_the_order_in_which_they_came(stores
     _store(stores, _function(), _function("other"))
     with stores.state.write() as transaction:
         for statement_id in ("z", "a", "m"):
-            assert functions.put_statement(transaction, "rotate", "", statement_id, f'"{statement_id}"')
-        assert functions.put_statement(transaction, "rotate", "$LATEST", "z", '"latest"')
-        assert functions.put_statement(transaction, "other", "", "z", '"other"')
-        assert not functions.put_statement(transaction, "rotate", "", "a", '"again"')
+            assert functions.put_statement(transaction, _ARN, "", statement_id, f'"{statement_id}"')
+        assert functions.put_statement(transaction, _ARN, "$LATEST", "z", '"latest"')
+        assert functions.put_statement(transaction, PLACE.function_arn("other"), "", "z", '"other"')
+        assert not functions.put_statement(transaction, _ARN, "", "a", '"again"')
     with stores.state.write() as transaction:
-        assert functions.remove_statement(transaction, "rotate", "", "a")
-        assert not functions.remove_statement(transaction, "rotate", "", "a")
-        assert functions.put_statement(transaction, "rotate", "", "a", '"new"')
-        assert _touched(transaction) == {(functions.FUNCTION_POLICY, "rotate")}
+        assert functions.remove_statement(transaction, _ARN, "", "a")
+        assert not functions.remove_statement(transaction, _ARN, "", "a")
+        assert functions.put_statement(transaction, _ARN, "", "a", '"new"')
+        assert _touched(transaction) == {(functions.FUNCTION_POLICY, _ARN)}
 
     with stores.state.read() as connection:
-        assert functions.load_statements(connection, "rotate") == {
+        assert functions.load_statements(connection, _ARN) == {
             "": (StatementRecord("z", '"z"'), StatementRecord("m", '"m"'), StatementRecord("a", '"new"')),
             "$LATEST": (StatementRecord("z", '"latest"'),),
         }
-        assert functions.load_statements(connection, "nobody") == {}
+        assert functions.load_statements(connection, PLACE.function_arn("nobody")) == {}
 
 
 def test_statements_go_with_their_function(stores: Stores) -> None:
     _store(stores, _function())
     with stores.state.write() as transaction:
-        functions.put_statement(transaction, "rotate", "", "a", "{}")
+        functions.put_statement(transaction, _ARN, "", "a", "{}")
         functions.delete_function(transaction, _function())
 
     with stores.state.read() as connection:
-        assert functions.load_statements(connection, "rotate") == {}
+        assert functions.load_statements(connection, _ARN) == {}

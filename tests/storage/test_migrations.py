@@ -10,8 +10,18 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from sqlalchemy import MetaData, Table, inspect, text
 
+from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
-from keyturn.storage import schema
+from keyturn.storage import (
+    accounts,
+    audit_log,
+    function_logs,
+    functions,
+    principals,
+    rotations,
+    schema,
+    secrets,
+)
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.migrate import migrate
 
@@ -94,6 +104,82 @@ def test_an_interrupted_migration_leaves_nothing_and_can_be_repeated(
 
     migrate(unmigrated)
     assert {"functions", "secrets", "state_revision"} <= _tables(unmigrated.state)
+
+
+# A database of the first version: one account, one region, neither of them in a column.
+_FIRST_VERSION = """
+INSERT INTO settings VALUES ('account_id', '000000000000'), ('region', 'eu-west-1'), ('partition', 'aws');
+INSERT INTO users (name, unique_id, path, arn, created_at) VALUES ('ada', 'AIDA', '/', 'arn:user/ada', 5);
+INSERT INTO roles (name, unique_id, path, arn, created_at, trust_policy, max_session_seconds)
+  VALUES ('rotate', 'AROA', '/', 'arn:role/rotate', 5, '{}', 3600);
+INSERT INTO access_keys VALUES ('AKIA', 'ada', 'sealed', TRUE, 5);
+INSERT INTO inline_policies VALUES ('arn:user/ada', 'all', '{}');
+INSERT INTO packages VALUES ('sha', 'zip');
+INSERT INTO functions (name, arn, runtime, handler, role_arn, description, timeout_seconds, memory_mb,
+  ephemeral_storage_mb, code_sha256, code_size_bytes, revision_id, last_modified_at)
+  VALUES ('rotate', 'arn:function:rotate', 'python3.11', 'h', 'r', '', 3, 128, 512, 'sha', 3, 'one', 5);
+INSERT INTO function_statements VALUES ('rotate', '', 'allow', 1, '{}');
+INSERT INTO secrets (secret_id, arn, name, created_at, last_changed_at) VALUES (7, 'arn:db', 'db', 5, 6);
+INSERT INTO secret_versions (secret_id, version_id, created_at, sealed, is_binary) VALUES (7, 'v', 5, 'sealed', FALSE);
+INSERT INTO staging_labels VALUES (7, 'AWSCURRENT', 'v');
+INSERT INTO rotations (rotation_id, secret_id, version_id, kind, status, step, attempt, requested_at, due_at,
+  lease_generation) VALUES (3, 7, 'v', 'rotation', 'succeeded', 'finishSecret', 1, 5, 5, 1);
+INSERT INTO rotation_steps (rotation_id, position, attempt, step, request_id, started_at)
+  VALUES (3, 1, 1, 'createSecret', 'r', 5);
+"""
+_FIRST_JOURNAL = """
+INSERT INTO audit_events (event_id, event_time, event_source, event_name, read_only, request_id, event)
+  VALUES ('e', 5, 's', 'n', TRUE, 'r', '{}');
+INSERT INTO log_groups (group_id, name, created_ms) VALUES (2, '/aws/lambda/rotate', 5);
+INSERT INTO log_streams (stream_id, group_id, name, created_ms) VALUES (4, 2, 'stream', 5);
+INSERT INTO log_events (stream_id, group_id, timestamp_ms, ingested_ms, message) VALUES (4, 2, 5, 5, 'line');
+"""
+
+
+def _fill(database: Database, statements: str) -> None:
+    with database.write() as transaction:
+        for statement in filter(str.strip, statements.split(";")):
+            transaction.connection.execute(text(statement))
+
+
+def test_what_was_there_before_there_were_accounts_belongs_to_the_first(unmigrated: Stores) -> None:
+    migrate(unmigrated, state="state_0001", journal="journal_0001")
+    _fill(unmigrated.state, _FIRST_VERSION)
+    _fill(unmigrated.journal, _FIRST_JOURNAL)
+
+    migrate(unmigrated)
+
+    owner, place = "000000000000", Place("aws", "eu-west-1", "000000000000")
+    with unmigrated.state.read() as connection:
+        assert [account.account_id for account in accounts.list_accounts(connection)] == [owner]
+        (key,) = principals.list_access_keys(connection, "arn:user/ada")
+        assert (key.access_key_id, key.user.account_id) == ("AKIA", owner)
+        assert principals.load_role(connection, owner, "rotate") == principals.load_role_by_arn(
+            connection, "arn:role/rotate"
+        )
+        assert principals.inline_policies(connection, "arn:user/ada") == {"all": "{}"}
+        (function,) = functions.list_functions(connection, place)
+        assert list(functions.load_statements(connection, function.arn)) == [""]
+        arn = secrets.arn_of_name(connection, place, "db")
+        secret = secrets.load_secret(connection, arn or "")
+        assert secret is not None
+        assert (secret.secret_id, secret.labels, secret.account_id) == (7, {"AWSCURRENT": "v"}, owner)
+        assert secret.versions["v"].sealed
+        assert [rotation.rotation_id for rotation in rotations.load_history(connection, 7)] == [3]
+        assert len(rotations.load_steps(connection, 3)) == 1
+    with unmigrated.journal.read() as connection:
+        assert len(audit_log.lookup(connection, place, limit=9)) == 1
+        stream = function_logs.load_stream(connection, place, "/aws/lambda/rotate", "stream")
+        assert stream is not None
+        assert stream.stream_id == 4
+        assert connection.execute(schema.log_events.select()).one().message == "line"
+    # What refers to a rebuilt table still goes with its row.
+    with unmigrated.state.write() as transaction:
+        transaction.connection.execute(text("DELETE FROM secrets"))
+        transaction.connection.execute(text("DELETE FROM users"))
+        transaction.connection.execute(text("DELETE FROM functions"))
+        for table in ("secret_versions", "staging_labels", "rotation_steps", "access_keys", "function_statements"):
+            assert transaction.connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
 
 
 def test_servers_that_start_together_migrate_once(empty_database_url: str) -> None:

@@ -11,18 +11,18 @@ from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.principals import AccessKeyRecord, RoleRecord, UserRecord
 
-from .conftest import NOW
+from .conftest import NOW, PLACE
 
 _ARN = "arn:aws:iam::000000000000"
 _DEADLINE_SECONDS = 20
 
 
 def _user(name: str = "alice") -> UserRecord:
-    return UserRecord(name, f"AIDA{name.upper()}", "/", f"{_ARN}:user/{name}", NOW, {"team": "db"})
+    return UserRecord(PLACE.account_id, name, f"AIDA{name.upper()}", "/", f"{_ARN}:user/{name}", NOW, {"team": "db"})
 
 
 def _role(name: str = "rotator") -> RoleRecord:
-    return RoleRecord(name, f"AROA{name.upper()}", "/", f"{_ARN}:role/{name}", NOW, "{}", None, 3600)
+    return RoleRecord(PLACE.account_id, name, f"AROA{name.upper()}", "/", f"{_ARN}:role/{name}", NOW, "{}", None, 3600)
 
 
 def _key(access_key_id: str, user: UserRecord) -> AccessKeyRecord:
@@ -42,8 +42,8 @@ def alice(stores: Stores) -> UserRecord:
 
 def test_a_user_comes_back_as_stored(stores: Stores, alice: UserRecord) -> None:
     with stores.state.read() as connection:
-        assert principals.load_user(connection, "alice") == alice
-        assert principals.load_user(connection, "Alice") is None
+        assert principals.load_user(connection, PLACE.account_id, "alice") == alice
+        assert principals.load_user(connection, PLACE.account_id, "Alice") is None
 
 
 def test_principals_are_listed_by_name_capitals_first(stores: Stores) -> None:
@@ -53,8 +53,20 @@ def test_principals_are_listed_by_name_capitals_first(stores: Stores) -> None:
             assert principals.insert_role(transaction, _role(name))
 
     with stores.state.read() as connection:
-        assert [user.name for user in principals.list_users(connection)] == ["C", "a", "a-b", "aa", "b"]
-        assert [role.name for role in principals.list_roles(connection)] == ["C", "a", "a-b", "aa", "b"]
+        assert [user.name for user in principals.list_users(connection, PLACE.account_id)] == [
+            "C",
+            "a",
+            "a-b",
+            "aa",
+            "b",
+        ]
+        assert [role.name for role in principals.list_roles(connection, PLACE.account_id)] == [
+            "C",
+            "a",
+            "a-b",
+            "aa",
+            "b",
+        ]
 
 
 def test_a_name_that_is_taken_is_reported_and_changes_nothing(stores: Stores, alice: UserRecord) -> None:
@@ -67,8 +79,8 @@ def test_a_name_that_is_taken_is_reported_and_changes_nothing(stores: Stores, al
         assert transaction.touched == []
 
     with stores.state.read() as connection:
-        assert principals.load_user(connection, "alice") == alice
-        assert principals.load_role(connection, "rotator") == _role()
+        assert principals.load_user(connection, PLACE.account_id, "alice") == alice
+        assert principals.load_role(connection, PLACE.account_id, "rotator") == _role()
         assert principals.inline_policies(connection, alice.arn) == {"mine": "{}"}
 
 
@@ -78,7 +90,7 @@ def test_a_role_is_found_by_name_and_by_its_whole_arn(stores: Stores) -> None:
         principals.insert_role(transaction, role)
 
     with stores.state.read() as connection:
-        assert principals.load_role(connection, "rotator") == role
+        assert principals.load_role(connection, PLACE.account_id, "rotator") == role
         assert principals.load_role_by_arn(connection, role.arn) == role
         assert principals.load_role_by_arn(connection, f"{_ARN}:role/rotator") is None
 
@@ -90,16 +102,16 @@ def test_a_role_changes_and_goes_with_its_policies(stores: Stores) -> None:
         principals.put_inline_policy(transaction, role.arn, "rotate", "{}")
     with stores.state.write() as transaction:
         principals.update_role(transaction, role, trust_policy='{"Version": "2012-10-17"}', tags={"k": "v"})
-        assert _touched(transaction) == {(principals.ROLE, "rotator")}
+        assert _touched(transaction) == {(principals.ROLE, role.arn)}
     with stores.state.read() as connection:
         changed = replace(role, trust_policy='{"Version": "2012-10-17"}', tags={"k": "v"})
-        assert principals.load_role(connection, "rotator") == changed
+        assert principals.load_role(connection, PLACE.account_id, "rotator") == changed
 
     with stores.state.write() as transaction:
         principals.delete_role(transaction, role)
-        assert _touched(transaction) == {(principals.ROLE, "rotator"), (principals.POLICIES, role.arn)}
+        assert _touched(transaction) == {(principals.ROLE, role.arn), (principals.POLICIES, role.arn)}
     with stores.state.read() as connection:
-        assert principals.load_role(connection, "rotator") is None
+        assert principals.load_role(connection, PLACE.account_id, "rotator") is None
         assert principals.inline_policies(connection, role.arn) == {}
 
 
@@ -115,7 +127,7 @@ def test_an_access_key_brings_its_user(stores: Stores, alice: UserRecord) -> Non
     with stores.state.read() as connection:
         assert principals.load_access_key(connection, "AKIA1") == later
         assert principals.load_access_key(connection, "akia1") is None
-        assert principals.list_access_keys(connection, "alice") == [_key("AKIA2", alice), later]
+        assert principals.list_access_keys(connection, alice.arn) == [_key("AKIA2", alice), later]
 
 
 def test_an_access_key_is_switched_off_and_removed(stores: Stores, alice: UserRecord) -> None:
@@ -162,7 +174,7 @@ def test_a_user_who_is_deleted_takes_keys_and_policies_along_and_no_kept_key_sur
     with stores.state.write() as transaction:
         principals.delete_user(transaction, alice)
         assert _touched(transaction) == {
-            (principals.USER, "alice"),
+            (principals.USER, alice.arn),
             (principals.POLICIES, alice.arn),
             (principals.ACCESS_KEY, "AKIA1"),
         }
@@ -178,7 +190,7 @@ def test_a_user_who_changes_is_renewed_in_kept_access_keys(stores: Stores, alice
         principals.insert_access_key(transaction, _key("AKIA1", alice))
     with stores.state.write() as transaction:
         principals.update_user(transaction, alice, tags={"team": "web"})
-        assert _touched(transaction) == {(principals.USER, "alice"), (principals.ACCESS_KEY, "AKIA1")}
+        assert _touched(transaction) == {(principals.USER, alice.arn), (principals.ACCESS_KEY, "AKIA1")}
 
     with stores.state.read() as connection:
         found = principals.load_access_key(connection, "AKIA1")

@@ -10,7 +10,7 @@ from keyturn.storage import schema, secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.secrets import VersionRecord
 
-from .conftest import NOW, OpenStores
+from .conftest import NOW, PLACE, OpenStores
 
 _ARN = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-AbCdEf"
 
@@ -99,7 +99,9 @@ def test_a_read_sees_one_snapshot_while_others_commit(stores: Stores, open_store
 
 def test_a_transaction_that_only_reads_does_not_notice_the_journal_being_written(stores: Stores) -> None:
     with stores.state.read() as connection, stores.journal.write() as transaction:
-        transaction.connection.execute(schema.log_groups.insert(), {"name": "group", "created_ms": 1})
+        transaction.connection.execute(
+            schema.log_groups.insert(), {**schema.owner_of(PLACE), "name": "group", "created_ms": 1}
+        )
         assert connection.execute(select(schema.settings)).all() == []
 
 
@@ -115,7 +117,7 @@ def test_an_unreachable_database_is_explained_without_its_password() -> None:
 
 def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores: Stores) -> None:
     with stores.state.write() as transaction:
-        secret_id = secrets.insert_secret(transaction, _ARN, "db", NOW, tags={"b": "2", "a": "1"})
+        secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW, tags={"b": "2", "a": "1"})
         for version_id in ("old", "new", "unlabelled"):
             secrets.insert_version(
                 transaction,
@@ -127,9 +129,9 @@ def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores
     with stores.state.read() as connection:
         loaded = secrets.load_secret(connection, _ARN)
         assert loaded is not None
-        assert secrets.arn_of_name(connection, "db") == _ARN
+        assert secrets.arn_of_name(connection, PLACE, "db") == _ARN
         assert secrets.load_secret_by_id(connection, secret_id) == loaded
-        assert secrets.load_all(connection) == [replace(loaded, versions={})]
+        assert secrets.load_all(connection, PLACE) == [replace(loaded, versions={})]
         assert {version.version_id for version in secrets.load_versions(connection, secret_id)} == {
             "old",
             "new",
@@ -144,7 +146,7 @@ def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores
 
 def test_a_label_moves_and_an_erased_secret_takes_its_versions_with_it(stores: Stores) -> None:
     with stores.state.write() as transaction:
-        secret_id = secrets.insert_secret(transaction, _ARN, "db", NOW)
+        secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW)
         for version_id in ("old", "new"):
             secrets.insert_version(
                 transaction, secret_id, VersionRecord(version_id, NOW, None, None, is_binary=False, kms_key_id=None)
@@ -162,13 +164,13 @@ def test_a_label_moves_and_an_erased_secret_takes_its_versions_with_it(stores: S
         assert secrets.load_secret(connection, _ARN) is None
         assert secrets.load_versions(connection, secret_id) == []
         assert connection.execute(select(schema.staging_labels)).all() == []
-    assert _changes(stores)[-2:] == [(secrets.SECRET, _ARN), (secrets.SECRET_NAME, "db")]
+    assert _changes(stores)[-2:] == [(secrets.SECRET, _ARN), (secrets.SECRET_NAME, PLACE.partial_secret_arn("db"))]
 
 
 def test_a_version_is_filled_once(stores: Stores) -> None:
     first = VersionRecord("v", NOW, None, b"first", is_binary=False, kms_key_id="key")
     with stores.state.write() as transaction:
-        secret_id = secrets.insert_secret(transaction, _ARN, "db", NOW)
+        secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW)
         secrets.insert_version(
             transaction, secret_id, VersionRecord("v", NOW, None, None, is_binary=False, kms_key_id=None)
         )

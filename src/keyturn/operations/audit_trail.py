@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from keyturn.arn import Place
 from keyturn.ids import new_event_id
 from keyturn.operations.kit import Kit
 from keyturn.rules.audit_event import Event, ServiceEventName, event_time, rotation_request_id, service_event
@@ -37,6 +38,8 @@ def record_of(
     """
     error_code = event.get("errorCode")
     return AuditRecord(
+        account_id=str(event["recipientAccountId"]),
+        region=str(event["awsRegion"]),
         event_id=str(event["eventID"]),
         event_time=to_milliseconds(at),
         event_source=str(event["eventSource"]),
@@ -64,8 +67,7 @@ def rotation_event(
         event_id=new_event_id(),
         secret_arn=secret_arn,
         at=at,
-        region=kit.place.region,
-        account_id=kit.place.account_id,
+        place=Place.of(secret_arn),
         request_id=rotation_request_id(secret_arn, version_id),
         error_message=error,
     )
@@ -90,13 +92,14 @@ def step_event(
     Raises:
         StorageError: The journal failed.
     """
+    place = Place.of(secret_arn)
     event: Event = {
         "eventVersion": "1.11",
         "userIdentity": {"type": "AWSService", "invokedBy": SECRETS_MANAGER},
         "eventTime": event_time(at),
         "eventSource": _LAMBDA,
         "eventName": "Invoke",
-        "awsRegion": kit.place.region,
+        "awsRegion": place.region,
         "sourceIPAddress": SECRETS_MANAGER,
         "userAgent": SECRETS_MANAGER,
         "requestParameters": {"functionName": function_arn},
@@ -105,10 +108,10 @@ def step_event(
         "requestID": request_id,
         "eventID": new_event_id(),
         "readOnly": False,
-        "resources": [{"ARN": function_arn, "accountId": kit.place.account_id, "type": "AWS::Lambda::Function"}],
+        "resources": [{"ARN": function_arn, "accountId": place.account_id, "type": "AWS::Lambda::Function"}],
         "eventType": "AwsApiCall",
         "managementEvent": False,
-        "recipientAccountId": kit.place.account_id,
+        "recipientAccountId": place.account_id,
         "eventCategory": "Data",
     }
     if error is not None:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection
 
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.cloudtrail import (
     InvalidLookupAttributesException,
@@ -58,7 +59,7 @@ class _Question:
 
 
 @operation("cloudtrail", "LookupEvents", subject=no_subject)
-def lookup_events(kit: Kit, _call: Call, request: LookupEventsRequest, _subject: None) -> LookupEventsResponse:
+def lookup_events(kit: Kit, call: Call, request: LookupEventsRequest, _subject: None) -> LookupEventsResponse:
     """Find audit events, newest first."""
     question = _question(request)
     before_row: int | None = None
@@ -71,9 +72,9 @@ def lookup_events(kit: Kit, _call: Call, request: LookupEventsRequest, _subject:
     limit = request.get("MaxResults", _PAGE_SIZE)
     with kit.journal.read() as connection:
         if question.attribute is not None and question.attribute[0] == _RESOURCE_TYPE:
-            rows, next_before = _scan(connection, question, question.attribute[1], before_row, limit)
+            rows, next_before = _scan(connection, call.place, question, before_row, limit)
         else:
-            rows, next_before = _find(connection, question, before_row, limit)
+            rows, next_before = _find(connection, call.place, question, before_row, limit)
     response: LookupEventsResponse = {"Events": [_shown(record) for _, record in rows]}
     if next_before is not None:
         response["NextToken"] = seal_page(kit, question.listing, before=str(next_before))
@@ -107,7 +108,7 @@ def _question(request: LookupEventsRequest) -> _Question:
 
 
 def _find(
-    connection: Connection, question: _Question, before_row: int | None, limit: int
+    connection: Connection, place: Place, question: _Question, before_row: int | None, limit: int
 ) -> tuple[list[Row], int | None]:
     """Return a page and the row that the next page begins below, None if it is the last."""
     attribute: tuple[str, object] | None = None
@@ -116,6 +117,7 @@ def _find(
         attribute = (_COLUMNS[key], value == "true" if key == "ReadOnly" else value)
     rows = audit_log.lookup(
         connection,
+        place,
         attribute=attribute,
         starts_at=question.starts_at,
         ends_at=question.ends_at,
@@ -126,13 +128,15 @@ def _find(
 
 
 def _scan(
-    connection: Connection, question: _Question, resource_type: str, before_row: int | None, limit: int
+    connection: Connection, place: Place, question: _Question, before_row: int | None, limit: int
 ) -> tuple[list[Row], int | None]:
     """Return events whose resources have a type, like :func:`_find`; a page may be short though more follow."""
+    resource_type = question.attribute[1] if question.attribute else ""
     found: list[Row] = []
     for _ in range(_SCANNED_PER_PAGE // _SCANNED_AT_ONCE):
         rows = audit_log.lookup(
             connection,
+            place,
             starts_at=question.starts_at,
             ends_at=question.ends_at,
             before_row=before_row,

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
-from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
@@ -78,7 +77,8 @@ class Kit:
     """What handlers work with.
 
     Attributes:
-        place: Partition, region and account of this server's resources.
+        partition: Of everything on this server.
+        regions: The regions that there are.
         random: The standard library's ``secrets``, handed in so that tests can steer it.
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
@@ -86,7 +86,8 @@ class Kit:
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
 
-    place: Place
+    partition: str
+    regions: frozenset[str]
     clock: Clock
     random: RandomSource
     state: Database

@@ -66,7 +66,7 @@ def issue_session(
     return SessionCredentials(access_key_id, Sensitive(secret), Sensitive(token), expires_at)
 
 
-def open_session(tokens: TokenSealer, token: str, place: Place) -> Session:
+def open_session(tokens: TokenSealer, token: str) -> Session:
     """Return what a session token holds. Its expiry and its role are the caller's to check.
 
     Raises:
@@ -74,6 +74,7 @@ def open_session(tokens: TokenSealer, token: str, place: Place) -> Session:
     """
     fields: Mapping[str, str] = tokens.open(token)
     session_name = fields["session_name"]
+    place = Place.of(fields["role_arn"])
     principal = Principal(
         kind=PrincipalKind.ASSUMED_ROLE,
         arn=place.assumed_role_arn(fields["role"], session_name),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from keyturn.arn import Arn, InvalidArn
+from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call, PrincipalKind
 from keyturn.errors.common import AccessDenied, NotImplementedHere, ValidationFailed
 from keyturn.errors.sts import PackedPolicyTooLargeException
@@ -79,7 +79,7 @@ def assume_role(kit: Kit, call: Call, request: AssumeRoleRequest, role: RoleReco
         },
         "AssumedRoleUser": {
             "AssumedRoleId": f"{role.unique_id}:{session_name}",
-            "Arn": kit.place.assumed_role_arn(role.name, session_name),
+            "Arn": Place.of(role.arn).assumed_role_arn(role.name, session_name),
         },
     }
     if packed_percent is not None:

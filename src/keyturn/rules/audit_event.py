@@ -14,12 +14,14 @@ from datetime import datetime
 from enum import StrEnum
 from functools import lru_cache
 
+from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.rules.policy.evaluate import Decision
 
 EVENT_VERSION = "1.11"
 _SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 _TEXT_LIMIT = 1024
+_ACCOUNT_FIELD = 4
 
 Event = dict[str, object]
 
@@ -103,7 +105,7 @@ def api_event(
     if error_code:
         _add_error(event, error_code, error_message)
     if resource_arn:
-        event["resources"] = [{"ARN": resource_arn, "accountId": call.place.account_id, "type": resource_type}]
+        event["resources"] = [{"ARN": resource_arn, "accountId": _owner(resource_arn, call), "type": resource_type}]
     if decision is not None:
         event["additionalEventData"] = {"authorization": _decision_data(decision)}
     if call.secure_transport:
@@ -117,8 +119,7 @@ def unauthenticated_event(
     event_source: str,
     event_name: str,
     at: datetime,
-    region: str,
-    account_id: str,
+    place: Place,
     source_address: str,
     user_agent: str,
     request_id: str,
@@ -133,8 +134,7 @@ def unauthenticated_event(
         event_source: The service that was addressed.
         event_name: The operation that was addressed, empty if there is none.
         at: Aware UTC.
-        region: This server's.
-        account_id: This server's.
+        place: The server's own.
         source_address: Of the client.
         user_agent: As sent.
         request_id: As answered.
@@ -142,7 +142,7 @@ def unauthenticated_event(
         error_code: Wire code.
         error_message: What the client was told.
     """
-    identity: Event = {"type": "Unknown", "accountId": account_id}
+    identity: Event = {"type": "Unknown", "accountId": place.account_id}
     if access_key_id:
         identity["accessKeyId"] = access_key_id[:_TEXT_LIMIT]
     event: Event = {
@@ -151,7 +151,7 @@ def unauthenticated_event(
         "eventTime": event_time(at),
         "eventSource": event_source,
         "eventName": event_name[:_TEXT_LIMIT],
-        "awsRegion": region,
+        "awsRegion": place.region,
         "sourceIPAddress": source_address,
         "userAgent": user_agent[:_TEXT_LIMIT],
         "requestParameters": None,
@@ -161,7 +161,7 @@ def unauthenticated_event(
         "readOnly": False,
         "eventType": "AwsApiCall",
         "managementEvent": True,
-        "recipientAccountId": account_id,
+        "recipientAccountId": place.account_id,
         "eventCategory": "Management",
     }
     _add_error(event, error_code, error_message)
@@ -174,8 +174,7 @@ def service_event(
     event_id: str,
     secret_arn: str,
     at: datetime,
-    region: str,
-    account_id: str,
+    place: Place,
     request_id: str,
     error_message: str | None = None,
 ) -> Event:
@@ -186,18 +185,17 @@ def service_event(
         event_id: A fresh UUID.
         secret_arn: The secret.
         at: Aware UTC.
-        region: This server's.
-        account_id: This server's.
+        place: The secret's.
         request_id: :func:`rotation_request_id` for rotations.
         error_message: Why it failed.
     """
     event: Event = {
         "eventVersion": EVENT_VERSION,
-        "userIdentity": {"accountId": account_id, "invokedBy": _SECRETS_MANAGER},
+        "userIdentity": {"accountId": place.account_id, "invokedBy": _SECRETS_MANAGER},
         "eventTime": event_time(at),
         "eventSource": _SECRETS_MANAGER,
         "eventName": name.value,
-        "awsRegion": region,
+        "awsRegion": place.region,
         "sourceIPAddress": _SECRETS_MANAGER,
         "userAgent": _SECRETS_MANAGER,
         "requestParameters": None,
@@ -210,7 +208,7 @@ def service_event(
         "readOnly": False,
         "eventType": "AwsServiceEvent",
         "managementEvent": True,
-        "recipientAccountId": account_id,
+        "recipientAccountId": place.account_id,
         "eventCategory": "Management",
     }
     if error_message:
@@ -221,6 +219,19 @@ def service_event(
 def rotation_request_id(secret_arn: str, token: str) -> str:
     """Return the request id under which the events of one rotation are found."""
     return f"Rotation-{secret_arn}-{token}"
+
+
+def shared_with(event: Event, event_id: str, account_id: str, shared_id: str) -> Event:
+    """Return a call's event as the account sees it whose resource another account used.
+
+    Args:
+        event: What the caller's account records; it gets the shared id, too.
+        event_id: A fresh UUID.
+        account_id: Whose resource it was.
+        shared_id: A fresh UUID, the same in both.
+    """
+    event["sharedEventID"] = shared_id
+    return {**event, "eventID": event_id, "recipientAccountId": account_id}
 
 
 def user_identity(principal: Principal) -> Event:
@@ -260,6 +271,12 @@ def _session_context(principal: Principal) -> Event:
         },
         "attributes": attributes,
     }
+
+
+def _owner(resource_arn: str, call: Call) -> str:
+    """Return whose resource it is; the caller's, if what was asked for does not say."""
+    fields = resource_arn.split(":", _ACCOUNT_FIELD + 1)
+    return (fields[_ACCOUNT_FIELD] if len(fields) > _ACCOUNT_FIELD + 1 else "") or call.place.account_id
 
 
 def _add_error(event: Event, code: str, message: str | None) -> None:

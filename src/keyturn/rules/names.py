@@ -11,8 +11,8 @@ test_create_and_update_secret).
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from enum import Enum, auto
+from contextlib import suppress
+from typing import NamedTuple
 
 from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.errors.common import ValidationFailed
@@ -24,20 +24,20 @@ _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
 _RESOURCE_PREFIX = "secret:"
 
 
-class Meaning(Enum):
-    """How to look a SecretId up."""
+class SecretReference(NamedTuple):
+    """What a SecretId means. A tuple, because one is made for every call and tuples are quick.
 
-    NAME = auto()
-    FULL_ARN = auto()
-    PARTIAL_ARN = auto()
+    Attributes:
+        arn: The secret's ARN; without its suffix unless ``is_full``.
+        is_full: Whether the caller gave the whole ARN; otherwise the secret is found by place and name.
+        place: Where the secret lives: the caller's own account, or another one by ARN.
+        name: The secret's name; with the suffix if ``is_full``.
+    """
 
-
-@dataclass(frozen=True, slots=True)
-class SecretReference:
-    """What a SecretId means: ``value`` is the whole ARN for a full one, else the secret's name."""
-
-    meaning: Meaning
-    value: str
+    arn: str
+    is_full: bool
+    place: Place
+    name: str
 
 
 def check_name(name: str) -> str:
@@ -63,25 +63,25 @@ def secret_reference(secret_id: str, place: Place) -> SecretReference:
 
     Args:
         secret_id: As sent.
-        place: Where this server's secrets live.
+        place: Where the caller works.
 
     Raises:
         ValidationFailed: Neither a valid name nor an ARN.
-        ResourceNotFoundException: An ARN of another partition, region, account or service.
+        ResourceNotFoundException: An ARN of another partition, region or service.
     """
-    if not secret_id.startswith("arn:"):
-        return SecretReference(Meaning.NAME, check_name(secret_id))
-    try:
-        arn = Arn.parse(secret_id)
-    except InvalidArn:
-        # With its colons it is no name either, and so the message about names is the one AWS gives.
-        return SecretReference(Meaning.NAME, check_name(secret_id))
-    here = (place.partition, "secretsmanager", place.region, place.account_id)
-    if (arn.partition, arn.service, arn.region, arn.account_id) != here:
+    arn = None
+    if secret_id.startswith("arn:"):
+        # What is no ARN is no name either, with its colons: the message about names is the one AWS gives.
+        with suppress(InvalidArn):
+            arn = Arn.parse(secret_id)
+    if arn is None:
+        return SecretReference(
+            place.partial_secret_arn(check_name(secret_id)), is_full=False, place=place, name=secret_id
+        )
+    if (arn.partition, arn.service, arn.region) != (place.partition, "secretsmanager", place.region):
         raise ResourceNotFoundException
     if not arn.resource.startswith(_RESOURCE_PREFIX):
         raise ResourceNotFoundException
     name = check_name(arn.resource.removeprefix(_RESOURCE_PREFIX))
-    if looks_suffixed(name):
-        return SecretReference(Meaning.FULL_ARN, secret_id)
-    return SecretReference(Meaning.PARTIAL_ARN, name)
+    owner = Place(arn.partition, arn.region, arn.account_id)
+    return SecretReference(secret_id, is_full=looks_suffixed(name), place=owner, name=name)

@@ -129,7 +129,9 @@ class Environment:
     def _initialise(self) -> tuple[Ready | InitError | Exited | TimedOut, float | None]:
         """Start the process and load the module; return how that went and, if it went well, how long it took."""
         interpreter = self.enclosure.interpreter
-        self._log.platform(report.init_start_line(interpreter.runtime, interpreter.full_version, self._settings.region))
+        self._log.platform(
+            report.init_start_line(interpreter.runtime, interpreter.full_version, self.spec.place.region)
+        )
         began = time.monotonic()
         process = self._start()
         init = process.wait_until_ready(began + self._settings.init_timeout_seconds)

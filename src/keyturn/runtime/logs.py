@@ -14,11 +14,11 @@ Everything else is text and becomes one event a line. Source: awslambdaric, Fram
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 from keyturn.clock import Clock
 from keyturn.runtime import report
-from keyturn.runtime.spec import LogLine, WriteLog
+from keyturn.runtime.spec import LogLine
 
 # CloudWatch Logs counts 26 bytes beside each event's text, and so do we: a million empty lines are not free.
 _EVENT_OVERHEAD_BYTES = 26
@@ -30,6 +30,9 @@ _FRAME_HEADER_BYTES = 16
 _FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _BATCH_LINES = 1000
 _TAIL_BYTES = 4096
+
+WriteLines = Callable[[str, Sequence[LogLine]], None]
+"""Appends events to a stream of the function's log group."""
 
 
 class FrameReader:
@@ -91,11 +94,10 @@ class EnvironmentLog:
     Lines wait here until :meth:`flush` hands them to ``write_log``, always in order.
     """
 
-    def __init__(self, write_log: WriteLog, clock: Clock, *, group: str, stream: str, limit_bytes: int) -> None:
+    def __init__(self, write_log: WriteLines, clock: Clock, *, stream: str, limit_bytes: int) -> None:
         self.stream = stream
         self._write_log = write_log
         self._clock = clock
-        self._group = group
         self._limit_bytes = limit_bytes
         self._lock = threading.Lock()
         self._writing = threading.Lock()
@@ -147,7 +149,7 @@ class EnvironmentLog:
                     batch = self._pending[:_BATCH_LINES]
                 if not batch:
                     return
-                self._write_log(self._group, self.stream, batch)
+                self._write_log(self.stream, batch)
                 with self._lock:
                     del self._pending[: len(batch)]
 

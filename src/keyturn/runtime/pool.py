@@ -18,6 +18,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from keyturn.clock import Clock
@@ -251,9 +252,8 @@ class Runtime:
             storage_bytes=spec.ephemeral_storage_mb * _MIB,
         )
         log = EnvironmentLog(
-            self._write_log,
+            partial(self._write_log, spec),
             self._clock,
-            group=spec.log_group,
             stream=report.stream_name(spec.version, self._clock.now()),
             limit_bytes=self._settings.log_limit_bytes,
         )

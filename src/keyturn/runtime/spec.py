@@ -8,6 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
+from keyturn.arn import Place
 from keyturn.sensitive import Sensitive
 
 SandboxChoice = Literal["auto", "bubblewrap", "none"]
@@ -46,6 +47,11 @@ class FunctionSpec:
     revision_id: str
     role_arn: str
     log_group: str
+
+    @property
+    def place(self) -> Place:
+        """Where the function lives."""
+        return Place.of(self.arn)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,8 +98,6 @@ class RuntimeSettings:
     Attributes:
         directory: The runtime's own directory, made if missing; holds unpacked packages, nothing that must survive.
         endpoint_url: Base URL under which functions reach this server.
-        region: Region of this server.
-        account_id: Account of this server.
         sandbox: ``auto`` takes the strongest that works here, ``bubblewrap`` insists, ``none`` is for development.
         max_environments: Execution environments at the same time, warm ones included.
         max_environments_per_function: The same for one function.
@@ -106,8 +110,6 @@ class RuntimeSettings:
 
     directory: Path
     endpoint_url: str
-    region: str
-    account_id: str
     sandbox: SandboxChoice = "auto"
     max_environments: int = 32
     max_environments_per_function: int = 10
@@ -135,8 +137,8 @@ class CredentialsFor(Protocol):
 
 
 class WriteLog(Protocol):
-    """Stores log events of one stream, in order."""
+    """Stores log events of one stream of a function's log group, in order."""
 
-    def __call__(self, group: str, stream: str, lines: Sequence[LogLine], /) -> None:
+    def __call__(self, spec: FunctionSpec, stream: str, lines: Sequence[LogLine], /) -> None:
         """Append ``lines``."""
         ...

@@ -9,12 +9,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from keyturn.arn import Place
+from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id
 from keyturn.operations.audit_trail import record_of
-from keyturn.rules.audit_event import Event, api_event, unauthenticated_event
+from keyturn.rules.audit_event import Event, api_event, shared_with, unauthenticated_event
 from keyturn.server.authorise import Refused
 from keyturn.server.exchange import Exchange
 from keyturn.storage.audit_log import AuditRecord, AuditWriter
@@ -60,7 +60,7 @@ class Auditor:
             loop = asyncio.get_running_loop()
             self._batch = batch = _Batch(loop.create_future())
             loop.call_soon(self._hand_over)
-        batch.records.append(self._audit_record(exchange))
+        batch.records.extend(self._audit_records(exchange))
         return batch.stored
 
     def _hand_over(self) -> None:
@@ -81,18 +81,27 @@ class Auditor:
         except StorageError as error:
             _settle(batch.stored, error)
 
-    def _audit_record(self, exchange: Exchange) -> AuditRecord:
+    def _audit_records(self, exchange: Exchange) -> list[AuditRecord]:
+        """Return the event of a call, and the same for the account whose resource it was about if that is another."""
         call = exchange.call
         if call is None:
-            return self._unauthenticated(exchange)
+            return [self._unauthenticated(exchange)]
         arn = exchange.subject.arn
-        return record_of(
-            _event(exchange, call),
-            call.at,
-            username=call.principal.session_name or call.principal.name,
-            access_key_id=call.principal.access_key_id,
-            resource_name=None if arn == "*" else arn,
-        )
+        events = [_event(exchange, call)]
+        # An ARN of nobody's making must not write into the trail of the account that it names.
+        owner = None if exchange.subject.record is None else _other_owner(arn, call)
+        if owner is not None:
+            events.append(shared_with(events[0], new_event_id(), owner, new_event_id()))
+        return [
+            record_of(
+                event,
+                call.at,
+                username=call.principal.session_name or call.principal.name,
+                access_key_id=call.principal.access_key_id,
+                resource_name=None if arn == "*" else arn,
+            )
+            for event in events
+        ]
 
     def _unauthenticated(self, exchange: Exchange) -> AuditRecord:
         request, error = exchange.request, exchange.error or AwsError()
@@ -105,8 +114,7 @@ class Auditor:
             event_source=f"{service.name}.amazonaws.com",
             event_name=exchange.route.operation_name if exchange.route else "",
             at=now,
-            region=self._place.region,
-            account_id=self._place.account_id,
+            place=self._place,
             source_address=request.client_host,
             user_agent=request.headers.get("user-agent", ""),
             request_id=exchange.request_id,
@@ -147,6 +155,17 @@ def _event(exchange: Exchange, call: Call) -> Event:
         resource_type=_resource_type(model.service.name, arn),
         decision=error.decision if isinstance(error, Refused) else None,
     )
+
+
+def _other_owner(arn: str, call: Call) -> str | None:
+    """Return the account of a resource if it is an account of this partition other than the caller's."""
+    if f":{call.place.account_id}:" in arn:
+        return None
+    try:
+        account_id = Arn.parse(arn).account_id
+    except InvalidArn:
+        return None
+    return account_id or None
 
 
 def _resource_type(service_name: str, arn: str) -> str | None:

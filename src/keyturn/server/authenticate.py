@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import Connection
 
@@ -31,16 +32,23 @@ class Signer:
     session_policy: str = ""
 
 
+class Authenticated(NamedTuple):
+    """Who signed a request, and the region that they meant."""
+
+    signer: Signer
+    region: str
+
+
 class Authenticator:
     """Verifies signatures against access keys and session tokens."""
 
     def __init__(self, kit: Kit, skew: timedelta) -> None:
         self._kit = kit
-        self._verifier = Verifier(region=kit.place.region, skew=skew)
+        self._verifier = Verifier(regions=kit.regions, skew=skew)
         self._sessions: Kept[str, Session] = Kept(_SESSIONS_KEPT)
 
-    def authenticate(self, request: HttpRequest, signing_name: str, now: datetime) -> Signer:
-        """Return who signed the request.
+    def authenticate(self, request: HttpRequest, signing_name: str, now: datetime) -> Authenticated:
+        """Return who signed the request, and for which region.
 
         Raises:
             SigningFault: Nobody known here did, or not properly.
@@ -51,7 +59,7 @@ class Authenticator:
                 return self._user(access_key_id)
             return self._session(access_key_id, session_token, now)
 
-        return self._verifier.verify(request, signing_name=signing_name, now=now, find_key=find_key)
+        return Authenticated(*self._verifier.verify(request, signing_name=signing_name, now=now, find_key=find_key))
 
     def _user(self, access_key_id: str) -> Signer:
         def load(connection: Connection) -> Signer | None:
@@ -62,7 +70,7 @@ class Authenticator:
                 kind=PrincipalKind.USER,
                 arn=key.user.arn,
                 unique_id=key.user.unique_id,
-                account_id=self._kit.place.account_id,
+                account_id=key.user.account_id,
                 name=key.user.name,
                 access_key_id=access_key_id,
             )
@@ -77,7 +85,7 @@ class Authenticator:
         session = self._sessions.get(token)
         if session is None:
             try:
-                session = open_session(self._kit.session_tokens, token, self._kit.place)
+                session = open_session(self._kit.session_tokens, token)
             except ForeignToken as error:
                 raise UnrecognizedClient from error
             self._sessions.put(token, session)
@@ -86,8 +94,9 @@ class Authenticator:
             raise UnrecognizedClient
         if session.expires_at <= now:
             raise ExpiredToken
+        role_arn = principal.role_arn
         role = self._kit.kept.get(
-            principals.ROLE, principal.name, lambda connection: principals.load_role(connection, principal.name)
+            principals.ROLE, role_arn, lambda connection: principals.load_role_by_arn(connection, role_arn)
         )
         if role is None or not principal.unique_id.startswith(role.unique_id + ":"):
             raise UnrecognizedClient

@@ -14,6 +14,7 @@ from contextlib import suppress
 from datetime import datetime
 
 from keyturn import ids
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import InternalFailure, NotImplementedHere, UnknownOperation
@@ -130,8 +131,8 @@ class Pipeline:
         exchange.route = found = route(request)
         exchange.model = model = found.service.operation(found.operation_name)
         now = self._kit.clock.now()
-        signer = self._authenticator.authenticate(request, found.service.signing_name, now)
-        exchange.call = self._call(exchange, signer, now)
+        signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
+        exchange.call = self._call(exchange, signer, region, now)
         exchange.operation = registry.find(found.service.name, found.operation_name)
         if exchange.operation is None:
             raise NotImplementedHere(
@@ -151,11 +152,11 @@ class Pipeline:
             raise subject.missing
         exchange.response = operation.handle(self._kit, call, exchange.parameters, subject.record)
 
-    def _call(self, exchange: Exchange, signer: Signer, now: datetime) -> Call:
+    def _call(self, exchange: Exchange, signer: Signer, region: str, now: datetime) -> Call:
         request = exchange.request
         return Call(
             principal=signer.principal,
-            place=self._kit.place,
+            place=Place(self._kit.partition, region, signer.principal.account_id),
             source_address=request.client_host,
             user_agent=request.headers.get("user-agent", ""),
             request_id=exchange.request_id,

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, bindparam, select
 
+from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Database, StorageError
 from keyturn.storage.stored_text import storable
@@ -34,10 +35,14 @@ class AuditRecord(NamedTuple):
     """An audit event with what it can be looked up by.
 
     Attributes:
+        account_id: Whose trail it is in.
+        region: Likewise.
         event_time: Milliseconds since the epoch.
         event: The whole event as JSON, already redacted.
     """
 
+    account_id: str
+    region: str
     event_id: str
     event_time: int
     event_source: str
@@ -54,7 +59,12 @@ class AuditRecord(NamedTuple):
 # In the order of the record's attributes, as _row gives them.
 _COLUMNS = AuditRecord._fields
 _values = attrgetter(*_COLUMNS)
-_PAGE = select(_events).order_by(_events.c.event_row.desc()).limit(bindparam("limit"))
+_PAGE = (
+    select(_events)
+    .where(_events.c.account_id == bindparam("account_id"), _events.c.region == bindparam("region"))
+    .order_by(_events.c.event_row.desc())
+    .limit(bindparam("limit"))
+)
 
 
 def append(database: Database, records: Sequence[AuditRecord]) -> None:
@@ -79,6 +89,7 @@ def append(database: Database, records: Sequence[AuditRecord]) -> None:
 
 def lookup(
     connection: Connection,
+    place: Place,
     *,
     attribute: tuple[str, object] | None = None,
     starts_at: int | None = None,
@@ -90,6 +101,7 @@ def lookup(
 
     Args:
         connection: Of the journal.
+        place: Whose trail, in which region.
         attribute: A column of the record and the value it must have.
         starts_at: Milliseconds since the epoch, inclusive.
         ends_at: Likewise, inclusive.
@@ -106,7 +118,7 @@ def lookup(
         page = page.where(_events.c.event_time <= ends_at)
     if before_row is not None:
         page = page.where(_events.c.event_row < before_row)
-    found = connection.execute(page, {"limit": limit})
+    found = connection.execute(page, {**schema.owner_of(place), "limit": limit})
     return [(row.event_row, AuditRecord(*_values(row))) for row in found]
 
 
@@ -214,6 +226,8 @@ def _row(record: AuditRecord) -> tuple[Any, ...]:
     # A caller who is not known yet can put anything into an access key id, a resource's name or an action's name.
     access_key_id, resource_name = record.access_key_id, record.resource_name
     return (
+        record.account_id,
+        record.region,
         record.event_id,
         record.event_time,
         record.event_source,

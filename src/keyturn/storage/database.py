@@ -21,6 +21,8 @@ from keyturn.storage import schema
 
 WRITES = "keyturn_writes"
 """Execution option that tells a dialect's ``begin`` that this transaction will write."""
+MIGRATES = "keyturn_migrates"
+"""Likewise, that it will rebuild tables which others refer to."""
 
 
 class StorageError(KeyturnError):
@@ -91,6 +93,7 @@ class Database:
         self.dialect = dialect
         self._reading_engine = engine.execution_options(**dialect.reading_options)
         self._writing_engine = engine.execution_options(**{WRITES: True})
+        self._migrating_engine = engine.execution_options(**{WRITES: True, MIGRATES: True})
         self._commit_numbers = itertools.count(1)
         # Differs from any earlier value once a write of this process has been committed.
         self.last_commit = 0
@@ -110,6 +113,23 @@ class Database:
                     self.dialect.order_commits(connection)
                     connection.execute(_INSERT_CHANGE, transaction.touched)
             self.last_commit = next(self._commit_numbers)
+        except DBAPIError as error:
+            raise self.dialect.explain(error) from error
+
+    @contextmanager
+    def migrate(self) -> Iterator[Connection]:
+        """Run one transaction that changes tables, on a connection that serves nothing else.
+
+        Raises:
+            StorageError: The database failed; nothing was changed.
+        """
+        try:
+            with self._migrating_engine.connect() as connection:
+                connection.detach()
+                with connection.begin():
+                    # Servers that start together take turns; those that come later find nothing left to do.
+                    self.dialect.order_commits(connection)
+                    yield connection
         except DBAPIError as error:
             raise self.dialect.explain(error) from error
 

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Connection,
     Row,
     Select,
+    and_,
     bindparam,
     case,
     delete,
@@ -27,6 +28,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import postgresql
 
+from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Database, Transaction
 from keyturn.storage.stored_text import storable
@@ -91,7 +93,9 @@ _CREATE_GROUP = postgresql.insert(_groups).on_conflict_do_nothing().returning(_g
 _CREATE_STREAM = postgresql.insert(_streams).on_conflict_do_nothing().returning(_streams.c.stream_id)
 # The update changes nothing, but finds the row that is there and keeps it from being deleted before it is used.
 _FIND_GROUP = postgresql.insert(_groups)
-_FIND_GROUP = _FIND_GROUP.on_conflict_do_update(index_elements=["name"], set_={"name": _FIND_GROUP.excluded.name})
+_FIND_GROUP = _FIND_GROUP.on_conflict_do_update(
+    index_elements=["account_id", "region", "name"], set_={"name": _FIND_GROUP.excluded.name}
+)
 _FIND_STREAM = postgresql.insert(_streams)
 _FIND_STREAM = _FIND_STREAM.on_conflict_do_update(
     index_elements=["group_id", "name"], set_={"name": _FIND_STREAM.excluded.name}
@@ -99,11 +103,12 @@ _FIND_STREAM = _FIND_STREAM.on_conflict_do_update(
 _FIND_GROUP_ID = _FIND_GROUP.returning(_groups.c.group_id)
 _FIND_STREAM_IDS = _FIND_STREAM.returning(_streams.c.group_id, _streams.c.stream_id)
 _INSERT_EVENT = insert(_events)
-_GROUP = select(_groups).where(_groups.c.name == bindparam("group"))
+_IN_PLACE = and_(_groups.c.account_id == bindparam("account_id"), _groups.c.region == bindparam("region"))
+_GROUP = select(_groups).where(_IN_PLACE, _groups.c.name == bindparam("group"))
 _STREAM = (
     select(_streams)
     .join_from(_streams, _groups)
-    .where(_groups.c.name == bindparam("group"), _streams.c.name == bindparam("stream"))
+    .where(_IN_PLACE, _groups.c.name == bindparam("group"), _streams.c.name == bindparam("stream"))
 )
 _FIRST, _LAST = bindparam("first", type_=BigInteger), bindparam("last", type_=BigInteger)
 _NOTE_EVENTS = (
@@ -127,9 +132,9 @@ _EVENTS = select(
 _place = tuple_(_events.c.timestamp_ms, _events.c.event_row)
 
 
-def create_group(transaction: Transaction, group: str, at: datetime) -> bool:
-    """Make a log group; return False if there is one of this name."""
-    parameters = {"name": group, "created_ms": schema.to_milliseconds(at)}
+def create_group(transaction: Transaction, place: Place, group: str, at: datetime) -> bool:
+    """Make a log group; return False if the account has one of this name in the region."""
+    parameters = {**schema.owner_of(place), "name": group, "created_ms": schema.to_milliseconds(at)}
     return transaction.connection.execute(_CREATE_GROUP, parameters).one_or_none() is not None
 
 
@@ -139,15 +144,15 @@ def create_stream(transaction: Transaction, group: LogGroupRecord, stream: str, 
     return transaction.connection.execute(_CREATE_STREAM, parameters).one_or_none() is not None
 
 
-def load_group(connection: Connection, group: str) -> LogGroupRecord | None:
+def load_group(connection: Connection, place: Place, group: str) -> LogGroupRecord | None:
     """Return one log group, or None."""
-    row = connection.execute(_GROUP, {"group": group}).one_or_none()
+    row = connection.execute(_GROUP, {**schema.owner_of(place), "group": group}).one_or_none()
     return None if row is None else _group(row)
 
 
-def load_stream(connection: Connection, group: str, stream: str) -> LogStreamRecord | None:
+def load_stream(connection: Connection, place: Place, group: str, stream: str) -> LogStreamRecord | None:
     """Return one log stream, or None."""
-    row = connection.execute(_STREAM, {"group": group, "stream": stream}).one_or_none()
+    row = connection.execute(_STREAM, {**schema.owner_of(place), "group": group, "stream": stream}).one_or_none()
     return None if row is None else _stream(row)
 
 
@@ -169,12 +174,13 @@ def store_retention(transaction: Transaction, group: LogGroupRecord, retention_d
 
 
 def append_events(
-    database: Database, group: str, stream: str, lines: Sequence[tuple[int, str]], ingested_at: datetime
+    database: Database, place: Place, group: str, stream: str, lines: Sequence[tuple[int, str]], ingested_at: datetime
 ) -> None:
     """Store events in one transaction; group and stream are made where they are missing.
 
     Args:
         database: The journal.
+        place: Whose log group, in which region.
         group: The log group's name.
         stream: The log stream's name.
         lines: Timestamp in milliseconds since the epoch, and message, in the order in which they were written.
@@ -186,8 +192,8 @@ def append_events(
     ingested_ms = schema.to_milliseconds(ingested_at)
     with database.write() as transaction:
         connection = transaction.connection
-        known = connection.execute(_STREAM, {"group": group, "stream": stream}).one_or_none()
-        found = known or _make_stream(connection, group, stream, ingested_ms)
+        known = connection.execute(_STREAM, {**schema.owner_of(place), "group": group, "stream": stream}).one_or_none()
+        found = known or _make_stream(connection, place, group, stream, ingested_ms)
         if not lines:
             return
         origin = {"stream_id": found.stream_id, "group_id": found.group_id, "ingested_ms": ingested_ms}
@@ -203,24 +209,25 @@ def append_events(
 
 
 def list_groups(
-    connection: Connection, *, prefix: str = "", contains: str = "", after: str = "", limit: int
+    connection: Connection, place: Place, *, prefix: str = "", contains: str = "", after: str = "", limit: int
 ) -> list[LogGroupRecord]:
     """Return log groups by name.
 
     Args:
         connection: Of the journal.
+        place: Whose, in which region.
         prefix: How the name begins, letters' case counting.
         contains: What is somewhere in the name, letters' case counting.
         after: Only names behind this one: the last of the page before.
         limit: How many at most.
     """
-    page = select(_groups).where(_groups.c.name > after).order_by(_groups.c.name).limit(limit)
+    page = select(_groups).where(_IN_PLACE, _groups.c.name > after).order_by(_groups.c.name).limit(limit)
     if prefix:
         page = page.where(_begins(_groups.c.name, prefix))
     if contains:
         # LIKE would not do, as in _begins; a name that something can be taken out of contains it.
         page = page.where(func.replace(_groups.c.name, contains, "") != _groups.c.name)
-    return [_group(row) for row in connection.execute(page)]
+    return [_group(row) for row in connection.execute(page, schema.owner_of(place))]
 
 
 def list_streams(
@@ -332,8 +339,9 @@ def filter_events(
     return _page(events, position or LogPosition(starts_ms or 0, 0))
 
 
-def _make_stream(connection: Connection, group: str, stream: str, at_ms: int) -> Row[Any]:
-    group_id = connection.execute(_FIND_GROUP_ID, {"name": group, "created_ms": at_ms}).scalar_one()
+def _make_stream(connection: Connection, place: Place, group: str, stream: str, at_ms: int) -> Row[Any]:
+    owned = {**schema.owner_of(place), "name": group, "created_ms": at_ms}
+    group_id = connection.execute(_FIND_GROUP_ID, owned).scalar_one()
     parameters = {"group_id": group_id, "name": stream, "created_ms": at_ms}
     return connection.execute(_FIND_STREAM_IDS, parameters).one()
 

@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql
 
+from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
@@ -28,8 +29,10 @@ class FunctionRecord:
         code_sha256: Names the deployment package, see :func:`store_package`.
     """
 
-    name: str
     arn: str
+    account_id: str
+    region: str
+    name: str
     runtime: str
     handler: str
     role_arn: str
@@ -66,17 +69,21 @@ _DELETE_PACKAGE = delete(_packages).where(
     ~exists().where(_functions.c.code_sha256 == _packages.c.sha256),
 )
 # What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
-_INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.name)
-_FUNCTION = select(_functions).where(_functions.c.name == bindparam("name"))
-_FUNCTIONS = select(_functions).order_by(_functions.c.name)
-_LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.name == bindparam("name")).with_for_update()
+_INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.arn)
+_FUNCTION = select(_functions).where(_functions.c.arn == bindparam("arn"))
+_FUNCTIONS = (
+    select(_functions)
+    .where(_functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region"))
+    .order_by(_functions.c.name)
+)
+_LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.arn == bindparam("arn")).with_for_update()
 _STATEMENTS_OF = (
     select(_statements)
-    .where(_statements.c.function_name == bindparam("name"))
+    .where(_statements.c.function_arn == bindparam("arn"))
     .order_by(_statements.c.qualifier, _statements.c.position, _statements.c.statement_id)
 )
 _LAST_POSITION = select(func.coalesce(func.max(_statements.c.position), 0)).where(
-    _statements.c.function_name == bindparam("name"), _statements.c.qualifier == bindparam("qualifier")
+    _statements.c.function_arn == bindparam("arn"), _statements.c.qualifier == bindparam("qualifier")
 )
 _INSERT_STATEMENT = postgresql.insert(_statements).on_conflict_do_nothing().returning(_statements.c.statement_id)
 
@@ -96,26 +103,26 @@ def insert_function(transaction: Transaction, function: FunctionRecord) -> bool:
     parameters = {column.name: getattr(function, column.name) for column in _functions.columns}
     if transaction.connection.execute(_INSERT_FUNCTION, parameters).one_or_none() is None:
         return False
-    transaction.touch(FUNCTION, function.name)
+    transaction.touch(FUNCTION, function.arn)
     return True
 
 
-def load_function(connection: Connection, name: str) -> FunctionRecord | None:
-    """Return one function, or None."""
-    row = connection.execute(_FUNCTION, {"name": name}).one_or_none()
+def load_function(connection: Connection, arn: str) -> FunctionRecord | None:
+    """Return the function with this unqualified ARN, or None."""
+    row = connection.execute(_FUNCTION, {"arn": arn}).one_or_none()
     return None if row is None else _function(row)
 
 
-def list_functions(connection: Connection) -> list[FunctionRecord]:
-    """Return every function, by name."""
-    return [_function(row) for row in connection.execute(_FUNCTIONS)]
+def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]:
+    """Return every function of an account's region, by name."""
+    return [_function(row) for row in connection.execute(_FUNCTIONS, schema.owner_of(place))]
 
 
 def update_function(transaction: Transaction, function: FunctionRecord, **columns: object) -> None:
     """Change columns of a function; a package that nobody uses afterwards is deleted."""
     used = _lock_code(transaction, function)
-    transaction.connection.execute(update(_functions).where(_functions.c.name == function.name), columns)
-    transaction.touch(FUNCTION, function.name)
+    transaction.connection.execute(update(_functions).where(_functions.c.arn == function.arn), columns)
+    transaction.touch(FUNCTION, function.arn)
     if used is not None and columns.get("code_sha256", used) != used:
         _drop_if_unused(transaction, used)
 
@@ -123,52 +130,52 @@ def update_function(transaction: Transaction, function: FunctionRecord, **column
 def delete_function(transaction: Transaction, function: FunctionRecord) -> None:
     """Remove a function with its statements, and its package if no other function uses it."""
     used = _lock_code(transaction, function)
-    transaction.connection.execute(delete(_functions).where(_functions.c.name == function.name))
-    transaction.touch(FUNCTION, function.name)
-    transaction.touch(FUNCTION_POLICY, function.name)
+    transaction.connection.execute(delete(_functions).where(_functions.c.arn == function.arn))
+    transaction.touch(FUNCTION, function.arn)
+    transaction.touch(FUNCTION_POLICY, function.arn)
     if used is not None:
         _drop_if_unused(transaction, used)
 
 
-def load_statements(connection: Connection, function_name: str) -> Mapping[str, tuple[StatementRecord, ...]]:
+def load_statements(connection: Connection, function_arn: str) -> Mapping[str, tuple[StatementRecord, ...]]:
     """Return the policy of a function: qualifier to its statements, in the order in which they were added."""
     found: dict[str, list[StatementRecord]] = {}
-    for row in connection.execute(_STATEMENTS_OF, {"name": function_name}):
+    for row in connection.execute(_STATEMENTS_OF, {"arn": function_arn}):
         found.setdefault(row.qualifier, []).append(StatementRecord(row.statement_id, row.statement))
     return {qualifier: tuple(statements) for qualifier, statements in found.items()}
 
 
 def put_statement(
-    transaction: Transaction, function_name: str, qualifier: str, statement_id: str, statement: str
+    transaction: Transaction, function_arn: str, qualifier: str, statement_id: str, statement: str
 ) -> bool:
     """Add a statement after the others; return whether it was added: False if its id is taken."""
     connection = transaction.connection
-    last = connection.execute(_LAST_POSITION, {"name": function_name, "qualifier": qualifier}).scalar_one()
+    last = connection.execute(_LAST_POSITION, {"arn": function_arn, "qualifier": qualifier}).scalar_one()
     parameters = {
-        "function_name": function_name,
+        "function_arn": function_arn,
         "qualifier": qualifier,
         "statement_id": statement_id,
         "position": last + 1,
         "statement": statement,
     }
-    transaction.touch(FUNCTION_POLICY, function_name)
+    transaction.touch(FUNCTION_POLICY, function_arn)
     return connection.execute(_INSERT_STATEMENT, parameters).one_or_none() is not None
 
 
-def remove_statement(transaction: Transaction, function_name: str, qualifier: str, statement_id: str) -> bool:
+def remove_statement(transaction: Transaction, function_arn: str, qualifier: str, statement_id: str) -> bool:
     """Remove a statement; return whether there was one."""
     statement = delete(_statements).where(
-        _statements.c.function_name == function_name,
+        _statements.c.function_arn == function_arn,
         _statements.c.qualifier == qualifier,
         _statements.c.statement_id == statement_id,
     )
-    transaction.touch(FUNCTION_POLICY, function_name)
+    transaction.touch(FUNCTION_POLICY, function_arn)
     return transaction.connection.execute(statement).rowcount > 0
 
 
 def _lock_code(transaction: Transaction, function: FunctionRecord) -> str | None:
     # Read again, because the caller's record may be older than another change of the code.
-    return transaction.connection.execute(_LOCK_CODE_OF, {"name": function.name}).scalar_one_or_none()
+    return transaction.connection.execute(_LOCK_CODE_OF, {"arn": function.arn}).scalar_one_or_none()
 
 
 def _drop_if_unused(transaction: Transaction, sha256: str) -> None:

@@ -27,8 +27,9 @@ _policies, _access_keys = schema.inline_policies, schema.access_keys
 
 @dataclass(frozen=True, slots=True)
 class UserRecord:
-    """An IAM user as stored."""
+    """An IAM user as stored; names are unique within an account."""
 
+    account_id: str
     name: str
     unique_id: str
     path: str
@@ -39,8 +40,9 @@ class UserRecord:
 
 @dataclass(frozen=True, slots=True)
 class RoleRecord:
-    """An IAM role as stored; ``trust_policy`` is the document as it was sent."""
+    """An IAM role as stored; ``trust_policy`` is the document as it was sent. Names are unique within an account."""
 
+    account_id: str
     name: str
     unique_id: str
     path: str
@@ -73,13 +75,13 @@ _PUT_POLICY = _PUT_POLICY.on_conflict_do_update(
     index_elements=[_policies.c.owner_arn, _policies.c.name], set_={"document": _PUT_POLICY.excluded.document}
 )
 
-_USER = select(_users).where(_users.c.name == bindparam("name"))
+_USER = select(_users).where(_users.c.account_id == bindparam("account_id"), _users.c.name == bindparam("name"))
 # Keys are inserted under a lock that this one excludes: whoever holds it knows all keys of the user.
-_LOCK_USER = select(_users.c.name).where(_users.c.name == bindparam("name")).with_for_update()
-_USERS = select(_users).order_by(_users.c.name)
-_ROLE = select(_roles).where(_roles.c.name == bindparam("name"))
+_LOCK_USER = select(_users.c.name).where(_users.c.arn == bindparam("arn")).with_for_update()
+_USERS = select(_users).where(_users.c.account_id == bindparam("account_id")).order_by(_users.c.name)
+_ROLE = select(_roles).where(_roles.c.account_id == bindparam("account_id"), _roles.c.name == bindparam("name"))
 _ROLE_BY_ARN = select(_roles).where(_roles.c.arn == bindparam("arn"))
-_ROLES = select(_roles).order_by(_roles.c.name)
+_ROLES = select(_roles).where(_roles.c.account_id == bindparam("account_id")).order_by(_roles.c.name)
 _KEYS = select(
     _users,
     _access_keys.c.access_key_id,
@@ -88,10 +90,12 @@ _KEYS = select(
     _access_keys.c.created_at.label("issued_at"),
 ).join_from(_access_keys, _users)
 _KEY = _KEYS.where(_access_keys.c.access_key_id == bindparam("access_key_id"))
-_KEYS_OF = _KEYS.where(_users.c.name == bindparam("name")).order_by(
+_KEYS_OF = _KEYS.where(_users.c.arn == bindparam("arn")).order_by(
     _access_keys.c.created_at, _access_keys.c.access_key_id
 )
-_KEY_IDS_OF = select(_access_keys.c.access_key_id).where(_access_keys.c.user_name == bindparam("name"))
+_KEY_IDS_OF = (
+    select(_access_keys.c.access_key_id).join_from(_access_keys, _users).where(_users.c.arn == bindparam("arn"))
+)
 _POLICIES_OF = select(_policies.c.name, _policies.c.document).where(_policies.c.owner_arn == bindparam("owner_arn"))
 _POLICIES_OF = _POLICIES_OF.order_by(_policies.c.name)
 
@@ -99,6 +103,7 @@ _POLICIES_OF = _POLICIES_OF.order_by(_policies.c.name)
 def insert_user(transaction: Transaction, user: UserRecord) -> bool:
     """Store a new user; return whether it was stored: False if its name is taken."""
     parameters = {
+        "account_id": user.account_id,
         "name": user.name,
         "unique_id": user.unique_id,
         "path": user.path,
@@ -109,31 +114,31 @@ def insert_user(transaction: Transaction, user: UserRecord) -> bool:
     if transaction.connection.execute(_INSERT_USER, parameters).one_or_none() is None:
         return False
     _drop_policies(transaction, user.arn)
-    transaction.touch(USER, user.name)
+    transaction.touch(USER, user.arn)
     return True
 
 
-def load_user(connection: Connection, name: str) -> UserRecord | None:
+def load_user(connection: Connection, account_id: str, name: str) -> UserRecord | None:
     """Return one user, or None."""
-    row = connection.execute(_USER, {"name": name}).one_or_none()
+    row = connection.execute(_USER, {"account_id": account_id, "name": name}).one_or_none()
     return None if row is None else _user(row)
 
 
-def list_users(connection: Connection) -> list[UserRecord]:
-    """Return every user, by name."""
-    return [_user(row) for row in connection.execute(_USERS)]
+def list_users(connection: Connection, account_id: str) -> list[UserRecord]:
+    """Return every user of an account, by name."""
+    return [_user(row) for row in connection.execute(_USERS, {"account_id": account_id})]
 
 
 def update_user(transaction: Transaction, user: UserRecord, **columns: object) -> None:
     """Change columns of a user; its name and ARN stay."""
     _touch_with_keys(transaction, user)
-    transaction.connection.execute(update(_users).where(_users.c.name == user.name), columns)
+    transaction.connection.execute(update(_users).where(_users.c.arn == user.arn), columns)
 
 
 def delete_user(transaction: Transaction, user: UserRecord) -> None:
     """Remove a user with its access keys and inline policies."""
     _touch_with_keys(transaction, user)
-    transaction.connection.execute(delete(_users).where(_users.c.name == user.name))
+    transaction.connection.execute(delete(_users).where(_users.c.arn == user.arn))
     _drop_policies(transaction, user.arn)
 
 
@@ -143,6 +148,7 @@ def insert_access_key(transaction: Transaction, access_key: AccessKeyRecord) -> 
         _INSERT_ACCESS_KEY,
         {
             "access_key_id": access_key.access_key_id,
+            "account_id": access_key.user.account_id,
             "user_name": access_key.user.name,
             "sealed": access_key.sealed,
             "active": access_key.active,
@@ -158,9 +164,9 @@ def load_access_key(connection: Connection, access_key_id: str) -> AccessKeyReco
     return None if row is None else _access_key(row)
 
 
-def list_access_keys(connection: Connection, user_name: str) -> list[AccessKeyRecord]:
+def list_access_keys(connection: Connection, user_arn: str) -> list[AccessKeyRecord]:
     """Return the access keys of a user, oldest first."""
-    return [_access_key(row) for row in connection.execute(_KEYS_OF, {"name": user_name})]
+    return [_access_key(row) for row in connection.execute(_KEYS_OF, {"arn": user_arn})]
 
 
 def update_access_key(transaction: Transaction, access_key_id: str, **columns: object) -> None:
@@ -178,6 +184,7 @@ def delete_access_key(transaction: Transaction, access_key_id: str) -> None:
 def insert_role(transaction: Transaction, role: RoleRecord) -> bool:
     """Store a new role; return whether it was stored: False if its name is taken."""
     parameters = {
+        "account_id": role.account_id,
         "name": role.name,
         "unique_id": role.unique_id,
         "path": role.path,
@@ -191,37 +198,37 @@ def insert_role(transaction: Transaction, role: RoleRecord) -> bool:
     if transaction.connection.execute(_INSERT_ROLE, parameters).one_or_none() is None:
         return False
     _drop_policies(transaction, role.arn)
-    transaction.touch(ROLE, role.name)
+    transaction.touch(ROLE, role.arn)
     return True
 
 
-def load_role(connection: Connection, name: str) -> RoleRecord | None:
+def load_role(connection: Connection, account_id: str, name: str) -> RoleRecord | None:
     """Return one role, or None."""
-    row = connection.execute(_ROLE, {"name": name}).one_or_none()
+    row = connection.execute(_ROLE, {"account_id": account_id, "name": name}).one_or_none()
     return None if row is None else _role(row)
 
 
 def load_role_by_arn(connection: Connection, arn: str) -> RoleRecord | None:
-    """Return the role with this ARN, or None. Kept rows are by name: the part of a role's ARN after the last slash."""
+    """Return the role with this ARN, or None."""
     row = connection.execute(_ROLE_BY_ARN, {"arn": arn}).one_or_none()
     return None if row is None else _role(row)
 
 
-def list_roles(connection: Connection) -> list[RoleRecord]:
-    """Return every role, by name."""
-    return [_role(row) for row in connection.execute(_ROLES)]
+def list_roles(connection: Connection, account_id: str) -> list[RoleRecord]:
+    """Return every role of an account, by name."""
+    return [_role(row) for row in connection.execute(_ROLES, {"account_id": account_id})]
 
 
 def update_role(transaction: Transaction, role: RoleRecord, **columns: object) -> None:
     """Change columns of a role; its name and ARN stay."""
-    transaction.connection.execute(update(_roles).where(_roles.c.name == role.name), columns)
-    transaction.touch(ROLE, role.name)
+    transaction.connection.execute(update(_roles).where(_roles.c.arn == role.arn), columns)
+    transaction.touch(ROLE, role.arn)
 
 
 def delete_role(transaction: Transaction, role: RoleRecord) -> None:
     """Remove a role with its inline policies."""
-    transaction.connection.execute(delete(_roles).where(_roles.c.name == role.name))
-    transaction.touch(ROLE, role.name)
+    transaction.connection.execute(delete(_roles).where(_roles.c.arn == role.arn))
+    transaction.touch(ROLE, role.arn)
     _drop_policies(transaction, role.arn)
 
 
@@ -251,16 +258,22 @@ def _drop_policies(transaction: Transaction, owner_arn: str) -> None:
 
 
 def _touch_with_keys(transaction: Transaction, user: UserRecord) -> None:
-    parameters = {"name": user.name}
+    parameters = {"arn": user.arn}
     transaction.connection.execute(_LOCK_USER, parameters)
     for access_key_id in transaction.connection.execute(_KEY_IDS_OF, parameters).scalars():
         transaction.touch(ACCESS_KEY, access_key_id)
-    transaction.touch(USER, user.name)
+    transaction.touch(USER, user.arn)
 
 
 def _user(row: Row[Any]) -> UserRecord:
     return UserRecord(
-        name=row.name, unique_id=row.unique_id, path=row.path, arn=row.arn, created_at=row.created_at, tags=row.tags
+        account_id=row.account_id,
+        name=row.name,
+        unique_id=row.unique_id,
+        path=row.path,
+        arn=row.arn,
+        created_at=row.created_at,
+        tags=row.tags,
     )
 
 

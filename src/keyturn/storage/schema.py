@@ -4,8 +4,10 @@ Two databases: *state* (secrets, functions, principals, rotations) and *journal*
 SQLite they are two files, so that the journal's constant writing neither waits for the state's transactions nor makes
 readers of the state look again; on PostgreSQL one database holds both.
 
-Moments are integers, milliseconds since the epoch, as precise as AWS shows them. What must stay secret is sealed before
-it comes here: columns named ``sealed`` hold envelopes (``crypto/envelope.py``), columns named ``wrapped`` wrapped keys.
+What belongs to an account, or to an account's region, says so in columns of its own; it is found by ARN, or by name
+within them. Moments are integers, milliseconds since the epoch, as precise as AWS shows them. What must stay secret is
+sealed before it comes here: columns named ``sealed`` hold envelopes (``crypto/envelope.py``), columns named ``wrapped``
+wrapped keys.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from sqlalchemy import (
     Column,
     Dialect,
     ForeignKey,
+    ForeignKeyConstraint,
     Index,
     Integer,
     LargeBinary,
@@ -30,6 +33,8 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
 )
+
+from keyturn.arn import Place
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
@@ -69,8 +74,27 @@ def name_of(length: int) -> String:
     return String(length).with_variant(String(length, collation="C"), "postgresql")
 
 
+def owner() -> tuple[Column[str], Column[str]]:
+    """Which account's region something belongs to."""
+    return Column("account_id", String(12), nullable=False), Column("region", String(128), nullable=False)
+
+
+def owner_of(place: Place) -> dict[str, str]:
+    """Return the values of :func:`owner`'s columns, also as parameters of that name."""
+    return {"account_id": place.account_id, "region": place.region}
+
+
 state = MetaData()
 journal = MetaData()
+
+accounts = Table(
+    "accounts",
+    state,
+    Column("account_id", String(12), primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("email", Text, unique=True, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
 
 settings = Table(
     "settings",
@@ -102,8 +126,9 @@ secrets = Table(
     "secrets",
     state,
     Column("secret_id", RowId, primary_key=True, autoincrement=True),
+    *owner(),
     Column("arn", Text, unique=True, nullable=False),
-    Column("name", Text, unique=True, nullable=False),
+    Column("name", name_of(512), nullable=False),
     Column("description", Text),
     Column("kms_key_id", Text),
     Column("type", Text),
@@ -120,6 +145,7 @@ secrets = Table(
     Column("rotation_rules", JSON(none_as_null=True)),
     Column("next_rotation_at", Moment),
     Column("next_rotation_closes_at", Moment),
+    UniqueConstraint("account_id", "region", "name", name="secrets_name"),
     sqlite_autoincrement=True,
 )
 Index("secrets_due", secrets.c.next_rotation_at)
@@ -186,6 +212,7 @@ rotation_steps = Table(
 users = Table(
     "users",
     state,
+    Column("account_id", String(12), primary_key=True),
     Column("name", name_of(64), primary_key=True),
     Column("unique_id", String(32), unique=True, nullable=False),
     Column("path", String(512), nullable=False),
@@ -197,6 +224,7 @@ users = Table(
 roles = Table(
     "roles",
     state,
+    Column("account_id", String(12), primary_key=True),
     Column("name", name_of(64), primary_key=True),
     Column("unique_id", String(32), unique=True, nullable=False),
     Column("path", String(512), nullable=False),
@@ -221,10 +249,12 @@ access_keys = Table(
     "access_keys",
     state,
     Column("access_key_id", String(128), primary_key=True),
-    Column("user_name", String(64), ForeignKey("users.name", ondelete="CASCADE"), nullable=False),
+    Column("account_id", String(12), nullable=False),
+    Column("user_name", String(64), nullable=False),
     Column("sealed", LargeBinary, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
+    ForeignKeyConstraint(["account_id", "user_name"], ["users.account_id", "users.name"], ondelete="CASCADE"),
 )
 
 packages = Table(
@@ -237,8 +267,9 @@ packages = Table(
 functions = Table(
     "functions",
     state,
-    Column("name", name_of(64), primary_key=True),
-    Column("arn", Text, unique=True, nullable=False),
+    Column("arn", Text, primary_key=True),
+    *owner(),
+    Column("name", name_of(64), nullable=False),
     Column("runtime", String(64), nullable=False),
     Column("handler", String(128), nullable=False),
     Column("role_arn", Text, nullable=False),
@@ -253,12 +284,13 @@ functions = Table(
     Column("revision_id", String(36), nullable=False),
     Column("last_modified_at", Moment, nullable=False),
     Column("tags", JSON(none_as_null=True)),
+    UniqueConstraint("account_id", "region", "name", name="functions_name"),
 )
 
 function_statements = Table(
     "function_statements",
     state,
-    Column("function_name", String(64), ForeignKey("functions.name", ondelete="CASCADE"), primary_key=True),
+    Column("function_arn", Text, ForeignKey("functions.arn", ondelete="CASCADE"), primary_key=True),
     Column("qualifier", String(128), primary_key=True),
     Column("statement_id", String(100), primary_key=True),
     Column("position", Integer, nullable=False),
@@ -269,6 +301,7 @@ audit_events = Table(
     "audit_events",
     journal,
     Column("event_row", RowId, primary_key=True, autoincrement=True),
+    *owner(),
     Column("event_id", String(36), nullable=False),
     Column("event_time", BigInteger, nullable=False),
     Column("event_source", Text, nullable=False),
@@ -281,15 +314,18 @@ audit_events = Table(
     Column("request_id", Text, nullable=False),
     Column("event", Text, nullable=False),
 )
+Index("audit_events_of_owner", audit_events.c.account_id, audit_events.c.region, audit_events.c.event_row)
 
 # Everything of the logs counts in milliseconds on the wire and is never anything else on the way there.
 log_groups = Table(
     "log_groups",
     journal,
     Column("group_id", RowId, primary_key=True, autoincrement=True),
-    Column("name", name_of(512), unique=True, nullable=False),
+    *owner(),
+    Column("name", name_of(512), nullable=False),
     Column("created_ms", BigInteger, nullable=False),
     Column("retention_days", Integer),
+    UniqueConstraint("account_id", "region", "name", name="log_groups_name"),
 )
 
 log_streams = Table(

@@ -13,6 +13,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
 
+from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
@@ -46,6 +47,8 @@ class SecretRecord:
     """
 
     secret_id: int
+    account_id: str
+    region: str
     arn: str
     name: str
     description: str | None
@@ -74,7 +77,8 @@ class SecretRecord:
 
 _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
 _BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
-_ARN_OF_NAME = select(_secrets.c.arn).where(_secrets.c.name == bindparam("name"))
+_IN_PLACE = and_(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
+_ARN_OF_NAME = select(_secrets.c.arn).where(_IN_PLACE, _secrets.c.name == bindparam("name"))
 _LABELS_OF = select(_labels.c.label, _labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
 _LABELLED_VERSIONS_OF = select(_versions).where(
     and_(
@@ -97,9 +101,10 @@ _INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
 
 
-def arn_of_name(connection: Connection, name: str) -> str | None:
-    """Return the ARN of the secret with this exact name."""
-    return connection.execute(_ARN_OF_NAME, {"name": name}).scalar_one_or_none()
+def arn_of_name(connection: Connection, place: Place, name: str) -> str | None:
+    """Return the ARN of the secret with this exact name in an account's region."""
+    parameters = {**schema.owner_of(place), "name": name}
+    return connection.execute(_ARN_OF_NAME, parameters).scalar_one_or_none()
 
 
 def load_secret(connection: Connection, arn: str) -> SecretRecord | None:
@@ -131,12 +136,13 @@ def load_version(connection: Connection, secret_id: int, version_id: str) -> Ver
     return None if row is None else _version(row)
 
 
-def load_all(connection: Connection) -> list[SecretRecord]:
-    """Return every secret with its labels, by age; their versions are left out, lists do not show them."""
+def load_all(connection: Connection, place: Place) -> list[SecretRecord]:
+    """Return every secret of an account's region with its labels, by age; their versions are left out."""
     labels: dict[int, dict[str, str]] = {}
     for row in connection.execute(select(_labels)):
         labels.setdefault(row.secret_id, {})[row.label] = row.version_id
-    rows = connection.execute(select(_secrets).order_by(_secrets.c.secret_id))
+    page = select(_secrets).where(_IN_PLACE).order_by(_secrets.c.secret_id)
+    rows = connection.execute(page, schema.owner_of(place))
     return [SecretRecord(**row._mapping, labels=labels.get(row.secret_id, {}), versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
 
@@ -171,13 +177,13 @@ def planned_moments(connection: Connection, opens_at: datetime, closes_at: datet
     return list(connection.execute(planned).scalars())
 
 
-def insert_secret(transaction: Transaction, arn: str, name: str, at: datetime, **columns: object) -> int:
+def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, at: datetime, **columns: object) -> int:
     """Store a new secret without versions and return its row's number."""
-    values = {"arn": arn, "name": name, "created_at": at, "last_changed_at": at, **columns}
+    values = {**schema.owner_of(place), "arn": arn, "name": name, "created_at": at, "last_changed_at": at, **columns}
     statement = insert(_secrets).returning(_secrets.c.secret_id)
     secret_id: int = transaction.connection.execute(statement, values).scalar_one()
     transaction.touch(SECRET, arn)
-    transaction.touch(SECRET_NAME, name)
+    transaction.touch(SECRET_NAME, place.partial_secret_arn(name))
     return secret_id
 
 
@@ -191,7 +197,7 @@ def erase_secret(transaction: Transaction, secret: SecretRecord) -> None:
     """Remove a secret with its versions and labels."""
     transaction.connection.execute(delete(_secrets).where(_secrets.c.secret_id == secret.secret_id))
     transaction.touch(SECRET, secret.arn)
-    transaction.touch(SECRET_NAME, secret.name)
+    transaction.touch(SECRET_NAME, Place.of(secret.arn).partial_secret_arn(secret.name))
 
 
 def insert_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:

@@ -1,6 +1,6 @@
-"""The few settings that belong to the data and not to a server: account, region, partition.
+"""The few settings that belong to the data and not to a server: the partition, and the account that manages the others.
 
-They are part of every stored ARN, so a server with others must not open this database.
+A server with others must not open this database. The region of databases that had only one is kept for migrations.
 """
 
 from __future__ import annotations

@@ -92,6 +92,6 @@ class FunctionBench:
             expires_at=self.clock.now() + timedelta(hours=1),
         )
 
-    def _write_log(self, group: str, stream: str, lines: Sequence[LogLine]) -> None:
-        del group
+    def _write_log(self, spec: FunctionSpec, stream: str, lines: Sequence[LogLine]) -> None:
+        del spec
         self.logs.setdefault(stream, []).extend(lines)

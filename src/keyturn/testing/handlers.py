@@ -50,7 +50,8 @@ class HandlerBench:
             wrapped[key_id] = keyring.new_key(key_id)
         self.kept = KeptRows(stores.state)
         parts: dict[str, Any] = {
-            "place": PLACE,
+            "partition": PLACE.partition,
+            "regions": frozenset({PLACE.region, "eu-west-1"}),
             "clock": self.clock,
             "state": stores.state,
             "journal": stores.journal,

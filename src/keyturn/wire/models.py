@@ -259,11 +259,22 @@ def service(name: str) -> ServiceModel:
     Raises:
         KeyError: Keyturn does not speak this service.
     """
+    description = _loader().load_service_model(name, "service-2", API_VERSIONS[name])
+    return ServiceModel(name, description)
+
+
+@cache
+def regions_of(partition: str) -> frozenset[str]:
+    """Return the names of AWS's regions in a partition, without the pseudo regions of global endpoints."""
+    partitions = _loader().load_data("partitions")["partitions"]
+    names = {name for entry in partitions if entry["id"] == partition for name in entry["regions"]}
+    return frozenset(name for name in names if not name.endswith("-global"))
+
+
+def _loader() -> Loader:
     # The loader keeps what it has read, documentation included: a fresh one is dropped with its memory. It looks only
     # into botocore itself, because a model in the operator's ~/.aws/models must not change what this server accepts.
-    loader = Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
-    description = loader.load_service_model(name, "service-2", API_VERSIONS[name])
-    return ServiceModel(name, description)
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
 
 
 def _error_model(shape: Shape) -> ErrorModel:

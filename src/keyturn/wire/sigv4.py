@@ -28,7 +28,7 @@ import base64
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -49,7 +49,7 @@ ALGORITHM = "AWS4-HMAC-SHA256"
 TERMINATOR = "aws4_request"
 MAX_EXPIRES_SECONDS = 604_800
 
-# These services have an endpoint for all regions, with the scope us-east-1. A client pointed elsewhere may use its own.
+# These services have an endpoint for all regions, with the scope us-east-1 whatever the partition's regions are.
 _GLOBAL_SERVICES = frozenset({"iam", "sts"})
 _GLOBAL_REGION = "us-east-1"
 
@@ -127,23 +127,23 @@ class _SigningKey:
 
 
 class Verifier:
-    """Verifies signatures for the services of one region.
+    """Verifies signatures for the services of all regions that there are.
 
     Args:
-        region: The region that credentials must be scoped to.
+        regions: The regions that credentials may be scoped to.
         skew: How far a client's clock may be off, in either direction. Five minutes as recorded for Secrets Manager.
         keep: How many signing keys are kept; each belongs to one access key, day, region and service.
     """
 
-    def __init__(self, *, region: str, skew: timedelta = timedelta(minutes=5), keep: int = 10_000) -> None:
-        self._region = region
+    def __init__(self, *, regions: Container[str], skew: timedelta = timedelta(minutes=5), keep: int = 10_000) -> None:
+        self._regions = regions
         self._skew = skew
         self._signing_keys: Kept[tuple[str, str], _SigningKey] = Kept(keep)
 
     def verify(
         self, request: HttpRequest, *, signing_name: str, now: datetime, find_key: Callable[[str, str | None], K]
-    ) -> K:
-        """Return the holder of the key that signed the request.
+    ) -> tuple[K, str]:
+        """Return the holder of the key that signed the request, and the region that the signature is scoped to.
 
         Args:
             request: As it came in; the path and the query must not have been decoded.
@@ -175,7 +175,7 @@ class Verifier:
         expected = self._signing_key(holder.secret_access_key, access_key_id, signed.claim.scope).sign(text.encode())
         if not hmac.compare_digest(expected.encode(), signed.signature.encode()):  # 13
             raise SignatureMismatch
-        return holder
+        return holder, signed.claim.credential_parts[2]
 
     def _require_scope(self, signed: _Signed, signing_name: str) -> None:
         if len(signed.claim.credential_parts) != _CREDENTIAL_PARTS:
@@ -185,7 +185,7 @@ class Verifier:
             )
         _, day, region, service, terminator = signed.claim.credential_parts
         message = ""
-        if region != self._region and not (region == _GLOBAL_REGION and signing_name in _GLOBAL_SERVICES):
+        if region not in self._regions and not (region == _GLOBAL_REGION and signing_name in _GLOBAL_SERVICES):
             message += f"Credential should be scoped to a valid region, not '{region}'. "
         if service != signing_name:
             message += f"Credential should be scoped to correct service: '{signing_name}'. "

@@ -17,7 +17,7 @@ from keyturn.operations import cloudtrail
 from keyturn.storage import audit_log
 from keyturn.storage.audit_log import AuditRecord
 from keyturn.storage.schema import to_milliseconds
-from keyturn.testing.handlers import HandlerBench, open_bench
+from keyturn.testing.handlers import PLACE, HandlerBench, open_bench
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-AbCdEf"
@@ -33,6 +33,8 @@ def stored(number: int, **columns: Any) -> AuditRecord:
     resource_type = columns.pop("resource_type", None)
     resources = [{"ARN": SECRET, "accountId": "000000000000", "type": resource_type}] if resource_type else []
     values: dict[str, Any] = {
+        "account_id": PLACE.account_id,
+        "region": PLACE.region,
         "event_id": f"event {number}",
         "event_time": to_milliseconds(START + timedelta(seconds=number, milliseconds=400)),
         "event_source": "secretsmanager.amazonaws.com",

@@ -13,7 +13,7 @@ from keyturn.call import Principal
 from keyturn.errors.common import AccessDenied, NotImplementedHere, ValidationFailed
 from keyturn.errors.sts import MalformedPolicyDocumentException, PackedPolicyTooLargeException
 from keyturn.operations.sessions import open_session
-from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench, user
+from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench, user
 
 ROLE = "arn:aws:iam::000000000000:role/team/rotator"
 
@@ -42,7 +42,7 @@ def assume(bench: HandlerBench, caller: Principal | None = None, **request: Any)
 
 
 def session_of(bench: HandlerBench, response: Any) -> Principal:
-    return open_session(bench.kit.session_tokens, response["Credentials"]["SessionToken"], PLACE).principal
+    return open_session(bench.kit.session_tokens, response["Credentials"]["SessionToken"]).principal
 
 
 def test_a_role_that_names_the_user_can_be_assumed_for_an_hour(bench: HandlerBench) -> None:
@@ -136,7 +136,7 @@ def test_a_session_policy_is_checked_measured_and_sealed_into_the_token(bench: H
     response = assume(bench, Policy=ALLOW_ALL)
 
     assert response["PackedPolicySize"] == 5
-    opened = open_session(bench.kit.session_tokens, response["Credentials"]["SessionToken"], PLACE)
+    opened = open_session(bench.kit.session_tokens, response["Credentials"]["SessionToken"])
     assert opened.policy == ALLOW_ALL
     with pytest.raises(MalformedPolicyDocumentException):
         assume(bench, Policy="{}")

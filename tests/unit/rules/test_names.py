@@ -5,7 +5,7 @@ import pytest
 from keyturn.arn import Place
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
-from keyturn.rules.names import Meaning, check_name, secret_reference
+from keyturn.rules.names import check_name, secret_reference
 
 PLACE = Place("aws", "us-east-1", "000000000000")
 PREFIX = "arn:aws:secretsmanager:us-east-1:000000000000:secret:"
@@ -26,26 +26,32 @@ def test_other_names_are_refused_in_awss_words(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("secret_id", "meaning", "value"),
+    ("secret_id", "is_full", "arn"),
     [
-        ("prod/db", Meaning.NAME, "prod/db"),
-        ("db-a1b2c3", Meaning.NAME, "db-a1b2c3"),
-        (PREFIX + "prod/db-a1B2c3", Meaning.FULL_ARN, PREFIX + "prod/db-a1B2c3"),
-        (PREFIX + "prod/db", Meaning.PARTIAL_ARN, "prod/db"),
-        (PREFIX + "db-a1b2", Meaning.PARTIAL_ARN, "db-a1b2"),
-        (PREFIX + "db-a1b2c3-", Meaning.PARTIAL_ARN, "db-a1b2c3-"),
+        ("prod/db", False, PREFIX + "prod/db"),
+        ("db-a1b2c3", False, PREFIX + "db-a1b2c3"),
+        (PREFIX + "prod/db-a1B2c3", True, PREFIX + "prod/db-a1B2c3"),
+        (PREFIX + "prod/db", False, PREFIX + "prod/db"),
+        (PREFIX + "db-a1b2", False, PREFIX + "db-a1b2"),
+        (PREFIX + "db-a1b2c3-", False, PREFIX + "db-a1b2c3-"),
     ],
 )
-def test_a_secret_id_means_a_name_or_an_arn(secret_id: str, meaning: Meaning, value: str) -> None:
+def test_a_secret_id_means_a_name_or_an_arn(secret_id: str, is_full: bool, arn: str) -> None:
     reference = secret_reference(secret_id, PLACE)
-    assert (reference.meaning, reference.value) == (meaning, value)
+    assert (reference.arn, reference.is_full, reference.place) == (arn, is_full, PLACE)
+
+
+def test_an_arn_may_be_of_another_account() -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:111111111111:secret:prod/db"
+    reference = secret_reference(arn, PLACE)
+    assert (reference.arn, reference.is_full, reference.name) == (arn, False, "prod/db")
+    assert reference.place == Place("aws", "us-east-1", "111111111111")
 
 
 @pytest.mark.parametrize(
     "secret_id",
     [
         "arn:aws:secretsmanager:eu-west-1:000000000000:secret:a-b1c2d3",
-        "arn:aws:secretsmanager:us-east-1:111111111111:secret:a-b1c2d3",
         "arn:aws-cn:secretsmanager:us-east-1:000000000000:secret:a-b1c2d3",
         "arn:aws:lambda:us-east-1:000000000000:function:a",
         "arn:aws:secretsmanager:us-east-1:000000000000:other:a",

@@ -23,7 +23,7 @@ class Sink:
         self.lines: list[LogLine] = []
         self.failures = 0
 
-    def __call__(self, group: str, stream: str, lines: Sequence[LogLine]) -> None:
+    def __call__(self, stream: str, lines: Sequence[LogLine]) -> None:
         if self.failures:
             self.failures -= 1
             raise OSError("The disk is full.")
@@ -35,7 +35,7 @@ class Sink:
 
 
 def new_log(sink: Sink, limit_bytes: int = 10_000) -> EnvironmentLog:
-    return EnvironmentLog(sink, FakeClock(), group="/aws/lambda/f", stream="s", limit_bytes=limit_bytes)
+    return EnvironmentLog(sink, FakeClock(), stream="s", limit_bytes=limit_bytes)
 
 
 def logged(*chunks: bytes, limit_bytes: int = 10_000) -> list[str]:

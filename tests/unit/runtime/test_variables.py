@@ -32,7 +32,7 @@ def variables(own: dict[str, str], *, temporary: Path = LAMBDA_TMP, ca_bundle: P
     )
     return function_environment(
         spec,
-        RuntimeSettings(Path("/x"), "https://keyturn:8443", "eu-west-1", "000000000000"),
+        RuntimeSettings(Path("/x"), "https://keyturn:8443"),
         RoleCredentials("ASIA", Sensitive("secret"), Sensitive("token"), datetime(2026, 1, 1, tzinfo=UTC)),
         log_stream="stream",
         runtime_api="127.0.0.1:1",

@@ -120,7 +120,7 @@ class Desk:
                 "Action": "lambda:InvokeFunction",
                 "Resource": FUNCTION_ARN,
             }
-            functions.put_statement(transaction, "rotate", "", "s", json.dumps(statement))
+            functions.put_statement(transaction, FUNCTION_ARN, "", "s", json.dumps(statement))
         self.call("CreateSecret", Name="db", SecretString="first", ClientRequestToken=new_version_id())
 
     def call(self, name: str, **request: Any) -> Any:
@@ -172,8 +172,10 @@ class _Middle:
 
 def _function(bench: HandlerBench) -> FunctionRecord:
     return FunctionRecord(
-        name="rotate",
         arn=FUNCTION_ARN,
+        account_id=PLACE.account_id,
+        region=PLACE.region,
+        name="rotate",
         runtime="python3.11",
         handler="f.handler",
         role_arn=PLACE.role_arn("/", "rotate"),

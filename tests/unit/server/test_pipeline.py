@@ -17,7 +17,7 @@ from keyturn.operations import registry
 from keyturn.operations.registry import Runs
 from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
-from keyturn.server.authenticate import Authenticator, Signer
+from keyturn.server.authenticate import Authenticated, Authenticator, Signer
 from keyturn.server.exchange import Exchange
 from keyturn.server.pipeline import Pipeline
 from keyturn.storage.database import StorageError
@@ -37,14 +37,15 @@ def request(headers: Mapping[str, str], body: bytes = b"") -> HttpRequest:
     )
 
 
+_DEADLINE_SECONDS = 20
 IDENTITY = request(
     {"content-type": "application/x-www-form-urlencoded", "host": "a"}, b"Action=GetCallerIdentity&Version=2011-06-15"
 )
 
 
 class TrustingAuthenticator:
-    def authenticate(self, _request: HttpRequest, _signing_name: str, _now: datetime) -> Signer:
-        return Signer(user("ada"), Sensitive("x"))
+    def authenticate(self, _request: HttpRequest, _signing_name: str, _now: datetime) -> Authenticated:
+        return Authenticated(Signer(user("ada"), Sensitive("x")), "us-east-1")
 
 
 class RecordingAuditor:
@@ -144,7 +145,7 @@ def test_a_call_that_the_servers_end_cuts_short_is_recorded(bench: Bench, monkey
 
     async def cut_short() -> HttpReply:
         task = asyncio.create_task(bench.pipeline.answer(IDENTITY))
-        await asyncio.to_thread(has_begun.wait)
+        assert await asyncio.to_thread(has_begun.wait, _DEADLINE_SECONDS)
         task.cancel()
         return await task
 

@@ -99,8 +99,8 @@ def verify(
     now: datetime = NOW,
     verifier: Verifier | None = None,
 ) -> Holder:
-    verifier = verifier or Verifier(region="us-east-1")
-    return verifier.verify(request, signing_name=signing_name, now=now, find_key=(keys or Keys()).find)
+    verifier = verifier or Verifier(regions={"us-east-1"})
+    return verifier.verify(request, signing_name=signing_name, now=now, find_key=(keys or Keys()).find)[0]
 
 
 def verify_vector(request: HttpRequest, *, session_token: str | None) -> Holder:
@@ -285,7 +285,7 @@ def test_a_signed_session_token_cannot_be_exchanged() -> None:
 @pytest.mark.parametrize("service", ["iam", "sts"])
 def test_global_services_may_be_scoped_to_us_east_1_or_to_the_servers_region(service: str, region: str) -> None:
     request = signed_by_botocore(service=service, region=region)
-    assert verify(request, signing_name=service, verifier=Verifier(region="eu-central-1")).name == "alice"
+    assert verify(request, signing_name=service, verifier=Verifier(regions={"eu-central-1"})).name == "alice"
 
 
 # --- what is refused, in AWS's order ----------------------------------------------------------------------------------
@@ -465,7 +465,7 @@ def test_all_scope_faults_are_told_together() -> None:
 
 def test_a_global_region_is_not_valid_for_a_regional_service() -> None:
     request = signed_by_botocore(region="us-east-1")
-    kind, message = refusal(request, verifier=Verifier(region="eu-central-1"))
+    kind, message = refusal(request, verifier=Verifier(regions={"eu-central-1"}))
     assert (kind, message) == (SignatureMismatch, "Credential should be scoped to a valid region, not 'us-east-1'. ")
 
 
@@ -489,7 +489,7 @@ def test_a_future_signature_is_refused() -> None:
 
 
 def test_the_skew_can_be_set() -> None:
-    verifier = Verifier(region="us-east-1", skew=timedelta(minutes=15))
+    verifier = Verifier(regions={"us-east-1"}, skew=timedelta(minutes=15))
     assert verify(signed_by_botocore(), now=NOW + timedelta(minutes=15), verifier=verifier).name == "alice"
 
 
@@ -523,7 +523,7 @@ def test_an_expired_token_is_refused_in_the_finders_words() -> None:
         raise ExpiredToken
 
     with pytest.raises(ExpiredToken, match=r"^The security token included in the request is expired$"):
-        Verifier(region="us-east-1").verify(
+        Verifier(regions={"us-east-1"}).verify(
             signed_by_botocore(), signing_name="secretsmanager", now=NOW, find_key=find_key
         )
 
@@ -600,7 +600,7 @@ def test_a_body_beside_a_presigned_url_is_covered_too() -> None:
 
 
 def test_a_deleted_key_is_refused_at_once() -> None:
-    verifier, request, keys = Verifier(region="us-east-1"), signed_by_botocore(), Keys()
+    verifier, request, keys = Verifier(regions={"us-east-1"}), signed_by_botocore(), Keys()
     verify(request, verifier=verifier, keys=keys)
     keys.tokens = ()
     assert refusal(request, verifier=verifier, keys=keys)[0] is UnrecognizedClient
@@ -608,7 +608,7 @@ def test_a_deleted_key_is_refused_at_once() -> None:
 
 
 def test_a_replaced_secret_is_refused_at_once_and_the_new_one_accepted() -> None:
-    verifier, keys = Verifier(region="us-east-1"), Keys()
+    verifier, keys = Verifier(regions={"us-east-1"}), Keys()
     old, new = signed_by_botocore(), signed_by_botocore(secret="another")
     verify(old, verifier=verifier, keys=keys)
     keys.holder = Holder(Sensitive("another"))
@@ -617,13 +617,13 @@ def test_a_replaced_secret_is_refused_at_once_and_the_new_one_accepted() -> None
 
 
 def test_a_verifier_that_keeps_few_keys_still_verifies_all() -> None:
-    verifier = Verifier(region="us-east-1", keep=1)
+    verifier = Verifier(regions={"us-east-1"}, keep=1)
     for service in ("kms", "logs", "kms"):
         assert verify(signed_by_botocore(service=service), signing_name=service, verifier=verifier).name == "alice"
 
 
 def test_what_strangers_send_is_not_kept_for_long() -> None:
-    verifier, keys = Verifier(region="us-east-1"), Keys()
+    verifier, keys = Verifier(regions={"us-east-1"}), Keys()
 
     tracemalloc.start()
     try:

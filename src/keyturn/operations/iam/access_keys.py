@@ -45,9 +45,9 @@ def create_access_key(
         created_at=call.at,
     )
     with kit.state.write() as transaction:
-        if principals.load_user(transaction.connection, record.name) is None:
+        if principals.load_user(transaction.connection, record.account_id, record.name) is None:
             raise missing_user(record.name)
-        if len(principals.list_access_keys(transaction.connection, record.name)) >= _KEYS_PER_USER:
+        if len(principals.list_access_keys(transaction.connection, record.arn)) >= _KEYS_PER_USER:
             raise LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {_KEYS_PER_USER}")
         principals.insert_access_key(transaction, access_key)
     return {
@@ -67,7 +67,7 @@ def list_access_keys(
 ) -> ListAccessKeysResponse:
     """List a user's access keys without their secret halves."""
     with kit.state.read() as connection:
-        access_keys = principals.list_access_keys(connection, record.name)
+        access_keys = principals.list_access_keys(connection, record.arn)
     access_keys.sort(key=lambda access_key: access_key.access_key_id)
     page = page_of(kit, "ListAccessKeys", request, access_keys, lambda access_key: access_key.access_key_id)
     response: ListAccessKeysResponse = {

@@ -27,14 +27,14 @@ _TAGS_PER_ENTITY = 50
 ConditionKeys = Mapping[str, tuple[str, ...]]
 
 
-def role(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[RoleRecord]:
+def role(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[RoleRecord]:
     """Load the role that ``RoleName`` means."""
     name = request["RoleName"]
     with kit.state.read() as connection:
-        record = principals.load_role(connection, name)
+        record = principals.load_role(connection, call.place.account_id, name)
     asked, keys = f"role {name}", request_tag_keys(request)
     if record is None:
-        return Subject(kit.place.role_arn("/", name), asked, None, missing=missing_role(name), keys=keys)
+        return Subject(call.place.role_arn("/", name), asked, None, missing=missing_role(name), keys=keys)
     return Subject(record.arn, asked, record, keys={**keys, **_resource_tag_keys(record.tags)})
 
 
@@ -50,21 +50,21 @@ def user(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[UserRecord
             raise ValidationFailed("Must specify userName when calling with non-User credentials")
         name = call.principal.name
     with kit.state.read() as connection:
-        record = principals.load_user(connection, name)
+        record = principals.load_user(connection, call.place.account_id, name)
     if record is None:
-        return Subject(kit.place.user_arn("/", name), f"user {name}", None, missing=missing_user(name))
+        return Subject(call.place.user_arn("/", name), f"user {name}", None, missing=missing_user(name))
     return Subject(record.arn, f"user {name}", record, keys=_resource_tag_keys(record.tags))
 
 
-def all_roles(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[None]:
+def all_roles(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
     """The path under which roles are listed."""
-    arn = kit.place.role_arn(request.get("PathPrefix", "/"), "")
+    arn = call.place.role_arn(request.get("PathPrefix", "/"), "")
     return Subject(arn, arn, record=None)
 
 
-def all_users(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[None]:
+def all_users(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
     """The path under which users are listed."""
-    arn = kit.place.user_arn(request.get("PathPrefix", "/"), "")
+    arn = call.place.user_arn(request.get("PathPrefix", "/"), "")
     return Subject(arn, arn, record=None)
 
 

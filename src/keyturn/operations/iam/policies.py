@@ -131,9 +131,9 @@ def _put(kit: Kit, owner: Owner, name: str, document: str) -> None:
     with kit.state.write() as transaction:
         connection = transaction.connection
         if isinstance(owner, RoleRecord):
-            if principals.load_role(connection, owner.name) is None:
+            if principals.load_role(connection, owner.account_id, owner.name) is None:
                 raise missing_role(owner.name)
-        elif principals.load_user(connection, owner.name) is None:
+        elif principals.load_user(connection, owner.account_id, owner.name) is None:
             raise missing_user(owner.name)
         present = principals.inline_policies(connection, owner.arn)
         check_inline_size(_kind(owner), owner.name, {**present, name: document}.values())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from keyturn import ids
-from keyturn.arn import Arn
+from keyturn.arn import Arn, Place
 from keyturn.call import Call
 from keyturn.errors.iam import DeleteConflictException, MalformedPolicyDocumentException, NoSuchEntityException
 from keyturn.operations.iam.entities import (
@@ -50,9 +50,9 @@ _ROLES_PER_ACCOUNT = 1000
 _DEFAULT_SESSION_SECONDS = 3600
 
 
-def new_role(kit: Kit, _call: Call, request: CreateRoleRequest) -> Subject[None]:
+def new_role(_kit: Kit, call: Call, request: CreateRoleRequest) -> Subject[None]:
     """The role that CreateRole would make."""
-    arn = kit.place.role_arn(request.get("Path", "/"), request["RoleName"])
+    arn = call.place.role_arn(request.get("Path", "/"), request["RoleName"])
     return Subject(arn, arn, record=None, keys=request_tag_keys(request))
 
 
@@ -66,10 +66,11 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
     _refuse_boundary(request)
     trust_policy = parse_trust_policy(request["AssumeRolePolicyDocument"])
     record = RoleRecord(
+        account_id=call.place.account_id,
         name=name,
         unique_id=ids.new_unique_id("AROA"),
         path=path,
-        arn=kit.place.role_arn(path, name),
+        arn=call.place.role_arn(path, name),
         created_at=call.at,
         trust_policy=request["AssumeRolePolicyDocument"],
         description=request.get("Description"),
@@ -77,8 +78,8 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
         tags=with_tags(None, request.get("Tags")),
     )
     with kit.state.write() as transaction:
-        _check_principals(kit, transaction, trust_policy)
-        taken = [other.name for other in principals.list_roles(transaction.connection)]
+        _check_principals(call.place, transaction, trust_policy)
+        taken = [other.name for other in principals.list_roles(transaction.connection, record.account_id)]
         check_new_name("Role", name, taken, _ROLES_PER_ACCOUNT)
         if not principals.insert_role(transaction, record):
             raise already_exists("Role", name)
@@ -100,11 +101,15 @@ def get_role(_kit: Kit, _call: Call, _request: GetRoleRequest, record: RoleRecor
 
 
 @operation("iam", "ListRoles", subject=all_roles)
-def list_roles(kit: Kit, _call: Call, request: ListRolesRequest, _subject: None) -> ListRolesResponse:
+def list_roles(kit: Kit, call: Call, request: ListRolesRequest, _subject: None) -> ListRolesResponse:
     """List roles by name."""
     prefix = request.get("PathPrefix", "/")
     with kit.state.read() as connection:
-        records = [record for record in principals.list_roles(connection) if record.path.startswith(prefix)]
+        records = [
+            record
+            for record in principals.list_roles(connection, call.place.account_id)
+            if record.path.startswith(prefix)
+        ]
     page = page_of(kit, "ListRoles", request, records, lambda record: record.name)
     response: ListRolesResponse = {
         "Roles": [_shown(record) for record in page.items],
@@ -131,12 +136,12 @@ def update_role(kit: Kit, _call: Call, request: UpdateRoleRequest, record: RoleR
 
 @operation("iam", "UpdateAssumeRolePolicy", subject=role)
 def update_assume_role_policy(
-    kit: Kit, _call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
+    kit: Kit, call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
 ) -> UpdateAssumeRolePolicyResponse:
     """Replace a role's trust policy."""
     trust_policy = parse_trust_policy(request["PolicyDocument"])
     with kit.state.write() as transaction:
-        _check_principals(kit, transaction, trust_policy)
+        _check_principals(call.place, transaction, trust_policy)
         principals.update_role(transaction, record, trust_policy=request["PolicyDocument"])
     return {}
 
@@ -206,13 +211,13 @@ def _shown(record: RoleRecord) -> Role:
 
 def _current(transaction: Transaction, record: RoleRecord) -> RoleRecord:
     """Return the role as it is inside of the transaction; tags are changed by reading them first."""
-    current = principals.load_role(transaction.connection, record.name)
+    current = principals.load_role(transaction.connection, record.account_id, record.name)
     if current is None:
         raise missing_role(record.name)
     return current
 
 
-def _check_principals(kit: Kit, transaction: Transaction, trust_policy: PolicyDocument) -> None:
+def _check_principals(place: Place, transaction: Transaction, trust_policy: PolicyDocument) -> None:
     """Refuse a trust policy that names a user or role of this account which does not exist.
 
     Raises:
@@ -221,7 +226,7 @@ def _check_principals(kit: Kit, transaction: Transaction, trust_policy: PolicyDo
     named = {arn for statement in trust_policy.statements if statement.principals for arn in statement.principals.aws}
     for text in sorted(named):
         arn = Arn.parse(text)
-        if arn.account_id == kit.place.account_id and not _exists(transaction, text, arn):
+        if arn.account_id == place.account_id and not _exists(transaction, text, arn):
             raise MalformedPolicyDocumentException(f'Invalid principal in policy: "AWS":"{text}"')
 
 
@@ -229,7 +234,7 @@ def _exists(transaction: Transaction, text: str, arn: Arn) -> bool:
     kind, _, rest = arn.resource.partition("/")
     name = rest.rpartition("/")[2]
     if kind == "user":
-        found_user = principals.load_user(transaction.connection, name)
+        found_user = principals.load_user(transaction.connection, arn.account_id, name)
         return found_user is not None and found_user.arn == text
     if kind == "role":
         return principals.load_role_by_arn(transaction.connection, text) is not None

@@ -35,9 +35,9 @@ from keyturn.wire.types.iam import (
 _USERS_PER_ACCOUNT = 5000
 
 
-def new_user(kit: Kit, _call: Call, request: CreateUserRequest) -> Subject[None]:
+def new_user(_kit: Kit, call: Call, request: CreateUserRequest) -> Subject[None]:
     """The user that CreateUser would make."""
-    arn = kit.place.user_arn(request.get("Path", "/"), request["UserName"])
+    arn = call.place.user_arn(request.get("Path", "/"), request["UserName"])
     return Subject(arn, arn, record=None, keys=request_tag_keys(request))
 
 
@@ -52,15 +52,16 @@ def create_user(kit: Kit, call: Call, request: CreateUserRequest, _subject: None
         # A boundary that is not enforced would widen what somebody meant to narrow.
         raise NoSuchEntityException(f"Scope ARN: {request['PermissionsBoundary']} does not exist or is not attachable.")
     record = UserRecord(
+        account_id=call.place.account_id,
         name=name,
         unique_id=ids.new_unique_id("AIDA"),
         path=path,
-        arn=kit.place.user_arn(path, name),
+        arn=call.place.user_arn(path, name),
         created_at=call.at,
         tags=with_tags(None, request.get("Tags")),
     )
     with kit.state.write() as transaction:
-        taken = [other.name for other in principals.list_users(transaction.connection)]
+        taken = [other.name for other in principals.list_users(transaction.connection, record.account_id)]
         check_new_name("User", name, taken, _USERS_PER_ACCOUNT)
         if not principals.insert_user(transaction, record):
             raise already_exists("User", name)
@@ -74,11 +75,15 @@ def get_user(_kit: Kit, _call: Call, _request: GetUserRequest, record: UserRecor
 
 
 @operation("iam", "ListUsers", subject=all_users)
-def list_users(kit: Kit, _call: Call, request: ListUsersRequest, _subject: None) -> ListUsersResponse:
+def list_users(kit: Kit, call: Call, request: ListUsersRequest, _subject: None) -> ListUsersResponse:
     """List users by name."""
     prefix = request.get("PathPrefix", "/")
     with kit.state.read() as connection:
-        records = [record for record in principals.list_users(connection) if record.path.startswith(prefix)]
+        records = [
+            record
+            for record in principals.list_users(connection, call.place.account_id)
+            if record.path.startswith(prefix)
+        ]
     page = page_of(kit, "ListUsers", request, records, lambda record: record.name)
     response: ListUsersResponse = {
         "Users": [_shown(record) for record in page.items],
@@ -93,7 +98,7 @@ def list_users(kit: Kit, _call: Call, request: ListUsersRequest, _subject: None)
 def delete_user(kit: Kit, _call: Call, _request: DeleteUserRequest, record: UserRecord) -> DeleteUserResponse:
     """Delete a user without access keys and policies."""
     with kit.state.write() as transaction:
-        if principals.list_access_keys(transaction.connection, record.name):
+        if principals.list_access_keys(transaction.connection, record.arn):
             raise DeleteConflictException("Cannot delete entity, must delete access keys first.")
         if principals.inline_policies(transaction.connection, record.arn):
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")

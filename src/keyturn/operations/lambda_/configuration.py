@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any
 
+from keyturn.arn import Place
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import LATEST
@@ -119,6 +120,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
         record: The function.
         arn: How the caller named it if with a qualifier; the function's unqualified ARN if empty.
     """
+    place = Place.of(record.arn)
     configuration: FunctionConfiguration = {
         "FunctionName": record.name,
         "FunctionArn": arn or record.arn,
@@ -142,7 +144,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
         "EphemeralStorage": {"Size": record.ephemeral_storage_mb},
         "SnapStart": {"ApplyOn": "None", "OptimizationStatus": "Off"},
         "RuntimeVersionConfig": {
-            "RuntimeVersionArn": f"arn:{kit.place.partition}:lambda:{kit.place.region}::runtime:{record.runtime}"
+            "RuntimeVersionArn": f"arn:{place.partition}:lambda:{place.region}::runtime:{record.runtime}"
         },
         "LoggingConfig": {"LogFormat": "Text", "LogGroup": log_group_of(record.name)},
     }

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.lambda_ import (
@@ -29,6 +30,7 @@ from keyturn.runtime.interpreters import find_interpreter
 from keyturn.storage import functions
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
+from keyturn.storage.schema import owner_of
 from keyturn.wire.types.lambda_ import (
     CreateFunctionRequest,
     DeleteFunctionRequest,
@@ -52,16 +54,16 @@ _CONCURRENT_EXECUTIONS = 1000
 _TOTAL_CODE_SIZE_BYTES = 80_530_636_800
 
 
-def new_function(kit: Kit, _call: Call, request: CreateFunctionRequest) -> Subject[None]:
+def new_function(_kit: Kit, call: Call, request: CreateFunctionRequest) -> Subject[None]:
     """The function that CreateFunction would make."""
-    reference = parse_function_name(kit.place, request["FunctionName"])
+    reference = parse_function_name(call.place, request["FunctionName"])
     return Subject(reference.arn, reference.arn, record=None, keys=tag_keys(request.get("Tags")))
 
 
 @operation("lambda", "CreateFunction", subject=new_function)
 def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subject: None) -> FunctionConfiguration:
     """Store a function; it can be invoked at once."""
-    name = _new_name(kit, request["FunctionName"])
+    name = _new_name(call.place, request["FunctionName"])
     if request.get("Tags"):
         kit.authorise(call, "lambda:TagResource", new_function(kit, call, request))
     configuration.refuse_what_is_not_offered(request, name)
@@ -70,15 +72,16 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
         raise InvalidParameterValueException(
             "Runtime and Handler are mandatory parameters for functions created with deployment packages."
         )
-    arn = kit.place.function_arn(name)
+    arn = call.place.function_arn(name)
     check_execution_role(kit, call, request["Role"], arn)
     find_interpreter(request["Runtime"])
     variables = request.get("Environment", {}).get("Variables", {})
     check_environment(variables)
     package.check(zip_file)
     record = FunctionRecord(
-        name=name,
         arn=arn,
+        **owner_of(call.place),
+        name=name,
         runtime=request["Runtime"],
         handler=request["Handler"],
         role_arn=request["Role"],
@@ -106,7 +109,7 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
 def get_function(kit: Kit, call: Call, request: GetFunctionRequest, record: FunctionRecord) -> GetFunctionResponse:
     """Show a function, with a link to its deployment package."""
     response: GetFunctionResponse = {
-        "Configuration": configuration_of(kit, record, _asked_arn(kit, request)),
+        "Configuration": configuration_of(kit, record, _asked_arn(call, request)),
         "Code": {"RepositoryType": "S3", "Location": kit.download_url(call.endpoint, record.code_sha256, call.at)},
     }
     if record.tags:
@@ -116,21 +119,21 @@ def get_function(kit: Kit, call: Call, request: GetFunctionRequest, record: Func
 
 @operation("lambda", "GetFunctionConfiguration", subject=function)
 def get_function_configuration(
-    kit: Kit, _call: Call, request: GetFunctionConfigurationRequest, record: FunctionRecord
+    kit: Kit, call: Call, request: GetFunctionConfigurationRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
     """Show a function's configuration."""
-    return configuration_of(kit, record, _asked_arn(kit, request))
+    return configuration_of(kit, record, _asked_arn(call, request))
 
 
 @operation("lambda", "ListFunctions", subject=no_subject)
-def list_functions(kit: Kit, _call: Call, request: ListFunctionsRequest, _subject: None) -> ListFunctionsResponse:
+def list_functions(kit: Kit, call: Call, request: ListFunctionsRequest, _subject: None) -> ListFunctionsResponse:
     """List functions by name."""
     after = ""
     if request.get("Marker"):
         after = open_page(kit, _LISTING, request["Marker"], InvalidParameterValueException("Invalid Marker"))["after"]
     size = min(request.get("MaxItems", _PAGE_SIZE), _PAGE_SIZE)
     with kit.state.read() as connection:
-        rest = [record for record in functions.list_functions(connection) if record.name > after]
+        rest = [record for record in functions.list_functions(connection, call.place) if record.name > after]
     page = rest[:size]
     response: ListFunctionsResponse = {"Functions": [configuration_of(kit, record) for record in page]}
     if len(rest) > size:
@@ -172,10 +175,10 @@ def update_function_configuration(
 
 @operation("lambda", "DeleteFunction", subject=whole_function)
 def delete_function(
-    kit: Kit, _call: Call, request: DeleteFunctionRequest, record: FunctionRecord
+    kit: Kit, call: Call, request: DeleteFunctionRequest, record: FunctionRecord
 ) -> DeleteFunctionResponse:
     """Remove a function, its policy and, if nobody else uses it, its deployment package."""
-    if parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier")).qualifier:
+    if parse_function_name(call.place, request["FunctionName"], request.get("Qualifier")).qualifier:
         raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
     with kit.state.write() as transaction:
         functions.delete_function(transaction, record)
@@ -185,11 +188,11 @@ def delete_function(
 
 @operation("lambda", "GetAccountSettings", subject=no_subject)
 def get_account_settings(
-    kit: Kit, _call: Call, _request: GetAccountSettingsRequest, _subject: None
+    kit: Kit, call: Call, _request: GetAccountSettingsRequest, _subject: None
 ) -> GetAccountSettingsResponse:
     """Show Lambda's usual limits and what is used of them."""
     with kit.state.read() as connection:
-        records = functions.list_functions(connection)
+        records = functions.list_functions(connection, call.place)
     return {
         "AccountLimit": {
             "TotalCodeSize": _TOTAL_CODE_SIZE_BYTES,
@@ -205,11 +208,11 @@ def get_account_settings(
     }
 
 
-def _new_name(kit: Kit, text: str) -> str:
-    reference = parse_function_name(kit.place, text)
-    if reference.qualifier or not reference.is_ours:
+def _new_name(place: Place, text: str) -> str:
+    reference = parse_function_name(place, text)
+    if reference.qualifier or reference.unqualified_arn != place.function_arn(reference.name):
         raise InvalidParameterValueException(
-            "A new function is named without a qualifier, and in the account of this server."
+            "A new function is named without a qualifier, and in the caller's own account."
         )
     if len(reference.name) > _NAME_LIMIT:
         raise ValidationFailed(
@@ -219,8 +222,8 @@ def _new_name(kit: Kit, text: str) -> str:
     return reference.name
 
 
-def _asked_arn(kit: Kit, request: GetFunctionRequest | GetFunctionConfigurationRequest) -> str:
-    return parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier")).arn
+def _asked_arn(call: Call, request: GetFunctionRequest | GetFunctionConfigurationRequest) -> str:
+    return parse_function_name(call.place, request["FunctionName"], request.get("Qualifier")).arn
 
 
 def _changed_columns(
@@ -260,12 +263,12 @@ def _update(
     columns: Mapping[str, object],
 ) -> FunctionRecord:
     """Change a function as it is now, which may be newer than ``record``, and return it as it is then."""
-    current = functions.load_function(transaction.connection, record.name)
+    current = functions.load_function(transaction.connection, record.arn)
     if current is None:
         raise ResourceNotFoundException(f"Function not found: {record.arn}")
     _check_revision(request, current)
     functions.update_function(transaction, current, revision_id=str(uuid.uuid4()), last_modified_at=call.at, **columns)
-    updated = functions.load_function(transaction.connection, record.name)
+    updated = functions.load_function(transaction.connection, record.arn)
     if updated is None:
         raise ResourceNotFoundException(f"Function not found: {record.arn}")
     return updated

@@ -31,9 +31,9 @@ _CLIENT_CONTEXT_LIMIT_BYTES = 3583
 _ACCEPTED, _NO_CONTENT = 202, 204
 
 
-def function_to_invoke(kit: Kit, _call: Call, request: InvokeRequest) -> Subject[FunctionRecord]:
+def function_to_invoke(kit: Kit, call: Call, request: InvokeRequest) -> Subject[FunctionRecord]:
     """Load the function; a refusal names the version that would have run."""
-    reference = parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier"))
+    reference = parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
     named = f"{reference.unqualified_arn}:{reference.qualifier or LATEST}"
     return subject_of(kit, reference, missing=f"Function not found: {named}")
 
@@ -95,7 +95,7 @@ def _invoke_later(kit: Kit, call: Call, record: FunctionRecord, payload: bytes, 
     def attempt() -> bool:
         # Read from the database: between requests nobody refreshes the kept rows.
         with kit.state.read() as connection:
-            current = functions.load_function(connection, record.name)
+            current = functions.load_function(connection, record.arn)
         if current is None:
             return True
         spec = spec_of(kit, current)

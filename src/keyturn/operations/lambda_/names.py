@@ -30,13 +30,11 @@ class FunctionReference:
         name: Function name.
         qualifier: Version or alias; empty if none was given.
         unqualified_arn: ARN without the qualifier, in the account that the caller meant.
-        is_ours: False if the function would belong to another account.
     """
 
     name: str
     qualifier: str
     unqualified_arn: str
-    is_ours: bool
 
     @property
     def arn(self) -> str:
@@ -48,7 +46,7 @@ def parse_function_name(place: Place, text: str, qualifier: str | None = None) -
     """Return what ``text`` refers to.
 
     Args:
-        place: This server's partition, region and account.
+        place: The caller's partition, region and account.
         text: As sent; the model's pattern has been checked.
         qualifier: The request's own Qualifier member.
 
@@ -76,5 +74,4 @@ def parse_function_name(place: Place, text: str, qualifier: str | None = None) -
         name=name,
         qualifier=derived or qualifier or "",
         unqualified_arn=owner.function_arn(name),
-        is_ours=owner == place,
     )

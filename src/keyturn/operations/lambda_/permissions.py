@@ -11,7 +11,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Any
 
-from keyturn.arn import Arn, InvalidArn
+from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.lambda_ import (
     InvalidParameterValueException,
@@ -43,29 +43,29 @@ _ACCOUNT_ID = re.compile(r"\d{12}")
 _INVALID_PRINCIPAL = "The provided principal was invalid. Please check the principal and try again."
 
 
-def function_with_policy(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
+def function_with_policy(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function whose policy is meant; only functions as a whole have one."""
-    reference = parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier"))
+    reference = parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
     keys = {"lambda:principal": (request["Principal"],)} if "Principal" in request else {}
     return subject_of(kit, reference, missing=f"Function not found: {reference.arn}", keys=keys)
 
 
 @operation("lambda", "AddPermission", subject=function_with_policy)
 def add_permission(
-    kit: Kit, _call: Call, request: AddPermissionRequest, record: FunctionRecord
+    kit: Kit, call: Call, request: AddPermissionRequest, record: FunctionRecord
 ) -> AddPermissionResponse:
     """Add a statement to a function's policy."""
-    _refuse_latest(kit, request, "adding")
-    statement = _statement(kit, request, record.arn)
+    _refuse_latest(call.place, request, "adding")
+    statement = _statement(call.place.partition, request, record.arn)
     statement_id = request["StatementId"]
     with kit.state.write() as transaction:
         _renew_revision(transaction, request, record)
-        if not functions.put_statement(transaction, record.name, UNQUALIFIED, statement_id, statement):
+        if not functions.put_statement(transaction, record.arn, UNQUALIFIED, statement_id, statement):
             raise ResourceConflictException(
                 f"The statement id ({statement_id}) provided already exists. Please provide a new statement id, or"
                 " remove the existing statement."
             )
-        stored = functions.load_statements(transaction.connection, record.name)[UNQUALIFIED]
+        stored = functions.load_statements(transaction.connection, record.arn)[UNQUALIFIED]
         if len((policy_text(stored) or "").encode()) > _POLICY_LIMIT_BYTES:
             raise PolicyLengthExceededException(
                 f"The final policy size is bigger than the limit ({_POLICY_LIMIT_BYTES})."
@@ -76,7 +76,7 @@ def add_permission(
 @operation("lambda", "GetPolicy", subject=function_with_policy)
 def get_policy(kit: Kit, _call: Call, _request: GetPolicyRequest, record: FunctionRecord) -> GetPolicyResponse:
     """Show a function's policy."""
-    text = policy_text(statements_of(kit, record.name))
+    text = policy_text(statements_of(kit, record.arn))
     if text is None:
         raise ResourceNotFoundException("The resource you requested does not exist.")
     return {"Policy": text, "RevisionId": record.revision_id}
@@ -84,22 +84,22 @@ def get_policy(kit: Kit, _call: Call, _request: GetPolicyRequest, record: Functi
 
 @operation("lambda", "RemovePermission", subject=function_with_policy)
 def remove_permission(
-    kit: Kit, _call: Call, request: RemovePermissionRequest, record: FunctionRecord
+    kit: Kit, call: Call, request: RemovePermissionRequest, record: FunctionRecord
 ) -> RemovePermissionResponse:
     """Remove a statement from a function's policy."""
-    _refuse_latest(kit, request, "removing")
+    _refuse_latest(call.place, request, "removing")
     statement_id = request["StatementId"]
     with kit.state.write() as transaction:
-        if not functions.load_statements(transaction.connection, record.name).get(UNQUALIFIED):
+        if not functions.load_statements(transaction.connection, record.arn).get(UNQUALIFIED):
             raise ResourceNotFoundException("No policy is associated with the given resource.")
         _renew_revision(transaction, request, record)
-        if not functions.remove_statement(transaction, record.name, UNQUALIFIED, statement_id):
+        if not functions.remove_statement(transaction, record.arn, UNQUALIFIED, statement_id):
             raise ResourceNotFoundException(f"Statement {statement_id} is not found in resource policy.")
     return {}
 
 
-def _refuse_latest(kit: Kit, request: Mapping[str, Any], verb: str) -> None:
-    if parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier")).qualifier == LATEST:
+def _refuse_latest(place: Place, request: Mapping[str, Any], verb: str) -> None:
+    if parse_function_name(place, request["FunctionName"], request.get("Qualifier")).qualifier == LATEST:
         raise InvalidParameterValueException(f"We currently do not support {verb} policies for $LATEST.")
 
 
@@ -107,7 +107,7 @@ def _renew_revision(
     transaction: Transaction, request: AddPermissionRequest | RemovePermissionRequest, record: FunctionRecord
 ) -> None:
     """Give the function a new revision id: a change of its policy is one of the function. Checks the request's own."""
-    current = functions.load_function(transaction.connection, record.name)
+    current = functions.load_function(transaction.connection, record.arn)
     if current is None:
         raise ResourceNotFoundException(f"Function not found: {record.arn}")
     if request.get("RevisionId", current.revision_id) != current.revision_id:
@@ -115,12 +115,12 @@ def _renew_revision(
     functions.update_function(transaction, current, revision_id=str(uuid.uuid4()))
 
 
-def _statement(kit: Kit, request: AddPermissionRequest, function_arn: str) -> str:
+def _statement(partition: str, request: AddPermissionRequest, function_arn: str) -> str:
     """Return the statement as compact JSON, with members in the order in which AWS writes them."""
     statement: dict[str, object] = {
         "Sid": request["StatementId"],
         "Effect": "Allow",
-        "Principal": _principal(kit, request["Principal"]),
+        "Principal": _principal(partition, request["Principal"]),
         "Action": request["Action"],
         "Resource": function_arn,
     }
@@ -130,11 +130,11 @@ def _statement(kit: Kit, request: AddPermissionRequest, function_arn: str) -> st
     return json.dumps(statement, separators=(",", ":"))
 
 
-def _principal(kit: Kit, principal: str) -> str | dict[str, str]:
+def _principal(partition: str, principal: str) -> str | dict[str, str]:
     if principal == "*":
         return "*"
     if _ACCOUNT_ID.fullmatch(principal):
-        return {"AWS": f"arn:{kit.place.partition}:iam::{principal}:root"}
+        return {"AWS": f"arn:{partition}:iam::{principal}:root"}
     if _SERVICE.fullmatch(principal):
         return {"Service": principal}
     try:

@@ -17,9 +17,9 @@ UNQUALIFIED = ""
 """The qualifier under which statements for the function as a whole are stored."""
 
 
-def function(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
+def function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function that ``FunctionName`` and ``Qualifier`` mean."""
-    reference = parse_function_name(kit.place, request["FunctionName"], request.get("Qualifier"))
+    reference = parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
     return subject_of(kit, reference, missing=f"Function not found: {reference.arn}")
 
 
@@ -28,21 +28,21 @@ def whole_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[
 
     ``$LATEST`` in the name means the same function, and must not lead around a Deny that names it.
     """
-    return _unqualified(kit, request["FunctionName"], function(kit, call, request))
+    return _unqualified(kit, call, request["FunctionName"], function(kit, call, request))
 
 
-def tagged_function(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
+def tagged_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function whose ARN is ``Resource``."""
-    reference = parse_function_name(kit.place, request["Resource"])
+    reference = parse_function_name(call.place, request["Resource"])
     subject = subject_of(
         kit, reference, missing=f"Function not found: {reference.arn}", keys=tag_keys(request.get("Tags"))
     )
-    return _unqualified(kit, request["Resource"], subject)
+    return _unqualified(kit, call, request["Resource"], subject)
 
 
-def _unqualified(kit: Kit, text: str, subject: Subject[FunctionRecord]) -> Subject[FunctionRecord]:
-    arn = parse_function_name(kit.place, text).unqualified_arn
-    policy = None if subject.record is None else policy_text(statements_of(kit, subject.record.name))
+def _unqualified(kit: Kit, call: Call, text: str, subject: Subject[FunctionRecord]) -> Subject[FunctionRecord]:
+    arn = parse_function_name(call.place, text).unqualified_arn
+    policy = None if subject.record is None else policy_text(statements_of(kit, subject.record.arn))
     return Subject(arn, arn, subject.record, subject.missing, policy, subject.keys)
 
 
@@ -65,24 +65,23 @@ def subject_of(
         reference.arn,
         reference.arn,
         record=record,
-        policy=policy_text(statements_of(kit, record.name, reference.qualifier)),
+        policy=policy_text(statements_of(kit, record.arn, reference.qualifier)),
         keys={**keys, **_resource_tag_keys(record)},
     )
 
 
 def load_function(kit: Kit, reference: FunctionReference) -> FunctionRecord | None:
-    """Return the function, or None if there is none by that name and qualifier in this account."""
-    if not reference.is_ours or reference.qualifier not in (UNQUALIFIED, LATEST):
+    """Return the function, or None if there is none by that name and qualifier in that account and region."""
+    if reference.qualifier not in (UNQUALIFIED, LATEST):
         return None
-    return kit.kept.get(
-        functions.FUNCTION, reference.name, lambda connection: functions.load_function(connection, reference.name)
-    )
+    arn = reference.unqualified_arn
+    return kit.kept.get(functions.FUNCTION, arn, lambda connection: functions.load_function(connection, arn))
 
 
-def statements_of(kit: Kit, name: str, qualifier: str = UNQUALIFIED) -> tuple[StatementRecord, ...]:
+def statements_of(kit: Kit, function_arn: str, qualifier: str = UNQUALIFIED) -> tuple[StatementRecord, ...]:
     """Return the statements of a function's policy, oldest first."""
     by_qualifier = kit.kept.get(
-        functions.FUNCTION_POLICY, name, lambda connection: functions.load_statements(connection, name)
+        functions.FUNCTION_POLICY, function_arn, lambda connection: functions.load_statements(connection, function_arn)
     )
     return by_qualifier.get(qualifier, ())
 

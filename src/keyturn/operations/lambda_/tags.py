@@ -53,7 +53,7 @@ def list_tags(_kit: Kit, _call: Call, _request: ListTagsRequest, record: Functio
 
 
 def _current(transaction: Transaction, record: FunctionRecord) -> FunctionRecord:
-    current = functions.load_function(transaction.connection, record.name)
+    current = functions.load_function(transaction.connection, record.arn)
     if current is None:
         raise ResourceNotFoundException(f"Function not found: {record.arn}")
     return current

@@ -18,6 +18,7 @@ from datetime import timedelta
 
 from sqlalchemy import Connection
 
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException
 from keyturn.operations.kit import Kit
@@ -71,7 +72,7 @@ def put_log_events(kit: Kit, call: Call, request: PutLogEventsRequest, found: St
     accepted = batch[max(too_old, expired) : len(batch) - too_new]
     if accepted:
         lines = [(event["timestamp"], event["message"]) for event in accepted]
-        function_logs.append_events(kit.journal, found.group.name, found.stream.name, lines, call.at)
+        function_logs.append_events(kit.journal, call.place, found.group.name, found.stream.name, lines, call.at)
     # Sequence tokens are a memory of older clients, which want one and may send any.
     response: PutLogEventsResponse = {"nextSequenceToken": str(uuid.uuid4().int)}
     rejected: RejectedLogEventsInfo = {}
@@ -139,7 +140,7 @@ def filter_log_events(
         refusal = InvalidParameterException(_BAD_TOKEN)
         position = _position(open_page(kit, listing, request["nextToken"], refusal))
     with kit.journal.read() as connection:
-        _check_filter(connection, request, group)
+        _check_filter(connection, call.place, request, group)
 
         def read(here: LogPosition | None, limit: int) -> LogPage:
             return function_logs.filter_events(
@@ -258,13 +259,13 @@ def _filter_listing(request: FilterLogEventsRequest, group: LogGroupRecord) -> s
     return f"logs:FilterLogEvents:{group.group_id}:{hashlib.sha256(terms.encode()).hexdigest()}"
 
 
-def _check_filter(connection: Connection, request: FilterLogEventsRequest, group: LogGroupRecord) -> None:
+def _check_filter(connection: Connection, place: Place, request: FilterLogEventsRequest, group: LogGroupRecord) -> None:
     names = request.get("logStreamNames", [])
     if names and "logStreamNamePrefix" in request:
         raise InvalidParameterException("logStreamNames and logStreamNamePrefix are mutually exclusive parameters.")
     if not request.get("startFromHead", True):
         raise InvalidParameterException("Keyturn does not offer this value of startFromHead.")
-    if any(function_logs.load_stream(connection, group.name, name) is None for name in names):
+    if any(function_logs.load_stream(connection, place, group.name, name) is None for name in names):
         raise ResourceNotFoundException(NO_STREAM)
 
 

@@ -5,6 +5,7 @@ Source: Amazon CloudWatch Logs API Reference; texts as recorded by localstack, t
 
 from __future__ import annotations
 
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.logs import (
     InvalidParameterException,
@@ -71,7 +72,7 @@ def create_log_group(kit: Kit, call: Call, request: CreateLogGroupRequest, _subj
     if asked_for:
         raise InvalidParameterException(f"Keyturn does not offer this value of {asked_for[0]}.")
     with kit.journal.write() as transaction:
-        if not function_logs.create_group(transaction, request["logGroupName"], call.at):
+        if not function_logs.create_group(transaction, call.place, request["logGroupName"], call.at):
             raise ResourceAlreadyExistsException("The specified log group already exists")
     return {}
 
@@ -88,7 +89,7 @@ def delete_log_group(
 
 @operation("logs", "DescribeLogGroups", subject=every_group)
 def describe_log_groups(
-    kit: Kit, _call: Call, request: DescribeLogGroupsRequest, _subject: None
+    kit: Kit, call: Call, request: DescribeLogGroupsRequest, _subject: None
 ) -> DescribeLogGroupsResponse:
     """List log groups by name."""
     prefix, pattern = request.get("logGroupNamePrefix", ""), request.get("logGroupNamePattern", "")
@@ -99,25 +100,27 @@ def describe_log_groups(
     if request.get("logGroupClass", "STANDARD") != "STANDARD":
         return {"logGroups": []}
     if "logGroupIdentifiers" in request:
-        return {"logGroups": _named_groups(kit, request["logGroupIdentifiers"])}
+        return {"logGroups": _named_groups(kit, call.place, request["logGroupIdentifiers"])}
     listing = f"logs:DescribeLogGroups:{prefix}:{pattern}"
     after = ""
     if "nextToken" in request:
         after = open_page(kit, listing, request["nextToken"], InvalidParameterException(_BAD_TOKEN))["after"]
     limit = request.get("limit", _PAGE_SIZE)
     with kit.journal.read() as connection:
-        found = function_logs.list_groups(connection, prefix=prefix, contains=pattern, after=after, limit=limit + 1)
-    response: DescribeLogGroupsResponse = {"logGroups": [_shown_group(kit, group) for group in found[:limit]]}
+        found = function_logs.list_groups(
+            connection, call.place, prefix=prefix, contains=pattern, after=after, limit=limit + 1
+        )
+    response: DescribeLogGroupsResponse = {"logGroups": [_shown_group(call.place, group) for group in found[:limit]]}
     if len(found) > limit:
         response["nextToken"] = seal_page(kit, listing, after=found[limit - 1].name)
     return response
 
 
-def new_stream(kit: Kit, _call: Call, request: CreateLogStreamRequest) -> Subject[LogGroupRecord]:
+def new_stream(kit: Kit, call: Call, request: CreateLogStreamRequest) -> Subject[LogGroupRecord]:
     """The log stream that CreateLogStream would make, in a group that exists."""
-    arn = policy_arn(kit, request["logGroupName"], request["logStreamName"])
+    arn = policy_arn(call.place, request["logGroupName"], request["logStreamName"])
     with kit.journal.read() as connection:
-        group = function_logs.load_group(connection, request["logGroupName"])
+        group = function_logs.load_group(connection, call.place, request["logGroupName"])
     return Subject(arn, arn, group, missing=ResourceNotFoundException(NO_GROUP) if group is None else None)
 
 
@@ -128,7 +131,7 @@ def create_log_stream(
     """Make a log stream."""
     with kit.journal.write() as transaction:
         # The group may have been deleted since it was loaded; a stream of no group would break the transaction.
-        current = function_logs.load_group(transaction.connection, group.name)
+        current = function_logs.load_group(transaction.connection, call.place, group.name)
         if current is None:
             raise ResourceNotFoundException(NO_GROUP)
         if not function_logs.create_stream(transaction, current, request["logStreamName"], call.at):
@@ -148,7 +151,7 @@ def delete_log_stream(
 
 @operation("logs", "DescribeLogStreams", subject=log_group)
 def describe_log_streams(
-    kit: Kit, _call: Call, request: DescribeLogStreamsRequest, group: LogGroupRecord
+    kit: Kit, call: Call, request: DescribeLogStreamsRequest, group: LogGroupRecord
 ) -> DescribeLogStreamsResponse:
     """List the streams of a log group by name or by their last event."""
     prefix, descending = request.get("logStreamNamePrefix", ""), request.get("descending", False)
@@ -172,7 +175,7 @@ def describe_log_streams(
             limit=limit + 1,
         )
     response: DescribeLogStreamsResponse = {
-        "logStreams": [_shown_stream(kit, group, stream) for stream in found[:limit]]
+        "logStreams": [_shown_stream(call.place, group, stream) for stream in found[:limit]]
     }
     if len(found) > limit:
         last = found[limit - 1]
@@ -207,15 +210,15 @@ def delete_retention_policy(
     return {}
 
 
-def _named_groups(kit: Kit, identifiers: list[str]) -> list[LogGroup]:
-    names = sorted({group_name(kit, {"logGroupIdentifier": identifier}) for identifier in identifiers})
+def _named_groups(kit: Kit, place: Place, identifiers: list[str]) -> list[LogGroup]:
+    names = sorted({group_name(place, {"logGroupIdentifier": identifier}) for identifier in identifiers})
     with kit.journal.read() as connection:
-        found = [function_logs.load_group(connection, name) for name in names]
-    return [_shown_group(kit, group) for group in found if group is not None]
+        found = [function_logs.load_group(connection, place, name) for name in names]
+    return [_shown_group(place, group) for group in found if group is not None]
 
 
-def _shown_group(kit: Kit, group: LogGroupRecord) -> LogGroup:
-    arn = kit.place.log_group_arn(group.name)
+def _shown_group(place: Place, group: LogGroupRecord) -> LogGroup:
+    arn = place.log_group_arn(group.name)
     shown: LogGroup = {
         "logGroupName": group.name,
         "creationTime": group.created_ms,
@@ -232,11 +235,11 @@ def _shown_group(kit: Kit, group: LogGroupRecord) -> LogGroup:
     return shown
 
 
-def _shown_stream(kit: Kit, group: LogGroupRecord, stream: LogStreamRecord) -> LogStream:
+def _shown_stream(place: Place, group: LogGroupRecord, stream: LogStreamRecord) -> LogStream:
     shown: LogStream = {
         "logStreamName": stream.name,
         "creationTime": stream.created_ms,
-        "arn": policy_arn(kit, group.name, stream.name),
+        "arn": policy_arn(place, group.name, stream.name),
         "storedBytes": 0,
     }
     if stream.first_event_ms is not None:

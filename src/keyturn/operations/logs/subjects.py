@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from keyturn.arn import Arn, InvalidArn
+from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException, ValidationException
 from keyturn.operations.kit import Kit
@@ -29,7 +29,7 @@ class StreamInGroup:
     stream: LogStreamRecord
 
 
-def group_name(kit: Kit, request: Mapping[str, Any]) -> str:
+def group_name(place: Place, request: Mapping[str, Any]) -> str:
     """Return the name of the log group that a request means.
 
     Raises:
@@ -49,48 +49,48 @@ def group_name(kit: Kit, request: Mapping[str, Any]) -> str:
     except InvalidArn:
         return given
     name = resource.removeprefix(_GROUP_PREFIX).removesuffix(":*")
-    if given.removesuffix(":*") != kit.place.log_group_arn(name):
+    if given.removesuffix(":*") != place.log_group_arn(name):
         raise ResourceNotFoundException(NO_GROUP)
     return name
 
 
-def policy_arn(kit: Kit, group: str, stream: str = "") -> str:
+def policy_arn(place: Place, group: str, stream: str = "") -> str:
     """Return the ARN that policies are asked about.
 
     Every call but those on tags means a stream, of an empty name if the group is meant, so that policies end in ``:*``.
     Source: AWS's texts of refusals; Amazon CloudWatch Logs User Guide, "CloudWatch Logs resources and operations".
     """
-    return f"{kit.place.log_group_arn(group)}:log-stream:{stream}"
+    return f"{place.log_group_arn(group)}:log-stream:{stream}"
 
 
-def new_group(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[None]:
+def new_group(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
     """The log group that CreateLogGroup would make."""
-    arn = policy_arn(kit, request["logGroupName"])
+    arn = policy_arn(call.place, request["logGroupName"])
     return Subject(arn, arn, record=None)
 
 
-def every_group(kit: Kit, _call: Call, _request: object) -> Subject[None]:
+def every_group(_kit: Kit, call: Call, _request: object) -> Subject[None]:
     """All log groups of the account."""
-    arn = policy_arn(kit, "")
+    arn = policy_arn(call.place, "")
     return Subject(arn, arn, record=None)
 
 
-def log_group(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[LogGroupRecord]:
+def log_group(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[LogGroupRecord]:
     """Load a log group."""
-    name = group_name(kit, request)
+    name = group_name(call.place, request)
     with kit.journal.read() as connection:
-        group = function_logs.load_group(connection, name)
-    arn = policy_arn(kit, name)
+        group = function_logs.load_group(connection, call.place, name)
+    arn = policy_arn(call.place, name)
     return Subject(arn, arn, group, missing=ResourceNotFoundException(NO_GROUP) if group is None else None)
 
 
-def log_stream(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[StreamInGroup]:
+def log_stream(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[StreamInGroup]:
     """Load a log stream with its group."""
-    name, stream_name = group_name(kit, request), request["logStreamName"]
+    name, stream_name = group_name(call.place, request), request["logStreamName"]
     with kit.journal.read() as connection:
-        group = function_logs.load_group(connection, name)
-        stream = function_logs.load_stream(connection, name, stream_name)
-    arn = policy_arn(kit, name, stream_name)
+        group = function_logs.load_group(connection, call.place, name)
+        stream = function_logs.load_stream(connection, call.place, name, stream_name)
+    arn = policy_arn(call.place, name, stream_name)
     if group is None or stream is None:
         missing = ResourceNotFoundException(NO_GROUP if group is None else NO_STREAM)
         return Subject(arn, arn, record=None, missing=missing)

@@ -29,10 +29,10 @@ _DEFAULT_KEY = "DefaultEncryptionKey"
 
 
 @operation("secretsmanager", "ListSecrets", subject=no_subject)
-def list_secrets(kit: Kit, _call: Call, request: ListSecretsRequest, _subject: None) -> ListSecretsResponse:
+def list_secrets(kit: Kit, call: Call, request: ListSecretsRequest, _subject: None) -> ListSecretsResponse:
     """List secrets, filtered and sorted; a page goes on behind the last secret of the page before."""
     with kit.state.read() as connection:
-        records = secrets.load_all(connection)
+        records = secrets.load_all(connection, call.place)
     matches = compile_filters(request.get("Filters", ()))
     with_deleted = request.get("IncludePlannedDeletion", False)
     key_of = sort_key(request.get("SortBy"))

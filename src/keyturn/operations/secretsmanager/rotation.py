@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keyturn.arn import Arn, InvalidArn
+from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied
@@ -107,16 +107,17 @@ def cancel_rotate_secret(
 
 def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> FunctionRecord | None:
     """Return the rotation function if it exists and its policy lets Secrets Manager invoke it for this secret."""
+    place = Place.of(secret_arn)
     try:
         Arn.parse(function_arn)
-        reference = parse_function_name(kit.place, function_arn)
+        reference = parse_function_name(place, function_arn)
     except (InvalidArn, AwsError):
         return None
     function = load_function(kit, reference)
     if function is None:
         return None
-    statements = statements_of(kit, function.name, reference.qualifier)
-    decision = service_may_invoke(function, statements, secret_arn, kit.place.account_id)
+    statements = statements_of(kit, function.arn, reference.qualifier)
+    decision = service_may_invoke(function, statements, secret_arn, place.account_id)
     return function if decision.outcome is Outcome.ALLOW else None
 
 
@@ -124,7 +125,7 @@ def _check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) ->
     if invocable_function(kit, function_arn, secret_arn) is None:
         raise AccessDenied(_CANNOT_INVOKE)
     # The caller could otherwise have any function run that Secrets Manager may invoke.
-    reference = parse_function_name(kit.place, function_arn)
+    reference = parse_function_name(Place.of(secret_arn), function_arn)
     kit.authorise(call, _INVOKE, subject_of(kit, reference, missing=_CANNOT_INVOKE))
 
 

@@ -54,13 +54,13 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     if tags is not None:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:
-        arn = secrets.arn_of_name(transaction.connection, name)
+        arn = secrets.arn_of_name(transaction.connection, call.place, name)
         existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
         if existing is not None:
             return _answer_again(kit, transaction, existing, token, value)
-        arn = kit.place.secret_arn(name, ids.new_arn_suffix())
+        arn = call.place.secret_arn(name, ids.new_arn_suffix())
         columns = {"description": request.get("Description") or None, "tags": tags}
-        secrets.insert_secret(transaction, arn, name, call.at, **columns)
+        secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
         if value is not None:
             made = lock_alive(transaction, arn)
             write_value(kit, transaction, made, token, value, None, call.at)
@@ -126,7 +126,7 @@ def delete_secret(
     if subject is None:
         asked = request["SecretId"]
         name = asked.rpartition(":secret:")[2]
-        arn = asked if asked.startswith("arn:") else kit.place.secret_arn(name, ids.new_arn_suffix())
+        arn = asked if asked.startswith("arn:") else call.place.secret_arn(name, ids.new_arn_suffix())
         return {"ARN": arn, "Name": name, "DeletionDate": ends_at}
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, subject.arn)

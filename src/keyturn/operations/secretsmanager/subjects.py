@@ -9,27 +9,29 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.subject import Subject
-from keyturn.rules.names import Meaning, check_name, secret_reference
+from keyturn.rules.names import check_name, secret_reference
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord
 
 _ANY_SUFFIX = "??????"
 
 
-def secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
+def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
     """Load the secret that SecretId names, scheduled for deletion or not."""
     asked: str = request["SecretId"]
     try:
-        reference = secret_reference(asked, kit.place)
+        reference = secret_reference(asked, call.place)
     except ResourceNotFoundException as missing:
         return Subject(arn=asked, asked=asked, record=None, missing=missing)
-    arn: str | None = reference.value
-    if reference.meaning is not Meaning.FULL_ARN:
-        name = reference.value
-        arn = kit.kept.get(secrets.SECRET_NAME, name, lambda connection: secrets.arn_of_name(connection, name))
+    arn: str | None = reference.arn
+    if not reference.is_full:
+        place, name = reference.place, reference.name
+        arn = kit.kept.get(
+            secrets.SECRET_NAME, reference.arn, lambda connection: secrets.arn_of_name(connection, place, name)
+        )
     record = None if arn is None else find_secret(kit, arn)
     if record is None:
-        absent = arn or kit.place.secret_arn(reference.value, _ANY_SUFFIX)
+        absent = arn or f"{reference.arn}-{_ANY_SUFFIX}"
         return Subject(arn=absent, asked=asked, record=None, missing=ResourceNotFoundException())
     return Subject(
         arn=record.arn,
@@ -45,11 +47,11 @@ def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
     return kit.kept.get(secrets.SECRET, arn, lambda connection: secrets.load_secret(connection, arn))
 
 
-def new_secret(kit: Kit, _call: Call, request: Mapping[str, Any]) -> Subject[str]:
+def new_secret(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[str]:
     """Check the name of a secret to be; its ARN's suffix is not known yet."""
     name = check_name(request["Name"])
     keys = {"secretsmanager:name": (name,), **_described(request), **_request_tags(request)}
-    return Subject(arn=kit.place.secret_arn(name, _ANY_SUFFIX), asked=name, record=name, keys=keys)
+    return Subject(arn=call.place.secret_arn(name, _ANY_SUFFIX), asked=name, record=name, keys=keys)
 
 
 def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:

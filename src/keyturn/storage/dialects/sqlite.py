@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keyturn.storage.database import WRITES, Statement, StorageError
+from keyturn.storage.database import MIGRATES, WRITES, Statement, StorageError
 
 _BUSY_MILLISECONDS = 30_000
 _JOURNAL_FILE = "journal.db"
@@ -128,7 +128,11 @@ def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
 
 
 def _begin(connection: Connection) -> None:
-    writes = connection.get_execution_options().get(WRITES, False)
+    options = connection.get_execution_options()
+    writes = options.get(WRITES, False)
+    if options.get(MIGRATES, False):
+        # SQLite rebuilds a table by dropping it, which would cascade. Inside of a transaction it cannot be set.
+        connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
 
 

@@ -87,7 +87,7 @@ def test_environment_variables_are_sealed_in_the_database_and_open_for_the_runti
 
     kit = bench.handlers.kit
     with kit.state.read() as connection:
-        record = functions.load_function(connection, "rotate")
+        record = functions.load_function(connection, ARN)
     assert record is not None
     assert record.sealed is not None
     assert b"canary" not in record.sealed

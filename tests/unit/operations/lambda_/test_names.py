@@ -27,7 +27,6 @@ def test_a_function_is_found_by_name_partial_arn_or_arn_each_with_a_qualifier(te
     reference = parse_function_name(HERE, text)
 
     assert (reference.name, reference.qualifier, reference.unqualified_arn) == ("rotate", qualifier, ARN)
-    assert reference.is_ours
     assert reference.arn == (f"{ARN}:{qualifier}" if qualifier else ARN)
 
 
@@ -50,8 +49,7 @@ def test_a_function_of_another_region_is_not_reachable() -> None:
     assert refused.value.message == "Functions from 'eu-west-1' are not reachable in this region ('us-east-1')"
 
 
-def test_a_function_of_another_account_is_not_ours() -> None:
+def test_a_function_of_another_account_keeps_it() -> None:
     reference = parse_function_name(HERE, "111111111111:function:rotate")
 
-    assert not reference.is_ours
     assert reference.arn == "arn:aws:lambda:us-east-1:111111111111:function:rotate"

@@ -15,6 +15,7 @@ from keyturn.errors.lambda_ import (
 from keyturn.operations.lambda_.names import parse_function_name
 from keyturn.operations.lambda_.subjects import load_function, statements_of
 from keyturn.operations.service_invocation import service_may_invoke
+from keyturn.testing.handlers import PLACE
 
 from .conftest import ARN, LambdaBench
 
@@ -161,9 +162,9 @@ def test_secrets_manager_may_invoke_only_what_names_it(bench: LambdaBench) -> No
     def may() -> bool:
         kit = bench.handlers.kit
         kit.kept.refresh()
-        record = load_function(kit, parse_function_name(kit.place, "rotate"))
+        record = load_function(kit, parse_function_name(PLACE, "rotate"))
         assert record is not None
-        return service_may_invoke(record, statements_of(kit, "rotate"), SECRET, "000000000000").allowed
+        return service_may_invoke(record, statements_of(kit, record.arn), SECRET, "000000000000").allowed
 
     assert not may()
     add(bench, "other-secret", SourceArn=SECRET.replace("db", "web"))
