@@ -91,6 +91,13 @@ OPERATIONS: Final[dict[str, tuple[str, ...] | None]] = {
         "ListAliases",
         "ListKeys",
     ),
+    "organizations": (
+        "CreateAccount",
+        "DescribeAccount",
+        "DescribeCreateAccountStatus",
+        "DescribeOrganization",
+        "ListAccounts",
+    ),
 }
 
 TYPES_DIRECTORY: Final = Path(__file__).resolve().parent.parent / "src/keyturn/wire/types"

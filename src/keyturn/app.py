@@ -142,7 +142,7 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
         for alias, key_id in ((DEFAULT_KEY_ALIAS, default_key_id), (SYSTEM_KEY_ALIAS, system_key_id)):
             kms_keys.insert_key(transaction, KmsKeyRecord(key_id, alias, made[key_id].wrapped, now))
         accounts.insert_account(
-            transaction, AccountRecord(settings.account_id, "management", f"root@{settings.account_id}", now)
+            transaction, AccountRecord(settings.account_id, "management", "management@accounts.invalid", now)
         )
         principals.insert_user(transaction, user)
         principals.put_inline_policy(transaction, user.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
@@ -211,6 +211,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     kit = Kit(
         partition=settings.partition,
         regions=regions_of(settings.partition) | {settings.region},
+        management_account_id=settings.account_id,
         clock=clock,
         random=secrets,
         state=stores.state,

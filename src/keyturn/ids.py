@@ -39,6 +39,11 @@ def new_key_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_account_id() -> str:
+    """Return a fresh account id, twelve digits that do not begin with a zero: those of settings often do."""
+    return str(10**11 + secrets.randbelow(9 * 10**11))
+
+
 def new_arn_suffix() -> str:
     """Return the six letters and digits that AWS appends to a secret's name in its ARN."""
     return "".join(secrets.choice(_SUFFIX_ALPHABET) for _ in range(6))

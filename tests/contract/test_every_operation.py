@@ -31,6 +31,7 @@ NAMES = {
     "logGroupName": "no/such",
 }
 SERVICES = {
+    "Organizations": "organizations",
     "Secrets Manager": "secretsmanager",
     "Lambda": "lambda",
     "IAM": "iam",

@@ -89,6 +89,7 @@ _INTERNAL = {
     "logs": "ServiceUnavailableException",
     "cloudtrail": "InternalFailure",
     "kms": "KMSInternalException",
+    "organizations": "ServiceException",
 }
 
 # What the models' patterns ask for. The first that fits pattern and length is taken.
@@ -127,6 +128,11 @@ _CANDIDATES = (
     "123456789",
     "lambda_function.handler",
     "name",
+    "car-" + "0" * 32,
+    "somebody@example.com",
+    "o-1234567890/r-1234/123456789012/",
+    "arn:aws:organizations::123456789012:account/o-1234567890/123456789012",
+    "arn:aws:organizations::123456789012:organization/o-1234567890",
 )
 
 

@@ -28,11 +28,13 @@ def clean_environ(home: Path) -> dict[str, str]:
     return {**kept, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 
-def run_keyturn(*arguments: str, home: Path, check: bool = True) -> subprocess.CompletedProcess[str]:
+def run_keyturn(
+    *arguments: str, home: Path, check: bool = True, environ: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [sys.executable, "-m", "keyturn.cli.main", *arguments],
-        env=clean_environ(home),
+        env=environ or clean_environ(home),
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS * 4,
@@ -47,6 +49,14 @@ class Credentials:
     access_key_id: str
     secret_access_key: str = field(repr=False)
     session_token: str | None = field(default=None, repr=False)
+
+
+@dataclass
+class Account:
+    """A further account and its administrator's key."""
+
+    account_id: str
+    admin: Credentials
 
 
 class ServerProcess:
@@ -133,18 +143,24 @@ class ServerProcess:
         """Everything the server has printed."""
         return "".join(self.output)
 
-    def client(self, service: str, credentials: Credentials | None = None, **config: Any) -> Any:
+    def client(self, service: str, credentials: Credentials | None = None, *, region: str = "", **config: Any) -> Any:
         """A boto3 client with the administrator's key, or another's."""
         signer = credentials or self.admin
         return boto3.client(
             service,
             endpoint_url=self.endpoint_url,
-            region_name=self.region,
+            region_name=region or self.region,
             aws_access_key_id=signer.access_key_id,
             aws_secret_access_key=signer.secret_access_key,
             aws_session_token=signer.session_token,
             config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 120, **config}),
         )
+
+    def create_account(self, name: str) -> Account:
+        """Make another account, as a user would."""
+        arguments = ("account", "create", name, "--output", "json")
+        made = json.loads(run_keyturn(*arguments, home=self.home, environ=self.environ()).stdout)
+        return Account(made["account_id"], Credentials(made["access_key_id"], made["secret_access_key"]))
 
     def environ(self, credentials: Credentials | None = None) -> dict[str, str]:
         """Environment for a client process: the AWS CLI, Node.js, keyturn itself."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
 
@@ -19,14 +19,40 @@ RegionName = Annotated[str | None, typer.Option("--region", help="Region. [AWS_D
 class Clients:
     """Clients of one account, made when they are first needed."""
 
-    def __init__(self, profile: str | None, endpoint_url: str | None, region: str | None) -> None:
+    def __init__(
+        self,
+        profile: str | None,
+        endpoint_url: str | None,
+        region: str | None,
+        credentials: Mapping[str, str] | None = None,
+    ) -> None:
+        """Prepare clients.
+
+        Args:
+            profile: As in the AWS CLI, like the next two.
+            endpoint_url: Of the server.
+            region: Name of the region.
+            credentials: What AssumeRole has answered, in place of the profile's own.
+        """
         import boto3  # noqa: PLC0415 - see above
         from botocore.config import Config  # noqa: PLC0415 - likewise
 
-        self._session = boto3.Session(profile_name=profile, region_name=region)
+        given = credentials or {}
+        self._session = boto3.Session(
+            profile_name=profile,
+            region_name=region,
+            aws_access_key_id=given.get("AccessKeyId"),
+            aws_secret_access_key=given.get("SecretAccessKey"),
+            aws_session_token=given.get("SessionToken"),
+        )
         self._config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
+
+    def signing_with(self, credentials: Mapping[str, str]) -> Clients:
+        """Return clients of the same server and region that sign with other credentials."""
+        meta = self["sts"].meta
+        return Clients(None, meta.endpoint_url, meta.region_name, credentials)
 
     def __getitem__(self, service: str) -> Any:
         """Return the client of a service, by botocore's name of it."""

@@ -26,7 +26,10 @@ DataDir = Annotated[
 AccountId = Annotated[
     str | None, typer.Option(help="Twelve digits, part of every ARN. [KEYTURN_ACCOUNT_ID; default 000000000000]")
 ]
-Region = Annotated[str | None, typer.Option(help="Part of every ARN. [KEYTURN_REGION; default us-east-1]")]
+Region = Annotated[
+    str | None,
+    typer.Option(help="Of the AWS profile; all others exist, too. [KEYTURN_REGION; default us-east-1]"),
+]
 DatabaseUrl = Annotated[
     str | None,
     typer.Option(help="postgresql://HOST/NAME instead of SQLite in the data directory. [KEYTURN_DATABASE_URL]"),

@@ -79,6 +79,7 @@ class Kit:
     Attributes:
         partition: Of everything on this server.
         regions: The regions that there are.
+        management_account_id: The account that makes the others.
         random: The standard library's ``secrets``, handed in so that tests can steer it.
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
@@ -88,6 +89,7 @@ class Kit:
 
     partition: str
     regions: frozenset[str]
+    management_account_id: str
     clock: Clock
     random: RandomSource
     state: Database

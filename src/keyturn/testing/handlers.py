@@ -51,6 +51,7 @@ class HandlerBench:
         self.kept = KeptRows(stores.state)
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
+            "management_account_id": PLACE.account_id,
             "regions": frozenset({PLACE.region, "eu-west-1"}),
             "clock": self.clock,
             "state": stores.state,

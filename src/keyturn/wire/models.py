@@ -24,6 +24,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "logs": "2014-03-28",
     "cloudtrail": "2013-11-01",
     "kms": "2014-11-01",
+    "organizations": "2016-11-28",
 }
 """The services Keyturn speaks, with the version of the API that is meant."""
 

@@ -26,6 +26,7 @@ _INTERNAL_FAULTS: Final[Mapping[str, str]] = {
     "iam": "ServiceFailureException",
     "logs": "ServiceUnavailableException",
     "kms": "KMSInternalException",
+    "organizations": "ServiceException",
 }
 
 

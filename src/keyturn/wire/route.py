@@ -22,12 +22,13 @@ from keyturn.wire.models import OperationModel, ServiceModel, service
 TARGET_PREFIXES: Final[Mapping[str, str]] = {
     "secretsmanager": "secretsmanager",
     "TrentService": "kms",
+    "AWSOrganizationsV20161128": "organizations",
     "Logs_20140328": "logs",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
 }
 QUERY_VERSIONS: Final[Mapping[str, str]] = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _SIGNING_NAMES: Final[Mapping[str, str]] = {
-    name: name for name in ("secretsmanager", "lambda", "iam", "sts", "logs", "cloudtrail", "kms")
+    name: name for name in ("secretsmanager", "lambda", "iam", "sts", "logs", "cloudtrail", "kms", "organizations")
 }
 
 _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")

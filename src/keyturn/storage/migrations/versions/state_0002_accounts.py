@@ -31,7 +31,7 @@ def upgrade() -> None:
         op.execute(
             sa.text(
                 "INSERT INTO accounts (account_id, name, email, created_at)"
-                " SELECT :account_id, 'management', 'root@' || :account_id, min(created_at) FROM users"
+                " SELECT :account_id, 'management', 'management@accounts.invalid', min(created_at) FROM users"
             ).bindparams(account_id=settings["account_id"])
         )
     for table, columns in {**_OWNED_BY_ACCOUNT, "secrets": _OWNER, "functions": _OWNER}.items():

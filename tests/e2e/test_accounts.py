@@ -1,0 +1,212 @@
+"""Accounts and regions of one server: apart by default, together by resource policies and ARNs."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from .conftest import Account, Credentials, ServerProcess, run_keyturn
+
+TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
+        ],
+    }
+)
+
+
+@pytest.fixture(scope="module")
+def other(server: ServerProcess) -> Account:
+    return server.create_account("Payments team")
+
+
+def refusal(call: Any, /, **arguments: Any) -> tuple[str, str]:
+    with pytest.raises(ClientError) as caught:
+        call(**arguments)
+    error = caught.value.response["Error"]
+    return error["Code"], error["Message"]
+
+
+def package() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("f.py", "import os\ndef handler(event, context):\n    return os.environ['AWS_REGION']\n")
+    return buffer.getvalue()
+
+
+def test_the_key_that_is_printed_administers_the_new_account(server: ServerProcess, other: Account) -> None:
+    identity = server.client("sts", other.admin).get_caller_identity()
+
+    assert identity["Account"] == other.account_id != server.account_id
+    assert identity["Arn"] == f"arn:aws:iam::{other.account_id}:user/administrator"
+    assert server.client("secretsmanager", other.admin).list_secrets()["SecretList"] == []
+
+
+def test_a_name_is_free_in_every_account_and_region(server: ServerProcess, other: Account) -> None:
+    made = {}
+    for signer in (None, other.admin):
+        for region in ("us-east-1", "eu-west-1"):
+            client = server.client("secretsmanager", signer, region=region)
+            secret = client.create_secret(Name="same", SecretString=f"{region} {signer is None}")
+            made[secret["ARN"]] = client.get_secret_value(SecretId="same")["SecretString"]
+            assert [entry["ARN"] for entry in client.list_secrets()["SecretList"]] == [secret["ARN"]]
+
+    owners = {tuple(arn.split(":")[3:5]) for arn in made}
+    assert len(owners) == len(set(made.values())) == 4
+    server.client("secretsmanager").delete_secret(SecretId="same", ForceDeleteWithoutRecovery=True)
+    assert server.client("secretsmanager", other.admin).get_secret_value(SecretId="same")
+
+
+def test_principals_functions_and_logs_are_an_accounts_own(server: ServerProcess, other: Account) -> None:
+    for signer, account_id in ((None, server.account_id), (other.admin, other.account_id)):
+        role = server.client("iam", signer).create_role(RoleName="run", AssumeRolePolicyDocument=TRUST)["Role"]
+        assert role["Arn"] == f"arn:aws:iam::{account_id}:role/run"
+        functions = server.client("lambda", signer, region="eu-west-1")
+        made = functions.create_function(
+            FunctionName="run",
+            Runtime="python3.11",
+            Handler="f.handler",
+            Role=role["Arn"],
+            Code={"ZipFile": package()},
+        )
+        assert made["FunctionArn"] == f"arn:aws:lambda:eu-west-1:{account_id}:function:run"
+        assert json.load(functions.invoke(FunctionName="run")["Payload"]) == "eu-west-1"
+        assert server.client("lambda", signer).list_functions()["Functions"] == []
+        (group,) = server.client("logs", signer, region="eu-west-1").describe_log_groups()["logGroups"]
+        assert group["logGroupArn"] == f"arn:aws:logs:eu-west-1:{account_id}:log-group:/aws/lambda/run"
+        assert server.client("logs", signer).describe_log_groups()["logGroups"] == []
+
+
+def test_a_role_of_another_account_cannot_be_passed(server: ServerProcess, other: Account) -> None:
+    code, message = refusal(
+        server.client("lambda", other.admin).create_function,
+        FunctionName="foreign",
+        Runtime="python3.11",
+        Handler="f.handler",
+        Role=f"arn:aws:iam::{server.account_id}:role/run",
+        Code={"ZipFile": package()},
+    )
+    assert (code, message) == ("AccessDeniedException", "Cross-account pass role is not allowed.")
+
+
+def test_without_a_resource_policy_a_foreign_secret_is_refused_whether_it_exists_or_not(
+    server: ServerProcess, other: Account
+) -> None:
+    arn = server.client("secretsmanager").create_secret(Name="ours", SecretString="x")["ARN"]
+    theirs = server.client("secretsmanager", other.admin)
+
+    refused = {
+        asked: refusal(theirs.get_secret_value, SecretId=asked)
+        for asked in (arn, arn[:-7], arn[:-6] + "AbCdEf", arn.replace("ours", "none"))
+    }
+
+    action = "secretsmanager:GetSecretValue"
+    caller = f"arn:aws:iam::{other.account_id}:user/administrator"
+    for asked, told in refused.items():
+        assert told[0] == "AccessDeniedException"
+        assert told[1] == (
+            f"User: {caller} is not authorized to perform: {action} on resource: {asked}"
+            f" because no resource-based policy allows the {action} action"
+        )
+    assert refusal(theirs.get_secret_value, SecretId="ours")[0] == "ResourceNotFoundException"
+
+
+def test_a_role_that_trusts_another_account_is_assumed_and_both_trails_say_so(
+    server: ServerProcess, other: Account
+) -> None:
+    trust = {
+        "Effect": "Allow",
+        "Principal": {"AWS": f"arn:aws:iam::{other.account_id}:root"},
+        "Action": "sts:AssumeRole",
+    }
+    iam = server.client("iam")
+    iam.create_role(
+        RoleName="guest", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
+    )
+    iam.put_role_policy(
+        RoleName="guest",
+        PolicyName="read",
+        PolicyDocument=json.dumps(
+            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}]}
+        ),
+    )
+    server.client("secretsmanager").create_secret(Name="for-guests", SecretString="welcome")
+
+    guest = server.client("sts", other.admin).assume_role(
+        RoleArn=f"arn:aws:iam::{server.account_id}:role/guest", RoleSessionName="visit"
+    )["Credentials"]
+    session = Credentials(guest["AccessKeyId"], guest["SecretAccessKey"], guest["SessionToken"])
+
+    assert server.client("secretsmanager", session).get_secret_value(SecretId="for-guests")["SecretString"] == "welcome"
+    trails = []
+    for signer in (None, other.admin):
+        found = server.client("cloudtrail", signer).lookup_events(
+            LookupAttributes=[
+                {"AttributeKey": "ResourceName", "AttributeValue": f"arn:aws:iam::{server.account_id}:role/guest"}
+            ]
+        )["Events"]
+        trails += [json.loads(event["CloudTrailEvent"]) for event in found if event["EventName"] == "AssumeRole"]
+    assert len({event["sharedEventID"] for event in trails}) == 1
+    assert len({event["eventID"] for event in trails}) == 2
+    assert [event["recipientAccountId"] for event in trails] == [server.account_id, other.account_id]
+
+
+def test_trails_are_an_accounts_and_a_regions_own(server: ServerProcess, other: Account) -> None:
+    server.client("secretsmanager", other.admin, region="eu-north-1").get_random_password()
+
+    def seen(signer: Credentials | None, region: str) -> list[str]:
+        events = server.client("cloudtrail", signer, region=region).lookup_events()["Events"]
+        return [event["EventName"] for event in events if event["EventName"] != "LookupEvents"]
+
+    assert seen(other.admin, "eu-north-1") == ["GetRandomPassword"]
+    assert seen(None, "eu-north-1") == []
+
+
+def test_a_region_that_does_not_exist_is_refused_as_by_its_endpoint(server: ServerProcess) -> None:
+    code, message = refusal(server.client("secretsmanager", region="xx-nowhere-1").list_secrets)
+    assert code == "InvalidSignatureException"
+    assert message.startswith("Credential should be scoped to a valid region, not 'xx-nowhere-1'. ")
+
+
+def test_only_the_first_account_makes_others_and_an_address_makes_one(server: ServerProcess, other: Account) -> None:
+    client = server.client("organizations", other.admin)
+    for call in (client.list_accounts, lambda: client.create_account(AccountName="x", Email="x@example.com")):
+        assert refusal(call) == ("AccessDeniedException", "You don't have permissions to access this resource.")
+    assert client.describe_organization()["Organization"]["MasterAccountId"] == server.account_id
+
+    ours = server.client("organizations")
+    first = ours.create_account(AccountName="x", Email="X@example.com")["CreateAccountStatus"]
+    again = ours.create_account(AccountName="y", Email="x@example.com")["CreateAccountStatus"]
+    assert (first["State"], again["State"], again["FailureReason"]) == ("SUCCEEDED", "FAILED", "EMAIL_ALREADY_EXISTS")
+    told = ours.describe_create_account_status(CreateAccountRequestId=first["Id"])["CreateAccountStatus"]
+    assert told["AccountId"] == first["AccountId"]
+    assert ours.describe_account(AccountId=first["AccountId"])["Account"]["Email"] == "x@example.com"
+    assert refusal(ours.describe_account, AccountId="9" * 12)[0] == "AccountNotFoundException"
+
+
+def test_accounts_are_listed_page_by_page(server: ServerProcess, other: Account) -> None:
+    pages = server.client("organizations").get_paginator("list_accounts").paginate(PaginationConfig={"PageSize": 1})
+    listed = [account["Id"] for page in pages for account in page["Accounts"]]
+
+    assert listed[:2] == [server.account_id, other.account_id]
+    shown = run_keyturn("account", "list", home=server.home, environ=server.environ()).stdout
+    assert other.account_id in shown
+    assert "Payments team" in shown
+
+
+def test_the_command_says_what_is_wrong(server: ServerProcess, other: Account) -> None:
+    taken = run_keyturn("account", "create", "Payments team", home=server.home, environ=server.environ(), check=False)
+    assert taken.returncode == 1
+    assert "EMAIL_ALREADY_EXISTS" in taken.stderr
+    assert "--email" in taken.stderr
+    foreign = server.environ(other.admin)
+    refused = run_keyturn("account", "create", "mine", home=server.home, environ=foreign, check=False)
+    assert refused.returncode == 1
+    assert "CreateAccount: You don't have permissions" in refused.stderr
