@@ -28,6 +28,7 @@ from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Keys, Kit
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.sessions import issue_session
+from keyturn.quotas import parse_rate_limits
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
@@ -39,6 +40,7 @@ from keyturn.server.authorise import Authoriser
 from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
 from keyturn.server.pipeline import Pipeline
+from keyturn.server.throttle import Throttle
 from keyturn.storage import accounts, function_logs, functions, kms_keys, principals
 from keyturn.storage import settings as stored_settings
 from keyturn.storage.accounts import AccountRecord
@@ -212,6 +214,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         partition=settings.partition,
         regions=regions_of(settings.partition) | {settings.region},
         management_account_id=settings.account_id,
+        quotas=settings.quotas,
         clock=clock,
         random=secrets,
         state=stores.state,
@@ -234,6 +237,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         kit,
         Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)),
         Auditor(writer, settings.place, clock.now),
+        Throttle(parse_rate_limits(settings.rate_limits)),
     )
     closing.callback(pipeline.close)
     scheduler = Scheduler(kit)

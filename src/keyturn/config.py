@@ -20,6 +20,7 @@ import msgspec
 
 from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
+from keyturn.quotas import Quotas, parse_rate_limits
 
 CONFIG_FILE = "keyturn.toml"
 _PREFIX = "KEYTURN_"
@@ -52,6 +53,13 @@ class Settings:
     require_sandbox: bool = False
     max_environments: int = 32
     clock_skew_seconds: int = 300
+    quota_secrets: int = 500_000
+    quota_versions: int = 100
+    quota_labels: int = 20
+    quota_value_bytes: int = 65_536
+    quota_policy_characters: int = 20_480
+    quota_tags: int = 50
+    rate_limits: str = ""
     log_level: str = "info"
 
     @property
@@ -68,6 +76,18 @@ class Settings:
     def root_key_path(self) -> Path:
         """Where the local root key lies."""
         return self.root_key_file or self.data_dir / "root.key"
+
+    @property
+    def quotas(self) -> Quotas:
+        """How much there may be of what an account has."""
+        return Quotas(
+            secrets=self.quota_secrets,
+            versions=self.quota_versions,
+            labels=self.quota_labels,
+            value_bytes=self.quota_value_bytes,
+            policy_characters=self.quota_policy_characters,
+            tags=self.quota_tags,
+        )
 
     @property
     def sandbox_demand(self) -> SandboxChoice:
@@ -155,6 +175,13 @@ def _check(settings: Settings) -> None:
             f"The setting max_environments is {settings.max_environments}; at least 1 is needed.",
             "No function could run, and no secret rotate.",
         )
+    for name in (field.name for field in fields(Settings) if field.name.startswith("quota_")):
+        if getattr(settings, name) < 1:
+            raise KeyturnError(
+                f"The setting {name} is {getattr(settings, name)}; at least 1 is needed.",
+                "Leave it out to have AWS's own.",
+            )
+    parse_rate_limits(settings.rate_limits)
     if settings.clock_skew_seconds < 0:
         raise KeyturnError(
             f"The setting clock_skew_seconds is {settings.clock_skew_seconds}; it cannot be negative.",

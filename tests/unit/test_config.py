@@ -26,6 +26,13 @@ VALUES: dict[str, tuple[str, object]] = {
     "require_sandbox": ("1", True),
     "max_environments": ("7", 7),
     "clock_skew_seconds": ("60", 60),
+    "quota_secrets": ("10", 10),
+    "quota_versions": ("11", 11),
+    "quota_labels": ("12", 12),
+    "quota_value_bytes": ("13", 13),
+    "quota_policy_characters": ("14", 14),
+    "quota_tags": ("15", 15),
+    "rate_limits": ("aws", "aws"),
     "log_level": ("debug", "debug"),
 }
 PAIRS = {"tls_certificate": "tls_private_key", "tls_private_key": "tls_certificate"}
@@ -108,6 +115,8 @@ def test_where_state_is_kept_if_nobody_says(environ: dict[str, str], expected: s
         ({"port": "many"}, "port"),
         ({"max_environments": 0}, "at least 1 is needed"),
         ({"clock_skew_seconds": -1}, "cannot be negative"),
+        ({"quota_labels": 0}, "at least 1"),
+        ({"rate_limits": "Get=1"}, "is no limit"),
         ({"sandbox": "chroot"}, "sandbox"),
         ({"tls_certificate": "a.pem"}, "set together or not at all"),
         ({"tls_private_key": "a.pem"}, "set together or not at all"),

@@ -13,6 +13,7 @@ from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.subject import Subject
+from keyturn.quotas import Quotas
 from keyturn.rules.schedule import RandomSource
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
@@ -80,6 +81,7 @@ class Kit:
         partition: Of everything on this server.
         regions: The regions that there are.
         management_account_id: The account that makes the others.
+        quotas: How much there may be.
         random: The standard library's ``secrets``, handed in so that tests can steer it.
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
@@ -90,6 +92,7 @@ class Kit:
     partition: str
     regions: frozenset[str]
     management_account_id: str
+    quotas: Quotas
     clock: Clock
     random: RandomSource
     state: Database

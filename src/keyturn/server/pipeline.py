@@ -1,4 +1,4 @@
-"""The life of a call: route, authenticate, parse, load, authorise, handle, serialise, audit.
+"""The life of a call: route, authenticate, count, parse, load, authorise, handle, serialise, audit.
 
 Every call of every service passes here, also those that end in an error. The audit event is stored before the reply
 leaves; if it cannot be stored, the call fails.
@@ -24,6 +24,7 @@ from keyturn.operations.registry import Runs
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator, Signer
 from keyturn.server.exchange import Exchange
+from keyturn.server.throttle import Throttle
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.route import addressed_service, route
@@ -39,10 +40,11 @@ _WAITING_THREADS = 128
 class Pipeline:
     """Answers requests."""
 
-    def __init__(self, kit: Kit, authenticator: Authenticator, auditor: Auditor) -> None:
+    def __init__(self, kit: Kit, authenticator: Authenticator, auditor: Auditor, throttle: Throttle) -> None:
         self._kit = kit
         self._authenticator = authenticator
         self._auditor = auditor
+        self._throttle = throttle
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
         self._waiting_threads = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting-call")
         self._reads_on_loop = kit.state.dialect.is_embedded
@@ -126,13 +128,15 @@ class Pipeline:
         self._understand(exchange)
 
     def _understand(self, exchange: Exchange) -> None:
-        """Route, authenticate and parse."""
+        """Route, authenticate, count and parse."""
         request = exchange.request
         exchange.route = found = route(request)
         exchange.model = model = found.service.operation(found.operation_name)
         now = self._kit.clock.now()
         signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
         exchange.call = self._call(exchange, signer, region, now)
+        if found.service.name == "secretsmanager":
+            self._throttle.count(exchange.call, found.operation_name)
         exchange.operation = registry.find(found.service.name, found.operation_name)
         if exchange.operation is None:
             raise NotImplementedHere(

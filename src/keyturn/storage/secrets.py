@@ -79,6 +79,7 @@ _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
 _BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
 _IN_PLACE = and_(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
 _ARN_OF_NAME = select(_secrets.c.arn).where(_IN_PLACE, _secrets.c.name == bindparam("name"))
+_COUNT = select(func.count()).select_from(_secrets).where(_IN_PLACE)
 _LABELS_OF = select(_labels.c.label, _labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
 _LABELLED_VERSIONS_OF = select(_versions).where(
     and_(
@@ -144,6 +145,12 @@ def load_all(connection: Connection, place: Place) -> list[SecretRecord]:
     page = select(_secrets).where(_IN_PLACE).order_by(_secrets.c.secret_id)
     rows = connection.execute(page, schema.owner_of(place))
     return [SecretRecord(**row._mapping, labels=labels.get(row.secret_id, {}), versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def count(connection: Connection, place: Place) -> int:
+    """Return how many secrets an account has in a region."""
+    number: int = connection.execute(_COUNT, schema.owner_of(place)).scalar_one()
+    return number
 
 
 def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:

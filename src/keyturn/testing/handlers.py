@@ -16,6 +16,7 @@ from keyturn.crypto.keyring import Keyring, WrappedKey
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
 from keyturn.operations.kit import Keys, Kit
+from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
@@ -53,6 +54,7 @@ class HandlerBench:
             "partition": PLACE.partition,
             "management_account_id": PLACE.account_id,
             "regions": frozenset({PLACE.region, "eu-west-1"}),
+            "quotas": Quotas(),
             "clock": self.clock,
             "state": stores.state,
             "journal": stores.journal,

@@ -20,6 +20,7 @@ from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticated, Authenticator, Signer
 from keyturn.server.exchange import Exchange
 from keyturn.server.pipeline import Pipeline
+from keyturn.server.throttle import Throttle
 from keyturn.storage.database import StorageError
 from keyturn.testing.handlers import HandlerBench, open_bench, user
 from keyturn.wire.http import HttpReply, HttpRequest
@@ -67,7 +68,7 @@ class Bench:
     def __init__(self, handlers: HandlerBench) -> None:
         self.auditor = RecordingAuditor()
         self.pipeline = Pipeline(
-            handlers.kit, cast("Authenticator", TrustingAuthenticator()), cast("Auditor", self.auditor)
+            handlers.kit, cast("Authenticator", TrustingAuthenticator()), cast("Auditor", self.auditor), Throttle({})
         )
 
     def answer(self) -> HttpReply:

@@ -7,7 +7,7 @@ from typing import Any
 
 from keyturn import ids
 from keyturn.call import Call
-from keyturn.errors.secretsmanager import InvalidRequestException, ResourceNotFoundException
+from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException, ResourceNotFoundException
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
@@ -60,7 +60,10 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
             return _answer_again(kit, transaction, existing, token, value)
         arn = call.place.secret_arn(name, ids.new_arn_suffix())
         columns = {"description": request.get("Description") or None, "tags": tags}
-        secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
+        number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
+        # Rows are numbered over all accounts: most servers never have to count.
+        if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
+            raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
         if value is not None:
             made = lock_alive(transaction, arn)
             write_value(kit, transaction, made, token, value, None, call.at)
