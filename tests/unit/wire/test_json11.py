@@ -47,7 +47,6 @@ def test_a_missing_member_is_told_as_null() -> None:
         "1 validation error detected: Value null at 'secretId' failed to satisfy constraint: Member must not be null"
     )
     assert refusal("GetSecretValue", {}) == expected
-    assert refusal("GetSecretValue", b"") == expected
     assert refusal("GetSecretValue", {"SecretId": None}) == expected
 
 
@@ -99,7 +98,7 @@ def test_a_flood_of_violations_is_counted_but_not_repeated_in_full() -> None:
     ("value", "message"),
     [
         (1, "NUMBER_VALUE can not be converted to a String"),
-        (1.5, "DECIMAL_VALUE can not be converted to a String"),
+        (1.5, "NUMBER_VALUE can not be converted to a String"),
         (True, "TRUE_VALUE can not be converted to a String"),
         ({}, "Start of structure or map found where not expected."),
         ([], "Start of list found where not expected"),
@@ -109,10 +108,51 @@ def test_a_wrong_type_is_a_serialization_fault(value: object, message: str) -> N
     assert refusal("GetSecretValue", {"SecretId": value}) == message
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b"null", b"\xff", b'{"SecretId":"\xc3\x28"}', b'"x"', b"{} x", b"NaN"])
-def test_what_is_not_a_json_object_is_a_serialization_fault(body: bytes) -> None:
-    with pytest.raises(SerializationFailed):
-        parse("GetSecretValue", body)
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"null", b"1", b"\xff", b'{"SecretId":"\xc3\x28"}', b'{"SecretId":"a",}', b'"x"', b"{} x", b"NaN"]
+)
+def test_what_is_not_a_json_object_is_a_serialization_fault_without_a_reason(body: bytes) -> None:
+    assert refusal("GetSecretValue", body) == ""
+    assert body_of(SerializationFailed()) == {"__type": "SerializationException"}
+
+
+def test_a_list_in_place_of_the_request_is_told() -> None:
+    assert refusal("GetSecretValue", b"[]") == "Start of list found where not expected"
+
+
+@pytest.mark.parametrize(
+    ("operation", "members", "message"),
+    [
+        ("ListSecrets", {"Filters": "x"}, "Expected list or null"),
+        ("ListSecrets", {"Filters": {}}, "Start of structure or map found where not expected."),
+        ("ListSecrets", {"Filters": ["x"]}, "Expected null"),
+        ("ListSecrets", {"Filters": [[]]}, "Start of list found where not expected"),
+        ("RotateSecret", {"RotationRules": 1}, "Expected null"),
+        ("DeleteSecret", {"ForceDeleteWithoutRecovery": 1}, "NUMBER_VALUE can not be converted to a Boolean"),
+        ("DeleteSecret", {"ForceDeleteWithoutRecovery": "sure"}, "STRING_VALUE can not be converted to an Boolean"),
+    ],
+)
+def test_a_wrong_container_is_told_in_the_words_of_awss_parser(
+    operation: str, members: dict[str, Any], message: str
+) -> None:
+    assert refusal(operation, members) == message
+
+
+@pytest.mark.parametrize(("sent", "read"), [("true", True), ("Y", True), ("1", True), ("FALSE", False), ("no", False)])
+def test_a_boolean_may_be_written_as_a_word(sent: str, read: bool) -> None:
+    assert parse("DeleteSecret", {"SecretId": "a", "ForceDeleteWithoutRecovery": sent}) == {
+        "SecretId": "a",
+        "ForceDeleteWithoutRecovery": read,
+    }
+
+
+def test_a_number_loses_what_is_behind_its_point() -> None:
+    assert parse("ListSecrets", {"MaxResults": 1.9}) == {"MaxResults": 1}
+
+
+def test_a_number_beyond_its_type_breaks_its_upper_bound() -> None:
+    assert refusal("ListSecrets", {"MaxResults": 99_999_999_999}).endswith("value less than or equal to 100")
+    assert refusal("ListSecrets", {"MaxResults": 10**20}) == "The number is out of the range of Long."
 
 
 def test_a_refused_body_is_not_quoted() -> None:
@@ -161,6 +201,10 @@ def test_a_modelled_error_has_a_capital_message_and_400() -> None:
     }
     assert json11.error(SECRETS, None, ResourceNotFoundException(), "r").status == 400
     assert json11.error(SECRETS, None, InternalServiceError(), "r").status == 500
+
+
+def test_the_parsers_own_fault_has_a_capital_message() -> None:
+    assert body_of(SerializationFailed("No.")) == {"__type": "SerializationException", "Message": "No."}
 
 
 def test_a_denial_and_a_broken_constraint_have_a_small_message() -> None:
