@@ -108,9 +108,10 @@ def test_a_wrong_type_is_a_serialization_fault(value: object, message: str) -> N
     assert refusal("GetSecretValue", {"SecretId": value}) == message
 
 
-@pytest.mark.parametrize(
-    "body", [b"", b"{", b"null", b"1", b"\xff", b'{"SecretId":"\xc3\x28"}', b'{"SecretId":"a",}', b'"x"', b"{} x", b"NaN"]
-)
+NOT_JSON = [b"", b"{", b"null", b"1", b"\xff", b'{"SecretId":"\xc3\x28"}', b'{"SecretId":"a",}', b'"x"', b"{} x", b"NaN"]
+
+
+@pytest.mark.parametrize("body", NOT_JSON)
 def test_what_is_not_a_json_object_is_a_serialization_fault_without_a_reason(body: bytes) -> None:
     assert refusal("GetSecretValue", body) == ""
     assert body_of(SerializationFailed()) == {"__type": "SerializationException"}
