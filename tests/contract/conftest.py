@@ -1,5 +1,16 @@
 """The server that the front door's contracts are tried on."""
 
-from ..e2e.conftest import ServerProcess, server
+from __future__ import annotations
 
-__all__ = ["ServerProcess", "server"]
+import pytest
+
+from ..e2e.conftest import ServerProcess, server
+from .world import World
+
+__all__ = ["server"]
+
+
+@pytest.fixture(scope="module")
+def world(server: ServerProcess) -> World:
+    """The server, seen by its administrator."""
+    return World(server)

@@ -1,0 +1,134 @@
+"""What the front door's contracts need around them: secrets, a rotation function that works, callers without rights."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import uuid
+from functools import cached_property
+from typing import Any
+
+from keyturn.testing.functions import zip_package
+
+from ..e2e.conftest import Credentials, ServerProcess, wait_until
+
+ROTATES = """
+import boto3
+
+
+def handler(event, context):
+    client, secret, token = boto3.client("secretsmanager"), event["SecretId"], event["ClientRequestToken"]
+    if event["Step"] == "createSecret":
+        client.put_secret_value(
+            SecretId=secret, ClientRequestToken=token, SecretString="rotated", VersionStages=["AWSPENDING"]
+        )
+    if event["Step"] == "finishSecret":
+        stages = client.describe_secret(SecretId=secret)["VersionIdsToStages"]
+        (current,) = [version for version, labels in stages.items() if "AWSCURRENT" in labels]
+        client.update_secret_version_stage(
+            SecretId=secret, VersionStage="AWSCURRENT", MoveToVersionId=token, RemoveFromVersionId=current
+        )
+        client.update_secret_version_stage(SecretId=secret, VersionStage="AWSPENDING", RemoveFromVersionId=token)
+"""
+FAILS = """
+def handler(event, context):
+    raise RuntimeError(event["Step"])
+"""
+_RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_ALLOW_ALL = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
+_TRUST = json.dumps(
+    {
+        "Version": "2012-10-17",
+        "Statement": [
+            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+        ],
+    }
+)
+
+
+class World:
+    """One server as its administrator sees it."""
+
+    def __init__(self, server: ServerProcess) -> None:
+        self.server = server
+        self.client = server.client("secretsmanager")
+
+    def call(self, operation: str, **request: Any) -> Any:
+        """Make a call by the operation's own name."""
+        return getattr(self.client, re.sub(r"(?<!^)(?=[A-Z])", "_", operation).lower())(**request)
+
+    def secret(self, **members: Any) -> str:
+        """Make a secret with a value and return its name."""
+        request = {"Name": f"contract/{uuid.uuid4().hex}", "SecretString": "value", **members}
+        name: str = self.client.create_secret(**request)["Name"]
+        return name
+
+    def dead_secret(self) -> str:
+        """Make a secret that is scheduled for deletion."""
+        name = self.secret()
+        self.client.delete_secret(SecretId=name)
+        return name
+
+    def version(self, secret: str) -> str:
+        """The version that is current."""
+        version_id: str = self.client.get_secret_value(SecretId=secret)["VersionId"]
+        return version_id
+
+    def function(self, name: str, source: str = ROTATES) -> str:
+        """Make a rotation function that Secrets Manager may invoke."""
+        lambda_ = self.server.client("lambda")
+        package = zip_package({"lambda_function.py": source})
+        arn: str = lambda_.create_function(
+            FunctionName=name,
+            Runtime=_RUNTIME,
+            Role=self._role,
+            Handler="lambda_function.handler",
+            Code={"ZipFile": package},
+            Timeout=20,
+        )["FunctionArn"]
+        lambda_.add_permission(
+            FunctionName=name,
+            Principal="secretsmanager.amazonaws.com",
+            Action="lambda:InvokeFunction",
+            StatementId="SecretsManagerAccess",
+        )
+        return arn
+
+    def wait_for_rotation(self, secret: str, version_id: str) -> None:
+        """Wait until a rotation has made its version current and is recorded as done."""
+
+        def is_done() -> bool:
+            described = self.client.describe_secret(SecretId=secret)
+            stages = described["VersionIdsToStages"].get(version_id, ())
+            return list(stages) == ["AWSCURRENT"] and "LastRotatedDate" in described
+
+        wait_until(is_done, f"rotation of {secret}", self.server)
+
+    def caller(self, *statements: dict[str, Any]) -> Credentials:
+        """Make a user with these rights and no others."""
+        name = f"caller-{uuid.uuid4().hex[:8]}"
+        iam = self.server.client("iam")
+        iam.create_user(UserName=name)
+        if statements:
+            document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+            iam.put_user_policy(UserName=name, PolicyName="inline", PolicyDocument=document)
+        key = iam.create_access_key(UserName=name)["AccessKey"]
+        return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+
+    @cached_property
+    def working_function(self) -> str:
+        """A function that rotates."""
+        return self.function("rotates")
+
+    @cached_property
+    def failing_function(self) -> str:
+        """A function that fails in every step."""
+        return self.function("fails", FAILS)
+
+    @cached_property
+    def _role(self) -> str:
+        iam = self.server.client("iam")
+        arn: str = iam.create_role(RoleName="contract", AssumeRolePolicyDocument=_TRUST)["Role"]["Arn"]
+        iam.put_role_policy(RoleName="contract", PolicyName="all", PolicyDocument=_ALLOW_ALL)
+        return arn
