@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from tests.e2e.conftest import ServerProcess, server
 
-from ..e2e.conftest import ServerProcess, server
 from .world import World
 
 __all__ = ["server"]

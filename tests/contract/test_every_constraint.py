@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from tests.e2e.conftest import ServerProcess
+from tests.e2e.raw_http import Reply, Wire, signed
 
 from keyturn.operations import registry
 
-from ..e2e.conftest import ServerProcess
-from ..e2e.raw_http import Reply, Wire, signed
 from .violations import MODEL, Violation, broken_constraints, joined, request_of, wrong_types
 
 registry.discover()

@@ -79,7 +79,7 @@ def broken_constraints(operation: str) -> Iterator[Violation]:
         told = f"Value null at '{_label(name)}' failed to satisfy constraint: Member must not be null"
         yield Violation(operation, f"{name} required", without, told)
         yield Violation(operation, f"{name} null", {**base, name: None}, told)
-    for path, label, member, place in _members(shape, "", "", lambda members: {**base, **members}):
+    for path, label, member, place in _members(shape, "", "", _into(base)):
         for constraint, value in _breaking(member):
             echo = "Value" if member.get("sensitive") else f"Value '{_java(member, value)}'"
             told = "; ".join(
@@ -92,7 +92,7 @@ def wrong_types(operation: str) -> Iterator[Violation]:
     """Send each member as every other type that JSON has."""
     base = request_of(operation)
     shape = SHAPES[MODEL["operations"][operation]["input"]["shape"]]
-    for path, _, member, place in _members(shape, "", "", lambda members: {**base, **members}):
+    for path, _, member, place in _members(shape, "", "", _into(base)):
         for value, told in _TYPES[member["type"]]:
             yield Violation(operation, f"{path} as {value!r}", place(value), told)
         if member["type"] == "list" and SHAPES[member["member"]["shape"]]["type"] != "structure":
@@ -110,20 +110,26 @@ def _members(shape: Mapping[str, Any], path: str, label: str, place: Place) -> I
     """Every member at any depth: its path, its name in errors, its shape, and how to send one value of it."""
     for name, reference in shape.get("members", {}).items():
         member = SHAPES[reference["shape"]]
-        own_path, own_label = f"{path}{name}", f"{label}{_label(name)}"
-
-        def put(value: Any, name: str = name) -> dict[str, Any]:
-            return place({name: value})
-
+        own_path, own_label, put = f"{path}{name}", f"{label}{_label(name)}", _as_member(name, place)
         yield own_path, own_label, member, put
         if member["type"] == "structure":
             yield from _members(member, f"{own_path}.", f"{own_label}.", put)
         elif member["type"] == "list" and SHAPES[member["member"]["shape"]]["type"] == "structure":
-            element = SHAPES[member["member"]["shape"]]
-            yield own_path + "[]", own_label, element, lambda value, put=put: put([value])
-            yield from _members(
-                element, f"{own_path}[].", f"{own_label}.1.member.", lambda members, put=put: put([members])
-            )
+            element, put_one = SHAPES[member["member"]["shape"]], _as_element(put)
+            yield f"{own_path}[]", own_label, element, put_one
+            yield from _members(element, f"{own_path}[].", f"{own_label}.1.member.", put_one)
+
+
+def _into(base: dict[str, Any]) -> Place:
+    return lambda members: {**base, **members}
+
+
+def _as_member(name: str, place: Place) -> Place:
+    return lambda value: place({name: value})
+
+
+def _as_element(place: Place) -> Place:
+    return lambda value: place([value])
 
 
 def _breaking(shape: Mapping[str, Any]) -> Iterator[tuple[str, Any]]:
@@ -224,7 +230,7 @@ def _label(name: str) -> str:
 
 
 _LIST, _MAP = "Start of list found where not expected", "Start of structure or map found where not expected."
-_CONTAINERS = (([], _LIST), ({}, _MAP))
+_CONTAINERS: tuple[tuple[Any, str], ...] = (([], _LIST), ({}, _MAP))
 _TRUTHS = (True, "TRUE_VALUE"), (False, "FALSE_VALUE")
 _SCALARS: tuple[tuple[Any, str], ...] = ((1, "NUMBER_VALUE"), (1.5, "NUMBER_VALUE"), *_TRUTHS)
 

@@ -9,9 +9,9 @@ import uuid
 from functools import cached_property
 from typing import Any
 
-from keyturn.testing.functions import zip_package
+from tests.e2e.conftest import Credentials, ServerProcess, wait_until
 
-from ..e2e.conftest import Credentials, ServerProcess, wait_until
+from keyturn.testing.functions import zip_package
 
 ROTATES = """
 import boto3
