@@ -5,38 +5,15 @@ The requests and the words come from the model (``violations.py``); an operation
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from typing import Any
-
 import pytest
-from tests.e2e.conftest import ServerProcess
-from tests.e2e.raw_http import Reply, Wire, signed
 
 from keyturn.operations import registry
 
+from .door import Door
 from .violations import MODEL, Violation, broken_constraints, joined, request_of, wrong_types
 
 registry.discover()
 OFFERED = [name for name in MODEL["operations"] if registry.find("secretsmanager", name)]
-
-
-class Door:
-    """One connection, on which requests are signed one by one."""
-
-    def __init__(self, server: ServerProcess, wire: Wire) -> None:
-        self._server, self._wire = server, wire
-
-    def send(self, operation: str, request: Any) -> Reply:
-        body = json.dumps(request).encode()
-        self._wire.send(signed(self._server, body, action=f"secretsmanager.{operation}"))
-        return self._wire.reply()
-
-
-@pytest.fixture(scope="module")
-def door(server: ServerProcess) -> Iterator[Door]:
-    with Wire(server) as wire:
-        yield Door(server, wire)
 
 
 def _id(violation: Violation) -> str:

@@ -234,8 +234,9 @@ def test_tags_come_and_go(client: Any, name: str) -> None:
         [{"Key": "a"}, {"Key": "a"}],
         [{"Key": f"key-{number}"} for number in range(51)],
         [{"Key": "aws:mine", "Value": "a"}],
+        [{"Value": "a"}],
     ],
-    ids=["twice the same key", "51 tags", "a key of AWS"],
+    ids=["twice the same key", "51 tags", "a key of AWS", "no key"],
 )
 def test_tags_that_a_secret_cannot_have(client: Any, name: str, tags: list[dict[str, str]]) -> None:
     client.create_secret(Name=name)

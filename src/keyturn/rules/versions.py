@@ -38,15 +38,20 @@ class Existing(Enum):
     WITH_VALUE = auto()
 
 
+def no_token(error: type[AwsError] = InvalidRequestException) -> AwsError:
+    """Return what is said of a request without ClientRequestToken; InvalidParameterException by RotateSecret."""
+    return error("You must provide a ClientRequestToken value. We recommend a UUID-type value.")
+
+
 def require_token(token: str | None, error: type[AwsError] = InvalidRequestException) -> str:
     """Return the token; SDKs and the CLI always send one.
 
     Args:
         token: ClientRequestToken.
-        error: InvalidParameterException for RotateSecret.
+        error: As for :func:`no_token`.
     """
     if not token:
-        raise error("You must provide a ClientRequestToken value. We recommend a UUID-type value.")
+        raise no_token(error)
     return token
 
 

@@ -23,7 +23,7 @@ from keyturn.operations.subject import Subject
 from keyturn.rules import rotation as rules
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.rules.staging import AWSCURRENT, begin_rotation
-from keyturn.rules.versions import require_token
+from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
@@ -50,7 +50,10 @@ def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
         "secretsmanager:modifyrotationrules": (str("RotationRules" in request).lower(),),
         "secretsmanager:rotateimmediately": (str(request.get("RotateImmediately", True)).lower(),),
     }
-    return Subject(found.arn, found.asked, found.record, found.missing, found.policy, {**found.keys, **keys})
+    missing = found.missing
+    if missing is not None and not request.get("ClientRequestToken"):
+        missing = no_token(InvalidParameterException)
+    return found._replace(missing=missing, keys={**found.keys, **keys})
 
 
 @operation("secretsmanager", "RotateSecret", subject=secret_to_rotate)

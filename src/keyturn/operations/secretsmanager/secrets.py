@@ -14,7 +14,7 @@ from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.planning import plan_after_change
-from keyturn.operations.secretsmanager.subjects import new_secret, secret
+from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
 from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
 from keyturn.operations.subject import Subject
@@ -84,7 +84,7 @@ def describe_secret(
     return described
 
 
-@operation("secretsmanager", "UpdateSecret", subject=secret)
+@operation("secretsmanager", "UpdateSecret", subject=secret_to_write)
 def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: SecretRecord) -> UpdateSecretResponse:
     """Change a secret's description, and its value if one is given."""
     _refuse_what_is_not_offered(request)

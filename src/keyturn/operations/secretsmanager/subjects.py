@@ -1,4 +1,8 @@
-"""From a SecretId to a secret: the loaders of this service."""
+"""From a SecretId to a secret: the loaders of this service.
+
+Order of checks recorded by localstack (test_no_client_request_token): a missing ClientRequestToken is told of a secret
+that does not exist, so before it is looked up.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.subject import Subject
 from keyturn.rules.names import check_name, secret_reference
+from keyturn.rules.versions import no_token
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord
 
@@ -40,6 +45,15 @@ def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRe
         policy=record.resource_policy,
         keys=_condition_keys(record, request),
     )
+
+
+def secret_to_write(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
+    """Load the secret that a value is for; that the request has no token is told before that the secret is missing."""
+    found = secret(kit, call, request)
+    brings_value = "SecretString" in request or "SecretBinary" in request
+    if found.missing is not None and brings_value and not request.get("ClientRequestToken"):
+        return found._replace(missing=no_token())
+    return found
 
 
 def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
@@ -88,7 +102,8 @@ def _described(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
 
 
 def _request_tags(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    tags = request.get("Tags", ())
+    # A tag without a key is refused by its handler.
+    tags = [tag for tag in request.get("Tags", ()) if "Key" in tag]
     keys: dict[str, tuple[str, ...]] = {f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value", ""),) for tag in tags}
     names = (*(tag["Key"] for tag in tags), *request.get("TagKeys", ()))
     if names:

@@ -27,6 +27,8 @@ def tags_with(existing: Mapping[str, str], added: Sequence[Tag]) -> dict[str, st
     Source: AWS Secrets Manager API Reference, TagResource, for the rules; the texts are ours.
     """
     new = {tag.get("Key", ""): tag.get("Value", "") for tag in added}
+    if "" in new:
+        raise InvalidParameterException("You must provide a key for each tag.")
     if len(new) != len(added):
         raise InvalidParameterException("You can't use the same tag key more than once.")
     if any(key.lower().startswith(_RESERVED_PREFIX) for key in new):

@@ -8,7 +8,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs, operation
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.planning import plan_after_change
-from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.operations.secretsmanager.subjects import secret, secret_to_write
 from keyturn.operations.secretsmanager.writing import lock_alive, value_of, write_value
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive
@@ -52,7 +52,7 @@ def get_secret_value(
     return response
 
 
-@operation("secretsmanager", "PutSecretValue", subject=secret)
+@operation("secretsmanager", "PutSecretValue", subject=secret_to_write)
 def put_secret_value(
     kit: Kit, call: Call, request: PutSecretValueRequest, subject: SecretRecord
 ) -> PutSecretValueResponse:
