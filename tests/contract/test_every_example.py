@@ -65,9 +65,7 @@ class Stage:
         return json.loads(text)
 
     def make(self, name: str = NAME, **members: Any) -> None:
-        self.client.create_secret(
-            **{"Name": name, "SecretString": "value", "ClientRequestToken": FIRST, "Tags": _TAGS, **members}
-        )
+        self.client.create_secret(**{"Name": name, "SecretString": "value", "ClientRequestToken": FIRST, **members})
 
     def rotate(self, **request: Any) -> None:
         token = self.client.rotate_secret(SecretId=NAME, **request)["VersionId"]
@@ -87,8 +85,12 @@ def _secret(stage: Stage) -> None:
     stage.make()
 
 
-def _tagged_other(stage: Stage) -> None:
+def _other_secret(stage: Stage) -> None:
     stage.make("MyExampleSecret")
+
+
+def _tagged(stage: Stage) -> None:
+    stage.make(Tags=_TAGS)
 
 
 def _rotating(stage: Stage) -> None:
@@ -98,7 +100,8 @@ def _rotating(stage: Stage) -> None:
 
 def _everything(stage: Stage) -> None:
     """A secret that has all that the example of DescribeSecret shows."""
-    stage.make(Description="My test database secret", **({"KmsKeyId": stage.key} if HAS_KMS else {}))
+    key = {"KmsKeyId": stage.key} if HAS_KMS else {}
+    stage.make(Description="My test database secret", Tags=_TAGS, **key)
     stage.client.get_secret_value(SecretId=NAME)
     stage.rotate(RotationLambdaARN=stage.arns["MyTestRotationLambda"], RotationRules=_RULES)
 
@@ -114,7 +117,7 @@ def _deleted(stage: Stage) -> None:
 
 def _two_secrets(stage: Stage) -> None:
     for name in _NAMES[:2]:
-        stage.make(name, Description="My test database secret", Tags=[])
+        stage.make(name, Description="My test database secret")
 
 
 def _three_versions(stage: Stage) -> None:
@@ -157,8 +160,8 @@ BEFORE: Mapping[str, tuple[Callable[[Stage], None], ...]] = {
     "PutSecretValue": (_secret,),
     "RestoreSecret": (_deleted,),
     "RotateSecret": (_secret, _rotating),
-    "TagResource": (_tagged_other,),
-    "UntagResource": (_secret,),
+    "TagResource": (_other_secret,),
+    "UntagResource": (_tagged,),
     "UpdateSecret": (_secret, _secret, _secret),
     "UpdateSecretVersionStage": (_secret, _labelled, _two_versions),
     "ValidateResourcePolicy": (_secret,),

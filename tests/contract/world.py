@@ -127,6 +127,14 @@ class World:
         return self.function("fails", FAILS)
 
     @cached_property
+    def key_alias(self) -> str:
+        """An alias of a customer managed key."""
+        kms = self.server.client("kms")
+        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
+        kms.create_alias(AliasName="alias/contract", TargetKeyId=key_id)
+        return "alias/contract"
+
+    @cached_property
     def _role(self) -> str:
         iam = self.server.client("iam")
         arn: str = iam.create_role(RoleName="contract", AssumeRolePolicyDocument=_TRUST)["Role"]["Arn"]

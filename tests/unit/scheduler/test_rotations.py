@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import timedelta
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 from threading import Event
 from typing import Any, cast
@@ -222,7 +222,8 @@ def test_the_four_steps_run_in_order_with_one_token(desk: Desk) -> None:
     assert desk.stages()[version_id] == ["AWSCURRENT", "AWSPENDING"]
     described = desk.call("DescribeSecret", SecretId="db")
     assert described["LastRotatedDate"] == desk.bench.clock.now()
-    assert described["NextRotationDate"].date() == (desk.bench.clock.now() + timedelta(days=31)).date()
+    day = (desk.bench.clock.now() + timedelta(days=30)).date()
+    assert described["NextRotationDate"] == datetime.combine(day, time(23, 59, 59), UTC)
 
 
 def test_a_rotation_killed_at_any_moment_is_finished_by_the_next_server(

@@ -108,7 +108,18 @@ def test_a_wrong_type_is_a_serialization_fault(value: object, message: str) -> N
     assert refusal("GetSecretValue", {"SecretId": value}) == message
 
 
-NOT_JSON = [b"", b"{", b"null", b"1", b"\xff", b'{"SecretId":"\xc3\x28"}', b'{"SecretId":"a",}', b'"x"', b"{} x", b"NaN"]
+NOT_JSON = [
+    b"",
+    b"{",
+    b"null",
+    b"1",
+    b"\xff",
+    b'{"SecretId":"\xc3\x28"}',
+    b'{"SecretId":"a",}',
+    b'"x"',
+    b"{} x",
+    b"NaN",
+]
 
 
 @pytest.mark.parametrize("body", NOT_JSON)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 from keyturn import ids
@@ -41,6 +42,7 @@ from keyturn.wire.types.secretsmanager import (
 # Members that Keyturn cannot honour; what asks for them must not seem to succeed.
 _NOT_OFFERED = ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type")
 _DEFAULT_KEY = "aws/secretsmanager"
+_SECOND = timedelta(seconds=1)
 
 
 @operation("secretsmanager", "CreateSecret", subject=new_secret)
@@ -50,8 +52,9 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     value = value_of(request)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else ""
-    tags = tags_with({}, request["Tags"]) if request.get("Tags") else None
-    if tags is not None:
+    # The console's empty list is kept as one.
+    tags = tags_with({}, request["Tags"]) if "Tags" in request else None
+    if tags:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:
         arn = secrets.arn_of_name(transaction.connection, call.place, name)
@@ -139,7 +142,12 @@ def delete_secret(
             secrets.erase_secret(transaction, current)
         else:
             current = lock_alive(transaction, subject.arn)
-            secrets.update_secret(transaction, current, deleted_at=call.at, deletion_at=ends_at)
+            # It stops rotating, and restoring it does not begin again.
+            off = {"rotation_enabled": False, "next_rotation_at": None, "next_rotation_closes_at": None}
+            rotation = off if current.rotation_enabled else {}
+            secrets.update_secret(
+                transaction, current, deleted_at=call.at, deletion_at=ends_at, last_changed_at=call.at, **rotation
+            )
     kit.wake_scheduler()
     return {"ARN": subject.arn, "Name": subject.name, "DeletionDate": ends_at}
 
@@ -171,11 +179,17 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
         "LastChangedDate": subject.last_changed_at,
         "LastAccessedDate": kit.accesses.last_access(subject) or subject.last_accessed_at,
         "DeletedDate": subject.deleted_at,
-        "NextRotationDate": subject.next_rotation_closes_at if subject.rotation_enabled else None,
+        "NextRotationDate": _next_rotation_date(subject),
         "Tags": tag_list(subject.tags),
         "CreatedDate": subject.created_at,
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _next_rotation_date(subject: SecretRecord) -> datetime | None:
+    """The last second of the window in which the secret rotates next, as AWS shows it; None while rotation is off."""
+    closes_at = subject.next_rotation_closes_at if subject.rotation_enabled else None
+    return None if closes_at is None else closes_at - _SECOND
 
 
 def _rules(subject: SecretRecord) -> dict[str, Any] | None:
