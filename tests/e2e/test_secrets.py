@@ -264,6 +264,25 @@ def test_what_is_not_offered_does_not_seem_to_succeed(client: Any, name: str, re
     assert refusal(client.describe_secret, SecretId=name) == MISSING
 
 
+@pytest.mark.parametrize(
+    "request_",
+    [
+        {"ExternalSecretRotationMetadata": [{"Key": "a", "Value": "b"}]},
+        {"ExternalSecretRotationRoleArn": "arn:aws:iam::000000000000:role/a"},
+    ],
+)
+def test_a_rotation_that_is_not_offered_does_not_seem_to_begin(
+    client: Any, name: str, request_: dict[str, Any]
+) -> None:
+    client.create_secret(Name=name, SecretString="a")
+
+    refused = refusal(client.rotate_secret, SecretId=name, **request_)
+
+    assert refused.code == "InvalidRequestException"
+    assert "docs/compatibility.md" in refused.message
+    assert "RotationEnabled" not in client.describe_secret(SecretId=name)
+
+
 def test_the_default_key_may_be_named(client: Any, name: str) -> None:
     client.create_secret(Name=name, SecretString="a", KmsKeyId="alias/aws/secretsmanager")
 

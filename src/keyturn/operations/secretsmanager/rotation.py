@@ -41,6 +41,8 @@ _CANNOT_INVOKE = (
     " principal secretsmanager.amazonaws.com."
 )
 _INVOKE = "lambda:InvokeFunction"
+# External secrets: what asks for one must not seem to succeed.
+_NOT_OFFERED = ("ExternalSecretRotationMetadata", "ExternalSecretRotationRoleArn")
 
 
 def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
@@ -60,6 +62,9 @@ def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
 def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: SecretRecord) -> RotateSecretResponse:
     """Configure rotation and start one, now or when its window comes."""
     token = require_token(request.get("ClientRequestToken"), InvalidParameterException)
+    for member in _NOT_OFFERED:
+        if member in request:
+            raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")
     rotation_rules = checked_rules(request.get("RotationRules"), call.at)
     function_arn = request.get("RotationLambdaARN") or subject.rotation_function_arn
     if not function_arn:
