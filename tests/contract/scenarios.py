@@ -16,21 +16,22 @@ from .world import World
 Scenario = Callable[[World], Any]
 
 TOKEN = "0b5dcc8e-3c1c-4c5a-9d8e-2f6a4b1c7d90"
-OTHER_TOKEN = "5f0f3a1e-6c41-4d7c-8d0b-1d9c3f2b6a77"
 _TWO_VALUES = {"SecretString": "a", "SecretBinary": b"b"}
 _TWICE = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
 _PUBLIC = {"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
 _PUBLIC_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_PUBLIC]})
 _TRAILING_COMMA = '{"Version": "2012-10-17", "Statement": [],}'
 
-# What DescribeSecret, RestoreSecret and the like do with a secret that is scheduled for deletion succeeds.
-_WORKS_ON_DEAD = frozenset({"DescribeSecret", "ListSecretVersionIds", "RestoreSecret", "ValidateResourcePolicy"})
+# What these do with a secret that is scheduled for deletion succeeds.
+_WORKS_ON_DEAD = frozenset({"DescribeSecret", "ListSecretVersionIds", "RestoreSecret"})
 
 
 def general(operation: str, error: str) -> Scenario | None:
     """A scenario that fits every operation with the members it needs; None if this one lacks them."""
     members = SHAPES[MODEL["operations"][operation]["input"]["shape"]]["members"]
     request = request_of(operation)
+    if "ResourcePolicy" in request:
+        request["ResourcePolicy"] = _PUBLIC_POLICY
     if error == "ResourceNotFoundException" and "SecretId" in members:
         return lambda world: world.call(operation, **{**request, "SecretId": "no/such"})
     if error == "InvalidRequestException" and "SecretId" in members and operation not in _WORKS_ON_DEAD:
@@ -52,6 +53,14 @@ def _full_of_labels(world: World) -> str:
     return secret
 
 
+def _sealed(world: World, **members: Any) -> str:
+    """A secret whose customer managed key was disabled after it was made."""
+    key = world.key()
+    secret = world.secret(KmsKeyId=key, **members)
+    world.server.client("kms").disable_key(KeyId=key)
+    return secret
+
+
 def _put_rule(world: World, **rules: Any) -> Any:
     return world.client.rotate_secret(
         SecretId=world.secret(), RotationLambdaARN=world.working_function, RotationRules=rules
@@ -61,6 +70,10 @@ def _put_rule(world: World, **rules: Any) -> Any:
 SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ("BatchGetSecretValue", "InvalidParameterException"): lambda w: w.call("BatchGetSecretValue"),
     ("CancelRotateSecret", "InvalidRequestException"): lambda w: w.client.cancel_rotate_secret(SecretId=w.secret()),
+    ("CreateSecret", "DecryptionFailure"): lambda w: w.client.create_secret(
+        Name=_sealed(w, ClientRequestToken=TOKEN), SecretString="value", ClientRequestToken=TOKEN
+    ),
+    ("CreateSecret", "EncryptionFailure"): lambda w: w.secret(KmsKeyId=w.key(enabled=False)),
     ("CreateSecret", "InvalidParameterException"): lambda w: w.secret(Tags=_TWICE),
     ("CreateSecret", "InvalidRequestException"): lambda w: w.client.create_secret(Name=w.dead_secret()),
     ("CreateSecret", "ResourceExistsException"): lambda w: w.client.create_secret(Name=w.secret()),
@@ -71,6 +84,7 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
         SecretId=w.secret(), RecoveryWindowInDays=6
     ),
     ("GetRandomPassword", "InvalidParameterException"): lambda w: w.client.get_random_password(PasswordLength=3),
+    ("GetSecretValue", "DecryptionFailure"): lambda w: w.client.get_secret_value(SecretId=_sealed(w)),
     ("ListSecrets", "InvalidParameterException"): lambda w: w.client.list_secrets(Filters=[{"Values": ["a"]}]),
     ("PutResourcePolicy", "InvalidParameterException"): lambda w: w.call(
         "PutResourcePolicy", SecretId=w.secret(), ResourcePolicy=_PUBLIC_POLICY, PolicyName="other"
@@ -81,6 +95,10 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ("PutResourcePolicy", "PublicPolicyException"): lambda w: w.call(
         "PutResourcePolicy", SecretId=w.secret(), ResourcePolicy=_PUBLIC_POLICY, BlockPublicPolicy=True
     ),
+    ("PutSecretValue", "DecryptionFailure"): lambda w: w.client.put_secret_value(
+        SecretId=_sealed(w, ClientRequestToken=TOKEN), SecretString="value", ClientRequestToken=TOKEN
+    ),
+    ("PutSecretValue", "EncryptionFailure"): lambda w: w.client.put_secret_value(SecretId=_sealed(w), SecretString="a"),
     ("PutSecretValue", "InvalidParameterException"): lambda w: w.client.put_secret_value(
         SecretId=w.secret(), **_TWO_VALUES
     ),
@@ -97,6 +115,10 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ("RotateSecret", "InvalidParameterException"): lambda w: _put_rule(w, ScheduleExpression="rate(1 hour)"),
     ("RotateSecret", "InvalidRequestException"): lambda w: w.client.rotate_secret(SecretId=w.secret()),
     ("TagResource", "InvalidParameterException"): lambda w: w.client.tag_resource(SecretId=w.secret(), Tags=_TWICE),
+    ("UpdateSecret", "DecryptionFailure"): lambda w: w.client.update_secret(
+        SecretId=_sealed(w, ClientRequestToken=TOKEN), SecretString="value", ClientRequestToken=TOKEN
+    ),
+    ("UpdateSecret", "EncryptionFailure"): lambda w: w.client.update_secret(SecretId=_sealed(w), SecretString="a"),
     ("UpdateSecret", "InvalidParameterException"): lambda w: w.client.update_secret(SecretId=w.secret(), **_TWO_VALUES),
     ("UpdateSecret", "LimitExceededException"): lambda w: w.client.update_secret(
         SecretId=_full_of_labels(w), SecretString="a"

@@ -39,6 +39,7 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("CreateSecret", "LimitExceededException"): "There is no limit to the number of secrets.",
     ("CreateSecret", "MalformedPolicyDocumentException"): _NO_POLICY,
     ("CreateSecret", "PreconditionNotMetException"): _UNRECORDED,
+    ("CreateSecret", "ResourceNotFoundException"): "What it names and is not there, a key, is an EncryptionFailure.",
     ("DescribeSecret", "InvalidParameterException"): _NO_FREEDOM,
     ("GetRandomPassword", "InvalidRequestException"): _NO_STATE,
     ("GetSecretValue", "InvalidParameterException"): _NO_FREEDOM,
@@ -60,7 +61,6 @@ NEVER: Mapping[tuple[str, str], str] = {
 # Which operation (service, name) must be offered before an error of an operation that is offered can occur.
 _CUSTOMER_KEYS = ("kms", "CreateKey")
 WAITS: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("CreateSecret", "ResourceNotFoundException"): _CUSTOMER_KEYS,
     ("CreateSecret", "EncryptionFailure"): _CUSTOMER_KEYS,
     ("CreateSecret", "DecryptionFailure"): _CUSTOMER_KEYS,
     ("GetSecretValue", "DecryptionFailure"): _CUSTOMER_KEYS,

@@ -116,6 +116,14 @@ class World:
         key = iam.create_access_key(UserName=name)["AccessKey"]
         return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
+    def key(self, *, enabled: bool = True) -> str:
+        """Make a customer managed key and return its id."""
+        kms = self.server.client("kms")
+        key_id: str = kms.create_key()["KeyMetadata"]["KeyId"]
+        if not enabled:
+            kms.disable_key(KeyId=key_id)
+        return key_id
+
     @cached_property
     def working_function(self) -> str:
         """A function that rotates."""
@@ -129,9 +137,7 @@ class World:
     @cached_property
     def key_alias(self) -> str:
         """An alias of a customer managed key."""
-        kms = self.server.client("kms")
-        key_id = kms.create_key()["KeyMetadata"]["KeyId"]
-        kms.create_alias(AliasName="alias/contract", TargetKeyId=key_id)
+        self.server.client("kms").create_alias(AliasName="alias/contract", TargetKeyId=self.key())
         return "alias/contract"
 
     @cached_property
