@@ -15,6 +15,9 @@ from .world import World
 
 Scenario = Callable[[World], Any]
 
+# How many secrets a region of the server may have on which these are tried.
+QUOTA_OF_SECRETS = 100
+
 TOKEN = "0b5dcc8e-3c1c-4c5a-9d8e-2f6a4b1c7d90"
 _TWO_VALUES = {"SecretString": "a", "SecretBinary": b"b"}
 _TWICE = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
@@ -61,6 +64,12 @@ def _sealed(world: World, **members: Any) -> str:
     return secret
 
 
+def _one_secret_too_many(world: World) -> None:
+    elsewhere = world.server.client("secretsmanager", region="eu-west-1")
+    for number in range(QUOTA_OF_SECRETS + 1):
+        elsewhere.create_secret(Name=f"secret-{number}")
+
+
 def _put_rule(world: World, **rules: Any) -> Any:
     return world.client.rotate_secret(
         SecretId=world.secret(), RotationLambdaARN=world.working_function, RotationRules=rules
@@ -76,6 +85,7 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ("CreateSecret", "EncryptionFailure"): lambda w: w.secret(KmsKeyId=w.key(enabled=False)),
     ("CreateSecret", "InvalidParameterException"): lambda w: w.secret(Tags=_TWICE),
     ("CreateSecret", "InvalidRequestException"): lambda w: w.client.create_secret(Name=w.dead_secret()),
+    ("CreateSecret", "LimitExceededException"): _one_secret_too_many,
     ("CreateSecret", "ResourceExistsException"): lambda w: w.client.create_secret(Name=w.secret()),
     ("DeleteResourcePolicy", "InvalidParameterException"): lambda w: w.call(
         "DeleteResourcePolicy", SecretId=w.secret(), PolicyName="other"

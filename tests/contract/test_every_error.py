@@ -11,10 +11,11 @@ from collections.abc import Iterator, Mapping
 
 import pytest
 from botocore.exceptions import ClientError
+from tests.e2e.conftest import ServerProcess
 
 from keyturn.operations import registry
 
-from .scenarios import SCENARIOS, Scenario, general
+from .scenarios import QUOTA_OF_SECRETS, SCENARIOS, Scenario, general
 from .violations import MODEL
 from .world import World
 
@@ -36,7 +37,6 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("BatchGetSecretValue", "InvalidRequestException"): "A secret scheduled for deletion is told in Errors.",
     ("BatchGetSecretValue", "DecryptionFailure"): "A value that cannot be opened is told in Errors.",
     ("CancelRotateSecret", "InvalidParameterException"): _NO_FREEDOM,
-    ("CreateSecret", "LimitExceededException"): "There is no limit to the number of secrets.",
     ("CreateSecret", "MalformedPolicyDocumentException"): _NO_POLICY,
     ("CreateSecret", "PreconditionNotMetException"): _UNRECORDED,
     ("CreateSecret", "ResourceNotFoundException"): "What it names and is not there, a key, is an EncryptionFailure.",
@@ -87,6 +87,16 @@ def waits(cell: tuple[str, str]) -> bool:
 
 
 REACHED = [cell for cell in modelled_errors() if scenario_of(*cell) and not waits(cell)]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
+    """A server with a quota that can be reached."""
+    process = ServerProcess(tmp_path_factory.mktemp("keyturn"))
+    (process.data_dir / "keyturn.toml").write_text(f"quota_secrets = {QUOTA_OF_SECRETS}\n")
+    process.start()
+    yield process
+    assert process.stop() == 0, process.log()
 
 
 @pytest.mark.parametrize("cell", list(modelled_errors()), ids=" ".join)

@@ -159,9 +159,9 @@ JSON_REQUESTS = {
     "a date six minutes ago": (at_a_distance(minutes=-6), "InvalidSignatureException", "Signature expired: "),
     "a date six minutes ahead": (at_a_distance(minutes=6), "InvalidSignatureException", "Signature not yet current: "),
     "another region": (
-        call(PUT, {"SecretId": NAME}, region="eu-north-1"),
+        call(PUT, {"SecretId": NAME}, region="eu-nowhere-9"),
         "InvalidSignatureException",
-        "Credential should be scoped to a valid region, not 'eu-north-1'. ",
+        "Credential should be scoped to a valid region, not 'eu-nowhere-9'. ",
     ),
     "another service's signature": (
         call(PUT, {"SecretId": NAME}, service="lambda"),
