@@ -59,8 +59,8 @@ def test_secrets_are_counted_in_each_region_and_room_is_made_by_deleting(limited
 
 def test_what_comes_too_fast_is_throttled_and_counts_for_all_that_share_the_rate(client: Any) -> None:
     client.create_secret(Name="tagged")
-    tag = {"SecretId": "tagged", "Tags": [{"Key": "a", "Value": "b"}]}
-    untag = {"SecretId": "tagged", "TagKeys": ["a"]}
+    tag: dict[str, Any] = {"SecretId": "tagged", "Tags": [{"Key": "a", "Value": "b"}]}
+    untag: dict[str, Any] = {"SecretId": "tagged", "TagKeys": ["a"]}
 
     calls = [(client.tag_resource, tag), (client.untag_resource, untag)] * 20
     codes = [code_of(call, **arguments) for call, arguments in calls]

@@ -6,6 +6,12 @@ from keyturn.operations import registry
 
 # Source: Service Authorization Reference, "Resource types" of each action.
 WITHOUT_RESOURCE = {
+    # An account is a resource of Organizations, but only the management account may ask about it.
+    "organizations:CreateAccount",
+    "organizations:DescribeAccount",
+    "organizations:DescribeCreateAccountStatus",
+    "organizations:DescribeOrganization",
+    "organizations:ListAccounts",
     "cloudtrail:LookupEvents",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
