@@ -18,6 +18,8 @@ from enum import StrEnum
 
 from keyturn.rules.policy.patterns import ConditionKeys, PatternSet, pattern_set
 
+_IF_EXISTS = "ifexists"
+
 Test = Callable[[str, ConditionKeys], bool]
 Comparison = Callable[[float, float], bool]
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -54,6 +56,7 @@ class Condition:
         quantifier: The set operator in front.
         if_exists: Whether the condition is true without the key.
         negated: Whether ``test`` is to be false.
+        values: Of the policy, as written.
         test: Whether one value of the request matches one of the values of the policy.
         must_be_absent: For ``Null``: whether the key has to be absent (True) or present (False); else None.
     """
@@ -63,8 +66,14 @@ class Condition:
     quantifier: Quantifier
     if_exists: bool
     negated: bool
+    values: tuple[str, ...]
     test: Test
     must_be_absent: bool | None = None
+
+    @property
+    def base_operator(self) -> str:
+        """The operator in lower case, without prefix and suffix: ``stringlike``."""
+        return self.operator.rpartition(":")[2].lower().removesuffix(_IF_EXISTS)
 
     def holds(self, keys: ConditionKeys) -> bool:
         """Whether the request meets the condition."""
@@ -101,13 +110,13 @@ def compile_condition(written: str, key: str, values: tuple[str, ...], *, variab
         raise UnknownOperator(written)
     name = rest.lower()
     if name == "null" and quantifier is Quantifier.NONE:
-        return Condition(written, key.lower(), quantifier, False, False, _never, _null_value(values))
-    if_exists = name.endswith("ifexists")
-    compiler = _OPERATORS.get(name.removesuffix("ifexists"))
+        return Condition(written, key.lower(), quantifier, False, False, values, _never, _null_value(values))
+    if_exists = name.endswith(_IF_EXISTS)
+    compiler = _OPERATORS.get(name.removesuffix(_IF_EXISTS))
     if compiler is None:
         raise UnknownOperator(written)
     negated, compile_test = compiler
-    return Condition(written, key.lower(), quantifier, if_exists, negated, compile_test(values, variables))
+    return Condition(written, key.lower(), quantifier, if_exists, negated, values, compile_test(values, variables))
 
 
 def _never(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001 - the shape of a test

@@ -1,7 +1,8 @@
 """Policy documents: from text to frozen statements that are ready for matching.
 
 Parsing is strict: duplicate keys, trailing commas, unknown elements, operators or principals are refused, with the text
-that the service gives which was handed the document. Parsed documents are meant to be kept; they hold no text.
+that the service gives which was handed the document. Parsed documents are meant to be kept; of their text they hold no
+more than the values of conditions.
 
 Source: IAM User Guide, "Grammar of the IAM JSON policy language" and "IAM and AWS STS quotas"; texts as recorded by
 localstack (CreateRole) and collected by moto (CreatePolicy).

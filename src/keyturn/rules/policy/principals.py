@@ -48,6 +48,7 @@ class Principals:
         aws: ARNs as written.
         account_ids: Accounts named by id or by the ARN of their root.
         services: Names of service principals.
+        others: Unique ids, federated and canonical users. Nobody who calls Keyturn is known by one of these.
         negated: Written as NotPrincipal.
     """
 
@@ -55,6 +56,7 @@ class Principals:
     aws: frozenset[str] = frozenset()
     account_ids: frozenset[str] = frozenset()
     services: frozenset[str] = frozenset()
+    others: frozenset[str] = frozenset()
     negated: bool = False
 
     def grade(self, principal: Principal) -> Grade:
@@ -84,6 +86,7 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
     """
     aws: set[str] = set()
     account_ids: set[str] = set()
+    others = {*entries.get("Federated", ()), *entries.get("CanonicalUser", ())}
     for text in entries.get("AWS", ()):
         if _ACCOUNT_ID.fullmatch(text):
             account_ids.add(text)
@@ -93,7 +96,9 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
                 account_ids.add(account_id)
             else:
                 aws.add(text)
-        elif text != "*" and not _UNIQUE_ID.fullmatch(text):
+        elif _UNIQUE_ID.fullmatch(text):
+            others.add(text)
+        elif text != "*":
             raise InvalidPrincipal("AWS", text)
     for text in entries.get("Service", ()):
         if not _SERVICE.fullmatch(text):
@@ -106,5 +111,6 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
         aws=frozenset(aws),
         account_ids=frozenset(account_ids),
         services=frozenset(entries.get("Service", ())),
+        others=frozenset(others),
         negated=negated,
     )
