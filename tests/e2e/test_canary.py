@@ -55,6 +55,8 @@ def lambda_handler(event, context):
 """
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
+RESOURCE_POLICY = POLICY.replace('"Action"', '"Principal": {"AWS": "000000000000"}, "Action"')
+
 
 def trust(**principal: str) -> str:
     statement = {"Effect": "Allow", "Principal": principal, "Action": "sts:AssumeRole"}
@@ -221,6 +223,11 @@ def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:
     client.update_secret_version_stage(SecretId="canary", VersionStage="BINARY", RemoveFromVersionId=version_id)
     client.tag_resource(SecretId="canary", Tags=[{"Key": "c", "Value": "d"}])
     client.untag_resource(SecretId="canary", TagKeys=["c"])
+    client.validate_resource_policy(SecretId="canary", ResourcePolicy=RESOURCE_POLICY)
+    client.put_resource_policy(SecretId="canary", ResourcePolicy=RESOURCE_POLICY)
+    by_session.get_resource_policy(SecretId="canary")
+    client.list_resource_policies(SecretId="canary")
+    client.delete_resource_policy(SecretId="canary")
     marks.add("random password", client.get_random_password(PasswordLength=64)["RandomPassword"])
     client.delete_secret(SecretId="canary")
     client.restore_secret(SecretId="canary")

@@ -14,6 +14,7 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.subject import Subject
 from keyturn.quotas import Quotas
+from keyturn.rules.policy.evaluate import Decision
 from keyturn.rules.schedule import RandomSource
 from keyturn.runtime.pool import Runtime
 from keyturn.storage.database import Database
@@ -21,7 +22,7 @@ from keyturn.storage.kept import KeptRows
 
 
 class Authorise(Protocol):
-    """Decides whether a principal may act; raises if not."""
+    """Decides whether a principal may act."""
 
     def __call__(self, call: Call, action: str, subject: Subject[object]) -> None:
         """Return if the policies allow it.
@@ -29,6 +30,10 @@ class Authorise(Protocol):
         Raises:
             AccessDenied: They do not; the message is AWS's.
         """
+        ...
+
+    def decide(self, call: Call, action: str, subject: Subject[object]) -> Decision:
+        """Return the decision and what led to it, without raising for a refusal."""
         ...
 
 

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
 from keyturn.errors.base import AwsError
+from keyturn.rules.policy.patterns import ConditionKeys
 
 R_co = TypeVar("R_co", covariant=True)
 NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
@@ -21,7 +22,7 @@ class Subject(NamedTuple, Generic[R_co]):
         record: What the handler gets; None if it does not exist.
         missing: What a caller who may ask is told if it does not exist.
         policy: The resource-based policy's text, if it has one.
-        keys: Condition keys of the resource and the request, lower-case names.
+        keys: Condition keys of the resource and the request; a dict with lower-case names will do.
     """
 
     arn: str
@@ -29,7 +30,7 @@ class Subject(NamedTuple, Generic[R_co]):
     record: R_co | None
     missing: AwsError | None = None
     policy: str | None = None
-    keys: Mapping[str, tuple[str, ...]] = NO_KEYS
+    keys: ConditionKeys = NO_KEYS
 
 
 NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)

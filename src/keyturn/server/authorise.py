@@ -9,7 +9,7 @@ others under their text.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 
 from keyturn.call import Call, PrincipalKind
@@ -34,6 +34,7 @@ from keyturn.rules.policy.evaluate import (
     access_denied_message,
     evaluate,
 )
+from keyturn.rules.policy.patterns import ConditionKeys
 from keyturn.storage.kept import KeptRows
 
 ASSUME_ROLE = "sts:AssumeRole"
@@ -130,7 +131,7 @@ class _Keys:
 
     __slots__ = ("_call", "_of_subject")
 
-    def __init__(self, call: Call, of_subject: Mapping[str, tuple[str, ...]]) -> None:
+    def __init__(self, call: Call, of_subject: ConditionKeys) -> None:
         self._call = call
         self._of_subject = of_subject
 

@@ -16,6 +16,7 @@ import pytest
 from keyturn.errors.secretsmanager import InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.kit import Authorise
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, Invocation
 from keyturn.scheduler.rotations import begin_due, drive
@@ -106,7 +107,7 @@ class Desk:
             runtime=cast("Runtime", self.runtime),
             accesses=Accesses(),
             random=_Middle(),
-            authorise=lambda *_: None,
+            authorise=cast("Authorise", lambda *_: None),
             wake_scheduler=lambda: None,
         )
         self.bench, self.kit = bench, bench.kit

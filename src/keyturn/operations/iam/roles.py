@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from keyturn import ids
-from keyturn.arn import Arn, Place
 from keyturn.call import Call
 from keyturn.errors.iam import DeleteConflictException, MalformedPolicyDocumentException, NoSuchEntityException
 from keyturn.operations.iam.entities import (
@@ -18,6 +17,7 @@ from keyturn.operations.iam.entities import (
 )
 from keyturn.operations.iam.pages import page_of
 from keyturn.operations.kit import Kit
+from keyturn.operations.named_principals import missing_principals
 from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import PolicyDocument, parse_trust_policy
@@ -78,7 +78,7 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
         tags=with_tags(None, request.get("Tags")),
     )
     with kit.state.write() as transaction:
-        _check_principals(call.place, transaction, trust_policy)
+        _check_principals(transaction, trust_policy)
         taken = [other.name for other in principals.list_roles(transaction.connection, record.account_id)]
         check_new_name("Role", name, taken, _ROLES_PER_ACCOUNT)
         if not principals.insert_role(transaction, record):
@@ -141,7 +141,7 @@ def update_assume_role_policy(
     """Replace a role's trust policy."""
     trust_policy = parse_trust_policy(request["PolicyDocument"])
     with kit.state.write() as transaction:
-        _check_principals(call.place, transaction, trust_policy)
+        _check_principals(transaction, trust_policy)
         principals.update_role(transaction, record, trust_policy=request["PolicyDocument"])
     return {}
 
@@ -217,29 +217,14 @@ def _current(transaction: Transaction, record: RoleRecord) -> RoleRecord:
     return current
 
 
-def _check_principals(place: Place, transaction: Transaction, trust_policy: PolicyDocument) -> None:
-    """Refuse a trust policy that names a user or role of this account which does not exist.
+def _check_principals(transaction: Transaction, trust_policy: PolicyDocument) -> None:
+    """Refuse a trust policy that names a user or role which does not exist.
 
     Raises:
         MalformedPolicyDocumentException: It names one.
     """
-    named = {arn for statement in trust_policy.statements if statement.principals for arn in statement.principals.aws}
-    for text in sorted(named):
-        arn = Arn.parse(text)
-        if arn.account_id == place.account_id and not _exists(transaction, text, arn):
-            raise MalformedPolicyDocumentException(f'Invalid principal in policy: "AWS":"{text}"')
-
-
-def _exists(transaction: Transaction, text: str, arn: Arn) -> bool:
-    kind, _, rest = arn.resource.partition("/")
-    name = rest.rpartition("/")[2]
-    if kind == "user":
-        found_user = principals.load_user(transaction.connection, arn.account_id, name)
-        return found_user is not None and found_user.arn == text
-    if kind == "role":
-        return principals.load_role_by_arn(transaction.connection, text) is not None
-    # A session is named before it exists.
-    return True
+    for text in missing_principals(transaction.connection, trust_policy):
+        raise MalformedPolicyDocumentException(f'Invalid principal in policy: "AWS":"{text}"')
 
 
 def _refuse_boundary(request: CreateRoleRequest) -> None:

@@ -15,6 +15,7 @@ from keyturn.operations.lambda_.names import parse_function_name
 from keyturn.operations.lambda_.subjects import load_function, statements_of, subject_of
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
@@ -55,7 +56,7 @@ def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
     missing = found.missing
     if missing is not None and not request.get("ClientRequestToken"):
         missing = no_token(InvalidParameterException)
-    return found._replace(missing=missing, keys={**found.keys, **keys})
+    return found._replace(missing=missing, keys=SecretKeys(request, found.record, keys))
 
 
 @operation("secretsmanager", "RotateSecret", subject=secret_to_rotate)

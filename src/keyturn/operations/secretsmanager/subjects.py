@@ -12,6 +12,7 @@ from typing import Any
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.subject import Subject
 from keyturn.rules.names import check_name, secret_reference
 from keyturn.rules.versions import no_token
@@ -27,7 +28,7 @@ def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRe
     try:
         reference = secret_reference(asked, call.place)
     except ResourceNotFoundException as missing:
-        return Subject(arn=asked, asked=asked, record=None, missing=missing)
+        return Subject(arn=asked, asked=asked, record=None, missing=missing, keys=SecretKeys(request))
     arn: str | None = reference.arn
     if not reference.is_full:
         place, name = reference.place, reference.name
@@ -37,14 +38,14 @@ def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRe
     record = None if arn is None else find_secret(kit, arn)
     if record is None:
         absent = arn or f"{reference.arn}-{_ANY_SUFFIX}"
-        return Subject(arn=absent, asked=asked, record=None, missing=ResourceNotFoundException())
-    return Subject(
-        arn=record.arn,
-        asked=asked,
-        record=record,
-        policy=record.resource_policy,
-        keys=_condition_keys(record, request),
-    )
+        return Subject(absent, asked, record=None, missing=ResourceNotFoundException(), keys=SecretKeys(request))
+    return secret_subject(record, request)
+
+
+def secret_subject(record: SecretRecord, request: Mapping[str, Any]) -> Subject[SecretRecord]:
+    """Return a secret as the subject of a call, as it is stored or as it would be after a change."""
+    keys = SecretKeys(request, record)
+    return Subject(record.arn, request["SecretId"], record, policy=record.resource_policy, keys=keys)
 
 
 def secret_to_write(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
@@ -64,48 +65,4 @@ def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
 def new_secret(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[str]:
     """Check the name of a secret to be; its ARN's suffix is not known yet."""
     name = check_name(request["Name"])
-    keys = {"secretsmanager:name": (name,), **_described(request), **_request_tags(request)}
-    return Subject(arn=call.place.secret_arn(name, _ANY_SUFFIX), asked=name, record=name, keys=keys)
-
-
-def _condition_keys(record: SecretRecord, request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Condition keys (Service Authorization Reference, AWS Secrets Manager); a member that was not sent has none."""
-    keys: dict[str, tuple[str, ...]] = {"secretsmanager:secretid": (record.arn,)}
-    if "VersionId" in request:
-        keys["secretsmanager:versionid"] = (request["VersionId"],)
-    if "VersionStage" in request:
-        keys["secretsmanager:versionstage"] = (request["VersionStage"],)
-    if "RotationLambdaARN" in request:
-        keys["secretsmanager:rotationlambdaarn"] = (request["RotationLambdaARN"],)
-    if "ForceDeleteWithoutRecovery" in request:
-        keys["secretsmanager:forcedeletewithoutrecovery"] = (str(request["ForceDeleteWithoutRecovery"]).lower(),)
-    if "RecoveryWindowInDays" in request:
-        keys["secretsmanager:recoverywindowindays"] = (str(request["RecoveryWindowInDays"]),)
-    keys.update(_described(request))
-    if record.rotation_function_arn:
-        keys["secretsmanager:resource/allowrotationlambdaarn"] = (record.rotation_function_arn,)
-    for key, value in (record.tags or {}).items():
-        keys[f"aws:resourcetag/{key.lower()}"] = (value,)
-        keys[f"secretsmanager:resourcetag/{key.lower()}"] = (value,)
-    keys.update(_request_tags(request))
-    return keys
-
-
-def _described(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    """Condition keys that CreateSecret and UpdateSecret share."""
-    keys: dict[str, tuple[str, ...]] = {}
-    if "Description" in request:
-        keys["secretsmanager:description"] = (request["Description"],)
-    if "KmsKeyId" in request:
-        keys["secretsmanager:kmskeyid"] = (request["KmsKeyId"],)
-    return keys
-
-
-def _request_tags(request: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    # A tag without a key is refused by its handler.
-    tags = [tag for tag in request.get("Tags", ()) if "Key" in tag]
-    keys: dict[str, tuple[str, ...]] = {f"aws:requesttag/{tag['Key'].lower()}": (tag.get("Value", ""),) for tag in tags}
-    names = (*(tag["Key"] for tag in tags), *request.get("TagKeys", ()))
-    if names:
-        keys["aws:tagkeys"] = names
-    return keys
+    return Subject(call.place.secret_arn(name, _ANY_SUFFIX), name, record=name, keys=SecretKeys(request))

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Response, operation
-from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.operations.secretsmanager.lockout import check_tags_keep_access
+from keyturn.operations.secretsmanager.subjects import secret, secret_subject
 from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.storage import secrets
+from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import Tag, TagResourceRequest, UntagResourceRequest
 
@@ -45,7 +48,7 @@ def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: Sec
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
         tags = tags_with(current.tags or {}, request["Tags"])
-        secrets.update_secret(transaction, current, tags=tags, last_changed_at=call.at)
+        _change(kit, call, transaction, request, current, tags)
     return {}
 
 
@@ -54,7 +57,26 @@ def untag_resource(kit: Kit, call: Call, request: UntagResourceRequest, subject:
     """Remove tags; keys that the secret does not have are passed over."""
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
-        if current.tags is not None:
-            tags = {key: value for key, value in current.tags.items() if key not in request["TagKeys"]}
-            secrets.update_secret(transaction, current, tags=tags, last_changed_at=call.at)
+        present = current.tags or {}
+        tags = {key: value for key, value in present.items() if key not in request["TagKeys"]}
+        if tags != present:
+            _change(kit, call, transaction, request, current, tags)
     return {}
+
+
+def _change(
+    kit: Kit,
+    call: Call,
+    transaction: Transaction,
+    request: TagResourceRequest | UntagResourceRequest,
+    current: SecretRecord,
+    tags: Mapping[str, str],
+) -> None:
+    """Store tags that leave the caller their own permissions.
+
+    Raises:
+        AccessDenied: They would not.
+    """
+    before, after = (secret_subject(record, request) for record in (current, replace(current, tags=tags)))
+    check_tags_keep_access(kit, call, before, after)
+    secrets.update_secret(transaction, current, tags=tags, last_changed_at=call.at)
