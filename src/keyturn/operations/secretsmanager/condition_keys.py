@@ -53,15 +53,23 @@ class SecretKeys:
         return None if self._record is None else _of_secret(self._record, name)
 
     def _of_request_tags(self, name: str) -> tuple[str, ...] | None:
-        tags = {tag.get("Key", ""): tag.get("Value", "") for tag in self._request.get("Tags", ())}
+        tags = _tags_of(self._request)
         if name == _TAG_KEYS:
             return (*tags, *self._request.get("TagKeys", ())) or None
         return _tag(tags, name.removeprefix(_REQUEST_TAG))
 
 
-def resource_tag_keys(tags: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
-    """Return the keys of tags that a secret is about to have."""
-    return {f"{prefix}{key.lower()}": (value,) for key, value in tags.items() for prefix in _RESOURCE_TAGS}
+def keys_of_new_secret(request: Mapping[str, Any]) -> SecretKeys:
+    """Return the keys of CreateSecret: whoever may use secrets by their tags may make those that have them.
+
+    Source: IAM User Guide, "Define permissions to access AWS resources based on tags", which tries it.
+    """
+    tags = _tags_of(request).items()
+    return SecretKeys(request, also={f"{of}{key.lower()}": (value,) for key, value in tags for of in _RESOURCE_TAGS})
+
+
+def _tags_of(request: Mapping[str, Any]) -> dict[str, str]:
+    return {tag.get("Key", ""): tag.get("Value", "") for tag in request.get("Tags", ())}
 
 
 def _of_secret(record: SecretRecord, name: str) -> tuple[str, ...] | None:

@@ -6,7 +6,7 @@ Reference's examples show it. Texts about a policy are those of the User Guide (
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sqlalchemy import Connection
@@ -108,18 +108,41 @@ def delete_resource_policy(
 def list_resource_policies(
     kit: Kit, _call: Call, request: ListResourcePoliciesRequest, subject: SecretRecord
 ) -> ListResourcePoliciesResponse:
-    """List the names of a secret's policies: the default one, if it has that."""
+    """List the names of a secret's policies; only one can be attached."""
     check_alive(subject.deletion_at)
     names = [] if subject.resource_policy is None else [_DEFAULT]
-    listing = f"ListResourcePolicies {subject.arn}"
+    return page_of_policies(kit, subject.arn, request, names)
+
+
+def page_of_policies(
+    kit: Kit, arn: str, request: ListResourcePoliciesRequest, names: Sequence[str]
+) -> ListResourcePoliciesResponse:
+    """Return the part of a secret's policies that a request asks for.
+
+    Args:
+        kit: Seals the token.
+        arn: Of the secret.
+        request: May have MaxResults and NextToken.
+        names: Of all its policies.
+
+    Raises:
+        InvalidNextTokenException: The token is not one of this secret's policies.
+    """
+    listing = f"ListResourcePolicies {arn}"
+    # "default" comes first, the others by their names.
+    ordered = sorted(names, key=_place_in_list)
     if "NextToken" in request:
         after = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())["after"]
-        names = [name for name in names if name > after]
-    page = names[: request.get("MaxResults", _PAGE_SIZE)]
+        ordered = [name for name in ordered if _place_in_list(name) > _place_in_list(after)]
+    page = ordered[: request.get("MaxResults", _PAGE_SIZE)]
     response: ListResourcePoliciesResponse = {"ResourcePolicies": [{"PolicyName": name} for name in page]}
-    if len(page) < len(names):
+    if len(page) < len(ordered):
         response["NextToken"] = seal_page(kit, listing, after=page[-1])
     return response
+
+
+def _place_in_list(name: str) -> tuple[bool, str]:
+    return name != _DEFAULT, name
 
 
 def _secret_if_named(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:

@@ -14,8 +14,6 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
-from keyturn.operations.secretsmanager.condition_keys import SecretKeys, resource_tag_keys
-from keyturn.operations.secretsmanager.lockout import check_tags_keep_access
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
@@ -57,10 +55,7 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     # The console's empty list is kept as one.
     tags = tags_with({}, request["Tags"]) if "Tags" in request else None
     if tags:
-        untagged = new_secret(kit, call, request)
-        kit.authorise(call, "secretsmanager:TagResource", untagged)
-        tagged = untagged._replace(keys=SecretKeys(request, also=resource_tag_keys(tags)))
-        check_tags_keep_access(kit, call, untagged, tagged)
+        kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:
         arn = secrets.arn_of_name(transaction.connection, call.place, name)
         existing = None if arn is None else secrets.load_secret(transaction.connection, arn)

@@ -12,7 +12,7 @@ from typing import Any
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
-from keyturn.operations.secretsmanager.condition_keys import SecretKeys
+from keyturn.operations.secretsmanager.condition_keys import SecretKeys, keys_of_new_secret
 from keyturn.operations.subject import Subject
 from keyturn.rules.names import check_name, secret_reference
 from keyturn.rules.versions import no_token
@@ -65,4 +65,4 @@ def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
 def new_secret(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[str]:
     """Check the name of a secret to be; its ARN's suffix is not known yet."""
     name = check_name(request["Name"])
-    return Subject(call.place.secret_arn(name, _ANY_SUFFIX), name, record=name, keys=SecretKeys(request))
+    return Subject(call.place.secret_arn(name, _ANY_SUFFIX), name, record=name, keys=keys_of_new_secret(request))

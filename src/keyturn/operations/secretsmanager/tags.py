@@ -9,7 +9,7 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Response, operation
-from keyturn.operations.secretsmanager.lockout import check_tags_keep_access
+from keyturn.operations.secretsmanager.lockout import TAG_RESOURCE, UNTAG_RESOURCE, check_tags_keep_access
 from keyturn.operations.secretsmanager.subjects import secret, secret_subject
 from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.storage import secrets
@@ -78,5 +78,6 @@ def _change(
         AccessDenied: They would not.
     """
     before, after = (secret_subject(record, request) for record in (current, replace(current, tags=tags)))
-    check_tags_keep_access(kit, call, before, after)
+    action = UNTAG_RESOURCE if "TagKeys" in request else TAG_RESOURCE
+    check_tags_keep_access(kit, call, action, before, after)
     secrets.update_secret(transaction, current, tags=tags, last_changed_at=call.at)
