@@ -18,6 +18,8 @@ from keyturn.operations import registry
 from keyturn.operations.kit import Keys, Kit
 from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
+from keyturn.storage import accounts
+from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
@@ -104,11 +106,15 @@ class HandlerBench:
 
 @contextmanager
 def open_bench(directory: Path) -> Iterator[HandlerBench]:
-    """A bench with empty databases."""
+    """A bench with databases in which there is an account and nothing else."""
     registry.discover()
     stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
     try:
         migrate(stores)
+        with stores.state.write() as transaction:
+            made_at = FakeClock().now()
+            account = AccountRecord(PLACE.account_id, "management", f"root@{PLACE.account_id}", made_at)
+            accounts.insert_account(transaction, account)
         yield HandlerBench(stores)
     finally:
         stores.close()

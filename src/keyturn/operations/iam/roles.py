@@ -136,7 +136,7 @@ def update_role(kit: Kit, _call: Call, request: UpdateRoleRequest, record: RoleR
 
 @operation("iam", "UpdateAssumeRolePolicy", subject=role)
 def update_assume_role_policy(
-    kit: Kit, call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
+    kit: Kit, _call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
 ) -> UpdateAssumeRolePolicyResponse:
     """Replace a role's trust policy."""
     trust_policy = parse_trust_policy(request["PolicyDocument"])

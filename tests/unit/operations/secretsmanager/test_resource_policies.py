@@ -10,7 +10,9 @@ import pytest
 from keyturn.errors.common import AccessDenied
 from keyturn.errors.secretsmanager import InvalidNextTokenException, MalformedPolicyDocumentException
 from keyturn.operations.secretsmanager.resource_policies import page_of_policies
-from keyturn.storage import principals
+from keyturn.storage import accounts, principals
+from keyturn.storage.accounts import AccountRecord
+from keyturn.storage.principals import UserRecord
 from keyturn.testing.handlers import PLACE, HandlerBench, user
 
 PUT, TAG, UNTAG = (f"secretsmanager:{name}" for name in ("PutResourcePolicy", "TagResource", "UntagResource"))
@@ -198,3 +200,22 @@ def test_policies_are_listed_default_first_a_page_at_a_time(bench: HandlerBench)
         page_of_policies(bench.kit, "another arn", request, names)
     # A policy that is gone is no reason to begin anew.
     assert page_of_policies(bench.kit, "arn", request, ["default", "a"])["ResourcePolicies"] == []
+
+
+def test_principals_of_every_account_on_the_server_must_exist(bench: HandlerBench) -> None:
+    ada, other = Ada(bench, ALL), "111111111111"
+    named = f"arn:aws:iam::{other}:user/team/bob"
+    text = document(statement("Allow", "secretsmanager:GetSecretValue", Principal={"AWS": [named, other]}))
+    ada.call("PutResourcePolicy", ResourcePolicy=text)
+
+    with bench.kit.state.write() as transaction:
+        account = AccountRecord(other, "other", "root@other.example", bench.clock.now())
+        accounts.insert_account(transaction, account)
+    for name in ("PutResourcePolicy", "ValidateResourcePolicy"):
+        with pytest.raises(MalformedPolicyDocumentException, match="contains an unsupported principal"):
+            ada.call(name, ResourcePolicy=text)
+
+    with bench.kit.state.write() as transaction:
+        user_record = UserRecord(other, "bob", "AIDABOB", "/team/", named, bench.clock.now())
+        principals.insert_user(transaction, user_record)
+    ada.call("PutResourcePolicy", ResourcePolicy=text)
