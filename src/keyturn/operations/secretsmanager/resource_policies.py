@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from keyturn.call import Call
+from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import (
     InvalidNextTokenException,
     InvalidParameterException,
@@ -64,7 +65,7 @@ def put_resource_policy(
     """Attach a policy to a secret, in place of the one it has."""
     _check_is_default(request)
     text = request["ResourcePolicy"]
-    document = parse_resource_policy(text)
+    document = _parsed(kit, text)
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
         _check_principals(transaction.connection, document)
@@ -164,7 +165,7 @@ def validate_resource_policy(
     if subject is not None:
         check_alive(subject.deletion_at)
     text = request["ResourcePolicy"]
-    document = parse_resource_policy(text)
+    document = _parsed(kit, text)
     with kit.state.read() as connection:
         _check_principals(connection, document)
     errors: list[ValidationErrorsEntry] = []
@@ -178,6 +179,21 @@ def validate_resource_policy(
 def _check_is_default(request: PutResourcePolicyRequest | DeleteResourcePolicyRequest) -> None:
     if request.get("PolicyName", _DEFAULT) != _DEFAULT:
         raise InvalidParameterException("You can only use the resource policy name default.")
+
+
+def _parsed(kit: Kit, text: str) -> PolicyDocument:
+    """Parse a policy that fits the quota.
+
+    Raises:
+        ValidationFailed: It does not, in the words in which the model's own limit is told.
+        MalformedPolicyDocumentException: It is not well-formed.
+    """
+    if len(text) > kit.quotas.policy_characters:
+        raise ValidationFailed(
+            "1 validation error detected: Value at 'resourcePolicy' failed to satisfy constraint: Member must have"
+            f" length less than or equal to {kit.quotas.policy_characters}"
+        )
+    return parse_resource_policy(text)
 
 
 def _check_principals(connection: Connection, document: PolicyDocument) -> None:

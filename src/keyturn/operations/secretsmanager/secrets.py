@@ -53,7 +53,7 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else ""
     # The console's empty list is kept as one.
-    tags = tags_with({}, request["Tags"]) if "Tags" in request else None
+    tags = tags_with({}, request["Tags"], kit.quotas.tags) if "Tags" in request else None
     if tags:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:

@@ -17,12 +17,16 @@ from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import Tag, TagResourceRequest, UntagResourceRequest
 
-_MAX_TAGS = 50
 _RESERVED_PREFIX = "aws:"
 
 
-def tags_with(existing: Mapping[str, str], added: Sequence[Tag]) -> dict[str, str]:
+def tags_with(existing: Mapping[str, str], added: Sequence[Tag], quota: int) -> dict[str, str]:
     """Return tags with others added; a key that exists gets the new value and keeps its place.
+
+    Args:
+        existing: Of the secret.
+        added: As sent.
+        quota: How many a secret may have.
 
     Raises:
         InvalidParameterException: A secret cannot have them.
@@ -37,8 +41,8 @@ def tags_with(existing: Mapping[str, str], added: Sequence[Tag]) -> dict[str, st
     if any(key.lower().startswith(_RESERVED_PREFIX) for key in new):
         raise InvalidParameterException("You can't use tag keys that begin with aws: because they are reserved.")
     tags = {**existing, **new}
-    if len(tags) > _MAX_TAGS:
-        raise InvalidParameterException(f"A secret can't have more than {_MAX_TAGS} tags.")
+    if len(tags) > quota:
+        raise InvalidParameterException(f"A secret can't have more than {quota} tags.")
     return tags
 
 
@@ -47,7 +51,7 @@ def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: Sec
     """Add tags; a key that exists gets the new value."""
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
-        tags = tags_with(current.tags or {}, request["Tags"])
+        tags = tags_with(current.tags or {}, request["Tags"], kit.quotas.tags)
         _change(kit, call, transaction, request, current, tags)
     return {}
 

@@ -37,7 +37,6 @@ OLD_VERSION = "Policy document must be version 2012-10-17 or greater."
 USER_INLINE_LIMIT = 2_048
 ROLE_INLINE_LIMIT = 10_240
 TRUST_LIMIT = 2_048
-RESOURCE_LIMIT = 20_480
 
 _ALLOWED_CHARACTERS = re.compile("[\t\n\r\u0020-\u00ff]*")
 _VENDOR = re.compile(r"[A-Za-z0-9.-]+")

@@ -2,14 +2,20 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 import pytest
 
-from keyturn.errors.common import AccessDenied
-from keyturn.errors.secretsmanager import InvalidNextTokenException, MalformedPolicyDocumentException
+from keyturn.errors.common import AccessDenied, ValidationFailed
+from keyturn.errors.secretsmanager import (
+    InvalidNextTokenException,
+    InvalidParameterException,
+    MalformedPolicyDocumentException,
+)
 from keyturn.operations.secretsmanager.resource_policies import page_of_policies
+from keyturn.quotas import Quotas
 from keyturn.storage import accounts, principals
 from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.principals import UserRecord
@@ -219,3 +225,19 @@ def test_principals_of_every_account_on_the_server_must_exist(bench: HandlerBenc
         user_record = UserRecord(other, "bob", "AIDABOB", "/team/", named, bench.clock.now())
         principals.insert_user(transaction, user_record)
     ada.call("PutResourcePolicy", ResourcePolicy=text)
+
+
+def test_an_operator_can_allow_less_than_aws(bench: HandlerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    ada, text = Ada(bench, ALL), document(statement("Allow", Principal="*"))
+    quotas = Quotas(policy_characters=len(text), tags=2)
+    monkeypatch.setattr(bench, "kit", replace(bench.kit, quotas=quotas))
+
+    ada.call("PutResourcePolicy", ResourcePolicy=text)
+    for name in ("PutResourcePolicy", "ValidateResourcePolicy"):
+        with pytest.raises(ValidationFailed, match=f"Member must have length less than or equal to {len(text)}"):
+            ada.call(name, ResourcePolicy=text + " ")
+    ada.call("TagResource", Tags=[{"Key": "second", "Value": ""}])
+    with pytest.raises(InvalidParameterException, match="can't have more than 2 tags"):
+        ada.call("TagResource", Tags=[{"Key": "third", "Value": ""}])
+
+    assert ada.stored() == ({"team": "db", "second": ""}, text)
