@@ -104,10 +104,24 @@ def members(response: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in response.items() if name != "ResponseMetadata"}
 
 
+def shown(client: Any, **asked: str) -> Any:
+    return json.loads(client.get_resource_policy(**asked)["ResourcePolicy"])
+
+
+AS_AWS_WRITES_IT = """{
+  "Version" : "2012-10-17",
+  "Statement" : [ {
+    "Effect" : "Allow",
+    "Action" : "secretsmanager:GetSecretValue",
+    "Resource" : "*",
+    "Principal" : "*"
+  } ]
+}"""
+
 # What the operations answer.
 
 
-def test_a_policy_is_shown_character_by_character_and_listed_until_it_is_taken_off(
+def test_a_policy_is_shown_in_awss_layout_and_listed_until_it_is_taken_off(
     client: Any, secret: dict[str, Any], server: ServerProcess
 ) -> None:
     identity = {"ARN": secret["ARN"], "Name": secret["Name"], "PolicyName": "default"}
@@ -118,7 +132,8 @@ def test_a_policy_is_shown_character_by_character_and_listed_until_it_is_taken_o
 
     assert members(client.put_resource_policy(**asked, ResourcePolicy=text)) == identity
 
-    assert members(client.get_resource_policy(**asked)) == {**identity, "ResourcePolicy": text}
+    assert members(client.get_resource_policy(**asked)) == {**identity, "ResourcePolicy": AS_AWS_WRITES_IT}
+    assert json.loads(AS_AWS_WRITES_IT) == json.loads(text)
     assert members(client.list_resource_policies(**asked)) == {"ResourcePolicies": [{"PolicyName": "default"}]}
     assert members(client.delete_resource_policy(**asked)) == identity
     assert members(client.get_resource_policy(**asked)) == identity
@@ -130,8 +145,8 @@ def test_a_second_policy_takes_the_place_of_the_first(client: Any, name: str, se
     for action in (GET, "secretsmanager:DescribeSecret"):
         client.put_resource_policy(SecretId=name, ResourcePolicy=document(everybody(action)))
 
-    shown = json.loads(client.get_resource_policy(SecretId=name)["ResourcePolicy"])
-    assert [statement["Action"] for statement in shown["Statement"]] == ["secretsmanager:DescribeSecret"]
+    policy = shown(client, SecretId=name)
+    assert [statement["Action"] for statement in policy["Statement"]] == ["secretsmanager:DescribeSecret"]
 
 
 def test_a_new_policy_is_a_change_of_the_secret(client: Any, name: str, server: ServerProcess) -> None:
@@ -145,13 +160,13 @@ def test_a_new_policy_is_a_change_of_the_secret(client: Any, name: str, server: 
 def test_the_only_policy_is_called_default(client: Any, name: str, server: ServerProcess) -> None:
     text = document(everybody())
     client.put_resource_policy(SecretId=name, ResourcePolicy=text, PolicyName="default")
-    assert client.get_resource_policy(SecretId=name, PolicyName="default")["ResourcePolicy"] == text
+    assert shown(client, SecretId=name, PolicyName="default") == json.loads(text)
 
     for call, more in ((client.put_resource_policy, {"ResourcePolicy": text}), (client.delete_resource_policy, {})):
         assert refusal(call, SecretId=name, PolicyName="other", **more).code == "InvalidParameterException"
     assert refusal(client.get_resource_policy, SecretId=name, PolicyName="other").code == "ResourceNotFoundException"
 
-    assert client.get_resource_policy(SecretId=name)["ResourcePolicy"] == text
+    assert shown(client, SecretId=name) == json.loads(text)
     client.delete_resource_policy(SecretId=name, PolicyName="default")
 
 
@@ -193,7 +208,7 @@ def test_a_policy_may_have_20480_characters(client: Any, name: str, server: Serv
     assert refused.message.endswith(
         "' at 'resourcePolicy' failed to satisfy constraint: Member must have length less than or equal to 20480"
     )
-    assert client.get_resource_policy(SecretId=name)["ResourcePolicy"] == longest
+    assert shown(client, SecretId=name) == json.loads(longest)
 
 
 # Documents that are refused.
@@ -256,7 +271,7 @@ def test_principals_that_exist_and_those_of_accounts_that_are_elsewhere_are_take
 
     client.put_resource_policy(SecretId=name, ResourcePolicy=text)
 
-    assert client.get_resource_policy(SecretId=name)["ResourcePolicy"] == text
+    assert shown(client, SecretId=name) == json.loads(text)
 
 
 # Broad access.
@@ -268,11 +283,11 @@ def test_a_policy_for_everybody_is_taken_unless_that_is_blocked(client: Any, nam
 
     client.put_resource_policy(SecretId=name, ResourcePolicy=narrow, BlockPublicPolicy=True)
     assert refusal(client.put_resource_policy, SecretId=name, ResourcePolicy=text, BlockPublicPolicy=True) == PUBLIC
-    assert client.get_resource_policy(SecretId=name)["ResourcePolicy"] == narrow
+    assert shown(client, SecretId=name) == json.loads(narrow)
     client.put_resource_policy(SecretId=name, ResourcePolicy=text, BlockPublicPolicy=False)
     client.put_resource_policy(SecretId=name, ResourcePolicy=text)
 
-    assert client.get_resource_policy(SecretId=name)["ResourcePolicy"] == text
+    assert shown(client, SecretId=name) == json.loads(text)
 
 
 def test_a_policy_of_a_caller_can_demand_that_broad_access_is_blocked(name: str, caller: Caller) -> None:

@@ -1,7 +1,7 @@
 """The resource policy of a secret: who else may use it, and who may not, whatever their own policies say.
 
-A secret has one, named ``default``; it is kept and shown as it was put, character by character, which is how the API
-Reference's examples show it. Texts about a policy are those of the User Guide (2020), where it lists them.
+A secret has one, named ``default``; it is kept as it was put and shown in AWS's layout. Texts about a policy are those
+of the User Guide (2020), where it lists them.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.operations.subject import NO_SUBJECT, Subject
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.policy.document import PolicyDocument, parse_resource_policy
+from keyturn.rules.policy.layout import laid_out
 from keyturn.rules.policy.public_access import grants_broad_access
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord
@@ -88,7 +89,7 @@ def get_resource_policy(
         raise ResourceNotFoundException("Secrets Manager can't find the specified resource policy.")
     response: GetResourcePolicyResponse = {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}
     if subject.resource_policy is not None:
-        response["ResourcePolicy"] = subject.resource_policy
+        response["ResourcePolicy"] = laid_out(subject.resource_policy)
     return response
 
 

@@ -63,7 +63,7 @@ class Ada:
     def stored(self) -> tuple[Any, Any]:
         described = self.as_administrator("DescribeSecret")
         policy = self.as_administrator("GetResourcePolicy").get("ResourcePolicy")
-        return {tag["Key"]: tag["Value"] for tag in described["Tags"]}, policy
+        return {tag["Key"]: tag["Value"] for tag in described["Tags"]}, policy and json.loads(policy)
 
 
 ALL = statement("Allow")
@@ -102,7 +102,7 @@ def test_a_policy_must_leave_its_caller_the_right_to_put_another(
         assert ada.stored()[1] is None
     else:
         ada.call("PutResourcePolicy", ResourcePolicy=text)
-        assert ada.stored()[1] == text
+        assert ada.stored()[1] == json.loads(text)
         ada.call("PutResourcePolicy", ResourcePolicy=text)
 
 
@@ -240,4 +240,4 @@ def test_an_operator_can_allow_less_than_aws(bench: HandlerBench, monkeypatch: p
     with pytest.raises(InvalidParameterException, match="can't have more than 2 tags"):
         ada.call("TagResource", Tags=[{"Key": "third", "Value": ""}])
 
-    assert ada.stored() == ({"team": "db", "second": ""}, text)
+    assert ada.stored() == ({"team": "db", "second": ""}, json.loads(text))
