@@ -175,7 +175,12 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerP
 
 
 def use_identities(caller: Caller, marks: Marks) -> Credentials:
-    iam, sts = caller.client("iam"), caller.client("sts")
+    iam, sts, organizations = caller.client("iam"), caller.client("sts"), caller.client("organizations")
+    made = organizations.create_account(AccountName="canary", Email="canary@example.com")["CreateAccountStatus"]
+    organizations.describe_create_account_status(CreateAccountRequestId=made["Id"])
+    organizations.describe_account(AccountId=made["AccountId"])
+    organizations.list_accounts()
+    organizations.describe_organization()
     iam.create_user(UserName="canary")
     iam.put_user_policy(UserName="canary", PolicyName="all", PolicyDocument=POLICY)
     key = iam.create_access_key(UserName="canary")["AccessKey"]

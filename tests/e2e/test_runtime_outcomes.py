@@ -222,6 +222,7 @@ def test_the_environment_is_lambdas(bench: FunctionBench) -> None:
         "            'custom': context.client_context.custom, 'memory': context.memory_limit_in_mb,\n"
         "            'arn': context.invoked_function_arn, 'stream': context.log_stream_name}",
         environment={"OWN": "wört", "AWS_REGION": "ignored", "SECRETS_MANAGER_ENDPOINT": "https://elsewhere"},
+        arn="arn:aws:lambda:eu-central-1:000000000000:function:elsewhere",
     )
     answer = json.loads(bench.invoke(spec, client_context='{"custom": {"a": "b"}}').payload)
     assert (answer["name"], answer["memory"], answer["arn"]) == (spec.name, "128", spec.arn)
