@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,18 +28,19 @@ class Cli:
     options: tuple[str, ...]
     environ: dict[str, str]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [str(self.program), *self.options, *arguments],
             env=self.environ,
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=DEADLINE_SECONDS,
         )
 
-    def __call__(self, *arguments: str) -> Any:
+    def __call__(self, *arguments: str, stdin: str = "") -> Any:
         """Run a command that must succeed and return what it prints, read as JSON."""
-        done = self.run(*arguments)
+        done = self.run(*arguments, stdin=stdin)
         assert done.returncode == 0, done.stderr
         return json.loads(done.stdout) if done.stdout.strip() else None
 
@@ -116,6 +118,74 @@ def test_a_binary_value_goes_in_and_out_as_a_file(aws: Cli, name: str, tmp_path:
     assert read == value.read_bytes()
 
 
+def test_a_binary_value_that_is_typed_is_what_each_cli_takes_it_for(aws: Cli, server: ServerProcess, name: str) -> None:
+    aws("secretsmanager", "create-secret", "--name", name, "--secret-binary", "AAECww==")
+
+    # The first version sends the characters themselves, the second takes them for base64.
+    taken_for = b"AAECww==" if aws.program == TODAYS else b"\x00\x01\x02\xc3"
+    assert server.client("secretsmanager").get_secret_value(SecretId=name)["SecretBinary"] == taken_for
+
+
+def test_a_value_is_piped_in_and_one_member_out(aws: Cli, name: str) -> None:
+    value = "päss'\"$word\\"
+
+    aws("secretsmanager", "create-secret", "--name", name, "--secret-string", "file:///dev/stdin", stdin=value)
+    done = aws.run(
+        "secretsmanager", "get-secret-value", "--secret-id", name, "--query", "SecretString", "--output", "text"
+    )
+
+    assert done.stdout == value + "\n"
+
+
+def test_a_skeleton_is_filled_in_and_sent(aws: Cli, name: str, tmp_path: Path) -> None:
+    request = aws("secretsmanager", "create-secret", "--generate-cli-skeleton")
+    assert {"Name", "SecretString", "ClientRequestToken", "Tags"} <= set(request)
+    token = str(uuid.uuid4())
+    file = tmp_path / "request.json"
+    filled = {"Name": name, "SecretString": "s", "ClientRequestToken": token, "Tags": [{"Key": "a", "Value": ""}]}
+    file.write_text(json.dumps(filled))
+
+    made = aws("secretsmanager", "create-secret", "--cli-input-json", f"file://{file}", "--description", "of mine")
+
+    described = aws("secretsmanager", "describe-secret", "--secret-id", name)
+    assert made["VersionId"] == token
+    assert (described["Description"], described["Tags"]) == ("of mine", [{"Key": "a", "Value": ""}])
+
+
+def test_filters_in_shorthand_and_pages_as_the_cli_asks_for_them(aws: Cli, server: ServerProcess, name: str) -> None:
+    client = server.client("secretsmanager")
+    for letter in "abcde":
+        client.create_secret(Name=f"{name}/{letter}", SecretString="x", Description=f"the secret {letter}")
+    client.delete_secret(SecretId=f"{name}/e")
+    listing = ("secretsmanager", "list-secrets", "--sort-order", "asc", "--filters", f"Key=name,Values={name}/")
+
+    def names(*options: str) -> list[str]:
+        found: list[str] = aws(*listing, "--query", "SecretList[].Name", *options)
+        return [each.rpartition("/")[2] for each in found]
+
+    first = aws(*listing, "--include-planned-deletion", "--max-items", "3", "--page-size", "2")
+    assert [secret["Name"][-1] for secret in first["SecretList"]] == ["a", "b", "c"]
+    assert names("--max-items", "3", "--starting-token", first["NextToken"], "--include-planned-deletion") == ["d", "e"]
+    assert names("--no-paginate", "--max-results", "2") == ["a", "b"]
+    assert names("Key=description,Values=the secret c,secret d") == ["c", "d"]
+
+
+def test_passwords_of_every_kind(cli_of: Callable[[str], Cli]) -> None:
+    aws = cli_of("today's")
+
+    def password(*options: str) -> str:
+        made: str = aws("secretsmanager", "get-random-password", *options)["RandomPassword"]
+        return made
+
+    plain = password("--password-length", "200", "--exclude-characters", '"@/\\abc', "--include-space")
+    assert len(plain) == 200
+    assert not set(plain) & set('"@/\\abc')
+    digits = password("--exclude-lowercase", "--exclude-uppercase", "--exclude-punctuation", "--no-include-space")
+    assert digits.isdigit()
+    anything = password("--password-length", "1", "--no-require-each-included-type")
+    assert len(anything) == 1
+
+
 def test_passwords_identities_and_roles(aws: Cli, server: ServerProcess, name: str) -> None:
     role_name = name.rpartition("/")[2]
     trust = {
@@ -146,8 +216,11 @@ def test_refusals_read_as_those_of_aws(aws: Cli) -> None:
         "An error occurred (NoSuchEntity) when calling the GetRole operation: The role with name nobody cannot be"
         " found."
     )
-    assert aws.refused("secretsmanager", "stop-replication-to-replica", "--secret-id", "a").startswith(
-        "An error occurred (NotImplementedException) when calling the StopReplicationToReplica operation: "
+    assert aws.refused("lambda", "list-event-source-mappings").startswith(
+        "An error occurred (NotImplementedException) when calling the ListEventSourceMappings operation: "
+    )
+    assert aws.refused("iam", "list-server-certificates").startswith(
+        "An error occurred (NotImplemented) when calling the ListServerCertificates operation: "
     )
 
 
