@@ -12,6 +12,8 @@ import pytest
 from keyturn.testing.functions import zip_package
 
 from .conftest import DEADLINE_SECONDS, ServerProcess
+from .offered import offered
+from .rotation_function import create_rotation_function
 
 SCRIPTS = Path(__file__).parent / "node"
 NODE = shutil.which("node")
@@ -32,7 +34,12 @@ def lambda_handler(event, context):
 """
 
 
-def run(server: ServerProcess, script: str, *arguments: str) -> None:
+# The client is a package of its own in three releases: the first, the one that the other clients here have, and today's,
+# which reads and writes by schemas instead of code for every operation.
+RELEASES = ("secrets-manager-2020", "@aws-sdk/client-secrets-manager", "secrets-manager-2026")
+
+
+def run(server: ServerProcess, script: str, *arguments: str) -> str:
     """Run a script to its end; it says itself what it expected."""
     assert NODE is not None
     done = subprocess.run(
@@ -43,10 +50,24 @@ def run(server: ServerProcess, script: str, *arguments: str) -> None:
         timeout=DEADLINE_SECONDS * 2,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
-def test_secrets(server: ServerProcess) -> None:
-    run(server, "secretsmanager.mjs")
+@pytest.fixture(scope="module")
+def rotation_function(server: ServerProcess) -> str:
+    return create_rotation_function(server)
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_every_operation_that_the_client_knows(server: ServerProcess, rotation_function: str, release: str) -> None:
+    called = run(server, "secretsmanager.mjs", release, rotation_function, *sorted(offered("secretsmanager")))
+
+    assert set(called.split()) >= {"GetSecretValue", "PutSecretValue", "RotateSecret"}
+
+
+@pytest.mark.parametrize("release", RELEASES)
+def test_errors_are_what_the_client_takes_them_for(server: ServerProcess, release: str) -> None:
+    run(server, "errors.mjs", release)
 
 
 def test_roles_and_sessions(server: ServerProcess) -> None:
@@ -58,3 +79,7 @@ def test_functions_and_their_logs(server: ServerProcess, tmp_path: Path) -> None
     package.write_bytes(zip_package({"lambda_function.py": FUNCTION}))
 
     run(server, "functions.mjs", str(package), f"python3.{sys.version_info.minor}")
+
+
+def test_powertools_parameters(server: ServerProcess) -> None:
+    run(server, "powertools.mjs")

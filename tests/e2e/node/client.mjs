@@ -1,7 +1,7 @@
 // Clients of the AWS SDK for JavaScript, and what the tests check with. Everything else comes from the environment.
 import assert from "node:assert/strict";
 
-// Not asked to try again: a test wants the first answer.
+// Not asked to try again: a test wants the first answer. The first release does not read the endpoint by itself.
 export const configuration = { endpoint: process.env.AWS_ENDPOINT_URL, maxAttempts: 1 };
 
 /** Make a call that must be refused, and return the error's name, message, status and fault. */
