@@ -34,8 +34,8 @@ def lambda_handler(event, context):
 """
 
 
-# The client is a package of its own in three releases: the first, the one that the other clients here have, and today's,
-# which reads and writes by schemas instead of code for every operation.
+# Three releases: the first, the one that all clients here have, and today's, which reads and writes by schemas instead
+# of code for every operation.
 RELEASES = ("secrets-manager-2020", "@aws-sdk/client-secrets-manager", "secrets-manager-2026")
 
 
