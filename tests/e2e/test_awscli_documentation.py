@@ -205,6 +205,12 @@ def members(value: Any, prefix: str = "") -> Iterator[str]:
                 yield from members(part, f"{prefix}{name}.")
 
 
+def test_every_operation_of_the_cli_has_an_example() -> None:
+    (model,) = EXAMPLES.parents[1].glob("**/data/secretsmanager/*/service-2.json")
+
+    assert {example.operation for example in examples()} == set(json.loads(model.read_text())["operations"])
+
+
 def offered_examples() -> list[Example]:
     """Those whose operation is offered; one is about a KMS key."""
     return [
