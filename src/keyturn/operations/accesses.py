@@ -54,7 +54,8 @@ class Accesses:
             return
         try:
             with state.write() as transaction:
-                for secret_id, version_id in pending:
+                # In one order: two servers that locked the same rows crosswise would wait for each other.
+                for secret_id, version_id in sorted(pending):
                     secrets.record_access(transaction, secret_id, version_id, day)
         except Exception:
             with self._lock:

@@ -145,6 +145,31 @@ def is_finished(labels: Mapping[str, str], token: str) -> bool:
     return labels.get(AWSCURRENT) == token
 
 
+def ended_by(
+    before: Mapping[str, str], after: Mapping[str, str], token: str, *, is_parked: bool
+) -> Done | Abandoned | None:
+    """Say whether a change of labels by anybody has decided a rotation.
+
+    A version that is neither pending nor current has no rotation to wait for. One that is current has been rotated to;
+    its rotation ends with finishSecret, unless another version is current or pending before that, or nobody runs it
+    until its next window, which would be spent on work that is done.
+
+    Args:
+        before: Staging label to version id.
+        after: Likewise.
+        token: The version the rotation makes.
+        is_parked: Whether it was given up until its next window.
+
+    Returns:
+        None if the rotation goes on.
+    """
+    pending, current = after.get(AWSPENDING), after.get(AWSCURRENT)
+    if token not in (before.get(AWSCURRENT), current):
+        return None if pending == token else Abandoned()
+    is_superseded = current != token or pending not in (None, token)
+    return Done() if is_superseded or is_parked else None
+
+
 def failure_message(function_arn: str, step: Step) -> str:
     """Return what RotationFailed says, in AWS's words."""
     return f"Error when executing lambda {function_arn} during {step} step"

@@ -34,6 +34,7 @@ class Existing(Enum):
     """What is stored under a version id."""
 
     NOTHING = auto()
+    TOKEN_ONLY = auto()  # Of a CreateSecret that brought no value.
     WITHOUT_VALUE = auto()
     WITH_VALUE = auto()
 
@@ -93,7 +94,7 @@ def use_of_token(token: str, arn: str, existing: Existing, same_value: Callable[
     """
     if existing is Existing.NOTHING:
         return TokenUse.NEW
-    if existing is Existing.WITHOUT_VALUE:
+    if existing in (Existing.TOKEN_ONLY, Existing.WITHOUT_VALUE):
         return TokenUse.FILLS
     if same_value():
         return TokenUse.REPEATS
@@ -103,13 +104,23 @@ def use_of_token(token: str, arn: str, existing: Existing, same_value: Callable[
 
 
 def use_of_token_to_create(
-    token: str, name: str, arn: str, existing: Existing, same_value: Callable[[], bool]
+    token: str, name: str, arn: str, existing: Existing, *, brings_value: bool, same_value: Callable[[], bool]
 ) -> TokenUse:
     """Decide what CreateSecret does when a secret of that name exists: repeat its answer, or refuse.
+
+    Args:
+        token: ClientRequestToken.
+        name: The secret's, for the message.
+        arn: Likewise.
+        existing: What is stored under the token as version id.
+        brings_value: Whether the request has a value.
+        same_value: Whether that version's value is the one of the request; called only if it has a value.
 
     Raises:
         ResourceExistsException: The secret was created by another request.
     """
+    if existing is Existing.TOKEN_ONLY and not brings_value:
+        return TokenUse.REPEATS
     if existing is not Existing.WITH_VALUE:
         raise ResourceExistsException(f"The operation failed because the secret {name} already exists.")
     return use_of_token(token, arn, existing, same_value)

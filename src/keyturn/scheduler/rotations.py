@@ -32,7 +32,7 @@ from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.masking import masked
 from keyturn.rules.rotation import Done, Park, RunStep, Step, StepOutcome
-from keyturn.rules.staging import abandon_pending, begin_rotation
+from keyturn.rules.staging import begin_rotation, end_test
 from keyturn.runtime.spec import Invocation
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
@@ -234,6 +234,7 @@ def _store_outcome(
     if result.error is not None:
         error = f"{rules.failure_message(function_arn, step)}: {result.error}"
     with kit.state.write() as transaction:
+        _lock(transaction, secret)
         rotations.end_step(transaction, rotation, position, now, result.outcome.value, result.error)
         after = _store_action(kit, transaction, rotation, secret, action, error, now)
     if error is not None:
@@ -270,7 +271,7 @@ def _store_action(
         ending["ended_at"] = now
     rotations.write_under_lease(transaction, rotation, **ending)
     if rotation.kind is RotationKind.TEST:
-        _remove_test_version(transaction, secret)
+        _remove_test_version(transaction, secret, rotation.version_id)
     else:
         if succeeded:
             secrets.update_secret(transaction, secret, last_rotated_at=now)
@@ -284,18 +285,24 @@ def _store_action(
     return None
 
 
-def _remove_test_version(transaction: Transaction, secret: SecretRecord) -> None:
+def _remove_test_version(transaction: Transaction, secret: SecretRecord, version_id: str) -> None:
     current = secrets.lock_secret(transaction, secret.arn)
     if current is not None:
         state, _ = staging_of(transaction, current)
-        store_change(transaction, current, abandon_pending(state, remove_version=True))
+        store_change(transaction, current, end_test(state, version_id))
 
 
 def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: RotationStatus, error: str) -> None:
     now = kit.clock.now()
     with kit.state.write() as transaction:
+        _lock(transaction, secret)
         rotations.write_under_lease(
             transaction, rotation, status=status, ended_at=now, error=error, lease_owner=None, lease_expires_at=None
         )
         if secret.deletion_at is None:
             plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
+
+
+def _lock(transaction: Transaction, secret: SecretRecord) -> None:
+    """Lock the secret before its rotation, as handlers do: crosswise, both would wait for each other."""
+    secrets.lock_secret(transaction, secret.arn)

@@ -55,6 +55,10 @@ class Dialect(Protocol):
         """Make sure that generations of ``changes`` become visible in their order."""
         ...
 
+    def lock_name(self, connection: Connection, name: str) -> None:
+        """Keep other writers away from a name that nothing may have yet, until the transaction ends."""
+        ...
+
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction, with as little around them as the driver allows.
 

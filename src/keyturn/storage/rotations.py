@@ -154,13 +154,11 @@ def resume_rotation(
     )
 
 
-def end_unfinished(transaction: Transaction, secret_id: int, status: RotationStatus, at: datetime, error: str) -> bool:
-    """End the rotation of this secret that is under way, if any; whoever runs it loses the lease.
-
-    Returns:
-        Whether there was one.
-    """
-    ended = transaction.connection.execute(
+def end_unfinished(
+    transaction: Transaction, secret_id: int, status: RotationStatus, at: datetime, error: str | None
+) -> None:
+    """End the rotation of this secret that is under way, if any; whoever runs it loses the lease."""
+    transaction.connection.execute(
         update(_rotations).where(_rotations.c.secret_id == secret_id, _rotations.c.status.in_(UNFINISHED)),
         {
             "status": status,
@@ -170,7 +168,6 @@ def end_unfinished(transaction: Transaction, secret_id: int, status: RotationSta
             "lease_expires_at": None,
         },
     )
-    return ended.rowcount > 0
 
 
 def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:

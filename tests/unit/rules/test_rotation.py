@@ -14,6 +14,7 @@ from keyturn.rules.rotation import (
     Step,
     StepOutcome,
     check_labels,
+    ended_by,
     failure_message,
     is_finished,
     next_action,
@@ -74,6 +75,32 @@ def test_a_rotation_is_wanted_while_its_version_is_pending_or_current() -> None:
     assert check_labels({"AWSCURRENT": "v3", "AWSPREVIOUS": "v1"}, "v2") == Abandoned()
     assert is_finished({"AWSCURRENT": "v2"}, "v2")
     assert not is_finished({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, "v2")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "end"),
+    [
+        # Still pending, or made current by finishSecret, whether it takes AWSPENDING off or not.
+        ({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, {"AWSCURRENT": "v1", "AWSPENDING": "v2", "MINE": "v2"}, None),
+        ({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, {"AWSCURRENT": "v2", "AWSPENDING": "v2"}, None),
+        ({"AWSCURRENT": "v2", "AWSPENDING": "v2"}, {"AWSCURRENT": "v2"}, None),
+        ({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, {"AWSCURRENT": "v1"}, Abandoned()),
+        ({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, {"AWSCURRENT": "v3"}, Abandoned()),
+        ({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, {"AWSCURRENT": "v1", "AWSPENDING": "v3"}, Abandoned()),
+        # It was rotated to before something else came.
+        ({"AWSCURRENT": "v2", "AWSPENDING": "v2"}, {"AWSCURRENT": "v3"}, Done()),
+        ({"AWSCURRENT": "v2"}, {"AWSCURRENT": "v2", "AWSPENDING": "v3"}, Done()),
+    ],
+)
+def test_a_change_of_labels_may_decide_a_rotation(
+    before: dict[str, str], after: dict[str, str], end: Done | Abandoned | None
+) -> None:
+    assert ended_by(before, after, "v2", is_parked=False) == end
+
+
+def test_a_parked_rotation_whose_version_is_made_current_by_hand_is_done() -> None:
+    after = {"AWSCURRENT": "v2", "AWSPENDING": "v2"}
+    assert ended_by({"AWSCURRENT": "v1", "AWSPENDING": "v2"}, after, "v2", is_parked=True) == Done()
 
 
 def test_a_failure_reads_as_in_aws() -> None:

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
 from keyturn.errors.secretsmanager import (
@@ -29,6 +31,7 @@ def _never_asked() -> bool:
 def test_a_token_makes_fills_or_repeats() -> None:
     assert use_of_token("t", "arn", Existing.NOTHING, _never_asked) is TokenUse.NEW
     assert use_of_token("t", "arn", Existing.WITHOUT_VALUE, _never_asked) is TokenUse.FILLS
+    assert use_of_token("t", "arn", Existing.TOKEN_ONLY, _never_asked) is TokenUse.FILLS
     assert use_of_token("t", "arn", Existing.WITH_VALUE, lambda: True) is TokenUse.REPEATS
 
 
@@ -40,12 +43,24 @@ def test_a_token_of_another_value_is_refused() -> None:
     )
 
 
+def _create(existing: Existing, same_value: Callable[[], bool], *, brings_value: bool = True) -> TokenUse:
+    return use_of_token_to_create("t", "n", "arn", existing, brings_value=brings_value, same_value=same_value)
+
+
 def test_create_repeats_its_answer_only_for_its_own_token() -> None:
-    assert use_of_token_to_create("t", "n", "arn", Existing.WITH_VALUE, lambda: True) is TokenUse.REPEATS
-    with pytest.raises(ResourceExistsException, match=r"because the secret n already exists."):
-        use_of_token_to_create("t", "n", "arn", Existing.NOTHING, _never_asked)
+    assert _create(Existing.WITH_VALUE, lambda: True) is TokenUse.REPEATS
+    for existing in (Existing.NOTHING, Existing.TOKEN_ONLY, Existing.WITHOUT_VALUE):
+        with pytest.raises(ResourceExistsException, match=r"because the secret n already exists."):
+            _create(existing, _never_asked)
     with pytest.raises(ResourceExistsException, match="You can't use ClientRequestToken"):
-        use_of_token_to_create("t", "n", "arn", Existing.WITH_VALUE, lambda: False)
+        _create(Existing.WITH_VALUE, lambda: False)
+
+
+def test_a_create_without_a_value_can_be_repeated_too() -> None:
+    assert _create(Existing.TOKEN_ONLY, _never_asked, brings_value=False) is TokenUse.REPEATS
+    for existing in (Existing.NOTHING, Existing.WITHOUT_VALUE):
+        with pytest.raises(ResourceExistsException, match=r"because the secret n already exists."):
+            _create(existing, _never_asked, brings_value=False)
 
 
 def test_a_missing_token_is_another_error_for_rotate_secret() -> None:

@@ -321,6 +321,96 @@ def test_a_value_put_by_hand_abandons_the_rotation(desk: Desk) -> None:
     desk.rotate()
 
 
+def _parked(desk: Desk) -> str:
+    version_id = desk.rotate()
+    desk.runtime.fails_in = "setSecret"
+    for _ in range(10):
+        desk.work()
+        desk.bench.clock.advance(timedelta(minutes=5))
+    desk.runtime.fails_in = ""
+    assert desk.history()[0].status is RotationStatus.PARKED
+    return version_id
+
+
+def _move(desk: Desk, label: str, **request: str) -> None:
+    desk.call("UpdateSecretVersionStage", SecretId="db", VersionStage=label, **request)
+
+
+def test_a_parked_rotation_without_awspending_is_abandoned_and_another_may_begin(desk: Desk) -> None:
+    version_id = _parked(desk)
+    _move(desk, "AWSPENDING", RemoveFromVersionId=version_id)
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.ABANDONED]
+    assert "NextRotationDate" in desk.call("DescribeSecret", SecretId="db")
+    other = desk.rotate()
+    desk.work()
+    assert desk.stages()[other] == ["AWSCURRENT", "AWSPENDING"]
+
+
+def test_a_parked_rotation_that_is_finished_by_hand_has_succeeded(desk: Desk) -> None:
+    version_id = _parked(desk)
+    current = next(name for name, labels in desk.stages().items() if "AWSCURRENT" in labels)
+    _move(desk, "AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=current)
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED]
+    now = desk.bench.clock.now()
+    described = desk.call("DescribeSecret", SecretId="db")
+    assert described["LastRotatedDate"] == now
+    assert described["NextRotationDate"].date() == (now + timedelta(days=31)).date()
+    # The next window is for the next rotation.
+    later = desk.bench.clock.advance(timedelta(days=32))
+    with desk.kit.state.read() as connection:
+        (due,) = secrets.load_due_for_rotation(connection, later, 10)
+    begin_due(desk.kit, due, later)
+    desk.work()
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED] * 2
+
+
+def test_a_pending_value_put_by_hand_abandons_a_scheduled_rotation_and_the_next_is_planned(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    now = desk.bench.clock.advance(timedelta(days=32))
+    with desk.kit.state.read() as connection:
+        (due,) = secrets.load_due_for_rotation(connection, now, 10)
+    begin_due(desk.kit, due, now)
+    assert desk.history()[0].status is RotationStatus.PENDING
+    desk.call(
+        "PutSecretValue",
+        SecretId="db",
+        SecretString="by hand",
+        VersionStages=["AWSPENDING"],
+        ClientRequestToken=new_version_id(),
+    )
+    assert desk.history()[0].status is RotationStatus.ABANDONED
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] > now
+
+
+def test_labels_that_a_running_step_moves_in_any_order_do_not_abandon_its_rotation(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def finish(secret: str, token: str) -> None:
+        held = {label: version for version, labels in desk.stages().items() for label in labels}
+        _move(desk, "AWSPENDING", RemoveFromVersionId=token)
+        _move(desk, "AWSCURRENT", MoveToVersionId=token, RemoveFromVersionId=held["AWSCURRENT"])
+
+    monkeypatch.setattr(desk.runtime, "finishSecret", finish)
+    version_id = desk.rotate()
+    desk.work()
+    assert desk.stages()[version_id] == ["AWSCURRENT"]
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED]
+
+
+def test_a_rotation_that_begins_while_finish_secret_returns_ends_the_one_before(desk: Desk) -> None:
+    first = desk.rotate()
+    (claimed,) = desk.claim()
+    desk.runtime.createSecret("db", first)
+    desk.runtime.finishSecret("db", first)
+    second = desk.rotate()
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.PENDING, RotationStatus.SUCCEEDED]
+    drive(desk.kit, claimed, Event())
+    assert desk.runtime.steps == []
+    desk.work()
+    assert desk.stages()[second] == ["AWSCURRENT", "AWSPENDING"]
+
+
 def test_a_cancelled_rotation_stops_and_leaves_its_version_pending(desk: Desk) -> None:
     version_id = desk.rotate()
     assert desk.call("CancelRotateSecret", SecretId="db")["VersionId"] == version_id

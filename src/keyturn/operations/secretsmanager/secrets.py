@@ -9,20 +9,26 @@ from typing import Any
 from keyturn import ids
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException, ResourceNotFoundException
-from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
-from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
+from keyturn.operations.secretsmanager.consequences import Consequences, record_consequences
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
-from keyturn.operations.secretsmanager.writing import Value, lock_alive, value_of, write_value
+from keyturn.operations.secretsmanager.writing import (
+    Value,
+    existing_version,
+    is_same,
+    lock_alive,
+    remember_token,
+    value_of,
+    write_value,
+)
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_name_free, deletion_moment
 from keyturn.rules.schedule import days_until_next, parse_rotation_rules
-from keyturn.rules.versions import Existing, check_single_value, require_token, use_of_token_to_create
+from keyturn.rules.versions import check_single_value, require_token, use_of_token_to_create
 from keyturn.storage import secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
@@ -51,12 +57,13 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     _refuse_what_is_not_offered(request)
     value = value_of(request)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
-    token = require_token(request.get("ClientRequestToken")) if value else ""
+    token = require_token(request.get("ClientRequestToken")) if value else request.get("ClientRequestToken", "")
     # The console's empty list is kept as one.
     tags = tags_with({}, request["Tags"], kit.quotas.tags) if "Tags" in request else None
     if tags:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
     with kit.state.write() as transaction:
+        kit.state.dialect.lock_name(transaction.connection, name)
         arn = secrets.arn_of_name(transaction.connection, call.place, name)
         existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
         if existing is not None:
@@ -67,9 +74,11 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
         # Rows are numbered over all accounts: most servers never have to count.
         if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
             raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
+        made = lock_alive(transaction, arn)
         if value is not None:
-            made = lock_alive(transaction, arn)
             write_value(kit, transaction, made, token, value, None, call.at)
+        elif token:
+            remember_token(transaction, made, token, call.at)
     response: CreateSecretResponse = {"ARN": arn, "Name": name}
     if value is not None:
         response["VersionId"] = token
@@ -94,7 +103,7 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     value = value_of(request)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else ""
-    abandoned = None
+    consequences = Consequences()
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
         if "Description" in request:
@@ -103,11 +112,10 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
             )
         if value is not None:
             written = write_value(kit, transaction, current, token, value, None, call.at)
-            abandoned = written.abandoned
+            consequences = written.consequences
             if written.is_new:
                 plan_after_change(kit, transaction, current, call.at)
-    if abandoned:
-        rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, subject.arn, abandoned, call.at)
+    record_consequences(kit, subject.arn, consequences, call.at)
     response: UpdateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if value is not None:
         response["VersionId"] = token
@@ -217,17 +225,18 @@ def _answer_again(
     """Answer a CreateSecret that was sent twice as the first time, and refuse any other for a name in use."""
     check_name_free(existing.deletion_at)
     version = secrets.load_version(transaction.connection, existing.secret_id, token) if token else None
-    sealed = None if version is None else version.sealed
     use_of_token_to_create(
         token,
         existing.name,
         existing.arn,
-        Existing.NOTHING if sealed is None else Existing.WITH_VALUE,
-        lambda: (
-            sealed is not None and value is not None and open_value(kit, existing.arn, token, sealed) == value.plaintext
-        ),
+        existing_version(existing, version),
+        brings_value=value is not None,
+        same_value=lambda: version is not None and value is not None and is_same(kit, existing, version, value),
     )
-    return {"ARN": existing.arn, "Name": existing.name, "VersionId": token}
+    response: CreateSecretResponse = {"ARN": existing.arn, "Name": existing.name}
+    if value is not None:
+        response["VersionId"] = token
+    return response
 
 
 def _refuse_what_is_not_offered(request: Mapping[str, Any]) -> None:

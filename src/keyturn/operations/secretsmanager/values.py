@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from keyturn.call import Call
-from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs, operation
 from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.consequences import record_consequences
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import secret, secret_to_write
 from keyturn.operations.secretsmanager.writing import lock_alive, value_of, write_value
-from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.rules.versions import no_value, require_token, require_value, version_to_read
@@ -67,14 +66,11 @@ def put_secret_value(
         written = write_value(kit, transaction, current, token, value, request.get("VersionStages"), call.at)
         if written.is_new and AWSCURRENT in written.stages:
             plan_after_change(kit, transaction, current, call.at)
-    if written.abandoned:
-        rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, subject.arn, written.abandoned, call.at)
-    return {
-        "ARN": subject.arn,
-        "Name": subject.name,
-        "VersionId": token,
-        "VersionStages": list(written.stages),
-    }
+    record_consequences(kit, subject.arn, written.consequences, call.at)
+    response: PutSecretValueResponse = {"ARN": subject.arn, "Name": subject.name, "VersionId": token}
+    if written.stages:
+        response["VersionStages"] = list(written.stages)
+    return response
 
 
 def _version(kit: Kit, subject: SecretRecord, version_id: str) -> VersionRecord | None:

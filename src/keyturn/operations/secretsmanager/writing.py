@@ -11,14 +11,14 @@ from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.secretsmanager.consequences import Consequences, end_rotation
 from keyturn.rules import staging
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
 from keyturn.sensitive import Sensitive
-from keyturn.storage import rotations, secrets
+from keyturn.storage import secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.rotations import RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
 
 _MAX_VALUE_BYTES = 65_536
@@ -38,13 +38,12 @@ class Written:
 
     Attributes:
         stages: Labels on the version now.
-        abandoned: The version of an unfinished rotation that this value ended, if any.
         is_new: False if the request was a repetition.
     """
 
     stages: tuple[str, ...]
-    abandoned: str | None
     is_new: bool
+    consequences: Consequences
 
 
 def value_of(request: Mapping[str, Any]) -> Value | None:
@@ -86,8 +85,11 @@ def staging_of(transaction: Transaction, secret: SecretRecord) -> tuple[Staging,
     versions = {
         version.version_id: version for version in secrets.load_versions(transaction.connection, secret.secret_id)
     }
-    created_at = {version_id: version.created_at for version_id, version in versions.items()}
-    return Staging(created_at, secret.labels), versions
+    return Staging(
+        created_at={version_id: version.created_at for version_id, version in versions.items()},
+        labels=secret.labels,
+        without_value=frozenset(version_id for version_id, version in versions.items() if version.sealed is None),
+    ), versions
 
 
 def write_value(
@@ -115,11 +117,10 @@ def write_value(
         LimitExceededException: Too many labels.
     """
     state, versions = staging_of(transaction, secret)
-    use = use_of_token(
-        token, secret.arn, _existing(versions.get(token)), lambda: _is_same(kit, secret, versions[token], value)
-    )
+    existing = existing_version(secret, versions.get(token))
+    use = use_of_token(token, secret.arn, existing, lambda: is_same(kit, secret, versions[token], value))
     if use is TokenUse.REPEATS:
-        return Written(state.stages_of(token), abandoned=None, is_new=False)
+        return Written(state.stages_of(token), is_new=False, consequences=Consequences())
     change = staging.put_version(state, token, stages, at)
     version = VersionRecord(
         version_id=token,
@@ -137,10 +138,17 @@ def write_value(
     cleaned = staging.clean_up(change.after, at)
     store_change(transaction, secret, cleaned)
     secrets.update_secret(transaction, secret, last_changed_at=at)
-    abandoned = change.abandoned_rotation
-    if abandoned is not None:
-        abandon(transaction, secret, versions, abandoned, at)
-    return Written(change.after.stages_of(token), abandoned, is_new=True)
+    rotation = end_rotation(kit, transaction, secret, change, at)
+    consequences = Consequences(rotation, cleaned.removed_versions)
+    return Written(change.after.stages_of(token), is_new=True, consequences=consequences)
+
+
+def remember_token(transaction: Transaction, secret: SecretRecord, token: str, at: datetime) -> None:
+    """Note the token of a CreateSecret that brings no value, so that its repetition is known for one."""
+    version = VersionRecord(
+        version_id=token, created_at=at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
+    )
+    secrets.insert_version(transaction, secret.secret_id, version)
 
 
 def store_change(transaction: Transaction, secret: SecretRecord, change: Change) -> None:
@@ -150,25 +158,17 @@ def store_change(transaction: Transaction, secret: SecretRecord, change: Change)
     transaction.touch(secrets.SECRET, secret.arn)
 
 
-def abandon(
-    transaction: Transaction, secret: SecretRecord, versions: Mapping[str, VersionRecord], version_id: str, at: datetime
-) -> None:
-    """End the rotation that was to finish a version; one that never got a value goes with it."""
-    rotations.end_unfinished(
-        transaction, secret.secret_id, RotationStatus.ABANDONED, at, "A new value was stored while it was under way."
-    )
-    pending = versions.get(version_id)
-    if pending is not None and pending.sealed is None:
-        secrets.delete_versions(transaction, secret.secret_id, [version_id])
-
-
-def _existing(version: VersionRecord | None) -> Existing:
+def existing_version(secret: SecretRecord, version: VersionRecord | None) -> Existing:
+    """Say what a version is that was looked up by a client request token."""
     if version is None:
         return Existing.NOTHING
-    return Existing.WITHOUT_VALUE if version.sealed is None else Existing.WITH_VALUE
+    if version.sealed is not None:
+        return Existing.WITH_VALUE
+    return Existing.WITHOUT_VALUE if secret.stages_of(version.version_id) else Existing.TOKEN_ONLY
 
 
-def _is_same(kit: Kit, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
+def is_same(kit: Kit, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
+    """Whether a version holds this value; a string is never the same as its bytes."""
     if version.sealed is None or version.is_binary != value.is_binary:
         return False
     return open_value(kit, secret.arn, version.version_id, version.sealed) == value.plaintext

@@ -46,6 +46,10 @@ class PostgresqlDialect:
         """Let generations become visible in their order: without this a slow commit would be overtaken and missed."""
         connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _CHANGES_LOCK})
 
+    def lock_name(self, connection: Connection, name: str) -> None:
+        """Take turns over a name: a row that is not there cannot be locked. Names that share a hash merely wait."""
+        connection.execute(text("SELECT pg_advisory_xact_lock(:names, hashtext(:name))"), {"names": 1, "name": name})
+
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
         try:

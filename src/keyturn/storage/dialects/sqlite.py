@@ -58,6 +58,9 @@ class SqliteDialect:
     def order_commits(self, connection: Connection) -> None:
         """Nothing to do: SQLite has one writer at a time."""
 
+    def lock_name(self, connection: Connection, name: str) -> None:
+        """Nothing to do: likewise."""
+
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction, on the driver's own cursor.
 

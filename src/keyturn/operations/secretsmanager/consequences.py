@@ -1,0 +1,90 @@
+"""What a change of labels or values means for others: for the rotation under way, and for the audit trail."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from keyturn.operations.audit_trail import rotation_event
+from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.planning import plan_rotation
+from keyturn.rules.audit_event import ServiceEventName
+from keyturn.rules.rotation import Abandoned, ended_by
+from keyturn.rules.staging import Change
+from keyturn.storage import rotations, secrets
+from keyturn.storage.database import Transaction
+from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.secrets import SecretRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Consequences:
+    """To be recorded once the change is stored.
+
+    Attributes:
+        rotation: What became of the rotation under way, if the change ended it, and its version.
+        cleaned_up: Deprecated versions that had to go.
+    """
+
+    rotation: tuple[ServiceEventName, str] | None = None
+    cleaned_up: tuple[str, ...] = ()
+
+
+def end_rotation(
+    kit: Kit,
+    transaction: Transaction,
+    secret: SecretRecord,
+    change: Change,
+    at: datetime,
+    *,
+    even_if_running: bool = True,
+) -> tuple[ServiceEventName, str] | None:
+    """End the rotation of a secret if a change of its labels has decided it, and plan the next one.
+
+    Args:
+        kit: For the plan.
+        transaction: In which ``secret`` was locked.
+        secret: Whose labels changed.
+        change: What became of them.
+        at: The moment of the call.
+        even_if_running: False for a change that may be one of several by the function's own finishSecret, in whatever
+            order: who drives the rotation looks at the labels when the step has returned.
+
+    Returns:
+        What to record of it, and its version; None if it goes on or there is none.
+    """
+    if not change.moved_labels:
+        return None
+    rotation = rotations.load_unfinished(transaction.connection, secret.secret_id)
+    if rotation is None or (rotation.lease_owner is not None and not even_if_running):
+        return None
+    version_id, is_parked = rotation.version_id, rotation.status is RotationStatus.PARKED
+    end = ended_by(change.before.labels, change.after.labels, version_id, is_parked=is_parked)
+    if end is None:
+        return None
+    if isinstance(end, Abandoned):
+        status, event = RotationStatus.ABANDONED, ServiceEventName.ROTATION_ABANDONED
+        cause: str | None = "AWSPENDING was taken off its version while it was under way."
+    else:
+        status, event, cause = RotationStatus.SUCCEEDED, ServiceEventName.ROTATION_SUCCEEDED, None
+        secrets.update_secret(transaction, secret, last_rotated_at=at)
+    rotations.end_unfinished(transaction, secret.secret_id, status, at, cause)
+    if rotation.kind is RotationKind.ROTATION:
+        plan_rotation(kit, transaction, secret.arn, counted_from=at, not_before=at)
+    elif not change.after.stages_of(version_id):
+        # The copy of the current value that a test works with goes with the test.
+        secrets.delete_versions(transaction, secret.secret_id, [version_id])
+    return event, version_id
+
+
+def record_consequences(kit: Kit, secret_arn: str, consequences: Consequences, at: datetime) -> None:
+    """Store the audit events of what a stored change has caused.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    if consequences.rotation is not None:
+        name, version_id = consequences.rotation
+        rotation_event(kit, name, secret_arn, version_id, at)
+    for version_id in consequences.cleaned_up:
+        rotation_event(kit, ServiceEventName.SECRET_VERSION_DELETION, secret_arn, version_id, at)
