@@ -60,18 +60,32 @@ class Account:
 
 
 class ServerProcess:
-    """One ``keyturn serve``; can be killed and started again on the same data."""
+    """One ``keyturn serve``; can be killed and started again on the same data.
 
-    def __init__(self, home: Path, *options: str) -> None:
+    Args:
+        home: A folder of its own.
+        options: Of ``keyturn serve``.
+        database_url: Where the state is kept, if not in the data directory.
+        beside: Another server of the same database.
+    """
+
+    def __init__(
+        self, home: Path, *options: str, database_url: str | None = None, beside: ServerProcess | None = None
+    ) -> None:
         self.home = home
         self.data_dir = home / "data"
-        self.options = options
-        made = json.loads(
-            run_keyturn("init", "--data-dir", str(self.data_dir), "--output", "json", "--no-profile", home=home).stdout
-        )
-        self.admin = Credentials(made["access_key_id"], made["secret_access_key"])
-        self.account_id: str = made["account_id"]
-        self.region: str = made["region"]
+        database = ("--database-url", database_url) if database_url else ()
+        self.options = (*options, *database)
+        if beside is None:
+            command = ("init", "--data-dir", str(self.data_dir), "--output", "json", "--no-profile", *database)
+            made = json.loads(run_keyturn(*command, home=home).stdout)
+            self.admin = Credentials(made["access_key_id"], made["secret_access_key"])
+            self.account_id: str = made["account_id"]
+            self.region: str = made["region"]
+        else:
+            self.data_dir.mkdir(mode=0o700)
+            self.options = (*self.options, "--root-key-file", str(beside.data_dir / "root.key"))
+            self.admin, self.account_id, self.region = beside.admin, beside.account_id, beside.region
         self.endpoint_url = ""
         self.port = 0
         self.output: list[str] = []

@@ -6,8 +6,6 @@ moved, where versions grow old and are cleaned up.
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -22,10 +20,10 @@ from keyturn.errors.base import AwsError
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.secretsmanager import rotation
 from keyturn.testing.clock import FakeClock
-from keyturn.testing.functions import zip_package
 from keyturn.testing.handlers import HandlerBench, open_bench
 
 from ..e2e.conftest import ServerProcess  # noqa: TID252 - tests are no package on the path
+from ..e2e.idle_function import function_that_never_runs  # noqa: TID252 - likewise
 from .histories import histories
 from .secret_machine import SecretMachine, Server
 from .secret_model import Refused
@@ -122,33 +120,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     assert process.stop() == 0, process.log()
 
 
-@pytest.fixture(scope="module")
-def function_that_never_runs(server: ServerProcess) -> str:
-    """A function that Secrets Manager may invoke; without its role it cannot run, so labels move by hand only."""
-    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    document = json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    iam, lambda_ = server.client("iam"), server.client("lambda")
-    role = iam.create_role(RoleName="gone", AssumeRolePolicyDocument=document)["Role"]["Arn"]
-    made = lambda_.create_function(
-        FunctionName="rotate",
-        Runtime=f"python3.{sys.version_info.minor}",
-        Role=role,
-        Handler="lambda_function.lambda_handler",
-        Code={"ZipFile": zip_package({"lambda_function.py": "def lambda_handler(event, context): pass\n"})},
-    )
-    lambda_.add_permission(
-        FunctionName="rotate",
-        StatementId="s",
-        Action="lambda:InvokeFunction",
-        Principal="secretsmanager.amazonaws.com",
-    )
-    iam.delete_role(RoleName="gone")
-    arn: str = made["FunctionArn"]
-    return arn
-
-
-def test_a_real_server_does_what_the_model_does(server: ServerProcess, function_that_never_runs: str) -> None:
-    machine = _machine_on(_Boto3(server, function_that_never_runs))
+def test_a_real_server_does_what_the_model_does(server: ServerProcess) -> None:
+    machine = _machine_on(_Boto3(server, function_that_never_runs(server)))
     run_state_machine_as_test(machine, settings=histories(10, 30))
 
 
