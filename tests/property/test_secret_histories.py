@@ -125,9 +125,39 @@ def test_a_real_server_does_what_the_model_does(server: ServerProcess) -> None:
     run_state_machine_as_test(machine, settings=histories(10, 30))
 
 
-def test_the_handlers_do_what_the_model_does_also_when_time_passes(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Handlers]:
     monkeypatch.setattr(rotation, "_check_function", lambda *_: None)
     with open_bench(tmp_path) as bench:
-        run_state_machine_as_test(_machine_on(_Handlers(bench)), settings=histories(20, 40))
+        yield _Handlers(bench)
+
+
+def test_the_handlers_do_what_the_model_does_also_when_time_passes(handlers: _Handlers) -> None:
+    run_state_machine_as_test(_machine_on(handlers), settings=histories(40, 40))
+
+
+def test_beyond_a_hundred_versions_those_of_the_day_before_go(handlers: _Handlers) -> None:
+    history = SecretMachine(handlers)
+    history.begin(None, {"SecretString": "a"})
+    history.put(None, {"SecretString": "a"}, ["BLUE"])
+    for _ in range(110):
+        history.put(None, {"SecretString": "a"}, None)
+    history.everything_looks_the_same()
+    assert len(history.model.known) == 112
+
+    history.time_passes(23)
+    history.put(None, {"SecretString": "a"}, None)
+    assert len(history.model.known) == 113
+    history.time_passes(1)
+    history.put(None, {"SecretString": "a"}, None)
+    assert len(history.model.known) == 100
+    history.put(None, {"SecretString": "a"}, ["GREEN"])
+    history.rotate(None)
+    history.everything_looks_the_same()
+    # What is labelled stays, and so does what is a day old when nothing has to go.
+    secret = history.model.secret
+    assert secret is not None
+    assert {"BLUE", "AWSPREVIOUS", "AWSPENDING"} < secret.labels
+    history.time_passes(24)
+    history.take_off(0)
+    history.everything_looks_the_same()

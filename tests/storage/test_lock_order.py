@@ -1,0 +1,65 @@
+"""Whoever changes a secret and its rotation locks them in one order, so that no two wait for each other."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import timedelta
+from threading import Event
+
+import pytest
+
+from keyturn.operations import registry
+from keyturn.operations.accesses import Accesses
+from keyturn.operations.secretsmanager import rotation
+from keyturn.scheduler.rotations import drive
+from keyturn.storage import rotations, secrets
+from keyturn.storage.database import Stores
+from keyturn.storage.rotations import RotationStatus
+from keyturn.testing.handlers import HandlerBench
+from keyturn.testing.postgresql import PostgresqlServer
+
+_DEADLINE_SECONDS = 30
+_VERSION_ID = "00000000-0000-4000-8000-000000000002"
+
+
+class _Middle:
+    def randbelow(self, bound: int) -> int:
+        return bound // 2
+
+
+def _wait_until_somebody_waits_for_a_lock(postgresql: PostgresqlServer) -> None:
+    deadline = time.monotonic() + _DEADLINE_SECONDS
+    while postgresql.run("SELECT count(*) FROM pg_locks WHERE NOT granted") == [[0]]:
+        assert time.monotonic() < deadline, "nobody waits for the secret"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_drives_a_rotation_waits_for_its_secret_before_touching_it(
+    stores: Stores, postgresql: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rotation, "_check_function", lambda *_: None)
+    registry.discover()
+    bench = HandlerBench(stores)
+    bench.kit = kit = replace(bench.kit, accesses=Accesses(), random=_Middle(), wake_scheduler=lambda: None)
+    arn = bench.call("secretsmanager", "CreateSecret", Name="db", SecretString="a", ClientRequestToken="1" * 32)["ARN"]
+    # The function is not there, so the first step fails without anything having run.
+    function_arn = "arn:aws:lambda:us-east-1:000000000000:function:gone"
+    rotate = {"SecretId": "db", "RotationLambdaARN": function_arn, "ClientRequestToken": _VERSION_ID}
+    bench.call("secretsmanager", "RotateSecret", **rotate)
+    now = bench.clock.now()
+    (claimed,) = rotations.claim_due(stores.state, "me", now, now + timedelta(minutes=1), 1)
+
+    with ThreadPoolExecutor(1) as elsewhere:
+        with stores.state.write() as transaction:
+            secret = secrets.lock_secret(transaction, arn)
+            assert secret is not None
+            driven = elsewhere.submit(drive, kit, claimed, Event())
+            _wait_until_somebody_waits_for_a_lock(postgresql)
+            rotations.end_unfinished(transaction, secret.secret_id, RotationStatus.ABANDONED, now, "by hand")
+        driven.result(_DEADLINE_SECONDS)
+
+    with stores.state.read() as connection:
+        (left,) = rotations.load_history(connection, secret.secret_id)
+    assert (left.status, left.error) == (RotationStatus.ABANDONED, "by hand")
