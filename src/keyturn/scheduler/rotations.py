@@ -101,7 +101,7 @@ def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
 
 
 def _begin(transaction: Transaction, secret: SecretRecord, now: datetime, closes_at: datetime | None) -> None:
-    state, _ = staging_of(transaction, secret)
+    state = staging_of(transaction, secret)
     # A version that somebody left pending by hand is adopted: no second one may be pending beside it.
     token = state.unfinished_rotation or ids.new_version_id()
     change = begin_rotation(state, token, now)
@@ -288,7 +288,7 @@ def _store_action(
 def _remove_test_version(transaction: Transaction, secret: SecretRecord, version_id: str) -> None:
     current = secrets.lock_secret(transaction, secret.arn)
     if current is not None:
-        state, _ = staging_of(transaction, current)
+        state = staging_of(transaction, current)
         store_change(transaction, current, end_test(state, version_id))
 
 

@@ -36,6 +36,15 @@ class VersionRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionAge:
+    """When a version was made, and whether it has a value."""
+
+    version_id: str
+    created_at: datetime
+    has_value: bool
+
+
+@dataclass(frozen=True, slots=True)
 class SecretRecord:
     """A secret as stored, with its staging labels and their versions.
 
@@ -95,6 +104,9 @@ _VERSIONS_OF = (
 _VERSION = select(_versions).where(
     _versions.c.secret_id == bindparam("secret_id"), _versions.c.version_id == bindparam("version_id")
 )
+_AGES_OF = select(
+    _versions.c.version_id, _versions.c.created_at, _versions.c.sealed.is_not(None).label("has_value")
+).where(_versions.c.secret_id == bindparam("secret_id"))
 _NEXT_PLANNED = select(func.min(_secrets.c.next_rotation_at)).where(
     _secrets.c.rotation_enabled, _secrets.c.deleted_at.is_(None)
 )
@@ -129,6 +141,11 @@ def lock_secret(transaction: Transaction, arn: str) -> SecretRecord | None:
 def load_versions(connection: Connection, secret_id: int) -> list[VersionRecord]:
     """Return all versions of a secret, deprecated ones included, oldest first."""
     return [_version(row) for row in connection.execute(_VERSIONS_OF, {"secret_id": secret_id})]
+
+
+def load_version_ages(connection: Connection, secret_id: int) -> list[VersionAge]:
+    """Return what is to be known of all versions when their labels change, without their values."""
+    return [VersionAge(**row._mapping) for row in connection.execute(_AGES_OF, {"secret_id": secret_id})]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def load_version(connection: Connection, secret_id: int, version_id: str) -> VersionRecord | None:

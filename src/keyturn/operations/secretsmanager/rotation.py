@@ -145,8 +145,8 @@ def _begin(
     kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
 ) -> tuple[AwsError | None, Consequences]:
     """Store the intent to rotate; return why there is none, after what is unfinished was made due again."""
-    state, versions = staging_of(transaction, current)
-    if token in versions:
+    state = staging_of(transaction, current)
+    if token in state.created_at:
         raise InvalidRequestException(
             f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret"
             f" {current.arn}."
@@ -162,7 +162,7 @@ def _begin(
         version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
     )
     if not immediately:
-        pending = _copy_of_current(kit, current, versions, pending)
+        pending = _copy_of_current(kit, current, pending)
     secrets.insert_version(transaction, current.secret_id, pending)
     store_change(transaction, current, change)
     # One that has made its version current, and whose last step has yet to return, is over.
@@ -179,11 +179,9 @@ def _begin(
     return None, consequences
 
 
-def _copy_of_current(
-    kit: Kit, secret: SecretRecord, versions: Mapping[str, VersionRecord], pending: VersionRecord
-) -> VersionRecord:
+def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:
     """Return the pending version with the current value, for a test of the function that changes nothing."""
-    current = versions.get(secret.labels.get(AWSCURRENT, ""))
+    current = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
     if current is None or current.sealed is None:
         return pending
     plaintext = open_value(kit, secret.arn, current.version_id, current.sealed).reveal()

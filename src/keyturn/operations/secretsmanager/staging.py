@@ -21,7 +21,7 @@ def update_secret_version_stage(
     """Attach, move or remove one staging label."""
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
-        state, _ = staging_of(transaction, current)
+        state = staging_of(transaction, current)
         change = move_label(
             state, request["VersionStage"], request.get("MoveToVersionId"), request.get("RemoveFromVersionId")
         )

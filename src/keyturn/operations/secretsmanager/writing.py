@@ -80,16 +80,14 @@ def lock_alive(transaction: Transaction, arn: str) -> SecretRecord:
     return secret
 
 
-def staging_of(transaction: Transaction, secret: SecretRecord) -> tuple[Staging, dict[str, VersionRecord]]:
+def staging_of(transaction: Transaction, secret: SecretRecord) -> Staging:
     """Return the state of a secret's labels and all its versions."""
-    versions = {
-        version.version_id: version for version in secrets.load_versions(transaction.connection, secret.secret_id)
-    }
+    versions = secrets.load_version_ages(transaction.connection, secret.secret_id)
     return Staging(
-        created_at={version_id: version.created_at for version_id, version in versions.items()},
+        created_at={version.version_id: version.created_at for version in versions},
         labels=secret.labels,
-        without_value=frozenset(version_id for version_id, version in versions.items() if version.sealed is None),
-    ), versions
+        without_value=frozenset(version.version_id for version in versions if not version.has_value),
+    )
 
 
 def write_value(
@@ -116,9 +114,14 @@ def write_value(
         ResourceExistsException: The token is in use for another value.
         LimitExceededException: Too many labels.
     """
-    state, versions = staging_of(transaction, secret)
-    existing = existing_version(secret, versions.get(token))
-    use = use_of_token(token, secret.arn, existing, lambda: is_same(kit, secret, versions[token], value))
+    state = staging_of(transaction, secret)
+    stored = secrets.load_version(transaction.connection, secret.secret_id, token)
+    use = use_of_token(
+        token,
+        secret.arn,
+        existing_version(secret, stored),
+        lambda: stored is not None and is_same(kit, secret, stored, value),
+    )
     if use is TokenUse.REPEATS:
         return Written(state.stages_of(token), is_new=False, consequences=Consequences())
     change = staging.put_version(state, token, stages, at)
