@@ -1,13 +1,17 @@
 from __future__ import annotations
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select, text
 
 from keyturn.storage import schema, secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
+from keyturn.storage.dialects import sqlite
+from keyturn.storage.migrate import migrate
 from keyturn.storage.secrets import VersionRecord
 
 from .conftest import NOW, PLACE, OpenStores
@@ -103,6 +107,26 @@ def test_a_transaction_that_only_reads_does_not_notice_the_journal_being_written
             schema.log_groups.insert(), {**schema.owner_of(PLACE), "name": "group", "created_ms": 1}
         )
         assert connection.execute(select(schema.settings)).all() == []
+
+
+def test_writers_of_an_embedded_database_take_turns_instead_of_trying_again_and_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Whoever asked SQLite itself for the lock would be refused now.
+    monkeypatch.setattr(sqlite, "_BUSY_MILLISECONDS", 0)
+    stores = Stores.open(f"sqlite:///{tmp_path}/keyturn.db")
+    migrate(stores)
+
+    def write(number: int) -> None:
+        for again in range(10):
+            with stores.state.write() as transaction:
+                _setting(transaction, f"{number}-{again}")
+
+    with ThreadPoolExecutor(8) as writers:
+        list(writers.map(write, range(8)))
+
+    assert len(_settings(stores)) == 80
+    stores.close()
 
 
 def test_an_unreachable_database_is_explained_without_its_password() -> None:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import importlib
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -98,6 +99,8 @@ class Database:
         self._reading_engine = engine.execution_options(**dialect.reading_options)
         self._writing_engine = engine.execution_options(**{WRITES: True})
         self._migrating_engine = engine.execution_options(**{WRITES: True, MIGRATES: True})
+        # Who waits for an embedded database's own lock tries again now and then, and may be overtaken for seconds.
+        self._turn = threading.Lock() if dialect.is_embedded else nullcontext()
         self._commit_numbers = itertools.count(1)
         # Differs from any earlier value once a write of this process has been committed.
         self.last_commit = 0
@@ -110,7 +113,7 @@ class Database:
             StorageError: The database failed; nothing was changed.
         """
         try:
-            with self._writing_engine.begin() as connection:
+            with self._turn, self._writing_engine.begin() as connection:
                 transaction = Transaction(connection)
                 yield transaction
                 if transaction.touched:
