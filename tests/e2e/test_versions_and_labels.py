@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from .conftest import ServerProcess
+from .idle_function import function_that_never_runs
 from .refusals import Refusal, refusal
 
 
@@ -271,3 +272,177 @@ def test_a_token_may_be_sent_again_with_the_same_value_only(secret: Secret) -> N
     assert refusal(client.put_secret_value, **put, SecretBinary=b"one") == taken
     secret.ids.append(token)
     assert secret.labels == ["v0: AWSPREVIOUS", "v1: AWSCURRENT"]
+
+
+def test_a_repeated_put_moves_no_label_and_names_those_of_its_version_now(secret: Secret) -> None:
+    token = str(uuid.uuid4())
+    put = {"SecretId": secret.name, "SecretString": "one", "ClientRequestToken": token}
+    secret.client.put_secret_value(**put)
+    secret.ids.append(token)
+    secret.put("two")
+
+    again = secret.client.put_secret_value(**put, VersionStages=["AWSCURRENT", "MINE"])
+    updated = secret.client.update_secret(**put)
+
+    assert again["VersionStages"] == ["AWSPREVIOUS"]
+    assert updated["VersionId"] == token
+    secret.put("three")
+    assert secret.labels == ["v2: AWSPREVIOUS", "v3: AWSCURRENT"]
+    assert "VersionStages" not in secret.client.put_secret_value(**put)
+
+
+def test_a_secret_can_be_created_twice_with_one_token_and_one_value_only(server: ServerProcess) -> None:
+    client, name, token = server.client("secretsmanager"), f"labels/{uuid.uuid4().hex}", str(uuid.uuid4())
+    create = {"Name": name, "SecretString": "a", "ClientRequestToken": token}
+    exists = f"The operation failed because the secret {name} already exists."
+
+    first = client.create_secret(**create)
+    second = client.create_secret(**create)
+
+    assert _members(second) == _members(first) == {"ARN": first["ARN"], "Name": name, "VersionId": token}
+    taken = refusal(client.create_secret, **{**create, "SecretString": "b"})
+    assert taken.code == "ResourceExistsException"
+    assert taken.message.startswith(f"You can't use ClientRequestToken {token} because that value is already in use")
+    del create["SecretString"]
+    assert refusal(client.create_secret, **create, SecretBinary=b"a") == taken
+    assert refusal(client.create_secret, Name=name, SecretString="a") == Refusal("ResourceExistsException", exists, 400)
+
+
+def test_a_secret_without_a_value_can_be_created_twice_with_one_token_too(server: ServerProcess) -> None:
+    client, name, token = server.client("secretsmanager"), f"labels/{uuid.uuid4().hex}", str(uuid.uuid4())
+
+    first = client.create_secret(Name=name, ClientRequestToken=token)
+    second = client.create_secret(Name=name, ClientRequestToken=token)
+
+    assert _members(second) == _members(first) == {"ARN": first["ARN"], "Name": name}
+    for request in ({}, {"ClientRequestToken": token, "SecretString": "a"}):
+        refused = refusal(client.create_secret, Name=name, **request)
+        assert refused.code == "ResourceExistsException"
+        assert refused.message == f"The operation failed because the secret {name} already exists."
+    assert "VersionIdsToStages" not in client.describe_secret(SecretId=name)
+    assert client.list_secret_version_ids(SecretId=name, IncludeDeprecated=True)["Versions"] == []
+    assert refusal(client.get_secret_value, SecretId=name, VersionId=token).code == "ResourceNotFoundException"
+    move = {"SecretId": name, "VersionStage": "MINE", "MoveToVersionId": token}
+    assert refusal(client.update_secret_version_stage, **move).code == "ResourceNotFoundException"
+    # The token is free for the first value.
+    put = client.put_secret_value(SecretId=name, SecretString="a", ClientRequestToken=token)
+    assert put["VersionStages"] == ["AWSCURRENT"]
+
+
+def test_a_deprecated_version_gets_a_label_back(secret: Secret) -> None:
+    secret.put("one")
+    secret.put("two")
+    assert secret.labels == ["v1: AWSPREVIOUS", "v2: AWSCURRENT"]
+
+    secret.move("MINE", to=0)
+    assert secret.labels == ["v0: MINE", "v1: AWSPREVIOUS", "v2: AWSCURRENT"]
+    secret.move("AWSCURRENT", to=0, away_from=2)
+    assert secret.labels == ["v0: AWSCURRENT MINE", "v2: AWSPREVIOUS"]
+
+
+def test_a_secret_full_of_labels_can_still_be_changed(server: ServerProcess) -> None:
+    secret = Secret(server.client("secretsmanager"))
+    secret.put("zero", *(f"LABEL{number:02}" for number in range(19)))
+
+    secret.put("one")
+
+    assert secret.labels[1] == "v1: AWSCURRENT"
+    assert "AWSPREVIOUS" in secret.labels[0]
+    refused = secret.refused_move("ONE-MORE", to=1)
+    assert refused == Refusal("LimitExceededException", "A secret can't have more than 20 staging labels.", 400)
+
+
+class Rotated(Secret):
+    """A secret whose rotation waits for a function that never runs; the version it makes is the newest."""
+
+    def __init__(self, client: Any, function_arn: str) -> None:
+        super().__init__(client, SecretString="zero")
+        self.function_arn = function_arn
+        self.rotate()
+
+    def rotate(self) -> None:
+        request = {"SecretId": self.name, "RotationLambdaARN": self.function_arn}
+        self.ids.append(self.client.rotate_secret(**request)["VersionId"])
+
+    @property
+    def stages(self) -> dict[int, list[str]]:
+        """What DescribeSecret shows, by number."""
+        shown = self.client.describe_secret(SecretId=self.name)["VersionIdsToStages"]
+        return {self.ids.index(version_id): labels for version_id, labels in shown.items()}
+
+
+@pytest.fixture(scope="module")
+def function_arn(server: ServerProcess) -> str:
+    return function_that_never_runs(server)
+
+
+@pytest.fixture
+def rotated(server: ServerProcess, function_arn: str) -> Rotated:
+    return Rotated(server.client("secretsmanager"), function_arn)
+
+
+def test_a_version_that_waits_for_its_value_is_described_and_nothing_else(rotated: Rotated) -> None:
+    client, pending = rotated.client, rotated.ids[1]
+
+    assert rotated.stages == {0: ["AWSCURRENT"], 1: ["AWSPENDING"]}
+    for deprecated in (False, True):
+        listed = client.list_secret_version_ids(SecretId=rotated.name, IncludeDeprecated=deprecated)["Versions"]
+        assert [version["VersionId"] for version in listed] == rotated.ids[:1]
+    by_id = f"Secrets Manager can't find the specified secret value for VersionId: {pending}"
+    by_label = "Secrets Manager can't find the specified secret value for staging label: AWSPENDING"
+    for request, message in (
+        ({"VersionId": pending}, by_id),
+        ({"VersionId": pending, "VersionStage": "AWSPENDING"}, by_id),
+        ({"VersionStage": "AWSPENDING"}, by_label),
+    ):
+        refused = refusal(client.get_secret_value, SecretId=rotated.name, **request)
+        assert refused == Refusal("ResourceNotFoundException", message, 400)
+    assert rotated.refused_move("AWSCURRENT", to=1, away_from=0) == Refusal("ResourceNotFoundException", by_id, 400)
+
+    put = client.put_secret_value(
+        SecretId=rotated.name, SecretString="one", ClientRequestToken=pending, VersionStages=["AWSPENDING"]
+    )
+    assert put["VersionStages"] == ["AWSPENDING"]
+    assert rotated.labels == ["v0: AWSCURRENT", "v1: AWSPENDING"]
+
+
+def test_a_cancelled_rotation_is_in_the_way_until_awspending_is_taken_off(rotated: Rotated) -> None:
+    client = rotated.client
+    assert client.cancel_rotate_secret(SecretId=rotated.name)["VersionId"] == rotated.ids[1]
+    assert rotated.stages == {0: ["AWSCURRENT"], 1: ["AWSPENDING"]}
+    unfinished = "A previous rotation isn't complete. That rotation will be reattempted."
+    assert refusal(client.rotate_secret, SecretId=rotated.name).message == unfinished
+
+    rotated.move("AWSPENDING", away_from=1)
+
+    assert rotated.stages == {0: ["AWSCURRENT"]}
+    assert rotated.refused_move("MINE", to=1).code == "ResourceNotFoundException"
+    rotated.rotate()
+    assert rotated.stages == {0: ["AWSCURRENT"], 2: ["AWSPENDING"]}
+
+
+@pytest.mark.parametrize("write", ["put_secret_value", "update_secret"])
+def test_a_value_written_by_hand_takes_the_place_of_one_that_a_rotation_waits_for(rotated: Rotated, write: str) -> None:
+    made = getattr(rotated.client, write)(SecretId=rotated.name, SecretString="by hand")
+    rotated.ids.append(made["VersionId"])
+
+    assert rotated.stages == {0: ["AWSPREVIOUS"], 2: ["AWSCURRENT"]}
+    rotated.rotate()
+    assert rotated.stages == {0: ["AWSPREVIOUS"], 2: ["AWSCURRENT"], 3: ["AWSPENDING"]}
+
+
+def test_a_rotation_begun_twice_with_one_token_is_one(rotated: Rotated) -> None:
+    token = rotated.ids[1]
+
+    again = rotated.client.rotate_secret(SecretId=rotated.name, ClientRequestToken=token)
+
+    assert again["VersionId"] == token
+    assert rotated.stages == {0: ["AWSCURRENT"], 1: ["AWSPENDING"]}
+    rotated.move("AWSPENDING", away_from=1)
+    refused = refusal(rotated.client.rotate_secret, SecretId=rotated.name, ClientRequestToken=rotated.ids[0])
+    assert refused.code == "InvalidRequestException"
+    assert refused.message.startswith(f"You can't use ClientRequestToken {rotated.ids[0]} because")
+
+
+def _members(response: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in response.items() if name != "ResponseMetadata"}

@@ -158,6 +158,11 @@ class Desk:
             assert secret is not None
             return rotations.load_history(connection, secret.secret_id)
 
+    def told(self) -> list[str]:
+        """Events that the service has recorded of itself, newest first."""
+        found = self.bench.call("cloudtrail", "LookupEvents", MaxResults=50)["Events"]
+        return [event["EventName"] for event in found if event["EventName"] != "Invoke"]
+
     def stored_passwords(self) -> list[str]:
         values = []
         for version in self.call("ListSecretVersionIds", SecretId="db")["Versions"]:
@@ -340,6 +345,7 @@ def test_a_parked_rotation_without_awspending_is_abandoned_and_another_may_begin
     version_id = _parked(desk)
     _move(desk, "AWSPENDING", RemoveFromVersionId=version_id)
     assert [rotation.status for rotation in desk.history()] == [RotationStatus.ABANDONED]
+    assert desk.told()[0] == "RotationAbandoned"
     assert "NextRotationDate" in desk.call("DescribeSecret", SecretId="db")
     other = desk.rotate()
     desk.work()
@@ -351,6 +357,7 @@ def test_a_parked_rotation_that_is_finished_by_hand_has_succeeded(desk: Desk) ->
     current = next(name for name, labels in desk.stages().items() if "AWSCURRENT" in labels)
     _move(desk, "AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=current)
     assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED]
+    assert desk.told()[0] == "RotationSucceeded"
     now = desk.bench.clock.now()
     described = desk.call("DescribeSecret", SecretId="db")
     assert described["LastRotatedDate"] == now
@@ -383,6 +390,41 @@ def test_a_pending_value_put_by_hand_abandons_a_scheduled_rotation_and_the_next_
     assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] > now
 
 
+def test_a_value_that_was_pending_by_hand_is_no_rotation_to_be_abandoned(desk: Desk) -> None:
+    put = {"SecretId": "db", "SecretString": "by hand"}
+    desk.call("PutSecretValue", **put, VersionStages=["AWSPENDING"], ClientRequestToken=new_version_id())
+    desk.call("PutSecretValue", **put, ClientRequestToken=new_version_id())
+    assert desk.told() == []
+
+
+def test_a_test_that_is_interfered_with_takes_its_copy_along_and_nothing_else(desk: Desk) -> None:
+    version_id = desk.rotate(RotateImmediately=False)
+    by_hand = new_version_id()
+    put = {"SecretId": "db", "SecretString": "by hand", "ClientRequestToken": by_hand}
+    desk.call("PutSecretValue", **put, VersionStages=["AWSPENDING"])
+    desk.work()
+    assert desk.runtime.steps == []
+    assert desk.stages()[by_hand] == ["AWSPENDING"]
+    listed = desk.call("ListSecretVersionIds", SecretId="db", IncludeDeprecated=True)["Versions"]
+    assert version_id not in [version["VersionId"] for version in listed]
+
+
+def test_a_label_moved_while_the_function_is_tested_stays_where_it_was_moved(desk: Desk) -> None:
+    version_id = desk.rotate(RotateImmediately=False)
+    by_hand = new_version_id()
+
+    def move(secret: str, token: str) -> None:
+        put = {"SecretId": secret, "SecretString": "by hand", "ClientRequestToken": by_hand}
+        desk.call("PutSecretValue", **put, VersionStages=["MINE"])
+        _move(desk, "AWSPENDING", MoveToVersionId=by_hand, RemoveFromVersionId=token)
+
+    desk.runtime.testSecret = move  # type: ignore[method-assign]  # a person, meanwhile
+    desk.work()
+    assert desk.stages()[by_hand] == ["AWSPENDING", "MINE"]
+    listed = desk.call("ListSecretVersionIds", SecretId="db", IncludeDeprecated=True)["Versions"]
+    assert version_id not in [version["VersionId"] for version in listed]
+
+
 def test_labels_that_a_running_step_moves_in_any_order_do_not_abandon_its_rotation(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -405,6 +447,7 @@ def test_a_rotation_that_begins_while_finish_secret_returns_ends_the_one_before(
     desk.runtime.finishSecret("db", first)
     second = desk.rotate()
     assert [rotation.status for rotation in desk.history()] == [RotationStatus.PENDING, RotationStatus.SUCCEEDED]
+    assert desk.told() == ["RotationSucceeded"]
     drive(desk.kit, claimed, Event())
     assert desk.runtime.steps == []
     desk.work()

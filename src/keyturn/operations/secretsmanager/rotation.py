@@ -16,7 +16,7 @@ from keyturn.operations.lambda_.subjects import load_function, statements_of, su
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import open_value, seal_value
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
-from keyturn.operations.secretsmanager.consequences import Consequences, end_rotation, record_consequences
+from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
 from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
@@ -74,14 +74,14 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
     _check_function(kit, call, function_arn, subject.arn)
     immediately = request.get("RotateImmediately", True)
     refusal: AwsError | None = None
-    consequences = Consequences()
+    ended: EndedRotation | None = None
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
         configured: dict[str, Any] = {"rotation_enabled": True, "rotation_function_arn": function_arn}
         if rotation_rules is not None:
             configured["rotation_rules"] = rotation_rules
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
-            refusal, consequences = _begin(kit, transaction, current, token, call, immediately=immediately)
+            refusal, ended = _begin(kit, transaction, current, token, call, immediately=immediately)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
@@ -89,7 +89,7 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
                         kit, transaction, subject.arn, counted_from=current.last_rotated_at, not_before=call.at
                     )
     kit.wake_scheduler()
-    record_consequences(kit, subject.arn, consequences, call.at)
+    record_end(kit, subject.arn, ended, call.at)
     if refusal is not None:
         raise refusal
     return {"ARN": subject.arn, "Name": subject.name, "VersionId": token}
@@ -143,8 +143,12 @@ def _check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) ->
 
 def _begin(
     kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
-) -> tuple[AwsError | None, Consequences]:
-    """Store the intent to rotate; return why there is none, after what is unfinished was made due again."""
+) -> tuple[AwsError | None, EndedRotation | None]:
+    """Store the intent to rotate.
+
+    Returns:
+        Why there is none, after what is unfinished was made due again; and the rotation before, if this one ended it.
+    """
     state = staging_of(transaction, current)
     if token in state.created_at:
         raise InvalidRequestException(
@@ -157,7 +161,7 @@ def _begin(
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
         if unfinished is not None:
             rotations.resume_rotation(transaction, unfinished, rules.ROTATION.first_step, call.at, None)
-        return refusal, Consequences()
+        return refusal, None
     pending = VersionRecord(
         version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
     )
@@ -166,7 +170,7 @@ def _begin(
     secrets.insert_version(transaction, current.secret_id, pending)
     store_change(transaction, current, change)
     # One that has made its version current, and whose last step has yet to return, is over.
-    consequences = Consequences(end_rotation(kit, transaction, current, change, call.at))
+    ended = end_rotation(kit, transaction, current, change, call.at)
     rotations.start_rotation(
         transaction,
         current.secret_id,
@@ -176,7 +180,7 @@ def _begin(
         call.at,
         None,
     )
-    return None, consequences
+    return None, ended
 
 
 def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:

@@ -12,7 +12,7 @@ from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceeded
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager import subjects
-from keyturn.operations.secretsmanager.consequences import Consequences, record_consequences
+from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
@@ -55,7 +55,7 @@ _SECOND = timedelta(seconds=1)
 def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str) -> CreateSecretResponse:
     """Make a secret, with its first value or without one."""
     _refuse_what_is_not_offered(request)
-    value = value_of(request)
+    value = value_of(request, kit.quotas.value_bytes)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else request.get("ClientRequestToken", "")
     # The console's empty list is kept as one.
@@ -100,10 +100,10 @@ def describe_secret(
 def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: SecretRecord) -> UpdateSecretResponse:
     """Change a secret's description, and its value if one is given."""
     _refuse_what_is_not_offered(request)
-    value = value_of(request)
+    value = value_of(request, kit.quotas.value_bytes)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken")) if value else ""
-    consequences = Consequences()
+    ended = None
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
         if "Description" in request:
@@ -112,10 +112,10 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
             )
         if value is not None:
             written = write_value(kit, transaction, current, token, value, None, call.at)
-            consequences = written.consequences
+            ended = written.ended
             if written.is_new:
                 plan_after_change(kit, transaction, current, call.at)
-    record_consequences(kit, subject.arn, consequences, call.at)
+    record_end(kit, subject.arn, ended, call.at)
     response: UpdateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if value is not None:
         response["VersionId"] = token

@@ -6,7 +6,7 @@ from keyturn.call import Call
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs, operation
 from keyturn.operations.sealing import open_value
-from keyturn.operations.secretsmanager.consequences import record_consequences
+from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import secret, secret_to_write
 from keyturn.operations.secretsmanager.writing import lock_alive, value_of, write_value
@@ -58,7 +58,7 @@ def put_secret_value(
     """Store a new version of a secret, or the value of the version that a rotation has labelled AWSPENDING."""
     require_value(request.get("SecretString"), request.get("SecretBinary"))
     token = require_token(request.get("ClientRequestToken"))
-    value = value_of(request)
+    value = value_of(request, kit.quotas.value_bytes)
     if value is None:
         raise TypeError("require_value has seen one")
     with kit.state.write() as transaction:
@@ -66,7 +66,7 @@ def put_secret_value(
         written = write_value(kit, transaction, current, token, value, request.get("VersionStages"), call.at)
         if written.is_new and AWSCURRENT in written.stages:
             plan_after_change(kit, transaction, current, call.at)
-    record_consequences(kit, subject.arn, written.consequences, call.at)
+    record_end(kit, subject.arn, written.ended, call.at)
     response: PutSecretValueResponse = {"ARN": subject.arn, "Name": subject.name, "VersionId": token}
     if written.stages:
         response["VersionStages"] = list(written.stages)

@@ -11,7 +11,7 @@ from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_value, seal_value
-from keyturn.operations.secretsmanager.consequences import Consequences, end_rotation
+from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
 from keyturn.rules import staging
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import Change, Staging
@@ -20,8 +20,6 @@ from keyturn.sensitive import Sensitive
 from keyturn.storage import secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord, VersionRecord
-
-_MAX_VALUE_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +37,29 @@ class Written:
     Attributes:
         stages: Labels on the version now.
         is_new: False if the request was a repetition.
+        ended: The rotation that was under way, if the value ended it.
     """
 
     stages: tuple[str, ...]
     is_new: bool
-    consequences: Consequences
+    ended: EndedRotation | None = None
 
 
-def value_of(request: Mapping[str, Any]) -> Value | None:
+def value_of(request: Mapping[str, Any], max_bytes: int) -> Value | None:
     """Return the value a request brings.
 
     Raises:
-        ValidationFailed: It is longer than 65,536 bytes. The model's own limit counts characters.
+        ValidationFailed: It is longer than ``max_bytes``. The model's own limit counts characters.
     """
     for member, is_binary in (("SecretString", False), ("SecretBinary", True)):
         if member in request:
             value = request[member]
             plaintext = value if is_binary else value.encode()
-            if len(plaintext) > _MAX_VALUE_BYTES:
+            if len(plaintext) > max_bytes:
                 label = member[0].lower() + member[1:]
                 raise ValidationFailed(
                     f"1 validation error detected: Value at '{label}' failed to satisfy constraint: Member must have"
-                    f" length less than or equal to {_MAX_VALUE_BYTES}"
+                    f" length less than or equal to {max_bytes}"
                 )
             return Value(Sensitive(plaintext), is_binary)
     return None
@@ -123,8 +122,8 @@ def write_value(
         lambda: stored is not None and is_same(kit, secret, stored, value),
     )
     if use is TokenUse.REPEATS:
-        return Written(state.stages_of(token), is_new=False, consequences=Consequences())
-    change = staging.put_version(state, token, stages, at)
+        return Written(state.stages_of(token), is_new=False)
+    change = staging.put_version(state, token, stages, at, label_limit=kit.quotas.labels)
     version = VersionRecord(
         version_id=token,
         created_at=at,
@@ -138,12 +137,10 @@ def write_value(
     else:
         secrets.insert_version(transaction, secret.secret_id, version)
     store_change(transaction, secret, change)
-    cleaned = staging.clean_up(change.after, at)
-    store_change(transaction, secret, cleaned)
+    store_change(transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions))
     secrets.update_secret(transaction, secret, last_changed_at=at)
-    rotation = end_rotation(kit, transaction, secret, change, at)
-    consequences = Consequences(rotation, cleaned.removed_versions)
-    return Written(change.after.stages_of(token), is_new=True, consequences=consequences)
+    ended = end_rotation(kit, transaction, secret, change, at)
+    return Written(change.after.stages_of(token), is_new=True, ended=ended)
 
 
 def remember_token(transaction: Transaction, secret: SecretRecord, token: str, at: datetime) -> None:

@@ -1,4 +1,4 @@
-"""What a change of labels or values means for others: for the rotation under way, and for the audit trail."""
+"""The rotation under way, where a change of labels has decided it: ended, recorded, and the next one planned."""
 
 from __future__ import annotations
 
@@ -18,16 +18,11 @@ from keyturn.storage.secrets import SecretRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Consequences:
-    """To be recorded once the change is stored.
+class EndedRotation:
+    """What is to be recorded of a rotation, once its end is stored."""
 
-    Attributes:
-        rotation: What became of the rotation under way, if the change ended it, and its version.
-        cleaned_up: Deprecated versions that had to go.
-    """
-
-    rotation: tuple[ServiceEventName, str] | None = None
-    cleaned_up: tuple[str, ...] = ()
+    event: ServiceEventName
+    version_id: str
 
 
 def end_rotation(
@@ -38,7 +33,7 @@ def end_rotation(
     at: datetime,
     *,
     even_if_running: bool = True,
-) -> tuple[ServiceEventName, str] | None:
+) -> EndedRotation | None:
     """End the rotation of a secret if a change of its labels has decided it, and plan the next one.
 
     Args:
@@ -51,7 +46,7 @@ def end_rotation(
             order: who drives the rotation looks at the labels when the step has returned.
 
     Returns:
-        What to record of it, and its version; None if it goes on or there is none.
+        None if it goes on or there is none.
     """
     if not change.moved_labels:
         return None
@@ -74,17 +69,14 @@ def end_rotation(
     elif not change.after.stages_of(version_id):
         # The copy of the current value that a test works with goes with the test.
         secrets.delete_versions(transaction, secret.secret_id, [version_id])
-    return event, version_id
+    return EndedRotation(event, version_id)
 
 
-def record_consequences(kit: Kit, secret_arn: str, consequences: Consequences, at: datetime) -> None:
-    """Store the audit events of what a stored change has caused.
+def record_end(kit: Kit, secret_arn: str, ended: EndedRotation | None, at: datetime) -> None:
+    """Store the audit event of a rotation that was ended.
 
     Raises:
         StorageError: The journal failed.
     """
-    if consequences.rotation is not None:
-        name, version_id = consequences.rotation
-        rotation_event(kit, name, secret_arn, version_id, at)
-    for version_id in consequences.cleaned_up:
-        rotation_event(kit, ServiceEventName.SECRET_VERSION_DELETION, secret_arn, version_id, at)
+    if ended is not None:
+        rotation_event(kit, ended.event, secret_arn, ended.version_id, at)
