@@ -158,7 +158,8 @@ secret_versions = Table(
     Column("version_id", String(64), primary_key=True),
     Column("created_at", Moment, nullable=False),
     Column("last_accessed_at", Moment),
-    # None: a version that RotateSecret labelled AWSPENDING and whose value createSecret has yet to put.
+    # None: a version that RotateSecret labelled AWSPENDING and whose value createSecret has yet to put; without any
+    # label, the token of a CreateSecret that brought no value.
     Column("sealed", LargeBinary),
     Column("is_binary", Boolean, nullable=False, default=False),
     Column("kms_key_id", Text),
