@@ -409,6 +409,16 @@ def test_a_test_that_is_interfered_with_takes_its_copy_along_and_nothing_else(de
     assert version_id not in [version["VersionId"] for version in listed]
 
 
+def test_a_tested_version_that_is_made_current_by_hand_stays_and_is_no_rotation(desk: Desk) -> None:
+    version_id = desk.rotate(RotateImmediately=False)
+    (current,) = [name for name, labels in desk.stages().items() if "AWSCURRENT" in labels]
+    _move(desk, "AWSCURRENT", MoveToVersionId=version_id, RemoveFromVersionId=current)
+    desk.call("PutSecretValue", SecretId="db", SecretString="by hand", ClientRequestToken=new_version_id())
+    assert desk.stages()[version_id] == ["AWSPREVIOUS"]
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.ABANDONED]
+    assert "LastRotatedDate" not in desk.call("DescribeSecret", SecretId="db")
+
+
 def test_a_label_moved_while_the_function_is_tested_stays_where_it_was_moved(desk: Desk) -> None:
     version_id = desk.rotate(RotateImmediately=False)
     by_hand = new_version_id()

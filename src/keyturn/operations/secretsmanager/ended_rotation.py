@@ -57,7 +57,8 @@ def end_rotation(
     end = ended_by(change.before.labels, change.after.labels, version_id, is_parked=is_parked)
     if end is None:
         return None
-    if isinstance(end, Abandoned):
+    # A test that was interfered with has shown nothing, even if its version was made current.
+    if isinstance(end, Abandoned) or rotation.kind is RotationKind.TEST:
         status, event = RotationStatus.ABANDONED, ServiceEventName.ROTATION_ABANDONED
         cause: str | None = "AWSPENDING was taken off its version while it was under way."
     else:
