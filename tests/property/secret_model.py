@@ -361,7 +361,10 @@ class SecretModel:
     def _DeleteSecret(self, SecretId: str, ForceDeleteWithoutRecovery: bool = False) -> dict[str, Any]:
         secret = self._existing(SecretId, alive=not ForceDeleteWithoutRecovery)
         answer = self._named()
-        secret.is_dead = True
+        secret.is_dead, secret.changed_at = True, self._now()
+        # Recorded: it stops rotating.
+        if secret.rotation_enabled:
+            secret.rotation_enabled = False
         if ForceDeleteWithoutRecovery:
             self.secret = None
         return answer

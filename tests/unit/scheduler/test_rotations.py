@@ -361,7 +361,7 @@ def test_a_parked_rotation_that_is_finished_by_hand_has_succeeded(desk: Desk) ->
     now = desk.bench.clock.now()
     described = desk.call("DescribeSecret", SecretId="db")
     assert described["LastRotatedDate"] == now
-    assert described["NextRotationDate"].date() == (now + timedelta(days=31)).date()
+    assert described["NextRotationDate"].date() == (now + timedelta(days=30)).date()
     # The next window is for the next rotation.
     later = desk.bench.clock.advance(timedelta(days=32))
     with desk.kit.state.read() as connection:
