@@ -9,9 +9,11 @@ from typing import Any
 
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
+from keyturn.operations.audit_trail import deletion_events
 from keyturn.operations.kit import Kit
-from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.sealing import forget_value, open_value, seal_value
 from keyturn.rules import staging
+from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
@@ -134,12 +136,11 @@ def write_value(
     else:
         secrets.insert_version(transaction, secret.secret_id, version)
     store_change(transaction, secret, change)
-    cleaned = staging.clean_up(change.after, at)
-    store_change(transaction, secret, cleaned)
     secrets.update_secret(transaction, secret, last_changed_at=at)
     abandoned = change.abandoned_rotation
     if abandoned is not None:
         abandon(transaction, secret, versions, abandoned, at)
+    _remove_deprecated(kit, transaction, secret, versions, staging.clean_up(change.after, at), at)
     return Written(change.after.stages_of(token), abandoned, is_new=True)
 
 
@@ -160,6 +161,25 @@ def abandon(
     pending = versions.get(version_id)
     if pending is not None and pending.sealed is None:
         secrets.delete_versions(transaction, secret.secret_id, [version_id])
+
+
+def _remove_deprecated(
+    kit: Kit,
+    transaction: Transaction,
+    secret: SecretRecord,
+    versions: Mapping[str, VersionRecord],
+    cleaned: Change,
+    at: datetime,
+) -> None:
+    """Remove what the clean-up chose, and tell so."""
+    store_change(transaction, secret, cleaned)
+    removed = cleaned.removed_versions
+    for version_id in removed:
+        if (sealed := versions[version_id].sealed) is not None:
+            forget_value(kit, secret.arn, version_id, sealed)
+    deletion_events(
+        kit, ServiceEventName.SECRET_VERSION_DELETION, [(secret.arn, version_id) for version_id in removed], at
+    )
 
 
 def _existing(version: VersionRecord | None) -> Existing:
