@@ -90,6 +90,15 @@ def stores(open_stores: OpenStores) -> Stores:
     return open_stores()
 
 
+@pytest.fixture
+def server(database_url: str, request: pytest.FixtureRequest) -> PostgresqlServer | None:
+    """The PostgreSQL server, if the test runs on it."""
+    if database_url.startswith("sqlite"):
+        return None
+    found: PostgresqlServer = request.getfixturevalue("postgresql")
+    return found
+
+
 def _url(server: PostgresqlServer, name: str) -> str:
     return server.url(name, driver="postgresql")
 

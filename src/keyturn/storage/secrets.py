@@ -233,7 +233,11 @@ def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> 
         )
         .order_by(_versions.c.secret_id, _versions.c.created_at, _versions.c.version_id)
     )
-    return [ErasedVersion(**{**row._mapping, "head": bytes(row.head)}) for row in connection.execute(held)]  # noqa: SLF001 - likewise
+    # The beginning of nothing is NULL on SQLite.
+    return [
+        ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""))
+        for row in connection.execute(held)
+    ]
 
 
 def planned_moments(connection: Connection, opens_at: datetime, closes_at: datetime) -> list[datetime]:
