@@ -19,6 +19,6 @@ def state_files(stores: Stores, server: PostgresqlServer | None) -> bytes:
         )
     with stores.state.read() as connection:
         database = connection.execute(text("SELECT current_database()")).scalar_one()
-        path = connection.execute(text("SELECT pg_relation_filepath('secret_versions')")).scalar_one()
+        place = connection.execute(text("SELECT pg_relation_filepath('secret_versions')")).scalar_one()
     server.run("CHECKPOINT", database=database)
-    return (server.directory / "data" / path).read_bytes()
+    return Path(server.directory, "data", place).read_bytes()

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from keyturn.errors.secretsmanager import InvalidRequestException, ResourceNotFoundException
 from keyturn.ids import new_version_id
-from keyturn.operations import audit_trail, registry
+from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.rules.rotation import ROTATION
@@ -428,7 +428,7 @@ def deadly(moments: Moments, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(Database, "write", dying_write)
         patch.setattr(Database, "purge", dying_purge)
-        patch.setattr(audit_trail.audit_log, "append", dying_append)
+        patch.setattr(audit_log, "append", dying_append)
         yield
 
 
@@ -473,7 +473,7 @@ def test_events_that_cannot_be_stored_hold_the_erasure_up(desk: Desk, monkeypatc
         raise StorageError("The database failed: disk full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit_trail.audit_log, "append", fail)
+        patch.setattr(audit_log, "append", fail)
         with pytest.raises(StorageError):
             desk.turn()
         assert desk.sealed(arn) == sealed

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import text
 
 from keyturn.storage import secrets
-from keyturn.storage.database import StorageError, Stores
+from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.erased import Erased
 from keyturn.storage.secrets import VersionRecord
 from keyturn.storage.sqlite_file import SqliteFile
@@ -56,7 +56,7 @@ class Life:
                     secrets.delete_versions(transaction, place[0], [place[1]])
                     self.removed.append(self.living.pop(place))
 
-    def _store(self, transaction: secrets.Transaction, *, filled_later: bool) -> None:
+    def _store(self, transaction: Transaction, *, filled_later: bool) -> None:
         self._number += 1
         secret_id = secrets.insert_secret(transaction, f"arn:{self._number}", f"n{self._number}", NOW)
         version_id = str(uuid.UUID(int=self.random.getrandbits(128)))
@@ -195,12 +195,9 @@ def test_a_purge_that_fails_is_not_forgotten(sqlite: Stores, monkeypatch: pytest
         with pytest.raises(StorageError, match="Input/output error"):
             sqlite.state.purge()
 
-    asked: list[list[bytes] | None] = []
-    purge = sqlite.state._purge
-    monkeypatch.setattr(sqlite.state, "_purge", lambda erased: (asked.append(erased), purge(erased))[1])
-    assert sqlite.state.purge()
-    assert asked[0] is not None
-    assert len(asked[0]) == len(life.removed)
+    is_due, pieces = sqlite.state._erased.take()
+    assert is_due
+    assert len(pieces or ()) == len(life.removed)
 
 
 def test_a_rolled_back_transaction_has_erased_nothing(stores: Stores) -> None:
