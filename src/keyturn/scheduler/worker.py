@@ -89,13 +89,14 @@ class Scheduler:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:
             begin_due(kit, secret, now)
-        is_erased = deletions.erase_past_recovery(kit, now)
         free = _AT_ONCE - len(self._running)
         claimed = rotations.claim_due(kit.state, self._owner, now, now + _LEASE, free) if free > 0 else []
         for rotation in claimed:
             future = self._pool.submit(drive, kit, rotation, self._stopping)
             self._running[rotation.rotation_id] = (rotation, future)
             future.add_done_callback(lambda _: self._wake.set())
+        # Last: files that cannot be purged must not keep rotations waiting.
+        is_erased = deletions.erase_past_recovery(kit, now)
         return self._pause(now, is_erased=is_erased)
 
     def _renew_leases(self, now: datetime) -> None:
