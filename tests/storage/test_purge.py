@@ -19,7 +19,7 @@ from keyturn.storage.secrets import VersionRecord
 from keyturn.storage.sqlite_file import SqliteFile
 from keyturn.testing.postgresql import PostgresqlServer
 
-from .conftest import NOW
+from .conftest import NOW, PLACE
 from .files import state_files
 
 _PAGE_BYTES = 4096
@@ -58,7 +58,8 @@ class Life:
 
     def _store(self, transaction: Transaction, *, filled_later: bool) -> None:
         self._number += 1
-        secret_id = secrets.insert_secret(transaction, f"arn:{self._number}", f"n{self._number}", NOW)
+        name = f"n{self._number}"
+        secret_id = secrets.insert_secret(transaction, PLACE, PLACE.secret_arn(name, "AbCdEf"), name, NOW)
         version_id = str(uuid.UUID(int=self.random.getrandbits(128)))
         sealed = self.random.randbytes(self.random.choice([150, 200, 300, 600, 2000, 9000]))
         version = VersionRecord(version_id, NOW, None, sealed, is_binary=False, kms_key_id=None)

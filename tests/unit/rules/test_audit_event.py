@@ -180,8 +180,7 @@ def test_what_becomes_of_a_version_names_it() -> None:
         event_id="e",
         secret_arn=ARN,
         at=AT,
-        region="us-east-1",
-        account_id=ACCOUNT,
+        place=Place("aws", "us-east-1", ACCOUNT),
         request_id=deletion_request_id(ARN, "v"),
         version_id="v",
     )

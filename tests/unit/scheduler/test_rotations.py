@@ -159,7 +159,7 @@ class Desk:
     def event_names(self) -> list[str]:
         """Names of the audit events so far."""
         with self.kit.journal.read() as connection:
-            return [record.event_name for _, record in audit_log.lookup(connection, limit=1000)]
+            return [record.event_name for _, record in audit_log.lookup(connection, PLACE, limit=1000)]
 
     def stages(self) -> dict[str, list[str]]:
         described: dict[str, list[str]] = self.call("DescribeSecret", SecretId="db")["VersionIdsToStages"]
