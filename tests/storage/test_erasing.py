@@ -274,9 +274,11 @@ def test_a_restored_secret_is_whole_and_each_of_its_versions_is_told(desk: Desk)
     arn = desk.create(values=3)
     versions = sorted((arn, version_id) for version_id in desk.sealed(arn))
     described = desk.call("DescribeSecret", SecretId="db")
+    desk.bench.clock.advance(DAY)
     desk.call("DeleteSecret", SecretId="db")
-    deleted = desk.call("DescribeSecret", SecretId="db")
-    assert deleted == {**described, "DeletedDate": desk.bench.clock.now()}
+    deleted_at = desk.bench.clock.now()
+    described["LastChangedDate"] = deleted_at
+    assert desk.call("DescribeSecret", SecretId="db") == {**described, "DeletedDate": deleted_at}
 
     desk.bench.clock.advance(30 * DAY - timedelta(milliseconds=1))
     assert desk.call("RestoreSecret", SecretId="db") == {"ARN": arn, "Name": "db"}

@@ -373,20 +373,40 @@ def test_what_a_stopping_server_interrupts_is_no_failure(desk: Desk) -> None:
     assert (left.status, left.step, left.attempt, left.error) == (RotationStatus.PENDING, "setSecret", 1, None)
 
 
-def test_a_rotation_of_a_secret_that_is_deleted_stops_and_a_version_without_a_value_goes_with_it(desk: Desk) -> None:
+def test_a_rotation_of_a_secret_that_is_deleted_stops_and_goes_on_when_it_is_restored(desk: Desk) -> None:
     version_id = desk.rotate()
     desk.call("DeleteSecret", SecretId="db")
     desk.work()
     assert desk.runtime.steps == []
-    assert version_id not in desk.stages()
+    described = desk.call("DescribeSecret", SecretId="db")
+    assert described["RotationEnabled"] is False
+    assert "NextRotationDate" not in described
+    assert described["VersionIdsToStages"][version_id] == ["AWSPENDING"]
     (abandoned,) = desk.history()
     assert (abandoned.status, abandoned.error) == (RotationStatus.ABANDONED, "The secret was marked for deletion.")
     assert desk.event_names().count("RotationAbandoned") == 1
 
     desk.call("RestoreSecret", SecretId="db")
-    again = desk.rotate()
+    desk.turn(desk.bench.clock.now())
+    assert desk.stages()[version_id] == ["AWSCURRENT", "AWSPENDING"]
+    assert desk.call("DescribeSecret", SecretId="db")["RotationEnabled"] is True
+
+
+def test_a_secret_that_did_not_rotate_does_not_when_it_is_restored(desk: Desk) -> None:
+    desk.call("DeleteSecret", SecretId="db")
+    assert "RotationEnabled" not in desk.call("DescribeSecret", SecretId="db")
+    desk.call("RestoreSecret", SecretId="db")
+    assert "RotationEnabled" not in desk.call("DescribeSecret", SecretId="db")
+
+    desk.rotate()
     desk.work()
-    assert desk.stages()[again] == ["AWSCURRENT", "AWSPENDING"]
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.call("DeleteSecret", SecretId="db")
+    desk.call("RestoreSecret", SecretId="db")
+    desk.bench.clock.advance(timedelta(days=100))
+    desk.turn(desk.bench.clock.now())
+    assert desk.call("DescribeSecret", SecretId="db")["RotationEnabled"] is False
+    assert len(desk.history()) == 1
 
 
 def test_a_deletion_in_the_middle_of_a_step_takes_the_rotation_from_whoever_runs_it(desk: Desk) -> None:

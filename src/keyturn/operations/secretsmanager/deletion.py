@@ -59,7 +59,9 @@ def delete_secret(
             if not force:
                 check_alive(current.deletion_at)
             abandoned = _abandon_rotation(transaction, current, call.at)
-            secrets.update_secret(transaction, current, deleted_at=call.at, deletion_at=ends_at)
+            secrets.update_secret(
+                transaction, current, deleted_at=call.at, deletion_at=ends_at, last_changed_at=call.at
+            )
         elif not force:
             raise ResourceNotFoundException
     if abandoned is not None:
@@ -114,8 +116,8 @@ def _nothing_deleted(call: Call, asked: str, at: datetime) -> DeleteSecretRespon
 def _abandon_rotation(transaction: Transaction, current: SecretRecord, at: datetime) -> str | None:
     """End the rotation under way and return its version, if there is one.
 
-    A version that has no value yet, or is only for a test, goes with it. One that has a value keeps AWSPENDING: the
-    function may have put it into the database already, and then no other value would be accepted there.
+    The version keeps AWSPENDING, as recorded: the function may have put its value into the database already, and then
+    no other would be accepted there. A version that is only for a test goes.
     """
     unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
     if unfinished is None:
@@ -123,10 +125,8 @@ def _abandon_rotation(transaction: Transaction, current: SecretRecord, at: datet
     rotations.end_unfinished(
         transaction, current.secret_id, RotationStatus.ABANDONED, at, "The secret was marked for deletion."
     )
-    state, versions = staging_of(transaction, current)
-    pending = versions.get(unfinished.version_id)
-    is_needed = unfinished.kind is RotationKind.ROTATION and pending is not None and pending.sealed is not None
-    if not is_needed and current.labels.get(AWSPENDING) == unfinished.version_id:
+    if unfinished.kind is RotationKind.TEST and current.labels.get(AWSPENDING) == unfinished.version_id:
+        state, _ = staging_of(transaction, current)
         store_change(transaction, current, abandon_pending(state, remove_version=True))
     return unfinished.version_id
 

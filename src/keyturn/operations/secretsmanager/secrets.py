@@ -118,7 +118,7 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
         "Name": subject.name,
         "Description": subject.description,
         "KmsKeyId": subject.kms_key_id,
-        "RotationEnabled": subject.rotation_enabled,
+        "RotationEnabled": _rotation_enabled(subject),
         "RotationLambdaARN": subject.rotation_function_arn,
         "RotationRules": _rules(subject),
         "LastRotatedDate": subject.last_rotated_at,
@@ -132,9 +132,14 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
+def _rotation_enabled(subject: SecretRecord) -> bool | None:
+    """Whether the secret rotates; one that is marked for deletion does not, and goes on with it when it is restored."""
+    return subject.rotation_enabled if subject.deletion_at is None or subject.rotation_enabled is None else False
+
+
 def _next_rotation_date(subject: SecretRecord) -> datetime | None:
     """The last second of the window in which the secret rotates next, as AWS shows it; None while rotation is off."""
-    closes_at = subject.next_rotation_closes_at if subject.rotation_enabled else None
+    closes_at = subject.next_rotation_closes_at if _rotation_enabled(subject) else None
     return None if closes_at is None else closes_at - _SECOND
 
 
