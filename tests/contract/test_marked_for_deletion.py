@@ -20,8 +20,8 @@ from keyturn.ids import new_version_id
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.registry import Operation
-from keyturn.storage import schema
-from keyturn.testing.handlers import HandlerBench, open_bench, user
+from keyturn.storage import principals, schema
+from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench, user
 from keyturn.wire.models import OperationModel, service
 
 from .test_wire_against_botocore import example
@@ -109,6 +109,9 @@ class Marked:
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandlerBench]:
     with open_bench(tmp_path_factory.mktemp("bench")) as opened:
         opened.kit = replace(opened.kit, accesses=Accesses(), wake_scheduler=lambda: None)
+        with opened.kit.state.write() as transaction:
+            # Some ask for a second permission.
+            principals.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
         yield opened
 
 
