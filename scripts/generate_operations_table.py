@@ -30,7 +30,7 @@ DEVIATIONS: Final[Mapping[str, str]] = {
     "GetSecretValue": "`LastAccessedDate` reaches the database within some seconds",
     "ListSecrets": "consistent at once; ascending unless `SortOrder` says otherwise, which AWS does not document",
     "PutSecretValue": _BYTES,
-    "RestoreSecret": "rotation stays off, which nobody has recorded",
+    "RestoreSecret": "rotation goes on where it was on, which nobody has recorded",
     "RotateSecret": "no external secrets; events carry no `RotationToken`; Keyturn's own number and spacing of retries",
     "TagResource": "texts about tags that cannot be are Keyturn's",
     "UpdateSecret": f"no external secrets (`Type`); {_BYTES}",

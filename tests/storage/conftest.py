@@ -16,6 +16,9 @@ from keyturn.storage.database import Stores
 from keyturn.storage.migrate import migrate
 from keyturn.testing.postgresql import PostgresqlServer
 
+from .desk import Desk
+from .files import state_files
+
 PLACE = Place("aws", "us-east-1", "000000000000")
 NOW = datetime(2026, 3, 4, 5, 6, 7, 890_000, tzinfo=UTC)
 
@@ -88,6 +91,25 @@ def open_stores(database_url: str) -> Iterator[OpenStores]:
 @pytest.fixture
 def stores(open_stores: OpenStores) -> Stores:
     return open_stores()
+
+
+@pytest.fixture
+def server(database_url: str, request: pytest.FixtureRequest) -> PostgresqlServer | None:
+    """The PostgreSQL server, if the test runs on it."""
+    if database_url.startswith("sqlite"):
+        return None
+    found: PostgresqlServer = request.getfixturevalue("postgresql")
+    return found
+
+
+@pytest.fixture
+def desk(stores: Stores) -> Desk:
+    return Desk(stores)
+
+
+@pytest.fixture
+def files(desk: Desk, server: PostgresqlServer | None) -> Callable[[], bytes]:
+    return lambda: state_files(Stores(desk.kit.state, desk.kit.journal), server)
 
 
 def _url(server: PostgresqlServer, name: str) -> str:

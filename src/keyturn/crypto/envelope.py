@@ -15,6 +15,7 @@ the associated data: a data key can be wrapped by another KMS key without touchi
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
@@ -52,6 +53,12 @@ class Envelope:
         wrapped, value = _split(sealed)
         data_key = self._keyring.unwrap_data_key(wrapped, context)
         return Sensitive(aead.unseal(data_key.cipher, value, _VERSION + data_key.associated_data))
+
+    def forget(self, sealed: bytes, *, context: Mapping[str, str]) -> None:
+        """Drop what is kept in memory for opening a sealed value, which was erased; its beginning will do."""
+        # What is damaged was never opened, and so nothing is kept of it.
+        with suppress(SealRefused):
+            self._keyring.forget_data_key(_split(sealed)[0], context)
 
     def rewrap(self, sealed: bytes, *, key_id: str, context: Mapping[str, str]) -> bytes:
         """Return the same sealed value with its data key wrapped by another KMS key.

@@ -125,6 +125,10 @@ class Keyring:
             self._data_keys.put(place, data_key)
         return data_key
 
+    def forget_data_key(self, wrapped: bytes, context: Mapping[str, str]) -> None:
+        """Drop a data key whose value was erased."""
+        self._data_keys.forget((wrapped, *context.items()))
+
     def derive_key(self, key_id: str, purpose: str) -> Sensitive[bytes]:
         """Return 32 bytes derived from a KMS key for one purpose: HKDF-SHA-256, no salt, the purpose as info."""
         material = self._kms_key(key_id).material.reveal()

@@ -42,6 +42,12 @@ class Accesses:
             is_seen = bool(versions) if version_id is None else version_id in versions
             return _midnight(self._day) if is_seen else None
 
+    def forget(self, secret_id: int) -> None:
+        """Drop the reads of a secret that was erased."""
+        with self._lock:
+            self._seen.pop(secret_id, None)
+            self._pending = [read for read in self._pending if read[0] != secret_id]
+
     def store(self, state: Database) -> None:
         """Write what was remembered.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 
 import msgspec
@@ -9,7 +10,14 @@ import msgspec
 from keyturn.arn import Place
 from keyturn.ids import new_event_id
 from keyturn.operations.kit import Kit
-from keyturn.rules.audit_event import Event, ServiceEventName, event_time, rotation_request_id, service_event
+from keyturn.rules.audit_event import (
+    Event,
+    ServiceEventName,
+    deletion_request_id,
+    event_time,
+    rotation_request_id,
+    service_event,
+)
 from keyturn.storage import audit_log
 from keyturn.storage.audit_log import AuditRecord
 from keyturn.storage.schema import to_milliseconds
@@ -72,6 +80,36 @@ def rotation_event(
         error_message=error,
     )
     audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])
+
+
+def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[str, str]], at: datetime) -> None:
+    """Store what becomes of versions that go, or that go no longer.
+
+    To be called as the last thing before the transaction that does it is committed: a server that dies in between
+    tells it once more, and never not at all.
+
+    Args:
+        kit: For the journal.
+        name: What becomes of them.
+        versions: The secret's ARN and the version's id of each.
+        at: Aware UTC.
+
+    Raises:
+        StorageError: The journal failed; none of them is stored.
+    """
+    records = []
+    for secret_arn, version_id in versions:
+        event = service_event(
+            name,
+            event_id=new_event_id(),
+            secret_arn=secret_arn,
+            at=at,
+            place=Place.of(secret_arn),
+            request_id=deletion_request_id(secret_arn, version_id),
+            version_id=version_id,
+        )
+        records.append(record_of(event, at, resource_name=secret_arn))
+    audit_log.append(kit.journal, records)
 
 
 def step_event(

@@ -23,6 +23,11 @@ def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sen
     return kit.envelope.open(sealed, context=_value_context(secret_arn, version_id))
 
 
+def forget_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> None:
+    """Drop what is kept in memory for opening a version's value, which was erased; its beginning will do."""
+    kit.envelope.forget(sealed, context=_value_context(secret_arn, version_id))
+
+
 def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:
     """Seal the secret half of an access key."""
     plaintext = secret_access_key.reveal().encode()

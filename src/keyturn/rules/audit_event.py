@@ -176,6 +176,7 @@ def service_event(
     at: datetime,
     place: Place,
     request_id: str,
+    version_id: str | None = None,
     error_message: str | None = None,
 ) -> Event:
     """Return the event of something Secrets Manager did by itself.
@@ -186,9 +187,13 @@ def service_event(
         secret_arn: The secret.
         at: Aware UTC.
         place: The secret's.
-        request_id: :func:`rotation_request_id` for rotations.
+        request_id: :func:`rotation_request_id` for rotations, :func:`deletion_request_id` for versions that go.
+        version_id: The version that goes; under which name AWS says it has not been seen.
         error_message: Why it failed.
     """
+    data, details = {"SecretId": secret_arn}, {"secretId": secret_arn}
+    if version_id is not None:
+        data["SecretVersionId"] = details["secretVersionId"] = version_id
     event: Event = {
         "eventVersion": EVENT_VERSION,
         "userIdentity": {"accountId": place.account_id, "invokedBy": _SECRETS_MANAGER},
@@ -201,8 +206,8 @@ def service_event(
         "requestParameters": None,
         "responseElements": None,
         # One observer of AWS saw the ARN in one place, another in the other; readers of both are served.
-        "additionalEventData": {"SecretId": secret_arn},
-        "serviceEventDetails": {"secretId": secret_arn},
+        "additionalEventData": data,
+        "serviceEventDetails": details,
         "requestID": request_id,
         "eventID": event_id,
         "readOnly": False,
@@ -219,6 +224,11 @@ def service_event(
 def rotation_request_id(secret_arn: str, token: str) -> str:
     """Return the request id under which the events of one rotation are found."""
     return f"Rotation-{secret_arn}-{token}"
+
+
+def deletion_request_id(secret_arn: str, version_id: str) -> str:
+    """Return the request id under which the events of one version's end are found."""
+    return f"Deletion-{secret_arn}-{version_id}"
 
 
 def shared_with(event: Event, event_id: str, account_id: str, shared_id: str) -> Event:

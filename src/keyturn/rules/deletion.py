@@ -37,6 +37,20 @@ def deletion_moment(now: datetime, recovery_window_days: int | None, *, force: b
     return now + timedelta(days=days)
 
 
+def is_over(deleted_at: datetime | None, deletion_at: datetime | None, now: datetime) -> bool:
+    """Say whether a secret is past its recovery window: nobody finds it any more, whether its rows are gone or not.
+
+    Args:
+        deleted_at: When DeleteSecret was called.
+        deletion_at: When its recovery window ends. Not later than ``deleted_at`` if there is none, or if its values
+            are being erased: that is over by every server's clock.
+        now: Aware UTC.
+    """
+    if deleted_at is None or deletion_at is None:
+        return False
+    return deletion_at <= max(deleted_at, now)
+
+
 def check_alive(deletion_at: datetime | None) -> None:
     """Refuse an operation on a secret that is scheduled for deletion.
 

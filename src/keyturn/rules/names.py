@@ -58,6 +58,11 @@ def looks_suffixed(name: str) -> bool:
     return _SUFFIX.search(name) is not None
 
 
+def without_suffix(name: str) -> str:
+    """Return the name in a full ARN without the hyphen and six characters that AWS appends."""
+    return _SUFFIX.sub("", name)
+
+
 def secret_reference(secret_id: str, place: Place) -> SecretReference:
     """Say what a SecretId means on this server.
 

@@ -122,7 +122,7 @@ def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRec
         secret = secrets.load_secret_by_id(connection, rotation.secret_id)
     if secret is None:
         return None
-    if secret.deletion_at is not None or rules.check_labels(secret.labels, rotation.version_id) is not None:
+    if rules.check_labels(secret.labels, rotation.version_id) is not None:
         _end(kit, rotation, secret, RotationStatus.ABANDONED, "Its version is not pending any more.")
         rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, kit.clock.now())
         return None
@@ -299,8 +299,7 @@ def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: Rotat
         rotations.write_under_lease(
             transaction, rotation, status=status, ended_at=now, error=error, lease_owner=None, lease_expires_at=None
         )
-        if secret.deletion_at is None:
-            plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
+        plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
 
 
 def _lock(transaction: Transaction, secret: SecretRecord) -> None:

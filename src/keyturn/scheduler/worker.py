@@ -26,6 +26,7 @@ _DUE_AT_ONCE = 100
 _LEASE = timedelta(seconds=60)
 # The longest sleep: leases are renewed three times before they expire, and reads of the day are stored.
 _LONGEST_SLEEP = timedelta(seconds=20)
+_ERASE_AGAIN = timedelta(seconds=1)
 
 
 class Scheduler:
@@ -62,6 +63,7 @@ class Scheduler:
             self._thread.join()
         self._pool.shutdown()
         self._kit.accesses.store(self._kit.state)
+        self._kit.state.purge()
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -87,14 +89,15 @@ class Scheduler:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:
             begin_due(kit, secret, now)
-        deletions.erase_past_recovery(kit, now)
         free = _AT_ONCE - len(self._running)
         claimed = rotations.claim_due(kit.state, self._owner, now, now + _LEASE, free) if free > 0 else []
         for rotation in claimed:
             future = self._pool.submit(drive, kit, rotation, self._stopping)
             self._running[rotation.rotation_id] = (rotation, future)
             future.add_done_callback(lambda _: self._wake.set())
-        return self._pause(now)
+        # Last: files that cannot be purged must not keep rotations waiting.
+        is_erased = deletions.erase_past_recovery(kit, now)
+        return self._pause(now, is_erased=is_erased)
 
     def _renew_leases(self, now: datetime) -> None:
         for rotation_id, (rotation, future) in list(self._running.items()):
@@ -110,8 +113,10 @@ class Scheduler:
                 # Ended or cancelled meanwhile; the driver finds out at its next write.
                 _log.info("rotation %s is no longer held", rotation_id)
 
-    def _pause(self, now: datetime) -> timedelta:
+    def _pause(self, now: datetime, *, is_erased: bool) -> timedelta:
         with self._kit.state.read() as connection:
             moments = [rotations.next_due(connection), secrets.next_planned(connection)]
+            # What could not be erased just now was in somebody's way.
+            moments.append(secrets.next_deletion(connection) if is_erased else now + _ERASE_AGAIN)
         until = [moment - now for moment in moments if moment is not None]
         return max(min([*until, _LONGEST_SLEEP]), timedelta(milliseconds=10))

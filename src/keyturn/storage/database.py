@@ -19,6 +19,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from keyturn.errors.base import KeyturnError
 from keyturn.storage import schema
+from keyturn.storage.erased import Erased
 
 WRITES = "keyturn_writes"
 """Execution option that tells a dialect's ``begin`` that this transaction will write."""
@@ -31,6 +32,9 @@ class StorageError(KeyturnError):
 
 
 Statement = tuple[str, tuple[Any, ...]]
+
+Purge = Callable[[list[bytes] | None], bool]
+"""Takes what was erased, None if that is not known; returns whether it is gone, False to be tried again."""
 
 
 class Dialect(Protocol):
@@ -73,6 +77,17 @@ class Dialect(Protocol):
         """
         ...
 
+    def was_interrupted(self, url: str) -> bool:
+        """Say whether a process that died may have left behind what it had erased. Asked before anything is opened."""
+        ...
+
+    def purger(self, engine: Engine) -> Purge:
+        """Return a function that rids the database's files of erased rows. Writers wait for it only if they must.
+
+        What it holds is given back when the engine is disposed of.
+        """
+        ...
+
     def explain(self, error: DBAPIError) -> StorageError:
         """Translate a driver's error for the operator."""
         ...
@@ -84,16 +99,25 @@ class Transaction:
 
     connection: Connection
     touched: list[dict[str, str]] = field(default_factory=list)
+    erased: list[bytes] = field(default_factory=list)
 
     def touch(self, kind: str, subject: str) -> None:
         """Tell every holder of kept rows that this subject has changed, once this transaction commits."""
         self.touched.append({"kind": kind, "subject": subject})
 
+    def erase(self, piece: bytes) -> None:
+        """Have the files rid of something that this transaction removes, soon after it commits.
+
+        Args:
+            piece: What it looks like where it is like nothing else; empty if nobody has to look for it.
+        """
+        self.erased.append(piece)
+
 
 class Database:
     """One database: an engine, and what its dialect knows about it."""
 
-    def __init__(self, engine: Engine, dialect: Dialect) -> None:
+    def __init__(self, engine: Engine, dialect: Dialect, *, was_interrupted: bool = False) -> None:
         self.engine = engine
         self.dialect = dialect
         self._reading_engine = engine.execution_options(**dialect.reading_options)
@@ -104,6 +128,9 @@ class Database:
         self._commit_numbers = itertools.count(1)
         # Differs from any earlier value once a write of this process has been committed.
         self.last_commit = 0
+        self._erased = Erased(is_known=not was_interrupted)
+        self._purge = dialect.purger(engine)
+        self._purging = threading.Lock()
 
     @contextmanager
     def write(self) -> Iterator[Transaction]:
@@ -119,7 +146,10 @@ class Database:
                 if transaction.touched:
                     self.dialect.order_commits(connection)
                     connection.execute(_INSERT_CHANGE, transaction.touched)
+                erased = transaction.erased
             self.last_commit = next(self._commit_numbers)
+            if erased:
+                self._erased.add(erased)
         except DBAPIError as error:
             raise self.dialect.explain(error) from error
 
@@ -152,6 +182,25 @@ class Database:
                 yield connection
         except DBAPIError as error:
             raise self.dialect.explain(error) from error
+
+    def purge(self) -> bool:
+        """Rid the files of what was erased since the last time, and by a process that died.
+
+        Returns:
+            Whether it is gone: False if a reader or writer was in the way, and it is to be tried again.
+
+        Raises:
+            StorageError: The database failed; what was erased is remembered still.
+        """
+        with self._purging:
+            is_due, pieces = self._erased.take()
+            is_gone = not is_due
+            try:
+                is_gone = is_gone or self._purge(pieces)
+            finally:
+                if not is_gone:
+                    self._erased.put_back(pieces)
+            return is_gone
 
     def close(self) -> None:
         """Close all connections."""
@@ -190,8 +239,11 @@ class Stores:
                 "Use sqlite:///PATH or postgresql://HOST/NAME.",
             ) from error
         dialect: Dialect = module.DIALECT
+        was_interrupted = dialect.was_interrupted(url)
         state_engine, journal_engine = dialect.open_engines(url)
-        return cls(Database(state_engine, dialect), Database(journal_engine, dialect))
+        # Nothing is erased from the journal.
+        state = Database(state_engine, dialect, was_interrupted=was_interrupted)
+        return cls(state, Database(journal_engine, dialect))
 
     def close(self) -> None:
         """Close all connections of both."""

@@ -103,8 +103,12 @@ _OF_SECRET = (
     .order_by(_rotations.c.rotation_id.desc())
     .limit(bindparam("limit"))
 )
-_BY_VERSION = select(_rotations).where(
-    _rotations.c.secret_id == bindparam("secret_id"), _rotations.c.version_id == bindparam("version_id")
+# A version that was abandoned half-way can be taken up by another rotation.
+_BY_VERSION = (
+    select(_rotations)
+    .where(_rotations.c.secret_id == bindparam("secret_id"), _rotations.c.version_id == bindparam("version_id"))
+    .order_by(_rotations.c.rotation_id.desc())
+    .limit(1)
 )
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(

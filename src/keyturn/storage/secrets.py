@@ -6,7 +6,7 @@ transaction, so that an operation reads and writes in one.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -16,11 +16,17 @@ from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, s
 from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
+from keyturn.storage.erased import PIECE_BYTES
 
 SECRET = "secret"  # noqa: S105 - a kind of kept row, not a password
 SECRET_NAME = "secret-name"  # noqa: S105 - likewise
 
 _secrets, _versions, _labels = schema.secrets, schema.secret_versions, schema.staging_labels
+
+# What a version holds whose value was erased: no envelope is empty.
+_ERASED = b""
+# An envelope begins with what others begin with, too: its format and the name of its key.
+_COMMON_BYTES = 48
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +90,20 @@ class SecretRecord:
         return sorted(label for label, holder in self.labels.items() if holder == version_id)
 
 
+@dataclass(frozen=True, slots=True)
+class ErasedVersion:
+    """A version of a secret whose value is being erased.
+
+    Attributes:
+        head: How its sealed value began; empty if it has been erased before.
+    """
+
+    secret_id: int
+    arn: str
+    version_id: str
+    head: bytes
+
+
 _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
 _BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
 _IN_PLACE = and_(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
@@ -109,6 +129,16 @@ _AGES_OF = select(
 ).where(_versions.c.secret_id == bindparam("secret_id"))
 _NEXT_PLANNED = select(func.min(_secrets.c.next_rotation_at)).where(
     _secrets.c.rotation_enabled, _secrets.c.deleted_at.is_(None)
+)
+_NEXT_DELETION = select(func.min(_secrets.c.deletion_at))
+_HEAD = func.substr(_versions.c.sealed, 1, PIECE_BYTES)
+_WIPE = (
+    update(_versions)
+    .where(
+        _versions.c.secret_id == bindparam("of_secret"),
+        _versions.c.version_id == bindparam("of_version"),
+    )
+    .values(sealed=_ERASED)
 )
 _INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
@@ -187,10 +217,44 @@ def next_planned(connection: Connection) -> datetime | None:
     return moment
 
 
-def load_past_recovery(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
-    """Return secrets whose recovery window is over."""
-    over = select(_secrets).where(_secrets.c.deletion_at <= at).order_by(_secrets.c.deletion_at).limit(limit)
-    return _records(connection, connection.execute(over).all())
+def next_deletion(connection: Connection) -> datetime | None:
+    """Return when the next recovery window ends, or ended if nobody has erased the secret yet."""
+    moment: datetime | None = connection.execute(_NEXT_DELETION).scalar_one()
+    return moment
+
+
+def lock_past_recovery(transaction: Transaction, at: datetime, limit: int) -> list[SecretRecord]:
+    """Return secrets whose recovery window is over, and keep other writers away; those that another has are left out.
+
+    Their versions are left out, too: see :func:`valued_versions`.
+    """
+    over = (
+        select(_secrets)
+        .where(_secrets.c.deletion_at <= at)
+        .order_by(_secrets.c.deletion_at, _secrets.c.secret_id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    rows = transaction.connection.execute(over)
+    return [SecretRecord(**row._mapping, labels={}, versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> list[ErasedVersion]:
+    """Return the versions of secrets that hold a value or held one that was erased."""
+    held = (
+        select(_versions.c.secret_id, _secrets.c.arn, _versions.c.version_id, _HEAD.label("head"))
+        .join(_secrets, _secrets.c.secret_id == _versions.c.secret_id)
+        .where(
+            _versions.c.secret_id.in_([secret.secret_id for secret in found]),
+            _versions.c.sealed.is_not(None),
+        )
+        .order_by(_versions.c.secret_id, _versions.c.created_at, _versions.c.version_id)
+    )
+    # The beginning of nothing is NULL on SQLite.
+    return [
+        ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""))
+        for row in connection.execute(held)
+    ]
 
 
 def planned_moments(connection: Connection, opens_at: datetime, closes_at: datetime) -> list[datetime]:
@@ -217,11 +281,31 @@ def update_secret(transaction: Transaction, secret: SecretRecord, **columns: obj
     transaction.touch(SECRET, secret.arn)
 
 
+def free_name(transaction: Transaction, secret: SecretRecord) -> None:
+    """Give away the name of a secret that is past its recovery window and waits for the scheduler."""
+    # Its ARN is no name that another secret could have.
+    update_secret(transaction, secret, name=secret.arn)
+    _touch_name(transaction, secret)
+
+
+def erase_values(transaction: Transaction, versions: Iterable[ErasedVersion]) -> None:
+    """Remove the values of versions; the versions stay, so that it is known what was erased."""
+    touched = set()
+    for version in versions:
+        transaction.connection.execute(_WIPE, {"of_secret": version.secret_id, "of_version": version.version_id})
+        transaction.erase(version.head[_COMMON_BYTES:])
+        touched.add(version.arn)
+    for arn in sorted(touched):
+        transaction.touch(SECRET, arn)
+
+
 def erase_secret(transaction: Transaction, secret: SecretRecord) -> None:
-    """Remove a secret with its versions and labels."""
+    """Remove a secret with its versions, labels, rotations and their steps."""
     transaction.connection.execute(delete(_secrets).where(_secrets.c.secret_id == secret.secret_id))
     transaction.touch(SECRET, secret.arn)
-    transaction.touch(SECRET_NAME, Place.of(secret.arn).partial_secret_arn(secret.name))
+    _touch_name(transaction, secret)
+    # Nobody has to look for its description; the files are rid of it all the same.
+    transaction.erase(b"")
 
 
 def insert_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:
@@ -258,11 +342,15 @@ def fill_version(transaction: Transaction, secret_id: int, version: VersionRecor
 
 
 def delete_versions(transaction: Transaction, secret_id: int, version_ids: Iterable[str]) -> None:
-    """Remove versions; their labels must be gone."""
+    """Remove versions with their values; their labels must be gone."""
     for version_id in version_ids:
-        transaction.connection.execute(
-            delete(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id)
-        )
+        removed = transaction.connection.execute(
+            delete(_versions)
+            .where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id)
+            .returning(_HEAD.label("head"))
+        ).scalar_one_or_none()
+        if removed is not None:
+            transaction.erase(bytes(removed)[_COMMON_BYTES:])
 
 
 def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -288,6 +376,10 @@ def record_access(transaction: Transaction, secret_id: int, version_id: str, day
         update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
         {"last_accessed_at": day},
     )
+
+
+def _touch_name(transaction: Transaction, secret: SecretRecord) -> None:
+    transaction.touch(SECRET_NAME, Place.of(secret.arn).partial_secret_arn(secret.name))
 
 
 def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:

@@ -90,3 +90,16 @@ def test_an_opened_value_and_a_refusal_show_no_plaintext() -> None:
     with pytest.raises(SealRefused) as caught:
         envelope.open(sealed[:-1] + b"\0", context=OPENS["context"])
     assert "example" not in caught.value.message + "".join(caught.value.hints)
+
+
+def test_of_an_erased_value_no_data_key_is_kept() -> None:
+    envelope, sealed = envelope_of(OPENS["wrapped_kms_key"]), bytes.fromhex(OPENS["sealed"])
+    envelope.open(sealed, context=OPENS["context"])
+    assert len(envelope._keyring._data_keys) == 1
+
+    envelope.forget(b"damaged", context=OPENS["context"])
+    envelope.forget(sealed, context={**OPENS["context"], "SecretVersionId": "another"})
+    assert len(envelope._keyring._data_keys) == 1
+    envelope.forget(sealed[:200], context=OPENS["context"])
+
+    assert len(envelope._keyring._data_keys) == 0

@@ -10,6 +10,7 @@ from keyturn.rules.audit_event import (
     Event,
     ServiceEventName,
     api_event,
+    deletion_request_id,
     rotation_request_id,
     service_event,
     unauthenticated_event,
@@ -171,3 +172,20 @@ def test_a_rotation_leaves_service_events() -> None:
     assert event["additionalEventData"] == {"SecretId": ARN}
     assert event["errorMessage"] == "Error when executing lambda x during setSecret step"
     assert event["readOnly"] is False
+
+
+def test_what_becomes_of_a_version_names_it() -> None:
+    event = service_event(
+        ServiceEventName.END_SECRET_VERSION_DELETE,
+        event_id="e",
+        secret_arn=ARN,
+        at=AT,
+        place=Place("aws", "us-east-1", ACCOUNT),
+        request_id=deletion_request_id(ARN, "v"),
+        version_id="v",
+    )
+    assert (event["eventName"], event["eventType"]) == ("EndSecretVersionDelete", "AwsServiceEvent")
+    assert event["requestID"] == f"Deletion-{ARN}-v"
+    assert event["additionalEventData"] == {"SecretId": ARN, "SecretVersionId": "v"}
+    assert event["serviceEventDetails"] == {"secretId": ARN, "secretVersionId": "v"}
+    assert "errorMessage" not in event

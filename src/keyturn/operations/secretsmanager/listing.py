@@ -14,6 +14,7 @@ from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.secrets import description, stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.rules.deletion import is_over
 from keyturn.rules.listing import Searchable, compile_filters, sort_key
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord, VersionRecord
@@ -41,7 +42,11 @@ def list_secrets(kit: Kit, call: Call, request: ListSecretsRequest, _subject: No
         (
             (key_of(record), record)
             for record in records
-            if (with_deleted or record.deletion_at is None) and matches(_searchable(record))
+            if (
+                record.deletion_at is None
+                or (with_deleted and not is_over(record.deleted_at, record.deletion_at, call.at))
+            )
+            and matches(_searchable(record))
         ),
         key=itemgetter(0),
         reverse=descending,

@@ -23,6 +23,7 @@ from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, st
 from keyturn.operations.service_invocation import service_may_invoke
 from keyturn.operations.subject import Subject
 from keyturn.rules import rotation as rules
+from keyturn.rules.deletion import check_alive
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.rules.staging import AWSCURRENT, begin_rotation
 from keyturn.rules.versions import no_token, require_token
@@ -64,6 +65,7 @@ def secret_to_rotate(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
 def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: SecretRecord) -> RotateSecretResponse:
     """Configure rotation and start one, now or when its window comes."""
     token = require_token(request.get("ClientRequestToken"), InvalidParameterException)
+    check_alive(subject.deletion_at)
     for member in _NOT_OFFERED:
         if member in request:
             raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")

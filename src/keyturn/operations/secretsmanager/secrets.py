@@ -1,4 +1,4 @@
-"""CreateSecret, DescribeSecret, UpdateSecret, DeleteSecret and RestoreSecret."""
+"""CreateSecret, DescribeSecret and UpdateSecret."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 
 from keyturn import ids
 from keyturn.call import Call
-from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException, ResourceNotFoundException
+from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
-from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
@@ -25,8 +24,7 @@ from keyturn.operations.secretsmanager.writing import (
     value_of,
     write_value,
 )
-from keyturn.operations.subject import Subject
-from keyturn.rules.deletion import check_name_free, deletion_moment
+from keyturn.rules.deletion import check_name_free, is_over
 from keyturn.rules.schedule import days_until_next, parse_rotation_rules
 from keyturn.rules.versions import check_single_value, require_token, use_of_token_to_create
 from keyturn.storage import secrets
@@ -35,12 +33,8 @@ from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
     CreateSecretRequest,
     CreateSecretResponse,
-    DeleteSecretRequest,
-    DeleteSecretResponse,
     DescribeSecretRequest,
     DescribeSecretResponse,
-    RestoreSecretRequest,
-    RestoreSecretResponse,
     UpdateSecretRequest,
     UpdateSecretResponse,
 )
@@ -66,6 +60,9 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
         kit.state.dialect.lock_name(transaction.connection, name)
         arn = secrets.arn_of_name(transaction.connection, call.place, name)
         existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
+        if existing is not None and is_over(existing.deleted_at, existing.deletion_at, call.at):
+            secrets.free_name(transaction, existing)
+            existing = None
         if existing is not None:
             return _answer_again(kit, transaction, existing, token, value)
         arn = call.place.secret_arn(name, ids.new_arn_suffix())
@@ -122,57 +119,6 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     return response
 
 
-def _deletable(kit: Kit, call: Call, request: DeleteSecretRequest) -> Subject[SecretRecord]:
-    """Load the secret; deleting by force what does not exist succeeds (recorded by localstack)."""
-    found = subjects.secret(kit, call, request)
-    if found.record is None and request.get("ForceDeleteWithoutRecovery", False):
-        return Subject(arn=found.arn, asked=found.asked, record=None)
-    return found
-
-
-@operation("secretsmanager", "DeleteSecret", subject=_deletable)
-def delete_secret(
-    kit: Kit, call: Call, request: DeleteSecretRequest, subject: SecretRecord | None
-) -> DeleteSecretResponse:
-    """Schedule a secret's end, or end it at once."""
-    force = request.get("ForceDeleteWithoutRecovery", False)
-    ends_at = deletion_moment(call.at, request.get("RecoveryWindowInDays"), force=force)
-    if subject is None:
-        asked = request["SecretId"]
-        name = asked.rpartition(":secret:")[2]
-        arn = asked if asked.startswith("arn:") else call.place.secret_arn(name, ids.new_arn_suffix())
-        return {"ARN": arn, "Name": name, "DeletionDate": ends_at}
-    with kit.state.write() as transaction:
-        current = secrets.lock_secret(transaction, subject.arn)
-        if current is None:
-            raise ResourceNotFoundException
-        if force:
-            secrets.erase_secret(transaction, current)
-        else:
-            current = lock_alive(transaction, subject.arn)
-            # It stops rotating, and restoring it does not begin again.
-            off = {"rotation_enabled": False, "next_rotation_at": None, "next_rotation_closes_at": None}
-            rotation = off if current.rotation_enabled else {}
-            secrets.update_secret(
-                transaction, current, deleted_at=call.at, deletion_at=ends_at, last_changed_at=call.at, **rotation
-            )
-    kit.wake_scheduler()
-    return {"ARN": subject.arn, "Name": subject.name, "DeletionDate": ends_at}
-
-
-@operation("secretsmanager", "RestoreSecret", subject=secret)
-def restore_secret(
-    kit: Kit, _call: Call, _request: RestoreSecretRequest, subject: SecretRecord
-) -> RestoreSecretResponse:
-    """Take back a secret's deletion."""
-    with kit.state.write() as transaction:
-        current = secrets.lock_secret(transaction, subject.arn)
-        if current is None:
-            raise ResourceNotFoundException
-        secrets.update_secret(transaction, current, deleted_at=None, deletion_at=None)
-    return {"ARN": subject.arn, "Name": subject.name}
-
-
 def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
     """Members that DescribeSecret and ListSecrets share; absent ones are left out, as AWS does."""
     members = {
@@ -180,7 +126,7 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
         "Name": subject.name,
         "Description": subject.description,
         "KmsKeyId": subject.kms_key_id,
-        "RotationEnabled": subject.rotation_enabled,
+        "RotationEnabled": _rotation_enabled(subject),
         "RotationLambdaARN": subject.rotation_function_arn,
         "RotationRules": _rules(subject),
         "LastRotatedDate": subject.last_rotated_at,
@@ -194,9 +140,14 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
     return {name: value for name, value in members.items() if value is not None}
 
 
+def _rotation_enabled(subject: SecretRecord) -> bool | None:
+    """Whether the secret rotates; one that is marked for deletion does not, and goes on with it when it is restored."""
+    return subject.rotation_enabled if subject.deletion_at is None or subject.rotation_enabled is None else False
+
+
 def _next_rotation_date(subject: SecretRecord) -> datetime | None:
     """The last second of the window in which the secret rotates next, as AWS shows it; None while rotation is off."""
-    closes_at = subject.next_rotation_closes_at if subject.rotation_enabled else None
+    closes_at = subject.next_rotation_closes_at if _rotation_enabled(subject) else None
     return None if closes_at is None else closes_at - _SECOND
 
 

@@ -14,6 +14,7 @@ from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys, keys_of_new_secret
 from keyturn.operations.subject import Subject
+from keyturn.rules.deletion import is_over
 from keyturn.rules.names import check_name, secret_reference
 from keyturn.rules.versions import no_token
 from keyturn.storage import secrets
@@ -23,7 +24,7 @@ _ANY_SUFFIX = "??????"
 
 
 def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
-    """Load the secret that SecretId names, scheduled for deletion or not."""
+    """Load the secret that SecretId names, scheduled for deletion or not, unless its recovery window is over."""
     asked: str = request["SecretId"]
     try:
         reference = secret_reference(asked, call.place)
@@ -36,7 +37,7 @@ def secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRe
             secrets.SECRET_NAME, reference.arn, lambda connection: secrets.arn_of_name(connection, place, name)
         )
     record = None if arn is None else find_secret(kit, arn)
-    if record is None:
+    if record is None or is_over(record.deleted_at, record.deletion_at, call.at):
         absent = arn or f"{reference.arn}-{_ANY_SUFFIX}"
         return Subject(absent, asked, record=None, missing=ResourceNotFoundException(), keys=SecretKeys(request))
     return secret_subject(record, request)

@@ -9,10 +9,12 @@ from typing import Any
 
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
+from keyturn.operations.audit_trail import deletion_events
 from keyturn.operations.kit import Kit
-from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.sealing import forget_value, open_value, seal_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
 from keyturn.rules import staging
+from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
@@ -137,7 +139,7 @@ def write_value(
     else:
         secrets.insert_version(transaction, secret.secret_id, version)
     store_change(transaction, secret, change)
-    store_change(transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions))
+    _clean_up(kit, transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions), at)
     secrets.update_secret(transaction, secret, last_changed_at=at)
     ended = end_rotation(kit, transaction, secret, change, at)
     return Written(change.after.stages_of(token), is_new=True, ended=ended)
@@ -156,6 +158,21 @@ def store_change(transaction: Transaction, secret: SecretRecord, change: Change)
     secrets.store_labels(transaction, secret.secret_id, change.before.labels, change.after.labels)
     secrets.delete_versions(transaction, secret.secret_id, change.removed_versions)
     transaction.touch(secrets.SECRET, secret.arn)
+
+
+def _clean_up(kit: Kit, transaction: Transaction, secret: SecretRecord, cleaned: Change, at: datetime) -> None:
+    """Remove the deprecated versions that were chosen, and tell so."""
+    loaded = [
+        secrets.load_version(transaction.connection, secret.secret_id, version_id)
+        for version_id in cleaned.removed_versions
+    ]
+    store_change(transaction, secret, cleaned)
+    removed = [version for version in loaded if version is not None and version.sealed is not None]
+    for version in removed:
+        forget_value(kit, secret.arn, version.version_id, version.sealed or b"")
+    deletion_events(
+        kit, ServiceEventName.SECRET_VERSION_DELETION, [(secret.arn, version.version_id) for version in removed], at
+    )
 
 
 def existing_version(secret: SecretRecord, version: VersionRecord | None) -> Existing:

@@ -9,10 +9,24 @@ from sqlalchemy import Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
-from keyturn.storage.database import Statement, StorageError
+from keyturn.storage.database import Purge, Statement, StorageError
 
 # Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
 _CHANGES_LOCK = 44_686_473_407
+# Another vacuum of the same table is in the way; it may have begun before the rows were erased.
+_PURGE_LOCK_MILLISECONDS = 1_000
+_LOCK_NOT_AVAILABLE = "55P03"
+# Where values and what tells of them can be.
+_PURGED = ", ".join(
+    table.name
+    for table in (
+        schema.secrets,
+        schema.secret_versions,
+        schema.staging_labels,
+        schema.rotations,
+        schema.rotation_steps,
+    )
+)
 
 
 class PostgresqlDialect:
@@ -60,6 +74,35 @@ class PostgresqlDialect:
                     connection.exec_driver_sql(statement, values)
         except DBAPIError as error:
             raise self.explain(error) from error
+
+    def was_interrupted(self, url: str) -> bool:  # noqa: ARG002 - the protocol's
+        """Always possible: another server may have died."""
+        return True
+
+    def purger(self, engine: Engine) -> Purge:
+        """Vacuum the tables of secrets: nobody waits for that, and dead row versions are given up.
+
+        What a page held there stays until something is written over it, and PostgreSQL's own write-ahead log has it
+        for a while; from here nothing can be done about either (docs/decisions/0008-erasing-for-real.md).
+        """
+        # A vacuum is no part of a transaction.
+        vacuuming = engine.execution_options(isolation_level="AUTOCOMMIT")
+
+        def purge(_erased: list[bytes] | None) -> bool:
+            try:
+                with vacuuming.connect() as connection:
+                    connection.execute(text(f"SET lock_timeout = {_PURGE_LOCK_MILLISECONDS}"))
+                    try:
+                        connection.execute(text(f"VACUUM {_PURGED}"))
+                    finally:
+                        connection.execute(text("RESET lock_timeout"))
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+                    return False
+                raise self.explain(error) from error
+            return True
+
+        return purge
 
     def explain(self, error: DBAPIError) -> StorageError:
         """Keep the server's own sentence; the connection string, statement and parameters stay out."""

@@ -9,19 +9,22 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keyturn.storage.database import MIGRATES, WRITES, Statement, StorageError
+from keyturn.storage.database import MIGRATES, WRITES, Purge, Statement, StorageError
+from keyturn.storage.sqlite_file import SqliteFile
 
 _BUSY_MILLISECONDS = 30_000
+# Whoever purges lets writers wait for as long as it waits for readers, and can come again.
+_PURGE_BUSY_MILLISECONDS = 250
 _JOURNAL_FILE = "journal.db"
 
 
@@ -90,6 +93,45 @@ class SqliteDialect:
         finally:
             borrowed.close()
 
+    def was_interrupted(self, url: str) -> bool:
+        """Look for a write-ahead log: whoever closes the last connection in good order removes it."""
+        with suppress(OSError):
+            return Path(f"{make_url(url).database}-wal").stat().st_size > 0
+        return False
+
+    def purger(self, engine: Engine) -> Purge:
+        """Empty the write-ahead log into the file, look for copies there, and rewrite the file if there are any.
+
+        ``secure_delete`` has overwritten the rows themselves. Rewriting (VACUUM) alone would do, but it keeps writers
+        waiting for as long as it takes: 0.8 s for 200,000 secrets, where the log takes 2 ms and the look 24 ms.
+        """
+        file = SqliteFile(str(engine.url.database))
+        event.listen(engine, "engine_disposed", lambda _: file.close(), once=True)
+
+        def purge(erased: list[bytes] | None) -> bool:
+            borrowed = engine.raw_connection()
+            try:
+                cursor = borrowed.cursor()
+                cursor.execute(f"PRAGMA busy_timeout={_PURGE_BUSY_MILLISECONDS}")
+                try:
+                    if not _empty_log(cursor):
+                        return False
+                    if erased is not None and not _holds(cursor, file, erased):
+                        return True
+                    cursor.execute("VACUUM")
+                    return _empty_log(cursor)
+                finally:
+                    cursor.execute(f"PRAGMA busy_timeout={_BUSY_MILLISECONDS}")
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorname", "").startswith("SQLITE_BUSY"):
+                    return False
+                borrowed.invalidate()
+                raise _explain(str(error)) from error
+            finally:
+                borrowed.close()
+
+        return purge
+
     def explain(self, error: DBAPIError) -> StorageError:
         """Name the cause; SQLite's texts hold no secrets, statements and parameters are left out."""
         return _explain(str(error.orig))
@@ -137,6 +179,28 @@ def _begin(connection: Connection) -> None:
         # SQLite rebuilds a table by dropping it, which would cascade. Inside of a transaction it cannot be set.
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _empty_log(cursor: DBAPICursor) -> bool:
+    """Truncate the write-ahead log; False if a reader still needs it."""
+    # The first moves what it can without anybody waiting, and leaves next to nothing to the second.
+    for mode in ("PASSIVE", "TRUNCATE"):
+        cursor.execute(f"PRAGMA wal_checkpoint({mode})")
+        (is_busy, *_) = cursor.fetchall()[0]
+    return not is_busy
+
+
+def _holds(cursor: DBAPICursor, file: SqliteFile, erased: Collection[bytes]) -> bool:
+    """Look for copies while a reading transaction keeps checkpoints from writing to the file."""
+    cursor.execute("BEGIN")
+    try:
+        cursor.execute("SELECT count(*) FROM sqlite_master")
+        cursor.fetchall()
+        return file.holds(erased)
+    except OSError as error:
+        raise StorageError(f"The database file cannot be read: {error.strerror}.") from error
+    finally:
+        cursor.execute("COMMIT")
 
 
 def _explain(reason: str) -> StorageError:
