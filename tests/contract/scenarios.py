@@ -130,9 +130,6 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ),
     ("UpdateSecret", "EncryptionFailure"): lambda w: w.client.update_secret(SecretId=_sealed(w), SecretString="a"),
     ("UpdateSecret", "InvalidParameterException"): lambda w: w.client.update_secret(SecretId=w.secret(), **_TWO_VALUES),
-    ("UpdateSecret", "LimitExceededException"): lambda w: w.client.update_secret(
-        SecretId=_full_of_labels(w), SecretString="a"
-    ),
     ("UpdateSecret", "ResourceExistsException"): lambda w: w.client.update_secret(
         SecretId=w.secret(ClientRequestToken=TOKEN), SecretString="other", ClientRequestToken=TOKEN
     ),

@@ -53,6 +53,7 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("RestoreSecret", "InvalidParameterException"): _NO_FREEDOM,
     ("RestoreSecret", "InvalidRequestException"): "To restore a secret that is not scheduled for deletion succeeds.",
     ("UntagResource", "InvalidParameterException"): _NO_FREEDOM,
+    ("UpdateSecret", "LimitExceededException"): "It attaches AWS's own labels only, which no quota refuses.",
     ("UpdateSecret", "MalformedPolicyDocumentException"): _NO_POLICY,
     ("UpdateSecret", "PreconditionNotMetException"): _UNRECORDED,
     ("ValidateResourcePolicy", "InvalidParameterException"): _NO_FREEDOM,

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 from hypothesis.stateful import run_state_machine_as_test
+from tests.e2e.conftest import ServerProcess
+from tests.e2e.idle_function import function_that_never_runs
 
 from keyturn.errors.base import AwsError
 from keyturn.operations.accesses import Accesses
@@ -22,8 +24,6 @@ from keyturn.operations.secretsmanager import rotation
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.handlers import HandlerBench, open_bench
 
-from ..e2e.conftest import ServerProcess  # noqa: TID252 - tests are no package on the path
-from ..e2e.idle_function import function_that_never_runs  # noqa: TID252 - likewise
 from .histories import histories
 from .secret_machine import SecretMachine, Server
 from .secret_model import Refused
