@@ -12,8 +12,8 @@ from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceeded
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
-from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import subjects
+from keyturn.operations.secretsmanager.encryption import change_key, choose_key, decrypt_value
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
@@ -41,7 +41,6 @@ from keyturn.wire.types.secretsmanager import (
 
 # Members that Keyturn cannot honour; what asks for them must not seem to succeed.
 _NOT_OFFERED = ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type")
-_DEFAULT_KEY = "aws/secretsmanager"
 _SECOND = timedelta(seconds=1)
 
 
@@ -60,16 +59,17 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
         arn = secrets.arn_of_name(transaction.connection, call.place, name)
         existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
         if existing is not None:
-            return _answer_again(kit, transaction, existing, token, value)
+            return _answer_again(kit, transaction, call, existing, token, value)
         arn = call.place.secret_arn(name, ids.new_arn_suffix())
-        columns = {"description": request.get("Description") or None, "tags": tags}
+        key = choose_key(kit, transaction, call, arn, request.get("KmsKeyId", ""))
+        columns = {"description": request.get("Description") or None, "tags": tags, "kms_key_id": key.kms_key_id}
         number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
         # Rows are numbered over all accounts: most servers never have to count.
         if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
             raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
         if value is not None:
             made = lock_alive(transaction, arn)
-            write_value(kit, transaction, made, token, value, None, call.at)
+            write_value(kit, transaction, call, made, token, value, None)
     response: CreateSecretResponse = {"ARN": arn, "Name": name}
     if value is not None:
         response["VersionId"] = token
@@ -89,7 +89,7 @@ def describe_secret(
 
 @operation("secretsmanager", "UpdateSecret", subject=secret_to_write)
 def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: SecretRecord) -> UpdateSecretResponse:
-    """Change a secret's description, and its value if one is given."""
+    """Change a secret's description and key, and its value if one is given."""
     _refuse_what_is_not_offered(request)
     value = value_of(request)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
@@ -97,12 +97,14 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     abandoned = None
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
+        if "KmsKeyId" in request:
+            current = change_key(kit, transaction, call, current, request["KmsKeyId"])
         if "Description" in request:
             secrets.update_secret(
                 transaction, current, description=request["Description"] or None, last_changed_at=call.at
             )
         if value is not None:
-            written = write_value(kit, transaction, current, token, value, None, call.at)
+            written = write_value(kit, transaction, call, current, token, value, None)
             abandoned = written.abandoned
             if written.is_new:
                 plan_after_change(kit, transaction, current, call.at)
@@ -212,19 +214,19 @@ def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]] | None:
 
 
 def _answer_again(
-    kit: Kit, transaction: Transaction, existing: SecretRecord, token: str, value: Value | None
+    kit: Kit, transaction: Transaction, call: Call, existing: SecretRecord, token: str, value: Value | None
 ) -> CreateSecretResponse:
     """Answer a CreateSecret that was sent twice as the first time, and refuse any other for a name in use."""
     check_name_free(existing.deletion_at)
     version = secrets.load_version(transaction.connection, existing.secret_id, token) if token else None
-    sealed = None if version is None else version.sealed
+    stored = version if version is not None and version.sealed is not None else None
     use_of_token_to_create(
         token,
         existing.name,
         existing.arn,
-        Existing.NOTHING if sealed is None else Existing.WITH_VALUE,
+        Existing.NOTHING if stored is None else Existing.WITH_VALUE,
         lambda: (
-            sealed is not None and value is not None and open_value(kit, existing.arn, token, sealed) == value.plaintext
+            stored is not None and value is not None and decrypt_value(kit, call, existing, stored) == value.plaintext
         ),
     )
     return {"ARN": existing.arn, "Name": existing.name, "VersionId": token}
@@ -234,7 +236,3 @@ def _refuse_what_is_not_offered(request: Mapping[str, Any]) -> None:
     for member in _NOT_OFFERED:
         if request.get(member):
             raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")
-    if (request.get("KmsKeyId") or _DEFAULT_KEY).removeprefix("alias/") != _DEFAULT_KEY:
-        raise InvalidRequestException(
-            "Keyturn does not offer customer managed KMS keys yet; leave KmsKeyId out. See docs/compatibility.md."
-        )

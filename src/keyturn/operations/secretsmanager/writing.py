@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from keyturn.call import Call
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
-from keyturn.operations.sealing import open_value, seal_value
+from keyturn.operations.secretsmanager.encryption import decrypt_value, encrypt_value
 from keyturn.rules import staging
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import Change, Staging
@@ -93,41 +94,44 @@ def staging_of(transaction: Transaction, secret: SecretRecord) -> tuple[Staging,
 def write_value(
     kit: Kit,
     transaction: Transaction,
+    call: Call,
     secret: SecretRecord,
     token: str,
     value: Value,
     stages: Collection[str] | None,
-    at: datetime,
 ) -> Written:
     """Store a value under a client request token.
 
     Args:
         kit: For sealing.
         transaction: In which ``secret`` was locked.
+        call: Who stores it.
         secret: Whose value it is.
         token: Becomes the version id.
         value: What to store.
         stages: Labels asked for; None means AWSCURRENT.
-        at: The moment of the call.
 
     Raises:
         ResourceExistsException: The token is in use for another value.
         LimitExceededException: Too many labels.
+        AwsError: The caller cannot use the secret's key.
     """
+    at = call.at
     state, versions = staging_of(transaction, secret)
     use = use_of_token(
-        token, secret.arn, _existing(versions.get(token)), lambda: _is_same(kit, secret, versions[token], value)
+        token, secret.arn, _existing(versions.get(token)), lambda: _is_same(kit, call, secret, versions[token], value)
     )
     if use is TokenUse.REPEATS:
         return Written(state.stages_of(token), abandoned=None, is_new=False)
     change = staging.put_version(state, token, stages, at)
+    sealed = encrypt_value(kit, transaction, call, secret.arn, secret.kms_key_id, token, value.plaintext)
     version = VersionRecord(
         version_id=token,
         created_at=at,
         last_accessed_at=None,
-        sealed=seal_value(kit, secret.arn, token, value.plaintext.reveal()),
+        sealed=sealed.sealed,
         is_binary=value.is_binary,
-        kms_key_id=secret.kms_key_id,
+        kms_key_id=sealed.kms_key_id,
     )
     if use is TokenUse.FILLS:
         secrets.fill_version(transaction, secret.secret_id, version)
@@ -168,7 +172,7 @@ def _existing(version: VersionRecord | None) -> Existing:
     return Existing.WITHOUT_VALUE if version.sealed is None else Existing.WITH_VALUE
 
 
-def _is_same(kit: Kit, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
+def _is_same(kit: Kit, call: Call, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
     if version.sealed is None or version.is_binary != value.is_binary:
         return False
-    return open_value(kit, secret.arn, version.version_id, version.sealed) == value.plaintext
+    return decrypt_value(kit, call, secret, version) == value.plaintext
