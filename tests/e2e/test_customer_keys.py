@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from keyturn.storage import secrets
-from keyturn.storage.database import Stores
 from keyturn.testing.functions import zip_package
 
 from .callers import Caller, allow, deny, document
@@ -66,16 +64,9 @@ def user(server: ServerProcess) -> Caller:
     return made
 
 
-def share(server: ServerProcess, arn: str, *statements: dict[str, Any]) -> None:
-    """Give a secret a resource policy."""
-    stores = Stores.open(f"sqlite:///{server.data_dir / 'keyturn.db'}")
-    try:
-        with stores.state.write() as transaction:
-            record = secrets.load_secret(transaction.connection, arn)
-            assert record is not None
-            secrets.update_secret(transaction, record, resource_policy=document(*statements))
-    finally:
-        stores.close()
+def statement(who: str, action: Any) -> dict[str, Any]:
+    """Let a principal or an account do something."""
+    return {"Effect": "Allow", "Principal": {"AWS": who}, "Action": action, "Resource": "*"}
 
 
 def events(server: ServerProcess, arn: str, signer: Any = None) -> list[dict[str, Any]]:
@@ -287,8 +278,7 @@ def test_the_same_token_again_is_compared_with_leave_to_decrypt(sm: Any, key: st
 
 
 def test_a_key_policy_alone_lets_a_user_read(server: ServerProcess, kms: Any, sm: Any, user: Caller, name: str) -> None:
-    root = {"Effect": "Allow", "Principal": {"AWS": server.account_id}, "Action": "kms:*", "Resource": "*"}
-    reader = {**root, "Principal": {"AWS": user.arn}, "Action": "kms:Decrypt"}
+    root, reader = statement(server.account_id, "kms:*"), statement(user.arn, "kms:Decrypt")
     key = kms.create_key(Policy=document(root, reader))["KeyMetadata"]["Arn"]
     sm.create_secret(Name=name, SecretString="value", KmsKeyId=key)
 
@@ -485,8 +475,8 @@ def test_a_secret_under_the_default_key_is_not_for_other_accounts(
     theirs = server.client("secretsmanager", other.admin)
     for number, request in enumerate(({}, {"KmsKeyId": "alias/aws/secretsmanager"})):
         arn = sm.create_secret(Name=f"{name}/{number}", SecretString="ours", **request)["ARN"]
-        root = {"AWS": f"arn:aws:iam::{other.account_id}:root"}
-        share(server, arn, {"Effect": "Allow", "Principal": root, "Action": "secretsmanager:*", "Resource": "*"})
+        policy = document(statement(other.account_id, "secretsmanager:*"))
+        sm.put_resource_policy(SecretId=arn, ResourcePolicy=policy)
 
         assert theirs.describe_secret(SecretId=arn)["ARN"] == arn
         assert refusal(theirs.get_secret_value, SecretId=arn) == FOREIGN
@@ -501,14 +491,12 @@ def test_a_secret_under_a_shared_key_is_read_from_another_account_and_both_trail
 ) -> None:
     made = sm.create_secret(Name=name, SecretString="shared", KmsKeyId=key)
     arn = made["ARN"]
-    root = {"AWS": f"arn:aws:iam::{other.account_id}:root"}
-    reader = {"Effect": "Allow", "Principal": root, "Action": "secretsmanager:*", "Resource": "*"}
-    share(server, arn, reader)
+    sm.put_resource_policy(SecretId=arn, ResourcePolicy=document(statement(other.account_id, "secretsmanager:*")))
     theirs = server.client("secretsmanager", other.admin)
     assert refusal(theirs.get_secret_value, SecretId=arn) == NO_ACCESS
-    own = {"Effect": "Allow", "Principal": {"AWS": server.account_id}, "Action": "kms:*", "Resource": "*"}
-    theirs_too = {**reader, "Action": ["kms:Decrypt", "kms:GenerateDataKey"]}
-    kms.put_key_policy(KeyId=key, Policy=document(own, theirs_too))
+    own = statement(server.account_id, "kms:*")
+    shared = statement(other.account_id, ["kms:Decrypt", "kms:GenerateDataKey"])
+    kms.put_key_policy(KeyId=key, Policy=document(own, shared))
 
     assert theirs.get_secret_value(SecretId=arn)["SecretString"] == "shared"
     assert theirs.put_secret_value(SecretId=arn, SecretString="by them")
