@@ -11,8 +11,6 @@ from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
-from sqlalchemy import Connection
-
 from keyturn import ids
 from keyturn.clock import Clock, SystemClock
 from keyturn.config import Settings
@@ -25,7 +23,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
-from keyturn.operations.kit import Keys, Kit
+from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.sessions import issue_session
 from keyturn.quotas import parse_rate_limits
@@ -48,15 +46,13 @@ from keyturn.storage.audit_log import AuditWriter
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.directory import DataDirectory
 from keyturn.storage.kept import KeptRows
-from keyturn.storage.kms_keys import KmsKeyRecord
+from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
 from keyturn.storage.migrate import migrate
 from keyturn.storage.principals import AccessKeyRecord, UserRecord
 from keyturn.wire.models import regions_of
 
 _log = logging.getLogger(__name__)
 
-DEFAULT_KEY_ALIAS = "alias/aws/secretsmanager"
-SYSTEM_KEY_ALIAS = "alias/keyturn/system"
 ADMINISTRATOR = "administrator"
 _ADMINISTRATOR_POLICY = json.dumps(
     {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]}
@@ -121,9 +117,22 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     place, now = settings.place, SystemClock().now()
     made: dict[str, WrappedKey] = {}
     keyring = Keyring(provider, made.__getitem__)
-    default_key_id, system_key_id = ids.new_key_id(), ids.new_key_id()
-    for key_id in (default_key_id, system_key_id):
-        made[key_id] = keyring.new_key(key_id)
+    key_id = ids.new_key_id()
+    made[key_id] = keyring.new_key(key_id)
+    system_key = KmsKeyRecord(
+        key_id=key_id,
+        account_id=place.account_id,
+        region=place.region,
+        arn=place.kms_key_arn(key_id),
+        manager=KeyManager.KEYTURN,
+        description="",
+        policy="",
+        tags=None,
+        enabled=True,
+        deletion_at=None,
+        wrapped=made[key_id].wrapped,
+        created_at=now,
+    )
     user = UserRecord(
         account_id=settings.account_id,
         name=ADMINISTRATOR,
@@ -136,13 +145,12 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     administrator = AdministratorKey()
     sealed = Envelope(keyring).seal(
         administrator.secret_access_key.reveal().encode(),
-        key_id=system_key_id,
+        key_id=key_id,
         context=access_key_context(administrator.access_key_id),
     )
     access_key = AccessKeyRecord(administrator.access_key_id, user, sealed, active=True, created_at=now)
     with state.write() as transaction:
-        for alias, key_id in ((DEFAULT_KEY_ALIAS, default_key_id), (SYSTEM_KEY_ALIAS, system_key_id)):
-            kms_keys.insert_key(transaction, KmsKeyRecord(key_id, alias, made[key_id].wrapped, now))
+        kms_keys.insert_key(transaction, system_key)
         accounts.insert_account(
             transaction, AccountRecord(settings.account_id, "management", "management@accounts.invalid", now)
         )
@@ -202,11 +210,11 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     migrate(stores)
     _check_identity(stores.state, settings)
 
-    keyring, keys = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
-    session_tokens = TokenSealer(keyring, key_id=keys.system, purpose="sts-session")
+    keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
+    session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
     kept = KeptRows(stores.state)
     runtime = _open_runtime(settings, stores, session_tokens, clock)
-    downloads = Downloads(TokenSealer(keyring, key_id=keys.system, purpose="package"), stores.state, clock)
+    downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
     scheduler_wake = _Wake()
     events = EventInvocations()
     closing.callback(events.close)
@@ -220,11 +228,12 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         state=stores.state,
         journal=stores.journal,
         kept=kept,
+        keyring=keyring,
         envelope=Envelope(keyring),
-        keys=keys,
+        system_key_id=system_key_id,
         accesses=Accesses(),
         session_tokens=session_tokens,
-        page_tokens=TokenSealer(keyring, key_id=keys.system, purpose="page"),
+        page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         runtime=runtime,
         authorise=Authoriser(kept),
         download_url=downloads.url,
@@ -278,7 +287,9 @@ def _check_identity(state: Database, settings: Settings) -> None:
             )
 
 
-def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, Keys]:
+def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, str]:
+    """Return the KMS keys, and the id of the one that seals Keyturn's own secrets."""
+
     def load_wrapped(key_id: str) -> WrappedKey:
         with state.read() as connection:
             key = kms_keys.load_key(connection, key_id)
@@ -286,15 +297,11 @@ def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, Key
             raise LookupError(key_id)
         return WrappedKey(key.key_id, key.wrapped)
 
-    def key_id_of(connection: Connection, alias: str) -> str:
-        key = kms_keys.load_alias(connection, alias)
-        if key is None:
-            raise KeyturnError(f"The database has no key {alias}.", "Restore it from a backup.")
-        return key.key_id
-
     with state.read() as connection:
-        keys = Keys(key_id_of(connection, DEFAULT_KEY_ALIAS), key_id_of(connection, SYSTEM_KEY_ALIAS))
-    return Keyring(provider, load_wrapped), keys
+        system_key = kms_keys.load_system_key(connection)
+    if system_key is None:
+        raise KeyturnError("The database has no key for Keyturn's own secrets.", "Restore it from a backup.")
+    return Keyring(provider, load_wrapped), system_key.key_id
 
 
 def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:

@@ -93,6 +93,10 @@ class Place:
         """ARN of a KMS key."""
         return f"arn:{self.partition}:kms:{self.region}:{self.account_id}:key/{key_id}"
 
+    def kms_alias_arn(self, alias: str) -> str:
+        """ARN of an alias of a KMS key; ``alias`` begins with ``alias/``."""
+        return f"arn:{self.partition}:kms:{self.region}:{self.account_id}:{alias}"
+
     def log_group_arn(self, name: str) -> str:
         """ARN of a log group, without the ``:*`` some answers append."""
         return f"arn:{self.partition}:logs:{self.region}:{self.account_id}:log-group:{name}"

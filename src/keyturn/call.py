@@ -60,6 +60,8 @@ class Call(NamedTuple):
         session_policy: Text of the policy that narrows a role session; empty if there is none.
         secure_transport: Whether the client spoke TLS.
         endpoint: Base URL under which the client reached the server, without a trailing slash.
+        further_events: Audit events of what a service did for the caller meanwhile, stored with the call's own; None
+            where nobody stores them.
     """
 
     principal: Principal
@@ -71,3 +73,4 @@ class Call(NamedTuple):
     session_policy: str = ""
     secure_transport: bool = False
     endpoint: str = ""
+    further_events: list[dict[str, object]] | None = None

@@ -101,6 +101,8 @@ class Caller:
     ANSWER_SECRETS = frozenset(
         {
             "GetSecretValue",
+            "Decrypt",
+            "GenerateDataKey",
             "GetRandomPassword",
             "CreateAccessKey",
             "AssumeRole",
@@ -154,6 +156,7 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerP
 
     session = use_identities(caller, marks)
     use_secrets(caller, marks, session)
+    use_keys(caller, marks)
     use_functions(caller, marks)
     use_logs(caller)
     send_nonsense(caller, marks)
@@ -236,6 +239,44 @@ def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:
     marks.add("random password", client.get_random_password(PasswordLength=64)["RandomPassword"])
     client.delete_secret(SecretId="canary")
     client.restore_secret(SecretId="canary")
+
+
+def use_keys(caller: Caller, marks: Marks) -> None:
+    client, secretsmanager = caller.client("kms"), caller.client("secretsmanager")
+    key, other = (client.create_key()["KeyMetadata"]["KeyId"] for _ in range(2))
+    client.create_alias(AliasName="alias/canary", TargetKeyId=other)
+    client.update_alias(AliasName="alias/canary", TargetKeyId=key)
+    client.tag_resource(KeyId=key, Tags=[{"TagKey": "a", "TagValue": "b"}])
+    client.untag_resource(KeyId=key, TagKeys=["a"])
+    client.update_key_description(KeyId=key, Description="a canary")
+    policy = client.get_key_policy(KeyId=key)["Policy"]
+    client.put_key_policy(KeyId=key, Policy=policy)
+    for read in ("describe_key", "list_resource_tags", "list_key_policies", "list_aliases"):
+        getattr(client, read)(KeyId=key)
+    client.list_keys()
+    plain, context = marks.new("plaintext for KMS").encode(), {"a": "b"}
+    blob = client.encrypt(KeyId=key, Plaintext=plain, EncryptionContext=context)["CiphertextBlob"]
+    moved = client.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=context, DestinationKeyId=other)
+    for ciphertext, of in ((blob, context), (moved["CiphertextBlob"], {})):
+        assert client.decrypt(CiphertextBlob=ciphertext, EncryptionContext=of)["Plaintext"] == plain
+    data_key = client.generate_data_key(KeyId=key, NumberOfBytes=24)["Plaintext"]
+    marks.add("data key", base64.b64encode(data_key).decode())
+    client.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")
+    value = marks.new("value under a customer's key")
+    secretsmanager.create_secret(Name="sealed", SecretString=value, KmsKeyId="alias/canary")
+    secretsmanager.update_secret(SecretId="sealed", KmsKeyId=other)
+    assert secretsmanager.get_secret_value(SecretId="sealed")["SecretString"] == value
+    for state in ("disable_key", "enable_key"):
+        getattr(client, state)(KeyId=key)
+    # Refused at every step, each with a plaintext.
+    for request in (
+        {"KeyId": "alias/none", "Plaintext": marks.new("plaintext for no key")},
+        {"KeyId": key, "Plaintext": marks.new("plaintext that is too long") * 200},
+        {"KeyId": key, "Plaintext": marks.new("plaintext with a bad context"), "EncryptionContext": {"a": 1}},
+        {"KeyId": key, "Plaintext": marks.new("plaintext of a dry run"), "DryRun": True},
+    ):
+        with pytest.raises(ClientError):
+            client.encrypt(**request)
 
 
 def use_functions(caller: Caller, marks: Marks) -> None:
@@ -357,8 +398,14 @@ def look_through_files(caller: Caller) -> None:
 def remove_everything(caller: Caller) -> None:
     secretsmanager, functions = caller.client("secretsmanager"), caller.client("lambda")
     logs, iam = caller.client("logs"), caller.client("iam")
-    for name in ("canary", "rotated"):
+    for name in ("canary", "rotated", "sealed"):
         secretsmanager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+    kms = caller.client("kms")
+    kms.delete_alias(AliasName="alias/canary")
+    for key in kms.list_keys()["Keys"]:
+        if kms.describe_key(KeyId=key["KeyId"])["KeyMetadata"]["KeyManager"] == "CUSTOMER":
+            kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
+            kms.cancel_key_deletion(KeyId=key["KeyId"])
     functions.remove_permission(FunctionName="canary", StatementId="rotation")
     functions.delete_function(FunctionName="canary")
     logs.delete_log_stream(logGroupName="canary", logStreamName="a")

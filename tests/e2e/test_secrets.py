@@ -251,7 +251,6 @@ def test_tags_that_a_secret_cannot_have(client: Any, name: str, tags: list[dict[
 @pytest.mark.parametrize(
     "request_",
     [
-        {"KmsKeyId": "alias/mine"},
         {"AddReplicaRegions": [{"Region": "eu-west-1"}]},
         {"Type": "SomebodyElse"},
     ],
@@ -283,10 +282,11 @@ def test_a_rotation_that_is_not_offered_does_not_seem_to_begin(
     assert "RotationEnabled" not in client.describe_secret(SecretId=name)
 
 
-def test_the_default_key_may_be_named(client: Any, name: str) -> None:
+def test_the_default_key_is_shown_if_it_was_named(client: Any, name: str) -> None:
     client.create_secret(Name=name, SecretString="a", KmsKeyId="alias/aws/secretsmanager")
 
-    assert "KmsKeyId" not in client.describe_secret(SecretId=name)
+    assert client.describe_secret(SecretId=name)["KmsKeyId"] == "alias/aws/secretsmanager"
+    assert client.get_secret_value(SecretId=name)["SecretString"] == "a"
 
 
 @pytest.mark.parametrize(

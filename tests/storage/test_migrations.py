@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -12,11 +13,13 @@ from sqlalchemy import MetaData, Table, inspect, text
 
 from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.kms_keys import DEFAULT_ALIAS, DEFAULT_DESCRIPTION, managed_key_policy
 from keyturn.storage import (
     accounts,
     audit_log,
     function_logs,
     functions,
+    kms_keys,
     principals,
     rotations,
     schema,
@@ -180,6 +183,44 @@ def test_what_was_there_before_there_were_accounts_belongs_to_the_first(unmigrat
         transaction.connection.execute(text("DELETE FROM functions"))
         for table in ("secret_versions", "staging_labels", "rotation_steps", "access_keys", "function_statements"):
             assert transaction.connection.execute(text(f"SELECT count(*) FROM {table}")).scalar_one() == 0
+
+
+@pytest.mark.parametrize("region", ["eu-west-1", None], ids=["a server for one region", "a server for all"])
+def test_the_two_keys_there_were_become_the_default_key_and_keyturns_own(
+    unmigrated: Stores, region: str | None
+) -> None:
+    migrate(unmigrated, state="state_0002")
+    if region is None:
+        region = "us-east-1"
+        _fill(unmigrated.state, "INSERT INTO settings VALUES ('account_id', '000000000000'), ('partition', 'aws')")
+    else:
+        settings = f"('account_id', '000000000000'), ('region', '{region}'), ('partition', 'aws')"
+        _fill(unmigrated.state, f"INSERT INTO settings VALUES {settings}")
+    with unmigrated.state.write() as transaction:
+        insert = text("INSERT INTO kms_keys (key_id, alias, wrapped, created_at) VALUES (:id, :alias, :wrapped, 5)")
+        for key_id, alias in (("one", "alias/aws/secretsmanager"), ("two", "alias/keyturn/system")):
+            wrapped = f"wrapped {key_id}".encode()
+            transaction.connection.execute(insert, {"id": key_id, "alias": alias, "wrapped": wrapped})
+
+    migrate(unmigrated)
+
+    place = Place("aws", region, "000000000000")
+    with unmigrated.state.read() as connection:
+        (default,) = kms_keys.list_keys(connection, place)
+        own = kms_keys.load_system_key(connection)
+        (name,) = kms_keys.list_aliases(connection, place)
+    assert own is not None
+    assert (own.key_id, own.wrapped, own.aliases) == ("two", b"wrapped two", ())
+    assert (default.key_id, default.wrapped, default.manager.value) == ("one", b"wrapped one", "AWS")
+    assert default.arn == place.kms_key_arn("one")
+    assert json.loads(default.policy) == json.loads(managed_key_policy(place))
+    assert default.description == DEFAULT_DESCRIPTION
+    assert (name.alias, name.arn, name.key_id) == (DEFAULT_ALIAS, place.kms_alias_arn(DEFAULT_ALIAS), "one")
+
+
+def test_an_empty_database_has_no_keys_after_its_migration(stores: Stores) -> None:
+    with stores.state.read() as connection:
+        assert kms_keys.load_keys(connection) == []
 
 
 def test_servers_that_start_together_migrate_once(empty_database_url: str) -> None:

@@ -80,6 +80,24 @@ def sealed_under(sealed: bytes) -> str:
     return key_id_of(_split(sealed)[0])
 
 
+def wrapped_key_of(sealed: bytes) -> bytes:
+    """Return the wrapped data key of a sealed value; not yet verified.
+
+    Raises:
+        SealRefused: MALFORMED or UNKNOWN_VERSION.
+    """
+    return _split(sealed)[0]
+
+
+def with_wrapped_key(sealed: bytes, wrapped: bytes) -> bytes:
+    """Return a sealed value with its data key as it was, or will be, wrapped by another KMS key.
+
+    Raises:
+        SealRefused: MALFORMED or UNKNOWN_VERSION.
+    """
+    return _join(wrapped, _split(sealed)[1])
+
+
 def _join(wrapped: bytes, value: bytes) -> bytes:
     return _VERSION + len(wrapped).to_bytes(2, "big") + wrapped + value
 

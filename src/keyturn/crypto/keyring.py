@@ -82,6 +82,14 @@ class Keyring:
             raise ValueError("A key id has 1 to 255 bytes.")
         return WrappedKey(key_id, self._provider.wrap(aead.new_key(), _key_context(key_id)))
 
+    def hold(self, key: WrappedKey) -> None:
+        """Keep a fresh KMS key ready, so that it can be used in the transaction that stores it.
+
+        Raises:
+            SealRefused: It does not unwrap.
+        """
+        self._kms_keys.put(key.key_id, self._unwrapped(key))
+
     def encrypt(self, key_id: str, plaintext: bytes, context: Mapping[str, str]) -> bytes:
         """Return ``plaintext`` encrypted with a KMS key and bound to ``context``.
 
@@ -135,7 +143,7 @@ class Keyring:
         return Sensitive(HKDF(SHA256(), aead.KEY_BYTES, salt=None, info=purpose.encode()).derive(material))
 
     def forget(self, key_id: str) -> None:
-        """Drop what is kept of a KMS key that was disabled or deleted, with every data key, which are soon back."""
+        """Drop what is kept of a KMS key that was destroyed, with every data key; the others are soon back."""
         self._kms_keys.forget(key_id)
         self._data_keys.clear()
 
@@ -146,10 +154,13 @@ class Keyring:
                 stored = self._load_key(key_id)
             except LookupError as error:
                 raise SealRefused(SealFault.UNKNOWN_KEY, f"The KMS key {key_id} is not in the database.") from error
-            material = self._provider.unwrap(stored.wrapped, _key_context(key_id))
-            key = _KmsKey(Sensitive(material), AESGCM(material))
+            key = self._unwrapped(WrappedKey(key_id, stored.wrapped))
             self._kms_keys.put(key_id, key)
         return key
+
+    def _unwrapped(self, key: WrappedKey) -> _KmsKey:
+        material = self._provider.unwrap(key.wrapped, _key_context(key.key_id))
+        return _KmsKey(Sensitive(material), AESGCM(material))
 
 
 def key_id_of(ciphertext: bytes) -> str:

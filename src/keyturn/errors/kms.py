@@ -85,6 +85,10 @@ class MalformedPolicyDocumentException(AwsError):
     """The key policy is not well-formed."""
 
 
+class NotAuthorizedException(AwsError):
+    """The alias belongs to a service. The model lacks it; collected by moto, without a message."""
+
+
 class NotFoundException(AwsError):
     """No such key or alias."""
 

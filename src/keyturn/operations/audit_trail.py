@@ -8,7 +8,8 @@ from datetime import datetime
 import msgspec
 
 from keyturn.arn import Place
-from keyturn.ids import new_event_id
+from keyturn.call import Call
+from keyturn.ids import new_event_id, new_request_id
 from keyturn.operations.kit import Kit
 from keyturn.rules.audit_event import (
     Event,
@@ -23,7 +24,9 @@ from keyturn.storage.audit_log import AuditRecord
 from keyturn.storage.schema import to_milliseconds
 
 SECRETS_MANAGER = "secretsmanager.amazonaws.com"
+KMS = "kms.amazonaws.com"
 _LAMBDA = "lambda.amazonaws.com"
+_INTERNAL = "AWS Internal"
 _encode = msgspec.json.Encoder().encode
 
 
@@ -60,6 +63,20 @@ def record_of(
         request_id=str(event["requestID"]),
         event=_encode(event).decode(),
     )
+
+
+def further_records(call: Call) -> list[AuditRecord]:
+    """Return the records of what a service did for a caller, found by the caller as the call itself is."""
+    return [
+        record_of(
+            event,
+            call.at,
+            username=call.principal.session_name or call.principal.name,
+            access_key_id=call.principal.access_key_id,
+            resource_name=_first_resource(event),
+        )
+        for event in call.further_events or ()
+    ]
 
 
 def rotation_event(
@@ -155,3 +172,40 @@ def step_event(
     if error is not None:
         event["errorMessage"] = error
     audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])
+
+
+def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
+    """Store that a KMS key was destroyed when its waiting period was over.
+
+    Source: AWS KMS Developer Guide, "CloudTrail entries: DeleteKey".
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    place = Place.of(key_arn)
+    event: Event = {
+        "eventVersion": "1.11",
+        "userIdentity": {"accountId": place.account_id, "invokedBy": _INTERNAL},
+        "eventTime": event_time(at),
+        "eventSource": KMS,
+        "eventName": "DeleteKey",
+        "awsRegion": place.region,
+        "sourceIPAddress": _INTERNAL,
+        "userAgent": _INTERNAL,
+        "requestParameters": None,
+        "responseElements": {"keyId": key_arn},
+        "requestID": new_request_id(),
+        "eventID": new_event_id(),
+        "readOnly": False,
+        "resources": [{"ARN": key_arn, "accountId": place.account_id, "type": "AWS::KMS::Key"}],
+        "eventType": "AwsServiceEvent",
+        "managementEvent": True,
+        "recipientAccountId": place.account_id,
+        "eventCategory": "Management",
+    }
+    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+
+
+def _first_resource(event: Event) -> str | None:
+    resources = event.get("resources")
+    return str(resources[0]["ARN"]) if isinstance(resources, list) and resources else None

@@ -10,6 +10,7 @@ from typing import Protocol
 from keyturn.call import Call
 from keyturn.clock import Clock
 from keyturn.crypto.envelope import Envelope
+from keyturn.crypto.keyring import Keyring
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.subject import Subject
@@ -34,6 +35,10 @@ class Authorise(Protocol):
 
     def decide(self, call: Call, action: str, subject: Subject[object]) -> Decision:
         """Return the decision and what led to it, without raising for a refusal."""
+        ...
+
+    def may_deny(self, call: Call) -> bool:
+        """Return whether the caller's policies hold a Deny at all, of whatever."""
         ...
 
 
@@ -66,19 +71,6 @@ class RunEvent(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Keys:
-    """Ids of the keys that Keyturn made for itself.
-
-    Attributes:
-        default: Behind ``alias/aws/secretsmanager``: seals secret values.
-        system: Seals access keys and environment variables.
-    """
-
-    default: str
-    system: str
-
-
-@dataclass(frozen=True, slots=True)
 class Kit:
     """What handlers work with.
 
@@ -88,6 +80,8 @@ class Kit:
         management_account_id: The account that makes the others.
         quotas: How much there may be.
         random: The standard library's ``secrets``, handed in so that tests can steer it.
+        keyring: KMS keys; ``envelope`` seals values with data keys of them.
+        system_key_id: The key that seals access keys and environment variables; no API shows it.
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
@@ -103,8 +97,9 @@ class Kit:
     state: Database
     journal: Database
     kept: KeptRows
+    keyring: Keyring
     envelope: Envelope
-    keys: Keys
+    system_key_id: str
     accesses: Accesses
     session_tokens: TokenSealer
     page_tokens: TokenSealer

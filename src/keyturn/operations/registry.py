@@ -21,6 +21,8 @@ from keyturn.operations.subject import NO_SUBJECT, Subject
 R = TypeVar("R")
 Response = Mapping[str, Any]
 _READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "BatchGet", "Validate", "Simulate", "Decode")
+# What KMS computes changes nothing that is stored; CloudTrail calls it reading.
+_COMPUTES = ("Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey")
 
 
 class Runs(Enum):
@@ -98,7 +100,7 @@ def operation(
             name=name,
             action=f"{service}:{name}" if action is None else action,
             runs=runs,
-            read_only=name.startswith(_READ_ONLY),
+            read_only=name.startswith(_READ_ONLY) or (service == "kms" and name.startswith(_COMPUTES)),
             load=subject,
             handle=handle,
         )

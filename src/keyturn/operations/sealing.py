@@ -13,25 +13,25 @@ from keyturn.operations.kit import Kit
 from keyturn.sensitive import Sensitive
 
 
-def seal_value(kit: Kit, secret_arn: str, version_id: str, value: bytes) -> bytes:
-    """Seal the value of one version of a secret."""
-    return kit.envelope.seal(value, key_id=kit.keys.default, context=_value_context(secret_arn, version_id))
+def seal_value(kit: Kit, key_id: str, secret_arn: str, version_id: str, value: bytes) -> bytes:
+    """Seal the value of one version of a secret under a KMS key. Whether the caller may use it was asked before."""
+    return kit.envelope.seal(value, key_id=key_id, context=value_context(secret_arn, version_id))
 
 
 def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sensitive[bytes]:
-    """Open the value of one version of a secret."""
-    return kit.envelope.open(sealed, context=_value_context(secret_arn, version_id))
+    """Open the value of one version of a secret. Whether the caller may use its KMS key was asked before."""
+    return kit.envelope.open(sealed, context=value_context(secret_arn, version_id))
 
 
 def forget_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> None:
     """Drop what is kept in memory for opening a version's value, which was erased; its beginning will do."""
-    kit.envelope.forget(sealed, context=_value_context(secret_arn, version_id))
+    kit.envelope.forget(sealed, context=value_context(secret_arn, version_id))
 
 
 def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:
     """Seal the secret half of an access key."""
     plaintext = secret_access_key.reveal().encode()
-    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context=access_key_context(access_key_id))
+    return kit.envelope.seal(plaintext, key_id=kit.system_key_id, context=access_key_context(access_key_id))
 
 
 def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[str]:
@@ -42,7 +42,7 @@ def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[st
 def seal_environment(kit: Kit, function_arn: str, variables: Mapping[str, str]) -> bytes:
     """Seal a function's environment variables."""
     plaintext = json.dumps(dict(variables)).encode()
-    return kit.envelope.seal(plaintext, key_id=kit.keys.system, context={"FunctionArn": function_arn})
+    return kit.envelope.seal(plaintext, key_id=kit.system_key_id, context={"FunctionArn": function_arn})
 
 
 def open_environment(kit: Kit, function_arn: str, sealed: bytes | None) -> dict[str, str]:
@@ -58,5 +58,6 @@ def access_key_context(access_key_id: str) -> dict[str, str]:
     return {"AccessKeyId": access_key_id}
 
 
-def _value_context(secret_arn: str, version_id: str) -> dict[str, str]:
+def value_context(secret_arn: str, version_id: str) -> dict[str, str]:
+    """What a sealed secret value is bound to, and its data key with it."""
     return {"SecretARN": secret_arn, "SecretVersionId": version_id}

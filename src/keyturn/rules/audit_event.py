@@ -66,6 +66,7 @@ def api_event(
     resource_arn: str | None = None,
     resource_type: str | None = None,
     decision: Decision | None = None,
+    invoked_by: str | None = None,
 ) -> Event:
     """Return the event of one call whose caller is known.
 
@@ -82,10 +83,14 @@ def api_event(
         resource_arn: The secret, function or role, if there is one.
         resource_type: Its type, ``AWS::SecretsManager::Secret``.
         decision: Which policy refused the call; Keyturn's own addition.
+        invoked_by: The service that made the call for the caller, if one did.
     """
+    identity = user_identity(call.principal)
+    if invoked_by is not None:
+        identity["invokedBy"] = invoked_by
     event: Event = {
         "eventVersion": EVENT_VERSION,
-        "userIdentity": user_identity(call.principal),
+        "userIdentity": identity,
         "eventTime": event_time(call.at),
         "eventSource": event_source,
         "eventName": event_name,

@@ -20,6 +20,7 @@ from threading import Event
 
 from keyturn import ids
 from keyturn.errors.base import AwsError, KeyturnError
+from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.errors.lambda_ import TooManyRequestsException
 from keyturn.operations.audit_trail import rotation_event, step_event
 from keyturn.operations.kit import Kit
@@ -189,11 +190,19 @@ def _values(kit: Kit, rotation: RotationRecord) -> list[str]:
         secret = secrets.load_secret_by_id(connection, rotation.secret_id)
     if secret is None:
         return []
-    return [
-        open_value(kit, secret.arn, version.version_id, version.sealed).reveal().decode(errors="replace")
-        for version in secret.versions.values()
-        if version.sealed is not None
-    ]
+    values = []
+    for version in secret.versions.values():
+        if version.sealed is None:
+            continue
+        try:
+            plaintext = open_value(kit, secret.arn, version.version_id, version.sealed)
+        except SealRefused as error:
+            # Its key was destroyed: the function cannot have read it either.
+            if error.fault is not SealFault.UNKNOWN_KEY:
+                raise
+        else:
+            values.append(plaintext.reveal().decode(errors="replace"))
+    return values
 
 
 def _check_finished(kit: Kit, rotation: RotationRecord) -> Outcome:

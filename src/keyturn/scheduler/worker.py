@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import new_request_id
 from keyturn.operations.kit import Kit
-from keyturn.scheduler import deletions
+from keyturn.scheduler import deletions, key_deletions
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.storage import rotations, secrets
 from keyturn.storage.rotations import LeaseLost, RotationRecord
@@ -89,6 +89,7 @@ class Scheduler:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:
             begin_due(kit, secret, now)
+        key_deletions.destroy_due_keys(kit, now)
         free = _AT_ONCE - len(self._running)
         claimed = rotations.claim_due(kit.state, self._owner, now, now + _LEASE, free) if free > 0 else []
         for rotation in claimed:

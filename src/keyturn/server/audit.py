@@ -13,7 +13,7 @@ from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id
-from keyturn.operations.audit_trail import record_of
+from keyturn.operations.audit_trail import further_records, record_of
 from keyturn.rules.audit_event import Event, api_event, shared_with, unauthenticated_event
 from keyturn.server.authorise import Refused
 from keyturn.server.exchange import Exchange
@@ -61,6 +61,8 @@ class Auditor:
             self._batch = batch = _Batch(loop.create_future())
             loop.call_soon(self._hand_over)
         batch.records.extend(self._audit_records(exchange))
+        if exchange.call is not None and exchange.call.further_events:
+            batch.records.extend(further_records(exchange.call))
         return batch.stored
 
     def _hand_over(self) -> None:

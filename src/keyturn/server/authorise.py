@@ -1,7 +1,8 @@
 """May they? Collects the policies that apply to a call and asks ``rules.policy``; nowhere else decides.
 
 Applicable are the inline policies of the user, or of the role behind a session; the session's own policy; and the
-policy of the resource. A role's trust policy is the resource's policy of ``sts:AssumeRole``, and must allow.
+policy of the resource. A role's trust policy is the resource's policy of ``sts:AssumeRole``, and must allow; so must
+the policy of a KMS key.
 
 What is kept are parsed documents, never decisions: identity-based ones until a committed change touches them, the
 others under their text.
@@ -20,6 +21,7 @@ from keyturn.operations.identity_policies import identity_policies
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import (
     PolicyDocument,
+    parse_key_policy,
     parse_resource_policy,
     parse_session_policy,
     parse_trust_policy,
@@ -38,6 +40,7 @@ from keyturn.rules.policy.patterns import ConditionKeys
 from keyturn.storage.kept import KeptRows
 
 ASSUME_ROLE = "sts:AssumeRole"
+_KMS = "kms:"
 _SERVICE_SUFFIX = ".amazonaws.com"
 _DOCUMENTS_KEPT = 10_000
 _NONE = PolicySet()
@@ -62,6 +65,7 @@ class Authoriser:
         self._kept = kept
         self._resource = _Documents("resource-based policy", parse_resource_policy)
         self._trust = _Documents("trust policy", parse_trust_policy)
+        self._key = _Documents("key policy", parse_key_policy)
         self._session = _Documents("session policy", parse_session_policy)
 
     def __call__(self, call: Call, action: str, subject: Subject[object]) -> None:
@@ -84,6 +88,19 @@ class Authoriser:
         """
         return evaluate(_context(call, action, subject), self._policies(call, action, subject))
 
+    def may_deny(self, call: Call) -> bool:
+        """Return whether the caller's policies hold a Deny at all, of whatever: most do not.
+
+        Raises:
+            KeyturnError: A policy that applies cannot be read.
+        """
+        principal = call.principal
+        own = identity_policies(self._kept, principal.role_arn or principal.arn)
+        for policy in own.identity:
+            if policy.document.denies:
+                return True
+        return bool(call.session_policy and self._session.policy(call.session_policy).document.denies)
+
     def _policies(self, call: Call, action: str, subject: Subject[object]) -> PolicySet:
         principal = call.principal
         own = _NONE
@@ -92,12 +109,13 @@ class Authoriser:
         is_assumption = action == ASSUME_ROLE
         if not (is_assumption or subject.policy or call.session_policy):
             return own
-        documents = self._trust if is_assumption else self._resource
+        is_key = subject.policy is not None and action.startswith(_KMS)
+        documents = self._trust if is_assumption else self._key if is_key else self._resource
         return PolicySet(
             identity=own.identity,
             resource=documents.policy(subject.policy) if subject.policy else None,
             session=(self._session.policy(call.session_policy),) if call.session_policy else (),
-            resource_must_allow=is_assumption,
+            resource_must_allow=is_assumption or is_key,
             resource_type=PolicyType.TRUST if is_assumption else PolicyType.RESOURCE,
         )
 

@@ -168,6 +168,7 @@ class Pipeline:
             session_policy=signer.session_policy,
             secure_transport=request.scheme == "https",
             endpoint=f"{request.scheme}://{request.headers.get('host', '')}",
+            further_events=[],
         )
 
 

@@ -1,58 +1,221 @@
-"""KMS keys, wrapped by the root key."""
+"""KMS keys, wrapped by the root key, and their aliases."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from enum import StrEnum
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy.dialects import postgresql
 
+from keyturn.arn import Place
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
-_keys = schema.kms_keys
+KEY = "kms-key"
+ALIAS = "kms-alias"
+
+_keys, _aliases = schema.kms_keys, schema.kms_aliases
+
+
+class KeyManager(StrEnum):
+    """Who made a key and decides about it."""
+
+    CUSTOMER = "CUSTOMER"
+    AWS = "AWS"
+    KEYTURN = "KEYTURN"
 
 
 @dataclass(frozen=True, slots=True)
 class KmsKeyRecord:
-    """One key. ``wrapped`` opens only with the root key."""
+    """One key.
+
+    Attributes:
+        arn: Where it lives is part of it.
+        tags: Key to value; None if it has none.
+        deletion_at: When it is destroyed, if that is scheduled.
+        wrapped: Opens only with the root key.
+        aliases: Names of its aliases, sorted.
+    """
 
     key_id: str
-    alias: str | None
+    account_id: str
+    region: str
+    arn: str
+    manager: KeyManager
+    description: str
+    policy: str
+    tags: Mapping[str, str] | None
+    enabled: bool
+    deletion_at: datetime | None
     wrapped: bytes
     created_at: datetime
+    aliases: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AliasRecord:
+    """A name of a key, unique in its account and region; begins with ``alias/``."""
+
+    arn: str
+    account_id: str
+    region: str
+    alias: str
+    key_id: str
+    created_at: datetime
+    updated_at: datetime
 
 
 _BY_ID = select(_keys).where(_keys.c.key_id == bindparam("key_id"))
-_BY_ALIAS = select(_keys).where(_keys.c.alias == bindparam("alias"))
+_BY_MANAGER = select(_keys).where(_keys.c.manager == bindparam("manager"))
+_IN_PLACE = (
+    select(_keys)
+    .where(
+        _keys.c.account_id == bindparam("account_id"),
+        _keys.c.region == bindparam("region"),
+        _keys.c.manager != KeyManager.KEYTURN.value,
+    )
+    .order_by(_keys.c.key_id)
+)
+_COUNT_CUSTOMERS = select(func.count()).where(
+    _keys.c.account_id == bindparam("account_id"),
+    _keys.c.region == bindparam("region"),
+    _keys.c.manager == KeyManager.CUSTOMER.value,
+)
+_PAST_DELETION = select(_keys).where(_keys.c.deletion_at <= bindparam("at")).order_by(_keys.c.deletion_at)
+_ALIASES_OF = select(_aliases.c.alias).where(_aliases.c.key_id == bindparam("key_id")).order_by(_aliases.c.alias)
+_ALIAS = select(_aliases).where(_aliases.c.arn == bindparam("arn"))
+_ALIASES_IN_PLACE = (
+    select(_aliases)
+    .where(_aliases.c.account_id == bindparam("account_id"), _aliases.c.region == bindparam("region"))
+    .order_by(_aliases.c.alias)
+)
+# ON CONFLICT is spelled alike by both databases; SQLAlchemy's construct of PostgreSQL compiles for SQLite too.
+_INSERT_ALIAS = postgresql.insert(_aliases).on_conflict_do_nothing().returning(_aliases.c.alias)
 
 
 def insert_key(transaction: Transaction, key: KmsKeyRecord) -> None:
     """Store a new key."""
-    transaction.connection.execute(
-        insert(_keys),
-        {"key_id": key.key_id, "alias": key.alias, "wrapped": key.wrapped, "created_at": key.created_at},
-    )
+    transaction.connection.execute(insert(_keys), {column.name: getattr(key, column.name) for column in _keys.columns})
+    transaction.touch(KEY, key.key_id)
 
 
 def load_key(connection: Connection, key_id: str) -> KmsKeyRecord | None:
-    """Return one key by its id."""
+    """Return one key by its id, wherever it lives."""
     row = connection.execute(_BY_ID, {"key_id": key_id}).one_or_none()
-    return None if row is None else KmsKeyRecord(row.key_id, row.alias, row.wrapped, row.created_at)
+    return None if row is None else _key(connection, row)
 
 
-def load_alias(connection: Connection, alias: str) -> KmsKeyRecord | None:
-    """Return the key behind an alias."""
-    row = connection.execute(_BY_ALIAS, {"alias": alias}).one_or_none()
-    return None if row is None else KmsKeyRecord(row.key_id, row.alias, row.wrapped, row.created_at)
+def load_system_key(connection: Connection) -> KmsKeyRecord | None:
+    """Return the key that seals Keyturn's own secrets; no API shows it."""
+    row = connection.execute(_BY_MANAGER, {"manager": KeyManager.KEYTURN.value}).one_or_none()
+    return None if row is None else _key(connection, row)
 
 
-def load_keys(connection: Connection) -> list[KmsKeyRecord]:
-    """Return every key, oldest first."""
-    rows = connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.key_id))
-    return [KmsKeyRecord(row.key_id, row.alias, row.wrapped, row.created_at) for row in rows]
+def lock_key(transaction: Transaction, key_id: str) -> KmsKeyRecord | None:
+    """Return one key and keep other writers away from it until the transaction ends."""
+    row = transaction.connection.execute(_BY_ID.with_for_update(), {"key_id": key_id}).one_or_none()
+    return None if row is None else _key(transaction.connection, row)
+
+
+def list_keys(connection: Connection, place: Place) -> list[KmsKeyRecord]:
+    """Return the keys of an account in a region by id, without their aliases; Keyturn's own is not among them."""
+    rows = connection.execute(_IN_PLACE, schema.owner_of(place))
+    return [_record(row, ()) for row in rows]
+
+
+def count_customer_keys(connection: Connection, place: Place) -> int:
+    """Return how many keys customers have made in an account and region."""
+    count: int = connection.execute(_COUNT_CUSTOMERS, schema.owner_of(place)).scalar_one()
+    return count
+
+
+def load_past_deletion(connection: Connection, at: datetime, limit: int) -> list[KmsKeyRecord]:
+    """Return keys whose waiting period is over."""
+    return [_key(connection, row) for row in connection.execute(_PAST_DELETION.limit(limit), {"at": at}).all()]
+
+
+def update_key(transaction: Transaction, key: KmsKeyRecord, **columns: object) -> None:
+    """Change columns of a key."""
+    transaction.connection.execute(update(_keys).where(_keys.c.key_id == key.key_id), columns)
+    transaction.touch(KEY, key.key_id)
+
+
+def delete_key(transaction: Transaction, key: KmsKeyRecord) -> None:
+    """Remove a key with its material and its aliases."""
+    place = Place.of(key.arn)
+    for alias in key.aliases:
+        transaction.touch(ALIAS, place.kms_alias_arn(alias))
+    transaction.connection.execute(delete(_keys).where(_keys.c.key_id == key.key_id))
+    transaction.touch(KEY, key.key_id)
+
+
+def insert_alias(transaction: Transaction, alias: AliasRecord) -> bool:
+    """Store a new alias; return whether it was stored: False if its name is taken."""
+    parameters = {column.name: getattr(alias, column.name) for column in _aliases.columns}
+    if transaction.connection.execute(_INSERT_ALIAS, parameters).one_or_none() is None:
+        return False
+    _touch_alias(transaction, alias)
+    return True
+
+
+def load_alias(connection: Connection, arn: str) -> AliasRecord | None:
+    """Return one alias, or None."""
+    row = connection.execute(_ALIAS, {"arn": arn}).one_or_none()
+    return None if row is None else AliasRecord(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def lock_alias(transaction: Transaction, arn: str) -> AliasRecord | None:
+    """Return an alias as it is now and keep other writers away from it until the transaction ends."""
+    row = transaction.connection.execute(_ALIAS.with_for_update(), {"arn": arn}).one_or_none()
+    return None if row is None else AliasRecord(**row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def list_aliases(connection: Connection, place: Place) -> list[AliasRecord]:
+    """Return the aliases of an account in a region, by name."""
+    rows = connection.execute(_ALIASES_IN_PLACE, schema.owner_of(place))
+    return [AliasRecord(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def point_alias(transaction: Transaction, alias: AliasRecord, key_id: str, at: datetime) -> None:
+    """Let an alias name another key."""
+    transaction.connection.execute(
+        update(_aliases).where(_aliases.c.arn == alias.arn),
+        {"key_id": key_id, "updated_at": at},
+    )
+    _touch_alias(transaction, alias)
+    transaction.touch(KEY, key_id)
+
+
+def delete_alias(transaction: Transaction, alias: AliasRecord) -> None:
+    """Remove an alias; its key stays."""
+    transaction.connection.execute(delete(_aliases).where(_aliases.c.arn == alias.arn))
+    _touch_alias(transaction, alias)
 
 
 def store_wrapped(transaction: Transaction, key_id: str, wrapped: bytes) -> None:
     """Replace a key's wrapping, after the root key has changed."""
     transaction.connection.execute(update(_keys).where(_keys.c.key_id == key_id), {"wrapped": wrapped})
+
+
+def load_keys(connection: Connection) -> list[KmsKeyRecord]:
+    """Return every key of every account, Keyturn's own included, oldest first; without their aliases."""
+    return [_record(row, ()) for row in connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.key_id))]
+
+
+def _touch_alias(transaction: Transaction, alias: AliasRecord) -> None:
+    transaction.touch(ALIAS, alias.arn)
+    # A key is kept with the names of its aliases.
+    transaction.touch(KEY, alias.key_id)
+
+
+def _key(connection: Connection, row: Row[Any]) -> KmsKeyRecord:
+    return _record(row, tuple(connection.execute(_ALIASES_OF, {"key_id": row.key_id}).scalars()))
+
+
+def _record(row: Row[Any], aliases: tuple[str, ...]) -> KmsKeyRecord:
+    columns = {**row._mapping, "manager": KeyManager(row.manager)}  # noqa: SLF001 - SQLAlchemy's public name
+    return KmsKeyRecord(**columns, aliases=aliases)

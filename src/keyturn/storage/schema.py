@@ -117,10 +117,33 @@ kms_keys = Table(
     "kms_keys",
     state,
     Column("key_id", String(64), primary_key=True),
-    Column("alias", String(256), unique=True, nullable=True),
+    *owner(),
+    Column("arn", Text, unique=True, nullable=False),
+    # CUSTOMER, AWS for the default keys of services, KEYTURN for what seals Keyturn's own secrets.
+    Column("manager", String(16), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("policy", Text, nullable=False),
+    Column("tags", JSON(none_as_null=True)),
+    Column("enabled", Boolean, nullable=False),
+    Column("deletion_at", Moment),
     Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Moment, nullable=False),
 )
+Index("kms_keys_of_owner", kms_keys.c.account_id, kms_keys.c.region, kms_keys.c.key_id)
+Index("kms_keys_deletion", kms_keys.c.deletion_at)
+
+kms_aliases = Table(
+    "kms_aliases",
+    state,
+    Column("arn", Text, primary_key=True),
+    *owner(),
+    Column("alias", name_of(256), nullable=False),
+    Column("key_id", String(64), ForeignKey("kms_keys.key_id", ondelete="CASCADE"), nullable=False),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    UniqueConstraint("account_id", "region", "alias", name="kms_aliases_alias"),
+)
+Index("kms_aliases_of_key", kms_aliases.c.key_id)
 
 secrets = Table(
     "secrets",
@@ -162,7 +185,10 @@ secret_versions = Table(
     # label, the token of a CreateSecret that brought no value.
     Column("sealed", LargeBinary),
     Column("is_binary", Boolean, nullable=False, default=False),
+    # As the secret's was when the value was sealed; None for the default key.
     Column("kms_key_id", Text),
+    # The same data key wrapped by the secret's previous KMS key, which still opens a version after the key was changed.
+    Column("former_wrapped", LargeBinary),
 )
 
 staging_labels = Table(

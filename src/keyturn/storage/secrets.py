@@ -31,7 +31,13 @@ _COMMON_BYTES = 48
 
 @dataclass(frozen=True, slots=True)
 class VersionRecord:
-    """One version of a secret. ``sealed`` is None until createSecret has put its value."""
+    """One version of a secret.
+
+    Attributes:
+        sealed: None until createSecret has put its value.
+        kms_key_id: ARN of the customer managed key that this is sealed under; None for the default key.
+        former_wrapped: The data key under the KMS key before that, from before the secret was given another.
+    """
 
     version_id: str
     created_at: datetime
@@ -39,6 +45,7 @@ class VersionRecord:
     sealed: bytes | None
     is_binary: bool
     kms_key_id: str | None
+    former_wrapped: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -341,6 +348,22 @@ def fill_version(transaction: Transaction, secret_id: int, version: VersionRecor
     )
 
 
+def rewrap_version(
+    transaction: Transaction,
+    secret_id: int,
+    version_id: str,
+    *,
+    sealed: bytes,
+    kms_key_id: str | None,
+    former_wrapped: bytes | None,
+) -> None:
+    """Store the value of a version with its data key under another KMS key, and how it was wrapped before."""
+    transaction.connection.execute(
+        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
+        {"sealed": sealed, "kms_key_id": kms_key_id, "former_wrapped": former_wrapped},
+    )
+
+
 def delete_versions(transaction: Transaction, secret_id: int, version_ids: Iterable[str]) -> None:
     """Remove versions with their values; their labels must be gone."""
     for version_id in version_ids:
@@ -403,4 +426,5 @@ def _version(row: Row[Any]) -> VersionRecord:
         sealed=row.sealed,
         is_binary=row.is_binary,
         kms_key_id=row.kms_key_id,
+        former_wrapped=row.former_wrapped,
     )

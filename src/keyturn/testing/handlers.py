@@ -1,8 +1,8 @@
-"""Handlers of IAM, STS and CloudTrail on a workbench: real SQLite, real envelopes, a clock that stands still."""
+"""Handlers of IAM, STS, KMS and CloudTrail on a workbench: real SQLite, real envelopes, a clock that stands still."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -15,12 +15,12 @@ from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring, WrappedKey
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
-from keyturn.operations.kit import Keys, Kit
+from keyturn.operations.kit import Kit
 from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
-from keyturn.storage import accounts
+from keyturn.storage import accounts, kms_keys
 from keyturn.storage.accounts import AccountRecord
-from keyturn.storage.database import Stores
+from keyturn.storage.database import Database, Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
@@ -47,10 +47,8 @@ class HandlerBench:
 
     def __init__(self, stores: Stores) -> None:
         self.clock = FakeClock()
-        wrapped: dict[str, WrappedKey] = {}
-        keyring = Keyring(InMemoryProvider(), wrapped.__getitem__)
-        for key_id in ("default", "system"):
-            wrapped[key_id] = keyring.new_key(key_id)
+        keyring = Keyring(InMemoryProvider(), _stored_keys(stores.state))
+        keyring.hold(keyring.new_key("system"))
         self.kept = KeptRows(stores.state)
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
@@ -61,8 +59,9 @@ class HandlerBench:
             "state": stores.state,
             "journal": stores.journal,
             "kept": self.kept,
+            "keyring": keyring,
             "envelope": Envelope(keyring),
-            "keys": Keys("default", "system"),
+            "system_key_id": "system",
             "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
             "authorise": Authoriser(self.kept),
@@ -81,6 +80,7 @@ class HandlerBench:
             request_id=ids.new_request_id(),
             at=self.clock.now(),
             session_policy=session_policy,
+            further_events=[],
         )
 
     def call(self, service: str, name: str, **request: Any) -> Any:
@@ -102,6 +102,17 @@ class HandlerBench:
         if subject.missing is not None:
             raise subject.missing
         return operation.handle(self.kit, call, request, subject.record)
+
+
+def _stored_keys(state: Database) -> Callable[[str], WrappedKey]:
+    def load(key_id: str) -> WrappedKey:
+        with state.read() as connection:
+            key = kms_keys.load_key(connection, key_id)
+        if key is None:
+            raise LookupError(key_id)
+        return WrappedKey(key.key_id, key.wrapped)
+
+    return load
 
 
 @contextmanager

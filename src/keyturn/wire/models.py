@@ -59,6 +59,8 @@ _STATUS_CORRECTIONS: Final[Mapping[tuple[str, str], int]] = {
 _FURTHER_ERRORS: Final[Mapping[str, Mapping[str, int]]] = {
     # Recorded by localstack: a zip file of more than 50 MB.
     "lambda": {"RequestEntityTooLargeException": 413},
+    # Collected by moto: an alias that begins with alias/aws/.
+    "kms": {"NotAuthorizedException": 400},
 }
 
 _CLIENT_ERROR: Final = 400

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime, parsedate_to_datetime
 
 from keyturn.errors.common import SerializationFailed
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def from_epoch(seconds: float) -> datetime:
@@ -21,8 +24,8 @@ def from_epoch(seconds: float) -> datetime:
 
 
 def to_epoch(moment: datetime) -> float:
-    """Write epoch seconds, to the millisecond as AWS does."""
-    return round(moment.timestamp(), 3)
+    """Write epoch seconds, to the millisecond as AWS does; rounded down, as moments are stored."""
+    return (moment - _EPOCH) // _MILLISECOND / 1000
 
 
 def from_iso8601(text: str) -> datetime:

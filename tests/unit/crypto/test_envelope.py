@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.crypto.envelope import Envelope, sealed_under
+from keyturn.crypto.envelope import Envelope, sealed_under, with_wrapped_key, wrapped_key_of
 from keyturn.crypto.keyring import Keyring, WrappedKey
 from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.testing.root_key import InMemoryProvider
@@ -82,6 +82,27 @@ def test_a_value_is_not_rewrapped_for_another_place() -> None:
     with pytest.raises(SealRefused) as caught:
         envelope_of(OPENS["wrapped_kms_key"]).rewrap(bytes.fromhex(OPENS["sealed"]), key_id=KEY_ID, context={})
     assert caught.value.fault == SealFault.ALTERED
+
+
+def test_a_value_opens_with_its_former_key_and_with_its_new_one_alone() -> None:
+    keys: dict[str, WrappedKey] = {}
+    keyring = Keyring(InMemoryProvider(), keys.__getitem__)
+    for key_id in ("old", "new"):
+        keys[key_id] = keyring.new_key(key_id)
+    envelope, context = Envelope(keyring), {"where": "here"}
+    before = envelope.seal(b"value", key_id="old", context=context)
+
+    after = envelope.rewrap(before, key_id="new", context=context)
+    former = with_wrapped_key(after, wrapped_key_of(before))
+
+    assert (sealed_under(after), sealed_under(former)) == ("new", "old")
+    assert former == before
+    del keys["old"]
+    keyring.forget("old")
+    assert envelope.open(after, context=context).reveal() == b"value"
+    with pytest.raises(SealRefused) as caught:
+        envelope.open(former, context=context)
+    assert caught.value.fault == SealFault.UNKNOWN_KEY
 
 
 def test_an_opened_value_and_a_refusal_show_no_plaintext() -> None:

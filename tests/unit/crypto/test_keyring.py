@@ -111,6 +111,24 @@ def test_a_forgotten_key_is_loaded_again(keyring: Keyring, keys: Keys) -> None:
     assert caught.value.fault == SealFault.UNKNOWN_KEY
 
 
+def test_a_fresh_key_is_used_before_it_is_stored(keyring: Keyring, keys: Keys) -> None:
+    key = keyring.new_key("three")
+    keyring.hold(key)
+    ciphertext = keyring.encrypt("three", b"plain", CONTEXT)
+
+    assert keyring.decrypt(ciphertext, CONTEXT).reveal() == b"plain"
+    assert keys.loads == 0
+    keyring.forget("three")
+    with pytest.raises(SealRefused) as caught:
+        keyring.decrypt(ciphertext, CONTEXT)
+    assert caught.value.fault == SealFault.UNKNOWN_KEY
+
+
+def test_a_key_of_another_root_key_is_not_held(keyring: Keyring, keys: Keys) -> None:
+    with pytest.raises(SealRefused):
+        keyring.hold(Keyring(InMemoryProvider(), keys.load).new_key("three"))
+
+
 def test_derived_keys_differ_by_purpose_and_by_key(keyring: Keyring) -> None:
     derived = {keyring.derive_key(key_id, purpose).reveal() for key_id in ("one", "two") for purpose in ("sts", "page")}
     assert {len(key) for key in derived} == {32}

@@ -13,10 +13,12 @@ from typing import Any, cast
 
 import pytest
 
+from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.accesses import Accesses
-from keyturn.operations.kit import Authorise
+from keyturn.operations.subject import Subject
+from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, Invocation
 from keyturn.scheduler.rotations import begin_due, drive
@@ -96,6 +98,19 @@ class FakeRuntime:
             )
 
 
+class _Permission:
+    """Lets everybody do everything."""
+
+    def __call__(self, call: Call, action: str, subject: Subject[object]) -> None:
+        pass
+
+    def decide(self, call: Call, action: str, subject: Subject[object]) -> Decision:
+        return Decision(Outcome.ALLOW, PolicyType.IDENTITY)
+
+    def may_deny(self, call: Call) -> bool:
+        return False
+
+
 class Desk:
     """A secret with a rotation function, and what a scheduler does, by hand."""
 
@@ -107,7 +122,7 @@ class Desk:
             runtime=cast("Runtime", self.runtime),
             accesses=Accesses(),
             random=_Middle(),
-            authorise=cast("Authorise", lambda *_: None),
+            authorise=_Permission(),
             wake_scheduler=lambda: None,
         )
         self.bench, self.kit = bench, bench.kit

@@ -151,6 +151,38 @@ def test_a_resource_policy_can_allow_and_deny(bench: Bench) -> None:
     assert bench.refusal(subject=denying).message.endswith("with an explicit deny in a resource-based policy")
 
 
+def test_the_policy_of_a_key_must_allow(bench: Bench) -> None:
+    decrypt, account = "kms:Decrypt", {"AWS": ACCOUNT}
+    key: Subject[object] = Subject("arn:aws:kms:us-east-1:000000000000:key/a", "a", record=object())
+    bench.put(USER.arn, policy(Action="kms:*"))
+
+    def with_policy(**statement: Any) -> Subject[object]:
+        return key._replace(policy=policy(Action="kms:*", **statement))
+
+    bench.authorise(CALL, decrypt, with_policy(Principal=account))
+    refused = bench.refusal(action=decrypt, subject=with_policy(Principal={"AWS": ROLE_ARN}))
+    assert refused.decision == Decision(Outcome.IMPLICIT_DENY, PolicyType.RESOURCE)
+    # A principal that the key's policy names needs no other policy; the account by itself allows nothing.
+    bench.authorise(CALL._replace(principal=SESSION), decrypt, with_policy(Principal={"AWS": ROLE_ARN}))
+    bench.refusal(CALL._replace(principal=SESSION), decrypt, with_policy(Principal=account))
+    # KMS takes what Secrets Manager refuses: a statement without resources, which means nothing.
+    with pytest.raises(KeyturnError, match="A stored key policy is refused"):
+        bench.authorise(CALL, decrypt, key._replace(policy="{"))
+
+
+def test_whether_a_caller_may_be_denied_anything_is_known_beforehand(bench: Bench) -> None:
+    session = CALL._replace(principal=SESSION)
+    bench.put(USER.arn, policy())
+    bench.put(ROLE_ARN, policy())
+    assert not bench.authorise.may_deny(CALL)
+    assert not bench.authorise.may_deny(session)
+    assert bench.authorise.may_deny(session._replace(session_policy=policy(Effect="Deny")))
+
+    bench.put(USER.arn, policy(Effect="Deny", Action="x:y"), name="deny")
+    assert bench.authorise.may_deny(CALL)
+    assert not bench.authorise.may_deny(session)
+
+
 def test_a_stored_policy_that_cannot_be_read_decides_nothing(bench: Bench) -> None:
     bench.put(USER.arn, policy(), name="good")
     bench.put(USER.arn, "{", name="broken")

@@ -189,7 +189,7 @@ def test_a_reply_has_milliseconds_and_leaves_out_what_is_none() -> None:
     reply = json11.reply(
         SECRETS.operation("GetSecretValue"), {"Name": "a", "SecretString": None, "CreatedDate": moment}, "request-1"
     )
-    assert json.loads(reply.body) == {"Name": "a", "CreatedDate": 1523477477.146}
+    assert json.loads(reply.body) == {"Name": "a", "CreatedDate": 1523477477.145}
     assert headers_of(reply) == {
         b"x-amzn-requestid": b"request-1",
         b"content-type": b"application/x-amz-json-1.1",

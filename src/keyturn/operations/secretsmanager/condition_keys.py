@@ -59,13 +59,18 @@ class SecretKeys:
         return _tag(tags, name.removeprefix(_REQUEST_TAG))
 
 
-def keys_of_new_secret(request: Mapping[str, Any]) -> SecretKeys:
+def keys_of_new_secret(request: Mapping[str, Any], also: Mapping[str, tuple[str, ...]] = NO_KEYS) -> SecretKeys:
     """Return the keys of CreateSecret: whoever may use secrets by their tags may make those that have them.
+
+    Args:
+        request: Of the call.
+        also: Keys that say more than the request does.
 
     Source: IAM User Guide, "Define permissions to access AWS resources based on tags", which tries it.
     """
     tags = _tags_of(request).items()
-    return SecretKeys(request, also={f"{of}{key.lower()}": (value,) for key, value in tags for of in _RESOURCE_TAGS})
+    of_tags = {f"{of}{key.lower()}": (value,) for key, value in tags for of in _RESOURCE_TAGS}
+    return SecretKeys(request, also={**of_tags, **also})
 
 
 def _tags_of(request: Mapping[str, Any]) -> dict[str, str]:

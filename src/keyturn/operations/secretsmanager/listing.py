@@ -12,6 +12,7 @@ from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
+from keyturn.operations.secretsmanager.encryption import shown_key_ids
 from keyturn.operations.secretsmanager.secrets import description, stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.deletion import is_over
@@ -26,7 +27,6 @@ from keyturn.wire.types.secretsmanager import (
 )
 
 _PAGE_SIZE = 100
-_DEFAULT_KEY = "DefaultEncryptionKey"
 
 
 @operation("secretsmanager", "ListSecrets", subject=no_subject)
@@ -110,7 +110,7 @@ def _version_entry(kit: Kit, subject: SecretRecord, version: VersionRecord) -> A
     entry: dict[str, Any] = {
         "VersionId": version.version_id,
         "CreatedDate": version.created_at,
-        "KmsKeyIds": [version.kms_key_id or _DEFAULT_KEY],
+        "KmsKeyIds": shown_key_ids(kit, version),
     }
     stages = subject.stages_of(version.version_id)
     if stages:

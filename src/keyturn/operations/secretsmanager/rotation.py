@@ -14,8 +14,8 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import parse_function_name
 from keyturn.operations.lambda_.subjects import load_function, statements_of, subject_of
 from keyturn.operations.registry import operation
-from keyturn.operations.sealing import open_value, seal_value
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
+from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
 from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
@@ -190,12 +190,14 @@ def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> 
     current = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
     if current is None or current.sealed is None:
         return pending
-    plaintext = open_value(kit, secret.arn, current.version_id, current.sealed).reveal()
+    sealed = copy_value(kit, secret.arn, current, pending.version_id)
+    if sealed is None:
+        return pending
     return VersionRecord(
         version_id=pending.version_id,
         created_at=pending.created_at,
         last_accessed_at=None,
-        sealed=seal_value(kit, secret.arn, pending.version_id, plaintext),
+        sealed=sealed,
         is_binary=current.is_binary,
-        kms_key_id=secret.kms_key_id,
+        kms_key_id=current.kms_key_id,
     )

@@ -11,6 +11,7 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.encryption import change_key, choose_key
 from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
@@ -41,7 +42,6 @@ from keyturn.wire.types.secretsmanager import (
 
 # Members that Keyturn cannot honour; what asks for them must not seem to succeed.
 _NOT_OFFERED = ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type")
-_DEFAULT_KEY = "aws/secretsmanager"
 _SECOND = timedelta(seconds=1)
 
 
@@ -64,16 +64,17 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
             secrets.free_name(transaction, existing)
             existing = None
         if existing is not None:
-            return _answer_again(kit, transaction, existing, token, value)
+            return _answer_again(kit, transaction, call, existing, token, value)
         arn = call.place.secret_arn(name, ids.new_arn_suffix())
-        columns = {"description": request.get("Description") or None, "tags": tags}
+        key = choose_key(kit, transaction, call, arn, request.get("KmsKeyId", ""))
+        columns = {"description": request.get("Description") or None, "tags": tags, "kms_key_id": key.kms_key_id}
         number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
         # Rows are numbered over all accounts: most servers never have to count.
         if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
             raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
         made = lock_alive(transaction, arn)
         if value is not None:
-            write_value(kit, transaction, made, token, value, None, call.at)
+            write_value(kit, transaction, call, made, token, value, None)
         elif token:
             remember_token(transaction, made, token, call.at)
     response: CreateSecretResponse = {"ARN": arn, "Name": name}
@@ -95,7 +96,7 @@ def describe_secret(
 
 @operation("secretsmanager", "UpdateSecret", subject=secret_to_write)
 def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: SecretRecord) -> UpdateSecretResponse:
-    """Change a secret's description, and its value if one is given."""
+    """Change a secret's description and key, and its value if one is given."""
     _refuse_what_is_not_offered(request)
     value = value_of(request, kit.quotas.value_bytes)
     check_single_value(request.get("SecretString"), request.get("SecretBinary"))
@@ -103,12 +104,14 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     ended = None
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
+        if "KmsKeyId" in request:
+            current = change_key(kit, transaction, call, current, request["KmsKeyId"])
         if "Description" in request:
             secrets.update_secret(
                 transaction, current, description=request["Description"] or None, last_changed_at=call.at
             )
         if value is not None:
-            written = write_value(kit, transaction, current, token, value, None, call.at)
+            written = write_value(kit, transaction, call, current, token, value, None)
             ended = written.ended
             if written.is_new:
                 plan_after_change(kit, transaction, current, call.at)
@@ -171,7 +174,7 @@ def tag_list(tags: Mapping[str, str] | None) -> list[dict[str, str]] | None:
 
 
 def _answer_again(
-    kit: Kit, transaction: Transaction, existing: SecretRecord, token: str, value: Value | None
+    kit: Kit, transaction: Transaction, call: Call, existing: SecretRecord, token: str, value: Value | None
 ) -> CreateSecretResponse:
     """Answer a CreateSecret that was sent twice as the first time, and refuse any other for a name in use."""
     check_name_free(existing.deletion_at)
@@ -182,7 +185,7 @@ def _answer_again(
         existing.arn,
         existing_version(existing, version),
         brings_value=value is not None,
-        same_value=lambda: version is not None and value is not None and is_same(kit, existing, version, value),
+        same_value=lambda: version is not None and value is not None and is_same(kit, call, existing, version, value),
     )
     response: CreateSecretResponse = {"ARN": existing.arn, "Name": existing.name}
     if value is not None:
@@ -194,7 +197,3 @@ def _refuse_what_is_not_offered(request: Mapping[str, Any]) -> None:
     for member in _NOT_OFFERED:
         if request.get(member):
             raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")
-    if (request.get("KmsKeyId") or _DEFAULT_KEY).removeprefix("alias/") != _DEFAULT_KEY:
-        raise InvalidRequestException(
-            "Keyturn does not offer customer managed KMS keys yet; leave KmsKeyId out. See docs/compatibility.md."
-        )

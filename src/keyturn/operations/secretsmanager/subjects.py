@@ -13,7 +13,8 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys, keys_of_new_secret
-from keyturn.operations.subject import Subject
+from keyturn.operations.secretsmanager.encryption import requested_key_arn
+from keyturn.operations.subject import NO_KEYS, Subject
 from keyturn.rules.deletion import is_over
 from keyturn.rules.names import check_name, secret_reference
 from keyturn.rules.versions import no_token
@@ -52,6 +53,8 @@ def secret_subject(record: SecretRecord, request: Mapping[str, Any]) -> Subject[
 def secret_to_write(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[SecretRecord]:
     """Load the secret that a value is for; that the request has no token is told before that the secret is missing."""
     found = secret(kit, call, request)
+    if "KmsKeyId" in request:
+        found = found._replace(keys=SecretKeys(request, found.record, _keys_of_key(kit, call, request)))
     brings_value = "SecretString" in request or "SecretBinary" in request
     if found.missing is not None and brings_value and not request.get("ClientRequestToken"):
         return found._replace(missing=no_token())
@@ -63,7 +66,14 @@ def find_secret(kit: Kit, arn: str) -> SecretRecord | None:
     return kit.kept.get(secrets.SECRET, arn, lambda connection: secrets.load_secret(connection, arn))
 
 
-def new_secret(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[str]:
+def new_secret(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[str]:
     """Check the name of a secret to be; its ARN's suffix is not known yet."""
     name = check_name(request["Name"])
-    return Subject(call.place.secret_arn(name, _ANY_SUFFIX), name, record=name, keys=keys_of_new_secret(request))
+    keys = keys_of_new_secret(request, _keys_of_key(kit, call, request) if "KmsKeyId" in request else NO_KEYS)
+    return Subject(call.place.secret_arn(name, _ANY_SUFFIX), name, record=name, keys=keys)
+
+
+def _keys_of_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+    """Tell policies which KMS key is meant, so that they need not know by which of its names it is asked for."""
+    arn = requested_key_arn(kit, call.place, request["KmsKeyId"])
+    return NO_KEYS if arn is None else {"secretsmanager:kmskeyarn": (arn,)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from keyturn.call import Call
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs, operation
-from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.encryption import decrypt_value
 from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import secret, secret_to_write
@@ -33,7 +33,7 @@ def get_secret_value(
     version = _version(kit, subject, version_to_read(subject.labels, version_id, stage))
     if version is None or version.sealed is None:
         raise no_value(version_id, stage)
-    plaintext = open_value(kit, subject.arn, version.version_id, version.sealed).reveal()
+    plaintext = decrypt_value(kit, call, subject, version).reveal()
     kit.accesses.note(subject, version.version_id, call.at)
     response: GetSecretValueResponse = {
         "ARN": subject.arn,
@@ -63,7 +63,7 @@ def put_secret_value(
         raise TypeError("require_value has seen one")
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn)
-        written = write_value(kit, transaction, current, token, value, request.get("VersionStages"), call.at)
+        written = write_value(kit, transaction, call, current, token, value, request.get("VersionStages"))
         if written.is_new and AWSCURRENT in written.stages:
             plan_after_change(kit, transaction, current, call.at)
     record_end(kit, subject.arn, written.ended, call.at)

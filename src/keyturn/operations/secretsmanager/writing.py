@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from keyturn.call import Call
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.audit_trail import deletion_events
 from keyturn.operations.kit import Kit
-from keyturn.operations.sealing import forget_value, open_value, seal_value
+from keyturn.operations.sealing import forget_value
+from keyturn.operations.secretsmanager.encryption import decrypt_value, encrypt_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
 from keyturn.rules import staging
 from keyturn.rules.audit_event import ServiceEventName
@@ -94,45 +96,48 @@ def staging_of(transaction: Transaction, secret: SecretRecord) -> Staging:
 def write_value(
     kit: Kit,
     transaction: Transaction,
+    call: Call,
     secret: SecretRecord,
     token: str,
     value: Value,
     stages: Collection[str] | None,
-    at: datetime,
 ) -> Written:
     """Store a value under a client request token.
 
     Args:
         kit: For sealing.
         transaction: In which ``secret`` was locked.
+        call: Who stores it.
         secret: Whose value it is.
         token: Becomes the version id.
         value: What to store.
         stages: Labels asked for; None means AWSCURRENT.
-        at: The moment of the call.
 
     Raises:
         ResourceExistsException: The token is in use for another value.
         LimitExceededException: Too many labels.
+        AwsError: The caller cannot use the secret's key.
     """
+    at = call.at
     state = staging_of(transaction, secret)
     stored = secrets.load_version(transaction.connection, secret.secret_id, token)
     use = use_of_token(
         token,
         secret.arn,
         existing_version(secret, stored),
-        lambda: stored is not None and is_same(kit, secret, stored, value),
+        lambda: stored is not None and is_same(kit, call, secret, stored, value),
     )
     if use is TokenUse.REPEATS:
         return Written(state.stages_of(token), is_new=False)
     change = staging.put_version(state, token, stages, at, label_limit=kit.quotas.labels)
+    sealed = encrypt_value(kit, transaction, call, secret.arn, secret.kms_key_id, token, value.plaintext)
     version = VersionRecord(
         version_id=token,
         created_at=at,
         last_accessed_at=None,
-        sealed=seal_value(kit, secret.arn, token, value.plaintext.reveal()),
+        sealed=sealed.sealed,
         is_binary=value.is_binary,
-        kms_key_id=secret.kms_key_id,
+        kms_key_id=sealed.kms_key_id,
     )
     if use is TokenUse.FILLS:
         secrets.fill_version(transaction, secret.secret_id, version)
@@ -184,8 +189,8 @@ def existing_version(secret: SecretRecord, version: VersionRecord | None) -> Exi
     return Existing.WITHOUT_VALUE if secret.stages_of(version.version_id) else Existing.TOKEN_ONLY
 
 
-def is_same(kit: Kit, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
+def is_same(kit: Kit, call: Call, secret: SecretRecord, version: VersionRecord, value: Value) -> bool:
     """Whether a version holds this value; a string is never the same as its bytes."""
     if version.sealed is None or version.is_binary != value.is_binary:
         return False
-    return open_value(kit, secret.arn, version.version_id, version.sealed) == value.plaintext
+    return decrypt_value(kit, call, secret, version) == value.plaintext

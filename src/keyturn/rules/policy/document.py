@@ -19,6 +19,8 @@ from typing import TypeVar
 
 from keyturn.errors.base import AwsError
 from keyturn.errors.iam import LimitExceededException, MalformedPolicyDocumentException
+from keyturn.errors.kms import LimitExceededException as KeyPolicyTooLong
+from keyturn.errors.kms import MalformedPolicyDocumentException as MalformedKeyPolicy
 from keyturn.errors.secretsmanager import MalformedPolicyDocumentException as MalformedResourcePolicy
 from keyturn.errors.sts import MalformedPolicyDocumentException as MalformedSessionPolicy
 from keyturn.rules.policy.conditions import (
@@ -33,10 +35,12 @@ from keyturn.rules.policy.principals import InvalidPrincipal, Principals, parse_
 
 SYNTAX = "Syntax errors in policy."
 OLD_VERSION = "Policy document must be version 2012-10-17 or greater."
+INVALID_KEY_PRINCIPAL = "Policy contains a statement with one or more invalid principals."
 
 USER_INLINE_LIMIT = 2_048
 ROLE_INLINE_LIMIT = 10_240
 TRUST_LIMIT = 2_048
+KEY_LIMIT_BYTES = 32_768
 
 _ALLOWED_CHARACTERS = re.compile("[\t\n\r\u0020-\u00ff]*")
 _VENDOR = re.compile(r"[A-Za-z0-9.-]+")
@@ -55,8 +59,13 @@ class DocumentKind(StrEnum):
 
     IDENTITY = "identity"
     RESOURCE = "resource"
+    KEY = "key"
     TRUST = "trust"
     SESSION = "session"
+
+
+# What hangs on a resource may be written more freely than what hangs on an identity.
+_ON_RESOURCES = frozenset([DocumentKind.RESOURCE, DocumentKind.KEY])
 
 
 class Effect(StrEnum):
@@ -141,7 +150,7 @@ def parse_trust_policy(text: str) -> PolicyDocument:
 
 
 def parse_resource_policy(text: str) -> PolicyDocument:
-    """Parse a policy of a secret, a function or a key.
+    """Parse a policy of a secret or a function.
 
     Raises:
         MalformedPolicyDocumentException: Secrets Manager's, which tells syntax from principals and nothing else.
@@ -153,6 +162,29 @@ def parse_resource_policy(text: str) -> PolicyDocument:
         raise MalformedResourcePolicy(f"This resource policy contains an unsupported {what}.") from error
     except (_Refused, ValueError) as error:
         raise MalformedResourcePolicy from error
+
+
+def parse_key_policy(text: str) -> PolicyDocument:
+    """Parse the policy of a KMS key. Whether named principals exist is for the caller to find out.
+
+    A statement without actions or resources is accepted and means nothing, and statements may share a Sid.
+
+    Raises:
+        MalformedPolicyDocumentException: KMS's, with the first fault found.
+        LimitExceededException: KMS's, over 32,768 bytes.
+
+    Source: AWS KMS Developer Guide, "Creating a key policy"; the text about principals from field reports.
+    """
+    if len(text.encode()) > KEY_LIMIT_BYTES:
+        raise KeyPolicyTooLong(f"A key policy can't be longer than {KEY_LIMIT_BYTES} bytes.")
+    try:
+        return _document(_loaded(text), DocumentKind.KEY)
+    except InvalidPrincipal as error:
+        raise MalformedKeyPolicy(INVALID_KEY_PRINCIPAL) from error
+    except _Refused as error:
+        raise MalformedKeyPolicy(str(error)) from error
+    except ValueError as error:
+        raise MalformedKeyPolicy("This policy contains invalid Json") from error
 
 
 def size_without_white_space(text: str) -> int:
@@ -230,11 +262,12 @@ def _document(loaded: object, kind: DocumentKind) -> PolicyDocument:
         raise _Refused(SYNTAX)
     # Variables came with 2012-10-17; before, "${" is plain text, and nobody who writes it means that.
     modern = version == "2012-10-17"
-    if not modern and kind is not DocumentKind.RESOURCE and has_variable(json.dumps(listed)):
+    if not modern and kind not in _ON_RESOURCES and has_variable(json.dumps(listed)):
         raise _Refused(OLD_VERSION)
     statements = tuple(_statement(index, _object(entry), kind, modern) for index, entry in enumerate(entries))
     sids = [statement.sid for statement in statements if statement.sid]
-    if len(set(sids)) != len(sids):
+    # AWS's own policies of default keys have one Sid twice.
+    if len(set(sids)) != len(sids) and kind is not DocumentKind.KEY:
         raise _Refused("Statement IDs (SID) in a single policy must be unique.")
     return PolicyDocument(
         version=str(version),
@@ -251,7 +284,7 @@ def _statement(index: int, entry: Json, kind: DocumentKind, modern: bool) -> Sta
     sid = entry.get("Sid")
     if sid is not None and not isinstance(sid, str):
         raise _Refused(SYNTAX)
-    if sid and kind is not DocumentKind.RESOURCE and not (sid.isascii() and sid.isalnum()):
+    if sid and kind not in _ON_RESOURCES and not (sid.isascii() and sid.isalnum()):
         raise _Refused(SYNTAX)
     effect = entry.get("Effect")
     if effect not in ("Allow", "Deny"):
@@ -260,12 +293,12 @@ def _statement(index: int, entry: Json, kind: DocumentKind, modern: bool) -> Sta
     actions, actions_negated = _one_of(entry, "Action", "NotAction", _strings)
     if kind is DocumentKind.TRUST:
         _check_trust(entry, actions)
-    elif not actions:
+    elif not actions and not _may_lack(kind, entry, "Action", "NotAction"):
         raise _Refused("Policy statement must contain actions.")
     for action in actions:
         _check_action(action)
     resources, resources_negated = _one_of(entry, "Resource", "NotResource", _strings)
-    if not resources and kind is not DocumentKind.TRUST:
+    if not resources and kind is not DocumentKind.TRUST and not _may_lack(kind, entry, "Resource", "NotResource"):
         raise _Refused("Policy statement must contain resources.")
     completed = [_checked_resource(resource, kind) for resource in resources]
     return Statement(
@@ -275,7 +308,7 @@ def _statement(index: int, entry: Json, kind: DocumentKind, modern: bool) -> Sta
         principals=principals,
         actions=pattern_set((action.lower() for action in actions), variables=False),
         actions_negated=actions_negated,
-        resources=pattern_set(completed, variables=modern, is_arn=True) if completed else None,
+        resources=None if kind is DocumentKind.TRUST else pattern_set(completed, variables=modern, is_arn=True),
         resources_negated=resources_negated,
         conditions=tuple(_conditions(entry.get("Condition", {}), modern)),
     )
@@ -283,6 +316,11 @@ def _statement(index: int, entry: Json, kind: DocumentKind, modern: bool) -> Sta
 
 def _missing(field: str, entry: Json, kind: DocumentKind) -> str:
     return f"Missing required field {field}" if kind is DocumentKind.TRUST and field not in entry else SYNTAX
+
+
+def _may_lack(kind: DocumentKind, entry: Json, *fields: str) -> bool:
+    """Whether KMS takes a statement that lacks all of these fields; such a statement never applies."""
+    return kind is DocumentKind.KEY and not entry.keys() & set(fields)
 
 
 def _one_of(

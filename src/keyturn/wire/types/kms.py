@@ -6,6 +6,14 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 
 
+class CancelKeyDeletionRequest(TypedDict):
+    KeyId: str
+
+
+class CancelKeyDeletionResponse(TypedDict):
+    KeyId: NotRequired[str]
+
+
 class CreateAliasRequest(TypedDict):
     AliasName: str
     TargetKeyId: str
@@ -107,6 +115,14 @@ class DecryptResponse(TypedDict):
     KeyMaterialId: NotRequired[str]
 
 
+class DeleteAliasRequest(TypedDict):
+    AliasName: str
+
+
+class DeleteAliasResponse(TypedDict):
+    pass
+
+
 class DescribeKeyRequest(TypedDict):
     KeyId: str
     GrantTokens: NotRequired[list[str]]
@@ -114,6 +130,22 @@ class DescribeKeyRequest(TypedDict):
 
 class DescribeKeyResponse(TypedDict):
     KeyMetadata: NotRequired[KeyMetadata]
+
+
+class DisableKeyRequest(TypedDict):
+    KeyId: str
+
+
+class DisableKeyResponse(TypedDict):
+    pass
+
+
+class EnableKeyRequest(TypedDict):
+    KeyId: str
+
+
+class EnableKeyResponse(TypedDict):
+    pass
 
 
 class EncryptRequest(TypedDict):
@@ -149,6 +181,31 @@ class GenerateDataKeyResponse(TypedDict):
     KeyMaterialId: NotRequired[str]
 
 
+class GenerateDataKeyWithoutPlaintextRequest(TypedDict):
+    KeyId: str
+    EncryptionContext: NotRequired[dict[str, str]]
+    KeySpec: NotRequired[str]
+    NumberOfBytes: NotRequired[int]
+    GrantTokens: NotRequired[list[str]]
+    DryRun: NotRequired[bool]
+
+
+class GenerateDataKeyWithoutPlaintextResponse(TypedDict):
+    CiphertextBlob: NotRequired[bytes]
+    KeyId: NotRequired[str]
+    KeyMaterialId: NotRequired[str]
+
+
+class GetKeyPolicyRequest(TypedDict):
+    KeyId: str
+    PolicyName: NotRequired[str]
+
+
+class GetKeyPolicyResponse(TypedDict):
+    Policy: NotRequired[str]
+    PolicyName: NotRequired[str]
+
+
 class ListAliasesRequest(TypedDict):
     KeyId: NotRequired[str]
     Limit: NotRequired[int]
@@ -169,6 +226,18 @@ class ListAliasesResponse(TypedDict):
     Truncated: NotRequired[bool]
 
 
+class ListKeyPoliciesRequest(TypedDict):
+    KeyId: str
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class ListKeyPoliciesResponse(TypedDict):
+    PolicyNames: NotRequired[list[str]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
 class ListKeysRequest(TypedDict):
     Limit: NotRequired[int]
     Marker: NotRequired[str]
@@ -184,3 +253,97 @@ class ListKeysResponse(TypedDict):
     Keys: NotRequired[list[KeyListEntry]]
     NextMarker: NotRequired[str]
     Truncated: NotRequired[bool]
+
+
+class ListResourceTagsRequest(TypedDict):
+    KeyId: str
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class ListResourceTagsResponse(TypedDict):
+    Tags: NotRequired[list[Tag]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
+class PutKeyPolicyRequest(TypedDict):
+    KeyId: str
+    PolicyName: NotRequired[str]
+    Policy: str
+    BypassPolicyLockoutSafetyCheck: NotRequired[bool]
+
+
+class PutKeyPolicyResponse(TypedDict):
+    pass
+
+
+class ReEncryptRequest(TypedDict):
+    CiphertextBlob: NotRequired[bytes]
+    SourceEncryptionContext: NotRequired[dict[str, str]]
+    SourceKeyId: NotRequired[str]
+    DestinationKeyId: str
+    DestinationEncryptionContext: NotRequired[dict[str, str]]
+    SourceEncryptionAlgorithm: NotRequired[str]
+    DestinationEncryptionAlgorithm: NotRequired[str]
+    GrantTokens: NotRequired[list[str]]
+    DryRun: NotRequired[bool]
+    DryRunModifiers: NotRequired[list[str]]
+
+
+class ReEncryptResponse(TypedDict):
+    CiphertextBlob: NotRequired[bytes]
+    SourceKeyId: NotRequired[str]
+    KeyId: NotRequired[str]
+    SourceEncryptionAlgorithm: NotRequired[str]
+    DestinationEncryptionAlgorithm: NotRequired[str]
+    SourceKeyMaterialId: NotRequired[str]
+    DestinationKeyMaterialId: NotRequired[str]
+
+
+class ScheduleKeyDeletionRequest(TypedDict):
+    KeyId: str
+    PendingWindowInDays: NotRequired[int]
+
+
+class ScheduleKeyDeletionResponse(TypedDict):
+    KeyId: NotRequired[str]
+    DeletionDate: NotRequired[datetime]
+    KeyState: NotRequired[str]
+    PendingWindowInDays: NotRequired[int]
+
+
+class TagResourceRequest(TypedDict):
+    KeyId: str
+    Tags: list[Tag]
+
+
+class TagResourceResponse(TypedDict):
+    pass
+
+
+class UntagResourceRequest(TypedDict):
+    KeyId: str
+    TagKeys: list[str]
+
+
+class UntagResourceResponse(TypedDict):
+    pass
+
+
+class UpdateAliasRequest(TypedDict):
+    AliasName: str
+    TargetKeyId: str
+
+
+class UpdateAliasResponse(TypedDict):
+    pass
+
+
+class UpdateKeyDescriptionRequest(TypedDict):
+    KeyId: str
+    Description: str
+
+
+class UpdateKeyDescriptionResponse(TypedDict):
+    pass

@@ -1,0 +1,103 @@
+"""What KMS's operations act on: keys with their policies and condition keys.
+
+Source: AWS KMS Developer Guide, "AWS KMS permissions" and "AWS KMS condition keys".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn.call import Call
+from keyturn.operations.kit import Kit
+from keyturn.operations.kms.references import FoundKey, find_key, find_own_key
+from keyturn.operations.subject import NO_KEYS, Subject
+from keyturn.rules.kms_keys import KeyState, key_state
+from keyturn.storage.kms_keys import KmsKeyRecord
+
+SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
+ENCRYPT_DECRYPT = "ENCRYPT_DECRYPT"
+
+Keys = Mapping[str, tuple[str, ...]]
+
+_OF_SYMMETRIC_KEYS: Keys = {
+    "kms:keyspec": (SYMMETRIC_DEFAULT,),
+    "kms:keyusage": (ENCRYPT_DECRYPT,),
+    "kms:keyorigin": ("AWS_KMS",),
+    "kms:multiregion": ("false",),
+}
+
+
+def own_key(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[KmsKeyRecord]:
+    """Load the key of the caller's account that ``KeyId`` means: its id or ARN."""
+    found = find_own_key(kit, call.place, request["KeyId"])
+    return key_subject(call, found, {**request_tag_keys(request), **keys})
+
+
+def any_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
+    """Load the key that ``KeyId`` means, by whatever name, of another account too."""
+    return key_subject(call, find_key(kit, call.place, request["KeyId"]))
+
+
+def key_for_encryption(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
+    """Load the key that ``KeyId`` means for a cryptographic operation with an encryption context."""
+    keys = context_keys(request.get("EncryptionContext"))
+    return key_subject(call, find_key(kit, call.place, request["KeyId"]), keys)
+
+
+def every_key(_kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[None]:
+    """What operations act on that name no key; unlike others, KMS shows the star in its refusals."""
+    of_request = {"kms:calleraccount": (call.principal.account_id,), **request_tag_keys(request)}
+    return Subject(arn="*", asked="*", record=None, keys={**of_request, **keys})
+
+
+def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS) -> Subject[KmsKeyRecord]:
+    """Return a key as the subject of a call.
+
+    Args:
+        call: Who calls.
+        found: The key, or what is said instead.
+        keys: Further condition keys, of the request.
+    """
+    record = found.record
+    of_request: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.principal.account_id,), **keys}
+    if found.alias is not None:
+        of_request["kms:requestalias"] = (found.alias,)
+    if record is None:
+        return Subject(found.arn, found.arn, record=None, missing=found.missing, keys=of_request)
+    return Subject(
+        found.arn, found.arn, record, policy=record.policy, keys={**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
+    )
+
+
+def context_keys(context: Mapping[str, str] | None) -> Keys:
+    """Condition keys of a cryptographic operation; AWS compares the names of pairs without regard to case too."""
+    keys: dict[str, tuple[str, ...]] = {"kms:encryptionalgorithm": (SYMMETRIC_DEFAULT,)}
+    for name, value in (context or {}).items():
+        keys[f"kms:encryptioncontext:{name.lower()}"] = (value,)
+    if context:
+        keys["kms:encryptioncontextkeys"] = tuple(context)
+    return keys
+
+
+def request_tag_keys(request: Mapping[str, Any]) -> Keys:
+    """Condition keys of the tags in a request."""
+    tags = request.get("Tags") or ()
+    names = tuple(tag["TagKey"] for tag in tags) or tuple(request.get("TagKeys") or ())
+    if not names:
+        return NO_KEYS
+    return {"aws:tagkeys": names, **{f"aws:requesttag/{tag['TagKey'].lower()}": (tag["TagValue"],) for tag in tags}}
+
+
+def state_of(record: KmsKeyRecord) -> KeyState:
+    """Return the state of a stored key."""
+    return key_state(enabled=record.enabled, deletion_at=record.deletion_at)
+
+
+def _of_key(record: KmsKeyRecord) -> Keys:
+    keys: dict[str, tuple[str, ...]] = {
+        f"aws:resourcetag/{key.lower()}": (value,) for key, value in (record.tags or {}).items()
+    }
+    if record.aliases:
+        keys["kms:resourcealiases"] = record.aliases
+    return keys

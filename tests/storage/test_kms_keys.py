@@ -1,0 +1,146 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from keyturn.arn import Place
+from keyturn.storage import kms_keys
+from keyturn.storage.database import Stores, Transaction
+from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord
+
+from .conftest import NOW, PLACE
+
+_ELSEWHERE = Place(PLACE.partition, "eu-west-1", PLACE.account_id)
+_OTHERS = Place(PLACE.partition, PLACE.region, "111122223333")
+
+
+def _key(key_id: str = "one", place: Place = PLACE, manager: KeyManager = KeyManager.CUSTOMER) -> KmsKeyRecord:
+    return KmsKeyRecord(
+        key_id=key_id,
+        account_id=place.account_id,
+        region=place.region,
+        arn=place.kms_key_arn(key_id),
+        manager=manager,
+        description="of the shop",
+        policy="{}",
+        tags={"b": "1", "a": "2"},
+        enabled=True,
+        deletion_at=None,
+        wrapped=b"wrapped",
+        created_at=NOW,
+    )
+
+
+def _alias(alias: str = "alias/a", key_id: str = "one", place: Place = PLACE) -> AliasRecord:
+    return AliasRecord(place.kms_alias_arn(alias), place.account_id, place.region, alias, key_id, NOW, NOW)
+
+
+def _store(stores: Stores, *keys: KmsKeyRecord) -> None:
+    with stores.state.write() as transaction:
+        for key in keys:
+            kms_keys.insert_key(transaction, key)
+
+
+def _load(stores: Stores, key_id: str = "one") -> KmsKeyRecord | None:
+    with stores.state.read() as connection:
+        return kms_keys.load_key(connection, key_id)
+
+
+def _touched(transaction: Transaction) -> set[tuple[str, str]]:
+    return {(change["kind"], change["subject"]) for change in transaction.touched}
+
+
+def test_a_key_comes_back_as_stored(stores: Stores) -> None:
+    pending = replace(_key("two"), tags=None, enabled=False, deletion_at=NOW + timedelta(days=7))
+    _store(stores, _key(), pending)
+
+    loaded = _load(stores)
+    assert loaded is not None
+    assert loaded == _key()
+    assert list(loaded.tags or {}) == ["b", "a"]
+    assert _load(stores, "two") == pending
+    assert _load(stores, "three") is None
+
+
+def test_keys_are_listed_and_counted_where_they_are(stores: Stores) -> None:
+    managed, own = _key("managed", manager=KeyManager.AWS), _key("own", manager=KeyManager.KEYTURN)
+    _store(stores, _key("two"), _key("one"), managed, own, _key("b", _ELSEWHERE), _key("c", _OTHERS))
+
+    with stores.state.read() as connection:
+        assert [key.key_id for key in kms_keys.list_keys(connection, PLACE)] == ["managed", "one", "two"]
+        assert [key.key_id for key in kms_keys.list_keys(connection, _OTHERS)] == ["c"]
+        assert kms_keys.count_customer_keys(connection, PLACE) == 2
+        assert kms_keys.load_system_key(connection) == own
+        assert {key.key_id for key in kms_keys.load_keys(connection)} == {"one", "two", "managed", "own", "b", "c"}
+
+
+def test_a_change_is_told_to_who_keeps_the_key(stores: Stores) -> None:
+    _store(stores, _key())
+    with stores.state.write() as transaction:
+        locked = kms_keys.lock_key(transaction, "one")
+        assert locked == _key()
+        kms_keys.update_key(transaction, locked, enabled=False, tags=None)
+        assert _touched(transaction) == {(kms_keys.KEY, "one")}
+        assert kms_keys.lock_key(transaction, "two") is None
+
+    assert _load(stores) == replace(_key(), enabled=False, tags=None)
+
+
+def test_an_aliass_name_is_its_places_own_and_moves(stores: Stores) -> None:
+    _store(stores, _key(), _key("two"), _key("far", _ELSEWHERE))
+    with stores.state.write() as transaction:
+        assert kms_keys.insert_alias(transaction, _alias())
+        assert not kms_keys.insert_alias(transaction, _alias(key_id="two"))
+        assert kms_keys.insert_alias(transaction, _alias(key_id="far", place=_ELSEWHERE))
+        assert kms_keys.insert_alias(transaction, _alias("alias/b"))
+        assert (kms_keys.KEY, "one") in _touched(transaction)
+        assert (kms_keys.ALIAS, PLACE.kms_alias_arn("alias/a")) in _touched(transaction)
+    assert _load(stores) == replace(_key(), aliases=("alias/a", "alias/b"))
+
+    later = NOW + timedelta(hours=1)
+    with stores.state.write() as transaction:
+        locked = kms_keys.lock_alias(transaction, _alias().arn)
+        assert locked == _alias()
+        kms_keys.point_alias(transaction, locked, "two", later)
+        # Both keys are kept with the names of their aliases.
+        assert _touched(transaction) == {(kms_keys.ALIAS, locked.arn), (kms_keys.KEY, "one"), (kms_keys.KEY, "two")}
+    with stores.state.read() as connection:
+        assert kms_keys.load_alias(connection, _alias().arn) == replace(_alias(key_id="two"), updated_at=later)
+        assert [alias.alias for alias in kms_keys.list_aliases(connection, PLACE)] == ["alias/a", "alias/b"]
+        assert [alias.key_id for alias in kms_keys.list_aliases(connection, _ELSEWHERE)] == ["far"]
+
+    with stores.state.write() as transaction:
+        kms_keys.delete_alias(transaction, _alias("alias/b"))
+    assert _load(stores) == _key()
+
+
+def test_a_key_ends_with_its_aliases_once_its_time_has_come(stores: Stores) -> None:
+    _store(
+        stores,
+        replace(_key(), deletion_at=NOW),
+        replace(_key("earlier"), deletion_at=NOW - timedelta(days=1)),
+        replace(_key("later"), deletion_at=NOW + timedelta(milliseconds=1)),
+        _key("never"),
+    )
+    with stores.state.write() as transaction:
+        assert kms_keys.insert_alias(transaction, _alias())
+
+    with stores.state.read() as connection:
+        due = kms_keys.load_past_deletion(connection, NOW, 9)
+        assert [key.key_id for key in due] == ["earlier", "one"]
+        assert len(kms_keys.load_past_deletion(connection, NOW, 1)) == 1
+    with stores.state.write() as transaction:
+        kms_keys.delete_key(transaction, due[1])
+        assert _touched(transaction) == {(kms_keys.KEY, "one"), (kms_keys.ALIAS, _alias().arn)}
+
+    assert _load(stores) is None
+    with stores.state.read() as connection:
+        assert kms_keys.load_alias(connection, _alias().arn) is None
+
+
+def test_a_key_is_wrapped_anew_without_anybody_noticing(stores: Stores) -> None:
+    _store(stores, _key())
+    with stores.state.write() as transaction:
+        kms_keys.store_wrapped(transaction, "one", b"by another root key")
+
+    assert _load(stores) == replace(_key(), wrapped=b"by another root key")
