@@ -68,7 +68,7 @@ def put_resource_policy(
     text = request["ResourcePolicy"]
     document = _parsed(kit, text)
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         _check_principals(transaction.connection, document)
         if request.get("BlockPublicPolicy", False) and grants_broad_access(document):
             raise PublicPolicyException
@@ -100,7 +100,7 @@ def delete_resource_policy(
     """Take a secret's policy off; to do so where there is none changes nothing."""
     _check_is_default(request)
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         if current.resource_policy is not None:
             secrets.update_secret(transaction, current, resource_policy=None, last_changed_at=call.at)
     return {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}

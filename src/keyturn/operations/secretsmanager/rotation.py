@@ -78,7 +78,7 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
     refusal: AwsError | None = None
     ended: EndedRotation | None = None
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         configured: dict[str, Any] = {"rotation_enabled": True, "rotation_function_arn": function_arn}
         if rotation_rules is not None:
             configured["rotation_rules"] = rotation_rules
@@ -103,7 +103,7 @@ def cancel_rotate_secret(
 ) -> CancelRotateSecretResponse:
     """Switch rotation off; function and rules are kept, and so is a version that is still pending."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         if current.rotation_enabled is None:
             raise InvalidRequestException("You can't cancel rotation for a secret that has no rotation configured.")
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)

@@ -72,7 +72,7 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
         # Rows are numbered over all accounts: most servers never have to count.
         if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
             raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
-        made = lock_alive(transaction, arn)
+        made = lock_alive(transaction, arn, call.at)
         if value is not None:
             write_value(kit, transaction, call, made, token, value, None)
         elif token:
@@ -103,7 +103,7 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     token = require_token(request.get("ClientRequestToken")) if value else ""
     ended = None
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         if "KmsKeyId" in request:
             current = change_key(kit, transaction, call, current, request["KmsKeyId"])
         if "Description" in request:

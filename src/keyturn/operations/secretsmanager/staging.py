@@ -20,7 +20,7 @@ def update_secret_version_stage(
 ) -> UpdateSecretVersionStageResponse:
     """Attach, move or remove one staging label."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         state = staging_of(transaction, current)
         change = move_label(
             state,

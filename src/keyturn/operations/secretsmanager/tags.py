@@ -50,7 +50,7 @@ def tags_with(existing: Mapping[str, str], added: Sequence[Tag], quota: int) -> 
 def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: SecretRecord) -> Response:
     """Add tags; a key that exists gets the new value."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         tags = tags_with(current.tags or {}, request["Tags"], kit.quotas.tags)
         _change(kit, call, transaction, request, current, tags)
     return {}
@@ -60,7 +60,7 @@ def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: Sec
 def untag_resource(kit: Kit, call: Call, request: UntagResourceRequest, subject: SecretRecord) -> Response:
     """Remove tags; keys that the secret does not have are passed over."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         present = current.tags or {}
         tags = {key: value for key, value in present.items() if key not in request["TagKeys"]}
         if tags != present:

@@ -62,7 +62,7 @@ def put_secret_value(
     if value is None:
         raise TypeError("require_value has seen one")
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn)
+        current = lock_alive(transaction, subject.arn, call.at)
         written = write_value(kit, transaction, call, current, token, value, request.get("VersionStages"))
         if written.is_new and AWSCURRENT in written.stages:
             plan_after_change(kit, transaction, current, call.at)

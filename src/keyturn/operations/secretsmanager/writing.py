@@ -17,7 +17,7 @@ from keyturn.operations.secretsmanager.encryption import decrypt_value, encrypt_
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
 from keyturn.rules import staging
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.rules.deletion import check_alive
+from keyturn.rules.deletion import check_alive, is_over
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
 from keyturn.sensitive import Sensitive
@@ -69,15 +69,15 @@ def value_of(request: Mapping[str, Any], max_bytes: int) -> Value | None:
     return None
 
 
-def lock_alive(transaction: Transaction, arn: str) -> SecretRecord:
+def lock_alive(transaction: Transaction, arn: str, at: datetime) -> SecretRecord:
     """Return the secret as it is now, kept from other writers until the transaction ends.
 
     Raises:
-        ResourceNotFoundException: It has just been erased.
+        ResourceNotFoundException: It has just come to its end.
         InvalidRequestException: It is scheduled for deletion.
     """
     secret = secrets.lock_secret(transaction, arn)
-    if secret is None:
+    if secret is None or is_over(secret.deleted_at, secret.deletion_at, at):
         raise ResourceNotFoundException
     check_alive(secret.deletion_at)
     return secret
