@@ -12,15 +12,6 @@ from botocore.exceptions import ClientError
 
 from .conftest import Account, Credentials, ServerProcess, run_keyturn
 
-TRUST = json.dumps(
-    {
-        "Version": "2012-10-17",
-        "Statement": [
-            {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-        ],
-    }
-)
-
 
 @pytest.fixture(scope="module")
 def other(server: ServerProcess) -> Account:
@@ -32,6 +23,10 @@ def refusal(call: Any, /, **arguments: Any) -> tuple[str, str]:
         call(**arguments)
     error = caught.value.response["Error"]
     return error["Code"], error["Message"]
+
+
+def policy(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
 def package() -> bytes:
@@ -65,8 +60,9 @@ def test_a_name_is_free_in_every_account_and_region(server: ServerProcess, other
 
 
 def test_principals_functions_and_logs_are_an_accounts_own(server: ServerProcess, other: Account) -> None:
+    trust = policy({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
     for signer, account_id in ((None, server.account_id), (other.admin, other.account_id)):
-        role = server.client("iam", signer).create_role(RoleName="run", AssumeRolePolicyDocument=TRUST)["Role"]
+        role = server.client("iam", signer).create_role(RoleName="run", AssumeRolePolicyDocument=trust)["Role"]
         assert role["Arn"] == f"arn:aws:iam::{account_id}:role/run"
         functions = server.client("lambda", signer, region="eu-west-1")
         made = functions.create_function(
@@ -118,6 +114,72 @@ def test_without_a_resource_policy_a_foreign_secret_is_refused_whether_it_exists
     assert refusal(theirs.get_secret_value, SecretId="ours")[0] == "ResourceNotFoundException"
 
 
+def test_a_secret_is_shared_with_another_account_by_its_policy_and_its_keys(
+    server: ServerProcess, other: Account
+) -> None:
+    ours, kms = server.client("secretsmanager"), server.client("kms")
+    friend = {"AWS": f"arn:aws:iam::{other.account_id}:root"}
+    owner = {"AWS": f"arn:aws:iam::{server.account_id}:root"}
+    key_policy = policy(
+        {"Effect": "Allow", "Principal": owner, "Action": "kms:*", "Resource": "*"},
+        {"Effect": "Allow", "Principal": friend, "Action": "kms:Decrypt", "Resource": "*"},
+    )
+    key = kms.create_key(Policy=key_policy)["KeyMetadata"]["Arn"]
+    shared = ours.create_secret(Name="shared", SecretString="between us", KmsKeyId=key)["ARN"]
+    read = {"Effect": "Allow", "Principal": friend, "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
+    theirs = server.client("secretsmanager", other.admin)
+    assert refusal(theirs.get_secret_value, SecretId=shared)[0] == "AccessDeniedException"
+
+    ours.put_resource_policy(SecretId=shared, ResourcePolicy=policy(read))
+
+    for asked in (shared, shared[:-7]):
+        assert theirs.get_secret_value(SecretId=asked)["SecretString"] == "between us"
+    assert refusal(theirs.get_secret_value, SecretId="shared")[0] == "ResourceNotFoundException"
+    assert refusal(theirs.describe_secret, SecretId=shared)[0] == "AccessDeniedException"
+    elsewhere = server.client("secretsmanager", other.admin, region="eu-west-1")
+    assert refusal(elsewhere.get_secret_value, SecretId=shared)[0] == "AccessDeniedException"
+    # A user of the other account needs leave from home as well.
+    iam = server.client("iam", other.admin)
+    iam.create_user(UserName="clerk")
+    made = iam.create_access_key(UserName="clerk")["AccessKey"]
+    clerk = server.client("secretsmanager", Credentials(made["AccessKeyId"], made["SecretAccessKey"]))
+    assert "no identity-based policy" in refusal(clerk.get_secret_value, SecretId=shared)[1]
+    leave = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": shared}
+    iam.put_user_policy(UserName="clerk", PolicyName="read", PolicyDocument=policy(leave))
+    assert refusal(clerk.get_secret_value, SecretId=shared) == ("AccessDeniedException", "Access to KMS is not allowed")
+    decrypt = {"Effect": "Allow", "Action": "kms:Decrypt", "Resource": key}
+    iam.put_user_policy(UserName="clerk", PolicyName="read", PolicyDocument=policy(leave, decrypt))
+    assert clerk.get_secret_value(SecretId=shared)["SecretString"] == "between us"
+
+    ours.delete_resource_policy(SecretId=shared)
+    assert refusal(theirs.get_secret_value, SecretId=shared)[0] == "AccessDeniedException"
+
+
+def test_under_the_default_key_no_policy_lets_another_account_read(server: ServerProcess, other: Account) -> None:
+    ours = server.client("secretsmanager")
+    arn = ours.create_secret(Name="ours-alone", SecretString="x")["ARN"]
+    everything = {"Effect": "Allow", "Principal": {"AWS": other.account_id}, "Action": "*", "Resource": "*"}
+    ours.put_resource_policy(SecretId=arn, ResourcePolicy=policy({**everything, "Action": "secretsmanager:*"}))
+    theirs = server.client("secretsmanager", other.admin)
+
+    text = (
+        "You can't access a secret from a different AWS account if you encrypt the secret with the default KMS service"
+    )
+    told = ("InvalidRequestException", f"{text} key.")
+    assert refusal(theirs.get_secret_value, SecretId=arn) == told
+    assert refusal(theirs.put_secret_value, SecretId=arn, SecretString="y") == told
+    # What needs no key works.
+    assert theirs.describe_secret(SecretId=arn)["ARN"] == arn
+    theirs.tag_resource(SecretId=arn, Tags=[{"Key": "by", "Value": "them"}])
+    assert ours.describe_secret(SecretId=arn)["Tags"] == [{"Key": "by", "Value": "them"}]
+    about = {"AttributeKey": "ResourceName", "AttributeValue": arn}
+    for signer in (None, other.admin):
+        events = server.client("cloudtrail", signer).lookup_events(LookupAttributes=[about])["Events"]
+        (tagged,) = [json.loads(one["CloudTrailEvent"]) for one in events if one["EventName"] == "TagResource"]
+        assert tagged["userIdentity"]["accountId"] == other.account_id
+        assert tagged["resources"][0]["accountId"] == server.account_id
+
+
 def test_a_role_that_trusts_another_account_is_assumed_and_both_trails_say_so(
     server: ServerProcess, other: Account
 ) -> None:
@@ -127,15 +189,11 @@ def test_a_role_that_trusts_another_account_is_assumed_and_both_trails_say_so(
         "Action": "sts:AssumeRole",
     }
     iam = server.client("iam")
-    iam.create_role(
-        RoleName="guest", AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]})
-    )
+    iam.create_role(RoleName="guest", AssumeRolePolicyDocument=policy(trust))
     iam.put_role_policy(
         RoleName="guest",
         PolicyName="read",
-        PolicyDocument=json.dumps(
-            {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}]}
-        ),
+        PolicyDocument=policy({"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}),
     )
     server.client("secretsmanager").create_secret(Name="for-guests", SecretString="welcome")
 
