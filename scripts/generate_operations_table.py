@@ -24,11 +24,14 @@ END: Final = "<!-- end: scripts/generate_operations_table.py -->\n"
 _BYTES: Final = "65,536 counts bytes of `SecretString`, not characters"
 
 DEVIATIONS: Final[Mapping[str, str]] = {
+    "BatchGetSecretValue": "texts about members that do not go together were collected by moto, not recorded",
     "CancelRotateSecret": "the text about rotation that was never configured is Keyturn's",
     "CreateSecret": f"no external secrets (`Type`); {_BYTES}",
     "DeleteSecret": "the name is free at once after a deletion by force, in AWS after some seconds",
     "GetSecretValue": "`LastAccessedDate` reaches the database within some seconds",
-    "ListSecrets": "consistent at once; ascending unless `SortOrder` says otherwise, which AWS does not document",
+    "GetRandomPassword": "which of two reasons for a refusal is told first was not recorded",
+    "ListSecretVersionIds": "oldest first, which AWS does not document",
+    "ListSecrets": "consistent at once; lists by last change or access can be read on for an hour",
     "PutSecretValue": _BYTES,
     "RestoreSecret": "rotation goes on where it was on, which nobody has recorded",
     "RotateSecret": "no external secrets; events carry no `RotationToken`; Keyturn's own number and spacing of retries",

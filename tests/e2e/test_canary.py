@@ -103,6 +103,7 @@ class Caller:
             "GetSecretValue",
             "Decrypt",
             "GenerateDataKey",
+            "BatchGetSecretValue",
             "GetRandomPassword",
             "CreateAccessKey",
             "AssumeRole",
@@ -227,6 +228,7 @@ def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:
         by_session.get_secret_value(SecretId="canary", VersionStage=stage)
     client.describe_secret(SecretId="canary")
     client.list_secrets()
+    client.batch_get_secret_value(SecretIdList=["canary", "no/such"])
     version_id = client.list_secret_version_ids(SecretId="canary", IncludeDeprecated=True)["Versions"][1]["VersionId"]
     client.update_secret_version_stage(SecretId="canary", VersionStage="BINARY", RemoveFromVersionId=version_id)
     client.tag_resource(SecretId="canary", Tags=[{"Key": "c", "Value": "d"}])

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
 
-from .conftest import ServerProcess
+from .conftest import Credentials, ServerProcess
 from .refusals import refusal
 
 SECRETS: list[dict[str, Any]] = [
@@ -134,3 +135,85 @@ def test_questions_that_cannot_be_asked(server: ServerProcess, request_: dict[st
     client = server.client("secretsmanager", parameter_validation=False)
 
     assert refusal(client.list_secrets, **request_).code == code
+
+
+def test_more_than_a_hundred_versions_are_listed_in_pages_oldest_first(server: ServerProcess) -> None:
+    client = server.client("secretsmanager")
+    made = [client.create_secret(Name="many/versions", SecretString="0")["VersionId"]]
+    for number in range(1, 104):
+        made.append(client.put_secret_value(SecretId="many/versions", SecretString=str(number))["VersionId"])
+    labels = {"VersionStages": ["mine"]}
+    made.append(client.put_secret_value(SecretId="many/versions", SecretString="x", **labels)["VersionId"])
+
+    question: dict[str, Any] = {"SecretId": "many/versions", "IncludeDeprecated": True}
+    pages = [client.list_secret_version_ids(**question)]
+    for size in (1, 100):
+        token = pages[-1]["NextToken"]
+        pages.append(client.list_secret_version_ids(**question, MaxResults=size, NextToken=token))
+    listed = [version for page in pages for version in page["Versions"]]
+    labelled = client.list_secret_version_ids(SecretId="many/versions")
+
+    assert [len(page["Versions"]) for page in pages] == [100, 1, 4]
+    assert "NextToken" not in pages[-1]
+    assert [version["VersionId"] for version in listed] == made
+    assert [version for version in listed if "VersionStages" in version] == listed[-3:] == labelled["Versions"]
+    assert all(set(version) == {"VersionId", "CreatedDate", "KmsKeyIds"} for version in listed[:-3])
+    assert [version["VersionStages"] for version in labelled["Versions"]] == [["AWSPREVIOUS"], ["AWSCURRENT"], ["mine"]]
+    assert set(labelled) == {"ARN", "Name", "Versions", "ResponseMetadata"}
+
+
+def test_a_list_by_a_date_that_moves_is_the_same_list_whatever_happens_while_it_is_read(
+    server: ServerProcess,
+) -> None:
+    client = server.client("secretsmanager")
+    own = [f"stable/{number}" for number in range(6)]
+    for name in own:
+        client.create_secret(Name=name, SecretString="x")
+    question: dict[str, Any] = {"Filters": filters(("name", "stable/")), "SortBy": "last-changed-date"}
+    first = client.list_secrets(**question, MaxResults=2)
+
+    client.put_secret_value(SecretId=own[0], SecretString="y")
+    client.update_secret(SecretId=own[3], Description="changed")
+    client.tag_resource(SecretId=own[4], Tags=[{"Key": "k", "Value": "v"}])
+    client.create_secret(Name="stable/new", SecretString="x")
+    client.delete_secret(SecretId=own[2])
+    second = client.list_secrets(**question, MaxResults=2, NextToken=first["NextToken"])
+    client.put_secret_value(SecretId=own[3], SecretString="y")
+    rest = client.list_secrets(**question, NextToken=second["NextToken"])
+
+    entries = first["SecretList"] + second["SecretList"] + rest["SecretList"]
+    assert [entry["Name"] for entry in entries][:5] == [own[0], own[1], own[3], own[4], own[5]]
+    dates = [entry["LastChangedDate"] for entry in entries]
+    assert dates == sorted(dates)
+    assert names(client, **question) == [own[1], own[5], own[0], own[4], "stable/new", own[3]]
+
+
+def test_what_is_scheduled_for_deletion_is_listed_with_its_date_if_asked_for(server: ServerProcess) -> None:
+    client = server.client("secretsmanager")
+    client.create_secret(Name="planned", SecretString="x")
+    client.delete_secret(SecretId="planned")
+
+    assert names(client, Filters=filters(("name", "planned"))) == []
+    (entry,) = client.list_secrets(Filters=filters(("name", "planned")), IncludePlannedDeletion=True)["SecretList"]
+    assert {"DeletedDate", "SecretVersionsToStages"} <= set(entry)
+
+
+def test_listing_needs_permission_on_everything(server: ServerProcess) -> None:
+    iam = server.client("iam")
+    clients = {}
+    for user, resource in (("all", "*"), ("some", "arn:aws:secretsmanager:*:*:secret:prod/*")):
+        iam.create_user(UserName=user)
+        statement = {"Effect": "Allow", "Action": "secretsmanager:ListSecrets", "Resource": resource}
+        document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        iam.put_user_policy(UserName=user, PolicyName="p", PolicyDocument=document)
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        clients[user] = server.client("secretsmanager", Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+    assert set(names(clients["all"])) >= set(NAMES)
+    told = refusal(clients["some"].list_secrets)
+    assert told.code == "AccessDeniedException"
+    # Field reports: no resource is named.
+    assert told.message.endswith(
+        "is not authorized to perform: secretsmanager:ListSecrets because no identity-based policy allows the"
+        " secretsmanager:ListSecrets action"
+    )

@@ -15,7 +15,7 @@ from sqlalchemy import text
 from keyturn.storage import secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.erased import Erased
-from keyturn.storage.secrets import VersionRecord
+from keyturn.storage.secrets import Access, VersionRecord
 from keyturn.storage.sqlite_file import SqliteFile
 from keyturn.testing.postgresql import PostgresqlServer
 
@@ -50,7 +50,8 @@ class Life:
                 if chance < 0.5 or not self.living:
                     self._store(transaction, filled_later=chance < 0.15)
                 elif chance < 0.65:
-                    secrets.record_access(transaction, *self.random.choice(list(self.living)), NOW)
+                    secret_id, version_id = self.random.choice(list(self.living))
+                    secrets.record_accesses(transaction, [Access(secret_id, "arn", version_id, NOW, NOW)])
                 else:
                     place = self.random.choice(list(self.living))
                     secrets.delete_versions(transaction, place[0], [place[1]])

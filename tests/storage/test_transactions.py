@@ -155,7 +155,7 @@ def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores
         assert loaded is not None
         assert secrets.arn_of_name(connection, PLACE, "db") == _ARN
         assert secrets.load_secret_by_id(connection, secret_id) == loaded
-        assert secrets.load_all(connection, PLACE) == [replace(loaded, versions={})]
+        assert secrets.load_listed(connection, [secret_id]) == [replace(loaded, versions={})]
         assert {version.version_id for version in secrets.load_versions(connection, secret_id)} == {
             "old",
             "new",

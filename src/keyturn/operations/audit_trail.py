@@ -65,8 +65,8 @@ def record_of(
     )
 
 
-def further_records(call: Call) -> list[AuditRecord]:
-    """Return the records of what a service did for a caller, found by the caller as the call itself is."""
+def call_records(call: Call, events: Iterable[Event]) -> list[AuditRecord]:
+    """Return the records of a call's own event, or of what a service did for the caller: found by the caller alike."""
     return [
         record_of(
             event,
@@ -75,7 +75,7 @@ def further_records(call: Call) -> list[AuditRecord]:
             access_key_id=call.principal.access_key_id,
             resource_name=_first_resource(event),
         )
-        for event in call.further_events or ()
+        for event in events
     ]
 
 

@@ -16,6 +16,7 @@ from keyturn.ids import new_request_id
 from keyturn.operations.kit import Kit
 from keyturn.scheduler import deletions, key_deletions
 from keyturn.scheduler.rotations import begin_due, drive
+from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotations, secrets
 from keyturn.storage.rotations import LeaseLost, RotationRecord
 
@@ -27,6 +28,7 @@ _LEASE = timedelta(seconds=60)
 # The longest sleep: leases are renewed three times before they expire, and reads of the day are stored.
 _LONGEST_SLEEP = timedelta(seconds=20)
 _ERASE_AGAIN = timedelta(seconds=1)
+_TIDY_EVERY = timedelta(minutes=10)
 
 
 class Scheduler:
@@ -38,6 +40,7 @@ class Scheduler:
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._running: dict[int, tuple[RotationRecord, Future[None]]] = {}
+        self._tidy_at = kit.clock.now() + _TIDY_EVERY
         self._pool = ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="rotation")
         self._thread = threading.Thread(target=self._run, name="scheduler", daemon=True)
 
@@ -90,6 +93,9 @@ class Scheduler:
         for secret in due:
             begin_due(kit, secret, now)
         key_deletions.destroy_due_keys(kit, now)
+        if now >= self._tidy_at:
+            self._tidy_at = now + _TIDY_EVERY
+            tidy(kit, now)
         free = _AT_ONCE - len(self._running)
         claimed = rotations.claim_due(kit.state, self._owner, now, now + _LEASE, free) if free > 0 else []
         for rotation in claimed:

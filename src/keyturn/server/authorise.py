@@ -15,9 +15,9 @@ from datetime import datetime
 
 from keyturn.call import Call, PrincipalKind
 from keyturn.errors.base import AwsError, KeyturnError
-from keyturn.errors.common import AccessDenied
 from keyturn.kept import Kept
 from keyturn.operations.identity_policies import identity_policies
+from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import (
     PolicyDocument,
@@ -44,14 +44,6 @@ _KMS = "kms:"
 _SERVICE_SUFFIX = ".amazonaws.com"
 _DOCUMENTS_KEPT = 10_000
 _NONE = PolicySet()
-
-
-class Refused(AccessDenied):
-    """The policies do not allow the call; ``decision`` says which of them, for the audit event."""
-
-    def __init__(self, message: str, decision: Decision) -> None:
-        super().__init__(message)
-        self.decision = decision
 
 
 class Authoriser:

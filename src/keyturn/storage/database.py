@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, Engine, insert, make_url
@@ -100,6 +101,7 @@ class Transaction:
     connection: Connection
     touched: list[dict[str, str]] = field(default_factory=list)
     erased: list[bytes] = field(default_factory=list)
+    moved: list[dict[str, Any]] = field(default_factory=list)
 
     def touch(self, kind: str, subject: str) -> None:
         """Tell every holder of kept rows that this subject has changed, once this transaction commits."""
@@ -112,6 +114,10 @@ class Transaction:
             piece: What it looks like where it is like nothing else; empty if nobody has to look for it.
         """
         self.erased.append(piece)
+
+    def move(self, secret_id: int, sort_by: str, moved_from: datetime | None, at: datetime) -> None:
+        """Note which date of a secret this transaction changes; see ``secret_lists.py``."""
+        self.moved.append({"secret_id": secret_id, "sort_by": sort_by, "moved_from": moved_from, "moved_at": at})
 
 
 class Database:
@@ -143,9 +149,12 @@ class Database:
             with self._turn, self._writing_engine.begin() as connection:
                 transaction = Transaction(connection)
                 yield transaction
-                if transaction.touched:
+                if transaction.touched or transaction.moved:
+                    # Their numbers must rise in the order in which they become visible, so they come last.
                     self.dialect.order_commits(connection)
-                    connection.execute(_INSERT_CHANGE, transaction.touched)
+                for statement, rows in ((_INSERT_MOVE, transaction.moved), (_INSERT_CHANGE, transaction.touched)):
+                    if rows:
+                        connection.execute(statement, rows)
                 erased = transaction.erased
             self.last_commit = next(self._commit_numbers)
             if erased:
@@ -208,6 +217,7 @@ class Database:
 
 
 _INSERT_CHANGE = insert(schema.changes)
+_INSERT_MOVE = insert(schema.secret_moves)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,26 @@ secrets = Table(
 )
 Index("secrets_due", secrets.c.next_rotation_at)
 Index("secrets_deletion", secrets.c.deletion_at)
+# Lists of an account's region, by each date they can be sorted by; by name they have the constraint's index.
+_SECRETS_OWNER = (secrets.c.account_id, secrets.c.region)
+Index("secrets_created", *_SECRETS_OWNER, secrets.c.created_at, secrets.c.secret_id)
+Index("secrets_changed", *_SECRETS_OWNER, secrets.c.last_changed_at, secrets.c.secret_id)
+Index("secrets_accessed", *_SECRETS_OWNER, secrets.c.last_accessed_at, secrets.c.secret_id)
+
+# The dates that secrets had before they got others, for lists that are being read; see storage/secret_lists.py.
+secret_moves = Table(
+    "secret_moves",
+    state,
+    Column("move_id", RowId, primary_key=True, autoincrement=True),
+    Column("secret_id", RowId, ForeignKey("secrets.secret_id", ondelete="CASCADE"), nullable=False),
+    # Which date: a value of SortBy.
+    Column("sort_by", String(32), nullable=False),
+    Column("moved_from", Moment),
+    Column("moved_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("secret_moves_of_secret", secret_moves.c.secret_id, secret_moves.c.sort_by, secret_moves.c.move_id)
+Index("secret_moves_sorted", secret_moves.c.sort_by, secret_moves.c.moved_from, secret_moves.c.secret_id)
 
 secret_versions = Table(
     "secret_versions",

@@ -9,11 +9,13 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from keyturn.arn import Place
+from keyturn.rules.listing import SortBy
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 from keyturn.storage.erased import PIECE_BYTES
@@ -46,6 +48,28 @@ class VersionRecord:
     is_binary: bool
     kms_key_id: str | None
     former_wrapped: bytes | None = None
+
+
+class VersionPosition(NamedTuple):
+    """A version's place in the list of a secret's versions."""
+
+    created_at: datetime
+    version_id: str
+
+
+class Access(NamedTuple):
+    """That a version was read.
+
+    Attributes:
+        day: Midnight UTC.
+        at: When on that day.
+    """
+
+    secret_id: int
+    arn: str
+    version_id: str
+    day: datetime
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +147,16 @@ _LABELLED_VERSIONS_OF = select(_versions).where(
         _versions.c.version_id.in_(select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))),
     )
 )
+_BY_IDS = select(_secrets).where(_secrets.c.secret_id.in_(bindparam("secret_ids", expanding=True)))
+_LABELS_OF_ALL = select(_labels).where(_labels.c.secret_id.in_(bindparam("secret_ids", expanding=True)))
+_IS_LABELLED = _versions.c.version_id.in_(
+    select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+)
+_VALUES_OF = (
+    select(*[column for column in _versions.c if column.name not in ("secret_id", "sealed")])
+    .where(_versions.c.secret_id == bindparam("secret_id"), _versions.c.sealed.is_not(None))
+    .order_by(_versions.c.created_at, _versions.c.version_id)
+)
 _VERSIONS_OF = (
     select(_versions)
     .where(_versions.c.secret_id == bindparam("secret_id"))
@@ -146,6 +180,24 @@ _WIPE = (
         _versions.c.version_id == bindparam("of_version"),
     )
     .values(sealed=_ERASED)
+)
+_LOCK_ACCESSED = (
+    select(_secrets.c.secret_id, _secrets.c.last_accessed_at)
+    .where(_secrets.c.secret_id.in_(bindparam("secret_ids", expanding=True)))
+    .order_by(_secrets.c.secret_id)
+    .with_for_update()
+)
+_SECRET_READ = (
+    update(_secrets).where(_secrets.c.secret_id == bindparam("secret")).values(last_accessed_at=bindparam("day"))
+)
+_VERSION_READ = (
+    update(_versions)
+    .where(
+        _versions.c.secret_id == bindparam("secret"),
+        _versions.c.version_id == bindparam("version"),
+        or_(_versions.c.last_accessed_at.is_(None), _versions.c.last_accessed_at < bindparam("day")),
+    )
+    .values(last_accessed_at=bindparam("day"))
 )
 _INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
@@ -191,14 +243,39 @@ def load_version(connection: Connection, secret_id: int, version_id: str) -> Ver
     return None if row is None else _version(row)
 
 
-def load_all(connection: Connection, place: Place) -> list[SecretRecord]:
-    """Return every secret of an account's region with its labels, by age; their versions are left out."""
+def load_listed(connection: Connection, secret_ids: Sequence[int]) -> list[SecretRecord]:
+    """Return secrets by their rows' numbers, in that order; their versions are left out, lists do not show them."""
     labels: dict[int, dict[str, str]] = {}
-    for row in connection.execute(select(_labels)):
+    for row in connection.execute(_LABELS_OF_ALL, {"secret_ids": secret_ids}):
         labels.setdefault(row.secret_id, {})[row.label] = row.version_id
-    page = select(_secrets).where(_IN_PLACE).order_by(_secrets.c.secret_id)
-    rows = connection.execute(page, schema.owner_of(place))
-    return [SecretRecord(**row._mapping, labels=labels.get(row.secret_id, {}), versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    rows = {row.secret_id: row._mapping for row in connection.execute(_BY_IDS, {"secret_ids": secret_ids})}  # noqa: SLF001 - SQLAlchemy's public name
+    return [SecretRecord(**rows[secret_id], labels=labels.get(secret_id, {}), versions={}) for secret_id in secret_ids]
+
+
+def load_version_page(
+    connection: Connection, secret_id: int, *, with_deprecated: bool, after: VersionPosition | None, limit: int
+) -> list[VersionRecord]:
+    """Return versions of a secret that hold a value, oldest first, without the value.
+
+    Args:
+        connection: Of the state.
+        secret_id: Whose.
+        with_deprecated: Also those without labels.
+        after: Only versions behind this one, which may be gone: the last of the page before.
+        limit: How many at most.
+    """
+    page = _VALUES_OF
+    if not with_deprecated:
+        page = page.where(_IS_LABELLED)
+    if after is not None:
+        page = page.where(tuple_(_versions.c.created_at, _versions.c.version_id) > after)
+    rows = connection.execute(page.limit(limit), {"secret_id": secret_id})
+    return [VersionRecord(**row._mapping, sealed=None) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+
+
+def load_labels(connection: Connection, secret_id: int) -> dict[str, str]:
+    """Return version ids by staging label."""
+    return {row.label: row.version_id for row in connection.execute(_LABELS_OF, {"secret_id": secret_id})}
 
 
 def count(connection: Connection, place: Place) -> int:
@@ -283,7 +360,10 @@ def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, a
 
 
 def update_secret(transaction: Transaction, secret: SecretRecord, **columns: object) -> None:
-    """Change columns of a secret."""
+    """Change columns of a secret, which was locked in this transaction."""
+    changed_at = columns.get("last_changed_at")
+    if isinstance(changed_at, datetime):
+        transaction.move(secret.secret_id, SortBy.CHANGED, secret.last_changed_at, changed_at)
     transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret.secret_id), columns)
     transaction.touch(SECRET, secret.arn)
 
@@ -392,13 +472,25 @@ def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, 
         transaction.connection.execute(_INSERT_LABEL, added)
 
 
-def record_access(transaction: Transaction, secret_id: int, version_id: str, day: datetime) -> None:
-    """Note that a version was read on a day (midnight UTC). No kept row is dropped: see ``operations/accesses.py``."""
-    transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret_id), {"last_accessed_at": day})
-    transaction.connection.execute(
-        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
-        {"last_accessed_at": day},
+def record_accesses(transaction: Transaction, accesses: Sequence[Access]) -> None:
+    """Note on which days versions were read; a day that is stored already, or a later one, stays."""
+    connection = transaction.connection
+    days: dict[int, Access] = {}
+    for access in accesses:
+        days[access.secret_id] = max(access, days.get(access.secret_id, access), key=attrgetter("day"))
+    rows = connection.execute(_LOCK_ACCESSED, {"secret_ids": sorted(days)})
+    later = [(days[row.secret_id], row.last_accessed_at) for row in rows]
+    later = [(access, before) for access, before in later if before is None or before < access.day]
+    if later:
+        connection.execute(_SECRET_READ, [{"secret": access.secret_id, "day": access.day} for access, _ in later])
+        for access, before in later:
+            transaction.move(access.secret_id, SortBy.ACCESSED, before, access.at)
+    connection.execute(
+        _VERSION_READ,
+        [{"secret": access.secret_id, "version": access.version_id, "day": access.day} for access in accesses],
     )
+    for access in days.values():
+        transaction.touch(SECRET, access.arn)
 
 
 def _touch_name(transaction: Transaction, secret: SecretRecord) -> None:
@@ -411,7 +503,7 @@ def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRec
 
 def _record(connection: Connection, row: Row[Any]) -> SecretRecord:
     parameters = {"secret_id": row.secret_id}
-    labels = {row.label: row.version_id for row in connection.execute(_LABELS_OF, parameters)}
+    labels = load_labels(connection, row.secret_id)
     versions = {
         version.version_id: version for version in map(_version, connection.execute(_LABELLED_VERSIONS_OF, parameters))
     }

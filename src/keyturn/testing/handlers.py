@@ -1,7 +1,8 @@
-"""Handlers of IAM, STS, KMS and CloudTrail on a workbench: real SQLite, real envelopes, a clock that stands still."""
+"""Handlers on a workbench: real SQLite, real envelopes, a clock that stands still."""
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import fields
@@ -15,6 +16,7 @@ from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring, WrappedKey
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
+from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
@@ -56,15 +58,18 @@ class HandlerBench:
             "regions": frozenset({PLACE.region, "eu-west-1"}),
             "quotas": Quotas(),
             "clock": self.clock,
+            "random": secrets,
             "state": stores.state,
             "journal": stores.journal,
             "kept": self.kept,
             "keyring": keyring,
             "envelope": Envelope(keyring),
             "system_key_id": "system",
+            "accesses": Accesses(),
             "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
             "authorise": Authoriser(self.kept),
+            "wake_scheduler": lambda: None,
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.
         self.kit = Kit(**{**dict.fromkeys(field.name for field in fields(Kit)), **parts})

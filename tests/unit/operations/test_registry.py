@@ -15,6 +15,7 @@ WITHOUT_RESOURCE = {
     "cloudtrail:LookupEvents",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
+    "secretsmanager:BatchGetSecretValue",
     "secretsmanager:GetRandomPassword",
     "secretsmanager:ListSecrets",
 }

@@ -13,9 +13,10 @@ from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import RequestId
+from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import NO_SUBJECT, Subject
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
-from keyturn.server.authorise import Authoriser, Refused
+from keyturn.server.authorise import Authoriser
 from keyturn.storage import principals
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from operator import itemgetter
+from dataclasses import replace
 from typing import Any
 
 from keyturn.call import Call
@@ -13,12 +11,13 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.encryption import shown_key_ids
+from keyturn.operations.secretsmanager.search import search
 from keyturn.operations.secretsmanager.secrets import description, stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
-from keyturn.rules.deletion import is_over
-from keyturn.rules.listing import Searchable, compile_filters, sort_key
+from keyturn.rules.listing import SortBy
 from keyturn.storage import secrets
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.schema import from_milliseconds, to_milliseconds
+from keyturn.storage.secrets import SecretRecord, VersionPosition, VersionRecord
 from keyturn.wire.types.secretsmanager import (
     ListSecretsRequest,
     ListSecretsResponse,
@@ -31,78 +30,56 @@ _PAGE_SIZE = 100
 
 @operation("secretsmanager", "ListSecrets", subject=no_subject)
 def list_secrets(kit: Kit, call: Call, request: ListSecretsRequest, _subject: None) -> ListSecretsResponse:
-    """List secrets, filtered and sorted; a page goes on behind the last secret of the page before."""
-    with kit.state.read() as connection:
-        records = secrets.load_all(connection, call.place)
-    matches = compile_filters(request.get("Filters", ()))
-    with_deleted = request.get("IncludePlannedDeletion", False)
-    key_of = sort_key(request.get("SortBy"))
-    descending = request.get("SortOrder") == "desc"
-    found = sorted(
-        (
-            (key_of(record), record)
-            for record in records
-            if (
-                record.deletion_at is None
-                or (with_deleted and not is_over(record.deleted_at, record.deletion_at, call.at))
-            )
-            and matches(_searchable(record))
-        ),
-        key=itemgetter(0),
-        reverse=descending,
-    )
-    # A token goes with its question: filters and order are part of the listing's name.
-    question = {name: value for name, value in request.items() if name not in ("NextToken", "MaxResults")}
-    listing = f"ListSecrets {hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()}"
-    if "NextToken" in request:
-        position = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())
-        after = (position["sorted_by"], position["name"])
-        found = [entry for entry in found if (entry[0] < after if descending else entry[0] > after)]
-    page = found[: request.get("MaxResults", _PAGE_SIZE)]
-    response: ListSecretsResponse = {"SecretList": [_list_entry(kit, record) for _, record in page]}
-    if len(page) < len(found):
-        sorted_by, name = page[-1][0]
-        response["NextToken"] = seal_page(kit, listing, sorted_by=sorted_by, name=name)
+    """List the secrets of the caller's account and region, filtered and sorted."""
+    page = search(kit, call, "ListSecrets", request, request.get("MaxResults", _PAGE_SIZE))
+    is_by_access = request.get("SortBy") == SortBy.ACCESSED
+    response: ListSecretsResponse = {
+        "SecretList": [_list_entry(kit, record, is_by_access=is_by_access) for record in page.secrets]
+    }
+    if page.next_token is not None:
+        response["NextToken"] = page.next_token
     return response
 
 
 @operation("secretsmanager", "ListSecretVersionIds", subject=secret)
 def list_secret_version_ids(
-    kit: Kit, _call: Call, request: ListSecretVersionIdsRequest, subject: SecretRecord
+    kit: Kit, call: Call, request: ListSecretVersionIdsRequest, subject: SecretRecord
 ) -> ListSecretVersionIdsResponse:
     """List a secret's versions that hold a value, oldest first; those without labels only if asked for."""
-    with kit.state.read() as connection:
-        versions = secrets.load_versions(connection, subject.secret_id)
-    include_deprecated = request.get("IncludeDeprecated", False)
-    shown = [
-        version
-        for version in versions
-        if version.sealed is not None and (include_deprecated or subject.stages_of(version.version_id))
-    ]
-    listing = f"ListSecretVersionIds {subject.arn}"
-    start = 0
+    with_deprecated = request.get("IncludeDeprecated", False)
+    place = call.place
+    listing = f"ListSecretVersionIds {place.account_id} {place.region} {subject.arn} {with_deprecated}"
+    after = None
     if "NextToken" in request:
-        after = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())["after"]
-        start = next((index + 1 for index, version in enumerate(shown) if version.version_id == after), 0)
-    page = shown[start : start + request.get("MaxResults", _PAGE_SIZE)]
+        position = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())
+        after = VersionPosition(from_milliseconds(int(position["created_ms"])), position["version_id"])
+    limit = request.get("MaxResults", _PAGE_SIZE)
+    with kit.state.read() as connection:
+        versions = secrets.load_version_page(
+            connection, subject.secret_id, with_deprecated=with_deprecated, after=after, limit=limit + 1
+        )
+        subject = replace(subject, labels=secrets.load_labels(connection, subject.secret_id))
     response: ListSecretVersionIdsResponse = {
         "ARN": subject.arn,
         "Name": subject.name,
-        "Versions": [_version_entry(kit, subject, version) for version in page],
+        "Versions": [_version_entry(kit, subject, version) for version in versions[:limit]],
     }
-    if start + len(page) < len(shown):
-        response["NextToken"] = seal_page(kit, listing, after=page[-1].version_id)
+    if len(versions) > limit:
+        last = versions[limit - 1]
+        created_ms = to_milliseconds(last.created_at)
+        response["NextToken"] = seal_page(kit, listing, created_ms=str(created_ms), version_id=last.version_id)
     return response
 
 
-def _searchable(record: SecretRecord) -> Searchable:
-    return Searchable(name=record.name, description=record.description or "", tags=record.tags or {})
-
-
-def _list_entry(kit: Kit, record: SecretRecord) -> Any:
+def _list_entry(kit: Kit, record: SecretRecord, *, is_by_access: bool) -> Any:
     entry = description(kit, record)
     if record.labels:
         entry["SecretVersionsToStages"] = stages_by_version(record)
+    if is_by_access:
+        # The list shows the date that it is sorted by, though the secret may have been read since.
+        entry.pop("LastAccessedDate", None)
+        if record.last_accessed_at is not None:
+            entry["LastAccessedDate"] = record.last_accessed_at
     return entry
 
 
