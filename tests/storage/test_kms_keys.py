@@ -1,14 +1,20 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import select
 
 from keyturn.arn import Place
-from keyturn.storage import kms_keys
+from keyturn.storage import kms_keys, principals, schema
 from keyturn.storage.database import Stores, Transaction
 from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord
+from keyturn.testing.handlers import ALLOW_ALL
 
 from .conftest import NOW, PLACE
+from .desk import DAY, Desk
 
 _ELSEWHERE = Place(PLACE.partition, "eu-west-1", PLACE.account_id)
 _OTHERS = Place(PLACE.partition, PLACE.region, "111122223333")
@@ -44,6 +50,13 @@ def _store(stores: Stores, *keys: KmsKeyRecord) -> None:
 def _load(stores: Stores, key_id: str = "one") -> KmsKeyRecord | None:
     with stores.state.read() as connection:
         return kms_keys.load_key(connection, key_id)
+
+
+def _create_key(desk: Desk) -> Any:
+    # Whoever uses a customer managed key is asked for leave.
+    with desk.kit.state.write() as transaction:
+        principals.put_inline_policy(transaction, desk.bench.caller.arn, "everything", ALLOW_ALL)
+    return desk.bench.call("kms", "CreateKey")["KeyMetadata"]
 
 
 def _touched(transaction: Transaction) -> set[tuple[str, str]]:
@@ -144,3 +157,48 @@ def test_a_key_is_wrapped_anew_without_anybody_noticing(stores: Stores) -> None:
         kms_keys.store_wrapped(transaction, "one", b"by another root key")
 
     assert _load(stores) == replace(_key(), wrapped=b"by another root key")
+
+
+def test_a_destroyed_key_leaves_no_byte_and_takes_its_values_with_it(desk: Desk, files: Callable[[], bytes]) -> None:
+    key = _create_key(desk)
+    arn = desk.create()
+    desk.call("UpdateSecret", SecretId=arn, KmsKeyId=key["Arn"])
+    with desk.kit.state.read() as connection:
+        stored = kms_keys.load_key(connection, key["KeyId"])
+    assert stored is not None
+    if desk.kit.state.dialect.is_embedded:
+        assert stored.wrapped in files()
+    desk.bench.call("kms", "ScheduleKeyDeletion", KeyId=key["KeyId"], PendingWindowInDays=7)
+    desk.bench.clock.advance(7 * DAY)
+
+    desk.turn()
+    desk.bench.kept.refresh()
+
+    assert stored.wrapped[-32:] not in files()
+    with desk.kit.state.read() as connection:
+        assert kms_keys.load_key(connection, key["KeyId"]) is None
+    # The default key, which the secret had before, still opens what it had sealed.
+    assert desk.call("GetSecretValue", SecretId=arn)["SecretString"] == "db 1"
+    (told,) = desk.events("DeleteKey")
+    assert told["resources"][0]["ARN"] == key["Arn"]
+
+
+def test_a_value_that_had_two_keys_is_erased_under_both(desk: Desk, files: Callable[[], bytes]) -> None:
+    key = _create_key(desk)["KeyId"]
+    arn = desk.create()
+    before = desk.sealed(arn)
+    desk.call("UpdateSecret", SecretId=arn, KmsKeyId=key)
+    desk.turn()
+    after = desk.sealed(arn)
+    assert before.keys() == after.keys()
+    assert not set(before.values()) & set(after.values())
+    desk.call("DeleteSecret", SecretId=arn, ForceDeleteWithoutRecovery=True)
+
+    desk.turn()
+    if not desk.kit.state.dialect.is_embedded:
+        desk.turn()
+
+    content = files()
+    assert not [sealed for sealed in (*before.values(), *after.values()) if sealed[-64:] in content]
+    with desk.kit.state.read() as connection:
+        assert connection.execute(select(schema.secret_versions.c.former_wrapped)).all() == []

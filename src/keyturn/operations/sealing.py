@@ -23,9 +23,12 @@ def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sen
     return kit.envelope.open(sealed, context=value_context(secret_arn, version_id))
 
 
-def forget_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> None:
+def forget_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes, former_wrapped: bytes | None) -> None:
     """Drop what is kept in memory for opening a version's value, which was erased; its beginning will do."""
-    kit.envelope.forget(sealed, context=value_context(secret_arn, version_id))
+    context = value_context(secret_arn, version_id)
+    kit.envelope.forget(sealed, context=context)
+    if former_wrapped is not None:
+        kit.keyring.forget_data_key(former_wrapped, context)
 
 
 def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:

@@ -54,7 +54,7 @@ def _erase_values(kit: Kit, now: datetime) -> None:
         secrets.erase_values(transaction, held)
         deletion_events(kit, ServiceEventName.START_SECRET_VERSION_DELETE, _named(held), now)
     for version in held:
-        forget_value(kit, version.arn, version.version_id, version.head)
+        forget_value(kit, version.arn, version.version_id, version.head, version.former_wrapped)
     for secret in over:
         kit.accesses.forget(secret.secret_id)
     kit.kept.refresh()

@@ -92,7 +92,6 @@ class Scheduler:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:
             begin_due(kit, secret, now)
-        key_deletions.destroy_due_keys(kit, now)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             tidy(kit, now)
@@ -102,6 +101,7 @@ class Scheduler:
             future = self._pool.submit(drive, kit, rotation, self._stopping)
             self._running[rotation.rotation_id] = (rotation, future)
             future.add_done_callback(lambda _: self._wake.set())
+        key_deletions.destroy_due_keys(kit, now)
         # Last: files that cannot be purged must not keep rotations waiting.
         is_erased = deletions.erase_past_recovery(kit, now)
         return self._pause(now, is_erased=is_erased)

@@ -18,6 +18,9 @@ from keyturn.storage.database import Transaction
 KEY = "kms-key"
 ALIAS = "kms-alias"
 
+# Wrapped material begins as other wrapped material does.
+_PIECE_BYTES = 32
+
 _keys, _aliases = schema.kms_keys, schema.kms_aliases
 
 
@@ -151,6 +154,7 @@ def delete_key(transaction: Transaction, key: KmsKeyRecord) -> None:
         transaction.touch(ALIAS, place.kms_alias_arn(alias))
     transaction.connection.execute(delete(_keys).where(_keys.c.key_id == key.key_id))
     transaction.touch(KEY, key.key_id)
+    transaction.erase(key.wrapped[-_PIECE_BYTES:])
 
 
 def insert_alias(transaction: Transaction, alias: AliasRecord) -> bool:

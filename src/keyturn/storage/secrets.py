@@ -127,12 +127,14 @@ class ErasedVersion:
 
     Attributes:
         head: How its sealed value began; empty if it has been erased before.
+        former_wrapped: As of the version.
     """
 
     secret_id: int
     arn: str
     version_id: str
     head: bytes
+    former_wrapped: bytes | None
 
 
 _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
@@ -179,7 +181,7 @@ _WIPE = (
         _versions.c.secret_id == bindparam("of_secret"),
         _versions.c.version_id == bindparam("of_version"),
     )
-    .values(sealed=_ERASED)
+    .values(sealed=_ERASED, former_wrapped=None)
 )
 _LOCK_ACCESSED = (
     select(_secrets.c.secret_id, _secrets.c.last_accessed_at)
@@ -326,7 +328,13 @@ def lock_past_recovery(transaction: Transaction, at: datetime, limit: int) -> li
 def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> list[ErasedVersion]:
     """Return the versions of secrets that hold a value or held one that was erased."""
     held = (
-        select(_versions.c.secret_id, _secrets.c.arn, _versions.c.version_id, _HEAD.label("head"))
+        select(
+            _versions.c.secret_id,
+            _secrets.c.arn,
+            _versions.c.version_id,
+            _HEAD.label("head"),
+            _versions.c.former_wrapped,
+        )
         .join(_secrets, _secrets.c.secret_id == _versions.c.secret_id)
         .where(
             _versions.c.secret_id.in_([secret.secret_id for secret in found]),
@@ -336,7 +344,7 @@ def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> 
     )
     # The beginning of nothing is NULL on SQLite.
     return [
-        ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""))
+        ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""), row.former_wrapped)
         for row in connection.execute(held)
     ]
 
@@ -428,20 +436,15 @@ def fill_version(transaction: Transaction, secret_id: int, version: VersionRecor
     )
 
 
-def rewrap_version(
-    transaction: Transaction,
-    secret_id: int,
-    version_id: str,
-    *,
-    sealed: bytes,
-    kms_key_id: str | None,
-    former_wrapped: bytes | None,
-) -> None:
+def rewrap_version(transaction: Transaction, secret_id: int, before: VersionRecord, after: VersionRecord) -> None:
     """Store the value of a version with its data key under another KMS key, and how it was wrapped before."""
     transaction.connection.execute(
-        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id),
-        {"sealed": sealed, "kms_key_id": kms_key_id, "former_wrapped": former_wrapped},
+        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == after.version_id),
+        {"sealed": after.sealed, "kms_key_id": after.kms_key_id, "former_wrapped": after.former_wrapped},
     )
+    if before.sealed is not None:
+        # Whoever erases the value looks for it as it is then.
+        transaction.erase(before.sealed[_COMMON_BYTES:PIECE_BYTES])
 
 
 def delete_versions(transaction: Transaction, secret_id: int, version_ids: Iterable[str]) -> None:

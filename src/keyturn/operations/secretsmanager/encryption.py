@@ -266,14 +266,13 @@ def _rewrap(
     except (KeyRefused, AwsError):
         # As AWS documents it: without leave on both keys the version stays as it is, and the call succeeds.
         return
-    secrets.rewrap_version(
-        transaction,
-        secret.secret_id,
-        version.version_id,
+    rewrapped = replace(
+        version,
         sealed=kit.envelope.rewrap(sealed, key_id=chosen.record.key_id, context=context),
         kms_key_id=None if chosen.is_default else chosen.record.arn,
         former_wrapped=wrapped_key_of(sealed),
     )
+    secrets.rewrap_version(transaction, secret.secret_id, version, rewrapped)
 
 
 def _default_key(

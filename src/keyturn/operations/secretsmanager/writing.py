@@ -174,7 +174,7 @@ def _clean_up(kit: Kit, transaction: Transaction, secret: SecretRecord, cleaned:
     store_change(transaction, secret, cleaned)
     removed = [version for version in loaded if version is not None and version.sealed is not None]
     for version in removed:
-        forget_value(kit, secret.arn, version.version_id, version.sealed or b"")
+        forget_value(kit, secret.arn, version.version_id, version.sealed or b"", version.former_wrapped)
     deletion_events(
         kit, ServiceEventName.SECRET_VERSION_DELETION, [(secret.arn, version.version_id) for version in removed], at
     )

@@ -25,6 +25,7 @@ _PURGED = ", ".join(
         schema.staging_labels,
         schema.rotations,
         schema.rotation_steps,
+        schema.kms_keys,
     )
 )
 
@@ -80,7 +81,7 @@ class PostgresqlDialect:
         return True
 
     def purger(self, engine: Engine) -> Purge:
-        """Vacuum the tables of secrets: nobody waits for that, and dead row versions are given up.
+        """Vacuum the tables of secrets and of KMS keys: nobody waits for that, and dead row versions are given up.
 
         What a page held there stays until something is written over it, and PostgreSQL's own write-ahead log has it
         for a while; from here nothing can be done about either (docs/decisions/0008-erasing-for-real.md).

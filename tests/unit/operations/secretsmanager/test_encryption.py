@@ -70,9 +70,7 @@ def test_a_value_is_sealed_under_the_key_and_bound_to_its_place(bench: HandlerBe
     with bench.kit.state.write() as transaction:
         record = secrets.lock_secret(transaction, other)
         assert record is not None
-        secrets.rewrap_version(
-            transaction, record.secret_id, TOKEN, sealed=version.sealed or b"", kms_key_id=key, former_wrapped=None
-        )
+        secrets.rewrap_version(transaction, record.secret_id, record.versions[TOKEN], version)
         transaction.touch(secrets.SECRET, other)
     with pytest.raises(SealRefused):
         bench.call("secretsmanager", "GetSecretValue", SecretId=other)
