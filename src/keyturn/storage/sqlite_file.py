@@ -2,7 +2,7 @@
 
 With ``secure_delete`` SQLite overwrites a row that is deleted and every page that becomes free. It does not overwrite
 the place that a row has left when pages are rebalanced: the bytes stay in the unused space of the page, and no later
-deletion of the row reaches them (seen in SQLite 3.40: for one or two in a thousand rows of a table that was written
+deletion of the row reaches them (seen in SQLite 3.40: for up to two in a thousand rows of a table that was written
 and deleted at random). So whoever must know has to look.
 
 A table's leaf page (SQLite documentation, "Database File Format", section 1.6)::
