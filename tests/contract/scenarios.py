@@ -77,6 +77,9 @@ def _put_rule(world: World, **rules: Any) -> Any:
 
 
 SCENARIOS: Mapping[tuple[str, str], Scenario] = {
+    ("BatchGetSecretValue", "InvalidNextTokenException"): lambda w: w.call(
+        "BatchGetSecretValue", Filters=[{"Key": "name", "Values": ["a"]}], NextToken="not-a-token-of-ours"
+    ),
     ("BatchGetSecretValue", "InvalidParameterException"): lambda w: w.call("BatchGetSecretValue"),
     ("CancelRotateSecret", "InvalidRequestException"): lambda w: w.client.cancel_rotate_secret(SecretId=w.secret()),
     ("CreateSecret", "DecryptionFailure"): lambda w: w.client.create_secret(

@@ -18,7 +18,6 @@ from aws_lambda_powertools.utilities.parameters.exceptions import (
 from botocore.config import Config
 
 from .conftest import ServerProcess
-from .offered import offered
 
 
 @pytest.fixture(autouse=True)
@@ -152,10 +151,6 @@ def test_several_at_once(client: Any, name: str) -> None:
         client.create_secret(Name=f"{name}/{letter}", **value)
     provider = parameters.SecretsProvider(boto3_client=client)
 
-    if "BatchGetSecretValue" not in offered("secretsmanager"):
-        with pytest.raises(GetSecretError, match="NotImplementedException"):
-            provider.get_multiple([f"{name}/"])
-        return
     assert provider.get_multiple([f"{name}/a", f"{name}/b"], transform="json") == {
         f"{name}/a": {"n": 1},
         f"{name}/b": {"n": 2},

@@ -28,7 +28,7 @@ MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 # Few letters, so that filters find something.
 TEXTS = st.text("abAB/-. ", max_size=6)
 NAMES = st.text("abAB/-", min_size=1, max_size=4)
-TAGS = st.dictionaries(TEXTS, TEXTS, max_size=2)
+TAGS = st.dictionaries(st.text("abAB/-. ", min_size=1, max_size=6), TEXTS, max_size=2)
 VALUES = st.builds(str.__add__, st.sampled_from(["", "!"]), st.text("abAB/-. ", max_size=3))
 FILTERS = st.lists(
     st.fixed_dictionaries(
@@ -239,6 +239,8 @@ class ListingMachine(RuleBasedStateMachine):
             return
         secret = self.pick(number)
         self.call("RestoreSecret" if secret.is_deleted else "DeleteSecret", SecretId=secret.arn)
+        if not secret.is_deleted:
+            secret.changed = self.bench.clock.now()
         secret.is_deleted = not secret.is_deleted
         self.changed()
 
