@@ -1,6 +1,6 @@
 """What of a request or response may be seen: the one place that removes sensitive members, for audit and for logs.
 
-Keys are spelled as CloudTrail spells them, the first letter in lower case. A member that the model marks sensitive is
+Keys are spelled as CloudTrail spells them, the first letter in lower case, and an abbreviation whole. A member that the model marks sensitive is
 gone at any depth, and so is every blob, whatever the model says: packages, payloads and ciphertexts have no place in
 an audit event. What is left is plain JSON.
 """
@@ -61,10 +61,15 @@ def _structure_redactor(shape: Shape) -> Redactor:
             # A name the model does not know cannot be vouched for.
             member = None if value is None or name not in members else _redactor(members[name])
             if member is not None:
-                result[label_of(name)] = member(value)
+                result[_event_key(name)] = member(value)
         return result
 
     return redact
+
+
+def _event_key(name: str) -> str:
+    # Until February 2024 AWS wrote "aRN" in some events.
+    return name.lower() if name.isupper() else label_of(name)
 
 
 def _list_redactor(shape: Shape) -> Redactor | None:

@@ -22,6 +22,12 @@ def test_secret_values_are_gone_and_keys_are_spelled_as_cloudtrail_does() -> Non
     assert shown == {"secretId": "a", "versionStages": ["x"]}
 
 
+def test_an_abbreviation_is_small_altogether() -> None:
+    made = {"ARN": "arn:aws:secretsmanager:us-east-1:000000000000:secret:a-b1c2d3", "Name": "a"}
+    shown = response_elements(service("secretsmanager").operation("CreateSecret"), made)
+    assert shown == {"arn": made["ARN"], "name": "a"}
+
+
 def test_sensitive_members_are_gone_at_any_depth() -> None:
     shown = request_parameters(
         service("lambda").operation("CreateFunction"),
