@@ -25,6 +25,7 @@ from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import access_key_context
+from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.sessions import issue_session
 from keyturn.quotas import parse_rate_limits
 from keyturn.runtime.pool import Runtime
@@ -240,6 +241,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         wake_scheduler=scheduler_wake,
         run_event=events.submit,
     )
+    follow(kit)
     writer = AuditWriter(stores.journal)
     closing.callback(writer.close)
     pipeline = Pipeline(

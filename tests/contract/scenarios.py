@@ -21,6 +21,7 @@ QUOTA_OF_SECRETS = 100
 TOKEN = "0b5dcc8e-3c1c-4c5a-9d8e-2f6a4b1c7d90"
 _TWO_VALUES = {"SecretString": "a", "SecretBinary": b"b"}
 _TWICE = [{"Key": "a", "Value": "1"}, {"Key": "a", "Value": "2"}]
+_REPLICATED = {"AddReplicaRegions": [{"Region": "eu-central-1"}]}
 _PUBLIC = {"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:GetSecretValue", "Resource": "*"}
 _PUBLIC_POLICY = json.dumps({"Version": "2012-10-17", "Statement": [_PUBLIC]})
 _TRAILING_COMMA = '{"Version": "2012-10-17", "Statement": [],}'
@@ -65,9 +66,9 @@ def _sealed(world: World, **members: Any) -> str:
 
 
 def _one_secret_too_many(world: World) -> None:
-    elsewhere = world.server.client("secretsmanager", region="eu-west-1")
+    crowded = world.server.client("secretsmanager", region="eu-west-1")
     for number in range(QUOTA_OF_SECRETS + 1):
-        elsewhere.create_secret(Name=f"secret-{number}")
+        crowded.create_secret(Name=f"secret-{number}")
 
 
 def _put_rule(world: World, **rules: Any) -> Any:
@@ -76,7 +77,17 @@ def _put_rule(world: World, **rules: Any) -> Any:
     )
 
 
+def _one_account_too_many(world: World) -> Any:
+    primary = world.primary_of_account_replica()
+    theirs = world.account_replica(primary)
+    return world.client.associate_cross_account_replica(SecretId=primary, CrossAccountReplicaARN=theirs)
+
+
 SCENARIOS: Mapping[tuple[str, str], Scenario] = {
+    ("AssociateCrossAccountReplica", "InvalidParameterException"): lambda w: w.client.associate_cross_account_replica(
+        SecretId=(arn := w.arn(w.secret())), CrossAccountReplicaARN=arn
+    ),
+    ("AssociateCrossAccountReplica", "LimitExceededException"): _one_account_too_many,
     ("BatchGetSecretValue", "InvalidNextTokenException"): lambda w: w.call(
         "BatchGetSecretValue", Filters=[{"Key": "name", "Values": ["a"]}], NextToken="not-a-token-of-ours"
     ),
@@ -95,6 +106,9 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ),
     ("DeleteSecret", "InvalidParameterException"): lambda w: w.client.delete_secret(
         SecretId=w.secret(), RecoveryWindowInDays=6
+    ),
+    ("DisassociateCrossAccountReplica", "InvalidParameterException"): lambda w: (
+        w.client.disassociate_cross_account_replica(SecretId=(arn := w.arn(w.secret())), CrossAccountReplicaARN=arn)
     ),
     ("GetRandomPassword", "InvalidParameterException"): lambda w: w.client.get_random_password(PasswordLength=3),
     ("GetSecretValue", "DecryptionFailure"): lambda w: w.client.get_secret_value(SecretId=_sealed(w)),
@@ -124,6 +138,26 @@ SCENARIOS: Mapping[tuple[str, str], Scenario] = {
     ),
     ("PutSecretValue", "ResourceNotFoundException"): lambda w: w.client.put_secret_value(
         SecretId="no/such", SecretString="a"
+    ),
+    ("RemoveRegionsFromReplication", "InvalidParameterException"): lambda w: (
+        w.elsewhere.remove_regions_from_replication(
+            SecretId=w.secret(**_REPLICATED), RemoveReplicaRegions=["eu-west-1"]
+        )
+    ),
+    ("ReplicateSecretToRegions", "InvalidParameterException"): lambda w: w.client.replicate_secret_to_regions(
+        SecretId=w.secret(), AddReplicaRegions=[{"Region": w.server.region}]
+    ),
+    ("RestoreSecret", "InvalidParameterException"): lambda w: w.elsewhere.restore_secret(
+        SecretId=w.secret(**_REPLICATED)
+    ),
+    ("CancelRotateSecret", "InvalidParameterException"): lambda w: w.elsewhere.cancel_rotate_secret(
+        SecretId=w.secret(**_REPLICATED)
+    ),
+    ("UntagResource", "InvalidParameterException"): lambda w: w.elsewhere.untag_resource(
+        SecretId=w.secret(**_REPLICATED), TagKeys=["a"]
+    ),
+    ("StopReplicationToReplica", "InvalidRequestException"): lambda w: w.client.stop_replication_to_replica(
+        SecretId=w.secret()
     ),
     ("RotateSecret", "InvalidParameterException"): lambda w: _put_rule(w, ScheduleExpression="rate(1 hour)"),
     ("RotateSecret", "InvalidRequestException"): lambda w: w.client.rotate_secret(SecretId=w.secret()),

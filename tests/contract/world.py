@@ -9,7 +9,7 @@ import uuid
 from functools import cached_property
 from typing import Any
 
-from tests.e2e.conftest import Credentials, ServerProcess, wait_until
+from tests.e2e.conftest import Account, Credentials, ServerProcess, wait_until
 
 from keyturn.testing.functions import zip_package
 
@@ -53,6 +53,7 @@ class World:
     def __init__(self, server: ServerProcess) -> None:
         self.server = server
         self.client = server.client("secretsmanager")
+        self.elsewhere = server.client("secretsmanager", region="eu-central-1")
 
     def call(self, operation: str, **request: Any) -> Any:
         """Make a call by the operation's own name."""
@@ -124,6 +125,26 @@ class World:
             kms.disable_key(KeyId=key_id)
         return key_id
 
+    def arn(self, secret: str) -> str:
+        """The ARN of a secret."""
+        arn: str = self.client.describe_secret(SecretId=secret)["ARN"]
+        return arn
+
+    def account_replica(self, primary: str) -> str:
+        """Make a replica in another account, which waits to be associated, and return its ARN."""
+        theirs = self.server.client("secretsmanager", self._other_account.admin)
+        name = f"contract/{uuid.uuid4().hex}"
+        arn: str = theirs.create_secret(Name=name, KmsKeyId=self._shared_key, CrossAccountPrimaryARN=primary)["ARN"]
+        return arn
+
+    def primary_of_account_replica(self) -> str:
+        """Make a secret with a replica in another account and return its ARN."""
+        primary = self.arn(self.secret())
+        self.client.associate_cross_account_replica(
+            SecretId=primary, CrossAccountReplicaARN=self.account_replica(primary)
+        )
+        return primary
+
     @cached_property
     def working_function(self) -> str:
         """A function that rotates."""
@@ -139,6 +160,19 @@ class World:
         """An alias of a customer managed key."""
         self.server.client("kms").create_alias(AliasName="alias/contract", TargetKeyId=self.key())
         return "alias/contract"
+
+    @cached_property
+    def _other_account(self) -> Account:
+        return self.server.create_account("contract")
+
+    @cached_property
+    def _shared_key(self) -> str:
+        """A key of the other account that all may use."""
+        kms = self.server.client("kms", self._other_account.admin)
+        arn: str = kms.create_key()["KeyMetadata"]["Arn"]
+        everybody = {"Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}
+        kms.put_key_policy(KeyId=arn, Policy=json.dumps({"Version": "2012-10-17", "Statement": [everybody]}))
+        return arn
 
     @cached_property
     def _role(self) -> str:

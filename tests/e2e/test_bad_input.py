@@ -88,7 +88,7 @@ JSON_REQUESTS = {
     "an unknown action": (call("secretsmanager.GetEverything", {}), "UnknownOperationException", ""),
     "an unknown service": (call("nobody.GetEverything", {}), "UnknownOperationException", ""),
     "an action of AWS that is not offered": (
-        call("secretsmanager.ReplicateSecretToRegions", {"SecretId": "a"}),
+        call("Logs_20140328.DescribeExportTasks", {}, service="logs"),
         "NotImplementedException",
         "docs/compatibility.md",
     ),

@@ -10,7 +10,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
@@ -244,3 +244,68 @@ def _all_versions(api: Any, name: str) -> list[Any]:
         if "NextToken" not in answer:
             return versions
         request["NextToken"] = answer["NextToken"]
+
+
+def _as_held(api: Any, name: str) -> dict[str, Any]:
+    """What a secret and its replicas are to have in common."""
+    described = api.describe_secret(SecretId=name)
+    values = {
+        version["VersionId"]: api.get_secret_value(SecretId=name, VersionId=version["VersionId"])["SecretString"]
+        for version in _all_versions(api, name)
+    }
+    members = ("VersionIdsToStages", "Description", "LastChangedDate")
+    return {"values": values, "tags": described.get("Tags") or [], **{key: described.get(key) for key in members}}
+
+
+def test_a_replica_is_what_its_primary_is_after_a_crowd(clients: list[Any], servers: list[ServerProcess]) -> None:
+    name, first_id = f"crowd/{uuid.uuid4().hex}", str(uuid.uuid4())
+    here, there = clients[0], servers[-1].client("secretsmanager", region="eu-west-1")
+    first = {"ClientRequestToken": first_id, "SecretString": f"{first_id} at first"}
+    here.create_secret(Name=name, **first, AddReplicaRegions=[{"Region": "eu-west-1"}])
+    crowd = [Client(number, client, name) for number, client in enumerate(clients)]
+
+    at_once([partial(client.play, STEPS // 5) for client in crowd])
+
+    assert _as_held(there, name) == _as_held(here, name)
+
+
+def test_replicas_that_come_and_go_among_writers_hold_what_their_primary_holds(
+    clients: list[Any], servers: list[ServerProcess]
+) -> None:
+    name, regions = _name(), ["eu-west-1", "ap-southeast-2"]
+    here = clients[0]
+    abroad = {region: servers[-1].client("secretsmanager", region=region) for region in regions}
+    here.create_secret(Name=name, SecretString="at first")
+
+    def write(number: int) -> None:
+        for step in range(6):
+            clients[number].put_secret_value(SecretId=name, SecretString=f"{number} {step}")
+
+    def replicate(number: int) -> None:
+        region = regions[number % 2]
+        for _ in range(4):
+            clients[number].replicate_secret_to_regions(
+                SecretId=name, AddReplicaRegions=[{"Region": region}], ForceOverwriteReplicaSecret=True
+            )
+            clients[number].remove_regions_from_replication(SecretId=name, RemoveReplicaRegions=[region])
+
+    def promote(number: int) -> None:
+        for _ in range(6):
+            with suppress(ClientError):  # There may be no replica at the moment.
+                abroad[regions[number % 2]].stop_replication_to_replica(SecretId=name)
+
+    def occupy(number: int) -> None:
+        for _ in range(6):
+            with suppress(ClientError):  # There may be a replica at the moment.
+                abroad[regions[number % 2]].create_secret(Name=name, SecretString="occupied")
+
+    work = [write, write, replicate, replicate, promote, occupy]
+    answers = at_once([partial(work[number % len(work)], number) for number in range(12)])
+
+    assert [answer for answer in answers if answer] == []
+    wanted = [{"Region": region} for region in regions]
+    here.replicate_secret_to_regions(SecretId=name, AddReplicaRegions=wanted, ForceOverwriteReplicaSecret=True)
+    statuses = here.describe_secret(SecretId=name)["ReplicationStatus"]
+    assert {entry["Region"]: entry["Status"] for entry in statuses} == dict.fromkeys(regions, "InSync")
+    for api in abroad.values():
+        assert _as_held(api, name) == _as_held(here, name)

@@ -251,7 +251,6 @@ def test_tags_that_a_secret_cannot_have(client: Any, name: str, tags: list[dict[
 @pytest.mark.parametrize(
     "request_",
     [
-        {"AddReplicaRegions": [{"Region": "eu-west-1"}]},
         {"Type": "SomebodyElse"},
     ],
 )

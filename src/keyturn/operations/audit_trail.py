@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
 import msgspec
@@ -16,6 +17,7 @@ from keyturn.rules.audit_event import (
     ServiceEventName,
     deletion_request_id,
     event_time,
+    replication_request_id,
     rotation_request_id,
     service_event,
 )
@@ -127,6 +129,45 @@ def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[s
         )
         records.append(record_of(event, at, resource_name=secret_arn))
     audit_log.append(kit.journal, records)
+
+
+@dataclass(frozen=True, slots=True)
+class ReplicationEvent:
+    """What became of a replica; ``error`` is None unless replication failed."""
+
+    name: ServiceEventName
+    primary_arn: str
+    replica_arn: str
+    error: str | None = None
+
+
+def replication_events(kit: Kit, events: Sequence[ReplicationEvent], at: datetime) -> None:
+    """Store what became of replicas, where their primary is.
+
+    To be called as the last thing before the transaction that does it is committed: a server that dies in between
+    tells it once more, and never not at all.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    records = [
+        record_of(
+            service_event(
+                event.name,
+                event_id=new_event_id(),
+                secret_arn=event.primary_arn,
+                at=at,
+                place=Place.of(event.primary_arn),
+                request_id=replication_request_id(event.replica_arn),
+                error_message=event.error,
+            ),
+            at,
+            resource_name=event.primary_arn,
+        )
+        for event in events
+    ]
+    if records:
+        audit_log.append(kit.journal, records)
 
 
 def step_event(

@@ -36,6 +36,9 @@ class ServiceEventName(StrEnum):
     TEST_ROTATION_STARTED = "TestRotationStarted"
     TEST_ROTATION_SUCCEEDED = "TestRotationSucceeded"
     TEST_ROTATION_FAILED = "TestRotationFailed"
+    REPLICATION_STARTED = "ReplicationStarted"
+    REPLICATION_SUCCEEDED = "ReplicationSucceeded"
+    REPLICATION_FAILED = "ReplicationFailed"
     START_SECRET_VERSION_DELETE = "StartSecretVersionDelete"  # noqa: S105 - an event, not a password
     END_SECRET_VERSION_DELETE = "EndSecretVersionDelete"  # noqa: S105 - an event, not a password
     CANCEL_SECRET_VERSION_DELETE = "CancelSecretVersionDelete"  # noqa: S105 - an event, not a password
@@ -192,7 +195,8 @@ def service_event(
         secret_arn: The secret.
         at: Aware UTC.
         place: The secret's.
-        request_id: :func:`rotation_request_id` for rotations, :func:`deletion_request_id` for versions that go.
+        request_id: :func:`rotation_request_id` for rotations, :func:`deletion_request_id` for versions that go,
+            :func:`replication_request_id` for replications.
         version_id: The version that goes; under which name AWS says it has not been seen.
         error_message: Why it failed.
     """
@@ -234,6 +238,11 @@ def rotation_request_id(secret_arn: str, token: str) -> str:
 def deletion_request_id(secret_arn: str, version_id: str) -> str:
     """Return the request id under which the events of one version's end are found."""
     return f"Deletion-{secret_arn}-{version_id}"
+
+
+def replication_request_id(replica_arn: str) -> str:
+    """Return the request id under which the events of one replica are found."""
+    return f"Replication-{replica_arn}"
 
 
 def shared_with(event: Event, event_id: str, account_id: str, shared_id: str) -> Event:

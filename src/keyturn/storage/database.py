@@ -131,6 +131,8 @@ class Database:
         self._migrating_engine = engine.execution_options(**{WRITES: True, MIGRATES: True})
         # Who waits for an embedded database's own lock tries again now and then, and may be overtaken for seconds.
         self._turn = threading.Lock() if dialect.is_embedded else nullcontext()
+        # The last act of each writing transaction that has touched something; may write and touch more.
+        self.before_commit: Callable[[Transaction], None] = _nothing
         self._commit_numbers = itertools.count(1)
         # Differs from any earlier value once a write of this process has been committed.
         self.last_commit = 0
@@ -149,6 +151,8 @@ class Database:
             with self._turn, self._writing_engine.begin() as connection:
                 transaction = Transaction(connection)
                 yield transaction
+                if transaction.touched:
+                    self.before_commit(transaction)
                 if transaction.touched or transaction.moved:
                     # Their numbers must rise in the order in which they become visible, so they come last.
                     self.dialect.order_commits(connection)
@@ -214,6 +218,10 @@ class Database:
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
+
+
+def _nothing(_transaction: Transaction) -> None:
+    pass
 
 
 _INSERT_CHANGE = insert(schema.changes)

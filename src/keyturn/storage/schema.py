@@ -168,6 +168,8 @@ secrets = Table(
     Column("rotation_rules", JSON(none_as_null=True)),
     Column("next_rotation_at", Moment),
     Column("next_rotation_closes_at", Moment),
+    # Of a replica; of a secret with replicas its own.
+    Column("primary_arn", Text),
     UniqueConstraint("account_id", "region", "name", name="secrets_name"),
     sqlite_autoincrement=True,
 )
@@ -218,6 +220,24 @@ staging_labels = Table(
     Column("label", String(256), primary_key=True),
     Column("version_id", String(64), nullable=False),
 )
+
+# By ARNs, because a replica that could not be made has no row of its own.
+replications = Table(
+    "replications",
+    state,
+    Column("replication_id", RowId, primary_key=True, autoincrement=True),
+    Column("primary_arn", Text, nullable=False),
+    Column("replica_arn", Text, unique=True, nullable=False),
+    Column("kms_key_id", Text),
+    Column("status", String(16), nullable=False),
+    Column("message", Text),
+    Column("role_arn", Text),
+    # What the primary lists, and what the replica still is: between accounts either can end it for itself.
+    Column("is_listed", Boolean, nullable=False),
+    Column("is_followed", Boolean, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("replications_of_primary", replications.c.primary_arn)
 
 rotations = Table(
     "rotations",

@@ -22,6 +22,7 @@ from keyturn.arn import Place
 from keyturn.rules.listing import ListOrder, Searchable, SortBy
 from keyturn.storage import schema
 from keyturn.storage.database import Database
+from keyturn.storage.secrets import primary_region
 
 _secrets, _moves = schema.secrets, schema.secret_moves
 _other_moves = _moves.alias("other_moves")
@@ -32,8 +33,9 @@ _KEYS: dict[SortBy, ColumnElement[Any]] = {
     SortBy.CHANGED: _secrets.c.last_changed_at,
     SortBy.ACCESSED: _secrets.c.last_accessed_at,
 }
-# What filters look at, as far as secrets have it.
+# What filters look at, as far as secrets have it: as it is, and what tells the region of the primary.
 _TEXTS = [field.name for field in fields(Searchable) if field.name in _secrets.c]
+_REPLICATED = (_secrets.c.account_id, _secrets.c.primary_arn)
 _NEWEST_MOVE = select(func.coalesce(func.max(_moves.c.move_id), 0))
 _FORGOTTEN_AT_ONCE = 1000
 _LONG_AGO = datetime.min.replace(tzinfo=UTC)
@@ -152,7 +154,7 @@ class _Keys(NamedTuple):
 
 def _select(secret_list: SecretList, keys: _Keys) -> Select[Any]:
     """Select what a candidate is made of, from all secrets that a list holds."""
-    page = select(*keys, *[_secrets.c[name] for name in _TEXTS]).where(*_owned_by(secret_list.place))
+    page = select(*keys, *_REPLICATED, *[_secrets.c[name] for name in _TEXTS]).where(*_owned_by(secret_list.place))
     if secret_list.with_deleted:
         # Those of which is_over of rules/deletion.py is not true.
         ends_at = _secrets.c.deletion_at
@@ -218,9 +220,10 @@ def _behind(
 
 
 def _candidate(row: Row[Any]) -> Candidate:
-    values = tuple(row)
-    held = {name: text for name, text in zip(_TEXTS, values[2:], strict=True) if text is not None}
-    return Candidate(ListPosition(*values[:2]), Searchable(**held))
+    key, secret_id, account_id, primary_arn, *texts = tuple(row)
+    held = {name: text for name, text in zip(_TEXTS, texts, strict=True) if text is not None}
+    region = primary_region(account_id, primary_arn) or ""
+    return Candidate(ListPosition(key, secret_id), Searchable(primary_region=region, **held))
 
 
 def _date_order(candidate: Candidate) -> tuple[bool, datetime, int]:

@@ -90,6 +90,7 @@ class SecretRecord:
         versions: The versions that carry labels, by id; deprecated ones are read with :func:`load_versions`.
         tags: Key to value, in the order they were added; None if never tagged.
         next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
+        primary_arn: Of a replica's primary; of a secret with replicas its own.
     """
 
     secret_id: int
@@ -113,12 +114,28 @@ class SecretRecord:
     rotation_rules: Mapping[str, Any] | None
     next_rotation_at: datetime | None
     next_rotation_closes_at: datetime | None
+    primary_arn: str | None
     labels: Mapping[str, str]
     versions: Mapping[str, VersionRecord]
 
     def stages_of(self, version_id: str) -> list[str]:
         """Labels of one version, sorted."""
         return sorted(label for label, holder in self.labels.items() if holder == version_id)
+
+    @property
+    def is_replica(self) -> bool:
+        """Whether this secret follows another."""
+        return self.primary_arn not in (None, self.arn)
+
+    @property
+    def primary_region(self) -> str | None:
+        """The primary's region, of a secret that is replicated to others; None for all other secrets."""
+        return primary_region(self.account_id, self.primary_arn)
+
+    @property
+    def is_account_replica(self) -> bool:
+        """Whether this secret follows one of another account."""
+        return self.primary_arn is not None and Place.of(self.primary_arn).account_id != self.account_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,6 +220,14 @@ _VERSION_READ = (
 )
 _INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
+
+
+def primary_region(account_id: str, primary_arn: str | None) -> str | None:
+    """Return the region of an account's primary; None for secrets that are not replicated within one account."""
+    if primary_arn is None:
+        return None
+    primary = Place.of(primary_arn)
+    return primary.region if primary.account_id == account_id else None
 
 
 def arn_of_name(connection: Connection, place: Place, name: str) -> str | None:

@@ -18,6 +18,7 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
 from keyturn.storage import accounts, kms_keys
@@ -73,6 +74,7 @@ class HandlerBench:
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.
         self.kit = Kit(**{**dict.fromkeys(field.name for field in fields(Kit)), **parts})
+        follow(self.kit)
         self.caller = user("administrator")
 
     def as_(self, principal: Principal, session_policy: str = "") -> Call:

@@ -1,8 +1,8 @@
 """What of a request or response may be seen: the one place that removes sensitive members, for audit and for logs.
 
-Keys are spelled as CloudTrail spells them: the first letter in lower case, an abbreviation whole. A member that the model
-marks sensitive is gone at any depth, and so is every blob, whatever the model says: packages, payloads and ciphertexts
-have no place in an audit event. What is left is plain JSON.
+Keys are spelled as CloudTrail spells them: the first letter in lower case, an abbreviation whole. A member that the
+model marks sensitive is gone at any depth, and so is every blob, whatever the model says: packages, payloads and
+ciphertexts have no place in an audit event. What is left is plain JSON.
 """
 
 from __future__ import annotations

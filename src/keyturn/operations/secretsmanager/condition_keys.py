@@ -119,15 +119,16 @@ _OF_REQUEST: dict[str, tuple[str, Callable[[Any], tuple[str, ...]]]] = {
     "secretsmanager:kmskeyarn": ("KmsKeyId", _key_arn),
     "secretsmanager:kmskeyid": ("KmsKeyId", _text),
     "secretsmanager:name": ("Name", _text),
+    "secretsmanager:policyname": ("PolicyName", _text),
     "secretsmanager:recoverywindowindays": ("RecoveryWindowInDays", _text),
     "secretsmanager:rotationlambdaarn": ("RotationLambdaARN", _text),
     "secretsmanager:type": ("Type", _text),
     "secretsmanager:versionid": ("VersionId", _text),
     "secretsmanager:versionstage": ("VersionStage", _text),
 }
-# secretsmanager:SecretPrimaryRegion is one of secrets in several regions only.
 _OF_SECRET: dict[str, Callable[[SecretRecord], str | None]] = {
     "secretsmanager:resource/allowrotationlambdaarn": lambda record: record.rotation_function_arn,
     "secretsmanager:resource/type": lambda record: record.type,
     "secretsmanager:secretid": lambda record: record.arn,
+    "secretsmanager:secretprimaryregion": lambda record: record.primary_region,
 }

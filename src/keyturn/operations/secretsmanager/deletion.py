@@ -14,6 +14,7 @@ from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.operations.audit_trail import deletion_events, rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.sealing import forget_value
 from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
@@ -22,8 +23,9 @@ from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive, deletion_moment, is_over
 from keyturn.rules.names import secret_reference, without_suffix
+from keyturn.rules.replication import Part, check_has_no_replicas, check_may_change
 from keyturn.rules.staging import AWSPENDING, end_test
-from keyturn.storage import rotations, secrets
+from keyturn.storage import replications, rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
@@ -56,6 +58,9 @@ def delete_secret(
     with kit.state.write() as transaction:
         current = _lock(transaction, subject.arn, call.at)
         if current is not None:
+            check_may_change(current.arn, current.primary_arn, Part.VALUES)
+            listed = replications.load_replications(transaction.connection, current.arn)
+            check_has_no_replicas(current.arn, [record.replica_arn for record in listed])
             if not force:
                 check_alive(current.deletion_at)
             abandoned = _abandon_rotation(transaction, current, call.at)
@@ -79,6 +84,7 @@ def restore_secret(
         current = _lock(transaction, subject.arn, call.at)
         if current is None:
             raise ResourceNotFoundException
+        check_may_change(current.arn, current.primary_arn, Part.VALUES)
         if current.deletion_at is not None:
             secrets.update_secret(transaction, current, deleted_at=None, deletion_at=None)
             _resume_rotation(kit, transaction, current, call.at)
@@ -91,6 +97,23 @@ def restore_secret(
             )
     kit.wake_scheduler()
     return {"ARN": subject.arn, "Name": subject.name}
+
+
+def erase_now(kit: Kit, transaction: Transaction, secret: SecretRecord, at: datetime) -> None:
+    """Erase a secret that nobody can restore, without the detour over the scheduler; wake it to purge the files.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    versions = secrets.valued_versions(transaction.connection, [secret])
+    secrets.erase_values(transaction, versions)
+    secrets.erase_secret(transaction, secret)
+    for version in versions:
+        forget_value(kit, version.arn, version.version_id, version.head, version.former_wrapped)
+    kit.accesses.forget(secret.secret_id)
+    named = [(version.arn, version.version_id) for version in versions]
+    for event in (ServiceEventName.START_SECRET_VERSION_DELETE, ServiceEventName.END_SECRET_VERSION_DELETE):
+        deletion_events(kit, event, named, at)
 
 
 def _lock(transaction: Transaction, arn: str, at: datetime) -> SecretRecord | None:

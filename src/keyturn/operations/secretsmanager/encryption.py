@@ -51,7 +51,7 @@ FOREIGN = (
 )
 _SHOWN_DEFAULT = "DefaultEncryptionKey"
 # Stands for the version in the calls by which Secrets Manager finds out whether a caller may use a key.
-_VALIDATION = "RequestToValidateKeyAccess"
+VALIDATION = "RequestToValidateKeyAccess"
 _REWRAPPED = (AWSCURRENT, AWSPREVIOUS, AWSPENDING)
 
 
@@ -106,6 +106,9 @@ def encrypt_value(
     kms_key_id: str | None,
     version_id: str,
     plaintext: Sensitive[bytes],
+    *,
+    place: Place | None = None,
+    use: KeyUse = KeyUse.GENERATE_DATA_KEY,
 ) -> SealedValue:
     """Seal a value for a caller.
 
@@ -117,6 +120,8 @@ def encrypt_value(
         kms_key_id: What the secret keeps as its key.
         version_id: Which version the value is of.
         plaintext: The value.
+        place: Where a key without account is; None for the caller's.
+        use: What of the key the caller must be allowed.
 
     Raises:
         InvalidRequestException: The caller is of another account, the key is the default one.
@@ -124,13 +129,13 @@ def encrypt_value(
         EncryptionFailure: There is no such key, or it is disabled or pending deletion.
     """
     context = value_context(secret_arn, version_id)
-    if kms_key_id is None or _means_default(kit, secret_arn, kms_key_id):
-        key, key_arn = _default_key(kit, transaction, call, secret_arn, context, KeyUse.GENERATE_DATA_KEY), None
+    if kms_key_id is None or means_default(kit, secret_arn, kms_key_id):
+        key, key_arn = _default_key(kit, transaction, call, secret_arn, context, use), None
     else:
         try:
-            key = use_key(kit, call, KeyUse.GENERATE_DATA_KEY, find_key(kit, call.place, kms_key_id), context)
+            key = use_key(kit, call, use, find_key(kit, place or call.place, kms_key_id), context)
         except KeyRefused as refused:
-            raise _encryption_error(refused) from refused
+            raise encryption_error(refused) from refused
         key_arn = key.arn
     return SealedValue(seal_value(kit, key.key_id, secret_arn, version_id, plaintext.reveal()), key_arn)
 
@@ -151,8 +156,8 @@ def choose_key(kit: Kit, transaction: Transaction, call: Call, secret_arn: str, 
         AccessDenied: The caller may not use the key.
         EncryptionFailure: The key is disabled or pending deletion.
     """
-    context = value_context(secret_arn, _VALIDATION)
-    if not asked or _means_default(kit, secret_arn, asked):
+    context = value_context(secret_arn, VALIDATION)
+    if not asked or means_default(kit, secret_arn, asked):
         key = _default_key(kit, transaction, call, secret_arn, context, KeyUse.GENERATE_DATA_KEY, KeyUse.DECRYPT)
         return ChosenKey(asked or None, key, is_default=True)
     found = find_key(kit, call.place, asked)
@@ -164,7 +169,7 @@ def choose_key(kit: Kit, transaction: Transaction, call: Call, secret_arn: str, 
             raise InvalidParameterException(
                 f"The operation failed because of an invalid KMS key: {refused.error.message}"
             ) from refused
-        raise _encryption_error(refused) from refused
+        raise encryption_error(refused) from refused
 
 
 def change_key(kit: Kit, transaction: Transaction, call: Call, secret: SecretRecord, asked: str) -> SecretRecord:
@@ -237,7 +242,7 @@ def _open_with_leave(
             return kit.envelope.open(sealed, context=context)
     if first is None:
         raise TypeError("a value is wrapped by one key at least")
-    raise _refusal(first, DecryptionFailure, "decrypt") from first
+    raise decryption_error(first) from first
 
 
 def _wrappings(version: VersionRecord) -> Iterator[bytes]:
@@ -298,7 +303,7 @@ def _check_not_denied(kit: Kit, call: Call, use: KeyUse, key: KmsKeyRecord | Non
         raise AccessDenied(NO_ACCESS)
 
 
-def _means_default(kit: Kit, secret_arn: str, asked: str) -> bool:
+def means_default(kit: Kit, secret_arn: str, asked: str) -> bool:
     """Whether a KmsKeyId means the default key of where a secret is, which may not be there yet."""
     place = Place.of(secret_arn)
     if asked in (DEFAULT_ALIAS, place.kms_alias_arn(DEFAULT_ALIAS)):
@@ -307,8 +312,14 @@ def _means_default(kit: Kit, secret_arn: str, asked: str) -> bool:
     return record is not None and is_default_key(record, place)
 
 
-def _encryption_error(refused: KeyRefused) -> AwsError:
+def encryption_error(refused: KeyRefused) -> AwsError:
+    """Return what Secrets Manager says of a key that refuses to encrypt."""
     return _refusal(refused, EncryptionFailure, "encrypt")
+
+
+def decryption_error(refused: KeyRefused) -> AwsError:
+    """Return what Secrets Manager says of a key that refuses to decrypt."""
+    return _refusal(refused, DecryptionFailure, "decrypt")
 
 
 def _refusal(refused: KeyRefused, failure: type[AwsError], verb: str) -> AwsError:

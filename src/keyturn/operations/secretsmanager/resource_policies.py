@@ -1,7 +1,7 @@
 """The resource policy of a secret: who else may use it, and who may not, whatever their own policies say.
 
-A secret has one, named ``default``; it is kept as it was put and shown in AWS's layout. Texts about a policy are those
-of the User Guide (2020), where it lists them.
+A secret has one that can be attached, named ``default``; it is kept as it was put and shown in AWS's layout. Texts
+about a policy are those of the User Guide (2020), where it lists them.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from keyturn.rules.deletion import check_alive
 from keyturn.rules.policy.document import PolicyDocument, parse_resource_policy
 from keyturn.rules.policy.layout import laid_out
 from keyturn.rules.policy.public_access import grants_broad_access
+from keyturn.rules.replication import MANAGED_POLICY, Part, managed_policy
 from keyturn.storage import secrets
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
@@ -68,7 +69,7 @@ def put_resource_policy(
     text = request["ResourcePolicy"]
     document = _parsed(kit, text)
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn, call.at)
+        current = lock_alive(transaction, subject.arn, call.at, Part.METADATA)
         _check_principals(transaction.connection, document)
         if request.get("BlockPublicPolicy", False) and grants_broad_access(document):
             raise PublicPolicyException
@@ -85,11 +86,13 @@ def get_resource_policy(
 ) -> GetResourcePolicyResponse:
     """Show a secret's policy; one without answers without."""
     check_alive(subject.deletion_at)
-    if request.get("PolicyName", _DEFAULT) != _DEFAULT:
+    name = request.get("PolicyName", _DEFAULT)
+    policies = _policies(subject)
+    if name != _DEFAULT and name not in policies:
         raise ResourceNotFoundException("Secrets Manager can't find the specified resource policy.")
-    response: GetResourcePolicyResponse = {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}
-    if subject.resource_policy is not None:
-        response["ResourcePolicy"] = laid_out(subject.resource_policy)
+    response: GetResourcePolicyResponse = {"ARN": subject.arn, "Name": subject.name, "PolicyName": name}
+    if name in policies:
+        response["ResourcePolicy"] = laid_out(policies[name])
     return response
 
 
@@ -100,7 +103,7 @@ def delete_resource_policy(
     """Take a secret's policy off; to do so where there is none changes nothing."""
     _check_is_default(request)
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn, call.at)
+        current = lock_alive(transaction, subject.arn, call.at, Part.METADATA)
         if current.resource_policy is not None:
             secrets.update_secret(transaction, current, resource_policy=None, last_changed_at=call.at)
     return {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}
@@ -112,8 +115,15 @@ def list_resource_policies(
 ) -> ListResourcePoliciesResponse:
     """List the names of a secret's policies; only one can be attached."""
     check_alive(subject.deletion_at)
-    names = [] if subject.resource_policy is None else [_DEFAULT]
-    return page_of_policies(kit, subject.arn, request, names)
+    return page_of_policies(kit, subject.arn, request, list(_policies(subject)))
+
+
+def _policies(subject: SecretRecord) -> dict[str, str]:
+    """Return a secret's policies by name: its own, and that of a replica of another account's secret."""
+    policies = {} if subject.resource_policy is None else {_DEFAULT: subject.resource_policy}
+    if subject.primary_arn is not None and subject.is_account_replica:
+        policies[MANAGED_POLICY] = managed_policy(subject.primary_arn)
+    return policies
 
 
 def page_of_policies(

@@ -25,6 +25,7 @@ from keyturn.operations.subject import Subject
 from keyturn.rules import rotation as rules
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.policy.evaluate import Outcome
+from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import AWSCURRENT, begin_rotation
 from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secrets
@@ -70,6 +71,8 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
         if member in request:
             raise InvalidRequestException(f"Keyturn does not offer {member} yet; see docs/compatibility.md.")
     rotation_rules = checked_rules(request.get("RotationRules"), call.at)
+    # Before its function is looked for: a replica shows the primary's, which is in another region.
+    check_may_change(subject.arn, subject.primary_arn, Part.VALUES)
     function_arn = request.get("RotationLambdaARN") or subject.rotation_function_arn
     if not function_arn:
         raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")

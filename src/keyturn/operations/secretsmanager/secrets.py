@@ -11,9 +11,17 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager import account_replicas
 from keyturn.operations.secretsmanager.encryption import change_key, choose_key
 from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
+from keyturn.operations.secretsmanager.replicas import (
+    Wanted,
+    add_replicas,
+    check_wanted,
+    listed_replicas,
+    replication_status,
+)
 from keyturn.operations.secretsmanager.subjects import new_secret, secret, secret_to_write
 from keyturn.operations.secretsmanager.tags import tags_with
 from keyturn.operations.secretsmanager.writing import (
@@ -26,6 +34,8 @@ from keyturn.operations.secretsmanager.writing import (
     write_value,
 )
 from keyturn.rules.deletion import check_name_free, is_over
+from keyturn.rules.kms_keys import DEFAULT_ALIAS
+from keyturn.rules.replication import Part
 from keyturn.rules.schedule import days_until_next, parse_rotation_rules
 from keyturn.rules.versions import check_single_value, require_token, use_of_token_to_create
 from keyturn.storage import secrets
@@ -41,7 +51,7 @@ from keyturn.wire.types.secretsmanager import (
 )
 
 # Members that Keyturn cannot honour; what asks for them must not seem to succeed.
-_NOT_OFFERED = ("AddReplicaRegions", "CrossAccountPrimaryARN", "Type")
+_NOT_OFFERED = ("Type",)
 _SECOND = timedelta(seconds=1)
 
 
@@ -56,31 +66,63 @@ def create_secret(kit: Kit, call: Call, request: CreateSecretRequest, name: str)
     tags = tags_with({}, request["Tags"], kit.quotas.tags) if "Tags" in request else None
     if tags:
         kit.authorise(call, "secretsmanager:TagResource", new_secret(kit, call, request))
+    replicas = Wanted(request.get("AddReplicaRegions", ()), request.get("ForceOverwriteReplicaSecret", False))
+    if replicas.regions:
+        check_wanted(kit, replicas, call.place)
+        kit.authorise(call, "secretsmanager:ReplicateSecretToRegions", new_secret(kit, call, request))
+    if "CrossAccountPrimaryARN" in request:
+        account_replicas.check_creation(kit, call, request, request["CrossAccountPrimaryARN"])
     with kit.state.write() as transaction:
         kit.state.dialect.lock_name(transaction.connection, name)
-        arn = secrets.arn_of_name(transaction.connection, call.place, name)
-        existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
-        if existing is not None and is_over(existing.deleted_at, existing.deletion_at, call.at):
-            secrets.free_name(transaction, existing)
-            existing = None
+        existing = _holder(transaction, call, name)
         if existing is not None:
             return _answer_again(kit, transaction, call, existing, token, value)
-        arn = call.place.secret_arn(name, ids.new_arn_suffix())
-        key = choose_key(kit, transaction, call, arn, request.get("KmsKeyId", ""))
-        columns = {"description": request.get("Description") or None, "tags": tags, "kms_key_id": key.kms_key_id}
-        number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
-        # Rows are numbered over all accounts: most servers never have to count.
-        if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
-            raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
-        made = lock_alive(transaction, arn, call.at)
+        arn = _insert(kit, transaction, call, request, tags)
+        made = lock_alive(transaction, arn, call.at, Part.KEY)
         if value is not None:
             write_value(kit, transaction, call, made, token, value, None)
         elif token:
             remember_token(transaction, made, token, call.at)
+        if replicas.regions:
+            add_replicas(kit, call, transaction, made, replicas)
     response: CreateSecretResponse = {"ARN": arn, "Name": name}
     if value is not None:
         response["VersionId"] = token
+    if replicas.regions:
+        response["ReplicationStatus"] = replication_status(kit, arn)
     return response
+
+
+def _holder(transaction: Transaction, call: Call, name: str) -> SecretRecord | None:
+    """Return the secret that has a name; one that is over gives it away."""
+    arn = secrets.arn_of_name(transaction.connection, call.place, name)
+    existing = None if arn is None else secrets.load_secret(transaction.connection, arn)
+    if existing is not None and is_over(existing.deleted_at, existing.deletion_at, call.at):
+        secrets.free_name(transaction, existing)
+        return None
+    return existing
+
+
+def _insert(
+    kit: Kit, transaction: Transaction, call: Call, request: CreateSecretRequest, tags: Mapping[str, str] | None
+) -> str:
+    """Store a secret without a value and return its ARN."""
+    name, primary_arn = request["Name"], request.get("CrossAccountPrimaryARN")
+    arn = call.place.secret_arn(name, ids.new_arn_suffix())
+    key = choose_key(kit, transaction, call, arn, request.get("KmsKeyId", ""))
+    columns = {
+        "description": request.get("Description") or None,
+        "tags": tags,
+        "kms_key_id": key.kms_key_id,
+        "primary_arn": primary_arn,
+    }
+    number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
+    # Rows are numbered over all accounts: most servers never have to count.
+    if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
+        raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
+    if primary_arn is not None:
+        account_replicas.add_pending(transaction, primary_arn, arn, key.kms_key_id)
+    return arn
 
 
 @operation("secretsmanager", "DescribeSecret", subject=secret)
@@ -91,6 +133,14 @@ def describe_secret(
     described: DescribeSecretResponse = {**description(kit, subject)}  # type: ignore[typeddict-item]  # built member by member
     if subject.labels:
         described["VersionIdsToStages"] = stages_by_version(subject)
+    if subject.primary_arn == subject.arn:
+        described["ReplicationStatus"] = replication_status(kit, subject.arn)
+    primary = account_replicas.primary_of(kit, subject)
+    if primary is not None:
+        described["CrossAccountPrimary"] = primary
+    replicas = account_replicas.replicas_of(listed_replicas(kit, subject.arn))
+    if replicas:
+        described["CrossAccountReplicas"] = replicas
     return described
 
 
@@ -103,8 +153,10 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     token = require_token(request.get("ClientRequestToken")) if value else ""
     ended = None
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn, call.at)
+        current = lock_alive(transaction, subject.arn, call.at, _changed_part(request))
         if "KmsKeyId" in request:
+            if current.is_account_replica:
+                account_replicas.check_customer_key(kit, current.arn, request["KmsKeyId"])
             current = change_key(kit, transaction, call, current, request["KmsKeyId"])
         if "Description" in request:
             secrets.update_secret(
@@ -122,13 +174,20 @@ def update_secret(kit: Kit, call: Call, request: UpdateSecretRequest, subject: S
     return response
 
 
+def _changed_part(request: UpdateSecretRequest) -> Part:
+    if "SecretString" in request or "SecretBinary" in request:
+        return Part.VALUES
+    return Part.METADATA if "Description" in request else Part.KEY
+
+
 def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
     """Members that DescribeSecret and ListSecrets share; absent ones are left out, as AWS does."""
     members = {
         "ARN": subject.arn,
         "Name": subject.name,
         "Description": subject.description,
-        "KmsKeyId": subject.kms_key_id,
+        # A replica shows its default key, which other secrets do not (recorded by cloud-custodian, 2025).
+        "KmsKeyId": subject.kms_key_id or (DEFAULT_ALIAS if subject.is_replica else None),
         "RotationEnabled": _rotation_enabled(subject),
         "RotationLambdaARN": subject.rotation_function_arn,
         "RotationRules": _rules(subject),
@@ -139,6 +198,7 @@ def description(kit: Kit, subject: SecretRecord) -> dict[str, Any]:
         "NextRotationDate": _next_rotation_date(subject),
         "Tags": tag_list(subject.tags),
         "CreatedDate": subject.created_at,
+        "PrimaryRegion": subject.primary_region,
     }
     return {name: value for name, value in members.items() if value is not None}
 

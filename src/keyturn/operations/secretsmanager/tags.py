@@ -12,6 +12,7 @@ from keyturn.operations.registry import Response, operation
 from keyturn.operations.secretsmanager.lockout import TAG_RESOURCE, UNTAG_RESOURCE, check_tags_keep_access
 from keyturn.operations.secretsmanager.subjects import secret, secret_subject
 from keyturn.operations.secretsmanager.writing import lock_alive
+from keyturn.rules.replication import Part
 from keyturn.storage import secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
@@ -50,7 +51,7 @@ def tags_with(existing: Mapping[str, str], added: Sequence[Tag], quota: int) -> 
 def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: SecretRecord) -> Response:
     """Add tags; a key that exists gets the new value."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn, call.at)
+        current = lock_alive(transaction, subject.arn, call.at, Part.METADATA)
         tags = tags_with(current.tags or {}, request["Tags"], kit.quotas.tags)
         _change(kit, call, transaction, request, current, tags)
     return {}
@@ -60,7 +61,7 @@ def tag_resource(kit: Kit, call: Call, request: TagResourceRequest, subject: Sec
 def untag_resource(kit: Kit, call: Call, request: UntagResourceRequest, subject: SecretRecord) -> Response:
     """Remove tags; keys that the secret does not have are passed over."""
     with kit.state.write() as transaction:
-        current = lock_alive(transaction, subject.arn, call.at)
+        current = lock_alive(transaction, subject.arn, call.at, Part.METADATA)
         present = current.tags or {}
         tags = {key: value for key, value in present.items() if key not in request["TagKeys"]}
         if tags != present:

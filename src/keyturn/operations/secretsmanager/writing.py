@@ -15,9 +15,11 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import forget_value
 from keyturn.operations.secretsmanager.encryption import decrypt_value, encrypt_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
+from keyturn.operations.secretsmanager.mirroring import mirror_value
 from keyturn.rules import staging
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive, is_over
+from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
 from keyturn.sensitive import Sensitive
@@ -69,17 +71,25 @@ def value_of(request: Mapping[str, Any], max_bytes: int) -> Value | None:
     return None
 
 
-def lock_alive(transaction: Transaction, arn: str, at: datetime) -> SecretRecord:
+def lock_alive(transaction: Transaction, arn: str, at: datetime, part: Part = Part.VALUES) -> SecretRecord:
     """Return the secret as it is now, kept from other writers until the transaction ends.
+
+    Args:
+        transaction: Which changes it.
+        arn: The secret's.
+        at: The moment of the call.
+        part: What of it changes; a replica follows its primary in nearly everything.
 
     Raises:
         ResourceNotFoundException: It has just come to its end.
         InvalidRequestException: It is scheduled for deletion.
+        InvalidParameterException: It is a replica.
     """
     secret = secrets.lock_secret(transaction, arn)
     if secret is None or is_over(secret.deleted_at, secret.deletion_at, at):
         raise ResourceNotFoundException
     check_alive(secret.deletion_at)
+    check_may_change(secret.arn, secret.primary_arn, part)
     return secret
 
 
@@ -147,6 +157,7 @@ def write_value(
     _clean_up(kit, transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions), at)
     secrets.update_secret(transaction, secret, last_changed_at=at)
     ended = end_rotation(kit, transaction, secret, change, at)
+    mirror_value(kit, transaction, secret.arn, call)
     return Written(change.after.stages_of(token), is_new=True, ended=ended)
 
 

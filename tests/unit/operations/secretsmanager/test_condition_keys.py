@@ -15,12 +15,14 @@ from keyturn.wire.models import service
 registry.discover()
 KEY_ARN = PLACE.kms_key_arn("11111111-2222-3333-4444-555555555555")
 FUNCTION_ARN = PLACE.function_arn("rotate")
+REPLICA_ARN = "arn:aws:secretsmanager:us-east-1:111111111111:secret:replica-AbCdEf"
 ROLE_ARN = PLACE.role_arn("/", "rotates")
 TAGS = [{"Key": "Team", "Value": "db"}, {"Key": "stage", "Value": ""}]
 VERSION_ID = "12345678-1234-1234-1234-123456789012"
 
 # Action to a request with every member that has a key, and the keys that follow from it (after "secretsmanager:").
 REQUESTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
+    "AssociateCrossAccountReplica": ({"CrossAccountReplicaARN": REPLICA_ARN, "ReplicationRoleARN": ROLE_ARN}, {}),
     "CancelRotateSecret": ({}, {}),
     "CreateSecret": (
         {
@@ -41,13 +43,14 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "type": ("Example",),
         },
     ),
-    "DeleteResourcePolicy": ({"PolicyName": "default"}, {}),
+    "DeleteResourcePolicy": ({"PolicyName": "default"}, {"policyname": ("default",)}),
     "DeleteSecret": (
         {"RecoveryWindowInDays": 7, "ForceDeleteWithoutRecovery": False},
         {"recoverywindowindays": ("7",), "forcedeletewithoutrecovery": ("false",)},
     ),
     "DescribeSecret": ({}, {}),
-    "GetResourcePolicy": ({"PolicyName": "default"}, {}),
+    "DisassociateCrossAccountReplica": ({"CrossAccountReplicaARN": REPLICA_ARN}, {}),
+    "GetResourcePolicy": ({"PolicyName": "default"}, {"policyname": ("default",)}),
     "GetSecretValue": (
         {"VersionId": VERSION_ID, "VersionStage": "AWSCURRENT"},
         {"versionid": (VERSION_ID,), "versionstage": ("AWSCURRENT",)},
@@ -56,6 +59,11 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
     "ListSecretVersionIds": ({"MaxResults": 1}, {}),
     "PutResourcePolicy": ({"ResourcePolicy": "{}", "BlockPublicPolicy": True}, {"blockpublicpolicy": ("true",)}),
     "PutSecretValue": ({"ClientRequestToken": VERSION_ID, "SecretString": "a", "VersionStages": ["b"]}, {}),
+    "RemoveRegionsFromReplication": ({"RemoveReplicaRegions": ["eu-west-1"]}, {}),
+    "ReplicateSecretToRegions": (
+        {"AddReplicaRegions": [{"Region": "eu-west-1"}], "ForceOverwriteReplicaSecret": False},
+        {"addreplicaregions": ("eu-west-1",), "forceoverwritereplicasecret": ("false",)},
+    ),
     "RestoreSecret": ({}, {}),
     "RotateSecret": (
         {
@@ -71,6 +79,7 @@ REQUESTS: dict[str, tuple[dict[str, Any], dict[str, tuple[str, ...]]]] = {
             "externalsecretrotationrolearn": (ROLE_ARN,),
         },
     ),
+    "StopReplicationToReplica": ({}, {}),
     "TagResource": ({"Tags": TAGS}, {}),
     "UntagResource": ({"TagKeys": ["Team"]}, {}),
     "UpdateSecret": (
@@ -95,7 +104,8 @@ def arn(bench: HandlerBench) -> str:
     with bench.kit.state.write() as transaction:
         record = secrets.lock_secret(transaction, arn)
         assert record is not None
-        secrets.update_secret(transaction, record, rotation_function_arn=FUNCTION_ARN, type="Stored")
+        columns = {"rotation_function_arn": FUNCTION_ARN, "type": "Stored", "primary_arn": arn}
+        secrets.update_secret(transaction, record, **columns)
     bench.kept.refresh()
     return arn
 
@@ -157,8 +167,7 @@ def test_every_action_on_a_secret_sees_what_is_stored(bench: HandlerBench, arn: 
             assert keys.get(f"{prefix}:resourcetag/team") == ("db",)
             assert keys.get(f"{prefix}:resourcetag/stage") == ("",)
             assert keys.get(f"{prefix}:resourcetag/other") is None
-        # It is one of secrets in several regions.
-        assert keys.get("secretsmanager:secretprimaryregion") is None
+        assert keys.get("secretsmanager:secretprimaryregion") == (PLACE.region,)
         assert keys.get("secretsmanager:nosuchkey") is None
 
 
@@ -166,7 +175,7 @@ def test_a_new_secret_has_the_tags_it_is_made_with_and_nothing_else(bench: Handl
     keys = keys_of(bench, "CreateSecret", {"Name": "new", "Tags": TAGS})
 
     assert keys.get("aws:resourcetag/team") == keys.get("secretsmanager:resourcetag/team") == ("db",)
-    for key in ("secretid", "resource/allowrotationlambdaarn", "resource/type"):
+    for key in ("secretid", "resource/allowrotationlambdaarn", "resource/type", "secretprimaryregion"):
         assert keys.get(f"secretsmanager:{key}") is None
 
 
