@@ -1,8 +1,7 @@
 """Each error that Secrets Manager's model lists for an operation is reached, or it is said why it cannot be.
 
-The model's table of operations and errors is filled from four places, and a cell that none of them fills fails:
-``scenarios.py`` (how to reach it), ``NEVER`` (why nobody can), ``WAITS`` (which operation must be offered first; from
-then on the cell is empty until a scenario or a reason is given), and operations that are not offered at all.
+The model's table of operations and errors is filled from three places, and a cell that none of them fills fails:
+``scenarios.py`` (how to reach it), ``NEVER`` (why nobody can), and operations that are not offered at all.
 """
 
 from __future__ import annotations
@@ -57,18 +56,6 @@ NEVER: Mapping[tuple[str, str], str] = {
     ("ValidateResourcePolicy", "InvalidParameterException"): _NO_FREEDOM,
 }
 
-# Which operation (service, name) must be offered before an error of an operation that is offered can occur.
-_CUSTOMER_KEYS = ("kms", "CreateKey")
-WAITS: Mapping[tuple[str, str], tuple[str, str]] = {
-    ("CreateSecret", "EncryptionFailure"): _CUSTOMER_KEYS,
-    ("CreateSecret", "DecryptionFailure"): _CUSTOMER_KEYS,
-    ("GetSecretValue", "DecryptionFailure"): _CUSTOMER_KEYS,
-    ("PutSecretValue", "EncryptionFailure"): _CUSTOMER_KEYS,
-    ("PutSecretValue", "DecryptionFailure"): _CUSTOMER_KEYS,
-    ("UpdateSecret", "EncryptionFailure"): _CUSTOMER_KEYS,
-    ("UpdateSecret", "DecryptionFailure"): _CUSTOMER_KEYS,
-}
-
 
 def modelled_errors() -> Iterator[tuple[str, str]]:
     """Operations that are offered, with each of their errors."""
@@ -81,11 +68,7 @@ def scenario_of(operation: str, error: str) -> Scenario | None:
     return SCENARIOS.get((operation, error)) or (None if (operation, error) in NEVER else general(operation, error))
 
 
-def waits(cell: tuple[str, str]) -> bool:
-    return cell in WAITS and registry.find(*WAITS[cell]) is None
-
-
-REACHED = [cell for cell in modelled_errors() if scenario_of(*cell) and not waits(cell)]
+REACHED = [cell for cell in modelled_errors() if scenario_of(*cell)]
 
 
 @pytest.fixture(scope="module")
@@ -102,8 +85,6 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
 def test_an_error_of_the_model_has_a_scenario_or_a_reason(cell: tuple[str, str]) -> None:
     reason = NEVER.get(cell) or NEVER_ANYWHERE.get(cell[1])
 
-    if waits(cell):
-        pytest.skip(f"waits for {' '.join(WAITS[cell])}")
     assert (scenario_of(*cell) is None) != (reason is None), (
         "say how to reach it (scenarios.py) or why nobody can (NEVER)"
     )
@@ -112,8 +93,8 @@ def test_an_error_of_the_model_has_a_scenario_or_a_reason(cell: tuple[str, str])
 def test_nothing_is_explained_that_the_model_does_not_list() -> None:
     listed = {(name, error["shape"]) for name, one in MODEL["operations"].items() for error in one["errors"]}
 
-    assert not (NEVER.keys() | WAITS.keys() | SCENARIOS.keys()) - listed
-    assert not NEVER.keys() & (WAITS.keys() | SCENARIOS.keys())
+    assert not (NEVER.keys() | SCENARIOS.keys()) - listed
+    assert not NEVER.keys() & SCENARIOS.keys()
 
 
 @pytest.mark.parametrize("cell", REACHED, ids=" ".join)

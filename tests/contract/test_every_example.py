@@ -34,8 +34,6 @@ _FUNCTIONS = ("MyTestDatabaseRotationLambda", "MyTestRotationLambda")
 _TAGS = [{"Key": "FirstTag", "Value": "SomeValue"}, {"Key": "SecondTag", "Value": "AnotherValue"}]
 _RULES = {"Duration": "2h", "ScheduleExpression": "cron(0 16 1,15 * ? *)"}
 
-HAS_KMS = registry.find("kms", "CreateKey") is not None
-
 # Members of today's answers that the examples do not show yet, by structure. Those of secrets and versions are recorded
 # (tests/recorded); PolicyName is younger than every recording.
 SINCE: Mapping[str, frozenset[str]] = {
@@ -54,7 +52,7 @@ class Stage:
     def __init__(self, world: World) -> None:
         self.world, self.client = world, world.client
         self.arns = {name: world.function(name) for name in _FUNCTIONS}
-        self.key = world.server.client("kms").create_key()["KeyMetadata"]["Arn"] if HAS_KMS else ""
+        self.key = world.server.client("kms").create_key()["KeyMetadata"]["Arn"]
 
     def clear(self) -> None:
         for name in _NAMES:
@@ -104,8 +102,7 @@ def _rotating(stage: Stage) -> None:
 
 def _everything(stage: Stage) -> None:
     """A secret that has all that the example of DescribeSecret shows."""
-    key = {"KmsKeyId": stage.key} if HAS_KMS else {}
-    stage.make(Description="My test database secret", Tags=_TAGS, **key)
+    stage.make(Description="My test database secret", Tags=_TAGS, KmsKeyId=stage.key)
     stage.client.get_secret_value(SecretId=NAME)
     stage.rotate(RotationLambdaARN=stage.arns["MyTestRotationLambda"], RotationRules=_RULES)
 
@@ -183,8 +180,6 @@ def test_an_example_succeeds_and_is_answered_with_awss_members(
     stage: Stage, operation: str, example: dict[str, Any]
 ) -> None:
     sent, shown = stage.meant(example.get("input", {})), example.get("output", {})
-    if "KmsKeyId" in sent and not HAS_KMS:
-        pytest.skip("waits for customer managed keys")
     stage.clear()
     BEFORE[operation][EXAMPLES[operation].index(example)](stage)
 
@@ -206,8 +201,6 @@ def _members(shape_name: str, value: Any, *, shown_long_ago: bool = False) -> An
     shape = SHAPES[shape_name]
     if shape["type"] == "structure":
         names = set(value) | (SINCE.get(shape_name, frozenset()) if shown_long_ago else frozenset())
-        if not HAS_KMS:
-            names -= {"KmsKeyId"}
         inner = {name: shape["members"][name]["shape"] for name in names}
         return {
             name: _members(inner[name], value[name], shown_long_ago=shown_long_ago) if name in value else None
