@@ -234,6 +234,20 @@ def test_a_destroyed_key_takes_what_it_kept_with_it(own_server: ServerProcess) -
     assert record["resources"][0]["ARN"] == key
 
 
+def test_of_several_values_those_come_whose_keys_are_on(sm: Any, kms: Any, key: str, name: str) -> None:
+    off = kms.create_key()["KeyMetadata"]["Arn"]
+    for secret, kms_key_id in (("on", key), ("off", off), ("default", "")):
+        sm.create_secret(Name=f"{name}/{secret}", SecretString=secret, KmsKeyId=kms_key_id)
+    kms.disable_key(KeyId=off)
+
+    answer = sm.batch_get_secret_value(SecretIdList=[f"{name}/{secret}" for secret in ("on", "off", "default")])
+
+    assert {value["SecretString"] for value in answer["SecretValues"]} == {"on", "default"}
+    (error,) = answer["Errors"]
+    assert (error["SecretId"], error["ErrorCode"]) == (f"{name}/off", "DecryptionFailure")
+    assert error["Message"].startswith(f"Secrets Manager can't decrypt the secret value: {off} is disabled. (")
+
+
 # Who may
 
 
@@ -547,6 +561,7 @@ def test_uses_of_a_key_are_recorded_as_secrets_manager_made_them_for_the_caller(
     assert decrypted["responseElements"] is None
     assert refused["userIdentity"]["userName"] == user.name
     assert user.arn in refused["errorMessage"]
+    assert refused["additionalEventData"]["authorization"]["outcome"] == "implicitDeny"
     assert len({event["eventID"] for event in recorded}) == len(recorded)
     assert "never recorded" not in json.dumps(recorded)
 

@@ -19,6 +19,7 @@ from keyturn.operations.audit_trail import KMS, SECRETS_MANAGER
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, context_keys, key_subject, state_of
+from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import api_event, shared_with
 from keyturn.rules.kms_keys import check_usable, via_service
@@ -128,6 +129,7 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         error_message=None if refused is None else refused.error.message,
         resource_arn=found.arn,
         resource_type="AWS::KMS::Key",
+        decision=refused.error.decision if refused is not None and isinstance(refused.error, Refused) else None,
         invoked_by=SECRETS_MANAGER,
     )
     acting.further_events.append(event)
