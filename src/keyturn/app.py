@@ -236,7 +236,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         runtime=runtime,
-        authorise=Authoriser(kept),
+        authorise=Authoriser(kept, ids.organization_id_of(settings.account_id)),
         download_url=downloads.url,
         wake_scheduler=scheduler_wake,
         run_event=events.submit,

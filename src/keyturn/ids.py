@@ -5,6 +5,7 @@ All randomness of this module comes from :mod:`secrets`; nothing here is guessab
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import string
@@ -42,6 +43,11 @@ def new_key_id() -> str:
 def new_account_id() -> str:
     """Return a fresh account id, twelve digits that do not begin with a zero: those of settings often do."""
     return str(10**11 + secrets.randbelow(9 * 10**11))
+
+
+def organization_id_of(management_account_id: str) -> str:
+    """Return the id of the organization of an account that makes others; one belongs to the other."""
+    return f"o-{hashlib.sha256(management_account_id.encode()).hexdigest()[:10]}"
 
 
 def new_arn_suffix() -> str:

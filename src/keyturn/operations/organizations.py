@@ -119,7 +119,7 @@ def describe_account(kit: Kit, call: Call, request: DescribeAccountRequest, _sub
 def describe_organization(kit: Kit, _call: Call, _request: object, _subject: None) -> DescribeOrganizationResponse:
     """Show the organization that all accounts of this Keyturn are in; members may ask, too."""
     management = _management(kit)
-    organization_id = _organization_id(kit)
+    organization_id = ids.organization_id_of(kit.management_account_id)
     return {
         "Organization": {
             "Id": organization_id,
@@ -177,7 +177,7 @@ def _status(account: AccountRecord) -> CreateAccountStatus:
 def _shown(kit: Kit, account: AccountRecord) -> Account:
     return {
         "Id": account.account_id,
-        "Arn": f"{_arn_prefix(kit)}:account/{_organization_id(kit)}/{account.account_id}",
+        "Arn": f"{_arn_prefix(kit)}:account/{ids.organization_id_of(kit.management_account_id)}/{account.account_id}",
         "Email": account.email,
         "Name": account.name,
         "Status": "ACTIVE",
@@ -190,10 +190,6 @@ def _shown(kit: Kit, account: AccountRecord) -> Account:
 def _request_id(account: AccountRecord) -> str:
     """Return the id of the request that made an account; one belongs to the other, so nothing is stored."""
     return f"car-{hashlib.sha256(account.account_id.encode()).hexdigest()[:32]}"
-
-
-def _organization_id(kit: Kit) -> str:
-    return f"o-{hashlib.sha256(kit.management_account_id.encode()).hexdigest()[:10]}"
 
 
 def _arn_prefix(kit: Kit) -> str:

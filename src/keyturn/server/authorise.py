@@ -10,10 +10,10 @@ others under their text.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 
-from keyturn.call import Call, PrincipalKind
+from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.kept import Kept
 from keyturn.operations.identity_policies import identity_policies
@@ -37,24 +37,31 @@ from keyturn.rules.policy.evaluate import (
     evaluate,
 )
 from keyturn.rules.policy.patterns import ConditionKeys
+from keyturn.storage import principals
 from keyturn.storage.kept import KeptRows
+from keyturn.storage.principals import RoleRecord, UserRecord
 
 ASSUME_ROLE = "sts:AssumeRole"
 _KMS = "kms:"
 _SERVICE_SUFFIX = ".amazonaws.com"
 _DOCUMENTS_KEPT = 10_000
 _NONE = PolicySet()
+_PRINCIPAL_TAG = "aws:principaltag/"
+_ORGANIZATION = "aws:principalorgid"
+_OF_PRINCIPAL = (_PRINCIPAL_TAG, _ORGANIZATION)
 
 
 class Authoriser:
     """Decides calls by the policies as they are now; safe to use from several threads.
 
     Args:
-        kept: Holds the identity-based policies.
+        kept: Holds the identity-based policies, users and roles.
+        organization_id: Of the organization that all accounts of the server are in.
     """
 
-    def __init__(self, kept: KeptRows) -> None:
+    def __init__(self, kept: KeptRows, organization_id: str) -> None:
         self._kept = kept
+        self._of_principal = _PrincipalKeys(kept, organization_id)
         self._resource = _Documents("resource-based policy", parse_resource_policy)
         self._trust = _Documents("trust policy", parse_trust_policy)
         self._key = _Documents("key policy", parse_key_policy)
@@ -67,7 +74,7 @@ class Authoriser:
             Refused: They do not; the message is AWS's.
             KeyturnError: A policy that applies cannot be read.
         """
-        context = _context(call, action, subject)
+        context = self._context(call, action, subject)
         decision = evaluate(context, self._policies(call, action, subject))
         if decision.outcome is not Outcome.ALLOW:
             raise Refused(_message(decision, context, subject.asked), decision)
@@ -78,7 +85,7 @@ class Authoriser:
         Raises:
             KeyturnError: A policy that applies cannot be read.
         """
-        return evaluate(_context(call, action, subject), self._policies(call, action, subject))
+        return evaluate(self._context(call, action, subject), self._policies(call, action, subject))
 
     def may_deny(self, call: Call) -> bool:
         """Return whether the caller's policies hold a Deny at all, of whatever: most do not.
@@ -92,6 +99,9 @@ class Authoriser:
             if policy.document.denies:
                 return True
         return bool(call.session_policy and self._session.policy(call.session_policy).document.denies)
+
+    def _context(self, call: Call, action: str, subject: Subject[object]) -> RequestContext:
+        return RequestContext(call.principal, action, subject.arn, _Keys(call, subject.keys, self._of_principal))
 
     def _policies(self, call: Call, action: str, subject: Subject[object]) -> PolicySet:
         principal = call.principal
@@ -139,23 +149,55 @@ class _Documents:
 class _Keys:
     """The condition keys of a call, found out when a condition asks: most policies have none."""
 
-    __slots__ = ("_call", "_of_subject")
+    __slots__ = ("_call", "_of_principal", "_of_subject")
 
-    def __init__(self, call: Call, of_subject: ConditionKeys) -> None:
+    def __init__(self, call: Call, of_subject: ConditionKeys, of_principal: _PrincipalKeys) -> None:
         self._call = call
         self._of_subject = of_subject
+        self._of_principal = of_principal
 
     def get(self, name: str, /) -> tuple[str, ...] | None:
         """Return the values of a condition key, given in lower case; None if the key is absent."""
         read = _GLOBAL_KEYS.get(name)
-        if read is None:
+        if read is not None:
+            value = read(self._call)
+        elif name.startswith(_OF_PRINCIPAL):
+            value = self._of_principal.get(self._call.principal, name)
+        else:
             return self._of_subject.get(name)
-        value = read(self._call)
         return None if value is None else (value,)
 
 
-def _context(call: Call, action: str, subject: Subject[object]) -> RequestContext:
-    return RequestContext(call.principal, action, subject.arn, _Keys(call, subject.keys))
+class _PrincipalKeys:
+    """Condition keys of principals that are stored with them, or the same for all of a server."""
+
+    def __init__(self, kept: KeptRows, organization_id: str) -> None:
+        self._kept = kept
+        self._organization_id = organization_id
+
+    def get(self, principal: Principal, name: str) -> str | None:
+        """Return the value of ``aws:principaltag/…`` or ``aws:principalorgid``, None if there is none."""
+        if principal.kind is PrincipalKind.SERVICE:
+            return None
+        if name == _ORGANIZATION:
+            return self._organization_id
+        # A key that is like another one but for its capitals is the same key to IAM.
+        return self._tags(principal).get(name.removeprefix(_PRINCIPAL_TAG))
+
+    def _tags(self, principal: Principal) -> Mapping[str, str]:
+        owner: UserRecord | RoleRecord | None
+        if principal.role_arn:
+            arn = principal.role_arn
+            owner = self._kept.get(
+                principals.ROLE, arn, lambda connection: principals.load_role_by_arn(connection, arn)
+            )
+        else:
+            arn = principal.arn
+            owner = self._kept.get(
+                principals.USER, arn, lambda connection: principals.load_user_by_arn(connection, arn)
+            )
+        tags = None if owner is None else owner.tags
+        return {key.lower(): value for key, value in (tags or {}).items()}
 
 
 def _message(decision: Decision, context: RequestContext, asked: str) -> str:

@@ -76,6 +76,7 @@ _PUT_POLICY = _PUT_POLICY.on_conflict_do_update(
 )
 
 _USER = select(_users).where(_users.c.account_id == bindparam("account_id"), _users.c.name == bindparam("name"))
+_USER_BY_ARN = select(_users).where(_users.c.arn == bindparam("arn"))
 # Keys are inserted under a lock that this one excludes: whoever holds it knows all keys of the user.
 _LOCK_USER = select(_users.c.name).where(_users.c.arn == bindparam("arn")).with_for_update()
 _USERS = select(_users).where(_users.c.account_id == bindparam("account_id")).order_by(_users.c.name)
@@ -121,6 +122,12 @@ def insert_user(transaction: Transaction, user: UserRecord) -> bool:
 def load_user(connection: Connection, account_id: str, name: str) -> UserRecord | None:
     """Return one user, or None."""
     row = connection.execute(_USER, {"account_id": account_id, "name": name}).one_or_none()
+    return None if row is None else _user(row)
+
+
+def load_user_by_arn(connection: Connection, arn: str) -> UserRecord | None:
+    """Return the user with this ARN, or None."""
+    row = connection.execute(_USER_BY_ARN, {"arn": arn}).one_or_none()
     return None if row is None else _user(row)
 
 

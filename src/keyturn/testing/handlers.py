@@ -69,7 +69,7 @@ class HandlerBench:
             "accesses": Accesses(),
             "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
-            "authorise": Authoriser(self.kept),
+            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id)),
             "wake_scheduler": lambda: None,
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.

@@ -21,6 +21,7 @@ from keyturn.storage import principals
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
+from keyturn.storage.principals import RoleRecord, UserRecord
 
 ACCOUNT = "000000000000"
 SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:db-AbCdEf"
@@ -78,7 +79,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         migrate(stores)
         kept = KeptRows(stores.state)
-        yield Bench(stores, kept, Authoriser(kept))
+        yield Bench(stores, kept, Authoriser(kept, "o-1234567890"))
     finally:
         stores.close()
 
@@ -120,6 +121,50 @@ def test_a_session_has_the_policies_of_its_role_and_is_named_as_a_session(bench:
     bench.put(ROLE_ARN, policy())
 
     bench.authorise(call, GET, SUBJECT)
+
+
+def test_tags_of_a_user_and_of_the_role_behind_a_session_decide_as_they_are_now(bench: Bench) -> None:
+    condition = {"StringEquals": {"aws:PrincipalTag/Team": "db"}}
+    user = UserRecord(ACCOUNT, "ada", "AIDAADA", "/", USER.arn, CALL.at, {"team": "db"})
+    role = RoleRecord(ACCOUNT, "rotator", "AROAROTATOR", "/", ROLE_ARN, CALL.at, "{}", None, 3600, {"Team": "db"})
+    for arn in (USER.arn, ROLE_ARN):
+        bench.put(arn, policy(Condition=condition))
+    bench.refusal()
+
+    with bench.stores.state.write() as transaction:
+        principals.insert_user(transaction, user)
+        principals.insert_role(transaction, role)
+    for arn in (USER.arn, ROLE_ARN):
+        bench.put(arn, policy(Condition=condition))
+
+    bench.authorise(CALL, GET, SUBJECT)
+    bench.authorise(CALL._replace(principal=SESSION), GET, SUBJECT)
+    with bench.stores.state.write() as transaction:
+        principals.update_user(transaction, user, tags={"team": "web"})
+        principals.update_role(transaction, role, tags=None)
+    bench.kept.refresh()
+    bench.refusal()
+    bench.refusal(CALL._replace(principal=SESSION))
+
+
+def test_a_deny_by_the_tag_of_whoever_calls_counts_also_in_the_policy_of_the_resource(bench: Bench) -> None:
+    with bench.stores.state.write() as transaction:
+        tagged = RoleRecord(
+            ACCOUNT, "rotator", "AROAROTATOR", "/", ROLE_ARN, CALL.at, "{}", None, 3600, {"env": "blocked"}
+        )
+        principals.insert_role(transaction, tagged)
+    bench.put(ROLE_ARN, policy())
+    denying = policy(Effect="Deny", Principal="*", Condition={"StringEquals": {"aws:PrincipalTag/env": "blocked"}})
+
+    bench.authorise(CALL._replace(principal=SESSION), GET, SUBJECT)
+    bench.refusal(CALL._replace(principal=SESSION), subject=SUBJECT._replace(policy=denying))
+
+
+def test_all_accounts_of_a_server_are_in_its_organization(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Condition={"StringEquals": {"aws:PrincipalOrgID": "o-1234567890"}}))
+    bench.authorise(CALL, GET, SUBJECT)
+    bench.put(USER.arn, policy(Condition={"StringEquals": {"aws:PrincipalOrgID": "o-0987654321"}}))
+    bench.refusal()
 
 
 def test_a_session_policy_narrows_its_session_only(bench: Bench) -> None:
