@@ -248,6 +248,23 @@ def test_a_move_goes_with_its_secret(stores: Stores) -> None:
     assert _moves(stores) == []
 
 
+def test_a_secret_that_is_changed_and_erased_at_once_leaves_no_move(stores: Stores) -> None:
+    fill(stores, "a", "b")
+    with stores.state.write() as transaction:
+        change(transaction, "a", NOW)
+        change(transaction, "b", NOW)
+        secret = secrets.lock_secret(transaction, PLACE.secret_arn("a", "AbCdEf"))
+        assert secret is not None
+        secrets.erase_secret(transaction, secret)
+        # Likewise one whose making is taken back.
+        savepoint = transaction.connection.begin_nested()
+        make(transaction, "c")
+        change(transaction, "c", NOW)
+        savepoint.rollback()
+
+    assert _moves(stores) == [("last-changed-date", NOW + timedelta(seconds=1))]
+
+
 def _moves(stores: Stores) -> list[tuple[str, datetime | None]]:
     moves = schema.secret_moves
     with stores.state.read() as connection:

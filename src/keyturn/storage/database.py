@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
-from sqlalchemy import Connection, Engine, insert, make_url
+from sqlalchemy import Connection, Engine, bindparam, insert, make_url, select
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from keyturn.errors.base import KeyturnError
@@ -117,7 +117,7 @@ class Transaction:
 
     def move(self, secret_id: int, sort_by: str, moved_from: datetime | None, at: datetime) -> None:
         """Note which date of a secret this transaction changes; see ``secret_lists.py``."""
-        self.moved.append({"secret_id": secret_id, "sort_by": sort_by, "moved_from": moved_from, "moved_at": at})
+        self.moved.append({"moved_secret": secret_id, "sort_by": sort_by, "moved_from": moved_from, "moved_at": at})
 
 
 class Database:
@@ -225,7 +225,17 @@ def _nothing(_transaction: Transaction) -> None:
 
 
 _INSERT_CHANGE = insert(schema.changes)
-_INSERT_MOVE = insert(schema.secret_moves)
+_MOVES = schema.secret_moves.c
+# Only of secrets that are still there: one that was changed and then erased in this transaction has left all lists.
+_INSERT_MOVE = insert(schema.secret_moves).from_select(
+    ["secret_id", "sort_by", "moved_from", "moved_at"],
+    select(
+        schema.secrets.c.secret_id,
+        bindparam("sort_by", type_=_MOVES.sort_by.type),
+        bindparam("moved_from", type_=_MOVES.moved_from.type),
+        bindparam("moved_at", type_=_MOVES.moved_at.type),
+    ).where(schema.secrets.c.secret_id == bindparam("moved_secret")),
+)
 
 
 @dataclass(frozen=True, slots=True)
