@@ -11,6 +11,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -104,6 +105,16 @@ def create(client: Any, name: str) -> None:
         client.get_secret_value(SecretId=name, VersionId=version_id)
 
 
+def remove(client: Any, name: str) -> None:
+    """A secret of an earlier example, with its replicas."""
+    with suppress(client.exceptions.ResourceNotFoundException):
+        replicas = client.describe_secret(SecretId=name).get("ReplicationStatus")
+        if replicas:
+            regions = [replica["Region"] for replica in replicas]
+            client.remove_regions_from_replication(SecretId=name, RemoveReplicaRegions=regions)
+    client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+
+
 def rotate_later(server: ServerProcess, name: str, function: str) -> None:
     client = server.client("secretsmanager")
     client.rotate_secret(
@@ -157,7 +168,7 @@ def run(server: ServerProcess, real: dict[str, str], tmp_path: Path) -> Callable
     def run(example: Example) -> Any:
         client = server.client("secretsmanager")
         for name in (SECRET, DATABASE_SECRET):
-            client.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
+            remove(client, name)
             create(client, name)
         prepare(server, example, real)
         for name, content in example.files.items():

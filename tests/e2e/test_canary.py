@@ -55,6 +55,7 @@ def lambda_handler(event, context):
 """
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
+ELSEWHERE = "eu-west-1"
 RESOURCE_POLICY = POLICY.replace('"Action"', '"Principal": {"AWS": "000000000000"}, "Action"')
 
 
@@ -125,8 +126,8 @@ class Caller:
         self.leaks: dict[str, set[str]] = {}
         self._marks = marks
 
-    def client(self, service: str, credentials: Credentials | None = None) -> Any:
-        made = self.server.client(service, credentials, parameter_validation=False)
+    def client(self, service: str, credentials: Credentials | None = None, *, region: str = "") -> Any:
+        made = self.server.client(service, credentials, region=region, parameter_validation=False)
 
         def look(http_response: Any, model: Any, **_: Any) -> None:
             self.called.add((service, model.name))
@@ -158,6 +159,7 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerP
     session = use_identities(caller, marks)
     use_secrets(caller, marks, session)
     use_keys(caller, marks)
+    use_replicas(caller, marks)
     use_functions(caller, marks)
     use_logs(caller)
     send_nonsense(caller, marks)
@@ -281,6 +283,34 @@ def use_keys(caller: Caller, marks: Marks) -> None:
             client.encrypt(**request)
 
 
+def use_replicas(caller: Caller, marks: Marks) -> None:
+    client = caller.client("secretsmanager")
+    there = caller.client("secretsmanager", region=ELSEWHERE)
+    value, changed = marks.new("value of a primary"), marks.new("changed value of a primary")
+    client.create_secret(Name="wide", SecretString=value)
+    client.replicate_secret_to_regions(SecretId="wide", AddReplicaRegions=[{"Region": ELSEWHERE}])
+    client.put_secret_value(SecretId="wide", SecretString=changed)
+    assert there.get_secret_value(SecretId="wide", VersionStage="AWSPREVIOUS")["SecretString"] == value
+    assert there.get_secret_value(SecretId="wide")["SecretString"] == changed
+    there.stop_replication_to_replica(SecretId="wide")
+    client.replicate_secret_to_regions(SecretId="wide", AddReplicaRegions=[{"Region": "eu-west-3"}])
+    client.remove_regions_from_replication(SecretId="wide", RemoveReplicaRegions=["eu-west-3"])
+
+    other = caller.server.create_account("canary replicas")
+    marks.add("secret access key of another account's administrator", other.admin.secret_access_key)
+    theirs, their_kms = (caller.client(service, other.admin) for service in ("secretsmanager", "kms"))
+    key = their_kms.create_key()["KeyMetadata"]["Arn"]
+    their_kms.put_key_policy(
+        KeyId=key, Policy=POLICY.replace('"Action": "*"', '"Action": "kms:*", "Principal": {"AWS": "*"}')
+    )
+    value = marks.new("value for another account")
+    primary = client.create_secret(Name="shared", SecretString=value, KmsKeyId="alias/canary")["ARN"]
+    replica = theirs.create_secret(Name="copied", KmsKeyId=key, CrossAccountPrimaryARN=primary)["ARN"]
+    client.associate_cross_account_replica(SecretId=primary, CrossAccountReplicaARN=replica)
+    assert theirs.get_secret_value(SecretId=replica)["SecretString"] == value
+    client.disassociate_cross_account_replica(SecretId=primary, CrossAccountReplicaARN=replica)
+
+
 def use_functions(caller: Caller, marks: Marks) -> None:
     client, secretsmanager = caller.client("lambda"), caller.client("secretsmanager")
     mark, changed = marks.new("environment variable"), marks.new("changed environment variable")
@@ -400,7 +430,7 @@ def look_through_files(caller: Caller) -> None:
 def remove_everything(caller: Caller) -> None:
     secretsmanager, functions = caller.client("secretsmanager"), caller.client("lambda")
     logs, iam = caller.client("logs"), caller.client("iam")
-    for name in ("canary", "rotated", "sealed"):
+    for name in ("canary", "rotated", "sealed", "wide", "shared"):
         secretsmanager.delete_secret(SecretId=name, ForceDeleteWithoutRecovery=True)
     kms = caller.client("kms")
     kms.delete_alias(AliasName="alias/canary")

@@ -14,7 +14,7 @@ from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.secretsmanager import rotation
 from keyturn.scheduler.rotations import drive
-from keyturn.storage import rotations, secrets
+from keyturn.storage import replications, rotations, secrets
 from keyturn.storage.database import Stores
 from keyturn.storage.rotations import RotationStatus
 from keyturn.testing.handlers import HandlerBench
@@ -63,3 +63,22 @@ def test_who_drives_a_rotation_waits_for_its_secret_before_touching_it(
     with stores.state.read() as connection:
         (left,) = rotations.load_history(connection, secret.secret_id)
     assert (left.status, left.error) == (RotationStatus.ABANDONED, "by hand")
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_who_stores_that_secrets_were_read_does_not_wait_for_their_replicas(stores: Stores) -> None:
+    registry.discover()
+    bench = HandlerBench(stores)
+    kit = replace(bench.kit, accesses=Accesses())
+    arn = bench.call("secretsmanager", "CreateSecret", Name="db", ClientRequestToken="1" * 32)["ARN"]
+    bench.call("secretsmanager", "ReplicateSecretToRegions", SecretId="db", AddReplicaRegions=[{"Region": "eu-west-1"}])
+    with stores.state.read() as connection:
+        (listed,) = replications.load_replications(connection, arn)
+        read = secrets.load_secret(connection, arn)
+    assert read is not None
+    kit.accesses.note(read, _VERSION_ID, bench.clock.now())
+
+    # Reads are stored many at a time: another server may hold the replica and wait for the next of them.
+    with ThreadPoolExecutor(1) as elsewhere, stores.state.write() as transaction:
+        assert secrets.lock_secret(transaction, listed.replica_arn) is not None
+        elsewhere.submit(kit.accesses.store, stores.state).result(_DEADLINE_SECONDS)
