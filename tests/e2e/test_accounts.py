@@ -114,6 +114,18 @@ def test_without_a_resource_policy_a_foreign_secret_is_refused_whether_it_exists
     assert refusal(theirs.get_secret_value, SecretId="ours")[0] == "ResourceNotFoundException"
 
 
+def test_a_user_of_the_same_name_has_no_say_over_the_keys_of_another_accounts(
+    server: ServerProcess, other: Account
+) -> None:
+    ours, theirs = server.client("iam"), server.client("iam", other.admin)
+    key_id = server.admin.access_key_id
+
+    for call, more in ((theirs.delete_access_key, {}), (theirs.update_access_key, {"Status": "Inactive"})):
+        for named in ({}, {"UserName": "administrator"}):
+            assert refusal(call, AccessKeyId=key_id, **named, **more)[0] == "NoSuchEntity"
+    assert ours.list_access_keys()["AccessKeyMetadata"][0]["Status"] == "Active"
+
+
 def test_a_secret_is_shared_with_another_account_by_its_policy_and_its_keys(
     server: ServerProcess, other: Account
 ) -> None:

@@ -110,7 +110,8 @@ def _check_owner(transaction: Transaction, access_key_id: str, record: UserRecor
         NoSuchEntityException: The user has no such key.
     """
     access_key = principals.load_access_key(transaction.connection, access_key_id)
-    if access_key is None or access_key.user.name != record.name:
+    # By ARN: in another account there may be a user of the same name.
+    if access_key is None or access_key.user.arn != record.arn:
         raise NoSuchEntityException(f"The Access Key with id {access_key_id} cannot be found.")
 
 
