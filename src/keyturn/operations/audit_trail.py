@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -63,7 +64,7 @@ def record_of(
         resource_name=resource_name,
         error_code=None if error_code is None else str(error_code),
         request_id=str(event["requestID"]),
-        event=_encode(event).decode(),
+        event=_text_of(event),
     )
 
 
@@ -79,6 +80,14 @@ def call_records(call: Call, events: Iterable[Event]) -> list[AuditRecord]:
         )
         for event in events
     ]
+
+
+def _text_of(event: Event) -> str:
+    try:
+        return _encode(event).decode()
+    except UnicodeEncodeError:
+        # Half a character, from a caller or a function that made it up. Whatever an event says, it must be stored.
+        return json.dumps(event)
 
 
 def rotation_event(

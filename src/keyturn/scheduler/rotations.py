@@ -39,6 +39,7 @@ from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import LeaseLost, RotationKind, RotationRecord, RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.stored_text import storable
 
 _log = logging.getLogger(__name__)
 
@@ -181,7 +182,8 @@ def _outcome_of(kit: Kit, rotation: RotationRecord, invocation: Invocation) -> O
         kind, message = "", "The function failed without saying why."
     outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
     said = f"{kind}: {message}" if kind else str(message)
-    return Outcome(outcome, masked(said, _values(kit, rotation))[:_ERROR_LENGTH])
+    # A function can say anything, and what it said must be stored.
+    return Outcome(outcome, storable(masked(said, _values(kit, rotation)))[:_ERROR_LENGTH])
 
 
 def _values(kit: Kit, rotation: RotationRecord) -> list[str]:

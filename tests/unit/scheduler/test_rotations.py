@@ -57,6 +57,7 @@ class FakeRuntime:
         self.bench, self.interrupt = bench, interrupt
         self.steps: list[str] = []
         self.fails_in = ""
+        self.says = "no"
         self.database = "first"
 
     def invoke(self, _spec: FunctionSpec, payload: bytes, *, request_id: str, client_context: str | None = None) -> Any:
@@ -64,7 +65,7 @@ class FakeRuntime:
         self.interrupt()
         self.steps.append(event["Step"])
         if event["Step"] == self.fails_in:
-            error = {"errorType": "ValueError", "errorMessage": "no"}
+            error = {"errorType": "ValueError", "errorMessage": self.says}
             return Invocation(json.dumps(error).encode(), "Unhandled", b"", "$LATEST", 1.0)
         getattr(self, event["Step"])(event["SecretId"], event["ClientRequestToken"])
         self.interrupt()
@@ -274,6 +275,15 @@ def test_a_rotation_killed_at_any_moment_is_finished_by_the_next_server(
             assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED]
     # Each of the four steps has two writes around it, two moments each, and two around what the function does.
     assert moment > 4 * 6
+
+
+def test_what_no_database_takes_in_a_functions_error_is_stored_as_something_else(desk: Desk) -> None:
+    desk.rotate()
+    desk.runtime.fails_in, desk.runtime.says = "setSecret", "bad \0 and half \ud800"
+
+    desk.work()
+
+    assert (desk.history()[0].error or "").endswith("ValueError: bad \ufffd and half ?")
 
 
 @pytest.mark.parametrize("step", STEPS)

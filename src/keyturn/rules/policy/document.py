@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TypeVar
@@ -230,9 +230,25 @@ def _loaded(text: str) -> object:
     if not _ALLOWED_CHARACTERS.fullmatch(text):
         raise ValueError("a character outside of U+0020 to U+00FF")
     try:
-        return json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        loaded = json.loads(text, object_pairs_hook=_unique, parse_constant=_no_constant)
+        # Again: an escape may stand for any character, even for half of one.
+        if not all(map(_ALLOWED_CHARACTERS.fullmatch, _texts(loaded))):
+            raise ValueError("an escaped character outside of U+0020 to U+00FF")
     except RecursionError as error:
         raise ValueError("nested too deep") from error
+    return loaded
+
+
+def _texts(loaded: object) -> Iterator[str]:
+    if isinstance(loaded, str):
+        yield loaded
+    elif isinstance(loaded, list):
+        for element in loaded:
+            yield from _texts(element)
+    elif isinstance(loaded, dict):
+        for key, value in loaded.items():
+            yield key
+            yield from _texts(value)
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -150,6 +150,15 @@ def test_secrets_manager_refuses_a_resource_policy_in_these_words(text: str, mes
     assert caught.value.message == message
 
 
+@pytest.mark.parametrize("character", ["\\u0000", "\\ud800", "\\u2028", "\u2028"])
+def test_no_policy_has_a_character_that_none_may_have_also_not_behind_an_escape(character: str) -> None:
+    for text in (document(statement(Sid="X")).replace("X", character), f'{{"{character}": 1}}'):
+        with pytest.raises(MalformedPolicyDocumentException, match=SYNTAX):
+            parse_identity_policy(text)
+        with pytest.raises(MalformedResourcePolicy, match="syntax error"):
+            parse_resource_policy(text)
+
+
 def test_sts_refuses_a_session_policy_with_a_short_arn() -> None:
     with pytest.raises(MalformedSessionPolicy):
         parse_session_policy(document(statement(Resource="arn:aws:s3")))
