@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from datetime import timedelta
 from types import TracebackType
@@ -13,7 +13,7 @@ from typing import Self
 
 from keyturn import ids
 from keyturn.clock import Clock, SystemClock
-from keyturn.config import Settings
+from keyturn.config import DATABASE_FILE, Settings
 from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring, WrappedKey
 from keyturn.crypto.providers.local_file import LocalFileProvider
@@ -70,13 +70,17 @@ class AdministratorKey:
         self.secret_access_key = Sensitive(ids.new_secret_access_key())
 
 
-def initialise(settings: Settings) -> AdministratorKey:
+def initialise(settings: Settings, check: Callable[[], None] | None = None) -> AdministratorKey:
     """Make the data directory, the root key, the schema, the first keys and an administrator.
+
+    Args:
+        settings: Of the new Keyturn.
+        check: May raise before any key is made, as in :func:`initialise_if_new`.
 
     Raises:
         KeyturnError: The directory is in use by an initialised Keyturn already, or something cannot be made.
     """
-    administrator = initialise_if_new(settings)
+    administrator = initialise_if_new(settings, check)
     if administrator is None:
         raise KeyturnError(
             f"{settings.data_dir} is initialised already; its first access key was shown when that was done.",
@@ -86,8 +90,13 @@ def initialise(settings: Settings) -> AdministratorKey:
     return administrator
 
 
-def initialise_if_new(settings: Settings) -> AdministratorKey | None:
+def initialise_if_new(settings: Settings, check: Callable[[], None] | None = None) -> AdministratorKey | None:
     """Initialise unless that was done before; interrupted, it can be repeated.
+
+    Args:
+        settings: Of the new Keyturn.
+        check: Called if there is something to do, before even the directory is made; what it raises ends it. A database
+            elsewhere must be looked into first: then it is called before any key is made.
 
     Returns:
         The administrator's key, or None if there was nothing to do.
@@ -95,6 +104,8 @@ def initialise_if_new(settings: Settings) -> AdministratorKey | None:
     Raises:
         KeyturnError: Something cannot be made, or another server is running on the directory.
     """
+    if check is not None and not settings.database_url and not (settings.data_dir / DATABASE_FILE).exists():
+        check()
     directory = DataDirectory(settings.data_dir)
     directory.create()
     directory.lock()
@@ -105,6 +116,8 @@ def initialise_if_new(settings: Settings) -> AdministratorKey | None:
             with stores.state.read() as connection:
                 if stored_settings.load_settings(connection):
                     return None
+            if check is not None:
+                check()
             return _initialise(settings, stores.state)
         finally:
             stores.close()

@@ -6,15 +6,16 @@ Each setting has a heading in ``docs/settings.md``.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import msgspec
 
@@ -23,7 +24,10 @@ from keyturn.errors.base import KeyturnError
 from keyturn.quotas import Quotas, parse_rate_limits
 
 CONFIG_FILE = "keyturn.toml"
+DATABASE_FILE = "keyturn.db"
 _PREFIX = "KEYTURN_"
+# How alike two names are, of which one is a slip of the pen: difflib's ratio.
+_ALIKE = 0.85
 
 
 class SandboxChoice(StrEnum):
@@ -70,7 +74,7 @@ class Settings:
     @property
     def state_url(self) -> str:
         """URL of the state database; SQLite in the data directory unless one is set."""
-        return self.database_url or f"sqlite:///{self.data_dir / 'keyturn.db'}"
+        return self.database_url or f"sqlite:///{self.data_dir / DATABASE_FILE}"
 
     @property
     def root_key_path(self) -> Path:
@@ -122,18 +126,53 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str] | None
     given = {name: value for name, value in flags.items() if value is not None}
     variables = _from_environ(environ)
     data_dir = Path(str(given.get("data_dir") or variables.get("data_dir") or default_data_dir(environ)))
-    merged: dict[str, Any] = {**_from_file(data_dir / CONFIG_FILE), **variables, **given, "data_dir": data_dir}
-    try:
-        settings = msgspec.convert(merged, Settings, strict=False, dec_hook=_decode)
-    except msgspec.ValidationError as error:
-        raise KeyturnError(f"A setting is not right: {error}.", "See docs/settings.md.") from error
+    file = data_dir / CONFIG_FILE
+    sources: list[tuple[Mapping[str, Any], Callable[[str], str]]] = [
+        (_from_file(file), lambda name: f"The setting {name} in {file}"),
+        (variables, lambda name: f"The variable {_variable(name)}"),
+        ({**given, "data_dir": data_dir}, lambda name: f"The flag --{name.replace('_', '-')}"),
+    ]
+    types = get_type_hints(Settings)
+    values: dict[str, Any] = {}
+    for source, said in sources:
+        values |= {name: _converted(value, types[name], said(name)) for name, value in source.items()}
+    settings = Settings(**values)
     _check(settings)
     return settings
 
 
+def _converted(value: object, kind: Any, said: str) -> object:
+    """Return a setting as the type it has; ``said`` tells where it was given."""
+    try:
+        return msgspec.convert(value, kind, strict=False, dec_hook=_decode)
+    except msgspec.ValidationError as error:
+        raise KeyturnError(f"{said} is {value!r}, not {_in_words(kind)}.", "See docs/settings.md.") from error
+
+
+def _in_words(kind: Any) -> str:
+    if isinstance(kind, type) and issubclass(kind, StrEnum):
+        return f"one of {', '.join(kind)}"
+    words = {int: "a whole number", bool: "true or false", Path: "a path"}
+    return next((words[each] for each in (kind, *get_args(kind)) if each in words), "text")
+
+
+def _variable(name: str) -> str:
+    return _PREFIX + name.upper()
+
+
 def _from_environ(environ: Mapping[str, str]) -> dict[str, str]:
     names = {field.name for field in fields(Settings)}
-    return {name: environ[_PREFIX + name.upper()] for name in names if environ.get(_PREFIX + name.upper())}
+    # Kubernetes sets KEYTURN_SERVICE_HOST and the like: only what looks like a mistyped setting is refused.
+    for variable in environ:
+        name = variable.removeprefix(_PREFIX).lower()
+        if variable.startswith(_PREFIX) and environ[variable] and name not in names:
+            close = difflib.get_close_matches(name, names, n=1, cutoff=_ALIKE)
+            if close:
+                raise KeyturnError(
+                    f"The variable {variable} is no setting.",
+                    f"Did you mean {_variable(close[0])}? docs/settings.md has them all.",
+                )
+    return {name: environ[_variable(name)] for name in names if environ.get(_variable(name))}
 
 
 def _from_file(path: Path) -> dict[str, Any]:
@@ -155,7 +194,9 @@ def _from_file(path: Path) -> dict[str, Any]:
 
 def _decode(target: type, value: object) -> object:
     if target is Path:
-        return Path(str(value)).expanduser()
+        if not isinstance(value, (str, Path)):
+            raise ValueError("not a path")
+        return Path(value).expanduser()
     raise NotImplementedError(target)
 
 

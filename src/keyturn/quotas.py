@@ -5,6 +5,7 @@ Source: AWS Secrets Manager User Guide, "AWS Secrets Manager quotas", 2026; the 
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
@@ -85,12 +86,27 @@ def parse_rate_limits(text: str) -> dict[str, RateLimit]:
         return {name: RateLimit(group[0], rate) for group, rate in AWS_RATES.items() for name in group}
     limits: dict[str, RateLimit] = {}
     for part in filter(None, (part.strip() for part in text.split(","))):
-        name, _, number = part.partition("=")
+        name, _, number = (word.strip() for word in part.partition("="))
         group = next((group for group in AWS_RATES if name in group), None)
-        if group is None or not (number.isascii() and number.isdigit()) or int(number) < 1:
+        if group is None:
             raise KeyturnError(
-                f"The setting rate_limits has {part!r}, which is no limit.",
+                f"The setting rate_limits has {part!r}, and no operation with a rate is called {name!r}.",
+                _meant(name),
                 "Write aws, or for instance: GetSecretValue=1000,PutSecretValue=50.",
+            )
+        if not (number.isascii() and number.isdigit()) or int(number) < 1:
+            raise KeyturnError(
+                f"The setting rate_limits has {part!r}, and {number!r} is not a number of requests a second.",
+                f"Write a whole number, at least 1, for instance: {name}={AWS_RATES[group]}.",
             )
         limits.update({member: RateLimit(group[0], int(number)) for member in group})
     return limits
+
+
+def _meant(name: str) -> str:
+    """Say which operation a name may stand for, or which there are."""
+    names = {each.lower(): each for each in ("aws", *(member for group in AWS_RATES for member in group))}
+    close = difflib.get_close_matches(name.lower(), names, n=1, cutoff=0.75)
+    if close:
+        return f"Did you mean {names[close[0]]}?"
+    return f"These have one: {', '.join(sorted(member for group in AWS_RATES for member in group))}."

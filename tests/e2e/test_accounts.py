@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import configparser
 import io
 import json
+import re
+import subprocess
 import zipfile
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -280,3 +284,59 @@ def test_the_command_says_what_is_wrong(server: ServerProcess, other: Account) -
     refused = run_keyturn("account", "create", "mine", home=server.home, environ=foreign, check=False)
     assert refused.returncode == 1
     assert "CreateAccount: You don't have permissions" in refused.stderr
+
+
+def test_a_profile_that_exists_is_not_overwritten_and_no_account_is_made(server: ServerProcess, tmp_path: Path) -> None:
+    environ = {**server.environ(), "HOME": str(tmp_path)}
+    (tmp_path / ".aws").mkdir()
+    theirs = "[profile payments]\nregion = eu-west-1\n"
+    (tmp_path / ".aws" / "config").write_text(theirs)
+    before = server.client("organizations").list_accounts()["Accounts"]
+
+    def create(*options: str) -> subprocess.CompletedProcess[str]:
+        words = ("account", "create", "written", *options)
+        return run_keyturn(*words, home=tmp_path, environ=environ, check=False)
+
+    refused = create("--write-profile", "payments")
+    misnamed = create("--write-profile", "my payments")
+
+    assert (refused.returncode, refused.stdout) == (1, "")
+    for said in ("The AWS profile payments exists already", "--write-profile NAME", "--replace-profile"):
+        assert said in refused.stderr
+    assert "cannot be the name of an AWS profile" in misnamed.stderr
+    assert server.client("organizations").list_accounts()["Accounts"] == before
+    assert (tmp_path / ".aws" / "config").read_text() == theirs
+    assert not (tmp_path / ".aws" / "credentials").exists()
+
+    made = create("--write-profile", "payments", "--replace-profile")
+    assert made.returncode == 0, made.stderr
+    assert f"endpoint_url = {server.endpoint_url}\n" in (tmp_path / ".aws" / "config").read_text()
+    assert "eu-west-1" not in (tmp_path / ".aws" / "config").read_text()
+
+
+def test_without_a_profile_the_lines_to_add_are_printed(server: ServerProcess, tmp_path: Path) -> None:
+    environ = {**server.environ(), "HOME": str(tmp_path)}
+
+    printed = run_keyturn("account", "create", "To be kept", home=tmp_path, environ=environ).stdout
+
+    assert not (tmp_path / ".aws").exists()
+    # Pasted as they stand, they are all that a client needs.
+    _, in_credentials, in_config = re.split(r"^.*(?:Add to|and to) .*:\n\n", printed, flags=re.MULTILINE)
+    credentials, config = configparser.RawConfigParser(), configparser.RawConfigParser()
+    credentials.read_string(in_credentials)
+    config.read_string(in_config)
+    assert dict(config["profile to-be-kept"]) == {"region": server.region, "endpoint_url": server.endpoint_url}
+    keys = credentials["to-be-kept"]
+    signer = Credentials(keys["aws_access_key_id"], keys["aws_secret_access_key"])
+    assert f"Account             {server.client('sts', signer).get_caller_identity()['Account']}  " in printed
+
+
+def test_a_rotation_without_a_function_points_to_the_page(server: ServerProcess) -> None:
+    server.client("secretsmanager").create_secret(Name="never-configured", SecretString="x")
+
+    refused = run_keyturn("rotate", "never-configured", home=server.home, environ=server.environ(), check=False)
+
+    assert refused.returncode == 1
+    assert "No Lambda rotation function ARN is associated with this secret." in refused.stderr
+    assert "hint: " in refused.stderr
+    assert "docs/rotation.md" in refused.stderr

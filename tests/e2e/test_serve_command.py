@@ -242,6 +242,88 @@ def test_what_init_prints_and_makes(tmp_path: Path) -> None:
     assert printed["secret_access_key"] in (tmp_path / ".aws" / "credentials").read_text()
 
 
+THEIRS = "[keyturn]\naws_access_key_id = AKIATHEIRS\naws_secret_access_key = theirs\n"
+
+
+@pytest.fixture
+def with_a_profile(tmp_path: Path) -> Path:
+    """A home that has a profile of the name that Keyturn would write."""
+    (tmp_path / ".aws").mkdir()
+    (tmp_path / ".aws" / "credentials").write_text(THEIRS)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("words", "hints"),
+    [
+        (("init",), ("--profile NAME", "--replace-profile", "--no-profile")),
+        (("serve", "--port", "0"), ("keyturn init --replace-profile", "--profile NAME", "--no-profile")),
+    ],
+)
+def test_a_profile_that_exists_is_left_alone_and_nothing_is_made(
+    with_a_profile: Path, words: tuple[str, ...], hints: tuple[str, ...]
+) -> None:
+    data_dir = with_a_profile / "data"
+
+    message = message_of(run_keyturn(*words, "--data-dir", str(data_dir), home=with_a_profile, check=False))
+
+    assert f"The AWS profile keyturn exists already, in {with_a_profile / '.aws' / 'credentials'}." in message
+    assert all(hint in message for hint in hints)
+    assert not data_dir.exists()
+    assert [path.name for path in (with_a_profile / ".aws").iterdir()] == ["credentials"]
+    assert (with_a_profile / ".aws" / "credentials").read_text() == THEIRS
+
+
+def test_a_profile_that_exists_is_replaced_where_that_is_said(with_a_profile: Path) -> None:
+    done = run_keyturn("init", "--data-dir", str(with_a_profile / "data"), "--replace-profile", home=with_a_profile)
+
+    config, credentials = (with_a_profile / ".aws" / name for name in ("config", "credentials"))
+    assert f"AWS profile         keyturn  (written into {config} and {credentials})" in done.stdout.splitlines()
+    assert "theirs" not in credentials.read_text().lower()
+    assert "[profile keyturn]" in config.read_text()
+
+
+@pytest.mark.parametrize("options", [("--profile", "mine"), ("--no-profile",)])
+def test_there_are_two_ways_round_a_profile_that_exists(with_a_profile: Path, options: tuple[str, ...]) -> None:
+    run_keyturn("init", "--data-dir", str(with_a_profile / "data"), *options, home=with_a_profile)
+
+    assert (with_a_profile / ".aws" / "credentials").read_text().startswith(THEIRS)
+
+
+def test_the_profile_is_not_asked_about_once_there_is_data(with_a_profile: Path) -> None:
+    run_keyturn("init", "--data-dir", str(with_a_profile / "data"), "--no-profile", home=with_a_profile)
+
+    again = run_keyturn("init", "--data-dir", str(with_a_profile / "data"), home=with_a_profile, check=False)
+
+    assert "is initialised already" in message_of(again)
+
+
+def test_a_profile_s_name_is_looked_at_before_anything_is_made(tmp_path: Path) -> None:
+    done = run_keyturn("init", "--data-dir", str(tmp_path / "data"), "--profile", "my own", home=tmp_path, check=False)
+
+    assert "'my own' cannot be the name of an AWS profile." in message_of(done)
+    assert not (tmp_path / "data").exists()
+
+
+def test_a_mistyped_variable_is_refused(home: Path) -> None:
+    environ = {**clean_environ(home), "KEYTURN_QUOTA_SECRET": "5"}
+
+    done = run_keyturn("serve", "--data-dir", str(home / "data"), home=home, environ=environ, check=False)
+
+    assert "Did you mean KEYTURN_QUOTA_SECRETS?" in message_of(done)
+
+
+@pytest.mark.parametrize("words", [("rotate", "a"), ("account", "list"), ("account", "create", "a")], ids=" ".join)
+def test_a_profile_that_is_not_there(tmp_path: Path, words: tuple[str, ...]) -> None:
+    named = run_keyturn(*words, "--profile", "nope", home=tmp_path, check=False)
+    environ = {**clean_environ(tmp_path), "AWS_PROFILE": "nope"}
+    meant = run_keyturn(*words, home=tmp_path, environ=environ, check=False)
+
+    for done in (named, meant):
+        assert "There is no AWS profile 'nope'." in message_of(done)
+        assert "aws configure list-profiles" in done.stderr
+
+
 def test_an_empty_directory_is_initialised_by_serve(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(tmp_path / "data"), "--port", "0"]
     with subprocess.Popen(command, env=clean_environ(tmp_path), stdout=subprocess.PIPE, text=True) as process:

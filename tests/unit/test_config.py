@@ -112,12 +112,12 @@ def test_where_state_is_kept_if_nobody_says(environ: dict[str, str], expected: s
         ({"region": "us-east-1\n"}, "does not look like one"),
         ({"port": -1}, "is not between 0 and 65535"),
         ({"port": 65536}, "is not between 0 and 65535"),
-        ({"port": "many"}, "port"),
+        ({"port": "many"}, "The flag --port is 'many', not a whole number."),
         ({"max_environments": 0}, "at least 1 is needed"),
         ({"clock_skew_seconds": -1}, "cannot be negative"),
         ({"quota_labels": 0}, "at least 1"),
-        ({"rate_limits": "Get=1"}, "is no limit"),
-        ({"sandbox": "chroot"}, "sandbox"),
+        ({"rate_limits": "Get=1"}, "no operation with a rate is called 'Get'"),
+        ({"sandbox": "chroot"}, "The flag --sandbox is 'chroot', not one of auto, bubblewrap, none."),
         ({"tls_certificate": "a.pem"}, "set together or not at all"),
         ({"tls_private_key": "a.pem"}, "set together or not at all"),
         ({"host": "0.0.0.0"}, "without TLS would send secret values over the network in plaintext"),
@@ -151,7 +151,10 @@ def test_the_network_needs_tls_or_insistence(flags: dict[str, object]) -> None:
     [
         ("port = ", "is not TOML"),
         ("prot = 1\nhots = 2", "has settings that do not exist: hots, prot."),
-        ('port = "many"', "A setting is not right"),
+        ('port = "many"', "keyturn.toml is 'many', not a whole number."),
+        ("require_sandbox = 7", "The setting require_sandbox in "),
+        ("region = 7", "is 7, not text."),
+        ("root_key_file = []", "is [], not a path."),
         (b"\xff", "is not TOML"),
     ],
 )
@@ -180,6 +183,55 @@ def test_a_data_directory_that_can_never_be_has_no_file(tmp_path: Path) -> None:
 
     # Whoever makes the directory says what is wrong with it.
     assert load_settings({"data_dir": tmp_path / "file" / "data"}, {}).data_dir == tmp_path / "file" / "data"
+
+
+@pytest.mark.parametrize(
+    ("variable", "text", "told"),
+    [
+        ("KEYTURN_QUOTA_SECRETS", "abc", "not a whole number"),
+        ("KEYTURN_PORT", "tcp://10.0.0.1:4773", "not a whole number"),
+        ("KEYTURN_REQUIRE_SANDBOX", "perhaps", "not true or false"),
+        ("KEYTURN_SANDBOX", "jail", "not one of auto, bubblewrap, none"),
+    ],
+)
+def test_a_variable_of_the_wrong_type_is_told_with_its_value(variable: str, text: str, told: str) -> None:
+    with pytest.raises(KeyturnError) as refused:
+        load_settings({"data_dir": "/nowhere"}, {variable: text})
+
+    assert refused.value.message == f"The variable {variable} is {text!r}, {told}."
+    assert refused.value.hints
+
+
+@pytest.mark.parametrize(
+    ("variable", "meant"),
+    [
+        ("KEYTURN_QUOTA_SECRET", "KEYTURN_QUOTA_SECRETS"),
+        ("KEYTURN_DATADIR", "KEYTURN_DATA_DIR"),
+        ("KEYTURN_REQUIRED_SANDBOX", "KEYTURN_REQUIRE_SANDBOX"),
+        ("KEYTURN_RATE_LIMIT", "KEYTURN_RATE_LIMITS"),
+    ],
+)
+def test_a_mistyped_variable_is_refused(variable: str, meant: str) -> None:
+    with pytest.raises(KeyturnError) as refused:
+        load_settings({"data_dir": "/nowhere"}, {variable: "1"})
+
+    assert refused.value.message == f"The variable {variable} is no setting."
+    assert f"Did you mean {meant}?" in refused.value.hints[0]
+
+
+def test_variables_that_others_set_are_ignored() -> None:
+    kubernetes = {
+        "KEYTURN_SERVICE_HOST": "10.0.0.1",
+        "KEYTURN_SERVICE_PORT": "4773",
+        "KEYTURN_SERVICE_PORT_HTTP": "4773",
+        "KEYTURN_PORT_4773_TCP": "tcp://10.0.0.1:4773",
+        "KEYTURN_PORT_4773_TCP_ADDR": "10.0.0.1",
+        "KEYTURN_PORT_4773_TCP_PORT": "4773",
+        "KEYTURN_PORT_4773_TCP_PROTO": "tcp",
+    }
+    others = {"KEYTURN_VERSION": "1", "KEYTURN_DATADIR": "", "MYKEYTURN_DATADIR": "x"}
+
+    assert load_settings({"data_dir": "/nowhere"}, {**kubernetes, **others}) == Settings(Path("/nowhere"))
 
 
 def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:

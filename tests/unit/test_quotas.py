@@ -30,11 +30,30 @@ def test_nothing_is_limited_unless_said() -> None:
     assert parse_rate_limits("") == {}
 
 
-@pytest.mark.parametrize("text", ["Get=1", "GetSecretValue", "GetSecretValue=0", "GetSecretValue=-1", "AWS", "=5"])
-def test_what_is_no_limit_is_refused_with_an_example(text: str) -> None:
-    with pytest.raises(KeyturnError, match="rate_limits") as refused:
+@pytest.mark.parametrize(
+    ("text", "hint"),
+    [
+        ("GetSecretValues=1", "Did you mean GetSecretValue?"),
+        ("getsecretvalue=1", "Did you mean GetSecretValue?"),
+        ("PutSecretValue=5,ListSecretVersions=1", "Did you mean ListSecretVersionIds?"),
+        ("AWS", "Did you mean aws?"),
+        ("Invoke=1", "These have one: BatchGetSecretValue, CancelRotateSecret, CreateSecret, "),
+        ("=5", "These have one: "),
+    ],
+)
+def test_what_is_no_operation_is_refused_with_what_may_be_meant(text: str, hint: str) -> None:
+    with pytest.raises(KeyturnError, match=r"rate_limits has .* no operation with a rate is called") as refused:
         parse_rate_limits(text)
-    assert "GetSecretValue=1000" in refused.value.hints[0]
+    assert refused.value.hints[0].startswith(hint)
+    assert "GetSecretValue=1000" in refused.value.hints[1]
+
+
+@pytest.mark.parametrize("number", ["", "=", "=0", "=-1", "=1.5", "=many", "=²"])
+def test_what_is_no_number_of_requests_is_refused_with_an_example(number: str) -> None:
+    with pytest.raises(KeyturnError, match=r"rate_limits has .* is not a number of requests a second") as refused:
+        parse_rate_limits(f"CreateSecret=1,PutSecretValue{number}")
+    assert f"'PutSecretValue{number}'" in refused.value.message
+    assert refused.value.hints == ("Write a whole number, at least 1, for instance: PutSecretValue=50.",)
 
 
 def test_every_operation_of_the_service_with_a_rate_exists() -> None:

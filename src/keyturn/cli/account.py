@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keyturn.cli.aws_profile import write_profile
+from keyturn.cli.aws_profile import check_profile_is_free, check_profile_name, profile_sections, write_profile
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
-from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.options import Output, OutputFormat, ReplaceProfile
+from keyturn.config import aws_files
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive
 
@@ -49,6 +50,7 @@ def create(
     write_profile_as: Annotated[
         str | None, typer.Option("--write-profile", help="Also write the key as this AWS profile.", metavar="NAME")
     ] = None,
+    replace_profile: ReplaceProfile = False,
     profile: Profile = None,
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
@@ -60,12 +62,20 @@ def create(
     are its own; what it shares, it shares by resource policies and ARNs, as in AWS. Does what you could do with the AWS
     CLI: organizations create-account, sts assume-role, iam create-user, put-user-policy and create-access-key.
     """
+    if write_profile_as is not None:
+        check_profile_name(write_profile_as)
+        if not replace_profile:
+            check_profile_is_free(
+                write_profile_as,
+                "Choose another name with --write-profile NAME.",
+                "Or overwrite it, and the access key in it, with --replace-profile.",
+                "Or leave --write-profile out; the key is printed in any case.",
+            )
     clients = Clients(profile, endpoint_url, region)
     with explained():
         made = _create(clients, name, email or f"{_slug(name)}@accounts.invalid")
     meta = clients["organizations"].meta
-    if write_profile_as is not None:
-        write_profile(write_profile_as, meta.region_name, meta.endpoint_url, made)
+    # Printed before it is written: if that fails, the key has been seen.
     if output is Output.JSON:
         document = {
             "account_id": made.account_id,
@@ -73,19 +83,25 @@ def create(
             "secret_access_key": made.secret_access_key.reveal(),
         }
         typer.echo(json.dumps(document))
+        if write_profile_as is not None:
+            write_profile(write_profile_as, meta.region_name, meta.endpoint_url, made)
         return
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     console.print(f"Account             {made.account_id}  ({escape(name)})")
     console.print(f"Access key id       {made.access_key_id}")
     console.print(f"Secret access key   {made.secret_access_key.reveal()}  (shown this once)")
-    console.print("")
-    if write_profile_as is None:
-        console.print(
-            "Next: put the key into a profile of its own (--write-profile NAME does), with this endpoint_url:"
-        )
-        console.print(f"  {meta.endpoint_url}")
-    else:
-        console.print(f"Next: aws --profile {escape(write_profile_as)} sts get-caller-identity")
+    config, credentials = aws_files()
+    if write_profile_as is not None:
+        write_profile(write_profile_as, meta.region_name, meta.endpoint_url, made)
+        console.print(f"AWS profile         {write_profile_as}  (written into {config} and {credentials})")
+        console.print(f"\nNext: aws --profile {write_profile_as} sts get-caller-identity")
+        return
+    # Lines for files, not commands with the key in them: those would stay in the shell's history.
+    in_config, in_credentials = profile_sections(_slug(name), meta.region_name, meta.endpoint_url, made)
+    console.print(f"\nNext: keep the key as an AWS profile (--write-profile NAME does it). Add to {credentials}:\n")
+    typer.echo(in_credentials.reveal())
+    console.print(f"and to {config}:\n")
+    typer.echo(in_config)
 
 
 @app.command(name="list")

@@ -16,6 +16,8 @@ from keyturn.config import aws_files
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive
 
+_NAME = re.compile(r"[A-Za-z0-9_.@+-]+")
+
 
 class AccessKey(Protocol):
     """An access key pair."""
@@ -31,6 +33,41 @@ class AccessKey(Protocol):
         ...
 
 
+def check_profile_name(name: str) -> None:
+    """Refuse a name that would not survive the files' syntax, or the shell's.
+
+    Raises:
+        KeyturnError: It is no name.
+    """
+    if not _NAME.fullmatch(name):
+        raise KeyturnError(
+            f"{name!r} cannot be the name of an AWS profile.", "Use letters, digits and any of _ . @ + - only."
+        )
+
+
+def check_profile_is_free(name: str, *hints: str) -> None:
+    """Refuse a name that has a section in either file already: whose keys are in it, nobody knows.
+
+    Raises:
+        KeyturnError: There is such a profile, with the hints given; or a file cannot be read.
+    """
+    for path in aws_files():
+        try:
+            text = path.read_text() if path.exists() else ""
+        except (OSError, UnicodeDecodeError) as error:
+            raise KeyturnError(f"{path} cannot be read: {error}.", *hints) from error
+        if _section(f"profile {name}").search(text) or _section(name).search(text):
+            raise KeyturnError(f"The AWS profile {name} exists already, in {path}.", *hints)
+
+
+def profile_sections(name: str, region: str, endpoint_url: str, key: AccessKey) -> tuple[str, Sensitive[str]]:
+    """Return what stands of a profile in the config file and in the credentials file."""
+    config = _text(_config_section(name), {"region": region, "endpoint_url": endpoint_url})
+    secret = key.secret_access_key.reveal()
+    credentials = _text(name, {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": secret})
+    return config, Sensitive(credentials)
+
+
 def write_profile(name: str, region: str, endpoint_url: str, key: AccessKey) -> None:
     """Add or replace a profile in ``~/.aws/config`` and ``~/.aws/credentials``.
 
@@ -38,14 +75,10 @@ def write_profile(name: str, region: str, endpoint_url: str, key: AccessKey) -> 
         KeyturnError: The files cannot be written.
     """
     config, credentials = aws_files()
-    config_section = "default" if name == "default" else f"profile {name}"
+    config_text, credentials_text = profile_sections(name, region, endpoint_url, key)
     try:
-        _set_section(config, config_section, {"region": region, "endpoint_url": endpoint_url})
-        _set_section(
-            credentials,
-            name,
-            {"aws_access_key_id": key.access_key_id, "aws_secret_access_key": key.secret_access_key.reveal()},
-        )
+        _set_section(config, _config_section(name), config_text)
+        _set_section(credentials, name, credentials_text.reveal())
     except OSError as error:
         raise KeyturnError(
             f"The AWS profile {name} cannot be written: {error.strerror} ({error.filename}).",
@@ -61,9 +94,16 @@ def remove_profile(name: str) -> None:
             _write(path, _section(section).sub("", path.read_text()))
 
 
-def _set_section(path: Path, section: str, values: Mapping[str, str]) -> None:
+def _config_section(name: str) -> str:
+    return "default" if name == "default" else f"profile {name}"
+
+
+def _text(section: str, values: Mapping[str, str]) -> str:
+    return f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
+
+
+def _set_section(path: Path, section: str, body: str) -> None:
     text = path.read_text() if path.exists() else ""
-    body = f"[{section}]\n" + "".join(f"{name} = {value}\n" for name, value in values.items())
     pattern = _section(section)
     if pattern.search(text):
         _write(path, pattern.sub(lambda _: body, text, count=1))
@@ -72,8 +112,10 @@ def _set_section(path: Path, section: str, values: Mapping[str, str]) -> None:
 
 
 def _section(section: str) -> re.Pattern[str]:
-    """The section with its lines, up to the next one."""
-    return re.compile(rf"^\[{re.escape(section)}\][^\n]*(?:\n|$)(?:(?!\[)[^\n]*(?:\n|$))*?(?=^\[|\Z)", re.MULTILINE)
+    """The section with its lines, up to the next one; its name may stand in quotes, as botocore reads it."""
+    kind, _, name = section.rpartition(" ")
+    header = (rf"{kind}[ \t]+" if kind else "") + rf"([\"']?){re.escape(name)}\1"
+    return re.compile(rf"^\[[ \t]*{header}[ \t]*\][^\n]*(?:\n|$)(?:(?!\[)[^\n]*(?:\n|$))*?(?=^\[|\Z)", re.MULTILINE)
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from keyturn.cli.options import PROFILE
 from keyturn.errors.base import KeyturnError
 
 Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROFILE]")]
@@ -38,13 +39,15 @@ class Clients:
         from botocore.config import Config  # noqa: PLC0415 - likewise
 
         given = credentials or {}
-        self._session = boto3.Session(
-            profile_name=profile,
-            region_name=region,
-            aws_access_key_id=given.get("AccessKeyId"),
-            aws_secret_access_key=given.get("SecretAccessKey"),
-            aws_session_token=given.get("SessionToken"),
-        )
+        with explained():
+            self._session = boto3.Session(
+                profile_name=profile,
+                region_name=region,
+                aws_access_key_id=given.get("AccessKeyId"),
+                aws_secret_access_key=given.get("SecretAccessKey"),
+                aws_session_token=given.get("SessionToken"),
+            )
+        self._profile = profile
         self._config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
@@ -52,7 +55,7 @@ class Clients:
     def signing_with(self, credentials: Mapping[str, str]) -> Clients:
         """Return clients of the same server and region that sign with other credentials."""
         meta = self["sts"].meta
-        return Clients(None, meta.endpoint_url, meta.region_name, credentials)
+        return Clients(self._profile, meta.endpoint_url, meta.region_name, credentials)
 
     def __getitem__(self, service: str) -> Any:
         """Return the client of a service, by botocore's name of it."""
@@ -66,20 +69,31 @@ def explained() -> Iterator[None]:
     """Turn what a client raises into a message for a person.
 
     Raises:
-        KeyturnError: A call was refused, or the server was not reached.
+        KeyturnError: A call was refused or could not be made, or the server was not reached.
     """
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - see above
+    from botocore import exceptions  # noqa: PLC0415 - see above
 
     try:
         yield
-    except ClientError as error:
+    except exceptions.ClientError as error:
         details = error.response.get("Error", {})
         message = f"{error.operation_name}: {details.get('Message') or details.get('Code', 'refused')}"
         raise KeyturnError(message, *_hints(details.get("Code", ""))) from error
-    except BotoCoreError as error:
+    except exceptions.ProfileNotFound as error:
+        raise KeyturnError(
+            f"There is no AWS profile {error.kwargs['profile']!r}.",
+            "aws configure list-profiles shows those there are: choose one with --profile, or AWS_PROFILE.",
+        ) from error
+    except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
         raise KeyturnError(
             str(error), "Is the server running, and are --endpoint-url, --profile and --region right?"
         ) from error
+    except (exceptions.NoCredentialsError, exceptions.NoRegionError) as error:
+        raise KeyturnError(
+            str(error), f"keyturn init writes an AWS profile that has both: choose it with --profile {PROFILE}."
+        ) from error
+    except exceptions.BotoCoreError as error:
+        raise KeyturnError(str(error)) from error
 
 
 def _hints(code: str) -> list[str]:

@@ -141,12 +141,21 @@ class Rotation:
 
 
 def start_rotation(clients: Clients, secret: str, **parameters: object) -> tuple[str, datetime]:
-    """Start a rotation, or find the one that is under way, and return its version id and when that was."""
+    """Start a rotation, or find the one that is under way, and return its version id and when that was.
+
+    Raises:
+        KeyturnError: The secret has no rotation function.
+    """
     client = clients["secretsmanager"]
     started_at = datetime.now(UTC)
     try:
         return client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at
     except client.exceptions.InvalidRequestException as error:
+        if "No Lambda rotation function ARN" in str(error):
+            raise KeyturnError(
+                f"RotateSecret: {error.response['Error']['Message']}",
+                "Give it a function first, with aws secretsmanager rotate-secret: docs/rotation.md shows how.",
+            ) from error
         pending = _pending_version(client, secret)
         if pending is None or "previous rotation" not in str(error):
             raise

@@ -37,4 +37,7 @@ DatabaseUrl = Annotated[
 RootKeyFile = Annotated[
     Path | None, typer.Option(help="The root key. [KEYTURN_ROOT_KEY_FILE; default root.key in the data directory]")
 ]
+ReplaceProfile = Annotated[
+    bool, typer.Option("--replace-profile", help="Overwrite the AWS profile if it exists, with the key in it.")
+]
 OutputFormat = Annotated[Output, typer.Option(help="Text for people, JSON for programs.")]

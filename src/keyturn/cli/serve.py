@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 import keyturn
-from keyturn.cli.aws_profile import write_profile
+from keyturn.cli.aws_profile import check_profile_is_free, write_profile
 from keyturn.cli.options import PROFILE, AccountId, DatabaseUrl, DataDir, Region, RootKeyFile
 from keyturn.config import SandboxChoice, load_settings
 
@@ -67,7 +67,7 @@ def serve(
     """Serve the AWS APIs on one port until SIGTERM or Ctrl-C.
 
     An empty data directory is initialised first, as by keyturn init, and the access key is written into the AWS
-    profile.
+    profile. If there is a profile of that name already, nothing is made.
     """
     flags = dict(locals())
     del flags["no_profile"]
@@ -80,7 +80,7 @@ def serve(
     with run.bind(settings) as listener:
         settings = replace(settings, port=listener.getsockname()[1])
         # Without a profile nobody would ever see the access key, so that is left to `keyturn init`.
-        administrator = None if no_profile else initialise_if_new(settings)
+        administrator = None if no_profile else initialise_if_new(settings, _check_profile)
         if administrator is not None:
             write_profile(PROFILE, settings.region, settings.endpoint_url, administrator)
         with Server.open(settings) as server:
@@ -89,3 +89,12 @@ def serve(
                 f" (data {settings.data_dir}, sandbox {server.sandbox})"
             )
             run.serve(settings, server.application, listener, ready_line)
+
+
+def _check_profile() -> None:
+    check_profile_is_free(
+        PROFILE,
+        "Initialise with keyturn init --replace-profile, which overwrites it, and the access key in it.",
+        "Or with keyturn init --profile NAME, which writes another.",
+        "Or with keyturn init --no-profile, which leaves ~/.aws alone.",
+    )

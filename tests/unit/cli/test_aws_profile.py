@@ -6,7 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.cli.aws_profile import remove_profile, write_profile
+from keyturn.cli.aws_profile import (
+    check_profile_is_free,
+    check_profile_name,
+    profile_sections,
+    remove_profile,
+    write_profile,
+)
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive
 
@@ -142,3 +148,65 @@ def test_files_that_cannot_be_written_are_said_with_a_hint(home: Path) -> None:
     assert "The AWS profile keyturn cannot be written" in refused.value.message
     assert "--no-profile" in refused.value.hints[0]
     assert "s3cret" not in str(refused.value)
+
+
+@pytest.mark.parametrize("file", ["config", "credentials"])
+@pytest.mark.parametrize("header", ["[mine]", "[profile mine]", '[profile "mine"]', "[profile  mine ] ; old"])
+def test_a_name_that_has_a_section_in_either_file_is_not_free(home: Path, file: str, header: str) -> None:
+    home.mkdir()
+    (home / file).write_text(f"[default]\nregion = eu-west-1\n{header}\nregion = eu-west-2\n")
+
+    with pytest.raises(KeyturnError) as refused:
+        check_profile_is_free("mine", "Choose another.")
+
+    assert refused.value.message == f"The AWS profile mine exists already, in {home / file}."
+    assert refused.value.hints == ("Choose another.",)
+
+
+def test_other_names_are_free(home: Path) -> None:
+    check_profile_is_free("mine")
+    home.mkdir()
+    (home / "config").write_text("# [mine]\n[profile mine-too]\n[profile not-mine]\nnote = [mine]\n")
+    (home / "credentials").write_text("[mine2]\n")
+
+    check_profile_is_free("mine")
+
+
+def test_a_file_that_is_no_text_is_said_before_anything_is_made(home: Path) -> None:
+    home.mkdir()
+    (home / "credentials").write_bytes(b"\xff\xfe")
+
+    with pytest.raises(KeyturnError, match="cannot be read"):
+        check_profile_is_free("mine")
+
+
+def test_a_section_with_a_quoted_name_is_replaced(home: Path) -> None:
+    home.mkdir()
+    (home / "config").write_text('[profile "keyturn"]\nregion = eu-west-1\n')
+
+    write()
+
+    assert set(read(home / "config")) == {"profile keyturn"}
+
+
+@pytest.mark.parametrize("name", ["keyturn", "a.b_c@d+e-F9"])
+def test_names_that_can_be(name: str) -> None:
+    check_profile_name(name)
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a]", "a\n", "$(id)", "ключ"])
+def test_names_that_cannot_be(name: str) -> None:
+    with pytest.raises(KeyturnError) as refused:
+        check_profile_name(name)
+
+    assert "cannot be the name of an AWS profile" in refused.value.message
+    assert refused.value.hints
+
+
+def test_what_is_shown_of_a_profile_is_what_is_written(home: Path) -> None:
+    write()
+
+    config, credentials = profile_sections("keyturn", "us-east-1", "http://127.0.0.1:4773", Key())
+
+    assert (home / "config").read_text() == config
+    assert (home / "credentials").read_text() == credentials.reveal()

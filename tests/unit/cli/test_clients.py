@@ -1,7 +1,17 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    EndpointConnectionError,
+    NoCredentialsError,
+    NoRegionError,
+    ParamValidationError,
+    ReadTimeoutError,
+)
 
 from keyturn.cli.clients import Clients, explained
 from keyturn.errors.base import KeyturnError
@@ -30,22 +40,59 @@ def test_a_refusal_without_words_is_told_by_its_code() -> None:
     assert told.value.message == "RotateSecret: SomethingNew"
 
 
-def test_a_server_that_is_not_there_is_said_with_a_hint() -> None:
+@pytest.mark.parametrize("kind", [EndpointConnectionError, ReadTimeoutError])
+def test_a_server_that_is_not_there_is_said_with_a_hint(kind: type[BotoCoreError]) -> None:
     with pytest.raises(KeyturnError) as told, explained():
-        raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
+        raise kind(endpoint_url="http://127.0.0.1:1")
 
     assert "http://127.0.0.1:1" in told.value.message
     assert "Is the server running" in told.value.hints[0]
 
 
-def test_a_profile_that_is_not_there_is_said_with_a_hint(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
-
+def test_parameters_that_cannot_be_are_not_blamed_on_the_server() -> None:
     with pytest.raises(KeyturnError) as told, explained():
-        Clients("nobody", None, None)
+        raise ParamValidationError(report="Invalid length for parameter SecretId, value: 0, valid min length: 1")
 
-    assert "nobody" in told.value.message
-    assert told.value.hints
+    assert "Invalid length for parameter SecretId" in told.value.message
+    assert told.value.hints == ()
+
+
+@pytest.mark.parametrize("error", [NoCredentialsError(), NoRegionError()])
+def test_who_has_no_profile_is_told_of_the_one_that_init_writes(error: BotoCoreError) -> None:
+    with pytest.raises(KeyturnError) as told, explained():
+        raise error
+
+    assert "--profile keyturn" in told.value.hints[0]
+
+
+@pytest.mark.parametrize("profile", ["nobody", None])
+def test_a_profile_that_is_not_there_is_said_with_a_hint(monkeypatch: pytest.MonkeyPatch, profile: str | None) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    if profile is None:
+        monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    with pytest.raises(KeyturnError) as told:
+        Clients(profile, None, None)
+
+    assert told.value.message == "There is no AWS profile 'nobody'."
+    assert "aws configure list-profiles" in told.value.hints[0]
+
+
+def test_a_profile_that_is_named_spares_the_one_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "config").write_text("[profile mine]\nregion = eu-west-1\nendpoint_url = http://127.0.0.1:1\n")
+    (tmp_path / "credentials").write_text("[mine]\naws_access_key_id = AKIAMINE\naws_secret_access_key = s3cret\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(tmp_path / "credentials"))
+    monkeypatch.setenv("AWS_PROFILE", "nobody")
+
+    session = {"AccessKeyId": "ASIAROLE", "SecretAccessKey": "s3cret", "SessionToken": "token"}
+    assumed = Clients("mine", None, None).signing_with(session)["iam"]
+
+    assert (assumed.meta.endpoint_url, assumed.meta.region_name) == ("http://127.0.0.1:1", "eu-west-1")
+    assert assumed._request_signer._credentials.access_key == "ASIAROLE"
 
 
 def test_a_client_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
