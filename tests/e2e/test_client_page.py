@@ -6,61 +6,26 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, clean_environ
+from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess
+from .pages import ADDRESS, after_init, examples
 from .refusals import refusal
 
 PAGE = Path(__file__).parents[2] / "docs" / "clients.md"
 NODE_MODULES = Path(__file__).parent / "node" / "node_modules"
-ADDRESS = "http://127.0.0.1:4773"
-_FENCE = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-_PRINTS = re.compile(r"(?:print|console\.log)\(.*\);?  ?(?:#|//) (.*)$", re.MULTILINE)
 RUN = ("sh", "python", "js")
 NOT_RUN = ("go", "java", "csharp", "hcl")
 
 
-@dataclass(frozen=True)
-class Example:
-    """One piece of code on the page and what it says that it prints."""
-
-    language: str
-    code: str
-
-    @property
-    def prints(self) -> list[str]:
-        return _PRINTS.findall(self.code)
-
-
-def examples(text: str) -> list[Example]:
-    return [Example(*match.groups()) for match in _FENCE.finditer(text)]
-
-
-@pytest.fixture
-def environ(server: ServerProcess) -> dict[str, str]:
-    """What a person has after ``keyturn init``: a profile, which the page's first line chooses."""
-    folder = server.home / ".aws"
-    folder.mkdir()
-    (folder / "config").write_text(
-        f"[profile keyturn]\nregion = {server.region}\nendpoint_url = {server.endpoint_url}\n"
-    )
-    (folder / "credentials").write_text(
-        f"[keyturn]\naws_access_key_id = {server.admin.access_key_id}\n"
-        f"aws_secret_access_key = {server.admin.secret_access_key}\n"
-    )
-    return {**clean_environ(server.home), "AWS_PAGER": ""}
-
-
-def test_every_example_of_the_page_works_in_turn(
-    server: ServerProcess, environ: dict[str, str], tmp_path: Path
-) -> None:
+def test_every_example_of_the_page_works_in_turn(server: ServerProcess, tmp_path: Path) -> None:
     if shutil.which("node") is None or not NODE_MODULES.is_dir():
         pytest.skip("Node.js and its SDK are installed by make test")
     (tmp_path / "node_modules").symlink_to(NODE_MODULES)
     programs = {"sh": ["bash", "-euo", "pipefail"], "python": [sys.executable], "js": ["node"]}
+    environ = after_init(server)
     suffixes = {"sh": "sh", "python": "py", "js": "mjs"}
     for number, example in enumerate(examples(PAGE.read_text())):
         if example.language in NOT_RUN:
