@@ -33,6 +33,21 @@ def policy(*statements: dict[str, Any]) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
 
 
+def trail(server: ServerProcess, signer: Credentials | None, key: str, value: str) -> list[dict[str, Any]]:
+    about = {"AttributeKey": key, "AttributeValue": value}
+    found: list[dict[str, Any]] = server.client("cloudtrail", signer).lookup_events(LookupAttributes=[about])["Events"]
+    return found
+
+
+def alike(found: dict[str, Any], asked: str) -> str:
+    """An event without what is different in any two calls."""
+    event = json.loads(found["CloudTrailEvent"])
+    for name in ("eventID", "requestID", "eventTime"):
+        del event[name]
+    shown = {**found, "EventId": None, "EventTime": None, "CloudTrailEvent": event}
+    return json.dumps(shown, sort_keys=True).replace(asked, "ASKED")
+
+
 def package() -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w") as archive:
@@ -230,6 +245,54 @@ def test_a_role_that_trusts_another_account_is_assumed_and_both_trails_say_so(
     assert len({event["sharedEventID"] for event in trails}) == 1
     assert len({event["eventID"] for event in trails}) == 2
     assert [event["recipientAccountId"] for event in trails] == [server.account_id, other.account_id]
+    # The role's account sees whose caller it was, not by which name and key.
+    ours, theirs = (event["userIdentity"] for event in trails)
+    assert ours == {
+        "type": "AWSAccount",
+        "principalId": theirs["principalId"],
+        "accountId": other.account_id,
+    }
+    assert theirs["type"] == "IAMUser"
+    assert trail(server, None, "AccessKeyId", other.admin.access_key_id) == []
+
+
+def test_the_trail_of_a_caller_who_is_refused_does_not_tell_what_exists(server: ServerProcess, other: Account) -> None:
+    arn = server.client("secretsmanager").create_secret(Name="hidden", SecretString="x")["ARN"]
+    theirs = server.client("secretsmanager", other.admin)
+    seen = []
+    for asked in (arn[:-7], arn[:-7].replace("hidden", "absent")):
+        assert refusal(theirs.describe_secret, SecretId=asked)[0] == "AccessDeniedException"
+        (found,) = trail(server, other.admin, "ResourceName", asked)
+        seen.append(alike(found, asked))
+
+    assert seen[0] == seen[1]
+    assert trail(server, other.admin, "ResourceName", arn) == []
+    (event,) = [json.loads(one["CloudTrailEvent"]) for one in trail(server, None, "ResourceName", arn)][:1]
+    assert (event["eventName"], event["errorCode"]) == ("DescribeSecret", "AccessDenied")
+    assert event["resources"] == [{"ARN": arn, "accountId": server.account_id, "type": "AWS::SecretsManager::Secret"}]
+    assert event["sharedEventID"]
+
+
+def test_a_large_request_is_left_out_of_the_trails(server: ServerProcess, other: Account) -> None:
+    arn = server.client("secretsmanager").create_secret(Name="many-tags", SecretString="x")["ARN"]
+    tags = [{"Key": f"{number:0128}", "Value": "v" * 256} for number in range(400)]
+
+    assert refusal(server.client("secretsmanager", other.admin).tag_resource, SecretId=arn, Tags=tags)
+
+    for signer in (None, other.admin):
+        found = trail(server, signer, "ResourceName", arn)
+        (event,) = [json.loads(one["CloudTrailEvent"]) for one in found if one["EventName"] == "TagResource"]
+        assert event["requestParameters"].pop("originalSize") > 400 * (128 + 256)
+        assert event["requestParameters"] == {"omitted": True, "reason": "requestParameters too large"}
+
+
+def test_a_page_token_serves_one_account_and_region(server: ServerProcess, other: Account) -> None:
+    home, abroad = server.client("cloudtrail"), server.client("cloudtrail", region="eu-west-1")
+    token = home.lookup_events(MaxResults=1)["NextToken"]
+
+    for client in (abroad, server.client("cloudtrail", other.admin)):
+        assert refusal(client.lookup_events, MaxResults=1, NextToken=token)[0] == "InvalidNextTokenException"
+    assert home.lookup_events(MaxResults=1, NextToken=token)["Events"]
 
 
 def test_trails_are_an_accounts_and_a_regions_own(server: ServerProcess, other: Account) -> None:

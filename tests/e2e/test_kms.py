@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .callers import Caller, allow, deny, document
-from .conftest import Account, ServerProcess
+from .conftest import Account, Credentials, ServerProcess
 from .refusals import refusal
 
 CONTEXT = {"purpose": "test", "Tenant": "a"}
@@ -531,6 +531,44 @@ def test_another_account_uses_a_key_by_its_arn_if_both_sides_allow_it(
     ours = [event for event in events(server, key) if event["userIdentity"]["accountId"] == other.account_id]
     assert {event["recipientAccountId"] for event in ours} == {server.account_id}
     assert {event["eventName"] for event in ours} == {"Encrypt", "Decrypt", "DescribeKey"}
+
+
+def test_an_alias_of_another_account_does_not_tell_a_stranger_of_its_key(
+    kms: Any, server: ServerProcess, other: Account, key: str
+) -> None:
+    kms.create_alias(AliasName="alias/isok", TargetKeyId=key)
+    there = f"{key.partition(':key/')[0]}:alias/isok"
+    absent = there.replace("isok", "isno")
+    # A user whose own policy is about keys alone must not tell aliases apart by it either.
+    iam = server.client("iam", other.admin)
+    iam.create_user(UserName="prober")
+    made = iam.create_access_key(UserName="prober")["AccessKey"]
+    iam.put_user_policy(
+        UserName="prober",
+        PolicyName="keys",
+        PolicyDocument=document(allow("kms:*", key.partition("/")[0] + "/*")),
+    )
+    prober = Credentials(made["AccessKeyId"], made["SecretAccessKey"])
+    for signer in (other.admin, prober):
+        theirs = server.client("kms", signer)
+        for call, more in (
+            (theirs.encrypt, {"Plaintext": b"x"}),
+            (theirs.decrypt, {"CiphertextBlob": b"x"}),
+            (theirs.describe_key, {}),
+            (theirs.disable_key, {}),
+        ):
+            told = [refusal(call, KeyId=asked, **more) for asked in (there, absent)]
+            assert f"on resource: {there} because no resource-based policy allows" in told[0].message
+            assert [one.code for one in told] == ["AccessDeniedException"] * 2
+            assert told[0].message == told[1].message.replace(absent, there)
+    refusal(server.client("secretsmanager", other.admin).create_secret, Name="probe", SecretString="x", KmsKeyId=there)
+
+    found = server.client("cloudtrail", other.admin).lookup_events()["Events"]
+    assert there in str(found)
+    assert key.rpartition("/")[2] not in str(found)
+    ours = [event for event in events(server, key) if event["userIdentity"]["accountId"] == other.account_id]
+    assert {event["eventName"] for event in ours} >= {"Encrypt", "DescribeKey", "GenerateDataKey"}
+    assert all(event["sharedEventID"] and event["resources"][0]["ARN"] == key for event in ours)
 
 
 # Keys that are nobody's to change

@@ -30,6 +30,8 @@ SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 KMS = "kms.amazonaws.com"
 _LAMBDA = "lambda.amazonaws.com"
 _INTERNAL = "AWS Internal"
+# Source: CloudTrail User Guide, "CloudTrail record contents".
+_FIELD_BYTES = 100 * 1024
 _encode = msgspec.json.Encoder().encode
 
 
@@ -51,6 +53,9 @@ def record_of(
         resource_name: The ARN of what it is about.
     """
     error_code = event.get("errorCode")
+    encoded = _encoded(event)
+    if len(encoded) > _FIELD_BYTES:
+        encoded = _encoded(_cut(event))
     return AuditRecord(
         account_id=str(event["recipientAccountId"]),
         region=str(event["awsRegion"]),
@@ -64,30 +69,36 @@ def record_of(
         resource_name=resource_name,
         error_code=None if error_code is None else str(error_code),
         request_id=str(event["requestID"]),
-        event=_text_of(event),
+        event=encoded.decode(),
     )
 
 
 def call_records(call: Call, events: Iterable[Event]) -> list[AuditRecord]:
-    """Return the records of a call's own event, or of what a service did for the caller: found by the caller alike."""
-    return [
-        record_of(
-            event,
-            call.at,
-            username=call.principal.session_name or call.principal.name,
-            access_key_id=call.principal.access_key_id,
-            resource_name=_first_resource(event),
+    """Return the records of a call's own event, or of what a service did for the caller: found by the caller alike.
+
+    Another account, whose resource it was, does not learn the caller's name and key.
+    """
+    principal, records = call.principal, []
+    for event in events:
+        is_own = event["recipientAccountId"] == call.place.account_id
+        records.append(
+            record_of(
+                event,
+                call.at,
+                username=(principal.session_name or principal.name) if is_own else None,
+                access_key_id=principal.access_key_id if is_own else None,
+                resource_name=_first_resource(event),
+            )
         )
-        for event in events
-    ]
+    return records
 
 
-def _text_of(event: Event) -> str:
+def _encoded(event: Event) -> bytes:
     try:
-        return _encode(event).decode()
+        return _encode(event)
     except UnicodeEncodeError:
         # Half a character, from a caller or a function that made it up. Whatever an event says, it must be stored.
-        return json.dumps(event)
+        return json.dumps(event).encode()
 
 
 def rotation_event(
@@ -254,6 +265,16 @@ def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
         "eventCategory": "Management",
     }
     audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+
+
+def _cut(event: Event) -> Event:
+    """Return an event without what is larger than CloudTrail keeps: a note of its size stands there instead."""
+    kept = dict(event)
+    for name in ("requestParameters", "responseElements"):
+        size_bytes = len(_encode(event.get(name)))
+        if size_bytes > _FIELD_BYTES:
+            kept[name] = {"omitted": True, "originalSize": size_bytes, "reason": f"{name} too large"}
+    return kept
 
 
 def _first_resource(event: Event) -> str | None:

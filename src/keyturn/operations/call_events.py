@@ -11,7 +11,7 @@ from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import Event, api_event, shared_with
+from keyturn.rules.audit_event import Event, api_event, resource_entry, shared_with
 from keyturn.wire import protocol
 from keyturn.wire.models import OperationModel
 from keyturn.wire.redact import request_parameters, response_elements
@@ -46,6 +46,12 @@ def call_events(
         error: What was told instead.
     """
     arn = None if subject.arn == "*" else subject.arn
+    owner = _other_owner(subject.arn, call)
+    hidden: Event | None = None
+    if owner is not None and isinstance(error, Refused):
+        # Their own trail must not tell callers what the reply does not: that it exists, and its whole name.
+        hidden = resource_entry(subject.arn, owner, _resource_type(model.service.name, subject.arn))
+        arn = subject.asked if subject.asked.startswith("arn:") else None
     answered = error is None and not read_only
     event = api_event(
         call,
@@ -63,9 +69,8 @@ def call_events(
     )
     events = [event]
     # An ARN of nobody's making must not write into the trail of the account that it names.
-    owner = None if subject.record is None else _other_owner(subject.arn, call)
-    if owner is not None:
-        events.append(shared_with(event, new_event_id(), owner, new_event_id()))
+    if owner is not None and subject.record is not None:
+        events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden))
     return events
 
 

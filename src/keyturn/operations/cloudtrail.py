@@ -65,7 +65,7 @@ def lookup_events(kit: Kit, call: Call, request: LookupEventsRequest, _subject: 
     before_row: int | None = None
     if "NextToken" in request:
         refusal = InvalidNextTokenException("The token is not one that this lookup returned.")
-        before_row = int(open_page(kit, question.listing, request["NextToken"], refusal)["before"])
+        before_row = int(open_page(kit, call, question.listing, request["NextToken"], refusal)["before"])
     if "EventCategory" in request:
         # The only category that can be asked for is insight, and Keyturn finds none.
         return {"Events": []}
@@ -77,7 +77,7 @@ def lookup_events(kit: Kit, call: Call, request: LookupEventsRequest, _subject: 
             rows, next_before = _find(connection, call.place, question, before_row, limit)
     response: LookupEventsResponse = {"Events": [_shown(record) for _, record in rows]}
     if next_before is not None:
-        response["NextToken"] = seal_page(kit, question.listing, before=str(next_before))
+        response["NextToken"] = seal_page(kit, call, question.listing, before=str(next_before))
     return response
 
 

@@ -94,13 +94,13 @@ def list_accounts(kit: Kit, call: Call, request: ListAccountsRequest, _subject: 
     start = 0
     if "NextToken" in request:
         refusal = InvalidInputException("You specified an invalid value.", Reason="INVALID_NEXT_TOKEN")
-        after = open_page(kit, _LISTING, request["NextToken"], refusal)["after"]
+        after = open_page(kit, call, _LISTING, request["NextToken"], refusal)["after"]
         # Accounts are never removed, so the one that the page before ended with is there.
         start = next(index for index, account in enumerate(every, start=1) if account.account_id == after)
     page = every[start : start + request.get("MaxResults", _PAGE_SIZE)]
     response: ListAccountsResponse = {"Accounts": [_shown(kit, account) for account in page]}
     if start + len(page) < len(every):
-        response["NextToken"] = seal_page(kit, _LISTING, after=page[-1].account_id)
+        response["NextToken"] = seal_page(kit, call, _LISTING, after=page[-1].account_id)
     return response
 
 

@@ -113,7 +113,7 @@ def api_event(
     if error_code:
         _add_error(event, error_code, error_message)
     if resource_arn:
-        event["resources"] = [{"ARN": resource_arn, "accountId": _owner(resource_arn, call), "type": resource_type}]
+        event["resources"] = [resource_entry(resource_arn, _owner(resource_arn, call), resource_type)]
     if decision is not None:
         event["additionalEventData"] = {"authorization": _decision_data(decision)}
     if call.secure_transport:
@@ -245,17 +245,33 @@ def replication_request_id(replica_arn: str) -> str:
     return f"Replication-{replica_arn}"
 
 
-def shared_with(event: Event, event_id: str, account_id: str, shared_id: str) -> Event:
+def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *, hidden: Event | None = None) -> Event:
     """Return a call's event as the account sees it whose resource another account used.
 
     Args:
-        event: What the caller's account records; it gets the shared id, too.
+        event: What the caller's account records; it gets the shared id, too, unless it hides the resource.
         event_id: A fresh UUID.
         account_id: Whose resource it was.
         shared_id: A fresh UUID, the same in both.
+        hidden: The resource of a caller who was refused: only its account is told that it exists.
     """
-    event["sharedEventID"] = shared_id
-    return {**event, "eventID": event_id, "recipientAccountId": account_id}
+    shared: Event = {"sharedEventID": shared_id}
+    if hidden is None:
+        event["sharedEventID"] = shared_id
+    else:
+        shared["resources"] = [hidden]
+    return {
+        **event,
+        **shared,
+        "userIdentity": _seen_from_outside(event["userIdentity"]),
+        "eventID": event_id,
+        "recipientAccountId": account_id,
+    }
+
+
+def resource_entry(arn: str, account_id: str, resource_type: str | None) -> Event:
+    """Return a resource as events list it."""
+    return {"ARN": arn, "accountId": account_id, "type": resource_type}
 
 
 def user_identity(principal: Principal) -> Event:
@@ -279,6 +295,14 @@ def user_identity(principal: Principal) -> Event:
         "accessKeyId": principal.access_key_id,
         "userName": principal.name,
     }
+
+
+def _seen_from_outside(identity: object) -> object:
+    """Return a caller as another account's trail names them: whose they are, not by which name and key."""
+    if not isinstance(identity, dict) or "principalId" not in identity:
+        return identity
+    shown = ("principalId", "accountId", "invokedBy")
+    return {"type": "AWSAccount", **{name: identity[name] for name in shown if name in identity}}
 
 
 def _session_context(principal: Principal) -> Event:

@@ -72,8 +72,9 @@ def test_a_profile_that_is_not_there_is_said_with_a_hint(monkeypatch: pytest.Mon
     if profile is None:
         monkeypatch.setenv("AWS_PROFILE", "nobody")
 
-    with pytest.raises(KeyturnError) as told:
-        Clients(profile, None, None)
+    # boto3 looks for the profile when it needs something of it: at the latest for a client.
+    with pytest.raises(KeyturnError) as told, explained():
+        Clients(profile, None, None)["sts"]
 
     assert told.value.message == "There is no AWS profile 'nobody'."
     assert "aws configure list-profiles" in told.value.hints[0]

@@ -63,13 +63,13 @@ def create_access_key(
 
 @operation("iam", "ListAccessKeys", subject=user)
 def list_access_keys(
-    kit: Kit, _call: Call, request: ListAccessKeysRequest, record: UserRecord
+    kit: Kit, call: Call, request: ListAccessKeysRequest, record: UserRecord
 ) -> ListAccessKeysResponse:
     """List a user's access keys without their secret halves."""
     with kit.state.read() as connection:
         access_keys = principals.list_access_keys(connection, record.arn)
     access_keys.sort(key=lambda access_key: access_key.access_key_id)
-    page = page_of(kit, "ListAccessKeys", request, access_keys, lambda access_key: access_key.access_key_id)
+    page = page_of(kit, call, "ListAccessKeys", request, access_keys, lambda access_key: access_key.access_key_id)
     response: ListAccessKeysResponse = {
         "AccessKeyMetadata": [_shown(access_key) for access_key in page.items],
         "IsTruncated": page.is_truncated,

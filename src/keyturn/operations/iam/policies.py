@@ -70,10 +70,10 @@ def get_user_policy(kit: Kit, _call: Call, request: GetUserPolicyRequest, record
 
 @operation("iam", "ListRolePolicies", subject=role)
 def list_role_policies(
-    kit: Kit, _call: Call, request: ListRolePoliciesRequest, record: RoleRecord
+    kit: Kit, call: Call, request: ListRolePoliciesRequest, record: RoleRecord
 ) -> ListRolePoliciesResponse:
     """List the names of a role's policies."""
-    page = _names(kit, "ListRolePolicies", request, record)
+    page = _names(kit, call, "ListRolePolicies", request, record)
     response: ListRolePoliciesResponse = {"PolicyNames": list(page.items), "IsTruncated": page.is_truncated}
     if page.marker is not None:
         response["Marker"] = page.marker
@@ -82,10 +82,10 @@ def list_role_policies(
 
 @operation("iam", "ListUserPolicies", subject=user)
 def list_user_policies(
-    kit: Kit, _call: Call, request: ListUserPoliciesRequest, record: UserRecord
+    kit: Kit, call: Call, request: ListUserPoliciesRequest, record: UserRecord
 ) -> ListUserPoliciesResponse:
     """List the names of a user's policies."""
-    page = _names(kit, "ListUserPolicies", request, record)
+    page = _names(kit, call, "ListUserPolicies", request, record)
     response: ListUserPoliciesResponse = {"PolicyNames": list(page.items), "IsTruncated": page.is_truncated}
     if page.marker is not None:
         response["Marker"] = page.marker
@@ -148,10 +148,10 @@ def _document(kit: Kit, owner: Owner, name: str) -> str:
     return document
 
 
-def _names(kit: Kit, listing: str, request: Mapping[str, Any], owner: Owner) -> Page[str]:
+def _names(kit: Kit, call: Call, listing: str, request: Mapping[str, Any], owner: Owner) -> Page[str]:
     with kit.state.read() as connection:
         names = sorted(principals.inline_policies(connection, owner.arn))
-    return page_of(kit, listing, request, names, str)
+    return page_of(kit, call, listing, request, names, str)
 
 
 def _delete(kit: Kit, owner: Owner, name: str) -> None:

@@ -110,7 +110,7 @@ def list_roles(kit: Kit, call: Call, request: ListRolesRequest, _subject: None) 
             for record in principals.list_roles(connection, call.place.account_id)
             if record.path.startswith(prefix)
         ]
-    page = page_of(kit, "ListRoles", request, records, lambda record: record.name)
+    page = page_of(kit, call, "ListRoles", request, records, lambda record: record.name)
     response: ListRolesResponse = {
         "Roles": [_shown(record) for record in page.items],
         "IsTruncated": page.is_truncated,
@@ -177,9 +177,9 @@ def untag_role(kit: Kit, _call: Call, request: UntagRoleRequest, record: RoleRec
 
 
 @operation("iam", "ListRoleTags", subject=role)
-def list_role_tags(kit: Kit, _call: Call, request: ListRoleTagsRequest, record: RoleRecord) -> ListRoleTagsResponse:
+def list_role_tags(kit: Kit, call: Call, request: ListRoleTagsRequest, record: RoleRecord) -> ListRoleTagsResponse:
     """List a role's tags by key."""
-    page = page_of(kit, "ListRoleTags", request, tag_list(record.tags), lambda tag: tag["Key"])
+    page = page_of(kit, call, "ListRoleTags", request, tag_list(record.tags), lambda tag: tag["Key"])
     response: ListRoleTagsResponse = {"Tags": list(page.items), "IsTruncated": page.is_truncated}
     if page.marker is not None:
         response["Marker"] = page.marker

@@ -84,7 +84,7 @@ def list_users(kit: Kit, call: Call, request: ListUsersRequest, _subject: None) 
             for record in principals.list_users(connection, call.place.account_id)
             if record.path.startswith(prefix)
         ]
-    page = page_of(kit, "ListUsers", request, records, lambda record: record.name)
+    page = page_of(kit, call, "ListUsers", request, records, lambda record: record.name)
     response: ListUsersResponse = {
         "Users": [_shown(record) for record in page.items],
         "IsTruncated": page.is_truncated,

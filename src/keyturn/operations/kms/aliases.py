@@ -111,8 +111,8 @@ def list_aliases(kit: Kit, call: Call, request: ListAliasesRequest, _subject: No
     with kit.state.read() as connection:
         records = kms_keys.list_aliases(connection, place)
     shown = [record for record in records if key_id in (None, record.key_id)]
-    listing = f"kms:ListAliases {place.account_id} {place.region} {key_id or ''}"
-    page = page_of(kit, listing, request, shown, lambda record: record.alias, _PAGE_SIZE)
+    listing = f"kms:ListAliases {key_id or ''}"
+    page = page_of(kit, call, listing, request, shown, lambda record: record.alias, _PAGE_SIZE)
     response: ListAliasesResponse = {
         "Aliases": [_entry(record) for record in page.items],
         "Truncated": page.is_truncated,

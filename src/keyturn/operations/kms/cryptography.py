@@ -13,6 +13,7 @@ from typing import Any
 
 from keyturn.call import Call
 from keyturn.crypto.keyring import key_id_of
+from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied, ValidationFailed
 from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.errors.kms import (
@@ -155,16 +156,20 @@ def _found_by_ciphertext(kit: Kit, call: Call, ciphertext: bytes | None, asked: 
             "1 validation error detected: Value null at 'ciphertextBlob' failed to satisfy constraint: Member must not"
             " be null"
         )
-        return FoundKey("*" if named is None else named.arn, missing=missing)
+        return _instead(named, missing)
     try:
         key_id = key_id_of(ciphertext)
     except SealRefused:
-        return FoundKey("*" if named is None else named.arn, missing=InvalidCiphertextException())
+        return _instead(named, InvalidCiphertextException())
     if named is None:
         return found_by_key_id(kit, call, key_id)
     if named.record is None or named.record.key_id != key_id:
         return replace(named, record=None, missing=IncorrectKeyException())
     return named
+
+
+def _instead(named: FoundKey | None, missing: AwsError) -> FoundKey:
+    return FoundKey("*", missing=missing) if named is None else replace(named, record=None, missing=missing)
 
 
 def _decrypted(kit: Kit, ciphertext: bytes, context: Mapping[str, str]) -> Sensitive[bytes]:

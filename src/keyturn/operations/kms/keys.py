@@ -145,8 +145,7 @@ def list_keys(kit: Kit, call: Call, request: ListKeysRequest, _subject: None) ->
     if "SELF" in request.get("ResourceOwners", ["SELF"]):
         with kit.state.read() as connection:
             records = kms_keys.list_keys(connection, place)
-    listing = f"kms:ListKeys {place.account_id} {place.region}"
-    page = page_of(kit, listing, request, records, lambda record: record.key_id, _PAGE_SIZE)
+    page = page_of(kit, call, "kms:ListKeys", request, records, lambda record: record.key_id, _PAGE_SIZE)
     response: ListKeysResponse = {
         "Keys": [{"KeyId": record.key_id, "KeyArn": record.arn} for record in page.items],
         "Truncated": page.is_truncated,

@@ -21,10 +21,12 @@ from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, context_keys, key_subject, state_of
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import api_event, shared_with
+from keyturn.rules.audit_event import api_event, resource_entry, shared_with
 from keyturn.rules.kms_keys import check_usable, via_service
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.storage.kms_keys import KmsKeyRecord
+
+_KEY_TYPE = "AWS::KMS::Key"
 
 
 class KeyUse(StrEnum):
@@ -110,11 +112,13 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
     """
     if acting.further_events is None:
         raise TypeError("a call whose further events nobody stores cannot use keys")
+    denied = refused is not None and isinstance(refused.error, Refused)
+    shown = found.shown_to(acting.place.account_id) if denied else found.arn
     parameters: dict[str, object] = {"encryptionContext": dict(context)}
     if use is KeyUse.GENERATE_DATA_KEY:
-        parameters = {"keyId": found.arn, "keySpec": "AES_256", **parameters}
+        parameters = {"keyId": shown, "keySpec": "AES_256", **parameters}
     elif use is KeyUse.ENCRYPT:
-        parameters = {"keyId": found.arn, "encryptionAlgorithm": SYMMETRIC_DEFAULT, **parameters}
+        parameters = {"keyId": shown, "encryptionAlgorithm": SYMMETRIC_DEFAULT, **parameters}
     else:
         parameters = {"encryptionAlgorithm": SYMMETRIC_DEFAULT, **parameters}
     event = api_event(
@@ -127,11 +131,13 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         response_elements=None,
         error_code=None if refused is None else refused.code,
         error_message=None if refused is None else refused.error.message,
-        resource_arn=found.arn,
-        resource_type="AWS::KMS::Key",
+        resource_arn=shown,
+        resource_type=_KEY_TYPE,
         decision=refused.error.decision if refused is not None and isinstance(refused.error, Refused) else None,
         invoked_by=SECRETS_MANAGER,
     )
     acting.further_events.append(event)
     if found.record is not None and found.record.account_id != acting.place.account_id:
-        acting.further_events.append(shared_with(event, new_event_id(), found.record.account_id, new_event_id()))
+        owner = found.record.account_id
+        hidden = resource_entry(found.arn, owner, _KEY_TYPE) if denied else None
+        acting.further_events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+from keyturn.call import Call
 from keyturn.errors.kms import InvalidMarkerException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
@@ -28,6 +29,7 @@ class Page(Generic[T]):
 
 def page_of(
     kit: Kit,
+    call: Call,
     listing: str,
     request: Mapping[str, Any],
     items: Sequence[T],
@@ -38,7 +40,8 @@ def page_of(
 
     Args:
         kit: Seals the marker.
-        listing: What is listed, with account and region.
+        call: Who lists.
+        listing: What is listed.
         request: May have ``Marker`` and ``Limit``.
         items: All of them, ordered by ``position_of``.
         position_of: What an item is ordered by; no two items share it.
@@ -48,10 +51,10 @@ def page_of(
         InvalidMarkerException: The marker is not one of this listing.
     """
     if "Marker" in request:
-        after = open_page(kit, listing, request["Marker"], InvalidMarkerException("Invalid marker."))["after"]
+        after = open_page(kit, call, listing, request["Marker"], InvalidMarkerException("Invalid marker."))["after"]
         items = [item for item in items if position_of(item) > after]
     limit = request.get("Limit", default_limit)
     if len(items) <= limit:
         return Page(items, None)
     shown = items[:limit]
-    return Page(shown, seal_page(kit, listing, after=position_of(shown[-1])))
+    return Page(shown, seal_page(kit, call, listing, after=position_of(shown[-1])))

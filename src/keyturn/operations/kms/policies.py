@@ -76,10 +76,10 @@ def put_key_policy(kit: Kit, call: Call, request: PutKeyPolicyRequest, record: K
 
 @operation("kms", "ListKeyPolicies", subject=own_key)
 def list_key_policies(
-    kit: Kit, _call: Call, request: ListKeyPoliciesRequest, record: KmsKeyRecord
+    kit: Kit, call: Call, request: ListKeyPoliciesRequest, record: KmsKeyRecord
 ) -> ListKeyPoliciesResponse:
     """Name the one policy that a key has."""
-    page = page_of(kit, f"kms:ListKeyPolicies {record.arn}", request, [_DEFAULT], str, _PAGE_SIZE)
+    page = page_of(kit, call, f"kms:ListKeyPolicies {record.arn}", request, [_DEFAULT], str, _PAGE_SIZE)
     return {"PolicyNames": list(page.items), "Truncated": page.is_truncated}
 
 

@@ -19,6 +19,7 @@ from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord
 
 _KEY_ID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 _KEY, _ALIAS = "key/", "alias/"
+_ANY_KEY_ID = "????????-????-????-????-????????????"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,13 @@ class FoundKey:
     record: KmsKeyRecord | None = None
     missing: AwsError | None = None
     alias: str | None = None
+
+    def shown_to(self, account_id: str) -> str:
+        """Return the ARN that refusals show a caller of an account: of another one's alias not which key it names."""
+        if self.alias is None:
+            return self.arn
+        place = Place.of(self.arn)
+        return self.arn if place.account_id == account_id else place.kms_alias_arn(self.alias)
 
 
 def find_key(kit: Kit, place: Place, asked: str) -> FoundKey:
@@ -55,9 +63,13 @@ def find_key(kit: Kit, place: Place, asked: str) -> FoundKey:
             return _unknown(place, asked)
         if arn.region != place.region:
             return FoundKey(asked, missing=NotFoundException(f"Invalid arn {arn.region}"))
-        place, asked = Place(arn.partition, arn.region, arn.account_id), arn.resource
+        home, place, asked = place, Place(arn.partition, arn.region, arn.account_id), arn.resource
         if asked.startswith(_KEY):
             return _by_id(kit, place, asked.removeprefix(_KEY))
+        if asked.startswith(_ALIAS) and place != home:
+            found = _by_alias(kit, place, asked)
+            # To policies, an alias of another account names some key of it, whether it exists or not.
+            return found if found.record is not None else replace(found, arn=place.kms_key_arn(_ANY_KEY_ID))
     elif _KEY_ID.fullmatch(asked):
         return _by_id(kit, place, asked)
     return _by_alias(kit, place, asked) if asked.startswith(_ALIAS) else _unknown(place, asked)
@@ -69,7 +81,8 @@ def find_own_key(kit: Kit, place: Place, asked: str) -> FoundKey:
         return _unknown(place, asked)
     found = find_key(kit, place, asked)
     if found.alias is not None:
-        return FoundKey(found.arn, missing=InvalidArnException("Key Aliases are not supported for this operation."))
+        refusal = InvalidArnException("Key Aliases are not supported for this operation.")
+        return replace(found, record=None, missing=refusal)
     if found.record is not None and found.record.account_id != place.account_id:
         return replace(found, record=None, missing=_no_such_key(found.arn))
     return found

@@ -63,10 +63,11 @@ def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS) -> Subject[Km
     of_request: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.principal.account_id,), **keys}
     if found.alias is not None:
         of_request["kms:requestalias"] = (found.alias,)
+    shown = found.shown_to(call.place.account_id)
     if record is None:
-        return Subject(found.arn, found.arn, record=None, missing=found.missing, keys=of_request)
+        return Subject(found.arn, shown, record=None, missing=found.missing, keys=of_request)
     return Subject(
-        found.arn, found.arn, record, policy=record.policy, keys={**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
+        found.arn, shown, record, policy=record.policy, keys={**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
     )
 
 

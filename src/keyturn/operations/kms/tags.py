@@ -65,11 +65,11 @@ def untag_resource(kit: Kit, _call: Call, request: UntagResourceRequest, record:
 
 @operation("kms", "ListResourceTags", subject=own_key)
 def list_resource_tags(
-    kit: Kit, _call: Call, request: ListResourceTagsRequest, record: KmsKeyRecord
+    kit: Kit, call: Call, request: ListResourceTagsRequest, record: KmsKeyRecord
 ) -> ListResourceTagsResponse:
     """List a key's tags by their keys."""
     tags = sorted((record.tags or {}).items())
-    page = page_of(kit, f"kms:ListResourceTags {record.arn}", request, tags, lambda tag: tag[0], _MAX_TAGS)
+    page = page_of(kit, call, f"kms:ListResourceTags {record.arn}", request, tags, lambda tag: tag[0], _MAX_TAGS)
     response: ListResourceTagsResponse = {
         "Tags": [{"TagKey": key, "TagValue": value} for key, value in page.items],
         "Truncated": page.is_truncated,

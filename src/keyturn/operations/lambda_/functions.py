@@ -130,14 +130,16 @@ def list_functions(kit: Kit, call: Call, request: ListFunctionsRequest, _subject
     """List functions by name."""
     after = ""
     if request.get("Marker"):
-        after = open_page(kit, _LISTING, request["Marker"], InvalidParameterValueException("Invalid Marker"))["after"]
+        after = open_page(kit, call, _LISTING, request["Marker"], InvalidParameterValueException("Invalid Marker"))[
+            "after"
+        ]
     size = min(request.get("MaxItems", _PAGE_SIZE), _PAGE_SIZE)
     with kit.state.read() as connection:
         rest = [record for record in functions.list_functions(connection, call.place) if record.name > after]
     page = rest[:size]
     response: ListFunctionsResponse = {"Functions": [configuration_of(kit, record) for record in page]}
     if len(rest) > size:
-        response["NextMarker"] = seal_page(kit, _LISTING, after=page[-1].name)
+        response["NextMarker"] = seal_page(kit, call, _LISTING, after=page[-1].name)
     return response
 
 

@@ -94,7 +94,7 @@ def get_log_events(kit: Kit, call: Call, request: GetLogEventsRequest, found: St
     listing = f"logs:GetLogEvents:{found.stream.stream_id}"
     forward, position = request.get("startFromHead", False), None
     if token is not None:
-        forward, position = _open_event_token(kit, listing, token)
+        forward, position = _open_event_token(kit, call, listing, token)
     starts_ms = max(request.get("startTime", 0), visible_from_ms(found.group, call.at))
 
     with kit.journal.read() as connection:
@@ -115,7 +115,7 @@ def get_log_events(kit: Kit, call: Call, request: GetLogEventsRequest, found: St
     def token_of(direction: str, there: LogPosition) -> str:
         if token is not None and token.startswith(direction) and there == position:
             return token
-        sealed = seal_page(kit, listing, timestamp_ms=str(there.timestamp_ms), event_row=str(there.event_row))
+        sealed = seal_page(kit, call, listing, timestamp_ms=str(there.timestamp_ms), event_row=str(there.event_row))
         return f"{direction}{sealed}"
 
     return {
@@ -138,7 +138,7 @@ def filter_log_events(
     position: LogPosition | None = None
     if "nextToken" in request:
         refusal = InvalidParameterException(_BAD_TOKEN)
-        position = _position(open_page(kit, listing, request["nextToken"], refusal))
+        position = _position(open_page(kit, call, listing, request["nextToken"], refusal))
     with kit.journal.read() as connection:
         _check_filter(connection, call.place, request, group)
 
@@ -158,7 +158,7 @@ def filter_log_events(
     response: FilterLogEventsResponse = {"events": [_shown(event) for event in events], "searchedLogStreams": []}
     if rest is not None:
         response["nextToken"] = seal_page(
-            kit, listing, timestamp_ms=str(rest.timestamp_ms), event_row=str(rest.event_row)
+            kit, call, listing, timestamp_ms=str(rest.timestamp_ms), event_row=str(rest.event_row)
         )
     return response
 
@@ -182,13 +182,13 @@ def _check_batch(batch: list[InputLogEvent]) -> None:
         )
 
 
-def _open_event_token(kit: Kit, listing: str, token: str) -> tuple[bool, LogPosition]:
+def _open_event_token(kit: Kit, call: Call, listing: str, token: str) -> tuple[bool, LogPosition]:
     """Return whether a token of GetLogEvents leads forward, and from where."""
     direction, sealed = token[:2], token[2:]
     refusal = InvalidParameterException(_BAD_TOKEN)
     if direction not in ("f/", "b/"):
         raise refusal
-    return direction == "f/", _position(open_page(kit, listing, sealed, refusal))
+    return direction == "f/", _position(open_page(kit, call, listing, sealed, refusal))
 
 
 def _position(fields: dict[str, str]) -> LogPosition:

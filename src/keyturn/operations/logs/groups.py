@@ -104,7 +104,7 @@ def describe_log_groups(
     listing = f"logs:DescribeLogGroups:{prefix}:{pattern}"
     after = ""
     if "nextToken" in request:
-        after = open_page(kit, listing, request["nextToken"], InvalidParameterException(_BAD_TOKEN))["after"]
+        after = open_page(kit, call, listing, request["nextToken"], InvalidParameterException(_BAD_TOKEN))["after"]
     limit = request.get("limit", _PAGE_SIZE)
     with kit.journal.read() as connection:
         found = function_logs.list_groups(
@@ -112,7 +112,7 @@ def describe_log_groups(
         )
     response: DescribeLogGroupsResponse = {"logGroups": [_shown_group(call.place, group) for group in found[:limit]]}
     if len(found) > limit:
-        response["nextToken"] = seal_page(kit, listing, after=found[limit - 1].name)
+        response["nextToken"] = seal_page(kit, call, listing, after=found[limit - 1].name)
     return response
 
 
@@ -161,7 +161,7 @@ def describe_log_streams(
     listing = f"logs:DescribeLogStreams:{group.group_id}:{prefix}:{by_last_event}:{descending}"
     after: LogStreamRecord | None = None
     if "nextToken" in request:
-        position = open_page(kit, listing, request["nextToken"], InvalidParameterException(_BAD_TOKEN))
+        position = open_page(kit, call, listing, request["nextToken"], InvalidParameterException(_BAD_TOKEN))
         after = _stream_at(group, position)
     limit = request.get("limit", _PAGE_SIZE)
     with kit.journal.read() as connection:
@@ -179,7 +179,9 @@ def describe_log_streams(
     }
     if len(found) > limit:
         last = found[limit - 1]
-        response["nextToken"] = seal_page(kit, listing, name=last.name, last_event_ms=str(last.last_event_ms or 0))
+        response["nextToken"] = seal_page(
+            kit, call, listing, name=last.name, last_event_ms=str(last.last_event_ms or 0)
+        )
     return response
 
 

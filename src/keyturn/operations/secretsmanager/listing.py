@@ -47,11 +47,10 @@ def list_secret_version_ids(
 ) -> ListSecretVersionIdsResponse:
     """List a secret's versions that hold a value, oldest first; those without labels only if asked for."""
     with_deprecated = request.get("IncludeDeprecated", False)
-    place = call.place
-    listing = f"ListSecretVersionIds {place.account_id} {place.region} {subject.arn} {with_deprecated}"
+    listing = f"ListSecretVersionIds {subject.arn} {with_deprecated}"
     after = None
     if "NextToken" in request:
-        position = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())
+        position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
         after = VersionPosition(from_milliseconds(int(position["created_ms"])), position["version_id"])
     limit = request.get("MaxResults", _PAGE_SIZE)
     with kit.state.read() as connection:
@@ -67,7 +66,7 @@ def list_secret_version_ids(
     if len(versions) > limit:
         last = versions[limit - 1]
         created_ms = to_milliseconds(last.created_at)
-        response["NextToken"] = seal_page(kit, listing, created_ms=str(created_ms), version_id=last.version_id)
+        response["NextToken"] = seal_page(kit, call, listing, created_ms=str(created_ms), version_id=last.version_id)
     return response
 
 

@@ -111,11 +111,11 @@ def delete_resource_policy(
 
 @operation("secretsmanager", "ListResourcePolicies", subject=secret, runs=Runs.ON_LOOP)
 def list_resource_policies(
-    kit: Kit, _call: Call, request: ListResourcePoliciesRequest, subject: SecretRecord
+    kit: Kit, call: Call, request: ListResourcePoliciesRequest, subject: SecretRecord
 ) -> ListResourcePoliciesResponse:
     """List the names of a secret's policies; only one can be attached."""
     check_alive(subject.deletion_at)
-    return page_of_policies(kit, subject.arn, request, list(_policies(subject)))
+    return page_of_policies(kit, call, subject.arn, request, list(_policies(subject)))
 
 
 def _policies(subject: SecretRecord) -> dict[str, str]:
@@ -127,12 +127,13 @@ def _policies(subject: SecretRecord) -> dict[str, str]:
 
 
 def page_of_policies(
-    kit: Kit, arn: str, request: ListResourcePoliciesRequest, names: Sequence[str]
+    kit: Kit, call: Call, arn: str, request: ListResourcePoliciesRequest, names: Sequence[str]
 ) -> ListResourcePoliciesResponse:
     """Return the part of a secret's policies that a request asks for.
 
     Args:
         kit: Seals the token.
+        call: Who lists.
         arn: Of the secret.
         request: May have MaxResults and NextToken.
         names: Of all its policies.
@@ -144,12 +145,12 @@ def page_of_policies(
     # "default" comes first, the others by their names.
     ordered = sorted(names, key=_place_in_list)
     if "NextToken" in request:
-        after = open_page(kit, listing, request["NextToken"], InvalidNextTokenException())["after"]
+        after = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())["after"]
         ordered = [name for name in ordered if _place_in_list(name) > _place_in_list(after)]
     page = ordered[: request.get("MaxResults", _PAGE_SIZE)]
     response: ListResourcePoliciesResponse = {"ResourcePolicies": [{"PolicyName": name} for name in page]}
     if len(page) < len(ordered):
-        response["NextToken"] = seal_page(kit, listing, after=page[-1])
+        response["NextToken"] = seal_page(kit, call, listing, after=page[-1])
     return response
 
 

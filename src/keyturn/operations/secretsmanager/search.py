@@ -58,7 +58,7 @@ def search(kit: Kit, call: Call, operation: str, request: Mapping[str, Any], lim
     matches = compile_filters(filters)
     order = list_order(request.get("SortBy"), request.get("SortOrder"))
     with_deleted = request.get("IncludePlannedDeletion", False)
-    listing = _listing(call, operation, filters, order, with_deleted=with_deleted)
+    listing = _listing(operation, filters, order, with_deleted=with_deleted)
     if "NextToken" in request:
         begun = _open(kit, call, listing, order, request["NextToken"])
     else:
@@ -75,7 +75,7 @@ def search(kit: Kit, call: Call, operation: str, request: Mapping[str, Any], lim
         records = secrets.load_listed(connection, [candidate.position.secret_id for candidate in found])
     next_token = None
     if goes_on_behind is not None:
-        next_token = _seal(kit, listing, replace(begun, position=goes_on_behind))
+        next_token = _seal(kit, call, listing, replace(begun, position=goes_on_behind))
     keys = [candidate.position.key for candidate in found]
     return Page([_as_listed(order, *pair) for pair in zip(records, keys, strict=True)], next_token)
 
@@ -89,26 +89,26 @@ class _Begun:
     position: ListPosition | None = None
 
 
-def _listing(call: Call, operation: str, filters: Sequence[Filter], order: ListOrder, *, with_deleted: bool) -> str:
-    """Name a list, so that a token of another account, region or question is refused."""
+def _listing(operation: str, filters: Sequence[Filter], order: ListOrder, *, with_deleted: bool) -> str:
+    """Name a list, so that a token of another question is refused."""
     question = json.dumps([filters, order.sort_by, order.descending, with_deleted])
     digest = hashlib.sha256(question.encode()).hexdigest()
-    return f"{operation} {call.place.account_id} {call.place.region} {digest}"
+    return f"{operation} {digest}"
 
 
-def _seal(kit: Kit, listing: str, begun: _Begun) -> str:
+def _seal(kit: Kit, call: Call, listing: str, begun: _Begun) -> str:
     key, secret_id = begun.position or ListPosition(None, 0)
     position = {"began_ms": str(to_milliseconds(begun.began_at)), "secret_id": str(secret_id)}
     if begun.newest_move is not None:
         position["newest_move"] = str(begun.newest_move)
     if key is not None:
         position["key"] = key if isinstance(key, str) else str(to_milliseconds(key))
-    return seal_page(kit, listing, **position)
+    return seal_page(kit, call, listing, **position)
 
 
 def _open(kit: Kit, call: Call, listing: str, order: ListOrder, token: str) -> _Begun:
     refusal = InvalidNextTokenException()
-    position = open_page(kit, listing, token, refusal)
+    position = open_page(kit, call, listing, token, refusal)
     began_at = from_milliseconds(int(position["began_ms"]))
     if order.moves and call.at - began_at > LIST_LIFETIME:
         raise refusal

@@ -195,7 +195,7 @@ def test_policies_are_listed_default_first_a_page_at_a_time(bench: HandlerBench)
     shown: list[str] = []
     request: Any = {"SecretId": "db", "MaxResults": 3}
     while True:
-        page = page_of_policies(bench.kit, "arn", request, names)
+        page = page_of_policies(bench.kit, bench.as_(bench.caller), "arn", request, names)
         shown += [entry.get("PolicyName", "") for entry in page["ResourcePolicies"]]
         if "NextToken" not in page:
             break
@@ -203,9 +203,11 @@ def test_policies_are_listed_default_first_a_page_at_a_time(bench: HandlerBench)
     assert shown == ["default", "a", "b", "z"]
 
     with pytest.raises(InvalidNextTokenException):
-        page_of_policies(bench.kit, "another arn", request, names)
+        page_of_policies(bench.kit, bench.as_(bench.caller), "another arn", request, names)
     # A policy that is gone is no reason to begin anew.
-    assert page_of_policies(bench.kit, "arn", request, ["default", "a"])["ResourcePolicies"] == []
+    assert (
+        page_of_policies(bench.kit, bench.as_(bench.caller), "arn", request, ["default", "a"])["ResourcePolicies"] == []
+    )
 
 
 def test_principals_of_every_account_on_the_server_must_exist(bench: HandlerBench) -> None:
