@@ -5,9 +5,10 @@ from __future__ import annotations
 import contextlib
 import fnmatch
 import json
+import re
 from dataclasses import replace
 
-from hypothesis import given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from keyturn.call import Principal, PrincipalKind
@@ -146,6 +147,40 @@ def test_in_an_arn_wildcards_stay_within_the_first_five_fields(pattern: str, val
     fields, parts = pattern.split(":", 5), value.split(":", 5)
     expected = pattern == "*" or (len(fields) == len(parts) and all(map(fnmatch.fnmatchcase, parts, fields)))
     assert pattern_set([pattern], variables=False, is_arn=True).matches(value, {}) is expected
+
+
+PIECES = st.sampled_from(["a", "b", "ab", ":", "*", "?", "${v}", "${w}", "${absent, '*'}", "${*}", "${?}"])
+
+
+def _naively(piece: str, keys: dict[str, str]) -> str:
+    """Write a piece of a pattern as a regular expression."""
+    literals = {"${v}": keys["v"], "${w}": keys["w"], "${absent, '*'}": "*", "${*}": "*", "${?}": "?"}
+    wildcards = {"*": ".*", "?": "."}
+    return wildcards.get(piece) or re.escape(literals.get(piece, piece))
+
+
+@given(
+    st.lists(PIECES, max_size=9), st.text("ab*?:", max_size=12), st.text("ab*?", max_size=3), st.text("ab?", max_size=2)
+)
+@settings(max_examples=500)
+def test_patterns_with_variables_match_as_a_naive_regex(pieces: list[str], value: str, v: str, w: str) -> None:
+    pattern = "".join([*pieces, "${v}"])
+    expected = re.fullmatch("".join(_naively(piece, {"v": v, "w": w}) for piece in [*pieces, "${v}"]), value)
+    assert pattern_set([pattern], variables=True).matches(value, {"v": (v,), "w": (w,)}) is (expected is not None)
+
+
+@given(st.lists(PIECES, max_size=12), st.text("ab*:", max_size=14), st.text("a*:", max_size=3))
+@settings(max_examples=500)
+def test_patterns_of_arns_match_with_variables_as_without(pieces: list[str], value: str, v: str) -> None:
+    names = {"${v}": v, "${w}": "b"}
+    # Wildcards in a value are characters.
+    written = "".join(re.sub(r"([*?])", r"${\1}", names[piece]) if piece in names else piece for piece in pieces)
+    written = written.replace("${absent, '*'}", "${*}")
+    assume(written != "*")  # Which alone is no pattern of fields.
+    expected = pattern_set([written], variables=True, is_arn=True).matches(value, {})
+    keys = {"v": (v,), "w": ("b",), "none": ("",)}
+    patterns = pattern_set(["".join([*pieces, "${none}"])], variables=True, is_arn=True)
+    assert patterns.matches(value, keys) is expected
 
 
 @given(st.text(max_size=300))

@@ -85,21 +85,144 @@ def has_variable(text: str) -> bool:
     return _VARIABLE.search(text) is not None
 
 
-def resolve(parts: Sequence[Token], keys: ConditionKeys) -> tuple[Token, ...] | None:
-    """Replace variables by the values of a request; None if a key is absent or has several values."""
-    resolved: list[Token] = []
+def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[str | Wildcard] | None:
+    """Replace variables by the values of a request.
+
+    Args:
+        parts: Of the pattern.
+        keys: Where the values are.
+        longest: How many characters the pattern may stand for at least. A short policy can name a long value a
+            thousand times; what is longer than the text that it is compared with is not put together.
+
+    Returns:
+        The pattern, or None if it matches nothing: a key is absent or has several values, or the text is too short.
+    """
+    resolved: list[str | Wildcard] = []
     for part in parts:
         if isinstance(part, Variable):
             values = keys.get(part.name)
             if values is not None and len(values) == 1:
-                resolved.append(values[0])
+                piece: str | Wildcard = values[0]
             elif not values and part.default is not None:
-                resolved.append(part.default)
+                piece = part.default
             else:
                 return None
         else:
-            resolved.append(part)
-    return tuple(resolved)
+            piece = part
+        longest -= _shortest(piece)
+        if longest < 0:
+            return None
+        resolved.append(piece)
+    return resolved
+
+
+def _shortest(piece: str | Wildcard) -> int:
+    """Return how many characters a piece of a pattern stands for at least."""
+    if isinstance(piece, Wildcard):
+        return 1 if piece is Wildcard.ONE else 0
+    return len(piece)
+
+
+class _Searched:
+    """A text that patterns are matched with directly, where compiling each of them would cost more than it gains.
+
+    Where a text holds ``?`` between literals, positions are found for all at once: a number has a bit for each position
+    of the text, and shifting it moves them all. What that needs of the text is kept for the next pattern.
+    """
+
+    __slots__ = ("_characters", "_places", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self._characters: dict[str, int] | None = None
+        self._places: dict[str, int] = {}
+
+    def matches(self, parts: Iterable[str | Wildcard]) -> bool:
+        """Whether a pattern matches the whole text; characters of ``str`` are literal.
+
+        Each run between two ``*`` is taken where it comes first, which leaves most to those behind it: no run is ever
+        looked for again.
+        """
+        runs: list[list[str | Wildcard]] = [[]]
+        for part in parts:
+            if part is Wildcard.ANY:
+                runs.append([])
+            elif part:
+                runs[-1].append(part)
+        first, *middle = runs
+        position = _length(first)
+        if not middle:
+            return position == len(self.text) and self._is_at(first, 0)
+        last = middle.pop()
+        end = len(self.text) - _length(last)
+        if position > end or not (self._is_at(first, 0) and self._is_at(last, end)):
+            return False
+        for run in middle:
+            found = self._find(run, position, end)
+            if found < 0:
+                return False
+            position = found + _length(run)
+        return True
+
+    def _is_at(self, run: Iterable[str | Wildcard], position: int) -> bool:
+        for piece in run:
+            if isinstance(piece, str) and not self.text.startswith(piece, position):
+                return False
+            position += _shortest(piece)
+        return True
+
+    def _find(self, run: Sequence[str | Wildcard], position: int, end: int) -> int:
+        """Return where a run comes first between two positions; -1 if nowhere."""
+        literals = [piece for piece in run if isinstance(piece, str)]
+        if len(literals) == len(run):
+            return self.text.find("".join(literals), position, end)
+        if any(literal not in self.text for literal in literals):
+            return -1
+        # A bit for each position at which the run would still end in time.
+        places = ((1 << max(end - _length(run) + 1, 0)) - 1) >> position
+        reached = position
+        for piece in run:
+            if isinstance(piece, str):
+                places &= self._places_of(piece) >> reached
+            reached += _shortest(piece)
+        return position + (places & -places).bit_length() - 1 if places else -1
+
+    def _places_of(self, literal: str) -> int:
+        """Return a number with a bit for each position at which the text goes on with a literal."""
+        if literal not in self._places:
+            characters = self._places_of_characters()
+            places = (1 << len(self.text)) - 1
+            for offset, character in enumerate(literal):
+                places &= characters.get(character, 0) >> offset
+            self._places[literal] = places
+        return self._places[literal]
+
+    def _places_of_characters(self) -> dict[str, int]:
+        if self._characters is None:
+            places: dict[str, bytearray] = {}
+            for position, character in enumerate(self.text):
+                if character not in places:
+                    places[character] = bytearray(len(self.text) // 8 + 1)
+                places[character][position >> 3] |= 1 << (position & 7)
+            self._characters = {character: int.from_bytes(bits, "little") for character, bits in places.items()}
+        return self._characters
+
+
+def _length(run: Iterable[str | Wildcard]) -> int:
+    return sum(_shortest(piece) for piece in run)
+
+
+def _fields(parts: Iterable[str | Wildcard]) -> list[list[str | Wildcard]]:
+    """Cut a pattern of an ARN into its fields, of which only the last may contain colons."""
+    fields: list[list[str | Wildcard]] = [[]]
+    for part in parts:
+        if isinstance(part, Wildcard):
+            fields[-1].append(part)
+        else:
+            here, *others = part.split(":", _ARN_FIELDS - len(fields))
+            fields[-1].append(here)
+            fields += [[other] for other in others]
+    return fields
 
 
 def regex_source(parts: Iterable[Token], *, is_arn: bool) -> str:
@@ -185,11 +308,18 @@ class PatternSet:
             return True
         if self.general is not None and self.general.fullmatch(value):
             return True
-        return bool(self.templates) and any(self._template_matches(parts, value, keys) for parts in self.templates)
+        return bool(self.templates) and self._template_matches(value, keys)
 
-    def _template_matches(self, parts: tuple[Token, ...], value: str, keys: ConditionKeys) -> bool:
-        resolved = resolve(parts, keys)
-        return resolved is not None and compile_pattern(resolved, is_arn=self.is_arn).fullmatch(value) is not None
+    def _template_matches(self, value: str, keys: ConditionKeys) -> bool:
+        fields = [_Searched(field) for field in (value.split(":", _ARN_FIELDS - 1) if self.is_arn else [value])]
+        for parts in self.templates:
+            resolved = resolve(parts, keys, len(value))
+            if resolved is None:
+                continue
+            wanted = _fields(resolved) if self.is_arn else [resolved]
+            if len(wanted) == len(fields) and all(map(_Searched.matches, fields, wanted)):
+                return True
+        return False
 
 
 def pattern_set(texts: Iterable[str], *, variables: bool, is_arn: bool = False, wildcards: bool = True) -> PatternSet:
