@@ -166,7 +166,7 @@ class ListingMachine(RuleBasedStateMachine):
         with self.bench.kit.state.write() as transaction:
             principals.put_inline_policy(transaction, self.bench.caller.arn, "all", ALLOW_ALL)
         # So few at once that the searches of these small lists take every turn that those of long ones do.
-        for name, number in {"_MOST_LOOKED_AT": 6, "_LOOKED_AT_ONCE": 3, "_FEW": 2}.items():
+        for name, number in {"_MOST_LOOKED_AT": 6, "_LOOKED_AT_ONCE": 3, "_MOST_CHARACTERS": 30, "_FEW": 2}.items():
             self.closing.enter_context(mock.patch.object(search, name, number))
         self.secrets: dict[int, Known] = {}
         self.made = 0

@@ -57,6 +57,12 @@ class Searchable:
     primary_region: str = ""
     owning_service: str = ""
 
+    @property
+    def size(self) -> int:
+        """How many characters filters look at."""
+        fixed = len(self.name) + len(self.description) + len(self.primary_region) + len(self.owning_service)
+        return fixed + sum(len(key) + len(value) for key, value in self.tags.items())
+
 
 Matcher = Callable[[Searchable], bool]
 
@@ -83,8 +89,20 @@ def compile_filters(filters: Iterable[Mapping[str, object]]) -> Matcher:
     Raises:
         InvalidParameterException: A filter lacks its key or values.
     """
-    matchers = [_filter(entry.get("Key"), entry.get("Values")) for entry in filters]
-    return lambda secret: all(matches(secret) for matches in matchers)
+    wanted = list(dict.fromkeys(_read(entry.get("Key"), entry.get("Values")) for entry in filters))
+    tests = [_filter(*entry) for entry in wanted]
+    beginnings = {word for key, values in wanted if key in _BY_WORDS for value in values for word in _wanted(value)}
+    lengths = tuple(sorted({len(word) for word in beginnings}))
+
+    def matches(secret: Searchable) -> bool:
+        known: dict[str, _Text] = {}
+
+        def look(text: str) -> _Text:
+            return known.get(text) or known.setdefault(text, _Text(text, lengths))
+
+        return all(test(secret, look) for test in tests)
+
+    return matches
 
 
 def name_spans(filters: Iterable[Mapping[str, object]]) -> list[tuple[str, str]]:
@@ -116,54 +134,84 @@ def words(text: str) -> list[str]:
     return [word for part in parts for word in _CAPITAL_BEGINS.split(part) if word]
 
 
-def _filter(key: object, values: object) -> Matcher:
-    read = _FIELDS.get(str(key))
-    if read is None:
+def _wanted(value: str) -> frozenset[str]:
+    """Return the words, in lower case, that a value of a filter looks for, turned round or not."""
+    return frozenset(word.lower() for word in words(value.removeprefix("!")))
+
+
+class _Text:
+    """A text of a secret, of which what all values of all filters need is worked out once."""
+
+    __slots__ = ("_beginnings", "_lengths", "lowered", "text")
+
+    def __init__(self, text: str, lengths: Sequence[int]) -> None:
+        self.text = text
+        self.lowered = text.lower()
+        self._lengths = lengths
+        self._beginnings: frozenset[str] | None = None
+
+    def beginnings(self) -> frozenset[str]:
+        """Return what its words begin with, in lower case, of the lengths of the words that are looked for."""
+        if self._beginnings is None:
+            self._beginnings = frozenset(_beginnings(self.text, self._lengths))
+        return self._beginnings
+
+
+def _beginnings(text: str, lengths: Sequence[int]) -> Iterable[str]:
+    for word in {word.lower() for word in words(text)}:
+        for length in lengths:
+            if length > len(word):
+                break
+            yield word[:length]
+
+
+def _read(key: object, values: object) -> tuple[str, tuple[str, ...]]:
+    """Check a filter, and leave out values that it repeats."""
+    if str(key) not in _FIELDS:
         raise InvalidParameterException("Invalid filter key")
     if not isinstance(values, Sequence) or not values:
         raise InvalidParameterException(f"Invalid filter values for key: {key}")
-    fields_of, match_with = read
-    tests = [_value_test(str(value), match_with) for value in values]
+    return str(key), tuple(dict.fromkeys(str(value) for value in values))
 
-    def matches(secret: Searchable) -> bool:
-        texts = fields_of(secret)
+
+Look = Callable[[str], _Text]
+
+
+def _filter(key: str, values: Iterable[str]) -> Callable[[Searchable, Look], bool]:
+    fields_of, match_with = _FIELDS[key]
+    tests = [_value_test(value, match_with) for value in values]
+
+    def matches(secret: Searchable, look: Look) -> bool:
+        texts = [look(text) for text in fields_of(secret)]
         return any(test(texts) for test in tests)
 
     return matches
 
 
-TextTest = Callable[[str], bool]
+TextTest = Callable[[_Text], bool]
 
 
-def _value_test(value: str, match_with: Callable[[str], TextTest]) -> Callable[[Sequence[str]], bool]:
+def _value_test(value: str, match_with: Callable[[str], TextTest]) -> Callable[[Sequence[_Text]], bool]:
+    found = match_with(value.removeprefix("!"))
     if not value.startswith("!"):
-        found = match_with(value)
-        return lambda texts: any(found(text) for text in texts)
-    unwanted = match_with(value[1:])
-    return lambda texts: not any(unwanted(text) for text in texts)
+        return lambda texts: any(map(found, texts))
+    return lambda texts: not any(map(found, texts))
 
 
 def _prefix(value: str) -> TextTest:
-    return lambda text: text.startswith(value)
+    return lambda text: text.text.startswith(value)
 
 
 def _prefix_ignoring_case(value: str) -> TextTest:
     lowered = value.lower()
-    return lambda text: text.lower().startswith(lowered)
+    return lambda text: text.lowered.startswith(lowered)
 
 
 def _by_words(value: str) -> TextTest:
-    wanted = [word.lower() for word in words(value)]
-
-    def found(text: str) -> bool:
-        lowered = text.lower()
-        if not wanted or not all(word in lowered for word in wanted):
-            # Cutting costs most of a search, and most texts do not even hold the letters.
-            return False
-        present = [word.lower() for word in words(text)]
-        return all(any(word.startswith(start) for word in present) for start in wanted)
-
-    return found
+    wanted = _wanted(value)
+    longest = max(wanted, key=len, default="")
+    # Cutting costs most of a search, and most texts do not even hold the letters.
+    return lambda text: bool(wanted) and longest in text.lowered and wanted <= text.beginnings()
 
 
 # Key to (which texts of a secret, how a value is compared with one of them).
@@ -176,3 +224,4 @@ _FIELDS: dict[str, tuple[Callable[[Searchable], Sequence[str]], Callable[[str], 
     "description": (lambda secret: (secret.description,), _by_words),
     "all": (lambda secret: (secret.name, secret.description, *secret.tags, *secret.tags.values()), _by_words),
 }
+_BY_WORDS = frozenset(key for key, (_, match_with) in _FIELDS.items() if match_with is _by_words)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules import listing
 from keyturn.rules.listing import (
     ListOrder,
     Searchable,
@@ -257,3 +258,22 @@ def test_what_moto_saw_on_aws_of_a_key_that_is_given_twice() -> None:
 def test_a_tag_key_that_nobody_has_finds_everything_when_turned_round() -> None:
     # Stratus Red Team, aws.credential-access.secretsmanager-batch-retrieve-secrets: a catch-all filter.
     assert found_by([("tag-key", ["!tagKeyThatWillNeverExist"])], ALL) == [secret.name for secret in ALL]
+
+
+def test_a_text_is_cut_once_for_all_values_of_all_filters(monkeypatch: pytest.MonkeyPatch) -> None:
+    matches = compile_filters(
+        [{"Key": key, "Values": ["!" + "aB " * 160, "a", "!a b", *["b"] * 7]} for key in ["all", "description"] * 5]
+    )
+    cut: list[str] = []
+
+    def counted(text: str) -> list[str]:
+        cut.append(text)
+        return words(text)
+
+    monkeypatch.setattr(listing, "words", counted)
+    assert matches(Searchable("b", "aB " * 600))
+    assert len(cut) == len(set(cut)) <= 2
+
+
+def test_the_size_of_a_secret_is_that_of_its_texts() -> None:
+    assert Searchable("ab", "cde", {"f": "gh"}, "i", "j").size == 10

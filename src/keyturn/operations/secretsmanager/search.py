@@ -22,9 +22,10 @@ from keyturn.storage.secret_lists import Candidate, ListPosition, SecretList
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import Filter
 
-# How many secrets one call looks at for a filter. What it has not looked at then is left to the next page, which may
-# make this one short or even empty, as AWS's pages may be.
+# How many secrets, and characters of theirs, one call looks at for a filter. What it has not looked at then is left to
+# the next page, which may make this one short or even empty, as AWS's pages may be.
 _MOST_LOOKED_AT = 5_000
+_MOST_CHARACTERS = 2_000_000
 _LOOKED_AT_ONCE = 1_000
 # Up to this many secrets that a filter by name leaves, only they are looked at.
 _FEW = 1_000
@@ -140,7 +141,7 @@ def _look(
     """Return the next secrets that match, and behind which the list goes on; None if that was all."""
     found: list[Candidate] = []
     at_once = limit + 1 if matches is None else _LOOKED_AT_ONCE
-    looked_at = 0
+    looked_at = characters = 0
     while looked_at < _MOST_LOOKED_AT:
         candidates = secret_lists.load_candidates(connection, wanted, position, at_once)
         for candidate in candidates:
@@ -148,6 +149,8 @@ def _look(
                 if len(found) == limit:
                     return found, found[-1].position
                 found.append(candidate)
+            if matches is not None and (characters := characters + candidate.texts.size) > _MOST_CHARACTERS:
+                return found, candidate.position
         if len(candidates) < at_once:
             return found, None
         position = candidates[-1].position
