@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from keyturn.rules.policy.conditions import Condition, Quantifier
 from keyturn.rules.policy.document import PolicyDocument, Statement
@@ -23,8 +23,10 @@ _ACCOUNT_ID = re.compile(r"\d{12}")
 _ORGANISATION = re.compile(r"o-[a-z0-9]+/[^*?]*\*?")
 _ARN_FIELDS = 6
 _ACCOUNT_FIELD = 4
-# Networks that are wider than this are as good as the internet.
-_WIDEST_PREFIX = {4: 8, 6: 32}
+# Networks that have together more addresses than one /8 (IPv6: /32) are as good as the internet.
+_MOST_ADDRESSES = {4: 2**24, 6: 2**96}
+# From these nobody calls over the internet, so they do not count.
+_PRIVATE = tuple(map(ipaddress.IPv4Network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")))
 
 _STRING_OPERATORS = frozenset({"stringequals", "stringequalsignorecase", "stringlike"})
 _ARN_OPERATORS = frozenset({"arnequals", "arnlike"})
@@ -81,8 +83,10 @@ def _narrows(condition: Condition, *, negated: bool) -> bool:
         return False
     if condition.if_exists and not negated:
         return False
-    is_fixed = _FIXING_KEYS.get(condition.key)
     operator = condition.base_operator.replace("not", "", 1) if negated else condition.base_operator
+    if condition.key == "aws:sourceip":
+        return operator == "ipaddress" and _are_narrow(condition.values)
+    is_fixed = _FIXING_KEYS.get(condition.key)
     return is_fixed is not None and all(
         not has_variable(value) and is_fixed(operator, value) for value in condition.values
     )
@@ -110,11 +114,21 @@ def _fixed_path(operator: str, value: str) -> bool:
     return operator in _STRING_OPERATORS and _ORGANISATION.fullmatch(value) is not None
 
 
-def _narrow_network(operator: str, value: str) -> bool:
-    if operator != "ipaddress":
+def _are_narrow(values: Iterable[str]) -> bool:
+    """Whether networks have together no more addresses than the widest one that may stand alone."""
+    if any(has_variable(value) for value in values):
         return False
-    network = ipaddress.ip_network(value, strict=False)
-    return network.prefixlen >= _WIDEST_PREFIX[network.version]
+    networks = [ipaddress.ip_network(value, strict=False) for value in values]
+    old = [one for one in networks if isinstance(one, ipaddress.IPv4Network) and not any(map(one.subnet_of, _PRIVATE))]
+    new = [one for one in networks if isinstance(one, ipaddress.IPv6Network)]
+    # Overlapping ones are counted once.
+    return _size(ipaddress.collapse_addresses(old)) <= _MOST_ADDRESSES[4] and (
+        _size(ipaddress.collapse_addresses(new)) <= _MOST_ADDRESSES[6]
+    )
+
+
+def _size(networks: Iterable[ipaddress.IPv4Network] | Iterable[ipaddress.IPv6Network]) -> int:
+    return sum(network.num_addresses for network in networks)
 
 
 def _has_wildcard(value: str) -> bool:
@@ -128,7 +142,6 @@ _FIXING_KEYS: dict[str, Callable[[str, str], bool]] = {
     "aws:principalorgpaths": _fixed_path,
     "aws:sourceaccount": _fixed_text,
     "aws:sourcearn": _fixed_arn,
-    "aws:sourceip": _narrow_network,
     "aws:sourceowner": _fixed_text,
     "aws:sourcevpc": _fixed_text,
     "aws:sourcevpce": _fixed_text,

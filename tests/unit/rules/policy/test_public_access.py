@@ -26,6 +26,9 @@ def denied_unless(operator: str, key: str, *values: str) -> dict[str, Any]:
     return deny(Condition={operator: {key: list(values)}})
 
 
+# All of the internet, in pieces that are narrow each.
+SLICES = [f"{first}.0.0.0/8" for first in range(256)]
+
 BROAD: dict[str, list[dict[str, Any]]] = {
     "everybody": [EVERYBODY],
     "everybody, as AWS": [statement(Principal={"AWS": "*"})],
@@ -57,6 +60,15 @@ BROAD: dict[str, list[dict[str, Any]]] = {
     "all of the internet": [when("IpAddress", "aws:SourceIp", "0.0.0.0/0")],
     "a narrow network and a wide one": [when("IpAddress", "aws:SourceIp", "192.0.2.0/24", "64.0.0.0/7")],
     "a wide network of the new kind": [when("IpAddress", "aws:SourceIp", "2001::/16")],
+    "all of the internet in narrow pieces": [when("IpAddress", "aws:SourceIp", *SLICES)],
+    "two neighbouring networks": [when("IpAddress", "aws:SourceIp", "12.0.0.0/8", "13.0.0.0/8")],
+    "networks far apart": [when("IpAddress", "aws:SourceIp", "12.0.0.0/9", "40.0.0.0/9", "192.0.2.7")],
+    "networks of the new kind, together": [when("IpAddress", "aws:SourceIp", "2001:db8::/32", "2001:db9::/48")],
+    "a network of both kinds, one wide": [when("IpAddress", "aws:SourceIp", "192.0.2.0/24", "2001::/16")],
+    "a Deny outside of the internet in narrow pieces": [
+        EVERYBODY,
+        denied_unless("NotIpAddress", "aws:SourceIp", *SLICES),
+    ],
     "a network that is compared as text": [when("StringEquals", "aws:SourceIp", "192.0.2.7")],
     "organisations": [when("StringLike", "aws:PrincipalOrgID", "o-*")],
     "paths of any organisation": [when("ForAnyValue:StringLike", "aws:PrincipalOrgPaths", "o-*/r-1/*")],
@@ -124,6 +136,12 @@ NARROW: dict[str, list[dict[str, Any]]] = {
     "a network": [when("IpAddress", "aws:SourceIp", "192.0.2.0/24")],
     "an address": [when("IpAddress", "aws:SourceIp", "192.0.2.7")],
     "private networks": [when("IpAddress", "aws:SourceIp", "10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")],
+    "private networks in pieces": [
+        when("IpAddress", "aws:SourceIp", "10.0.0.0/9", "10.128.0.0/9", "172.16.0.0/12", "192.0.2.7")
+    ],
+    "networks within networks": [when("IpAddress", "aws:SourceIp", "12.0.0.0/8", "12.1.0.0/16", "12.0.0.0/8")],
+    "two halves of what may stand alone": [when("IpAddress", "aws:SourceIp", "12.0.0.0/9", "12.128.0.0/9")],
+    "networks of both kinds": [when("IpAddress", "aws:SourceIp", "12.0.0.0/8", "2001:db8::/32")],
     "a network of the new kind": [when("IpAddress", "aws:SourceIp", "2001:db8::/32")],
     "one narrow condition of two": [
         {
