@@ -50,11 +50,12 @@ class Desk:
     def call(self, name: str, **request: Any) -> Any:
         return self.bench.call("secretsmanager", name, **request)
 
-    def create(self, name: str = "db", values: int = 2) -> str:
-        """A secret with as many versions; the last is current, and all were read."""
+    def create(self, name: str = "db", values: int = 2, apart: timedelta = timedelta()) -> str:
+        """A secret with as many versions, made one after the other; the last is current, and all were read."""
         token = new_version_id()
         arn: str = self.call("CreateSecret", Name=name, SecretString=f"{name} 0", ClientRequestToken=token)["ARN"]
         for number in range(1, values):
+            self.bench.clock.advance(apart)
             self.call(
                 "PutSecretValue", SecretId=name, SecretString=f"{name} {number}", ClientRequestToken=new_version_id()
             )

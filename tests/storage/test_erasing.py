@@ -220,7 +220,7 @@ def test_the_scheduler_is_there_when_a_window_ends(desk: Desk) -> None:
 
 
 def test_versions_that_the_clean_up_removes_leave_no_byte_and_are_told(desk: Desk, files: Callable[[], bytes]) -> None:
-    arn = desk.create(values=101)
+    arn = desk.create(values=101, apart=timedelta(milliseconds=1))
     sealed = desk.sealed(arn)
     desk.bench.clock.advance(DAY)
     current = desk.call("DescribeSecret", SecretId="db")["VersionIdsToStages"]
