@@ -65,6 +65,10 @@ class Dialect(Protocol):
         """Keep other writers away from a name that nothing may have yet, until the transaction ends."""
         ...
 
+    def lock_count(self, connection: Connection, owner: str) -> None:
+        """Keep other writers that count what an owner has away, until the transaction ends."""
+        ...
+
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction, with as little around them as the driver allows.
 

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from keyturn import ids
+from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException, LimitExceededException
 from keyturn.operations.kit import Kit
@@ -53,6 +54,8 @@ from keyturn.wire.types.secretsmanager import (
 # Members that Keyturn cannot honour; what asks for them must not seem to succeed.
 _NOT_OFFERED = ("Type",)
 _SECOND = timedelta(seconds=1)
+# More secrets than all servers together can be creating at one moment.
+_NEAR_QUOTA = 1_000
 
 
 @operation("secretsmanager", "CreateSecret", subject=new_secret)
@@ -117,12 +120,28 @@ def _insert(
         "primary_arn": primary_arn,
     }
     number = secrets.insert_secret(transaction, call.place, arn, name, call.at, **columns)
-    # Rows are numbered over all accounts: most servers never have to count.
-    if number > kit.quotas.secrets and secrets.count(transaction.connection, call.place) > kit.quotas.secrets:
-        raise LimitExceededException(f"You can't have more than {kit.quotas.secrets} secrets in a Region.")
+    _check_quota(kit, transaction, call.place, number)
     if primary_arn is not None:
         account_replicas.add_pending(transaction, primary_arn, arn, key.kms_key_id)
     return arn
+
+
+def _check_quota(kit: Kit, transaction: Transaction, place: Place, number: int) -> None:
+    """Count a new secret; near the quota one creation after the other, as a count sees committed ones only.
+
+    Args:
+        kit: For the quota.
+        transaction: Has inserted the secret.
+        place: The secret's.
+        number: Of its row.
+    """
+    quota = kit.quotas.secrets
+    # Rows are numbered over all accounts: most servers never have to count.
+    if number <= quota - _NEAR_QUOTA or secrets.count(transaction.connection, place) <= quota - _NEAR_QUOTA:
+        return
+    kit.state.dialect.lock_count(transaction.connection, f"{place.account_id}:{place.region}")
+    if secrets.count(transaction.connection, place) > quota:
+        raise LimitExceededException(f"You can't have more than {quota} secrets in a Region.")
 
 
 @operation("secretsmanager", "DescribeSecret", subject=secret)

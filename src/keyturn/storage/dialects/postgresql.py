@@ -63,7 +63,11 @@ class PostgresqlDialect:
 
     def lock_name(self, connection: Connection, name: str) -> None:
         """Take turns over a name: a row that is not there cannot be locked. Names that share a hash merely wait."""
-        connection.execute(text("SELECT pg_advisory_xact_lock(:names, hashtext(:name))"), {"names": 1, "name": name})
+        _take_turns(connection, 1, name)
+
+    def lock_count(self, connection: Connection, owner: str) -> None:
+        """Take turns over counting: what another transaction has not committed yet is not seen."""
+        _take_turns(connection, 2, owner)
 
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
@@ -111,6 +115,10 @@ class PostgresqlDialect:
         unreachable = error.connection_invalidated or isinstance(error, OperationalError)
         hints = ["Check that the PostgreSQL server is running and reachable."] if unreachable else []
         return StorageError(f"The database failed: {reason}.", *hints)
+
+
+def _take_turns(connection: Connection, kind: int, name: str) -> None:
+    connection.execute(text("SELECT pg_advisory_xact_lock(:kind, hashtext(:name))"), {"kind": kind, "name": name})
 
 
 DIALECT = PostgresqlDialect()

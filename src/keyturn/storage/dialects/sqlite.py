@@ -64,6 +64,9 @@ class SqliteDialect:
     def lock_name(self, connection: Connection, name: str) -> None:
         """Nothing to do: likewise."""
 
+    def lock_count(self, connection: Connection, owner: str) -> None:
+        """Nothing to do: likewise."""
+
     def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
         """Run insertions in one transaction, on the driver's own cursor.
 
