@@ -362,9 +362,8 @@ class SecretModel:
         secret = self._existing(SecretId, alive=not ForceDeleteWithoutRecovery)
         answer = self._named()
         secret.is_dead, secret.changed_at = True, self._now()
-        # Recorded: it stops rotating.
-        if secret.rotation_enabled:
-            secret.rotation_enabled = False
+        # The rotation under way is abandoned, its version stays pending.
+        secret.rotating = None
         if ForceDeleteWithoutRecovery:
             self.secret = None
         return answer
@@ -379,7 +378,8 @@ class SecretModel:
         members: dict[str, Any] = {
             "VersionIdsToStages": labelled or None,
             "Description": secret.description or None,
-            "RotationEnabled": secret.rotation_enabled,
+            # Recorded: what is marked for deletion does not rotate. Ours: restored, it rotates as before.
+            "RotationEnabled": False if secret.is_dead and secret.rotation_enabled else secret.rotation_enabled,
             "CreatedDate": secret.created_at,
             "LastChangedDate": secret.changed_at,
             "LastRotatedDate": secret.rotated_at,
