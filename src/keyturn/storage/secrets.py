@@ -158,7 +158,12 @@ _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
 _BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
 _IN_PLACE = and_(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
 _ARN_OF_NAME = select(_secrets.c.arn).where(_IN_PLACE, _secrets.c.name == bindparam("name"))
-_COUNT = select(func.count()).select_from(_secrets).where(_IN_PLACE)
+# One that was deleted by force waits for its erasure only.
+_COUNT = (
+    select(func.count())
+    .select_from(_secrets)
+    .where(_IN_PLACE, or_(_secrets.c.deletion_at.is_(None), _secrets.c.deletion_at > _secrets.c.deleted_at))
+)
 _LABELS_OF = select(_labels.c.label, _labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
 _LABELLED_VERSIONS_OF = select(_versions).where(
     and_(
@@ -306,7 +311,7 @@ def load_labels(connection: Connection, secret_id: int) -> dict[str, str]:
 
 
 def count(connection: Connection, place: Place) -> int:
-    """Return how many secrets an account has in a region."""
+    """Return how many secrets an account has in a region, those scheduled for deletion included."""
     number: int = connection.execute(_COUNT, schema.owner_of(place)).scalar_one()
     return number
 
