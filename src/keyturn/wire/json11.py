@@ -32,6 +32,7 @@ from keyturn.errors.common import (
 )
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
+from keyturn.wire.null_characters import refuse_in_json
 from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import JSON, Reader, reader_for, wrong_container
 from keyturn.wire.route import Route
@@ -79,13 +80,14 @@ def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict
         raise SerializationFailed from failure
     if type(raw) is not dict:
         raise wrong_container(raw)
-    reader = _reader(operation)
-    if reader is None:
+    shape, reader = operation.input, _reader(operation)
+    if shape is None or reader is None:
         return {}
     faults = Faults()
     params: dict[str, Any] = reader(raw, "", faults)
     if faults.count:
         raise faults.error()
+    refuse_in_json(shape, params, request.body)
     return params
 
 

@@ -36,6 +36,7 @@ from keyturn.errors.common import (
 from keyturn.wire.form import form_fields, in_order, tree_of
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel, Shape
+from keyturn.wire.null_characters import refuse_in_encoded
 from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import Dialect, Reader, reader_for, text_converter
 from keyturn.wire.route import Route, query_source
@@ -75,13 +76,15 @@ def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict
         SerializationFailed: The form is malformed, or a member has another type than the model says.
         ValidationFailed: Members break constraints.
     """
-    reader = _reader(operation)
-    if reader is None:
+    shape, reader = operation.input, _reader(operation)
+    if shape is None or reader is None:
         return {}
+    form = query_source(request)
     faults = Faults()
-    params: dict[str, Any] = reader(tree_of(form_fields(query_source(request))), "", faults)
+    params: dict[str, Any] = reader(tree_of(form_fields(form)), "", faults)
     if faults.count:
         raise faults.error()
+    refuse_in_encoded(shape, params, form)
     return params
 
 

@@ -35,6 +35,7 @@ from keyturn.wire.form import form_fields
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.json11 import decode_json
 from keyturn.wire.models import OperationModel, ServiceModel, Shape
+from keyturn.wire.null_characters import refuse_in_encoded, refuse_in_json
 from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import JSON, Dialect, Reader, reader_for, text_converter
 from keyturn.wire.route import Route
@@ -89,6 +90,9 @@ def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict
             faults.add_missing(name_in_path)
     if faults.count:
         raise faults.error()
+    if operation.input is not None:
+        refuse_in_encoded(operation.input, params, request.raw_path, request.query_string)
+        refuse_in_json(operation.input, params, request.body)
     return params
 
 

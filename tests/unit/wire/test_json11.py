@@ -228,3 +228,58 @@ def test_a_denial_and_a_broken_constraint_have_a_small_message() -> None:
 def test_logs_tells_broken_constraints_under_its_own_code() -> None:
     assert body_of(ValidationFailed("No."), "logs")["__type"] == "InvalidParameterException"
     assert body_of(ResourceAlreadyExistsException(), "logs")["message"] == "The specified log group already exists"
+
+
+TOLD_OF_NULLS = "failed to satisfy constraint: Member must not contain null characters"
+
+
+@pytest.mark.parametrize(
+    ("operation_name", "request_", "told"),
+    [
+        ("GetSecretValue", {"SecretId": "a\0b"}, "Value 'a\0b' at 'secretId'"),
+        (
+            "CreateSecret",
+            {"Name": "a", "ClientRequestToken": "\0" * 32},
+            f"Value '{chr(0) * 32}' at 'clientRequestToken'",
+        ),
+        (
+            "CreateSecret",
+            {"Name": "a", "Tags": [{"Key": "a", "Value": "b"}, {"Key": "c", "Value": "\0"}]},
+            "Value '\0' at 'tags.2.member.value'",
+        ),
+        ("UntagResource", {"SecretId": "a", "TagKeys": ["a", "b\0"]}, "Value '[a, b\0]' at 'tagKeys'"),
+    ],
+)
+def test_no_text_holds_a_null_character(operation_name: str, request_: dict[str, Any], told: str) -> None:
+    assert refusal(operation_name, request_) == f"1 validation error detected: {told} {TOLD_OF_NULLS}"
+
+
+def test_null_characters_are_told_in_the_order_of_the_request_and_after_all_else() -> None:
+    request: dict[str, Any] = {"Name": "a", "KmsKeyId": "a\0", "Description": "b\0"}
+    assert refusal("CreateSecret", request) == (
+        f"2 validation errors detected: Value 'a\0' at 'kmsKeyId' {TOLD_OF_NULLS}; Value 'b\0' at 'description' "
+        f"{TOLD_OF_NULLS}"
+    )
+    assert "null characters" not in refusal("CreateSecret", {**request, "Name": ""})
+
+
+def test_null_characters_in_maps_are_told_by_the_map() -> None:
+    kms = service("kms")
+    body = json.dumps({"KeyId": "a", "Plaintext": "AA==", "EncryptionContext": {"a": "b\0"}}).encode()
+    request = HttpRequest("POST", b"/", b"", {}, body, "http", "127.0.0.1")
+    with pytest.raises(ValidationFailed) as caught:
+        json11.parse(kms.operation("Encrypt"), Route(kms, "Encrypt"), request)
+    assert caught.value.message == (
+        f"1 validation error detected: Value '{{a=b\0}}' at 'encryptionContext' {TOLD_OF_NULLS}"
+    )
+
+
+def test_a_secret_value_and_what_only_looks_like_a_null_character_are_taken() -> None:
+    request = {"SecretId": "a\\u0000", "SecretString": "a\0b"}
+    assert parse("PutSecretValue", request) == request
+
+
+@pytest.mark.parametrize("body", [b'{"SecretId": "a\0"}', b'{"SecretId": "\\ud800"}', b'{"SecretId": "\xed\xa0\x80"}'])
+def test_a_bare_null_character_and_a_lone_surrogate_are_no_json(body: bytes) -> None:
+    with pytest.raises(SerializationFailed):
+        parse("GetSecretValue", body)

@@ -114,3 +114,23 @@ def test_a_reply_without_result_still_has_its_metadata() -> None:
         b'<DeleteRoleResponse xmlns="https://iam.amazonaws.com/doc/2010-05-08/"><ResponseMetadata>'
         b"<RequestId>request-1</RequestId></ResponseMetadata></DeleteRoleResponse>"
     )
+
+
+@pytest.mark.parametrize("null", ["%00", "\0"])
+def test_no_text_holds_a_null_character(null: str) -> None:
+    body = f"UserName=u&PermissionsBoundary=arn:aws:iam::aws:policy/{null}".encode()
+    request = HttpRequest("POST", b"/", b"", {}, body, "http", "127.0.0.1")
+
+    with pytest.raises(ValidationFailed) as caught:
+        query.parse(IAM.operation("CreateUser"), Route(IAM, "CreateUser"), request)
+
+    assert caught.value.message == (
+        "1 validation error detected: Value 'arn:aws:iam::aws:policy/\0' at 'permissionsBoundary' failed to satisfy"
+        " constraint: Member must not contain null characters"
+    )
+
+
+def test_a_lone_surrogate_is_no_form() -> None:
+    request = HttpRequest("POST", b"/", b"", {}, b"UserName=%ED%A0%80", "http", "127.0.0.1")
+    with pytest.raises(SerializationFailed):
+        query.parse(IAM.operation("GetUser"), Route(IAM, "GetUser"), request)

@@ -151,3 +151,20 @@ def test_an_errors_header_member_becomes_a_header() -> None:
         "Reason": "ConcurrentInvocationLimitExceeded",
         "message": "Rate Exceeded.",
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "query", "member"),
+    [
+        ("GET", "/2015-03-31/functions/", b"", b"Marker=a%00", "marker"),
+        ("PUT", "/2015-03-31/functions/name/configuration", b'{"Description": "a\\u0000"}', b"", "description"),
+    ],
+)
+def test_no_text_holds_a_null_character(method: str, path: str, body: bytes, query: bytes, member: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        parse(method, path, body, query)
+
+    assert caught.value.message == (
+        f"1 validation error detected: Value 'a\0' at '{member}' failed to satisfy constraint:"
+        " Member must not contain null characters"
+    )
