@@ -8,8 +8,9 @@ from typing import Any
 from keyturn.call import Call
 from keyturn.errors.iam import NoSuchEntityException
 from keyturn.operations.iam.entities import missing_role, missing_user, role, user
-from keyturn.operations.iam.pages import Page, page_of
+from keyturn.operations.iam.pages import page_of
 from keyturn.operations.kit import Kit
+from keyturn.operations.paging import Page
 from keyturn.operations.registry import operation
 from keyturn.rules.policy.document import check_inline_size, parse_identity_policy
 from keyturn.storage import principals

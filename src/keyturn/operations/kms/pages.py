@@ -3,28 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from keyturn.call import Call
 from keyturn.errors.kms import InvalidMarkerException
 from keyturn.operations.kit import Kit
-from keyturn.operations.paging import open_page, seal_page
+from keyturn.operations.paging import Page, page_after
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Page(Generic[T]):
-    """Part of a listing; ``marker`` leads to the next part and is None on the last."""
-
-    items: Sequence[T]
-    marker: str | None
-
-    @property
-    def is_truncated(self) -> bool:
-        """Whether there is more."""
-        return self.marker is not None
 
 
 def page_of(
@@ -50,11 +36,13 @@ def page_of(
     Raises:
         InvalidMarkerException: The marker is not one of this listing.
     """
-    if "Marker" in request:
-        after = open_page(kit, call, listing, request["Marker"], InvalidMarkerException("Invalid marker."))["after"]
-        items = [item for item in items if position_of(item) > after]
-    limit = request.get("Limit", default_limit)
-    if len(items) <= limit:
-        return Page(items, None)
-    shown = items[:limit]
-    return Page(shown, seal_page(kit, call, listing, after=position_of(shown[-1])))
+    return page_after(
+        kit,
+        call,
+        listing,
+        items,
+        position_of,
+        marker=request.get("Marker"),
+        limit=request.get("Limit", default_limit),
+        refusal=InvalidMarkerException("Invalid marker."),
+    )
