@@ -21,7 +21,9 @@ class AwsError(Exception):
     default_message: ClassVar[str] = ""
 
     def __init__(self, message: str | None = None, **members: object) -> None:
-        self.message = self.default_message if message is None else message
+        told = self.default_message if message is None else message
+        # JSON in a policy can spell a lone surrogate, which no reply and no record could carry.
+        self.message = told if told.isascii() else told.encode("utf-8", "replace").decode()
         self.members = members
         super().__init__(self.message)
 

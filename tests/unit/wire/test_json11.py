@@ -283,3 +283,7 @@ def test_a_secret_value_and_what_only_looks_like_a_null_character_are_taken() ->
 def test_a_bare_null_character_and_a_lone_surrogate_are_no_json(body: bytes) -> None:
     with pytest.raises(SerializationFailed):
         parse("GetSecretValue", body)
+
+
+def test_an_error_that_quotes_a_lone_surrogate_is_told() -> None:
+    assert body_of(ResourceNotFoundException("no a\ud800b"))["Message"] == "no a?b"
