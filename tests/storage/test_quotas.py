@@ -52,3 +52,16 @@ def test_far_below_the_quota_nobody_takes_turns(limited: Desk, monkeypatch: pyte
         limited.call("CreateSecret", Name=f"n{number}")
 
     assert turns == ["000000000000:us-east-1"]
+
+
+def test_what_is_deleted_by_force_makes_room_before_the_scheduler_comes(limited: Desk) -> None:
+    for number in range(_QUOTA):
+        limited.call("CreateSecret", Name=f"n{number}")
+    limited.call("DeleteSecret", SecretId="n0", RecoveryWindowInDays=7)
+    with pytest.raises(LimitExceededException):
+        limited.call("CreateSecret", Name="more")
+
+    limited.call("DeleteSecret", SecretId="n1", ForceDeleteWithoutRecovery=True)
+
+    limited.call("CreateSecret", Name="more")
+    assert _count(limited) == _QUOTA
