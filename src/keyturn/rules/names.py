@@ -21,6 +21,7 @@ from keyturn.errors.secretsmanager import ResourceNotFoundException
 # "!" is in names of secrets that other services own (rds!cluster-…).
 _NAME = re.compile(r"[A-Za-z0-9/_+=.@!-]+")
 _SUFFIX = re.compile(r"-[A-Za-z0-9]{6}\Z")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}")
 _RESOURCE_PREFIX = "secret:"
 
 
@@ -72,7 +73,7 @@ def secret_reference(secret_id: str, place: Place) -> SecretReference:
 
     Raises:
         ValidationFailed: Neither a valid name nor an ARN.
-        ResourceNotFoundException: An ARN of another partition, region or service.
+        ResourceNotFoundException: An ARN of another partition, region or service, or of what is no account.
     """
     arn = None
     if secret_id.startswith("arn:"):
@@ -84,6 +85,8 @@ def secret_reference(secret_id: str, place: Place) -> SecretReference:
             place.partial_secret_arn(check_name(secret_id)), is_full=False, place=place, name=secret_id
         )
     if (arn.partition, arn.service, arn.region) != (place.partition, "secretsmanager", place.region):
+        raise ResourceNotFoundException
+    if not _ACCOUNT_ID.fullmatch(arn.account_id):
         raise ResourceNotFoundException
     if not arn.resource.startswith(_RESOURCE_PREFIX):
         raise ResourceNotFoundException

@@ -14,8 +14,9 @@ from keyturn.wire.models import Shape
 from keyturn.wire.validate import Faults, label_of
 
 _TOLD: Final = ("Member must not contain null characters",)
-# A secret's value, which is stored sealed, and a line of a log, which is made storable.
-_TAKEN: Final = frozenset({"SecretStringType", "EventMessage"})
+# A secret's value, which is stored sealed; a line of a log, which is made storable; what names a secret, which its
+# service refuses in words of its own.
+_TAKEN: Final = frozenset({"SecretStringType", "EventMessage", "NameType", "SecretIdType"})
 
 
 def refuse_in_json(shape: Shape, params: dict[str, Any], body: bytes) -> None:

@@ -53,6 +53,8 @@ def test_an_arn_may_be_of_another_account() -> None:
     [
         "arn:aws:secretsmanager:eu-west-1:000000000000:secret:a-b1c2d3",
         "arn:aws-cn:secretsmanager:us-east-1:000000000000:secret:a-b1c2d3",
+        "arn:aws:secretsmanager:us-east-1:\0:secret:a-b1c2d3",
+        "arn:aws:secretsmanager:us-east-1::secret:a",
         "arn:aws:lambda:us-east-1:000000000000:function:a",
         "arn:aws:secretsmanager:us-east-1:000000000000:other:a",
     ],
