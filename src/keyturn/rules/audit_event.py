@@ -69,6 +69,7 @@ def api_event(
     resource_arn: str | None = None,
     resource_type: str | None = None,
     decision: Decision | None = None,
+    encoded_message: str | None = None,
     invoked_by: str | None = None,
 ) -> Event:
     """Return the event of one call whose caller is known.
@@ -86,6 +87,7 @@ def api_event(
         resource_arn: The secret, function or role, if there is one.
         resource_type: Its type, ``AWS::SecretsManager::Secret``.
         decision: Which policy refused the call; Keyturn's own addition.
+        encoded_message: Why, sealed for those who may decode it; with a decision only.
         invoked_by: The service that made the call for the caller, if one did.
     """
     identity = user_identity(call.principal)
@@ -115,7 +117,7 @@ def api_event(
     if resource_arn:
         event["resources"] = [resource_entry(resource_arn, _owner(resource_arn, call), resource_type)]
     if decision is not None:
-        event["additionalEventData"] = {"authorization": _decision_data(decision)}
+        event["additionalEventData"] = authorization_data(decision, encoded_message)
     if call.secure_transport:
         event["tlsDetails"] = {"clientProvidedHostHeader": call.endpoint.partition("//")[2]}
     return event
@@ -245,7 +247,15 @@ def replication_request_id(replica_arn: str) -> str:
     return f"Replication-{replica_arn}"
 
 
-def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *, hidden: Event | None = None) -> Event:
+def shared_with(
+    event: Event,
+    event_id: str,
+    account_id: str,
+    shared_id: str,
+    *,
+    hidden: Event | None = None,
+    authorization: Event | None = None,
+) -> Event:
     """Return a call's event as the account sees it whose resource another account used.
 
     Args:
@@ -254,8 +264,11 @@ def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *,
         account_id: Whose resource it was.
         shared_id: A fresh UUID, the same in both.
         hidden: The resource of a caller who was refused: only its account is told that it exists.
+        authorization: Why the caller was refused (:func:`authorization_data`), as only its account may know.
     """
     shared: Event = {"sharedEventID": shared_id}
+    if authorization is not None:
+        shared["additionalEventData"] = authorization
     if hidden is None:
         event["sharedEventID"] = shared_id
     else:
@@ -272,6 +285,20 @@ def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *,
 def resource_entry(arn: str, account_id: str, resource_type: str | None) -> Event:
     """Return a resource as events list it."""
     return {"ARN": arn, "accountId": account_id, "type": resource_type}
+
+
+def authorization_data(decision: Decision, encoded_message: str | None) -> Event:
+    """Return what Keyturn adds to the event of a refused call: the decision, and why, for those who may decode it."""
+    data: Event = {
+        "outcome": decision.outcome.value,
+        "policyType": decision.policy_type.value,
+        "policyName": decision.policy_name,
+        "statementIndex": decision.statement_index,
+        "sid": decision.sid,
+    }
+    if encoded_message is not None:
+        data["encodedMessage"] = encoded_message
+    return {"authorization": data}
 
 
 def user_identity(principal: Principal) -> Event:
@@ -332,13 +359,3 @@ def _add_error(event: Event, code: str, message: str | None) -> None:
     event["errorCode"] = "AccessDenied" if code == "AccessDeniedException" else code
     if message:
         event["errorMessage"] = message[:_TEXT_LIMIT]
-
-
-def _decision_data(decision: Decision) -> Event:
-    return {
-        "outcome": decision.outcome.value,
-        "policyType": decision.policy_type.value,
-        "policyName": decision.policy_name,
-        "statementIndex": decision.statement_index,
-        "sid": decision.sid,
-    }
