@@ -66,7 +66,13 @@ OPERATIONS: Final[dict[str, tuple[str, ...] | None]] = {
         "UpdateAssumeRolePolicy",
         "UpdateRole",
     ),
-    "sts": ("AssumeRole", "GetCallerIdentity", "GetSessionToken"),
+    "sts": (
+        "AssumeRole",
+        "DecodeAuthorizationMessage",
+        "GetAccessKeyInfo",
+        "GetCallerIdentity",
+        "GetSessionToken",
+    ),
     "logs": (
         "CreateLogGroup",
         "CreateLogStream",

@@ -216,7 +216,19 @@ def use_identities(caller: Caller, marks: Marks) -> Credentials:
                 request["PolicyName"] = "all"
             getattr(client, read)(**({} if read in ("list_users", "list_roles") else request))
     caller.client("sts", session).get_caller_identity()
+    use_own_session(caller, marks, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
     return session
+
+
+def use_own_session(caller: Caller, marks: Marks, user: Credentials) -> None:
+    """A user's own temporary credentials, and what STS says about keys and refusals."""
+    sts = caller.client("sts", user)
+    made = sts.get_session_token()["Credentials"]
+    marks.add("secret access key of a user's session", made["SecretAccessKey"])
+    marks.add("session token of a user", made["SessionToken"])
+    sts.get_access_key_info(AccessKeyId=user.access_key_id)
+    with suppress(ClientError):
+        sts.decode_authorization_message(EncodedMessage="none of ours")
 
 
 def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:

@@ -314,7 +314,7 @@ def user_identity(principal: Principal) -> Event:
         }
     if principal.kind is PrincipalKind.SERVICE:
         return {"type": "AWSService", "invokedBy": principal.name}
-    return {
+    identity: Event = {
         "type": "IAMUser",
         "principalId": principal.unique_id,
         "arn": principal.arn,
@@ -322,6 +322,9 @@ def user_identity(principal: Principal) -> Event:
         "accessKeyId": principal.access_key_id,
         "userName": principal.name,
     }
+    if principal.session_issued_at is not None:
+        identity["sessionContext"] = {"attributes": _session_attributes(principal.session_issued_at)}
+    return identity
 
 
 def _seen_from_outside(identity: object) -> object:
@@ -333,10 +336,7 @@ def _seen_from_outside(identity: object) -> object:
 
 
 def _session_context(principal: Principal) -> Event:
-    attributes = {"mfaAuthenticated": "false"}
-    if principal.session_issued_at is not None:
-        attributes["creationDate"] = _session_time(principal.session_issued_at)
-    return {
+    context: Event = {
         "sessionIssuer": {
             "type": "Role",
             "principalId": principal.unique_id.partition(":")[0],
@@ -344,8 +344,18 @@ def _session_context(principal: Principal) -> Event:
             "accountId": principal.account_id,
             "userName": principal.name,
         },
-        "attributes": attributes,
+        "attributes": _session_attributes(principal.session_issued_at),
     }
+    if principal.source_identity:
+        context["sourceIdentity"] = principal.source_identity
+    return context
+
+
+def _session_attributes(issued_at: datetime | None) -> Event:
+    attributes: Event = {"mfaAuthenticated": "false"}
+    if issued_at is not None:
+        attributes["creationDate"] = _session_time(issued_at)
+    return attributes
 
 
 def _owner(resource_arn: str, call: Call) -> str:
