@@ -30,6 +30,7 @@ NAMES = {
     "Name": "no/such",
     "SecretId": "no/such",
     "RoleArn": "arn:aws:iam::000000000000:role/no-such",
+    "PolicySourceArn": "arn:aws:iam::000000000000:role/no-such",
     "logGroupName": "no/such",
 }
 SERVICES = {

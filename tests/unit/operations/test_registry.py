@@ -13,6 +13,8 @@ WITHOUT_RESOURCE = {
     "organizations:DescribeOrganization",
     "organizations:ListAccounts",
     "cloudtrail:LookupEvents",
+    "iam:GetContextKeysForCustomPolicy",
+    "iam:SimulateCustomPolicy",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
     "secretsmanager:BatchGetSecretValue",
