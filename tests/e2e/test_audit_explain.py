@@ -14,6 +14,7 @@ from botocore.exceptions import ClientError
 
 from .callers import Caller, allow, deny, document
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, run_keyturn
+from .idle_function import function_that_never_runs
 
 AWS = Path(sys.executable).with_name("aws")
 
@@ -143,3 +144,23 @@ def test_who_may_not_decode_learns_nothing_more(server: ServerProcess) -> None:
 
     assert done.returncode == 1
     assert "is not authorized to perform: sts:DecodeAuthorizationMessage" in done.stderr
+
+
+def test_a_function_that_does_not_let_secrets_manager_in_is_explained_by_the_guides_own_command(
+    server: ServerProcess,
+) -> None:
+    function_arn = function_that_never_runs(server)
+    server.client("lambda").remove_permission(FunctionName="rotate", StatementId="s")
+    client = server.client("secretsmanager")
+    client.create_secret(Name="unrotated", SecretString="{}")
+    with pytest.raises(ClientError, match="Secrets Manager cannot invoke the specified Lambda function"):
+        client.rotate_secret(SecretId="unrotated", RotationLambdaARN=function_arn)
+
+    told = json.loads(explain(server, newest_event_id(server, "administrator"), "--output", "json").stdout)
+
+    assert told["principal"] == "secretsmanager.amazonaws.com"
+    [remedy] = told["remedies"]
+    assert remedy["command"] == (
+        f"aws lambda add-permission --function-name {function_arn} --principal secretsmanager.amazonaws.com"
+        " --action lambda:InvokeFunction --statement-id SecretsManagerAccess"
+    )

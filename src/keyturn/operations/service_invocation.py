@@ -21,7 +21,14 @@ _INVOKE = "lambda:InvokeFunction"
 def service_may_invoke(
     function_arn: str, statements: Sequence[StatementRecord], source_arn: str, source_account: str
 ) -> Decision:
-    """Decide whether Secrets Manager may invoke a function on behalf of a secret.
+    """Decide whether Secrets Manager may invoke a function on behalf of a secret; the arguments are those below."""
+    return evaluate(*asked_by_service(function_arn, statements, source_arn, source_account))
+
+
+def asked_by_service(
+    function_arn: str, statements: Sequence[StatementRecord], source_arn: str, source_account: str
+) -> tuple[RequestContext, PolicySet]:
+    """Return what is asked when Secrets Manager invokes a function on behalf of a secret, and what decides it.
 
     Args:
         function_arn: The rotation function, with the qualifier under which it is invoked.
@@ -44,4 +51,4 @@ def service_may_invoke(
         name=SECRETS_MANAGER,
     )
     resource = None if text is None else Policy("default", parse_resource_policy(text), text)
-    return evaluate(RequestContext(principal, _INVOKE, function_arn, keys), PolicySet(resource=resource))
+    return RequestContext(principal, _INVOKE, function_arn, keys), PolicySet(resource=resource)

@@ -27,7 +27,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.planning import plan_rotation
-from keyturn.operations.secretsmanager.rotation import invocable_function
+from keyturn.operations.secretsmanager.rotation_function import invocable_function
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName

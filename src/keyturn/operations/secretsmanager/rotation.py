@@ -5,32 +5,26 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.errors.common import AccessDenied
 from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import parse_function_name
-from keyturn.operations.lambda_.subjects import load_function, statements_of, subject_of
 from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
 from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
+from keyturn.operations.secretsmanager.rotation_function import check_function
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
-from keyturn.operations.service_invocation import service_may_invoke
 from keyturn.operations.subject import Subject
 from keyturn.rules import rotation as rules
 from keyturn.rules.deletion import check_alive
-from keyturn.rules.policy.evaluate import Outcome
 from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import AWSCURRENT, begin_rotation
 from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.functions import FunctionRecord
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
 from keyturn.wire.types.secretsmanager import (
@@ -40,11 +34,6 @@ from keyturn.wire.types.secretsmanager import (
     RotateSecretResponse,
 )
 
-_CANNOT_INVOKE = (
-    "Secrets Manager cannot invoke the specified Lambda function. Ensure that the function policy grants access to the"
-    " principal secretsmanager.amazonaws.com."
-)
-_INVOKE = "lambda:InvokeFunction"
 # External secrets: what asks for one must not seem to succeed.
 _NOT_OFFERED = ("ExternalSecretRotationMetadata", "ExternalSecretRotationRoleArn")
 
@@ -76,7 +65,7 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
     function_arn = request.get("RotationLambdaARN") or subject.rotation_function_arn
     if not function_arn:
         raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")
-    _check_function(kit, call, function_arn, subject.arn)
+    check_function(kit, call, function_arn, subject.arn)
     immediately = request.get("RotateImmediately", True)
     refusal: AwsError | None = None
     ended: EndedRotation | None = None
@@ -120,33 +109,6 @@ def cancel_rotate_secret(
     if unfinished is not None:
         response["VersionId"] = unfinished.version_id
     return response
-
-
-def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[FunctionRecord, str] | None:
-    """Return the rotation function and its qualifier, if its policy lets Secrets Manager invoke it for this secret.
-
-    None if there is no such function, or its policy does not.
-    """
-    place = Place.of(secret_arn)
-    try:
-        Arn.parse(function_arn)
-        reference = parse_function_name(place, function_arn)
-    except (InvalidArn, AwsError):
-        return None
-    function = load_function(kit, reference)
-    if function is None:
-        return None
-    statements = statements_of(kit, function.arn, reference.qualifier)
-    decision = service_may_invoke(reference.arn, statements, secret_arn, place.account_id)
-    return (function, reference.qualifier) if decision.outcome is Outcome.ALLOW else None
-
-
-def _check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> None:
-    if invocable_function(kit, function_arn, secret_arn) is None:
-        raise AccessDenied(_CANNOT_INVOKE)
-    # The caller could otherwise have any function run that Secrets Manager may invoke.
-    reference = parse_function_name(Place.of(secret_arn), function_arn)
-    kit.authorise(call, _INVOKE, subject_of(kit, reference, missing=_CANNOT_INVOKE))
 
 
 def _begin(
