@@ -96,7 +96,7 @@ def test_every_command_prints_what_is_shown_below_it(printed: list[str]) -> None
         pattern = re.escape(example.code).replace("…", ".*")
         assert re.search(pattern, output, re.DOTALL), f"{example.code}\n--- is not in ---\n{output}"
         shown += 1
-    assert shown == 10
+    assert shown == 11
 
 
 def test_there_is_nothing_on_the_page_that_is_not_run() -> None:
