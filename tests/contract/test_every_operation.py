@@ -30,6 +30,7 @@ NAMES = {
     "Name": "no/such",
     "SecretId": "no/such",
     "RoleArn": "arn:aws:iam::000000000000:role/no-such",
+    "PolicyArn": "arn:aws:iam::000000000000:policy/no-such",
     "logGroupName": "no/such",
 }
 SERVICES = {

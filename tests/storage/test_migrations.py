@@ -15,12 +15,14 @@ from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, DEFAULT_DESCRIPTION, managed_key_policy
 from keyturn.storage import (
+    access_keys,
     accounts,
     audit_log,
     function_logs,
     functions,
+    inline_policies,
     kms_keys,
-    principals,
+    roles,
     rotations,
     schema,
     secrets,
@@ -155,12 +157,10 @@ def test_what_was_there_before_there_were_accounts_belongs_to_the_first(unmigrat
     owner, place = "000000000000", Place("aws", "eu-west-1", "000000000000")
     with unmigrated.state.read() as connection:
         assert [account.account_id for account in accounts.list_accounts(connection)] == [owner]
-        (key,) = principals.list_access_keys(connection, "arn:user/ada")
+        (key,) = access_keys.list_access_keys(connection, "arn:user/ada")
         assert (key.access_key_id, key.user.account_id) == ("AKIA", owner)
-        assert principals.load_role(connection, owner, "rotate") == principals.load_role_by_arn(
-            connection, "arn:role/rotate"
-        )
-        assert principals.inline_policies(connection, "arn:user/ada") == {"all": "{}"}
+        assert roles.load_role(connection, owner, "rotate") == roles.load_role_by_arn(connection, "arn:role/rotate")
+        assert inline_policies.load_inline_policies(connection, "arn:user/ada") == {"all": "{}"}
         (function,) = functions.list_functions(connection, place)
         assert list(functions.load_statements(connection, function.arn)) == [""]
         arn = secrets.arn_of_name(connection, place, "db")

@@ -13,8 +13,8 @@ from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sessions import issue_session
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_session_policy, size_without_white_space
-from keyturn.storage import principals
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage import roles
+from keyturn.storage.roles import RoleRecord
 from keyturn.wire.types.sts import (
     AssumeRoleRequest,
     AssumeRoleResponse,
@@ -47,7 +47,7 @@ def role_to_assume(kit: Kit, call: Call, request: AssumeRoleRequest) -> Subject[
     if not _is_role(text):
         raise ValidationFailed(f"{text} is invalid")
     with kit.state.read() as connection:
-        record = principals.load_role_by_arn(connection, text)
+        record = roles.load_role_by_arn(connection, text)
     keys = {"sts:rolesessionname": (request["RoleSessionName"],)}
     if "ExternalId" in request:
         keys["sts:externalid"] = (request["ExternalId"],)

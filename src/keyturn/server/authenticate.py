@@ -16,7 +16,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_access_key
 from keyturn.operations.sessions import Session, open_session
 from keyturn.sensitive import Sensitive
-from keyturn.storage import principals
+from keyturn.storage import access_keys, roles, users
 from keyturn.wire.http import HttpRequest
 from keyturn.wire.sigv4 import Verifier
 
@@ -63,7 +63,7 @@ class Authenticator:
 
     def _user(self, access_key_id: str) -> Signer:
         def load(connection: Connection) -> Signer | None:
-            key = principals.load_access_key(connection, access_key_id)
+            key = access_keys.load_access_key(connection, access_key_id)
             if key is None or not key.active:
                 return None
             principal = Principal(
@@ -76,7 +76,7 @@ class Authenticator:
             )
             return Signer(principal, open_access_key(self._kit, access_key_id, key.sealed))
 
-        signer = self._kit.kept.get(principals.ACCESS_KEY, access_key_id, load)
+        signer = self._kit.kept.get(users.ACCESS_KEY, access_key_id, load)
         if signer is None:
             raise UnrecognizedClient
         return signer
@@ -95,9 +95,7 @@ class Authenticator:
         if session.expires_at <= now:
             raise ExpiredToken
         role_arn = principal.role_arn
-        role = self._kit.kept.get(
-            principals.ROLE, role_arn, lambda connection: principals.load_role_by_arn(connection, role_arn)
-        )
+        role = self._kit.kept.get(roles.ROLE, role_arn, lambda connection: roles.load_role_by_arn(connection, role_arn))
         if role is None or not principal.unique_id.startswith(role.unique_id + ":"):
             raise UnrecognizedClient
         return Signer(principal, session.secret_access_key, session.policy)

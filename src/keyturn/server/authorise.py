@@ -37,9 +37,10 @@ from keyturn.rules.policy.evaluate import (
     evaluate,
 )
 from keyturn.rules.policy.patterns import ConditionKeys
-from keyturn.storage import principals
+from keyturn.storage import roles, users
 from keyturn.storage.kept import KeptRows
-from keyturn.storage.principals import RoleRecord, UserRecord
+from keyturn.storage.roles import RoleRecord
+from keyturn.storage.users import UserRecord
 
 ASSUME_ROLE = "sts:AssumeRole"
 _KMS = "kms:"
@@ -95,7 +96,7 @@ class Authoriser:
         """
         principal = call.principal
         own = identity_policies(self._kept, principal.role_arn or principal.arn)
-        for policy in own.identity:
+        for policy in (*own.identity, *((own.boundary,) if own.boundary else ())):
             if policy.document.denies:
                 return True
         return bool(call.session_policy and self._session.policy(call.session_policy).document.denies)
@@ -116,6 +117,7 @@ class Authoriser:
         return PolicySet(
             identity=own.identity,
             resource=documents.policy(subject.policy) if subject.policy else None,
+            boundary=own.boundary,
             session=(self._session.policy(call.session_policy),) if call.session_policy else (),
             resource_must_allow=is_assumption or is_key,
             resource_type=PolicyType.TRUST if is_assumption else PolicyType.RESOURCE,
@@ -188,14 +190,10 @@ class _PrincipalKeys:
         owner: UserRecord | RoleRecord | None
         if principal.role_arn:
             arn = principal.role_arn
-            owner = self._kept.get(
-                principals.ROLE, arn, lambda connection: principals.load_role_by_arn(connection, arn)
-            )
+            owner = self._kept.get(roles.ROLE, arn, lambda connection: roles.load_role_by_arn(connection, arn))
         else:
             arn = principal.arn
-            owner = self._kept.get(
-                principals.USER, arn, lambda connection: principals.load_user_by_arn(connection, arn)
-            )
+            owner = self._kept.get(users.USER, arn, lambda connection: users.load_user_by_arn(connection, arn))
         tags = None if owner is None else owner.tags
         return {key.lower(): value for key, value in (tags or {}).items()}
 

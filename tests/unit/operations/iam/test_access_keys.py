@@ -4,7 +4,7 @@ import pytest
 
 from keyturn.errors.iam import LimitExceededException, NoSuchEntityException
 from keyturn.operations.sealing import open_access_key
-from keyturn.storage import principals
+from keyturn.storage import access_keys
 from keyturn.testing.handlers import HandlerBench
 
 
@@ -17,7 +17,7 @@ def test_the_secret_half_is_shown_once_and_stored_sealed(bench: HandlerBench) ->
     made = bench.call("iam", "CreateAccessKey", UserName="ada")["AccessKey"]
 
     with bench.kit.state.read() as connection:
-        stored = principals.load_access_key(connection, made["AccessKeyId"])
+        stored = access_keys.load_access_key(connection, made["AccessKeyId"])
     assert stored is not None
     assert made["SecretAccessKey"].encode() not in stored.sealed
     opened = open_access_key(bench.kit, made["AccessKeyId"], stored.sealed)
