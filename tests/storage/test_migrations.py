@@ -247,7 +247,9 @@ def test_servers_that_start_together_migrate_once(empty_database_url: str) -> No
     assert [(server.returncode, error) for server, error in zip(servers, errors, strict=True)] == [(0, "")] * 3
 
 
-@pytest.mark.parametrize("table", ["secrets", "users", "roles", "functions", "log_groups", "log_streams"])
+@pytest.mark.parametrize(
+    "table", ["secrets", "users", "roles", "groups", "managed_policies", "functions", "log_groups", "log_streams"]
+)
 def test_names_that_are_listed_are_ordered_by_code_point_whatever_the_locale(stores: Stores, table: str) -> None:
     database = stores.journal if table.startswith("log") else stores.state
     (name,) = [column for column in inspect(database.engine).get_columns(table) if column["name"] == "name"]

@@ -38,7 +38,10 @@ _BOUNDED = union_all(
     )
 )
 _USES = {PolicyUsage.PERMISSIONS: _ATTACHED.subquery(), PolicyUsage.BOUNDARY: _BOUNDED.subquery()}
-_COUNTS = {usage: select(uses.c.policy_arn, func.count()).group_by(uses.c.policy_arn) for usage, uses in _USES.items()}
+_COUNTS = {
+    usage: select(uses.c.policy_arn, func.count().label("uses")).group_by(uses.c.policy_arn)
+    for usage, uses in _USES.items()
+}
 _OWNERS = {
     usage: select(uses.c.owner_arn).where(uses.c.policy_arn == bindparam("policy_arn")) for usage, uses in _USES.items()
 }
@@ -73,8 +76,7 @@ def load_all_attached(connection: Connection, owner_arns: Collection[str]) -> Ma
 
 def count_uses(connection: Connection, account_id: str, usage: PolicyUsage) -> Mapping[str, int]:
     """Count how many of an account's owners have each managed policy; those that nobody has are left out."""
-    rows = connection.execute(_COUNTS[usage], {"account_id": account_id}).tuples()
-    return dict(rows.all())
+    return {row.policy_arn: row.uses for row in connection.execute(_COUNTS[usage], {"account_id": account_id})}
 
 
 def load_owners(connection: Connection, account_id: str, policy_arn: str, usage: PolicyUsage) -> list[str]:
