@@ -8,8 +8,8 @@ collected during the walk that reads a request and told all at once::
 
 A sensitive value is not echoed: ``Value at 'secretString' failed to satisfy constraint: …``. Elements of a list and
 keys and values of a map are told together, with all their constraints in brackets. IAM echoes no value at all and does
-not list what an enumeration has. Source: recorded answers of AWS Lambda, AWS Certificate Manager and Amazon DynamoDB; of
-IAM, 2025 and 2026.
+not list what an enumeration has. Source: recorded answers of AWS Lambda, AWS Certificate Manager and Amazon DynamoDB;
+of IAM, 2025 and 2026.
 """
 
 from __future__ import annotations

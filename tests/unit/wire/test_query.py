@@ -114,8 +114,8 @@ _KEY = (
             "TagRole",
             {"RoleName": "r", "Tags.member.1.Key": "k" * 129, "Tags.member.1.Value": "v"},
             (
-                "Value at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal to"
-                " 128"
+                "Value at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal"
+                " to 128"
             ),
         ),
     ],
