@@ -204,7 +204,7 @@ def test_a_key_and_a_role_say_when_they_were_last_used(own_server: ServerProcess
     with pytest.raises(ClientError):
         # A call that is refused is a use as well.
         own_server.client("secretsmanager", worker, region="eu-west-1").list_secrets()
-    session = own_server.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="s")["Credentials"]
+    session = own_server.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="test")["Credentials"]
     assumed = Credentials(session["AccessKeyId"], session["SecretAccessKey"], session["SessionToken"])
     own_server.client("sts", assumed, region="eu-west-3").get_caller_identity()
 

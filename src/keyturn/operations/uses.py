@@ -21,15 +21,15 @@ class Uses:
     """
 
     def __init__(self) -> None:
-        # By the id of the key, or the ARN of the role.
-        self._last: dict[str, Use] = {}
-        self._stored: dict[str, Use] = {}
+        # By the id of the key, or the ARN of the role; plain tuples, because one is made for every call.
+        self._last: dict[str, tuple[datetime, str, str]] = {}
+        self._stored: dict[str, tuple[datetime, str, str]] = {}
 
     def note(self, principal: Principal, service: str, region: str, at: datetime) -> None:
         """Remember that a principal has signed a call. Temporary keys other than a role's are not counted."""
         used = principal.role_arn or principal.access_key_id
         if principal.role_arn or used.startswith(_OF_USERS):
-            self._last[used] = Use(at, service, region)
+            self._last[used] = (at, service, region)
 
     def last(self, used: str, stored: Use | None) -> Use | None:
         """Return the last use of an access key by its id, or of a role by its ARN.
@@ -38,7 +38,8 @@ class Uses:
             used: Which one.
             stored: Its last use as far as the database knows.
         """
-        seen = self._last.get(used)
+        noted = self._last.get(used)
+        seen = None if noted is None else Use(*noted)
         if seen is None or stored is None:
             return seen or stored
         return max(seen, stored, key=lambda use: use.used_at)
@@ -52,8 +53,8 @@ class Uses:
         new = (item for item in self._last.copy().items() if self._stored.get(item[0]) is not item[1])
         # A few at a time: whoever else writes must not wait for all keys of a large server.
         while batch := dict(itertools.islice(new, _AT_ONCE)):
-            keys = {used: use for used, use in batch.items() if used.startswith(_OF_USERS)}
-            roles = {used: use for used, use in batch.items() if used not in keys}
+            keys = {used: Use(*noted) for used, noted in batch.items() if used.startswith(_OF_USERS)}
+            roles = {used: Use(*noted) for used, noted in batch.items() if used not in keys}
             with state.write() as transaction:
                 record_uses(transaction, keys, roles)
             self._stored.update(batch)
