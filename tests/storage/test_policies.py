@@ -76,6 +76,10 @@ def test_a_group_comes_back_with_its_members_by_name(stores: Stores) -> None:
         assert groups.list_groups(connection, PLACE.account_id) == [READERS]
         assert groups.load_members(connection, READERS.arn) == [ALICE, BOB]
         assert groups.load_groups_of(connection, ALICE.arn) == [READERS]
+        assert groups.load_names_of_groups(connection, [ALICE.arn, "arn:other"]) == {
+            ALICE.arn: ["readers"],
+            "arn:other": [],
+        }
 
     with stores.state.write() as transaction:
         groups.remove_member(transaction, READERS, ALICE)

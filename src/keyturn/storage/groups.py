@@ -5,6 +5,7 @@ What a group may do counts for its members: kept policies of a user depend on th
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -45,6 +46,12 @@ _MEMBERS = (
     .join_from(_members, _users, _users.c.arn == _members.c.user_arn)
     .where(_members.c.group_arn == bindparam("arn"))
     .order_by(_users.c.name)
+)
+_NAMES_OF = (
+    select(_members.c.user_arn, _groups.c.name)
+    .join_from(_members, _groups, _groups.c.arn == _members.c.group_arn)
+    .where(_members.c.user_arn.in_(bindparam("users", expanding=True)))
+    .order_by(_groups.c.name)
 )
 _GROUPS_OF = (
     select(_groups)
@@ -121,6 +128,14 @@ def load_members(connection: Connection, group_arn: str) -> list[UserRecord]:
 def load_groups_of(connection: Connection, user_arn: str) -> list[GroupRecord]:
     """Return the groups that a user is in, by name."""
     return [_group(row) for row in connection.execute(_GROUPS_OF, {"arn": user_arn})]
+
+
+def load_names_of_groups(connection: Connection, user_arns: Collection[str]) -> Mapping[str, list[str]]:
+    """Return the names of the groups that several users are in: by user, and then by name."""
+    found: dict[str, list[str]] = {arn: [] for arn in user_arns}
+    for row in connection.execute(_NAMES_OF, {"users": list(user_arns)}):
+        found[row.user_arn].append(row.name)
+    return found
 
 
 def _group(row: Row[Any]) -> GroupRecord:

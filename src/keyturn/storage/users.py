@@ -49,8 +49,13 @@ _ALL = select(_users).where(_users.c.account_id == bindparam("account_id")).orde
 _NAMES = select(_users.c.name).where(_users.c.account_id == bindparam("account_id"))
 # Keys are inserted under a lock that this one excludes: whoever holds it knows all keys of the user.
 _LOCK_BY_ARN = select(_users.c.name).where(_users.c.arn == bindparam("arn")).with_for_update()
-_KEY_IDS_OF = (
-    select(_access_keys.c.access_key_id).join_from(_access_keys, _users).where(_users.c.arn == bindparam("arn"))
+# Locked, in the order in which uses of keys are stored: a change of the user's name reaches them as well.
+_LOCK_KEYS_OF = (
+    select(_access_keys.c.access_key_id)
+    .join_from(_access_keys, _users)
+    .where(_users.c.arn == bindparam("arn"))
+    .order_by(_access_keys.c.access_key_id)
+    .with_for_update(of=_access_keys)
 )
 
 
@@ -135,6 +140,6 @@ def user_of(row: Row[Any]) -> UserRecord:
 def _touch_with_keys(transaction: Transaction, arn: str) -> None:
     parameters = {"arn": arn}
     transaction.connection.execute(_LOCK_BY_ARN, parameters)
-    for access_key_id in transaction.connection.execute(_KEY_IDS_OF, parameters).scalars():
+    for access_key_id in transaction.connection.execute(_LOCK_KEYS_OF, parameters).scalars():
         transaction.touch(ACCESS_KEY, access_key_id)
     transaction.touch(USER, arn)

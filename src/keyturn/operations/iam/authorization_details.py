@@ -53,9 +53,10 @@ class _Item:
 
 
 @dataclass(frozen=True, slots=True)
-class _Policies:
-    """The policies of the owners on one page."""
+class _Belongings:
+    """The policies of the owners on one page, and the groups of its users."""
 
+    groups: Mapping[str, list[str]]
     inline: Mapping[str, Mapping[str, str]]
     attached: Mapping[str, list[str]]
 
@@ -80,13 +81,15 @@ def get_account_authorization_details(
         records = [item.record for item in page.items]
         owners = [record for record in records if not isinstance(record, ManagedPolicyRecord)]
         arns = [owner.arn for owner in owners]
-        policies = _Policies(
-            inline_policies.load_all_inline_policies(connection, arns), attachments.load_all_attached(connection, arns)
+        belongings = _Belongings(
+            groups=groups.load_names_of_groups(connection, arns),
+            inline=inline_policies.load_all_inline_policies(connection, arns),
+            attached=attachments.load_all_attached(connection, arns),
         )
         return {
-            "UserDetailList": [_user(connection, owner, policies) for owner in owners if isinstance(owner, UserRecord)],
-            "GroupDetailList": [_group(owner, policies) for owner in owners if isinstance(owner, GroupRecord)],
-            "RoleDetailList": [_role(kit, owner, policies) for owner in owners if isinstance(owner, RoleRecord)],
+            "UserDetailList": [_user(owner, belongings) for owner in owners if isinstance(owner, UserRecord)],
+            "GroupDetailList": [_group(owner, belongings) for owner in owners if isinstance(owner, GroupRecord)],
+            "RoleDetailList": [_role(kit, owner, belongings) for owner in owners if isinstance(owner, RoleRecord)],
             "Policies": _managed(
                 connection, call, [record for record in records if isinstance(record, ManagedPolicyRecord)]
             ),
@@ -112,38 +115,38 @@ def _items(connection: Connection, call: Call) -> list[_Item]:
     return sorted(found, key=lambda item: item.position)
 
 
-def _user(connection: Connection, record: UserRecord, policies: _Policies) -> UserDetail:
+def _user(record: UserRecord, belongings: _Belongings) -> UserDetail:
     shown: UserDetail = {
         "Path": record.path,
         "UserName": record.name,
         "UserId": record.unique_id,
         "Arn": record.arn,
         "CreateDate": record.created_at,
-        "GroupList": [group.name for group in groups.load_groups_of(connection, record.arn)],
-        "AttachedManagedPolicies": policies.attached_of(record),
+        "GroupList": belongings.groups[record.arn],
+        "AttachedManagedPolicies": belongings.attached_of(record),
         "Tags": tag_list(record.tags),
     }
     # As recorded, an empty list is shown of groups and roles and not of users.
-    if inline := policies.inline_of(record):
+    if inline := belongings.inline_of(record):
         shown["UserPolicyList"] = inline
     if record.boundary_arn is not None:
         shown["PermissionsBoundary"] = shown_boundary(record.boundary_arn)
     return shown
 
 
-def _group(record: GroupRecord, policies: _Policies) -> GroupDetail:
+def _group(record: GroupRecord, belongings: _Belongings) -> GroupDetail:
     return {
         "Path": record.path,
         "GroupName": record.name,
         "GroupId": record.unique_id,
         "Arn": record.arn,
         "CreateDate": record.created_at,
-        "GroupPolicyList": policies.inline_of(record),
-        "AttachedManagedPolicies": policies.attached_of(record),
+        "GroupPolicyList": belongings.inline_of(record),
+        "AttachedManagedPolicies": belongings.attached_of(record),
     }
 
 
-def _role(kit: Kit, record: RoleRecord, policies: _Policies) -> RoleDetail:
+def _role(kit: Kit, record: RoleRecord, belongings: _Belongings) -> RoleDetail:
     shown: RoleDetail = {
         "Path": record.path,
         "RoleName": record.name,
@@ -152,8 +155,8 @@ def _role(kit: Kit, record: RoleRecord, policies: _Policies) -> RoleDetail:
         "CreateDate": record.created_at,
         "AssumeRolePolicyDocument": record.trust_policy,
         "InstanceProfileList": [],
-        "RolePolicyList": policies.inline_of(record),
-        "AttachedManagedPolicies": policies.attached_of(record),
+        "RolePolicyList": belongings.inline_of(record),
+        "AttachedManagedPolicies": belongings.attached_of(record),
         "Tags": tag_list(record.tags),
         "RoleLastUsed": last_used(kit, record),
     }
