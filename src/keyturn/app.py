@@ -27,6 +27,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.sessions import issue_session
+from keyturn.operations.uses import Uses
 from keyturn.quotas import parse_rate_limits
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
@@ -40,8 +41,9 @@ from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
-from keyturn.storage import accounts, function_logs, functions, kms_keys, principals
+from keyturn.storage import access_keys, accounts, function_logs, functions, inline_policies, kms_keys, roles, users
 from keyturn.storage import settings as stored_settings
+from keyturn.storage.access_keys import AccessKeyRecord
 from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.audit_log import AuditWriter
 from keyturn.storage.database import Database, Stores
@@ -49,7 +51,7 @@ from keyturn.storage.directory import DataDirectory
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
 from keyturn.storage.migrate import migrate
-from keyturn.storage.principals import AccessKeyRecord, UserRecord
+from keyturn.storage.users import UserRecord
 from keyturn.wire.models import regions_of
 
 _log = logging.getLogger(__name__)
@@ -168,9 +170,9 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
         accounts.insert_account(
             transaction, AccountRecord(settings.account_id, "management", "management@accounts.invalid", now)
         )
-        principals.insert_user(transaction, user)
-        principals.put_inline_policy(transaction, user.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
-        principals.insert_access_key(transaction, access_key)
+        users.insert_user(transaction, user)
+        inline_policies.put_inline_policy(transaction, user.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
+        access_keys.insert_access_key(transaction, access_key)
         stored_settings.insert_settings(transaction, _identity(settings))
     return administrator
 
@@ -247,6 +249,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         envelope=Envelope(keyring),
         system_key_id=system_key_id,
         accesses=Accesses(),
+        uses=Uses(),
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         runtime=runtime,
@@ -331,7 +334,7 @@ def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSeale
 
     def credentials_for(spec: FunctionSpec) -> RoleCredentials:
         with stores.state.read() as connection:
-            role = principals.load_role_by_arn(connection, spec.role_arn)
+            role = roles.load_role_by_arn(connection, spec.role_arn)
         if role is None:
             raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
         session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION)

@@ -85,6 +85,14 @@ class Place:
         """ARN of a user; ``path`` begins and ends with a slash."""
         return f"arn:{self.partition}:iam::{self.account_id}:user{path}{name}"
 
+    def group_arn(self, path: str, name: str) -> str:
+        """ARN of a group; ``path`` begins and ends with a slash."""
+        return f"arn:{self.partition}:iam::{self.account_id}:group{path}{name}"
+
+    def policy_arn(self, path: str, name: str) -> str:
+        """ARN of a customer managed policy; ``path`` begins and ends with a slash."""
+        return f"arn:{self.partition}:iam::{self.account_id}:policy{path}{name}"
+
     def assumed_role_arn(self, role_name: str, session_name: str) -> str:
         """ARN of a role session. The role's path is dropped, as AWS does."""
         return f"arn:{self.partition}:sts::{self.account_id}:assumed-role/{role_name}/{session_name}"

@@ -31,6 +31,7 @@ NAMES = {
     "SecretId": "no/such",
     "RoleArn": "arn:aws:iam::000000000000:role/no-such",
     "PolicySourceArn": "arn:aws:iam::000000000000:role/no-such",
+    "PolicyArn": "arn:aws:iam::000000000000:policy/no-such",
     "logGroupName": "no/such",
 }
 SERVICES = {

@@ -20,7 +20,7 @@ from keyturn.ids import new_version_id
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.registry import Operation
-from keyturn.storage import principals, schema
+from keyturn.storage import inline_policies, schema
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench, user
 from keyturn.wire.models import OperationModel, service
 
@@ -111,7 +111,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandlerBench]:
         opened.kit = replace(opened.kit, accesses=Accesses(), wake_scheduler=lambda: None)
         with opened.kit.state.write() as transaction:
             # Some ask for a second permission.
-            principals.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
         yield opened
 
 

@@ -133,6 +133,7 @@ _CANDIDATES = (
     "o-1234567890/r-1234/123456789012/",
     "arn:aws:organizations::123456789012:account/o-1234567890/123456789012",
     "arn:aws:organizations::123456789012:organization/o-1234567890",
+    "v1",
 )
 
 

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import boto3
 import pytest
 from botocore.config import Config
+
+from keyturn.testing.postgresql import PostgresqlServer
 
 DEADLINE_SECONDS = 30
 _READY = re.compile(r"ready on (http://\S+)")
@@ -225,3 +228,23 @@ def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
     yield process
     if process._process is not None:
         process.stop()
+
+
+@pytest.fixture(scope="module", params=["sqlite", "postgresql", "two servers on postgresql"])
+def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServerProcess]]:
+    """One server on SQLite, one on PostgreSQL, and two that share a PostgreSQL."""
+    with ExitStack() as closing:
+        url = None
+        if request.param != "sqlite":
+            url = closing.enter_context(PostgresqlServer.start()).url(driver="postgresql")
+        made = [ServerProcess(tmp_path_factory.mktemp("first"), database_url=url)]
+        if request.param.startswith("two"):
+            made.append(ServerProcess(tmp_path_factory.mktemp("second"), database_url=url, beside=made[0]))
+        for server in made:
+            server.start()
+            closing.callback(_stop, server)
+        yield made
+
+
+def _stop(server: ServerProcess) -> None:
+    assert server.stop() == 0, server.log()

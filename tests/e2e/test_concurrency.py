@@ -9,8 +9,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import suppress
 from functools import partial
 from itertools import cycle, islice
 from typing import Any
@@ -18,32 +17,11 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from keyturn.testing.postgresql import PostgresqlServer
-
 from .conftest import ServerProcess
 from .crowd import CLIENTS, LABEL_OF_THEIR_OWN, Client, Event, at_once, stale_reads
 from .idle_function import function_that_never_runs
 
 STEPS = 25
-
-
-@pytest.fixture(scope="module", params=["sqlite", "postgresql", "two servers on postgresql"])
-def servers(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[ServerProcess]]:
-    with ExitStack() as closing:
-        url = None
-        if request.param != "sqlite":
-            url = closing.enter_context(PostgresqlServer.start()).url(driver="postgresql")
-        made = [ServerProcess(tmp_path_factory.mktemp("first"), database_url=url)]
-        if request.param.startswith("two"):
-            made.append(ServerProcess(tmp_path_factory.mktemp("second"), database_url=url, beside=made[0]))
-        for server in made:
-            server.start()
-            closing.callback(_stop, server)
-        yield made
-
-
-def _stop(server: ServerProcess) -> None:
-    assert server.stop() == 0, server.log()
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.secretsmanager import search
 from keyturn.rules.listing import Searchable, compile_filters
-from keyturn.storage import principals, secret_lists
+from keyturn.storage import inline_policies, secret_lists
 from keyturn.testing.handlers import ALLOW_ALL, open_bench
 
 # Most of the time of these many small writes would be waiting for a disk, about which nothing is asked here.
@@ -164,7 +164,7 @@ class ListingMachine(RuleBasedStateMachine):
         directory = self.closing.enter_context(tempfile.TemporaryDirectory(dir=MEMORY))
         self.bench = self.closing.enter_context(open_bench(Path(directory)))
         with self.bench.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, self.bench.caller.arn, "all", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, self.bench.caller.arn, "all", ALLOW_ALL)
         # So few at once that the searches of these small lists take every turn that those of long ones do.
         for name, number in {"_MOST_LOOKED_AT": 6, "_LOOKED_AT_ONCE": 3, "_MOST_CHARACTERS": 30, "_FEW": 2}.items():
             self.closing.enter_context(mock.patch.object(search, name, number))

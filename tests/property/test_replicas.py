@@ -28,7 +28,7 @@ from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import rotation
 from keyturn.rules.replication import replica_arn
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import principals, replications, secrets
+from keyturn.storage import inline_policies, replications, secrets
 from keyturn.storage.secrets import SecretRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
@@ -81,7 +81,7 @@ class Replicas(RuleBasedStateMachine):
             wake_scheduler=lambda: None,
         )
         with self.bench.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, self.bench.caller.arn, "everything", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, self.bench.caller.arn, "everything", ALLOW_ALL)
         self.ids: list[str] = []
         self.arn = self.call("CreateSecret", SecretString="first", ClientRequestToken=self.version_id(None))["ARN"]
 

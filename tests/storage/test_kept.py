@@ -252,6 +252,104 @@ def test_no_more_rows_are_kept_than_allowed(stores: Stores) -> None:
     assert settings.loaded == ["a", "b", "c", "a"]
 
 
+def _both(loads: _Loads) -> str:
+    """A value that is made of two settings, and kept as a third thing."""
+
+    def load(_connection: Connection) -> tuple[str, list[tuple[str, str]]]:
+        loads.loaded.append("both")
+        return f"{loads.value('a')} {loads.value('b')}", [(_KIND, "a"), (_KIND, "b")]
+
+    return loads.kept.get_made("made", "both", load)
+
+
+@pytest.mark.parametrize("name", ["a", "b"])
+def test_what_was_made_of_several_rows_is_dropped_with_each_of_them(
+    stores: Stores, settings: _Loads, name: str
+) -> None:
+    _store(stores.state, "a", "1")
+    _store(stores.state, "b", "1")
+    settings.kept.refresh()
+    assert [_both(settings) for _ in range(3)] == ["1 1"] * 3
+    assert settings.loaded.count("both") == 1
+
+    # A row that is not kept itself, or not any more, drops it as well.
+    for value in ("2", "3"):
+        _store(stores.state, name, value)
+        settings.kept.refresh()
+        assert _both(settings) == {"a": f"{value} 1", "b": f"1 {value}"}[name]
+    assert settings.loaded.count("both") == 3
+
+
+def test_what_was_made_of_rows_is_dropped_when_it_changes_itself_and_by_nothing_else(
+    stores: Stores, settings: _Loads
+) -> None:
+    _both(settings)
+    settings.kept.refresh()
+
+    _store(stores.state, "c", "1")
+    settings.kept.refresh()
+    _both(settings)
+    assert settings.loaded.count("both") == 1
+
+    with stores.state.write() as transaction:
+        transaction.touch("made", "both")
+    settings.kept.refresh()
+    _both(settings)
+    assert settings.loaded.count("both") == 2
+
+
+def test_what_was_made_of_other_rows_the_next_time_depends_on_those_alone(stores: Stores, kept: KeptRows) -> None:
+    loads: list[str] = []
+
+    def made_of(name: str) -> str:
+        def load(_connection: Connection) -> tuple[str, list[tuple[str, str]]]:
+            loads.append(name)
+            return name, [(_KIND, name)]
+
+        kept.refresh()
+        return kept.get_made("made", "one", load)
+
+    assert made_of("a") == "a"
+    _store(stores.state, "a", "1")
+    assert made_of("b") == "b"
+    _store(stores.state, "a", "2")
+    assert made_of("c") == "b"
+    _store(stores.state, "b", "1")
+    assert made_of("c") == "c"
+    assert loads == ["a", "b", "c"]
+
+
+def test_what_two_readers_made_at_once_depends_on_what_the_second_has_read(stores: Stores, kept: KeptRows) -> None:
+    def second(_connection: Connection) -> tuple[str, list[tuple[str, str]]]:
+        return "second", [(_KIND, "b")]
+
+    def first(_connection: Connection) -> tuple[str, list[tuple[str, str]]]:
+        kept.get_made("made", "one", second)
+        return "first", [(_KIND, "a")]
+
+    assert kept.get_made("made", "one", first) == "first"
+    _store(stores.state, "b", "1")
+    kept.refresh()
+    assert kept.get_made("made", "one", second) == "first"
+    _store(stores.state, "a", "1")
+    kept.refresh()
+    assert kept.get_made("made", "one", second) == "second"
+
+
+def test_a_value_whose_rows_were_forgotten_for_want_of_room_is_still_dropped_with_them(stores: Stores) -> None:
+    settings = _Loads(KeptRows(stores.state, limit=2))
+    _both(settings)
+    for name in ("a", "b"):
+        settings.value(name)
+    _both(settings)
+    settings.loaded.clear()
+
+    _store(stores.state, "a", "2")
+    settings.kept.refresh()
+
+    assert _both(settings) == "2 None"
+
+
 def test_readers_never_see_less_than_what_was_acknowledged_before_they_asked(
     stores: Stores, kept: KeptRows, open_stores: OpenStores
 ) -> None:

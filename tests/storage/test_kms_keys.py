@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from keyturn.arn import Place
-from keyturn.storage import kms_keys, principals, schema
+from keyturn.storage import inline_policies, kms_keys, schema
 from keyturn.storage.database import Stores, Transaction
 from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord
 from keyturn.testing.handlers import ALLOW_ALL
@@ -55,7 +55,7 @@ def _load(stores: Stores, key_id: str = "one") -> KmsKeyRecord | None:
 def _create_key(desk: Desk) -> Any:
     # Whoever uses a customer managed key is asked for leave.
     with desk.kit.state.write() as transaction:
-        principals.put_inline_policy(transaction, desk.bench.caller.arn, "everything", ALLOW_ALL)
+        inline_policies.put_inline_policy(transaction, desk.bench.caller.arn, "everything", ALLOW_ALL)
     return desk.bench.call("kms", "CreateKey")["KeyMetadata"]
 
 

@@ -15,12 +15,14 @@ from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, DEFAULT_DESCRIPTION, managed_key_policy
 from keyturn.storage import (
+    access_keys,
     accounts,
     audit_log,
     function_logs,
     functions,
+    inline_policies,
     kms_keys,
-    principals,
+    roles,
     rotations,
     schema,
     secrets,
@@ -155,12 +157,10 @@ def test_what_was_there_before_there_were_accounts_belongs_to_the_first(unmigrat
     owner, place = "000000000000", Place("aws", "eu-west-1", "000000000000")
     with unmigrated.state.read() as connection:
         assert [account.account_id for account in accounts.list_accounts(connection)] == [owner]
-        (key,) = principals.list_access_keys(connection, "arn:user/ada")
+        (key,) = access_keys.list_access_keys(connection, "arn:user/ada")
         assert (key.access_key_id, key.user.account_id) == ("AKIA", owner)
-        assert principals.load_role(connection, owner, "rotate") == principals.load_role_by_arn(
-            connection, "arn:role/rotate"
-        )
-        assert principals.inline_policies(connection, "arn:user/ada") == {"all": "{}"}
+        assert roles.load_role(connection, owner, "rotate") == roles.load_role_by_arn(connection, "arn:role/rotate")
+        assert inline_policies.load_inline_policies(connection, "arn:user/ada") == {"all": "{}"}
         (function,) = functions.list_functions(connection, place)
         assert list(functions.load_statements(connection, function.arn)) == [""]
         arn = secrets.arn_of_name(connection, place, "db")
@@ -247,7 +247,9 @@ def test_servers_that_start_together_migrate_once(empty_database_url: str) -> No
     assert [(server.returncode, error) for server, error in zip(servers, errors, strict=True)] == [(0, "")] * 3
 
 
-@pytest.mark.parametrize("table", ["secrets", "users", "roles", "functions", "log_groups", "log_streams"])
+@pytest.mark.parametrize(
+    "table", ["secrets", "users", "roles", "groups", "managed_policies", "functions", "log_groups", "log_streams"]
+)
 def test_names_that_are_listed_are_ordered_by_code_point_whatever_the_locale(stores: Stores, table: str) -> None:
     database = stores.journal if table.startswith("log") else stores.state
     (name,) = [column for column in inspect(database.engine).get_columns(table) if column["name"] == "name"]

@@ -1,4 +1,4 @@
-"""Errors of AWS Identity and Access Management, for users, roles, access keys and inline policies.
+"""Errors of AWS Identity and Access Management.
 
 The wire code comes from the model and is not the class's name (``NoSuchEntity`` for ``NoSuchEntityException``).
 """
@@ -13,11 +13,15 @@ class ConcurrentModificationException(AwsError):
 
 
 class DeleteConflictException(AwsError):
-    """The entity still has policies or access keys."""
+    """The entity still has something, or somebody still has it."""
 
 
 class EntityAlreadyExistsException(AwsError):
     """An entity by that name exists already."""
+
+
+class EntityTemporarilyUnmodifiableException(AwsError):
+    """The entity was just changed and cannot be changed again yet."""
 
 
 class InvalidInputException(AwsError):
@@ -35,7 +39,11 @@ class MalformedPolicyDocumentException(AwsError):
 
 
 class NoSuchEntityException(AwsError):
-    """No such user, role, access key or policy."""
+    """No such user, group, role, access key or policy."""
+
+
+class PolicyNotAttachableException(AwsError):
+    """The policy is for roles that a service has linked, and for nobody else."""
 
 
 class PolicyEvaluationException(AwsError):

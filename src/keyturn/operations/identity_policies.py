@@ -1,18 +1,38 @@
-"""The identity-based policies of users and roles, parsed once and kept until one of them changes."""
+"""The identity-based policies of users and roles, parsed once and kept until one of them changes.
+
+Own inline policies, attached managed ones, those of the user's groups, and the permissions boundary. What is kept for
+an owner is dropped with whatever it was made of (``docs/decisions/0012-kept-policies.md``).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from functools import lru_cache
+
 from sqlalchemy import Connection
 
+from keyturn.arn import Place
 from keyturn.errors.base import AwsError, KeyturnError
-from keyturn.rules.policy.document import parse_identity_policy
+from keyturn.rules.policy.aws_policies import find_aws_policy
+from keyturn.rules.policy.document import PolicyDocument, parse_identity_policy
 from keyturn.rules.policy.evaluate import Policy, PolicySet
-from keyturn.storage import principals
-from keyturn.storage.kept import KeptRows
+from keyturn.storage.kept import KeptRows, Key
+from keyturn.storage.owned_policies import (
+    MANAGED_POLICY,
+    POLICIES,
+    OwnedPolicies,
+    StoredPolicy,
+    load_owned_policies,
+)
+
+# A managed policy is parsed once for all that have it.
+_parsed = lru_cache(maxsize=4_096)(parse_identity_policy)
 
 
 def identity_policies(kept: KeptRows, owner_arn: str) -> PolicySet:
     """Return what a user or role may do, as a set of its own: most calls are decided by nothing else.
+
+    Policies go by their names in it, managed ones by their ARNs.
 
     Args:
         kept: Forgets the policies when a committed change touches them.
@@ -22,16 +42,48 @@ def identity_policies(kept: KeptRows, owner_arn: str) -> PolicySet:
         KeyturnError: A stored policy cannot be read. It might hold a Deny, so nothing is decided without it.
     """
 
-    def load(connection: Connection) -> PolicySet:
-        stored = principals.inline_policies(connection, owner_arn)
-        return PolicySet(identity=tuple(_parsed(owner_arn, name, document) for name, document in stored.items()))
+    def load(connection: Connection) -> tuple[PolicySet, Collection[Key]]:
+        owned = load_owned_policies(connection, owner_arn)
+        return policy_set(owned, owner_arn), _sources(owned)
 
-    return kept.get(principals.POLICIES, owner_arn, load)
+    return kept.get_made(POLICIES, owner_arn, load)
 
 
-def _parsed(owner_arn: str, name: str, document: str) -> Policy:
+def policy_set(owned: OwnedPolicies, owner_arn: str) -> PolicySet:
+    """Return stored policies as a set that can be asked.
+
+    Raises:
+        KeyturnError: One of them cannot be read.
+    """
+    partition = Place.of(owner_arn).partition
+    return PolicySet(
+        identity=tuple(_policy(stored, owner_arn, partition) for stored in owned.policies),
+        boundary=None if owned.boundary is None else _policy(owned.boundary, owner_arn, partition),
+    )
+
+
+def _sources(owned: OwnedPolicies) -> Collection[Key]:
+    boundary = () if owned.boundary is None else (owned.boundary,)
+    managed = {stored.name for stored in (*owned.policies, *boundary) if stored.is_managed}
+    return (
+        *((POLICIES, group_arn) for group_arn in owned.group_arns),
+        *((MANAGED_POLICY, policy_arn) for policy_arn in managed),
+    )
+
+
+def _policy(stored: StoredPolicy, owner_arn: str, partition: str) -> Policy:
+    text = stored.document
+    if text is None:
+        of_aws = find_aws_policy(stored.name, partition)
+        if of_aws is None:
+            raise KeyturnError(f"The policy {stored.name} of {owner_arn} is not there.")
+        text = of_aws.document
+    return Policy(stored.name, _document(stored.name, owner_arn, text), text)
+
+
+def _document(name: str, owner_arn: str, text: str) -> PolicyDocument:
     try:
-        return Policy(name, parse_identity_policy(document), document)
+        return _parsed(text)
     except AwsError as error:
         raise KeyturnError(
             f"The stored policy {name} of {owner_arn} is refused: {error.message}",

@@ -14,6 +14,7 @@ from keyturn.crypto.keyring import Keyring
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.subject import Subject
+from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
 from keyturn.rules.policy.evaluate import Decision
 from keyturn.rules.schedule import RandomSource
@@ -83,6 +84,7 @@ class Kit:
         keyring: KMS keys; ``envelope`` seals values with data keys of them.
         system_key_id: The key that seals access keys and environment variables; no API shows it.
         accesses: Which versions were read today, not stored yet.
+        uses: When access keys and roles were last used.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         authorization_messages: Seals why a call was refused (``operations/authorization_messages.py``).
@@ -102,6 +104,7 @@ class Kit:
     envelope: Envelope
     system_key_id: str
     accesses: Accesses
+    uses: Uses
     session_tokens: TokenSealer
     page_tokens: TokenSealer
     authorization_messages: TokenSealer

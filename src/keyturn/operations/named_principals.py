@@ -6,7 +6,7 @@ from sqlalchemy import Connection
 
 from keyturn.arn import Arn
 from keyturn.rules.policy.document import PolicyDocument
-from keyturn.storage import accounts, principals
+from keyturn.storage import accounts, roles, users
 
 
 def missing_principals(connection: Connection, document: PolicyDocument) -> list[str]:
@@ -24,9 +24,9 @@ def _may_exist(connection: Connection, text: str) -> bool:
         return True
     kind, _, rest = arn.resource.partition("/")
     if kind == "user":
-        user = principals.load_user(connection, arn.account_id, rest.rpartition("/")[2])
+        user = users.load_user(connection, arn.account_id, rest.rpartition("/")[2])
         return user is not None and user.arn == text
     if kind == "role":
-        return principals.load_role_by_arn(connection, text) is not None
+        return roles.load_role_by_arn(connection, text) is not None
     # A session is named before it exists.
     return True

@@ -24,10 +24,10 @@ from keyturn.errors.organizations import (
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
-from keyturn.storage import accounts, principals
+from keyturn.storage import accounts, inline_policies, roles
 from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.database import Transaction
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage.roles import RoleRecord
 from keyturn.wire.types.organizations import (
     Account,
     CreateAccountRequest,
@@ -151,8 +151,8 @@ def _make_access_role(transaction: Transaction, call: Call, account: AccountReco
         description=None,
         max_session_seconds=_SESSION_SECONDS,
     )
-    principals.insert_role(transaction, role)
-    principals.put_inline_policy(transaction, role.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
+    roles.insert_role(transaction, role)
+    inline_policies.put_inline_policy(transaction, role.arn, "AdministratorAccess", _ADMINISTRATOR_POLICY)
 
 
 def _management(kit: Kit) -> AccountRecord:

@@ -13,7 +13,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_trust_policy
 from keyturn.rules.policy.evaluate import Policy, PolicySet, PolicyType, RequestContext, evaluate
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage.roles import RoleRecord
 
 
 def check_may_pass(kit: Kit, call: Call, role_arn: str, service: str, resource_arn: str) -> None:

@@ -17,7 +17,7 @@ from keyturn.arn import Place
 from keyturn.call import Principal, PrincipalKind
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.sensitive import Sensitive
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage.roles import RoleRecord
 from keyturn.storage.schema import from_milliseconds, to_milliseconds
 from keyturn.wire.types.sts import Credentials
 

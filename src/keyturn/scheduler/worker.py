@@ -66,6 +66,7 @@ class Scheduler:
             self._thread.join()
         self._pool.shutdown()
         self._kit.accesses.store(self._kit.state)
+        self._kit.uses.store(self._kit.state)
         self._kit.state.purge()
 
     def _run(self) -> None:
@@ -88,6 +89,7 @@ class Scheduler:
         kit, now = self._kit, self._kit.clock.now()
         self._renew_leases(now)
         kit.accesses.store(kit.state)
+        kit.uses.store(kit.state)
         with kit.state.read() as connection:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:

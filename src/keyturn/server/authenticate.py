@@ -16,7 +16,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_access_key
 from keyturn.operations.sessions import Session, open_session
 from keyturn.sensitive import Sensitive
-from keyturn.storage import principals
+from keyturn.storage import access_keys, roles, users
 from keyturn.wire.http import HttpRequest
 from keyturn.wire.sigv4 import Verifier
 
@@ -68,7 +68,7 @@ class Authenticator:
 
     def _user(self, access_key_id: str) -> Signer:
         def load(connection: Connection) -> Signer | None:
-            key = principals.load_access_key(connection, access_key_id)
+            key = access_keys.load_access_key(connection, access_key_id)
             if key is None or not key.active:
                 return None
             principal = Principal(
@@ -81,7 +81,7 @@ class Authenticator:
             )
             return Signer(principal, open_access_key(self._kit, access_key_id, key.sealed))
 
-        signer = self._kit.kept.get(principals.ACCESS_KEY, access_key_id, load)
+        signer = self._kit.kept.get(users.ACCESS_KEY, access_key_id, load)
         if signer is None:
             raise UnrecognizedClient
         return signer
@@ -107,12 +107,8 @@ class Authenticator:
         """Whether the role or user of a session is still the one that it was issued for."""
         arn = principal.role_arn
         if arn:
-            role = self._kit.kept.get(
-                principals.ROLE, arn, lambda connection: principals.load_role_by_arn(connection, arn)
-            )
+            role = self._kit.kept.get(roles.ROLE, arn, lambda connection: roles.load_role_by_arn(connection, arn))
             return role is not None and principal.unique_id.startswith(role.unique_id + ":")
         user_arn = principal.arn
-        user = self._kit.kept.get(
-            principals.USER, user_arn, lambda connection: principals.load_user_by_arn(connection, user_arn)
-        )
+        user = self._kit.kept.get(users.USER, user_arn, lambda connection: users.load_user_by_arn(connection, user_arn))
         return user is not None and principal.unique_id == user.unique_id

@@ -10,9 +10,10 @@ from datetime import datetime
 
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.rules.policy.patterns import ConditionKeys
-from keyturn.storage import principals
+from keyturn.storage import roles, users
 from keyturn.storage.kept import KeptRows
-from keyturn.storage.principals import RoleRecord, UserRecord
+from keyturn.storage.roles import RoleRecord
+from keyturn.storage.users import UserRecord
 
 _SERVICE_SUFFIX = ".amazonaws.com"
 _PRINCIPAL_TAG = "aws:principaltag/"
@@ -69,14 +70,10 @@ class PrincipalKeys:
         owner: UserRecord | RoleRecord | None
         if principal.role_arn:
             arn = principal.role_arn
-            owner = self._kept.get(
-                principals.ROLE, arn, lambda connection: principals.load_role_by_arn(connection, arn)
-            )
+            owner = self._kept.get(roles.ROLE, arn, lambda connection: roles.load_role_by_arn(connection, arn))
         else:
             arn = principal.arn
-            owner = self._kept.get(
-                principals.USER, arn, lambda connection: principals.load_user_by_arn(connection, arn)
-            )
+            owner = self._kept.get(users.USER, arn, lambda connection: users.load_user_by_arn(connection, arn))
         # A tag of the session stands for the one of its role.
         tags = {**((owner.tags if owner else None) or {}), **dict(principal.session_tags)}
         return {key.lower(): value for key, value in tags.items()}

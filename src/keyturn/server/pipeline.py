@@ -135,6 +135,7 @@ class Pipeline:
         now = self._kit.clock.now()
         signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
         exchange.call = self._call(exchange, signer, region, now)
+        self._kit.uses.note(signer.principal, found.service.name, region, now)
         if found.service.name == "secretsmanager":
             self._throttle.count(exchange.call, found.operation_name)
         exchange.operation = registry.find(found.service.name, found.operation_name)

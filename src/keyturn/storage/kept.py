@@ -3,13 +3,15 @@
 A reader asks once per turn whether anything was committed (``refresh``). If so, it reads which subjects changed and
 drops those, no others: one secret's write does not clear everybody's rows. Whatever is loaded while a refresh happens
 is used once and not kept, so that a row read before a commit is never kept after it.
+
+What was made of several rows says which (``get_made``): it is dropped with any of them.
 """
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import TypeVar, cast
 
 from sqlalchemy import Connection, bindparam, delete, func, select
@@ -18,6 +20,9 @@ from keyturn.storage import schema
 from keyturn.storage.database import Database
 
 T = TypeVar("T")
+
+Key = tuple[str, str]
+"""Kind and subject, as in ``Transaction.touch``."""
 
 _LIMIT = 200_000
 # Changes are read within a turn; a reader that is this far behind drops everything instead.
@@ -36,7 +41,10 @@ class KeptRows:
         self._database = database
         self._limit = limit
         self._lock = threading.Lock()
-        self._rows: OrderedDict[tuple[str, str], object] = OrderedDict()
+        self._rows: OrderedDict[Key, object] = OrderedDict()
+        # Of what was made of several rows: which, and the other way round.
+        self._sources: dict[Key, Collection[Key]] = {}
+        self._made_of: dict[Key, set[Key]] = {}
         self._probe = database.dialect.change_probe(database.engine)
         self._probed = self._probe()
         with database.read() as connection:
@@ -59,9 +67,10 @@ class KeptRows:
                 changes = connection.execute(_SINCE, {"after": self._generation}).all()
             self._epoch += 1
             if oldest > self._generation + 1:
-                self._rows.clear()
+                for kept in (self._rows, self._sources, self._made_of):
+                    kept.clear()
             for change in changes:
-                self._rows.pop((change.kind, change.subject), None)
+                self._drop((change.kind, change.subject))
                 self._generation = change.generation
             self._probed = probed
 
@@ -73,6 +82,20 @@ class KeptRows:
             subject: Which one.
             load: Reads it; its result must be immutable. A result of None is kept too.
         """
+        try:
+            return cast("T", self._rows[kind, subject])
+        except KeyError:
+            pass
+        return self.get_made(kind, subject, lambda connection: (load(connection), ()))
+
+    def get_made(self, kind: str, subject: str, load: Callable[[Connection], tuple[T, Collection[Key]]]) -> T:
+        """Return the kept value, or load and keep it until it changes or something that it was made of does.
+
+        Args:
+            kind: What sort of value, as in ``Transaction.touch``.
+            subject: Which one.
+            load: Reads it, all in one snapshot, and says what else it has read; the value must be immutable.
+        """
         key = (kind, subject)
         try:
             return cast("T", self._rows[key])
@@ -80,12 +103,10 @@ class KeptRows:
             pass
         epoch = self._epoch
         with self._database.read() as connection:
-            value = load(connection)
+            value, sources = load(connection)
         with self._lock:
             if epoch == self._epoch:
-                self._rows[key] = value
-                if len(self._rows) > self._limit:
-                    self._rows.popitem(last=False)
+                self._keep(key, value, sources)
         return value
 
     def trim(self) -> None:
@@ -93,3 +114,28 @@ class KeptRows:
         with self._database.write() as transaction:
             newest = transaction.connection.execute(_NEWEST).scalar_one()
             transaction.connection.execute(_TRIM, {"up_to": newest - _CHANGES_KEPT})
+
+    def _keep(self, key: Key, value: object, sources: Collection[Key]) -> None:
+        # Another thread may have kept it meanwhile, as made of other rows.
+        self._forget(key)
+        self._rows[key] = value
+        if sources:
+            self._sources[key] = sources
+            for source in sources:
+                self._made_of.setdefault(source, set()).add(key)
+        if len(self._rows) > self._limit:
+            self._forget(next(iter(self._rows)))
+
+    def _drop(self, key: Key) -> None:
+        """Forget a value that has changed, and what was made of it."""
+        self._forget(key)
+        for made in tuple(self._made_of.get(key, ())):
+            self._drop(made)
+
+    def _forget(self, key: Key) -> None:
+        self._rows.pop(key, None)
+        for source in self._sources.pop(key, ()):
+            made = self._made_of[source]
+            made.discard(key)
+            if not made:
+                del self._made_of[source]

@@ -286,6 +286,7 @@ users = Table(
     Column("arn", Text, unique=True, nullable=False),
     Column("created_at", Moment, nullable=False),
     Column("tags", JSON(none_as_null=True)),
+    Column("boundary_arn", Text),
 )
 
 roles = Table(
@@ -301,9 +302,32 @@ roles = Table(
     Column("description", Text),
     Column("max_session_seconds", Integer, nullable=False),
     Column("tags", JSON(none_as_null=True)),
+    Column("boundary_arn", Text),
+    Column("last_used_at", Moment),
+    Column("last_used_region", String(128)),
 )
 
-# Inline policies of users and roles, by the owner's ARN.
+groups = Table(
+    "groups",
+    state,
+    Column("account_id", String(12), primary_key=True),
+    Column("name", name_of(128), primary_key=True),
+    Column("unique_id", String(32), unique=True, nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("arn", Text, unique=True, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# By ARN, which follows its user or group to another name or path.
+group_members = Table(
+    "group_members",
+    state,
+    Column("group_arn", Text, ForeignKey("groups.arn", ondelete="CASCADE", onupdate="CASCADE"), primary_key=True),
+    Column("user_arn", Text, ForeignKey("users.arn", ondelete="CASCADE", onupdate="CASCADE"), primary_key=True),
+)
+Index("group_members_of_user", group_members.c.user_arn)
+
+# Inline policies of users, groups and roles, by the owner's ARN.
 inline_policies = Table(
     "inline_policies",
     state,
@@ -311,6 +335,45 @@ inline_policies = Table(
     Column("name", String(128), primary_key=True),
     Column("document", Text, nullable=False),
 )
+
+# Customer managed policies. Those of AWS are files (rules/policy/aws_managed).
+managed_policies = Table(
+    "managed_policies",
+    state,
+    Column("arn", Text, primary_key=True),
+    Column("account_id", String(12), nullable=False),
+    Column("name", name_of(128), nullable=False),
+    Column("unique_id", String(32), unique=True, nullable=False),
+    Column("path", String(512), nullable=False),
+    Column("description", Text),
+    Column("tags", JSON(none_as_null=True)),
+    Column("created_at", Moment, nullable=False),
+    Column("updated_at", Moment, nullable=False),
+    Column("default_version", Integer, nullable=False),
+    # The number of the newest there ever was: none is given twice.
+    Column("newest_version", Integer, nullable=False),
+    UniqueConstraint("account_id", "name", name="managed_policies_name"),
+)
+
+policy_versions = Table(
+    "policy_versions",
+    state,
+    Column("policy_arn", Text, ForeignKey("managed_policies.arn", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True),
+    Column("document", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+
+# Managed policies of users, groups and roles, by the owner's ARN; AWS's own policies among them.
+policy_attachments = Table(
+    "policy_attachments",
+    state,
+    Column("owner_arn", Text, primary_key=True),
+    Column("policy_arn", Text, primary_key=True),
+    # Of the owner: each account counts for itself how often it uses one of AWS's policies.
+    Column("account_id", String(12), nullable=False),
+)
+Index("policy_attachments_of_policy", policy_attachments.c.account_id, policy_attachments.c.policy_arn)
 
 access_keys = Table(
     "access_keys",
@@ -321,7 +384,12 @@ access_keys = Table(
     Column("sealed", LargeBinary, nullable=False),
     Column("active", Boolean, nullable=False),
     Column("created_at", Moment, nullable=False),
-    ForeignKeyConstraint(["account_id", "user_name"], ["users.account_id", "users.name"], ondelete="CASCADE"),
+    Column("last_used_at", Moment),
+    Column("last_used_region", String(128)),
+    Column("last_used_service", String(64)),
+    ForeignKeyConstraint(
+        ["account_id", "user_name"], ["users.account_id", "users.name"], ondelete="CASCADE", onupdate="CASCADE"
+    ),
 )
 
 packages = Table(

@@ -19,6 +19,7 @@ from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.mirroring import follow
+from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
 from keyturn.server.authorise import Authoriser
 from keyturn.storage import accounts, kms_keys
@@ -68,6 +69,7 @@ class HandlerBench:
             "envelope": Envelope(keyring),
             "system_key_id": "system",
             "accesses": Accesses(),
+            "uses": Uses(),
             "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
             "authorization_messages": authorization_messages,

@@ -80,7 +80,7 @@ def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict
     if shape is None or reader is None:
         return {}
     form = query_source(request)
-    faults = Faults()
+    faults = Faults(is_terse=operation.service.name == "iam")
     params: dict[str, Any] = reader(tree_of(form_fields(form)), "", faults)
     if faults.count:
         raise faults.error()

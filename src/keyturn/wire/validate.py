@@ -7,8 +7,9 @@ collected during the walk that reads a request and told all at once::
     enum value set: [all, name]; Value null at 'secretId' failed to satisfy constraint: Member must not be null
 
 A sensitive value is not echoed: ``Value at 'secretString' failed to satisfy constraint: …``. Elements of a list and
-keys and values of a map are told together, with all their constraints in brackets. Source: recorded answers of AWS
-Lambda, AWS Certificate Manager and Amazon DynamoDB.
+keys and values of a map are told together, with all their constraints in brackets. IAM echoes no value at all and does
+not list what an enumeration has. Source: recorded answers of AWS Lambda, AWS Certificate Manager and Amazon DynamoDB;
+of IAM, 2025 and 2026.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ Check = Callable[[Any], Sequence[str]]
 """Returns the texts of the constraints that a value breaks; empty if it breaks none."""
 
 NOT_NULL: Final = "Member must not be null"
+_ENUM_SET: Final = "Member must satisfy enum value set"
 
 # A request of many megabytes must not come back as an error of many megabytes; the longest member that Secrets Manager
 # takes and is echoed, a resource policy, comes back whole.
@@ -39,20 +41,27 @@ _NUMBERS: Final = frozenset({"integer", "long", "float", "double"})
 
 
 class Faults:
-    """The violations of one request, in the order in which they were met."""
+    """The violations of one request, in the order in which they were met.
 
-    __slots__ = ("_texts", "count")
+    Args:
+        is_terse: Tell them as IAM does.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_is_terse", "_texts", "count")
+
+    def __init__(self, *, is_terse: bool = False) -> None:
         self.count = 0
+        self._is_terse = is_terse
         self._texts: list[str] = []
 
     def add(self, value: Any, shape: Shape, path: str, texts: Sequence[str]) -> None:
         """Note that ``value``, found at ``path``, breaks the constraints ``texts``."""
         # The echo is made once and only here: a valid request never pays for it.
-        echo = "Value" if _is_hidden(shape) else f"Value '{_shown(value, shape)[:_LONGEST_ECHO]}'"
+        is_hidden = self._is_terse or _is_hidden(shape)
+        echo = "Value" if is_hidden else f"Value '{_shown(value, shape)[:_LONGEST_ECHO]}'"
         for text in texts:
-            self._add(f"{echo} at '{path}' failed to satisfy constraint: {text}")
+            told = _ENUM_SET if self._is_terse and text.startswith(_ENUM_SET) else text
+            self._add(f"{echo} at '{path}' failed to satisfy constraint: {told}")
 
     def add_missing(self, path: str) -> None:
         """Note that a required member is absent."""
@@ -167,7 +176,7 @@ def _pattern_text(pattern: str) -> str:
 
 
 def _enum_text(enum: Sequence[str]) -> str:
-    return f"Member must satisfy enum value set: [{', '.join(enum)}]"
+    return f"{_ENUM_SET}: [{', '.join(enum)}]"
 
 
 def _is_hidden(shape: Shape) -> bool:

@@ -9,7 +9,7 @@ import pytest
 from keyturn.errors.crypto import SealRefused
 from keyturn.errors.kms import NotFoundException
 from keyturn.scheduler.key_deletions import destroy_due_keys
-from keyturn.storage import audit_log, kms_keys, principals
+from keyturn.storage import audit_log, inline_policies, kms_keys
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
 WEEK = timedelta(days=7)
@@ -19,7 +19,7 @@ WEEK = timedelta(days=7)
 def bench(tmp_path: Path) -> Iterator[HandlerBench]:
     with open_bench(tmp_path) as opened:
         with opened.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
         yield opened
 
 

@@ -20,11 +20,12 @@ from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import NO_SUBJECT, Subject
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicySet, PolicyType, RequestContext, evaluate
 from keyturn.server.authorise import Authoriser
-from keyturn.storage import principals
+from keyturn.storage import inline_policies, roles, users
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
-from keyturn.storage.principals import RoleRecord, UserRecord
+from keyturn.storage.roles import RoleRecord
+from keyturn.storage.users import UserRecord
 from keyturn.testing.root_key import InMemoryProvider
 
 ACCOUNT = "000000000000"
@@ -72,7 +73,7 @@ class Bench:
 
     def put(self, owner_arn: str, document: str, name: str = "inline") -> None:
         with self.stores.state.write() as transaction:
-            principals.put_inline_policy(transaction, owner_arn, name, document)
+            inline_policies.put_inline_policy(transaction, owner_arn, name, document)
         self.kept.refresh()
 
     def refusal(self, call: Call = CALL, action: str = GET, subject: Subject[object] = SUBJECT) -> Refused:
@@ -117,7 +118,7 @@ def test_a_users_policy_counts_from_the_next_call_on_and_until_it_is_taken_away(
     bench.authorise(CALL, GET, SUBJECT)
 
     with bench.stores.state.write() as transaction:
-        principals.delete_inline_policy(transaction, USER.arn, "inline")
+        inline_policies.delete_inline_policy(transaction, USER.arn, "inline")
     bench.kept.refresh()
     bench.refusal()
 
@@ -140,16 +141,16 @@ def test_tags_of_a_user_and_of_the_role_behind_a_session_decide_as_they_are_now(
     bench.refusal()
 
     with bench.stores.state.write() as transaction:
-        principals.insert_user(transaction, user)
-        principals.insert_role(transaction, role)
+        users.insert_user(transaction, user)
+        roles.insert_role(transaction, role)
     for arn in (USER.arn, ROLE_ARN):
         bench.put(arn, policy(Condition=condition))
 
     bench.authorise(CALL, GET, SUBJECT)
     bench.authorise(CALL._replace(principal=SESSION), GET, SUBJECT)
     with bench.stores.state.write() as transaction:
-        principals.update_user(transaction, user, tags={"team": "web"})
-        principals.update_role(transaction, role, tags=None)
+        users.update_user(transaction, user, tags={"team": "web"})
+        roles.update_role(transaction, role, tags=None)
     bench.kept.refresh()
     bench.refusal()
     bench.refusal(CALL._replace(principal=SESSION))
@@ -160,7 +161,7 @@ def test_a_deny_by_the_tag_of_whoever_calls_counts_also_in_the_policy_of_the_res
         tagged = RoleRecord(
             ACCOUNT, "rotator", "AROAROTATOR", "/", ROLE_ARN, CALL.at, "{}", None, 3600, {"env": "blocked"}
         )
-        principals.insert_role(transaction, tagged)
+        roles.insert_role(transaction, tagged)
     bench.put(ROLE_ARN, policy())
     denying = policy(Effect="Deny", Principal="*", Condition={"StringEquals": {"aws:PrincipalTag/env": "blocked"}})
 
@@ -390,7 +391,7 @@ def test_a_kept_decision_ends_with_the_policies_that_it_rests_on(bench: Bench) -
         bench.put(USER.arn, policy(Effect="Deny"), name="other")
         bench.refusal(*question)
         with bench.stores.state.write() as transaction:
-            principals.delete_inline_policy(transaction, USER.arn, "other")
+            inline_policies.delete_inline_policy(transaction, USER.arn, "other")
         bench.kept.refresh()
         bench.authorise(*question)
 

@@ -79,7 +79,51 @@ def test_broken_constraints_are_told_as_validation_error() -> None:
     error = ET.fromstring(reply.body).find("{*}Error")
     assert error is not None
     assert (reply.status, error.findtext("{*}Code")) == (400, "ValidationError")
-    assert str(error.findtext("{*}Message")).startswith("1 validation error detected: Value 'no spaces' at 'roleName' ")
+    assert str(error.findtext("{*}Message")).startswith("1 validation error detected: Value at 'roleName' failed to ")
+
+
+_KEY = (
+    "[Member must have length less than or equal to 128, Member must have length greater than or equal to 1, Member"
+    r" must satisfy regular expression pattern: [\p{L}\p{Z}\p{N}_.:/=+\-@]+, Member must not be null]"
+)
+
+
+# Recorded by localstack, 2025-03 and 2026-02.
+@pytest.mark.parametrize(
+    ("operation", "fields", "told"),
+    [
+        (
+            "GetPolicyVersion",
+            {"PolicyArn": "arn:aws:iam::aws:policy/x", "VersionId": "7"},
+            (
+                r"Value at 'versionId' failed to satisfy constraint: Member must satisfy regular expression pattern:"
+                r" v[1-9][0-9]*(\.[A-Za-z0-9-]*)?"
+            ),
+        ),
+        (
+            "UpdateAccessKey",
+            {"AccessKeyId": "A" * 16, "Status": "Invalid"},
+            "Value at 'status' failed to satisfy constraint: Member must satisfy enum value set",
+        ),
+        (
+            "UntagPolicy",
+            {"PolicyArn": "arn:aws:iam::aws:policy/x", "TagKeys.member.1": "!"},
+            f"Value at 'tagKeys' failed to satisfy constraint: Member must satisfy constraint: {_KEY}",
+        ),
+        (
+            "TagRole",
+            {"RoleName": "r", "Tags.member.1.Key": "k" * 129, "Tags.member.1.Value": "v"},
+            (
+                "Value at 'tags.1.member.key' failed to satisfy constraint: Member must have length less than or equal"
+                " to 128"
+            ),
+        ),
+    ],
+)
+def test_iam_echoes_no_value(operation: str, fields: dict[str, str], told: str) -> None:
+    with pytest.raises(ValidationFailed) as caught:
+        parse(operation, **fields)
+    assert caught.value.message == f"1 validation error detected: {told}"
 
 
 def test_an_error_names_the_sender_and_carries_the_request_id() -> None:

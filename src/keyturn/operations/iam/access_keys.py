@@ -4,31 +4,55 @@ from __future__ import annotations
 
 from keyturn import ids
 from keyturn.call import Call
-from keyturn.errors.iam import LimitExceededException, NoSuchEntityException
-from keyturn.operations.iam.entities import missing_user, user
-from keyturn.operations.iam.pages import page_of
+from keyturn.errors.common import AccessDenied
+from keyturn.errors.iam import NoSuchEntityException
+from keyturn.operations.iam import quotas
+from keyturn.operations.iam.entities import current, user
+from keyturn.operations.iam.pages import end_of, page_of
+from keyturn.operations.iam.quotas import check_count
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import seal_access_key
+from keyturn.operations.subject import Subject
 from keyturn.sensitive import Sensitive
-from keyturn.storage import principals
+from keyturn.storage import access_keys
+from keyturn.storage.access_keys import AccessKeyRecord
 from keyturn.storage.database import Transaction
-from keyturn.storage.principals import AccessKeyRecord, UserRecord
+from keyturn.storage.users import UserRecord
 from keyturn.wire.types.iam import (
     AccessKeyMetadata,
     CreateAccessKeyRequest,
     CreateAccessKeyResponse,
     DeleteAccessKeyRequest,
     DeleteAccessKeyResponse,
+    GetAccessKeyLastUsedRequest,
+    GetAccessKeyLastUsedResponse,
     ListAccessKeysRequest,
     ListAccessKeysResponse,
     UpdateAccessKeyRequest,
     UpdateAccessKeyResponse,
 )
 
-_KEYS_PER_USER = 2
 _ACTIVE = "Active"
 _INACTIVE = "Inactive"
+_NEVER = "N/A"
+
+
+def used_key(kit: Kit, call: Call, request: GetAccessKeyLastUsedRequest) -> Subject[AccessKeyRecord]:
+    """Load the access key that ``AccessKeyId`` means; its user is what policies are about.
+
+    A key of another account is as one that does not exist, and that is not told from a refusal.
+    """
+    access_key_id = request["AccessKeyId"]
+    asked = f"access key {access_key_id}"
+    with kit.state.read() as connection:
+        record = access_keys.load_access_key(connection, access_key_id)
+    if record is None or record.user.account_id != call.place.account_id:
+        refusal = (
+            f"User: {call.principal.arn} is not authorized to perform iam:GetAccessKeyLastUsed on resource: {asked}"
+        )
+        return Subject(call.place.user_arn("/", ""), asked, None, missing=AccessDenied(refusal))
+    return Subject(record.user.arn, asked, record)
 
 
 @operation("iam", "CreateAccessKey", subject=user)
@@ -45,11 +69,10 @@ def create_access_key(
         created_at=call.at,
     )
     with kit.state.write() as transaction:
-        if principals.load_user(transaction.connection, record.account_id, record.name) is None:
-            raise missing_user(record.name)
-        if len(principals.list_access_keys(transaction.connection, record.arn)) >= _KEYS_PER_USER:
-            raise LimitExceededException(f"Cannot exceed quota for AccessKeysPerUser: {_KEYS_PER_USER}")
-        principals.insert_access_key(transaction, access_key)
+        now = current(transaction, record)
+        present = access_keys.list_access_keys(transaction.connection, now.arn)
+        check_count("AccessKeysPerUser", len(present), quotas.KEYS_PER_USER)
+        access_keys.insert_access_key(transaction, access_key)
     return {
         "AccessKey": {
             "UserName": record.name,
@@ -67,16 +90,27 @@ def list_access_keys(
 ) -> ListAccessKeysResponse:
     """List a user's access keys without their secret halves."""
     with kit.state.read() as connection:
-        access_keys = principals.list_access_keys(connection, record.arn)
-    access_keys.sort(key=lambda access_key: access_key.access_key_id)
-    page = page_of(kit, call, "ListAccessKeys", request, access_keys, lambda access_key: access_key.access_key_id)
-    response: ListAccessKeysResponse = {
-        "AccessKeyMetadata": [_shown(access_key) for access_key in page.items],
-        "IsTruncated": page.is_truncated,
+        records = access_keys.list_access_keys(connection, record.arn)
+    records.sort(key=lambda access_key: access_key.access_key_id)
+    page = page_of(kit, call, "ListAccessKeys", request, records, lambda access_key: access_key.access_key_id)
+    return {"AccessKeyMetadata": [_shown(access_key) for access_key in page.items], **end_of(page)}
+
+
+@operation("iam", "GetAccessKeyLastUsed", subject=used_key)
+def get_access_key_last_used(
+    kit: Kit, _call: Call, _request: GetAccessKeyLastUsedRequest, record: AccessKeyRecord
+) -> GetAccessKeyLastUsedResponse:
+    """Say when, where and for what an access key was last used."""
+    use = kit.uses.last(record.access_key_id, record.last_use)
+    if use is None:
+        return {
+            "UserName": record.user.name,
+            "AccessKeyLastUsed": {"ServiceName": _NEVER, "Region": _NEVER},
+        }
+    return {
+        "UserName": record.user.name,
+        "AccessKeyLastUsed": {"LastUsedDate": use.used_at, "ServiceName": use.service, "Region": use.region},
     }
-    if page.marker is not None:
-        response["Marker"] = page.marker
-    return response
 
 
 @operation("iam", "UpdateAccessKey", subject=user)
@@ -87,7 +121,7 @@ def update_access_key(
     access_key_id = request["AccessKeyId"]
     with kit.state.write() as transaction:
         _check_owner(transaction, access_key_id, record)
-        principals.update_access_key(transaction, access_key_id, active=request["Status"] == _ACTIVE)
+        access_keys.update_access_key(transaction, access_key_id, active=request["Status"] == _ACTIVE)
     return {}
 
 
@@ -99,7 +133,7 @@ def delete_access_key(
     access_key_id = request["AccessKeyId"]
     with kit.state.write() as transaction:
         _check_owner(transaction, access_key_id, record)
-        principals.delete_access_key(transaction, access_key_id)
+        access_keys.delete_access_key(transaction, access_key_id)
     return {}
 
 
@@ -109,7 +143,7 @@ def _check_owner(transaction: Transaction, access_key_id: str, record: UserRecor
     Raises:
         NoSuchEntityException: The user has no such key.
     """
-    access_key = principals.load_access_key(transaction.connection, access_key_id)
+    access_key = access_keys.load_access_key(transaction.connection, access_key_id)
     # By ARN: in another account there may be a user of the same name.
     if access_key is None or access_key.user.arn != record.arn:
         raise NoSuchEntityException(f"The Access Key with id {access_key_id} cannot be found.")

@@ -1,41 +1,41 @@
-"""The users and roles that IAM's calls act on, and the quotas and names they share.
+"""The users, groups and roles that IAM's calls act on.
 
 A refusal names the entity as AWS does: ``on resource: role NAME``, and its ARN where it is about to be made.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 from keyturn.call import Call, PrincipalKind
 from keyturn.errors.common import ValidationFailed
-from keyturn.errors.iam import (
-    EntityAlreadyExistsException,
-    InvalidInputException,
-    LimitExceededException,
-    NoSuchEntityException,
-)
+from keyturn.errors.iam import NoSuchEntityException
+from keyturn.operations.iam.tagging import ConditionKeys, request_tag_keys, resource_tag_keys
 from keyturn.operations.kit import Kit
 from keyturn.operations.subject import Subject
-from keyturn.storage import principals
-from keyturn.storage.principals import RoleRecord, UserRecord
-from keyturn.wire.types.iam import Tag
+from keyturn.storage import groups, roles, users
+from keyturn.storage.database import Transaction
+from keyturn.storage.groups import GroupRecord
+from keyturn.storage.roles import RoleRecord
+from keyturn.storage.users import UserRecord
 
-_TAGS_PER_ENTITY = 50
+Owner = UserRecord | GroupRecord | RoleRecord
+"""Whoever has policies."""
 
-ConditionKeys = Mapping[str, tuple[str, ...]]
+OwnerT = TypeVar("OwnerT", UserRecord, GroupRecord, RoleRecord)
+
+_BOUNDARY = "iam:permissionsboundary"
 
 
 def role(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[RoleRecord]:
     """Load the role that ``RoleName`` means."""
-    name = request["RoleName"]
-    with kit.state.read() as connection:
-        record = principals.load_role(connection, call.place.account_id, name)
-    asked, keys = f"role {name}", request_tag_keys(request)
-    if record is None:
-        return Subject(call.place.role_arn("/", name), asked, None, missing=missing_role(name), keys=keys)
-    return Subject(record.arn, asked, record, keys={**keys, **_resource_tag_keys(record.tags)})
+    return _role(kit, call, request, with_boundary=False)
+
+
+def role_with_boundary(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[RoleRecord]:
+    """Load the role that ``RoleName`` means, for a call that changes what it may do."""
+    return _role(kit, call, request, with_boundary=True)
 
 
 def user(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[UserRecord]:
@@ -44,16 +44,27 @@ def user(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[UserRecord
     Raises:
         ValidationFailed: No name, and the caller is not a user.
     """
-    name = request.get("UserName")
-    if name is None:
-        if call.principal.kind is not PrincipalKind.USER:
-            raise ValidationFailed("Must specify userName when calling with non-User credentials")
-        name = call.principal.name
+    return _user(kit, call, request, with_boundary=False)
+
+
+def user_with_boundary(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[UserRecord]:
+    """Load the user that ``UserName`` means, for a call that changes what it may do.
+
+    Raises:
+        ValidationFailed: No name, and the caller is not a user.
+    """
+    return _user(kit, call, request, with_boundary=True)
+
+
+def group(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[GroupRecord]:
+    """Load the group that ``GroupName`` means."""
+    name = request["GroupName"]
     with kit.state.read() as connection:
-        record = principals.load_user(connection, call.place.account_id, name)
+        record = groups.load_group(connection, call.place.account_id, name)
+    asked, keys = f"group {name}", policy_keys(request)
     if record is None:
-        return Subject(call.place.user_arn("/", name), f"user {name}", None, missing=missing_user(name))
-    return Subject(record.arn, f"user {name}", record, keys=_resource_tag_keys(record.tags))
+        return Subject(call.place.group_arn("/", name), asked, None, missing=missing("group", name), keys=keys)
+    return Subject(record.arn, asked, record, keys=keys)
 
 
 def all_roles(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
@@ -68,77 +79,83 @@ def all_users(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None
     return Subject(arn, arn, record=None)
 
 
-def missing_role(name: str) -> NoSuchEntityException:
-    """What is said about a role that does not exist."""
-    return NoSuchEntityException(f"The role with name {name} cannot be found.")
+def all_groups(_kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
+    """The path under which groups are listed."""
+    arn = call.place.group_arn(request.get("PathPrefix", "/"), "")
+    return Subject(arn, arn, record=None)
 
 
-def missing_user(name: str) -> NoSuchEntityException:
-    """What is said about a user that does not exist."""
-    return NoSuchEntityException(f"The user with name {name} cannot be found.")
+def new_entity(arn: str, request: Mapping[str, Any]) -> Subject[None]:
+    """What a call would make."""
+    return Subject(arn, arn, record=None, keys={**request_tag_keys(request), **policy_keys(request)})
 
 
-def check_new_name(entity: str, name: str, taken: Iterable[str], limit: int) -> None:
-    """Check that one more user or role may have this name. Names that differ in case only are the same to IAM.
-
-    Args:
-        entity: ``Role`` or ``User``.
-        name: The new one.
-        taken: All names there are.
-        limit: How many there may be.
-
-    Raises:
-        EntityAlreadyExistsException: The name is taken.
-        LimitExceededException: There are too many.
-    """
-    names = [other.casefold() for other in taken]
-    if name.casefold() in names:
-        raise already_exists(entity, name)
-    if len(names) >= limit:
-        raise LimitExceededException(f"Cannot exceed quota for {entity}sPerAccount: {limit}")
+def policy_keys(request: Mapping[str, Any]) -> ConditionKeys:
+    """Condition keys of the managed policies that a request names."""
+    named = {"iam:policyarn": request.get("PolicyArn"), _BOUNDARY: request.get("PermissionsBoundary")}
+    return {name: (arn,) for name, arn in named.items() if arn is not None}
 
 
-def already_exists(entity: str, name: str) -> EntityAlreadyExistsException:
-    """What is said about a name that is taken."""
-    return EntityAlreadyExistsException(f"{entity} with name {name} already exists.")
+def kind_of(owner: Owner) -> str:
+    """Return what IAM's texts call an owner: ``User``, ``Group`` or ``Role``."""
+    if isinstance(owner, RoleRecord):
+        return "Role"
+    return "Group" if isinstance(owner, GroupRecord) else "User"
 
 
-def request_tag_keys(request: Mapping[str, Any]) -> ConditionKeys:
-    """Condition keys of the tags in a request. Source: IAM User Guide, "Controlling access for tags"."""
-    tags: Sequence[Tag] = request.get("Tags") or ()
-    tag_names = tuple(tag["Key"] for tag in tags) or tuple(request.get("TagKeys") or ())
-    if not tag_names:
-        return {}
-    return {"aws:tagkeys": tag_names, **{f"aws:requesttag/{tag['Key'].lower()}": (tag["Value"],) for tag in tags}}
-
-
-def with_tags(present: Mapping[str, str] | None, added: Sequence[Tag] | None) -> dict[str, str] | None:
-    """Return the tags of an entity after some were added; None if there are none.
+def current(transaction: Transaction, owner: OwnerT) -> OwnerT:
+    """Lock a user, group or role and return it as it is now: nobody else changes it or its policies meanwhile.
 
     Raises:
-        InvalidInputException: A key occurs twice.
-        LimitExceededException: There are more than an entity may have.
+        NoSuchEntityException: It is not there any more.
     """
-    added = added or ()
-    lowered = [tag["Key"].casefold() for tag in added]
-    if len(set(lowered)) != len(lowered):
-        raise InvalidInputException("Duplicate tag keys found. Please note that Tag keys are case insensitive.")
-    # Keys are compared without regard to case, and shown as they were written last.
-    tags = {key: value for key, value in (present or {}).items() if key.casefold() not in lowered}
-    tags.update((tag["Key"], tag["Value"]) for tag in added)
-    if len(tags) > _TAGS_PER_ENTITY:
-        raise LimitExceededException(f"Cannot exceed quota for TagsPerEntity: {_TAGS_PER_ENTITY}")
-    return tags or None
+    found: OwnerT | None
+    if isinstance(owner, RoleRecord):
+        found = roles.lock_role(transaction, owner.account_id, owner.name)
+    elif isinstance(owner, GroupRecord):
+        found = groups.lock_group(transaction, owner.account_id, owner.name)
+    else:
+        found = users.lock_user(transaction, owner.account_id, owner.name)
+    if found is None:
+        raise missing(kind_of(owner).lower(), owner.name)
+    return found
 
 
-def tag_list(tags: Mapping[str, str] | None) -> list[Tag]:
-    """Return tags as IAM lists them, by key."""
-    return [{"Key": key, "Value": value} for key, value in sorted((tags or {}).items())]
+def missing(kind: str, name: str) -> NoSuchEntityException:
+    """What is said about a user, group or role that does not exist."""
+    return NoSuchEntityException(f"The {kind} with name {name} cannot be found.")
 
 
-def _resource_tag_keys(tags: Mapping[str, str] | None) -> ConditionKeys:
-    return {
-        f"{prefix}:resourcetag/{key.lower()}": (value,)
-        for key, value in (tags or {}).items()
-        for prefix in ("aws", "iam")
-    }
+def _role(kit: Kit, call: Call, request: Mapping[str, Any], *, with_boundary: bool) -> Subject[RoleRecord]:
+    name = request["RoleName"]
+    with kit.state.read() as connection:
+        record = roles.load_role(connection, call.place.account_id, name)
+    keys = _keys(request, record, with_boundary=with_boundary)
+    if record is None:
+        arn = call.place.role_arn("/", name)
+        return Subject(arn, f"role {name}", None, missing=missing("role", name), keys=keys)
+    return Subject(record.arn, f"role {name}", record, keys=keys)
+
+
+def _user(kit: Kit, call: Call, request: Mapping[str, Any], *, with_boundary: bool) -> Subject[UserRecord]:
+    name = request.get("UserName")
+    if name is None:
+        if call.principal.kind is not PrincipalKind.USER:
+            raise ValidationFailed("Must specify userName when calling with non-User credentials")
+        name = call.principal.name
+    with kit.state.read() as connection:
+        record = users.load_user(connection, call.place.account_id, name)
+    keys = _keys(request, record, with_boundary=with_boundary)
+    if record is None:
+        arn = call.place.user_arn("/", name)
+        return Subject(arn, f"user {name}", None, missing=missing("user", name), keys=keys)
+    return Subject(record.arn, f"user {name}", record, keys=keys)
+
+
+def _keys(request: Mapping[str, Any], record: UserRecord | RoleRecord | None, *, with_boundary: bool) -> ConditionKeys:
+    tags = None if record is None else record.tags
+    keys = {**request_tag_keys(request), **resource_tag_keys(tags)}
+    if with_boundary and record is not None and record.boundary_arn is not None:
+        keys[_BOUNDARY] = (record.boundary_arn,)
+    # A boundary that a request names comes before the one that is there.
+    return {**keys, **policy_keys(request)}

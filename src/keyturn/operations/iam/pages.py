@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 from keyturn.call import Call
 from keyturn.errors.common import ValidationFailed
@@ -13,6 +13,13 @@ from keyturn.operations.paging import Page, page_after
 _DEFAULT_ITEMS = 100
 
 T = TypeVar("T")
+
+
+class PageEnd(TypedDict):
+    """The members by which a listing says whether there is more."""
+
+    IsTruncated: bool
+    Marker: NotRequired[str]
 
 
 def page_of(
@@ -28,7 +35,7 @@ def page_of(
     Args:
         kit: Seals the marker.
         call: Who lists.
-        listing: What is listed.
+        listing: What is listed. A marker may have 320 characters, so this and the positions must not be long.
         request: May have ``Marker`` and ``MaxItems``.
         items: All of them, ordered by ``position_of``.
         position_of: What an item is ordered by; no two items share it.
@@ -46,3 +53,10 @@ def page_of(
         limit=request.get("MaxItems", _DEFAULT_ITEMS),
         refusal=ValidationFailed("Invalid Marker."),
     )
+
+
+def end_of(page: Page[Any]) -> PageEnd:
+    """Return how a page ends."""
+    if page.marker is None:
+        return {"IsTruncated": False}
+    return {"IsTruncated": True, "Marker": page.marker}

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from keyturn import ids
 from keyturn.call import Call
-from keyturn.errors.iam import DeleteConflictException, MalformedPolicyDocumentException, NoSuchEntityException
-from keyturn.operations.iam.entities import (
-    all_roles,
-    already_exists,
-    check_new_name,
-    missing_role,
-    request_tag_keys,
-    role,
-    tag_list,
-    with_tags,
-)
-from keyturn.operations.iam.pages import page_of
+from keyturn.errors.iam import DeleteConflictException, MalformedPolicyDocumentException
+from keyturn.operations.iam import quotas
+from keyturn.operations.iam.boundaries import lock_boundary, shown_boundary
+from keyturn.operations.iam.entities import all_roles, current, new_entity, role
+from keyturn.operations.iam.pages import end_of, page_of
+from keyturn.operations.iam.quotas import already_exists, check_new_name
+from keyturn.operations.iam.tagging import tag_list, with_tags, without_tags
 from keyturn.operations.kit import Kit
 from keyturn.operations.named_principals import missing_principals
 from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import PolicyDocument, parse_trust_policy
-from keyturn.storage import principals
+from keyturn.storage import attachments, inline_policies, roles
 from keyturn.storage.database import Transaction
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage.roles import RoleRecord
+from keyturn.storage.uses import Use
 from keyturn.wire.types.iam import (
     CreateRoleRequest,
     CreateRoleResponse,
@@ -38,22 +34,23 @@ from keyturn.wire.types.iam import (
     ListRoleTagsRequest,
     ListRoleTagsResponse,
     Role,
+    RoleLastUsed,
     TagRoleRequest,
     UntagRoleRequest,
     UpdateAssumeRolePolicyRequest,
     UpdateAssumeRolePolicyResponse,
+    UpdateRoleDescriptionRequest,
+    UpdateRoleDescriptionResponse,
     UpdateRoleRequest,
     UpdateRoleResponse,
 )
 
-_ROLES_PER_ACCOUNT = 1000
 _DEFAULT_SESSION_SECONDS = 3600
 
 
 def new_role(_kit: Kit, call: Call, request: CreateRoleRequest) -> Subject[None]:
     """The role that CreateRole would make."""
-    arn = call.place.role_arn(request.get("Path", "/"), request["RoleName"])
-    return Subject(arn, arn, record=None, keys=request_tag_keys(request))
+    return new_entity(call.place.role_arn(request.get("Path", "/"), request["RoleName"]), request)
 
 
 @operation("iam", "CreateRole", subject=new_role)
@@ -63,7 +60,6 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
     if request.get("Tags"):
         # Policies may grant by tags, so a new role gets none that its maker may not give to an old one.
         kit.authorise(call, "iam:TagRole", new_role(kit, call, request))
-    _refuse_boundary(request)
     trust_policy = parse_trust_policy(request["AssumeRolePolicyDocument"])
     record = RoleRecord(
         account_id=call.place.account_id,
@@ -76,28 +72,28 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
         description=request.get("Description"),
         max_session_seconds=request.get("MaxSessionDuration", _DEFAULT_SESSION_SECONDS),
         tags=with_tags(None, request.get("Tags")),
+        boundary_arn=request.get("PermissionsBoundary"),
     )
     with kit.state.write() as transaction:
+        kit.state.dialect.lock_count(transaction.connection, f"roles {record.account_id}")
         _check_principals(transaction, trust_policy)
-        taken = [other.name for other in principals.list_roles(transaction.connection, record.account_id)]
-        check_new_name("Role", name, taken, _ROLES_PER_ACCOUNT)
-        if not principals.insert_role(transaction, record):
+        taken = roles.role_names(transaction.connection, record.account_id)
+        check_new_name("Role", name, taken, quotas.ROLES)
+        if record.boundary_arn is not None:
+            lock_boundary(transaction, call, record.boundary_arn)
+        if not roles.insert_role(transaction, record):
             raise already_exists("Role", name)
-    shown = _shown(record)
+    shown = _shown_with_tags(record)
+    # AWS shows these of a role that is there, and not of one that was just made.
     del shown["MaxSessionDuration"]
-    if record.tags:
-        shown["Tags"] = tag_list(record.tags)
+    shown.pop("Description", None)
     return {"Role": shown}
 
 
 @operation("iam", "GetRole", subject=role)
-def get_role(_kit: Kit, _call: Call, _request: GetRoleRequest, record: RoleRecord) -> GetRoleResponse:
+def get_role(kit: Kit, _call: Call, _request: GetRoleRequest, record: RoleRecord) -> GetRoleResponse:
     """Show a role."""
-    shown = _shown(record)
-    shown["RoleLastUsed"] = {}
-    if record.tags:
-        shown["Tags"] = tag_list(record.tags)
-    return {"Role": shown}
+    return {"Role": {**_shown_with_tags(record), "RoleLastUsed": last_used(kit, record)}}
 
 
 @operation("iam", "ListRoles", subject=all_roles)
@@ -106,18 +102,10 @@ def list_roles(kit: Kit, call: Call, request: ListRolesRequest, _subject: None) 
     prefix = request.get("PathPrefix", "/")
     with kit.state.read() as connection:
         records = [
-            record
-            for record in principals.list_roles(connection, call.place.account_id)
-            if record.path.startswith(prefix)
+            record for record in roles.list_roles(connection, call.place.account_id) if record.path.startswith(prefix)
         ]
     page = page_of(kit, call, "ListRoles", request, records, lambda record: record.name)
-    response: ListRolesResponse = {
-        "Roles": [_shown(record) for record in page.items],
-        "IsTruncated": page.is_truncated,
-    }
-    if page.marker is not None:
-        response["Marker"] = page.marker
-    return response
+    return {"Roles": [_shown(record) for record in page.items], **end_of(page)}
 
 
 @operation("iam", "UpdateRole", subject=role)
@@ -130,8 +118,20 @@ def update_role(kit: Kit, _call: Call, request: UpdateRoleRequest, record: RoleR
         columns["max_session_seconds"] = request["MaxSessionDuration"]
     if columns:
         with kit.state.write() as transaction:
-            principals.update_role(transaction, record, **columns)
+            roles.update_role(transaction, record, **columns)
     return {}
+
+
+@operation("iam", "UpdateRoleDescription", subject=role)
+def update_role_description(
+    kit: Kit, _call: Call, request: UpdateRoleDescriptionRequest, record: RoleRecord
+) -> UpdateRoleDescriptionResponse:
+    """Change a role's description; UpdateRole can do that, too."""
+    with kit.state.write() as transaction:
+        roles.update_role(transaction, current(transaction, record), description=request["Description"])
+    shown = _shown_with_tags(record)
+    del shown["MaxSessionDuration"]
+    return {"Role": {**shown, "Description": request["Description"]}}
 
 
 @operation("iam", "UpdateAssumeRolePolicy", subject=role)
@@ -142,7 +142,7 @@ def update_assume_role_policy(
     trust_policy = parse_trust_policy(request["PolicyDocument"])
     with kit.state.write() as transaction:
         _check_principals(transaction, trust_policy)
-        principals.update_role(transaction, record, trust_policy=request["PolicyDocument"])
+        roles.update_role(transaction, record, trust_policy=request["PolicyDocument"])
     return {}
 
 
@@ -150,9 +150,12 @@ def update_assume_role_policy(
 def delete_role(kit: Kit, _call: Call, _request: DeleteRoleRequest, record: RoleRecord) -> DeleteRoleResponse:
     """Delete a role without policies; its sessions end at once."""
     with kit.state.write() as transaction:
-        if principals.inline_policies(transaction.connection, record.arn):
+        now, connection = current(transaction, record), transaction.connection
+        if attachments.load_attached(connection, now.arn):
+            raise DeleteConflictException("Cannot delete entity, must detach all policies first.")
+        if inline_policies.load_inline_policies(connection, now.arn):
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")
-        principals.delete_role(transaction, record)
+        roles.delete_role(transaction, now)
     return {}
 
 
@@ -160,19 +163,17 @@ def delete_role(kit: Kit, _call: Call, _request: DeleteRoleRequest, record: Role
 def tag_role(kit: Kit, _call: Call, request: TagRoleRequest, record: RoleRecord) -> dict[str, object]:
     """Add tags to a role, or give them other values."""
     with kit.state.write() as transaction:
-        current = _current(transaction, record)
-        principals.update_role(transaction, record, tags=with_tags(current.tags, request["Tags"]))
+        now = current(transaction, record)
+        roles.update_role(transaction, now, tags=with_tags(now.tags, request["Tags"]))
     return {}
 
 
 @operation("iam", "UntagRole", subject=role)
 def untag_role(kit: Kit, _call: Call, request: UntagRoleRequest, record: RoleRecord) -> dict[str, object]:
     """Take tags off a role; those that it does not have are passed over."""
-    unwanted = {key.casefold() for key in request["TagKeys"]}
     with kit.state.write() as transaction:
-        present = _current(transaction, record).tags or {}
-        kept = {key: value for key, value in present.items() if key.casefold() not in unwanted}
-        principals.update_role(transaction, record, tags=kept or None)
+        now = current(transaction, record)
+        roles.update_role(transaction, now, tags=without_tags(now.tags, request["TagKeys"]) or None)
     return {}
 
 
@@ -180,10 +181,7 @@ def untag_role(kit: Kit, _call: Call, request: UntagRoleRequest, record: RoleRec
 def list_role_tags(kit: Kit, call: Call, request: ListRoleTagsRequest, record: RoleRecord) -> ListRoleTagsResponse:
     """List a role's tags by key."""
     page = page_of(kit, call, "ListRoleTags", request, tag_list(record.tags), lambda tag: tag["Key"])
-    response: ListRoleTagsResponse = {"Tags": list(page.items), "IsTruncated": page.is_truncated}
-    if page.marker is not None:
-        response["Marker"] = page.marker
-    return response
+    return {"Tags": list(page.items), **end_of(page)}
 
 
 @operation("iam", "ListInstanceProfilesForRole", subject=role)
@@ -192,6 +190,15 @@ def list_instance_profiles_for_role(
 ) -> ListInstanceProfilesForRoleResponse:
     """Say that no instance profile holds the role: clients ask before they delete it."""
     return {"InstanceProfiles": [], "IsTruncated": False}
+
+
+def last_used(kit: Kit, record: RoleRecord) -> RoleLastUsed:
+    """Return when a session of a role has last signed a call; nothing if none has."""
+    stored = None
+    if record.last_used_at is not None:
+        stored = Use(record.last_used_at, "", record.last_used_region or "")
+    use = kit.uses.last(record.arn, stored)
+    return {} if use is None else {"LastUsedDate": use.used_at, "Region": use.region}
 
 
 def _shown(record: RoleRecord) -> Role:
@@ -209,12 +216,13 @@ def _shown(record: RoleRecord) -> Role:
     return shown
 
 
-def _current(transaction: Transaction, record: RoleRecord) -> RoleRecord:
-    """Return the role as it is inside of the transaction; tags are changed by reading them first."""
-    current = principals.load_role(transaction.connection, record.account_id, record.name)
-    if current is None:
-        raise missing_role(record.name)
-    return current
+def _shown_with_tags(record: RoleRecord) -> Role:
+    shown = _shown(record)
+    if record.boundary_arn is not None:
+        shown["PermissionsBoundary"] = shown_boundary(record.boundary_arn)
+    if record.tags:
+        shown["Tags"] = tag_list(record.tags)
+    return shown
 
 
 def _check_principals(transaction: Transaction, trust_policy: PolicyDocument) -> None:
@@ -225,10 +233,3 @@ def _check_principals(transaction: Transaction, trust_policy: PolicyDocument) ->
     """
     for text in missing_principals(transaction.connection, trust_policy):
         raise MalformedPolicyDocumentException(f'Invalid principal in policy: "AWS":"{text}"')
-
-
-def _refuse_boundary(request: CreateRoleRequest) -> None:
-    # A boundary that is not enforced would widen what somebody meant to narrow.
-    boundary = request.get("PermissionsBoundary")
-    if boundary is not None:
-        raise NoSuchEntityException(f"Scope ARN: {boundary} does not exist or is not attachable.")

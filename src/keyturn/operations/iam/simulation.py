@@ -15,7 +15,7 @@ from keyturn.errors.base import AwsError
 from keyturn.errors.common import NotImplementedHere
 from keyturn.errors.iam import InvalidInputException
 from keyturn.operations.iam.pages import page_of
-from keyturn.operations.iam.policy_sources import PolicySource, entity_of, policy_source
+from keyturn.operations.iam.policy_sources import PolicySource, entity_of, nobody, policy_source
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import no_subject, operation
 from keyturn.rules.policy.document import PolicyDocument, parse_identity_policy, parse_resource_policy
@@ -45,7 +45,7 @@ def simulate_custom_policy(
     kit: Kit, call: Call, request: SimulateCustomPolicyRequest, _subject: None
 ) -> SimulateCustomPolicyResponse:
     """Try actions against policies that are in the request."""
-    source = PolicySource(_caller(request) or _nobody(call.place.account_id), PolicySet())
+    source = PolicySource(_caller(request) or nobody(call.place.account_id), PolicySet())
     response: SimulateCustomPolicyResponse = {**_simulated(kit, call, "SimulateCustomPolicy", request, source)}
     return response
 
@@ -129,10 +129,6 @@ def _caller(request: Parameters) -> Principal | None:
         return None
     account_id, _, name = entity_of(text, ("user",))
     return Principal(PrincipalKind.USER, text, "", account_id, name)
-
-
-def _nobody(account_id: str) -> Principal:
-    return Principal(PrincipalKind.USER, "", "", account_id, "")
 
 
 def _keys(request: Parameters, principal: Principal) -> dict[str, tuple[str, ...]]:

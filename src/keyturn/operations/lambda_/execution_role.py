@@ -9,7 +9,7 @@ from keyturn.call import Call
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
 from keyturn.operations.service_roles import check_may_pass, trusts_service
-from keyturn.storage import principals
+from keyturn.storage import roles
 
 LAMBDA = "lambda.amazonaws.com"
 
@@ -23,6 +23,6 @@ def check_execution_role(kit: Kit, call: Call, role_arn: str, function_arn: str)
     """
     check_may_pass(kit, call, role_arn, LAMBDA, function_arn)
     with kit.state.read() as connection:
-        role = principals.load_role_by_arn(connection, role_arn)
+        role = roles.load_role_by_arn(connection, role_arn)
     if role is None or not trusts_service(role, LAMBDA, function_arn):
         raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")

@@ -51,7 +51,7 @@ from keyturn.rules.replication import (
     is_between_accounts,
     managed_policy,
 )
-from keyturn.storage import principals, replications
+from keyturn.storage import replications, roles
 from keyturn.storage.database import Transaction
 from keyturn.storage.replications import ReplicationRecord
 from keyturn.storage.secrets import SecretRecord, lock_secret
@@ -237,7 +237,7 @@ def _note_acceptance(call: Call, primary: SecretRecord, replica_arn: str, refuse
 
 
 def _check_role(connection: Connection, role_arn: str, primary_arn: str) -> None:
-    role = principals.load_role_by_arn(connection, role_arn)
+    role = roles.load_role_by_arn(connection, role_arn)
     if role is None or not trusts_service(role, SECRETS_MANAGER, primary_arn):
         raise InvalidParameterException(f"Secrets Manager can't assume the replication role {role_arn}.")
 

@@ -29,7 +29,7 @@ from keyturn.operations.secretsmanager.replica_keys import copy_by_itself, copy_
 from keyturn.operations.service_roles import trusts_service
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.replication import ReplicationStatus
-from keyturn.storage import principals, replications, secrets
+from keyturn.storage import replications, roles, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.replications import ReplicationRecord
 from keyturn.storage.secrets import SecretRecord, VersionAge, VersionRecord
@@ -282,7 +282,7 @@ def acting_for(connection: Connection, call: Call, record: ReplicationRecord) ->
     """
     if record.role_arn is None:
         return call
-    role = principals.load_role_by_arn(connection, record.role_arn)
+    role = roles.load_role_by_arn(connection, record.role_arn)
     if role is None or not trusts_service(role, SECRETS_MANAGER, record.primary_arn):
         raise AccessDenied(f"Secrets Manager can't assume the replication role {record.role_arn}.")
     principal = Principal(

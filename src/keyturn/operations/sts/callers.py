@@ -6,7 +6,7 @@ from keyturn.call import Call
 from keyturn.errors.common import AccessDenied, ValidationFailed
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import no_subject, operation
-from keyturn.storage import principals
+from keyturn.storage import access_keys
 from keyturn.wire.types.sts import (
     GetAccessKeyInfoRequest,
     GetAccessKeyInfoResponse,
@@ -31,7 +31,7 @@ def get_access_key_info(
     """Say which account a user's access key belongs to, switched on or off; those of sessions are not stored."""
     access_key_id = request["AccessKeyId"]
     with kit.state.read() as connection:
-        key = principals.load_access_key(connection, access_key_id)
+        key = access_keys.load_access_key(connection, access_key_id)
     if key is None:
         raise ValidationFailed(f"Invalid access key id: {access_key_id}")
     return {"Account": key.user.account_id}

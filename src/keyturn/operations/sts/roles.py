@@ -17,8 +17,8 @@ from keyturn.operations.registry import operation
 from keyturn.operations.sessions import SessionTerms, issue_session
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_session_policy, size_without_white_space
-from keyturn.storage import principals
-from keyturn.storage.principals import RoleRecord
+from keyturn.storage import roles
+from keyturn.storage.roles import RoleRecord
 from keyturn.wire.types.sts import AssumeRoleRequest, AssumeRoleResponse
 
 _DEFAULT_SECONDS = 3600
@@ -38,7 +38,7 @@ def role_to_assume(kit: Kit, call: Call, request: AssumeRoleRequest) -> Subject[
     if not _is_role(text):
         raise ValidationFailed(f"{text} is invalid")
     with kit.state.read() as connection:
-        record = principals.load_role_by_arn(connection, text)
+        record = roles.load_role_by_arn(connection, text)
     keys = _keys(request, request.get("SourceIdentity", call.principal.source_identity))
     if record is None:
         # In the same words as for a role that does not trust the caller, whatever the caller's own policies allow.

@@ -37,8 +37,8 @@ SYNTAX = "Syntax errors in policy."
 OLD_VERSION = "Policy document must be version 2012-10-17 or greater."
 INVALID_KEY_PRINCIPAL = "Policy contains a statement with one or more invalid principals."
 
-USER_INLINE_LIMIT = 2_048
-ROLE_INLINE_LIMIT = 10_240
+INLINE_LIMITS = {"user": 2_048, "group": 5_120, "role": 10_240}
+MANAGED_LIMIT = 6_144
 TRUST_LIMIT = 2_048
 KEY_LIMIT_BYTES = 32_768
 
@@ -120,12 +120,27 @@ T = TypeVar("T")
 
 
 def parse_identity_policy(text: str) -> PolicyDocument:
-    """Parse an inline policy of a user or role, or a permissions boundary.
+    """Parse a policy of a user, group or role, or a permissions boundary.
 
     Raises:
         MalformedPolicyDocumentException: IAM's, with the first fault found.
     """
     return _parse(text, DocumentKind.IDENTITY, MalformedPolicyDocumentException)
+
+
+def parse_managed_policy(text: str) -> PolicyDocument:
+    """Parse a document that is to become a version of a managed policy; unlike an inline one it must say its version.
+
+    Raises:
+        MalformedPolicyDocumentException: IAM's, with the first fault found.
+        LimitExceededException: IAM's, over 6,144 characters.
+    """
+    document = parse_identity_policy(text)
+    if document.version != "2012-10-17":
+        raise MalformedPolicyDocumentException(OLD_VERSION)
+    if size_without_white_space(text) > MANAGED_LIMIT:
+        raise LimitExceededException(f"Cannot exceed quota for PolicySize: {MANAGED_LIMIT}")
+    return document
 
 
 def parse_session_policy(text: str) -> PolicyDocument:
@@ -193,17 +208,17 @@ def size_without_white_space(text: str) -> int:
 
 
 def check_inline_size(entity: str, name: str, texts: Iterable[str]) -> None:
-    """Check that all inline policies of a user or role fit its quota together.
+    """Check that all inline policies of a user, group or role fit its quota together.
 
     Args:
-        entity: ``user`` or ``role``.
+        entity: ``user``, ``group`` or ``role``.
         name: Its name.
         texts: All of its inline policies, the new one included.
 
     Raises:
         LimitExceededException: IAM's.
     """
-    limit = USER_INLINE_LIMIT if entity == "user" else ROLE_INLINE_LIMIT
+    limit = INLINE_LIMITS[entity]
     if sum(size_without_white_space(text) for text in texts) > limit:
         raise LimitExceededException(f"Maximum policy size of {limit} bytes exceeded for {entity} {name}")
 

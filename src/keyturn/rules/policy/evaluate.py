@@ -254,11 +254,11 @@ def _applies(statement: Statement, context: RequestContext, action: str) -> bool
 
 
 def _is_foreign(context: RequestContext) -> bool:
-    """Whether the resource belongs to another account than the caller."""
+    """Whether the resource belongs to another account than the caller; AWS's own policies belong to everybody."""
     fields = context.resource.split(":", _ACCOUNT_FIELD + 1)
     if len(fields) <= _ACCOUNT_FIELD + 1:
         return False
-    return fields[_ACCOUNT_FIELD] not in ("", context.principal.account_id)
+    return fields[_ACCOUNT_FIELD] not in ("", "aws", context.principal.account_id)
 
 
 def _decision(outcome: Outcome, policy_type: PolicyType, policy: Policy, statement: Statement) -> Decision:

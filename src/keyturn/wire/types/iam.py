@@ -6,6 +6,42 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 
 
+class AddUserToGroupRequest(TypedDict):
+    GroupName: str
+    UserName: str
+
+
+class AddUserToGroupResponse(TypedDict):
+    pass
+
+
+class AttachGroupPolicyRequest(TypedDict):
+    GroupName: str
+    PolicyArn: str
+
+
+class AttachGroupPolicyResponse(TypedDict):
+    pass
+
+
+class AttachRolePolicyRequest(TypedDict):
+    RoleName: str
+    PolicyArn: str
+
+
+class AttachRolePolicyResponse(TypedDict):
+    pass
+
+
+class AttachUserPolicyRequest(TypedDict):
+    UserName: str
+    PolicyArn: str
+
+
+class AttachUserPolicyResponse(TypedDict):
+    pass
+
+
 class CreateAccessKeyRequest(TypedDict):
     UserName: NotRequired[str]
 
@@ -22,9 +58,70 @@ class CreateAccessKeyResponse(TypedDict):
     AccessKey: AccessKey
 
 
+class CreateGroupRequest(TypedDict):
+    Path: NotRequired[str]
+    GroupName: str
+
+
+class Group(TypedDict):
+    Path: str
+    GroupName: str
+    GroupId: str
+    Arn: str
+    CreateDate: datetime
+
+
+class CreateGroupResponse(TypedDict):
+    Group: Group
+
+
 class Tag(TypedDict):
     Key: str
     Value: str
+
+
+class CreatePolicyRequest(TypedDict):
+    PolicyName: str
+    Path: NotRequired[str]
+    PolicyDocument: str
+    Description: NotRequired[str]
+    Tags: NotRequired[list[Tag]]
+
+
+class Policy(TypedDict):
+    PolicyName: NotRequired[str]
+    PolicyId: NotRequired[str]
+    Arn: NotRequired[str]
+    Path: NotRequired[str]
+    DefaultVersionId: NotRequired[str]
+    AttachmentCount: NotRequired[int]
+    PermissionsBoundaryUsageCount: NotRequired[int]
+    IsAttachable: NotRequired[bool]
+    Description: NotRequired[str]
+    CreateDate: NotRequired[datetime]
+    UpdateDate: NotRequired[datetime]
+    Tags: NotRequired[list[Tag]]
+
+
+class CreatePolicyResponse(TypedDict):
+    Policy: NotRequired[Policy]
+
+
+class CreatePolicyVersionRequest(TypedDict):
+    PolicyArn: str
+    PolicyDocument: str
+    SetAsDefault: NotRequired[bool]
+
+
+class PolicyVersion(TypedDict):
+    Document: NotRequired[str]
+    VersionId: NotRequired[str]
+    IsDefaultVersion: NotRequired[bool]
+    CreateDate: NotRequired[datetime]
+
+
+class CreatePolicyVersionResponse(TypedDict):
+    PolicyVersion: NotRequired[PolicyVersion]
 
 
 class CreateRoleRequest(TypedDict):
@@ -104,11 +201,53 @@ class DeleteAccessKeyResponse(TypedDict):
     pass
 
 
+class DeleteGroupRequest(TypedDict):
+    GroupName: str
+
+
+class DeleteGroupResponse(TypedDict):
+    pass
+
+
+class DeleteGroupPolicyRequest(TypedDict):
+    GroupName: str
+    PolicyName: str
+
+
+class DeleteGroupPolicyResponse(TypedDict):
+    pass
+
+
+class DeletePolicyRequest(TypedDict):
+    PolicyArn: str
+
+
+class DeletePolicyResponse(TypedDict):
+    pass
+
+
+class DeletePolicyVersionRequest(TypedDict):
+    PolicyArn: str
+    VersionId: str
+
+
+class DeletePolicyVersionResponse(TypedDict):
+    pass
+
+
 class DeleteRoleRequest(TypedDict):
     RoleName: str
 
 
 class DeleteRoleResponse(TypedDict):
+    pass
+
+
+class DeleteRolePermissionsBoundaryRequest(TypedDict):
+    RoleName: str
+
+
+class DeleteRolePermissionsBoundaryResponse(TypedDict):
     pass
 
 
@@ -129,6 +268,14 @@ class DeleteUserResponse(TypedDict):
     pass
 
 
+class DeleteUserPermissionsBoundaryRequest(TypedDict):
+    UserName: str
+
+
+class DeleteUserPermissionsBoundaryResponse(TypedDict):
+    pass
+
+
 class DeleteUserPolicyRequest(TypedDict):
     UserName: str
     PolicyName: str
@@ -136,6 +283,144 @@ class DeleteUserPolicyRequest(TypedDict):
 
 class DeleteUserPolicyResponse(TypedDict):
     pass
+
+
+class DetachGroupPolicyRequest(TypedDict):
+    GroupName: str
+    PolicyArn: str
+
+
+class DetachGroupPolicyResponse(TypedDict):
+    pass
+
+
+class DetachRolePolicyRequest(TypedDict):
+    RoleName: str
+    PolicyArn: str
+
+
+class DetachRolePolicyResponse(TypedDict):
+    pass
+
+
+class DetachUserPolicyRequest(TypedDict):
+    UserName: str
+    PolicyArn: str
+
+
+class DetachUserPolicyResponse(TypedDict):
+    pass
+
+
+class GetAccessKeyLastUsedRequest(TypedDict):
+    AccessKeyId: str
+
+
+class AccessKeyLastUsed(TypedDict):
+    LastUsedDate: NotRequired[datetime]
+    ServiceName: str
+    Region: str
+
+
+class GetAccessKeyLastUsedResponse(TypedDict):
+    UserName: NotRequired[str]
+    AccessKeyLastUsed: NotRequired[AccessKeyLastUsed]
+
+
+class GetAccountAuthorizationDetailsRequest(TypedDict):
+    Filter: NotRequired[list[str]]
+    MaxItems: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class PolicyDetail(TypedDict):
+    PolicyName: NotRequired[str]
+    PolicyDocument: NotRequired[str]
+
+
+class AttachedPolicy(TypedDict):
+    PolicyName: NotRequired[str]
+    PolicyArn: NotRequired[str]
+
+
+class UserDetail(TypedDict):
+    Path: NotRequired[str]
+    UserName: NotRequired[str]
+    UserId: NotRequired[str]
+    Arn: NotRequired[str]
+    CreateDate: NotRequired[datetime]
+    UserPolicyList: NotRequired[list[PolicyDetail]]
+    GroupList: NotRequired[list[str]]
+    AttachedManagedPolicies: NotRequired[list[AttachedPolicy]]
+    PermissionsBoundary: NotRequired[AttachedPermissionsBoundary]
+    Tags: NotRequired[list[Tag]]
+
+
+class GroupDetail(TypedDict):
+    Path: NotRequired[str]
+    GroupName: NotRequired[str]
+    GroupId: NotRequired[str]
+    Arn: NotRequired[str]
+    CreateDate: NotRequired[datetime]
+    GroupPolicyList: NotRequired[list[PolicyDetail]]
+    AttachedManagedPolicies: NotRequired[list[AttachedPolicy]]
+
+
+class InstanceProfile(TypedDict):
+    Path: str
+    InstanceProfileName: str
+    InstanceProfileId: str
+    Arn: str
+    CreateDate: datetime
+    Roles: list[Role]
+    Tags: NotRequired[list[Tag]]
+
+
+class RoleDetail(TypedDict):
+    Path: NotRequired[str]
+    RoleName: NotRequired[str]
+    RoleId: NotRequired[str]
+    Arn: NotRequired[str]
+    CreateDate: NotRequired[datetime]
+    AssumeRolePolicyDocument: NotRequired[str]
+    InstanceProfileList: NotRequired[list[InstanceProfile]]
+    RolePolicyList: NotRequired[list[PolicyDetail]]
+    AttachedManagedPolicies: NotRequired[list[AttachedPolicy]]
+    PermissionsBoundary: NotRequired[AttachedPermissionsBoundary]
+    Tags: NotRequired[list[Tag]]
+    RoleLastUsed: NotRequired[RoleLastUsed]
+
+
+class ManagedPolicyDetail(TypedDict):
+    PolicyName: NotRequired[str]
+    PolicyId: NotRequired[str]
+    Arn: NotRequired[str]
+    Path: NotRequired[str]
+    DefaultVersionId: NotRequired[str]
+    AttachmentCount: NotRequired[int]
+    PermissionsBoundaryUsageCount: NotRequired[int]
+    IsAttachable: NotRequired[bool]
+    Description: NotRequired[str]
+    CreateDate: NotRequired[datetime]
+    UpdateDate: NotRequired[datetime]
+    PolicyVersionList: NotRequired[list[PolicyVersion]]
+
+
+class GetAccountAuthorizationDetailsResponse(TypedDict):
+    UserDetailList: NotRequired[list[UserDetail]]
+    GroupDetailList: NotRequired[list[GroupDetail]]
+    RoleDetailList: NotRequired[list[RoleDetail]]
+    Policies: NotRequired[list[ManagedPolicyDetail]]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class GetAccountSummaryRequest(TypedDict):
+    pass
+
+
+class GetAccountSummaryResponse(TypedDict):
+    SummaryMap: NotRequired[dict[str, int]]
 
 
 class GetContextKeysForCustomPolicyRequest(TypedDict):
@@ -153,6 +438,47 @@ class GetContextKeysForPrincipalPolicyRequest(TypedDict):
 
 class GetContextKeysForPrincipalPolicyResponse(TypedDict):
     ContextKeyNames: NotRequired[list[str]]
+
+
+class GetGroupRequest(TypedDict):
+    GroupName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class GetGroupResponse(TypedDict):
+    Group: Group
+    Users: list[User]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class GetGroupPolicyRequest(TypedDict):
+    GroupName: str
+    PolicyName: str
+
+
+class GetGroupPolicyResponse(TypedDict):
+    GroupName: str
+    PolicyName: str
+    PolicyDocument: str
+
+
+class GetPolicyRequest(TypedDict):
+    PolicyArn: str
+
+
+class GetPolicyResponse(TypedDict):
+    Policy: NotRequired[Policy]
+
+
+class GetPolicyVersionRequest(TypedDict):
+    PolicyArn: str
+    VersionId: str
+
+
+class GetPolicyVersionResponse(TypedDict):
+    PolicyVersion: NotRequired[PolicyVersion]
 
 
 class GetRoleRequest(TypedDict):
@@ -212,16 +538,35 @@ class ListAccessKeysResponse(TypedDict):
     Marker: NotRequired[str]
 
 
-class ListAttachedRolePoliciesRequest(TypedDict):
-    RoleName: str
+class ListAccountAliasesRequest(TypedDict):
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListAccountAliasesResponse(TypedDict):
+    AccountAliases: list[str]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListAttachedGroupPoliciesRequest(TypedDict):
+    GroupName: str
     PathPrefix: NotRequired[str]
     Marker: NotRequired[str]
     MaxItems: NotRequired[int]
 
 
-class AttachedPolicy(TypedDict):
-    PolicyName: NotRequired[str]
-    PolicyArn: NotRequired[str]
+class ListAttachedGroupPoliciesResponse(TypedDict):
+    AttachedPolicies: NotRequired[list[AttachedPolicy]]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListAttachedRolePoliciesRequest(TypedDict):
+    RoleName: str
+    PathPrefix: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
 
 
 class ListAttachedRolePoliciesResponse(TypedDict):
@@ -243,24 +588,121 @@ class ListAttachedUserPoliciesResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class ListEntitiesForPolicyRequest(TypedDict):
+    PolicyArn: str
+    EntityFilter: NotRequired[str]
+    PathPrefix: NotRequired[str]
+    PolicyUsageFilter: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class PolicyGroup(TypedDict):
+    GroupName: NotRequired[str]
+    GroupId: NotRequired[str]
+
+
+class PolicyUser(TypedDict):
+    UserName: NotRequired[str]
+    UserId: NotRequired[str]
+
+
+class PolicyRole(TypedDict):
+    RoleName: NotRequired[str]
+    RoleId: NotRequired[str]
+
+
+class ListEntitiesForPolicyResponse(TypedDict):
+    PolicyGroups: NotRequired[list[PolicyGroup]]
+    PolicyUsers: NotRequired[list[PolicyUser]]
+    PolicyRoles: NotRequired[list[PolicyRole]]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListGroupPoliciesRequest(TypedDict):
+    GroupName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListGroupPoliciesResponse(TypedDict):
+    PolicyNames: list[str]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListGroupsRequest(TypedDict):
+    PathPrefix: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListGroupsResponse(TypedDict):
+    Groups: list[Group]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListGroupsForUserRequest(TypedDict):
+    UserName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListGroupsForUserResponse(TypedDict):
+    Groups: list[Group]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
 class ListInstanceProfilesForRoleRequest(TypedDict):
     RoleName: str
     Marker: NotRequired[str]
     MaxItems: NotRequired[int]
 
 
-class InstanceProfile(TypedDict):
-    Path: str
-    InstanceProfileName: str
-    InstanceProfileId: str
-    Arn: str
-    CreateDate: datetime
-    Roles: list[Role]
-    Tags: NotRequired[list[Tag]]
-
-
 class ListInstanceProfilesForRoleResponse(TypedDict):
     InstanceProfiles: list[InstanceProfile]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListPoliciesRequest(TypedDict):
+    Scope: NotRequired[str]
+    OnlyAttached: NotRequired[bool]
+    PathPrefix: NotRequired[str]
+    PolicyUsageFilter: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListPoliciesResponse(TypedDict):
+    Policies: NotRequired[list[Policy]]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListPolicyTagsRequest(TypedDict):
+    PolicyArn: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListPolicyTagsResponse(TypedDict):
+    Tags: list[Tag]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
+class ListPolicyVersionsRequest(TypedDict):
+    PolicyArn: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListPolicyVersionsResponse(TypedDict):
+    Versions: NotRequired[list[PolicyVersion]]
     IsTruncated: NotRequired[bool]
     Marker: NotRequired[str]
 
@@ -313,6 +755,18 @@ class ListUserPoliciesResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class ListUserTagsRequest(TypedDict):
+    UserName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListUserTagsResponse(TypedDict):
+    Tags: list[Tag]
+    IsTruncated: NotRequired[bool]
+    Marker: NotRequired[str]
+
+
 class ListUsersRequest(TypedDict):
     PathPrefix: NotRequired[str]
     Marker: NotRequired[str]
@@ -325,6 +779,25 @@ class ListUsersResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class PutGroupPolicyRequest(TypedDict):
+    GroupName: str
+    PolicyName: str
+    PolicyDocument: str
+
+
+class PutGroupPolicyResponse(TypedDict):
+    pass
+
+
+class PutRolePermissionsBoundaryRequest(TypedDict):
+    RoleName: str
+    PermissionsBoundary: str
+
+
+class PutRolePermissionsBoundaryResponse(TypedDict):
+    pass
+
+
 class PutRolePolicyRequest(TypedDict):
     RoleName: str
     PolicyName: str
@@ -335,6 +808,15 @@ class PutRolePolicyResponse(TypedDict):
     pass
 
 
+class PutUserPermissionsBoundaryRequest(TypedDict):
+    UserName: str
+    PermissionsBoundary: str
+
+
+class PutUserPermissionsBoundaryResponse(TypedDict):
+    pass
+
+
 class PutUserPolicyRequest(TypedDict):
     UserName: str
     PolicyName: str
@@ -342,6 +824,24 @@ class PutUserPolicyRequest(TypedDict):
 
 
 class PutUserPolicyResponse(TypedDict):
+    pass
+
+
+class RemoveUserFromGroupRequest(TypedDict):
+    GroupName: str
+    UserName: str
+
+
+class RemoveUserFromGroupResponse(TypedDict):
+    pass
+
+
+class SetDefaultPolicyVersionRequest(TypedDict):
+    PolicyArn: str
+    VersionId: str
+
+
+class SetDefaultPolicyVersionResponse(TypedDict):
     pass
 
 
@@ -451,6 +951,15 @@ class SimulatePrincipalPolicyResponse(TypedDict):
     Marker: NotRequired[str]
 
 
+class TagPolicyRequest(TypedDict):
+    PolicyArn: str
+    Tags: list[Tag]
+
+
+class TagPolicyResponse(TypedDict):
+    pass
+
+
 class TagRoleRequest(TypedDict):
     RoleName: str
     Tags: list[Tag]
@@ -460,12 +969,39 @@ class TagRoleResponse(TypedDict):
     pass
 
 
+class TagUserRequest(TypedDict):
+    UserName: str
+    Tags: list[Tag]
+
+
+class TagUserResponse(TypedDict):
+    pass
+
+
+class UntagPolicyRequest(TypedDict):
+    PolicyArn: str
+    TagKeys: list[str]
+
+
+class UntagPolicyResponse(TypedDict):
+    pass
+
+
 class UntagRoleRequest(TypedDict):
     RoleName: str
     TagKeys: list[str]
 
 
 class UntagRoleResponse(TypedDict):
+    pass
+
+
+class UntagUserRequest(TypedDict):
+    UserName: str
+    TagKeys: list[str]
+
+
+class UntagUserResponse(TypedDict):
     pass
 
 
@@ -488,6 +1024,16 @@ class UpdateAssumeRolePolicyResponse(TypedDict):
     pass
 
 
+class UpdateGroupRequest(TypedDict):
+    GroupName: str
+    NewPath: NotRequired[str]
+    NewGroupName: NotRequired[str]
+
+
+class UpdateGroupResponse(TypedDict):
+    pass
+
+
 class UpdateRoleRequest(TypedDict):
     RoleName: str
     Description: NotRequired[str]
@@ -497,4 +1043,23 @@ class UpdateRoleRequest(TypedDict):
 
 
 class UpdateRoleResponse(TypedDict):
+    pass
+
+
+class UpdateRoleDescriptionRequest(TypedDict):
+    RoleName: str
+    Description: str
+
+
+class UpdateRoleDescriptionResponse(TypedDict):
+    Role: NotRequired[Role]
+
+
+class UpdateUserRequest(TypedDict):
+    UserName: str
+    NewPath: NotRequired[str]
+    NewUserName: NotRequired[str]
+
+
+class UpdateUserResponse(TypedDict):
     pass

@@ -2,10 +2,12 @@ from __future__ import annotations
 
 import json
 import re
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from keyturn.call import Principal, PrincipalKind
 from keyturn.errors.iam import (
     DeleteConflictException,
     EntityAlreadyExistsException,
@@ -13,6 +15,7 @@ from keyturn.errors.iam import (
     MalformedPolicyDocumentException,
     NoSuchEntityException,
 )
+from keyturn.operations.uses import Uses
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench
 
 
@@ -114,6 +117,31 @@ def test_a_role_with_a_policy_is_not_deleted(bench: HandlerBench) -> None:
 
     with pytest.raises(NoSuchEntityException, match=r"^The role with name rotator cannot be found\.$"):
         bench.call("iam", "GetRole", RoleName="rotator")
+
+
+def test_a_new_role_does_not_show_its_description_and_a_read_one_does(bench: HandlerBench) -> None:
+    made = bench.call("iam", "CreateRole", RoleName="rotator", AssumeRolePolicyDocument=LAMBDA, Description="rotates")[
+        "Role"
+    ]
+
+    assert "Description" not in made
+    assert bench.call("iam", "GetRole", RoleName="rotator")["Role"]["Description"] == "rotates"
+
+
+def test_a_session_of_a_role_is_its_last_use(bench: HandlerBench) -> None:
+    arn = bench.call("iam", "CreateRole", RoleName="rotator", AssumeRolePolicyDocument=LAMBDA)["Role"]["Arn"]
+    session = Principal(
+        PrincipalKind.ASSUMED_ROLE, "arn:aws:sts::0:assumed-role/rotator/s", "AROA:s", "0", "rotator", "ASIA1", arn
+    )
+    used_at = bench.clock.now()
+    bench.kit.uses.note(session, "secretsmanager", "eu-west-1", used_at)
+
+    shown = bench.call("iam", "GetRole", RoleName="rotator")["Role"]["RoleLastUsed"]
+    assert shown == {"LastUsedDate": used_at, "Region": "eu-west-1"}
+    # Stored, it is known to every server.
+    bench.kit.uses.store(bench.kit.state)
+    bench.kit = replace(bench.kit, uses=Uses())
+    assert bench.call("iam", "GetRole", RoleName="rotator")["Role"]["RoleLastUsed"] == shown
 
 
 def test_roles_are_listed_by_name(bench: HandlerBench) -> None:

@@ -131,6 +131,19 @@ def test_a_principals_own_policies_are_tried_with_those_of_the_request(bench: Ha
     assert response["IsTruncated"] is False
 
 
+def test_a_groups_policies_are_tried_and_those_of_its_users_include_them(bench: HandlerBench) -> None:
+    bench.call("iam", "CreateGroup", GroupName="readers")
+    bench.call("iam", "PutGroupPolicy", GroupName="readers", PolicyName="of-group", PolicyDocument=policy())
+    bench.call("iam", "AddUserToGroup", GroupName="readers", UserName="ada")
+    bench.kept.refresh()
+
+    for source in ("arn:aws:iam::000000000000:group/readers", ADA):
+        [result] = bench.call("iam", "SimulatePrincipalPolicy", PolicySourceArn=source, ActionNames=[GET])[
+            "EvaluationResults"
+        ]
+        assert [one["SourcePolicyId"] for one in result["MatchedStatements"]] == ["of-group"]
+
+
 def test_results_come_in_pages(bench: HandlerBench) -> None:
     actions = [f"s3:Action{number}" for number in range(5)]
     request: dict[str, Any] = {"PolicySourceArn": ADA, "ActionNames": actions, "MaxItems": 2}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -12,6 +13,7 @@ from keyturn.errors.iam import (
     InvalidInputException,
     NoSuchEntityException,
 )
+from keyturn.operations.refusal import Refused
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, user
 
 
@@ -106,8 +108,78 @@ def test_a_user_with_an_access_key_or_a_policy_is_not_deleted(bench: HandlerBenc
         bench.call("iam", "GetUser", UserName="ada")
 
 
-def test_a_boundary_is_refused_because_nothing_would_enforce_it(bench: HandlerBench) -> None:
-    boundary = "arn:aws:iam::000000000000:policy/limits"
+def test_a_user_in_a_group_or_with_a_managed_policy_is_not_deleted(bench: HandlerBench) -> None:
+    bench.call("iam", "CreateUser", UserName="ada")
+    bench.call("iam", "CreateGroup", GroupName="team")
+    bench.call("iam", "AddUserToGroup", GroupName="team", UserName="ada")
+    bench.call("iam", "AttachUserPolicy", UserName="ada", PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
 
-    with pytest.raises(NoSuchEntityException, match=boundary):
-        bench.call("iam", "CreateUser", UserName="ada", PermissionsBoundary=boundary)
+    with pytest.raises(DeleteConflictException, match=r"^Cannot delete entity, must detach all policies first\.$"):
+        bench.call("iam", "DeleteUser", UserName="ada")
+    bench.call("iam", "DetachUserPolicy", UserName="ada", PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
+    with pytest.raises(DeleteConflictException, match=r"^Cannot delete entity, must remove users from group first\.$"):
+        bench.call("iam", "DeleteUser", UserName="ada")
+    bench.call("iam", "RemoveUserFromGroup", GroupName="team", UserName="ada")
+    bench.call("iam", "DeleteUser", UserName="ada")
+
+
+def test_keys_groups_and_policies_follow_a_renamed_user(bench: HandlerBench) -> None:
+    bench.call("iam", "CreateUser", UserName="ada", Tags=[{"Key": "team", "Value": "blue"}])
+    bench.call("iam", "CreateGroup", GroupName="team")
+    bench.call("iam", "AddUserToGroup", GroupName="team", UserName="ada")
+    bench.call("iam", "PutUserPolicy", UserName="ada", PolicyName="all", PolicyDocument=ALLOW_ALL)
+    bench.call("iam", "AttachUserPolicy", UserName="ada", PolicyArn="arn:aws:iam::aws:policy/IAMFullAccess")
+    key_id = bench.call("iam", "CreateAccessKey", UserName="ada")["AccessKey"]["AccessKeyId"]
+    before = bench.call("iam", "GetUser", UserName="ada")["User"]
+
+    bench.call("iam", "UpdateUser", UserName="ada", NewUserName="lovelace", NewPath="/team/")
+
+    assert bench.call("iam", "GetUser", UserName="lovelace")["User"] == {
+        **before,
+        "UserName": "lovelace",
+        "Path": "/team/",
+        "Arn": "arn:aws:iam::000000000000:user/team/lovelace",
+    }
+    assert bench.call("iam", "ListUserPolicies", UserName="lovelace")["PolicyNames"] == ["all"]
+    (attached,) = bench.call("iam", "ListAttachedUserPolicies", UserName="lovelace")["AttachedPolicies"]
+    assert attached["PolicyName"] == "IAMFullAccess"
+    (key,) = bench.call("iam", "ListAccessKeys", UserName="lovelace")["AccessKeyMetadata"]
+    assert (key["AccessKeyId"], key["UserName"]) == (key_id, "lovelace")
+    (member,) = bench.call("iam", "GetGroup", GroupName="team")["Users"]
+    assert member["Arn"] == "arn:aws:iam::000000000000:user/team/lovelace"
+
+
+def test_a_user_cannot_get_a_name_that_is_taken_but_another_case_of_its_own(bench: HandlerBench) -> None:
+    for name in ("ada", "bob"):
+        bench.call("iam", "CreateUser", UserName=name)
+
+    with pytest.raises(EntityAlreadyExistsException, match=r"^User with name BOB already exists\.$"):
+        bench.call("iam", "UpdateUser", UserName="ada", NewUserName="BOB")
+    bench.call("iam", "UpdateUser", UserName="ada", NewUserName="Ada")
+    bench.call("iam", "UpdateUser", UserName="Ada", NewPath="/team/")
+    bench.call("iam", "UpdateUser", UserName="Ada")
+    assert bench.call("iam", "GetUser", UserName="Ada")["User"]["Arn"].endswith(":user/team/Ada")
+
+
+def test_who_renames_a_user_must_be_allowed_both(bench: HandlerBench) -> None:
+    bench.call("iam", "CreateUser", UserName="ada")
+    update = {"Effect": "Allow", "Action": "iam:UpdateUser", "Resource": "arn:aws:iam::000000000000:user/ada"}
+    bench.call("iam", "CreateUser", UserName="clerk")
+    policy = json.dumps({"Version": "2012-10-17", "Statement": update})
+    bench.call("iam", "PutUserPolicy", UserName="clerk", PolicyName="p", PolicyDocument=policy)
+
+    with pytest.raises(Refused) as refused:
+        bench.call_as(bench.as_(user("clerk")), "iam", "UpdateUser", UserName="ada", NewUserName="root")
+    assert "on resource: arn:aws:iam::000000000000:user/root because" in refused.value.message
+
+
+def test_tags_are_added_replaced_whatever_their_case_and_taken_off(bench: HandlerBench) -> None:
+    bench.call("iam", "CreateUser", UserName="ada", Tags=[{"Key": "team", "Value": "blue"}])
+
+    bench.call("iam", "TagUser", UserName="ada", Tags=[{"Key": "Team", "Value": "red"}, {"Key": "a", "Value": ""}])
+    assert bench.call("iam", "ListUserTags", UserName="ada")["Tags"] == [
+        {"Key": "Team", "Value": "red"},
+        {"Key": "a", "Value": ""},
+    ]
+    bench.call("iam", "UntagUser", UserName="ada", TagKeys=["TEAM", "never there"])
+    assert bench.call("iam", "ListUserTags", UserName="ada")["Tags"] == [{"Key": "a", "Value": ""}]

@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from keyturn.operations.accesses import Accesses
-from keyturn.storage import principals
+from keyturn.storage import inline_policies
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench
 
 
@@ -17,5 +17,5 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HandlerBench]:
         opened.kit = replace(opened.kit, accesses=Accesses())
         # Handlers ask about tags and about policies themselves, also for a caller who is not asked otherwise.
         with opened.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, opened.caller.arn, "everything", ALLOW_ALL)
         yield opened

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from keyturn.errors.secretsmanager import InvalidNextTokenException, InvalidParameterException
-from keyturn.storage import principals
+from keyturn.storage import inline_policies
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench
 
 BOTH_OR_NEITHER = "Either 'SecretIdList' or 'Filters' must be provided, but not both."
@@ -19,7 +19,7 @@ FILTERS = [{"Key": "name", "Values": ["a"]}]
 def bench(tmp_path: Path) -> Iterator[HandlerBench]:
     with open_bench(tmp_path) as opened:
         with opened.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, opened.caller.arn, "all", ALLOW_ALL)
+            inline_policies.put_inline_policy(transaction, opened.caller.arn, "all", ALLOW_ALL)
         yield opened
 
 

@@ -12,7 +12,7 @@ from keyturn.errors.crypto import SealRefused
 from keyturn.errors.secretsmanager import DecryptionFailure
 from keyturn.operations import registry
 from keyturn.operations.secretsmanager.encryption import copy_value
-from keyturn.storage import principals, secrets
+from keyturn.storage import inline_policies, secrets
 from keyturn.storage.secrets import VersionRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, user
 
@@ -112,7 +112,7 @@ def test_the_default_key_follows_the_secret_not_the_caller(bench: HandlerBench) 
     there = Place(PLACE.partition, "eu-west-1", PLACE.account_id)
     caller = user("traveller")
     with bench.kit.state.write() as transaction:
-        principals.put_inline_policy(transaction, caller.arn, "all", ALLOW_ALL)
+        inline_policies.put_inline_policy(transaction, caller.arn, "all", ALLOW_ALL)
     call = bench.as_(caller)._replace(place=there)
     arn = bench.call_as(call, "secretsmanager", "CreateSecret", Name="far", SecretString="a", ClientRequestToken=TOKEN)[
         "ARN"

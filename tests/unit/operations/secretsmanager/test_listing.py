@@ -13,7 +13,7 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations import registry
 from keyturn.operations.secretsmanager import search
-from keyturn.storage import principals, secrets
+from keyturn.storage import inline_policies, secrets
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
 MOVING = ("last-changed-date", "last-accessed-date")
@@ -87,7 +87,7 @@ def test_a_token_answers_only_its_own_question(
     ]
 
     with bench.kit.state.write() as transaction:
-        principals.put_inline_policy(transaction, bench.caller.arn, "all", ALLOW_ALL)
+        inline_policies.put_inline_policy(transaction, bench.caller.arn, "all", ALLOW_ALL)
     if name == "ListSecretVersionIds":
         question = {}
     with pytest.raises(InvalidNextTokenException, match=r"^Invalid token$"):

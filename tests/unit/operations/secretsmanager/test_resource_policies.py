@@ -16,9 +16,9 @@ from keyturn.errors.secretsmanager import (
 )
 from keyturn.operations.secretsmanager.resource_policies import page_of_policies
 from keyturn.quotas import Quotas
-from keyturn.storage import accounts, principals
+from keyturn.storage import accounts, inline_policies, users
 from keyturn.storage.accounts import AccountRecord
-from keyturn.storage.principals import UserRecord
+from keyturn.storage.users import UserRecord
 from keyturn.testing.handlers import PLACE, HandlerBench, user
 
 PUT, TAG, UNTAG = (f"secretsmanager:{name}" for name in ("PutResourcePolicy", "TagResource", "UntagResource"))
@@ -50,7 +50,7 @@ class Ada:
         self.bench = bench
         self.secret_name = f"db/{next(_numbers)}"
         with bench.kit.state.write() as transaction:
-            principals.put_inline_policy(transaction, ADA, "p", document(*statements))
+            inline_policies.put_inline_policy(transaction, ADA, "p", document(*statements))
         bench.call("secretsmanager", "CreateSecret", Name=self.secret_name, Tags=[{"Key": "team", "Value": "db"}])
 
     def call(self, name: str, **request: Any) -> Any:
@@ -225,7 +225,7 @@ def test_principals_of_every_account_on_the_server_must_exist(bench: HandlerBenc
 
     with bench.kit.state.write() as transaction:
         user_record = UserRecord(other, "bob", "AIDABOB", "/team/", named, bench.clock.now())
-        principals.insert_user(transaction, user_record)
+        users.insert_user(transaction, user_record)
     ada.call("PutResourcePolicy", ResourcePolicy=text)
 
 

@@ -6,18 +6,22 @@ from typing import Any
 import pytest
 
 from keyturn.errors.iam import LimitExceededException, MalformedPolicyDocumentException, NoSuchEntityException
+from keyturn.operations import registry
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench
 
 TRUST = (
     '{"Version":"2012-10-17","Statement":[{"Effect":"Allow",'
     '"Principal":{"Service":"lambda.amazonaws.com"},"Action":"sts:AssumeRole"}]}'
 )
-OWNERS = pytest.mark.parametrize(("kind", "owner"), [("Role", {"RoleName": "x"}), ("User", {"UserName": "x"})])
+OWNERS = pytest.mark.parametrize(
+    ("kind", "owner"), [("Role", {"RoleName": "x"}), ("User", {"UserName": "x"}), ("Group", {"GroupName": "x"})]
+)
 
 
 @pytest.fixture(autouse=True)
 def owners(bench: HandlerBench) -> None:
     bench.call("iam", "CreateUser", UserName="x")
+    bench.call("iam", "CreateGroup", GroupName="x")
     bench.call("iam", "CreateRole", RoleName="x", AssumeRolePolicyDocument=TRUST)
 
 
@@ -76,11 +80,6 @@ def test_a_missing_owner_is_named(bench: HandlerBench, kind: str, owner: dict[st
 
 
 @OWNERS
-def test_no_managed_policy_is_attached(bench: HandlerBench, kind: str, owner: dict[str, str]) -> None:
-    assert bench.call("iam", f"ListAttached{kind}Policies", **owner)["AttachedPolicies"] == []
-
-
-@OWNERS
 @pytest.mark.parametrize("document", [ALLOW_ALL[:-1] + ",}", ALLOW_ALL.replace("Allow", "allow"), "[]"])
 def test_a_malformed_document_is_refused_and_not_stored(
     bench: HandlerBench, kind: str, owner: dict[str, str], document: str
@@ -91,7 +90,8 @@ def test_a_malformed_document_is_refused_and_not_stored(
 
 
 @pytest.mark.parametrize(
-    ("kind", "owner", "limit"), [("Role", {"RoleName": "x"}, 10_240), ("User", {"UserName": "x"}, 2_048)]
+    ("kind", "owner", "limit"),
+    [("Role", {"RoleName": "x"}, 10_240), ("User", {"UserName": "x"}, 2_048), ("Group", {"GroupName": "x"}, 5_120)],
 )
 def test_the_quota_counts_all_policies_of_an_owner_without_white_space(
     bench: HandlerBench, kind: str, owner: dict[str, str], limit: int
@@ -104,3 +104,17 @@ def test_the_quota_counts_all_policies_of_an_owner_without_white_space(
     with pytest.raises(LimitExceededException) as refused:
         bench.call("iam", put, **owner, PolicyName="second", PolicyDocument=long_policy(limit // 2 + 1))
     assert refused.value.message == f"Maximum policy size of {limit} bytes exceeded for {kind.lower()} x"
+
+
+@OWNERS
+def test_a_policy_of_an_owner_who_is_deleted_meanwhile_is_not_put(
+    bench: HandlerBench, kind: str, owner: dict[str, str]
+) -> None:
+    operation = registry.find("iam", f"Put{kind}Policy")
+    assert operation is not None
+    call, request = bench.as_(bench.caller), {**owner, "PolicyName": "all", "PolicyDocument": ALLOW_ALL}
+    subject = operation.load(bench.kit, call, request)
+    bench.call("iam", f"Delete{kind}", **owner)
+
+    with pytest.raises(NoSuchEntityException, match=rf"^The {kind.lower()} with name x cannot be found.$"):
+        operation.handle(bench.kit, call, request, subject.record)
