@@ -23,6 +23,7 @@ from keyturn.operations import registry
 from keyturn.testing.functions import zip_package
 
 from .conftest import Credentials, ServerProcess, wait_until
+from .every_policy_operation import use_policies
 from .raw_http import ask, signed
 
 FUNCTION = """
@@ -215,6 +216,7 @@ def use_identities(caller: Caller, marks: Marks) -> Credentials:
             if read.endswith("_policy"):
                 request["PolicyName"] = "all"
             getattr(client, read)(**({} if read in ("list_users", "list_roles") else request))
+    use_policies(iam, "canary", "AWS", key["AccessKeyId"], POLICY)
     caller.client("sts", session).get_caller_identity()
     return session
 
