@@ -268,7 +268,7 @@ QUERY = "application/x-www-form-urlencoded; charset=utf-8"
     [
         ("iam", "Action=DoEverything&Version=2010-05-08", 400, "InvalidAction"),
         ("iam", "Action=ListUsers&Version=1999-01-01", 400, "InvalidAction"),
-        ("iam", "Action=CreateGroup&Version=2010-05-08&GroupName=a", 400, "NotImplemented"),
+        ("iam", "Action=CreateAccountAlias&Version=2010-05-08&AccountAlias=abc", 400, "NotImplemented"),
         ("iam", "Action=GetRole&Version=2010-05-08", 400, "ValidationError"),
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=nobody", 404, "NoSuchEntity"),
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=%FF", 400, "MalformedInput"),

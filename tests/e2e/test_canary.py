@@ -23,6 +23,7 @@ from keyturn.operations import registry
 from keyturn.testing.functions import zip_package
 
 from .conftest import Credentials, ServerProcess, wait_until
+from .every_policy_operation import use_policies
 from .raw_http import ask, signed
 
 FUNCTION = """
@@ -218,6 +219,7 @@ def use_identities(caller: Caller, marks: Marks) -> Credentials:
                 request["PolicyName"] = "all"
             getattr(client, read)(**({} if read in ("list_users", "list_roles") else request))
     simulate_policies(iam, caller.server.account_id)
+    use_policies(iam, "canary", "AWS", key["AccessKeyId"], POLICY)
     caller.client("sts", session).get_caller_identity()
     use_own_session(caller, marks, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
     return session

@@ -6,7 +6,9 @@ On SQLite, on PostgreSQL, and on PostgreSQL with two servers: policies change th
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import pytest
@@ -14,6 +16,7 @@ from botocore.exceptions import ClientError
 
 from .callers import Caller, allow, deny, document
 from .conftest import ServerProcess
+from .crowd import at_once
 
 READ = document(allow("secretsmanager:GetSecretValue"))
 NOTHING = document(allow("secretsmanager:ListSecrets"))
@@ -246,3 +249,65 @@ def test_a_deny_anywhere_counts_at_once(servers: list[ServerProcess]) -> None:
     assert not case.may()
     case.iam.detach_group_policy(GroupName=group, PolicyArn="arn:aws:iam::aws:policy/AWSDenyAll")
     assert case.may()
+
+
+def _outcomes(calls: Sequence[Callable[[], Any]]) -> Counter[str]:
+    return Counter(str(answer.get("Code", "done")) for answer in at_once(calls))
+
+
+def test_of_names_that_differ_in_case_one_is_made(servers: list[ServerProcess]) -> None:
+    clients = [server.client("iam") for server in servers]
+    name = f"Racing-{next(_numbers)}"
+    names = [name, name.lower(), name.upper(), name.swapcase()] * 3
+
+    made = _outcomes([partial(clients[n % len(clients)].create_group, GroupName=each) for n, each in enumerate(names)])
+
+    assert made == {"done": 1, "EntityAlreadyExists": len(names) - 1}
+
+
+def test_no_quota_is_exceeded_by_many_at_once(servers: list[ServerProcess]) -> None:
+    case = Case(servers, "user")
+    clients = [server.client("iam") for server in servers]
+    arns = [case.policy(NOTHING) for _ in range(12)]
+
+    attached_ = _outcomes(
+        [
+            partial(clients[n % len(clients)].attach_user_policy, UserName=case.name, PolicyArn=arn)
+            for n, arn in enumerate(arns)
+        ]
+    )
+    assert attached_ == {"done": 10, "LimitExceeded": 2}
+
+    arn = case.policy(NOTHING)
+    versions = _outcomes(
+        [
+            partial(clients[n % len(clients)].create_policy_version, PolicyArn=arn, PolicyDocument=NOTHING)
+            for n in range(8)
+        ]
+    )
+    assert versions == {"done": 4, "LimitExceeded": 4}
+    numbers = [version["VersionId"] for version in case.iam.list_policy_versions(PolicyArn=arn)["Versions"]]
+    assert numbers == ["v5", "v4", "v3", "v2", "v1"]
+
+
+def test_no_policy_is_deleted_that_somebody_is_just_being_given(servers: list[ServerProcess]) -> None:
+    case = Case(servers, "user")
+    clients = [server.client("iam") for server in servers]
+    for _ in range(5):
+        arn = case.policy(NOTHING)
+        calls = [
+            partial(clients[0].attach_user_policy, UserName=case.name, PolicyArn=arn),
+            partial(clients[-1].delete_policy, PolicyArn=arn),
+            partial(clients[0].put_user_permissions_boundary, UserName=case.name, PermissionsBoundary=arn),
+        ]
+
+        outcomes = _outcomes(calls)
+
+        assert outcomes in ({"done": 2, "DeleteConflict": 1}, {"done": 1, "NoSuchEntity": 2}), outcomes
+        if outcomes["DeleteConflict"]:
+            entities = case.iam.list_entities_for_policy(PolicyArn=arn)["PolicyUsers"]
+            assert [entity["UserName"] for entity in entities] == [case.name]
+            case.do("detach_{}_policy", PolicyArn=arn)
+            case.do("delete_{}_permissions_boundary")
+        else:
+            assert case.iam.list_attached_user_policies(UserName=case.name)["AttachedPolicies"] == []
