@@ -64,6 +64,7 @@ class Call(NamedTuple):
         request_id: Appears in the reply, the audit event and the server's log.
         at: The moment of the call, taken once; aware UTC.
         session_policy: Text of the policy that narrows a role session; empty if there is none.
+        session_policy_arns: Managed policies that narrow it together with that one.
         secure_transport: Whether the client spoke TLS.
         endpoint: Base URL under which the client reached the server, without a trailing slash.
         further_events: Audit events of what a service did for the caller meanwhile, stored with the call's own; None
@@ -77,6 +78,7 @@ class Call(NamedTuple):
     request_id: RequestId
     at: datetime
     session_policy: str = ""
+    session_policy_arns: tuple[str, ...] = ()
     secure_transport: bool = False
     endpoint: str = ""
     further_events: list[dict[str, object]] | None = None

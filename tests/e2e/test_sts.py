@@ -65,6 +65,26 @@ def test_a_session_policy_takes_away_and_never_adds(server: ServerProcess) -> No
         iam.list_roles()
 
 
+def test_managed_session_policies_count_as_they_are_now(server: ServerProcess) -> None:
+    iam = server.client("iam")
+    arn = make_role(server, "managed", {"AWS": "*"}, READ_USERS)
+    listing = document({"Effect": "Allow", "Action": "iam:ListUsers", "Resource": "*"})
+    policy_arn = iam.create_policy(PolicyName="session", PolicyDocument=listing)["Policy"]["Arn"]
+    session = server.client("iam", assume(server, arn, PolicyArns=[{"arn": policy_arn}])[0])
+
+    session.list_users()
+    with pytest.raises(ClientError, match="because no session policy allows the iam:GetUser action"):
+        session.get_user(UserName="administrator")
+    both = document({"Effect": "Allow", "Action": ["iam:ListUsers", "iam:GetUser"], "Resource": "*"})
+    iam.create_policy_version(PolicyArn=policy_arn, PolicyDocument=both, SetAsDefault=True)
+    session.get_user(UserName="administrator")
+    iam.delete_policy_version(PolicyArn=policy_arn, VersionId="v1")
+    iam.delete_policy(PolicyArn=policy_arn)
+    # Without it the session does not get its role's whole rights.
+    with pytest.raises(ClientError, match="because no session policy allows the iam:ListUsers action"):
+        session.list_users()
+
+
 @pytest.mark.parametrize("exists", [True, False])
 def test_a_role_that_does_not_trust_the_caller_reads_like_a_missing_one(server: ServerProcess, exists: bool) -> None:
     arn = f"arn:aws:iam::{server.account_id}:role/team/only-lambda"

@@ -14,7 +14,7 @@ from sqlalchemy import Connection
 from keyturn.arn import Place
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.rules.policy.aws_policies import find_aws_policy
-from keyturn.rules.policy.document import PolicyDocument, parse_identity_policy
+from keyturn.rules.policy.document import NOTHING, PolicyDocument, parse_identity_policy
 from keyturn.rules.policy.evaluate import Policy, PolicySet
 from keyturn.storage.kept import KeptRows, Key
 from keyturn.storage.owned_policies import (
@@ -22,6 +22,7 @@ from keyturn.storage.owned_policies import (
     POLICIES,
     OwnedPolicies,
     StoredPolicy,
+    load_managed_policy,
     load_owned_policies,
 )
 
@@ -47,6 +48,22 @@ def identity_policies(kept: KeptRows, owner_arn: str) -> PolicySet:
         return policy_set(owned, owner_arn), _sources(owned)
 
     return kept.get_made(POLICIES, owner_arn, load)
+
+
+def managed_policy(kept: KeptRows, policy_arn: str) -> Policy:
+    """Return a managed policy as it is now. One that is not there (any more) allows nothing.
+
+    Raises:
+        KeyturnError: It cannot be read.
+    """
+
+    def load(connection: Connection) -> Policy:
+        stored = load_managed_policy(connection, policy_arn)
+        if stored.document is None and find_aws_policy(policy_arn, Place.of(policy_arn).partition) is None:
+            return Policy(policy_arn, NOTHING)
+        return _policy(stored, policy_arn, Place.of(policy_arn).partition)
+
+    return kept.get(MANAGED_POLICY, policy_arn, load)
 
 
 def policy_set(owned: OwnedPolicies, owner_arn: str) -> PolicySet:

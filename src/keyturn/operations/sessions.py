@@ -28,12 +28,14 @@ class SessionTerms:
 
     Attributes:
         policy: The session policy's text; empty if none was given.
+        policy_arns: Managed policies that narrow the session together with it.
         tags: Each a key and a value.
         transitive_tag_keys: Of these tags, those that a chain of roles hands on.
         source_identity: Who is behind the session; empty if that was not said.
     """
 
     policy: str = ""
+    policy_arns: tuple[str, ...] = ()
     tags: tuple[tuple[str, str], ...] = ()
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str = ""
@@ -67,12 +69,14 @@ class Session:
 
     Attributes:
         policy: The session policy's text; empty if none was given.
+        policy_arns: Managed policies that narrow the session together with it.
     """
 
     principal: Principal
     secret_access_key: Sensitive[str]
     expires_at: datetime
     policy: str
+    policy_arns: tuple[str, ...]
 
 
 def issue_session(
@@ -92,6 +96,8 @@ def issue_session(
         "policy": terms.policy,
         "source_identity": terms.source_identity,
     }
+    if terms.policy_arns:
+        payload["policy_arns"] = json.dumps(terms.policy_arns)
     if terms.tags:
         payload["tags"] = json.dumps([terms.tags, terms.transitive_tag_keys])
     return _issue(tokens, payload, now, duration)
@@ -135,6 +141,7 @@ def open_session(tokens: TokenSealer, token: str) -> Session:
         secret_access_key=Sensitive(fields["secret_access_key"]),
         expires_at=from_milliseconds(int(fields["expires_at"])),
         policy=fields.get("policy", ""),
+        policy_arns=tuple(json.loads(fields.get("policy_arns", "[]"))),
     )
 
 

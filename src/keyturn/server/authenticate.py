@@ -31,6 +31,7 @@ class Signer:
     principal: Principal
     secret_access_key: Sensitive[str]
     session_policy: str = ""
+    session_policy_arns: tuple[str, ...] = ()
 
 
 class Authenticated(NamedTuple):
@@ -101,7 +102,7 @@ class Authenticator:
             raise ExpiredToken
         if not self._is_there(principal):
             raise UnrecognizedClient
-        return Signer(principal, session.secret_access_key, session.policy)
+        return Signer(principal, session.secret_access_key, session.policy, session.policy_arns)
 
     def _is_there(self, principal: Principal) -> bool:
         """Whether the role or user of a session is still the one that it was issued for."""

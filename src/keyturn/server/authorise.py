@@ -20,7 +20,7 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.kept import Kept
 from keyturn.operations.authorization_messages import encoded_message
-from keyturn.operations.identity_policies import identity_policies
+from keyturn.operations.identity_policies import identity_policies, managed_policy
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import (
@@ -51,7 +51,7 @@ _DOCUMENTS_KEPT = 10_000
 _DECISIONS_KEPT = 50_000
 _NONE = PolicySet()
 
-_Question = tuple[str, str, str, str | None, str]
+_Question = tuple[str, str, str, str | None, str, tuple[str, ...]]
 
 
 class Authoriser:
@@ -94,14 +94,15 @@ class Authoriser:
         if principal.kind is PrincipalKind.SERVICE:
             return evaluate(self._context(call, action, subject), self._policies(call, action, subject, _NONE))
         own = identity_policies(self._kept, principal.role_arn or principal.arn)
-        question = (principal.arn, action, subject.arn, subject.policy, call.session_policy)
+        question = (principal.arn, action, subject.arn, subject.policy, call.session_policy, call.session_policy_arns)
         kept = self._decisions.get(question)
         if kept is not None and kept[0] is own:
             return kept[1]
         keys = CallKeys(call, subject.keys, self._of_principal)
         context = RequestContext(principal, action, subject.arn, keys)
         decision = evaluate(context, self._policies(call, action, subject, own))
-        if not keys.was_asked:
+        # Managed policies of a session are no part of the caller's own.
+        if not (keys.was_asked or call.session_policy_arns):
             self._decisions.put(question, (own, decision))
         return decision
 
@@ -114,10 +115,7 @@ class Authoriser:
         principal = call.principal
         own = identity_policies(self._kept, principal.role_arn or principal.arn)
         boundary = (own.boundary,) if own.boundary else ()
-        for policy in (*own.identity, *boundary):
-            if policy.document.denies:
-                return True
-        return bool(call.session_policy and self._session.policy(call.session_policy).document.denies)
+        return any(policy.document.denies for policy in (*own.identity, *boundary, *self._session_policies(call)))
 
     def _context(self, call: Call, action: str, subject: Subject[object]) -> RequestContext:
         keys = CallKeys(call, subject.keys, self._of_principal)
@@ -125,7 +123,8 @@ class Authoriser:
 
     def _policies(self, call: Call, action: str, subject: Subject[object], own: PolicySet) -> PolicySet:
         is_assumption = action in _ASSUMPTIONS
-        if not (is_assumption or subject.policy or call.session_policy):
+        session = self._session_policies(call)
+        if not (is_assumption or subject.policy or session):
             return own
         is_key = subject.policy is not None and action.startswith(_KMS)
         documents = self._trust if is_assumption else self._key if is_key else self._resource
@@ -133,10 +132,16 @@ class Authoriser:
             identity=own.identity,
             resource=documents.policy(subject.policy) if subject.policy else None,
             boundary=own.boundary,
-            session=(self._session.policy(call.session_policy),) if call.session_policy else (),
+            session=session,
             resource_must_allow=is_assumption or is_key,
             resource_type=PolicyType.TRUST if is_assumption else PolicyType.RESOURCE,
         )
+
+    def _session_policies(self, call: Call) -> tuple[Policy, ...]:
+        if not (call.session_policy or call.session_policy_arns):
+            return ()
+        inline = (self._session.policy(call.session_policy),) if call.session_policy else ()
+        return (*inline, *(managed_policy(self._kept, arn) for arn in call.session_policy_arns))
 
     def _refusal(self, call: Call, action: str, subject: Subject[object], decision: Decision) -> Refused:
         """Return a refusal with AWS's message, and with what those may read who may decode it."""

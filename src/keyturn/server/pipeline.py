@@ -167,6 +167,7 @@ class Pipeline:
             request_id=exchange.request_id,
             at=now,
             session_policy=signer.session_policy,
+            session_policy_arns=signer.session_policy_arns,
             secure_transport=request.scheme == "https",
             endpoint=f"{request.scheme}://{request.headers.get('host', '')}",
             further_events=[],

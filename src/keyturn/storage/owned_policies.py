@@ -77,8 +77,7 @@ def load_owned_policies(connection: Connection, owner_arn: str) -> OwnedPolicies
     boundary_arn = connection.execute(_BOUNDARY_OF, {"arn": owner_arn}).scalars().first()
     boundary = None
     if boundary_arn is not None:
-        document = connection.execute(_DEFAULT_DOCUMENT, {"arn": boundary_arn}).scalar_one_or_none()
-        boundary = StoredPolicy(boundary_arn, document, is_managed=True)
+        boundary = load_managed_policy(connection, boundary_arn)
     owners = {"owners": (owner_arn, *group_arns)}
     found: dict[str, list[StoredPolicy]] = {arn: [] for arn in owners["owners"]}
     for row in connection.execute(_INLINE, owners):
@@ -86,6 +85,12 @@ def load_owned_policies(connection: Connection, owner_arn: str) -> OwnedPolicies
     for row in connection.execute(_ATTACHED, owners):
         found[row.owner_arn].append(StoredPolicy(row.policy_arn, row.document, is_managed=True))
     return OwnedPolicies(tuple(policy for each in found.values() for policy in each), group_arns, boundary)
+
+
+def load_managed_policy(connection: Connection, policy_arn: str) -> StoredPolicy:
+    """Return a managed policy in its default version; without a document if it is no customer's."""
+    document = connection.execute(_DEFAULT_DOCUMENT, {"arn": policy_arn}).scalar_one_or_none()
+    return StoredPolicy(policy_arn, document, is_managed=True)
 
 
 def drop_policies(transaction: Transaction, owner_arn: str) -> None:

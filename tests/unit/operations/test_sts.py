@@ -162,8 +162,26 @@ def test_what_is_not_the_arn_of_a_role_is_invalid(bench: HandlerBench, text: str
 def test_limits_that_nothing_would_enforce_are_refused(bench: HandlerBench) -> None:
     trust(bench, {"AWS": "*"})
 
-    with pytest.raises(NotImplementedHere, match="PolicyArns"):
-        assume(bench, PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}])
+    with pytest.raises(NotImplementedHere, match="SerialNumber"):
+        assume(bench, SerialNumber="GAHT12345678")
+
+
+def test_managed_policies_narrow_a_session_and_have_to_be_there(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"})
+    own = bench.call("iam", "CreatePolicy", PolicyName="narrow", PolicyDocument=ALLOW_ALL)["Policy"]["Arn"]
+    aws = "arn:aws:iam::aws:policy/IAMReadOnlyAccess"
+
+    response = assume(bench, PolicyArns=[{"arn": own}, {"arn": aws}, {"arn": own}])
+
+    assert response["PackedPolicySize"] > 0
+    opened = open_session(bench.kit.session_tokens, response["Credentials"]["SessionToken"])
+    assert opened.policy_arns == (own, aws)
+    foreign = own.replace("000000000000", "111111111111")
+    for missing in (own + "x", aws + "x", foreign):
+        with pytest.raises(ValidationFailed, match=rf"^{missing} is invalid$"):
+            assume(bench, PolicyArns=[{"arn": missing}])
+    with pytest.raises(ValidationFailed, match="up to 10"):
+        assume(bench, PolicyArns=[{"arn": f"{own}{number}"} for number in range(11)])
 
 
 TAGS = [{"Key": "Team", "Value": "db"}, {"Key": "Purpose", "Value": "rotation"}]

@@ -16,16 +16,18 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.sessions import SessionTerms, issue_session
 from keyturn.operations.subject import Subject
+from keyturn.rules.policy.aws_policies import find_aws_policy
 from keyturn.rules.policy.document import parse_session_policy, size_without_white_space
-from keyturn.storage import roles
+from keyturn.storage import managed_policies, roles
 from keyturn.storage.roles import RoleRecord
 from keyturn.wire.types.sts import AssumeRoleRequest, AssumeRoleResponse
 
 _DEFAULT_SECONDS = 3600
 _CHAINED_SECONDS = 3600
 _PACKED_LIMIT = 2048
+_MANAGED_POLICIES = 10
 # What a session would have to remember and nothing here enforces: left out, it would widen what was asked for.
-_NOT_OFFERED = ("PolicyArns", "SerialNumber", "TokenCode", "ProvidedContexts")
+_NOT_OFFERED = ("SerialNumber", "TokenCode", "ProvidedContexts")
 
 
 def role_to_assume(kit: Kit, call: Call, request: AssumeRoleRequest) -> Subject[RoleRecord]:
@@ -60,7 +62,7 @@ def assume_role(kit: Kit, call: Call, request: AssumeRoleRequest, role: RoleReco
             raise NotImplementedHere(f"Keyturn does not offer {member} of AssumeRole; see docs/compatibility.md.")
     seconds = request.get("DurationSeconds", _DEFAULT_SECONDS)
     _check_duration(call, role, seconds)
-    terms = _terms(call, request)
+    terms = _terms(kit, call, request, role)
     packed_percent = _check_size(terms)
     _authorise_terms(kit, call, request, terms)
     session_name = request["RoleSessionName"]
@@ -111,12 +113,12 @@ def _check_duration(call: Call, role: RoleRecord, seconds: int) -> None:
         raise ValidationFailed("The requested DurationSeconds exceeds the MaxSessionDuration set for this role.")
 
 
-def _terms(call: Call, request: AssumeRoleRequest) -> SessionTerms:
+def _terms(kit: Kit, call: Call, request: AssumeRoleRequest, role: RoleRecord) -> SessionTerms:
     """Return what the session will carry: of the request, and what a chain of roles hands on.
 
     Raises:
         InvalidParameterValue: Tags that cannot be.
-        ValidationFailed: The chain has another source identity.
+        ValidationFailed: The chain has another source identity, or a managed policy is not there.
         MalformedPolicyDocumentException: The session policy is not well-formed.
     """
     caller = call.principal
@@ -135,10 +137,31 @@ def _terms(call: Call, request: AssumeRoleRequest) -> SessionTerms:
         parse_session_policy(policy)
     return SessionTerms(
         policy=policy,
+        policy_arns=_policy_arns(kit, request, role),
         tags=tuple({**inherited, **tags}.items()),
         transitive_tag_keys=(*inherited, *transitive),
         source_identity=source_identity,
     )
+
+
+def _policy_arns(kit: Kit, request: AssumeRoleRequest, role: RoleRecord) -> tuple[str, ...]:
+    """Return the managed policies that a request names: AWS's own, or of the role's account.
+
+    Raises:
+        ValidationFailed: One of them is not there.
+    """
+    arns = tuple(dict.fromkeys(one["arn"] for one in request.get("PolicyArns", []) if "arn" in one))
+    if len(arns) > _MANAGED_POLICIES:
+        raise ValidationFailed(f"You can provide up to {_MANAGED_POLICIES} managed policies as session policies.")
+    own = Place.of(role.arn).policy_arn("/", "")
+    with kit.state.read() as connection:
+        for arn in arns:
+            is_there = find_aws_policy(arn, kit.partition) or (
+                arn.startswith(own) and managed_policies.load_policy(connection, arn)
+            )
+            if not is_there:
+                raise ValidationFailed(f"{arn} is invalid")
+    return arns
 
 
 def _tags(request: AssumeRoleRequest) -> tuple[dict[str, str], list[str]]:
@@ -160,7 +183,8 @@ def _check_size(terms: SessionTerms) -> int:
         PackedPolicyTooLargeException: They take more than there is.
     """
     percent_of_tags = _percent(sum(len(key) + len(value) for key, value in terms.tags))
-    percent = percent_of_tags + _percent(size_without_white_space(terms.policy))
+    characters = size_without_white_space(terms.policy) + sum(map(len, terms.policy_arns))
+    percent = percent_of_tags + _percent(characters)
     if percent_of_tags > 100:
         raise PackedPolicyTooLargeException(f"Packed size of session tags consumes {percent}% of allotted space.")
     if percent > 100:

@@ -111,6 +111,10 @@ class PolicyDocument:
     denies: tuple[Statement, ...]
 
 
+NOTHING = PolicyDocument("2012-10-17", None, (), (), ())
+"""Says nothing: as a policy that narrows it leaves nothing."""
+
+
 class _Refused(Exception):
     """A document is not well-formed, in IAM's words."""
 
