@@ -263,6 +263,12 @@ def use_keys(caller: Caller, marks: Marks) -> None:
     moved = client.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=context, DestinationKeyId=other)
     for ciphertext, of in ((blob, context), (moved["CiphertextBlob"], {})):
         assert client.decrypt(CiphertextBlob=ciphertext, EncryptionContext=of)["Plaintext"] == plain
+    client.enable_key_rotation(KeyId=key)
+    client.rotate_key_on_demand(KeyId=key)
+    assert client.decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"] == plain
+    client.list_key_rotations(KeyId=key)
+    client.get_key_rotation_status(KeyId=key)
+    client.disable_key_rotation(KeyId=key)
     data_key = client.generate_data_key(KeyId=key, NumberOfBytes=24)["Plaintext"]
     marks.add("data key", base64.b64encode(data_key).decode())
     client.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")

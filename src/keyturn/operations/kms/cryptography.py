@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from keyturn.call import Call
-from keyturn.crypto.keyring import key_id_of
+from keyturn.crypto.keyring import key_id_of, material_id_of
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied, ValidationFailed
 from keyturn.errors.crypto import SealFault, SealRefused
@@ -28,13 +28,15 @@ from keyturn.operations.kms.references import FoundKey, find_key, load_key
 from keyturn.operations.kms.subjects import (
     SYMMETRIC_DEFAULT,
     context_keys,
+    current_material,
     key_for_encryption,
     key_subject,
     state_of,
 )
 from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
-from keyturn.rules.kms_keys import check_usable, data_key_bytes, key_material_id
+from keyturn.rules.kms_keys import check_usable, data_key_bytes
+from keyturn.rules.kms_rotation import key_material_id
 from keyturn.sensitive import Sensitive
 from keyturn.storage.kms_keys import KmsKeyRecord
 from keyturn.wire.types.kms import (
@@ -60,7 +62,8 @@ UNKNOWN_CIPHERTEXT = (
 def encrypt(kit: Kit, _call: Call, request: EncryptRequest, record: KmsKeyRecord) -> EncryptResponse:
     """Encrypt up to 4,096 bytes."""
     _check_request(request, record, "EncryptionAlgorithm")
-    ciphertext = kit.keyring.encrypt(record.key_id, request["Plaintext"], request.get("EncryptionContext", {}))
+    material_id = current_material(record)
+    ciphertext = kit.keyring.encrypt(material_id, request["Plaintext"], request.get("EncryptionContext", {}))
     return {"CiphertextBlob": ciphertext, "KeyId": record.arn, "EncryptionAlgorithm": SYMMETRIC_DEFAULT}
 
 
@@ -78,7 +81,7 @@ def decrypt(kit: Kit, _call: Call, request: DecryptRequest, record: KmsKeyRecord
         "KeyId": record.arn,
         "Plaintext": plaintext.reveal(),
         "EncryptionAlgorithm": SYMMETRIC_DEFAULT,
-        "KeyMaterialId": key_material_id(record.key_id),
+        "KeyMaterialId": key_material_id(*material_id_of(request["CiphertextBlob"])),
     }
 
 
@@ -90,12 +93,13 @@ def generate_data_key(
     size_bytes = data_key_bytes(request.get("KeySpec"), request.get("NumberOfBytes"))
     _check_request(request, record)
     context = request.get("EncryptionContext", {})
-    data_key = kit.keyring.generate_data_key(record.key_id, context, size_bytes=size_bytes)
+    material_id = current_material(record)
+    data_key = kit.keyring.generate_data_key(material_id, context, size_bytes=size_bytes)
     return {
         "CiphertextBlob": data_key.wrapped,
         "Plaintext": data_key.plaintext.reveal(),
         "KeyId": record.arn,
-        "KeyMaterialId": key_material_id(record.key_id),
+        "KeyMaterialId": key_material_id(*material_id),
     }
 
 
@@ -107,8 +111,9 @@ def generate_data_key_without_plaintext(
     size_bytes = data_key_bytes(request.get("KeySpec"), request.get("NumberOfBytes"))
     _check_request(request, record)
     context = request.get("EncryptionContext", {})
-    data_key = kit.keyring.generate_data_key(record.key_id, context, size_bytes=size_bytes)
-    return {"CiphertextBlob": data_key.wrapped, "KeyId": record.arn, "KeyMaterialId": key_material_id(record.key_id)}
+    material_id = current_material(record)
+    data_key = kit.keyring.generate_data_key(material_id, context, size_bytes=size_bytes)
+    return {"CiphertextBlob": data_key.wrapped, "KeyId": record.arn, "KeyMaterialId": key_material_id(*material_id)}
 
 
 def _source_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
@@ -127,14 +132,15 @@ def re_encrypt(kit: Kit, call: Call, request: ReEncryptRequest, record: KmsKeyRe
     check_usable(destination.arn, state_of(destination.record))
     _check_request(request, record, "SourceEncryptionAlgorithm", "DestinationEncryptionAlgorithm")
     plaintext = _decrypted(kit, request["CiphertextBlob"], request.get("SourceEncryptionContext", {}))
+    material_id = current_material(destination.record)
     return {
-        "CiphertextBlob": kit.keyring.encrypt(destination.record.key_id, plaintext.reveal(), context),
+        "CiphertextBlob": kit.keyring.encrypt(material_id, plaintext.reveal(), context),
         "SourceKeyId": record.arn,
         "KeyId": destination.record.arn,
         "SourceEncryptionAlgorithm": SYMMETRIC_DEFAULT,
         "DestinationEncryptionAlgorithm": SYMMETRIC_DEFAULT,
-        "SourceKeyMaterialId": key_material_id(record.key_id),
-        "DestinationKeyMaterialId": key_material_id(destination.record.key_id),
+        "SourceKeyMaterialId": key_material_id(*material_id_of(request["CiphertextBlob"])),
+        "DestinationKeyMaterialId": key_material_id(*material_id),
     }
 
 

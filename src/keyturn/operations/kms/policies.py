@@ -44,12 +44,9 @@ def _key_with_policy_name(kit: Kit, call: Call, request: Mapping[str, Any]) -> S
 
 
 def _key_to_put(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
-    bypass = str(request.get("BypassPolicyLockoutSafetyCheck", False)).lower()
-    keys = {
-        **_policy_name_keys(request.get("PolicyName", _DEFAULT)),
-        "kms:bypasspolicylockoutsafetycheck": (bypass,),
-    }
-    return own_key(kit, call, request, keys)
+    return own_key(
+        kit, call, request, {**_policy_name_keys(request.get("PolicyName", _DEFAULT)), **bypass_keys(request)}
+    )
 
 
 @operation("kms", "GetKeyPolicy", subject=_key_with_policy_name)
@@ -112,6 +109,12 @@ def check_policy(
         raise MalformedPolicyDocumentException(
             "The new key policy will not allow you to update the key policy in the future."
         ) from error
+
+
+def bypass_keys(request: Mapping[str, Any]) -> Keys:
+    """Condition key of a request that may do without the lock-out check; absent if it does not mention it."""
+    bypassed = request.get("BypassPolicyLockoutSafetyCheck")
+    return {} if bypassed is None else {"kms:bypasspolicylockoutsafetycheck": (str(bypassed).lower(),)}
 
 
 def _policy_name_keys(name: str) -> Keys:

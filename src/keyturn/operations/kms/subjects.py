@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyturn.call import Call
+from keyturn.crypto.keyring import MaterialId
 from keyturn.operations.kit import Kit
-from keyturn.operations.kms.references import FoundKey, find_key, find_own_key
+from keyturn.operations.kms.references import FoundKey, find_key, find_key_itself, find_own_key
 from keyturn.operations.subject import NO_KEYS, Subject
 from keyturn.rules.kms_keys import KeyState, key_state
 from keyturn.storage.kms_keys import KmsKeyRecord
@@ -20,9 +21,19 @@ ENCRYPT_DECRYPT = "ENCRYPT_DECRYPT"
 
 Keys = Mapping[str, tuple[str, ...]]
 
+
+def spec_keys(spec: str, usage: str) -> Keys:
+    """Condition keys of what a key is for, under their deprecated names too."""
+    return {
+        "kms:keyspec": (spec,),
+        "kms:customermasterkeyspec": (spec,),
+        "kms:keyusage": (usage,),
+        "kms:customermasterkeyusage": (usage,),
+    }
+
+
 _OF_SYMMETRIC_KEYS: Keys = {
-    "kms:keyspec": (SYMMETRIC_DEFAULT,),
-    "kms:keyusage": (ENCRYPT_DECRYPT,),
+    **spec_keys(SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT),
     "kms:keyorigin": ("AWS_KMS",),
     "kms:multiregion": ("false",),
 }
@@ -32,6 +43,11 @@ def own_key(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KE
     """Load the key of the caller's account that ``KeyId`` means: its id or ARN."""
     found = find_own_key(kit, call.place, request["KeyId"])
     return key_subject(call, found, {**request_tag_keys(request), **keys})
+
+
+def key_itself(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[KmsKeyRecord]:
+    """Load the key that ``KeyId`` means: its id or ARN, of another account too."""
+    return key_subject(call, find_key_itself(kit, call.place, request["KeyId"]), keys)
 
 
 def any_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
@@ -88,6 +104,11 @@ def request_tag_keys(request: Mapping[str, Any]) -> Keys:
     if not names:
         return NO_KEYS
     return {"aws:tagkeys": names, **{f"aws:requesttag/{tag['TagKey'].lower()}": (tag["TagValue"],) for tag in tags}}
+
+
+def current_material(record: KmsKeyRecord) -> MaterialId:
+    """Return the material of a key that encrypts."""
+    return MaterialId(record.key_id, record.material_number)
 
 
 def state_of(record: KmsKeyRecord) -> KeyState:

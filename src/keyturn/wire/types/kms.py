@@ -140,11 +140,28 @@ class DisableKeyResponse(TypedDict):
     pass
 
 
+class DisableKeyRotationRequest(TypedDict):
+    KeyId: str
+
+
+class DisableKeyRotationResponse(TypedDict):
+    pass
+
+
 class EnableKeyRequest(TypedDict):
     KeyId: str
 
 
 class EnableKeyResponse(TypedDict):
+    pass
+
+
+class EnableKeyRotationRequest(TypedDict):
+    KeyId: str
+    RotationPeriodInDays: NotRequired[int]
+
+
+class EnableKeyRotationResponse(TypedDict):
     pass
 
 
@@ -206,6 +223,18 @@ class GetKeyPolicyResponse(TypedDict):
     PolicyName: NotRequired[str]
 
 
+class GetKeyRotationStatusRequest(TypedDict):
+    KeyId: str
+
+
+class GetKeyRotationStatusResponse(TypedDict):
+    KeyRotationEnabled: NotRequired[bool]
+    KeyId: NotRequired[str]
+    RotationPeriodInDays: NotRequired[int]
+    NextRotationDate: NotRequired[datetime]
+    OnDemandRotationStartDate: NotRequired[datetime]
+
+
 class ListAliasesRequest(TypedDict):
     KeyId: NotRequired[str]
     Limit: NotRequired[int]
@@ -234,6 +263,31 @@ class ListKeyPoliciesRequest(TypedDict):
 
 class ListKeyPoliciesResponse(TypedDict):
     PolicyNames: NotRequired[list[str]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
+class ListKeyRotationsRequest(TypedDict):
+    KeyId: str
+    IncludeKeyMaterial: NotRequired[str]
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class RotationsListEntry(TypedDict):
+    KeyId: NotRequired[str]
+    KeyMaterialId: NotRequired[str]
+    KeyMaterialDescription: NotRequired[str]
+    ImportState: NotRequired[str]
+    KeyMaterialState: NotRequired[str]
+    ExpirationModel: NotRequired[str]
+    ValidTo: NotRequired[datetime]
+    RotationDate: NotRequired[datetime]
+    RotationType: NotRequired[str]
+
+
+class ListKeyRotationsResponse(TypedDict):
+    Rotations: NotRequired[list[RotationsListEntry]]
     NextMarker: NotRequired[str]
     Truncated: NotRequired[bool]
 
@@ -299,6 +353,14 @@ class ReEncryptResponse(TypedDict):
     DestinationEncryptionAlgorithm: NotRequired[str]
     SourceKeyMaterialId: NotRequired[str]
     DestinationKeyMaterialId: NotRequired[str]
+
+
+class RotateKeyOnDemandRequest(TypedDict):
+    KeyId: str
+
+
+class RotateKeyOnDemandResponse(TypedDict):
+    KeyId: NotRequired[str]
 
 
 class ScheduleKeyDeletionRequest(TypedDict):
