@@ -248,6 +248,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         accesses=Accesses(),
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
+        grant_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="kms-grant"),
         runtime=runtime,
         authorise=Authoriser(kept, ids.organization_id_of(settings.account_id)),
         download_url=downloads.url,

@@ -85,6 +85,7 @@ class Kit:
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
+        grant_tokens: Seals GrantToken (``operations/kms/granted.py``).
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
 
@@ -103,6 +104,7 @@ class Kit:
     accesses: Accesses
     session_tokens: TokenSealer
     page_tokens: TokenSealer
+    grant_tokens: TokenSealer
     runtime: Runtime
     authorise: Authorise
     download_url: DownloadUrl

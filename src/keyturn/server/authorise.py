@@ -2,7 +2,7 @@
 
 Applicable are the inline policies of the user, or of the role behind a session; the session's own policy; and the
 policy of the resource. A role's trust policy is the resource's policy of ``sts:AssumeRole``, and must allow; so must
-the policy of a KMS key.
+the policy of a KMS key, or a grant on it.
 
 What is kept are parsed documents, never decisions: identity-based ones until a committed change touches them, the
 others under their text.
@@ -109,13 +109,14 @@ class Authoriser:
         if principal.kind is not PrincipalKind.SERVICE:
             own = identity_policies(self._kept, principal.role_arn or principal.arn)
         is_assumption = action == ASSUME_ROLE
-        if not (is_assumption or subject.policy or call.session_policy):
+        if not (is_assumption or subject.policy or subject.grants or call.session_policy):
             return own
         is_key = subject.policy is not None and action.startswith(_KMS)
         documents = self._trust if is_assumption else self._key if is_key else self._resource
         return PolicySet(
             identity=own.identity,
             resource=documents.policy(subject.policy) if subject.policy else None,
+            grants=subject.grants,
             session=(self._session.policy(call.session_policy),) if call.session_policy else (),
             resource_must_allow=is_assumption or is_key,
             resource_type=PolicyType.TRUST if is_assumption else PolicyType.RESOURCE,

@@ -78,6 +78,7 @@ class HandlerBench:
             "accesses": Accesses(),
             "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
+            "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),
             "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id)),
             "wake_scheduler": lambda: None,
         }

@@ -12,6 +12,7 @@ from keyturn.errors.common import ValidationFailed
 from keyturn.errors.kms import LimitExceededException, UnsupportedOperationException
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.default_key import default_key
+from keyturn.operations.kms.granted import check_grant_tokens
 from keyturn.operations.kms.locking import lock_changeable, lock_key
 from keyturn.operations.kms.pages import page_of
 from keyturn.operations.kms.policies import bypass_keys, check_policy
@@ -129,10 +130,9 @@ def _key_to_describe(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
 
 
 @operation("kms", "DescribeKey", subject=_key_to_describe)
-def describe_key(
-    kit: Kit, call: Call, _request: DescribeKeyRequest, record: KmsKeyRecord | None
-) -> DescribeKeyResponse:
+def describe_key(kit: Kit, call: Call, request: DescribeKeyRequest, record: KmsKeyRecord | None) -> DescribeKeyResponse:
     """Say everything about a key but its policy, tags and aliases."""
+    check_grant_tokens(kit, request)
     if record is None:
         with kit.state.write() as transaction:
             record = default_key(kit, transaction, call.place, call.at)

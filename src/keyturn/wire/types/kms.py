@@ -23,6 +23,30 @@ class CreateAliasResponse(TypedDict):
     pass
 
 
+class GrantConstraints(TypedDict):
+    EncryptionContextSubset: NotRequired[dict[str, str]]
+    EncryptionContextEquals: NotRequired[dict[str, str]]
+    SourceArn: NotRequired[str]
+
+
+class CreateGrantRequest(TypedDict):
+    KeyId: str
+    GranteePrincipal: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    Operations: list[str]
+    Constraints: NotRequired[GrantConstraints]
+    GrantTokens: NotRequired[list[str]]
+    Name: NotRequired[str]
+    DryRun: NotRequired[bool]
+    GranteeServicePrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class CreateGrantResponse(TypedDict):
+    GrantToken: NotRequired[str]
+    GrantId: NotRequired[str]
+
+
 class Tag(TypedDict):
     TagKey: str
     TagValue: str
@@ -213,6 +237,17 @@ class GenerateDataKeyWithoutPlaintextResponse(TypedDict):
     KeyMaterialId: NotRequired[str]
 
 
+class GenerateRandomRequest(TypedDict):
+    NumberOfBytes: NotRequired[int]
+    CustomKeyStoreId: NotRequired[str]
+    Recipient: NotRequired[RecipientInfo]
+
+
+class GenerateRandomResponse(TypedDict):
+    Plaintext: NotRequired[bytes]
+    CiphertextForRecipient: NotRequired[bytes]
+
+
 class GetKeyPolicyRequest(TypedDict):
     KeyId: str
     PolicyName: NotRequired[str]
@@ -251,6 +286,35 @@ class AliasListEntry(TypedDict):
 
 class ListAliasesResponse(TypedDict):
     Aliases: NotRequired[list[AliasListEntry]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
+class ListGrantsRequest(TypedDict):
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+    KeyId: str
+    GrantId: NotRequired[str]
+    GranteePrincipal: NotRequired[str]
+    GranteeServicePrincipal: NotRequired[str]
+
+
+class GrantListEntry(TypedDict):
+    KeyId: NotRequired[str]
+    GrantId: NotRequired[str]
+    Name: NotRequired[str]
+    CreationDate: NotRequired[datetime]
+    GranteePrincipal: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    IssuingAccount: NotRequired[str]
+    Operations: NotRequired[list[str]]
+    Constraints: NotRequired[GrantConstraints]
+    GranteeServicePrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class ListGrantsResponse(TypedDict):
+    Grants: NotRequired[list[GrantListEntry]]
     NextMarker: NotRequired[str]
     Truncated: NotRequired[bool]
 
@@ -321,6 +385,19 @@ class ListResourceTagsResponse(TypedDict):
     Truncated: NotRequired[bool]
 
 
+class ListRetirableGrantsRequest(TypedDict):
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class ListRetirableGrantsResponse(TypedDict):
+    Grants: NotRequired[list[GrantListEntry]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
 class PutKeyPolicyRequest(TypedDict):
     KeyId: str
     PolicyName: NotRequired[str]
@@ -353,6 +430,27 @@ class ReEncryptResponse(TypedDict):
     DestinationEncryptionAlgorithm: NotRequired[str]
     SourceKeyMaterialId: NotRequired[str]
     DestinationKeyMaterialId: NotRequired[str]
+
+
+class RetireGrantRequest(TypedDict):
+    GrantToken: NotRequired[str]
+    KeyId: NotRequired[str]
+    GrantId: NotRequired[str]
+    DryRun: NotRequired[bool]
+
+
+class RetireGrantResponse(TypedDict):
+    pass
+
+
+class RevokeGrantRequest(TypedDict):
+    KeyId: str
+    GrantId: str
+    DryRun: NotRequired[bool]
+
+
+class RevokeGrantResponse(TypedDict):
+    pass
 
 
 class RotateKeyOnDemandRequest(TypedDict):
