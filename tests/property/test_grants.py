@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from keyturn.call import Principal, PrincipalKind
 from keyturn.rules.kms_grants import Asked, Constraint, Grant, Terms, allowed_operations, is_within, policy_of
-from keyturn.rules.policy.document import parse_identity_policy
+from keyturn.rules.policy.document import parse_identity_policy, parse_key_policy
 from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, PolicyType, RequestContext, evaluate
 
 ACCOUNT, THEIRS = "000000000000", "111122223333"
@@ -45,6 +45,11 @@ grants = st.builds(
 def _policy(effect: str, actions: list[str]) -> Policy:
     statement = {"Effect": effect, "Action": actions, "Resource": "*"}
     return Policy(effect, parse_identity_policy(json.dumps({"Version": "2012-10-17", "Statement": statement})))
+
+
+def _beside_the_key(given_grants: list[Grant], asked: Asked) -> Policy | None:
+    text = policy_of(given_grants, asked)
+    return None if text is None else Policy("grants", parse_key_policy(text))
 
 
 actions = st.lists(st.sampled_from(["kms:*", "kms:Decrypt", "s3:Get"]), min_size=1)
@@ -95,7 +100,7 @@ def test_grants_only_ever_open_and_never_what_a_deny_shuts(
     call: RequestContext, without: PolicySet, given_grants: list[Grant], asked: Asked
 ) -> None:
     before = evaluate(call, without)
-    after = evaluate(call, replace(without, grants=policy_of(given_grants, asked)))
+    after = evaluate(call, replace(without, grants=_beside_the_key(given_grants, asked)))
     assert (before.outcome is Outcome.EXPLICIT_DENY) == (after.outcome is Outcome.EXPLICIT_DENY)
     if before.allowed:
         assert after.allowed
@@ -117,5 +122,5 @@ def test_a_grant_for_a_principal_needs_nothing_else_in_any_account(
     expected = any(
         grant.grantee in named and operation in allowed_operations(grant.terms, asked) for grant in given_grants
     )
-    alone = PolicySet(grants=policy_of(given_grants, asked), resource_must_allow=True)
+    alone = PolicySet(grants=_beside_the_key(given_grants, asked), resource_must_allow=True)
     assert evaluate(call, alone).allowed is expected

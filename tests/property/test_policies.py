@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from keyturn.call import Principal, PrincipalKind
 from keyturn.errors.base import AwsError
 from keyturn.rules.policy.document import parse_identity_policy, parse_resource_policy
-from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, RequestContext, evaluate
+from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, PolicyType, RequestContext, evaluate
+from keyturn.rules.policy.explanation import Remedy, remedies
 from keyturn.rules.policy.patterns import pattern_set
 
 ACCOUNT = "000000000000"
@@ -66,14 +67,13 @@ def _text(statements: list[dict[str, object]]) -> str:
 
 
 def _identity(statements: list[dict[str, object]]) -> Policy:
-    return Policy("identity", parse_identity_policy(_text(statements)))
+    text = _text(statements)
+    return Policy("identity", parse_identity_policy(text), text)
 
 
 def _resource(entries: list[tuple[dict[str, object], str]]) -> Policy:
-    return Policy(
-        "resource",
-        parse_resource_policy(_text([{**entry, "Principal": {"AWS": principal}} for entry, principal in entries])),
-    )
+    text = _text([{**entry, "Principal": {"AWS": principal}} for entry, principal in entries])
+    return Policy("resource", parse_resource_policy(text), text)
 
 
 some = st.lists(_statements(), min_size=1, max_size=4)
@@ -187,3 +187,38 @@ def test_patterns_of_arns_match_with_variables_as_without(pieces: list[str], val
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     with contextlib.suppress(AwsError):
         parse_identity_policy(text)
+
+
+@given(contexts, policy_sets)
+def test_what_is_said_to_be_missing_is_enough_and_against_a_deny_nothing_is_said(
+    context: RequestContext, policies: PolicySet
+) -> None:
+    before = evaluate(context, policies)
+    found = remedies(context, policies)
+
+    if before.outcome is not Outcome.IMPLICIT_DENY:
+        assert found == ()
+        return
+    mended = policies
+    for remedy in found:
+        assert not evaluate(context, mended).allowed, "a statement more than it needs"
+        mended = _mended(mended, remedy)
+    # What is missing may hide a Deny that nothing helps against.
+    assert evaluate(context, mended).allowed is bool(found)
+
+
+def _mended(policies: PolicySet, remedy: Remedy) -> PolicySet:
+    """The policies with a statement added as a person would add it: to a document of that kind."""
+    if remedy.policy_type is PolicyType.BOUNDARY:
+        return replace(policies, boundary=_identity([*_written(policies.boundary), remedy.statement]))
+    if remedy.policy_type is PolicyType.RESOURCE:
+        text = _text([*_written(policies.resource), remedy.statement])
+        return replace(policies, resource=Policy("resource", parse_resource_policy(text), text))
+    added = _identity([remedy.statement])
+    if remedy.policy_type is PolicyType.SESSION:
+        return replace(policies, session=(*policies.session, added))
+    return replace(policies, identity=(*policies.identity, added))
+
+
+def _written(policy: Policy | None) -> list[dict[str, object]]:
+    return json.loads(policy.text)["Statement"] if policy else []

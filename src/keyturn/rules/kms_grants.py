@@ -11,15 +11,12 @@ issues of Ansible, about two constraints from those of the AWS SDK for Java; the
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 from keyturn.errors.common import ValidationFailed
-from keyturn.rules.policy.document import Effect, PolicyDocument, Statement
-from keyturn.rules.policy.evaluate import Policy
-from keyturn.rules.policy.patterns import pattern_set
-from keyturn.rules.policy.principals import parse_principals
 
 GRANTS_PER_KEY = 50_000
 
@@ -42,7 +39,6 @@ _CRYPTOGRAPHIC = frozenset(
 _OF_SYMMETRIC_KEYS = _CRYPTOGRAPHIC | {_CREATE, RETIRE, _DESCRIBE}
 _MOST_PAIRS = 8
 _LONGEST_TEXT = 384
-_VERSION = "2012-10-17"
 
 
 class Constraint(NamedTuple):
@@ -151,13 +147,12 @@ def allowed_operations(terms: Terms, asked: Asked) -> frozenset[str]:
     return allowed
 
 
-def policy_of(grants: Iterable[Grant], asked: Asked) -> Policy | None:
+def policy_of(grants: Iterable[Grant], asked: Asked) -> str | None:
     """Return what grants allow in a call as a policy that stands beside the key's; None if that is nothing."""
-    allowed = [(grant, allowed_operations(grant.terms, asked)) for grant in grants]
-    return _policy([(grant.grant_id, grant.grantee, operations) for grant, operations in allowed if operations])
+    return _policy((grant.grant_id, grant.grantee, allowed_operations(grant.terms, asked)) for grant in grants)
 
 
-def retirement_policy(grant: Grant, named: Iterable[str], accounts: Iterable[str]) -> Policy | None:
+def retirement_policy(grant: Grant, named: Iterable[str], accounts: Iterable[str]) -> str | None:
     """Return who may retire a grant, as a policy that stands in place of the key's.
 
     Args:
@@ -165,24 +160,24 @@ def retirement_policy(grant: Grant, named: Iterable[str], accounts: Iterable[str
         named: Whom it names: the retiring principal, and its grantee if the grant lets that one.
         accounts: ARNs of the accounts that made it and that have the key: who administers them can let somebody.
     """
-    return _policy([(grant.grant_id, principal, frozenset([RETIRE])) for principal in (*named, *accounts)])
+    return _policy((grant.grant_id, principal, frozenset([RETIRE])) for principal in (*named, *accounts))
 
 
-def _policy(allowed: Sequence[tuple[str, str, frozenset[str]]]) -> Policy | None:
-    if not allowed:
-        return None
-    statements = tuple(
-        Statement(
-            index=index,
-            sid=grant_id,
-            effect=Effect.ALLOW,
-            principals=parse_principals({"AWS": (principal,)}, negated=False),
-            actions=pattern_set((f"kms:{operation.lower()}" for operation in operations), variables=False),
-            actions_negated=False,
-            resources=None,
-            resources_negated=False,
-            conditions=(),
-        )
-        for index, (grant_id, principal, operations) in enumerate(allowed)
-    )
-    return Policy("grants", PolicyDocument(_VERSION, None, statements, allows=statements, denies=()))
+def _policy(allowed: Iterable[tuple[str, str, frozenset[str]]]) -> str | None:
+    """Return a policy of statements that are named by grants; of several that say the same the first is enough."""
+    statements: list[dict[str, object]] = []
+    said: set[tuple[str, str]] = set()
+    for grant_id, principal, operations in allowed:
+        new = [operation for operation in sorted(operations) if (principal, operation) not in said]
+        said.update((principal, operation) for operation in new)
+        if new:
+            statements.append(
+                {
+                    "Sid": grant_id,
+                    "Effect": "Allow",
+                    "Principal": {"AWS": principal},
+                    "Action": [f"kms:{operation}" for operation in new],
+                    "Resource": "*",
+                }
+            )
+    return json.dumps({"Version": "2012-10-17", "Statement": statements}) if statements else None

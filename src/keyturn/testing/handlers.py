@@ -62,6 +62,7 @@ class HandlerBench:
         if not beside:
             self.own[_SYSTEM] = keyring.new_material(_SYSTEM)
         self.kept = KeptRows(stores.state)
+        authorization_messages = TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="authorization-message")
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
             "management_account_id": PLACE.account_id,
@@ -79,7 +80,7 @@ class HandlerBench:
             "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
             "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),
-            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id)),
+            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id), authorization_messages),
             "wake_scheduler": lambda: None,
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.

@@ -13,14 +13,13 @@ from keyturn.crypto.tokens import ForeignToken
 from keyturn.errors.kms import InvalidGrantTokenException
 from keyturn.operations.kit import Kit
 from keyturn.rules.kms_grants import Asked, Grant, policy_of, terms_of
-from keyturn.rules.policy.evaluate import Policy
 from keyturn.storage import kms_grants
 from keyturn.storage.kms_grants import GrantRecord
 
 _KEY_ID, _GRANT_ID = "key_id", "grant_id"
 
 
-def grants_of(kit: Kit, call: Call, key_id: str, asked: Asked) -> Policy | None:
+def grants_of(kit: Kit, call: Call, key_id: str, asked: Asked) -> str | None:
     """Return what the grants on a key allow the caller in a call; None if that is nothing."""
     if call.principal.kind is PrincipalKind.SERVICE or not _has_grants(kit, key_id):
         return None

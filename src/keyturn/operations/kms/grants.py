@@ -48,7 +48,6 @@ from keyturn.rules.kms_grants import (
     terms_of,
 )
 from keyturn.rules.kms_keys import check_usable
-from keyturn.rules.policy.evaluate import Policy
 from keyturn.storage import kms_grants
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_grants import GrantRecord
@@ -274,7 +273,7 @@ def _named_grant(kit: Kit, call: Call, request: Mapping[str, Any]) -> tuple[Foun
     raise ValidationFailed("You must specify either GrantToken, or both KeyId and GrantId.")
 
 
-def _retirement(call: Call, record: GrantRecord) -> Policy | None:
+def _retirement(call: Call, record: GrantRecord) -> str | None:
     """Return who may retire a grant, as far as it concerns the caller."""
     key_place = Place.of(record.key_arn)
     issuer = Place(key_place.partition, key_place.region, record.issuing_account_id)

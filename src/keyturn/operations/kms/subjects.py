@@ -16,7 +16,6 @@ from keyturn.operations.kms.references import FoundKey, find_key, find_key_itsel
 from keyturn.operations.subject import NO_KEYS, Subject
 from keyturn.rules.kms_grants import Asked
 from keyturn.rules.kms_keys import KeyState, key_state
-from keyturn.rules.policy.evaluate import Policy
 from keyturn.storage.kms_keys import KmsKeyRecord
 
 SYMMETRIC_DEFAULT = "SYMMETRIC_DEFAULT"
@@ -87,9 +86,7 @@ def every_key(_kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO
     return Subject(arn="*", asked="*", record=None, keys={**of_request, **keys})
 
 
-def key_subject(
-    call: Call, found: FoundKey, keys: Keys = NO_KEYS, grants: Policy | None = None
-) -> Subject[KmsKeyRecord]:
+def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS, grants: str | None = None) -> Subject[KmsKeyRecord]:
     """Return a key as the subject of a call.
 
     Args:

@@ -49,10 +49,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A document with the name it goes by in decisions and audit events."""
+    """A document with the name it goes by in decisions and audit events.
+
+    Attributes:
+        name: A managed policy's ARN, an inline policy's name, or what stands for it.
+        document: Ready for matching.
+        text: As it was stored, for those who want to be shown a statement.
+    """
 
     name: str
     document: PolicyDocument
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +128,9 @@ class Decision(NamedTuple):
         """Return the end of AWS's message about a refusal; empty for an Allow."""
         if self.outcome is Outcome.EXPLICIT_DENY:
             article = "the" if self.policy_type is PolicyType.TRUST else _article(self.policy_type)
-            return f"with an explicit deny in {article} {self.policy_type}"
+            # A policy that has an ARN is named by it, as AWS has done since 2025.
+            which = f": {self.policy_name}" if (self.policy_name or "").startswith("arn:") else ""
+            return f"with an explicit deny in {article} {self.policy_type}{which}"
         if self.outcome is Outcome.IMPLICIT_DENY:
             return f"because no {self.policy_type} allows the {action} action"
         return ""

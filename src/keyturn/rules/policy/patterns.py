@@ -85,6 +85,11 @@ def has_variable(text: str) -> bool:
     return _VARIABLE.search(text) is not None
 
 
+def variable_names(text: str) -> list[str]:
+    """Return the names of a text's policy variables as they are written."""
+    return [match[1] for match in _VARIABLE.finditer(text) if match[1] not in _ESCAPES]
+
+
 def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[str | Wildcard] | None:
     """Replace variables by the values of a request.
 
