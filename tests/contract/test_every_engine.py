@@ -1,7 +1,7 @@
 """What holds for every database engine with every strategy, against a real server.
 
 An engine is found by its file in ``rotators/engines/``; its server is the class ``NAMEServer`` in
-``keyturn/testing/NAME.py``, with ``start``, ``create_user``, ``secret_value`` and ``accepts``.
+``keyturn/testing/NAME.py``, with ``start``, ``create_user``, ``secret_value``, ``superuser_value`` and ``accepts``.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from keyturn.rotators.handler import Rotator, Strategy
 from keyturn.rotators.package import build, handler_name
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
+SUPERUSER_ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:superuser-AbCdEf"
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 ENGINES = sorted(module.name for module in pkgutil.iter_modules(engines.__path__) if module.name != "base")
 STRATEGIES = sorted(
@@ -41,6 +42,8 @@ class Server(Protocol):
     def create_user(self, username: str, password: str) -> None: ...
 
     def secret_value(self, username: str, password: str) -> dict[str, object]: ...
+
+    def superuser_value(self) -> dict[str, object]: ...
 
     def accepts(self, username: str, password: str) -> bool: ...
 
@@ -76,22 +79,50 @@ def changed(value: Mapping[str, object], **more: object) -> dict[str, object]:
 
 def test_engines_and_strategies_are_found() -> None:
     assert "postgresql" in ENGINES
-    assert "single_user" in STRATEGIES
+    assert {"single_user", "alternating_users"} <= set(STRATEGIES)
 
 
-def test_a_rotation_ends_with_a_new_password_that_logs_in_and_an_old_one_that_is_refused(
-    engine: base.Engine, strategy: Strategy, server: Server
+def test_after_each_rotation_the_new_value_logs_in_and_the_one_before_last_does_not(
+    engine: base.Engine, strategy: Strategy, server: Server, request: pytest.FixtureRequest
 ) -> None:
-    server.create_user("rotated", "first")
-    service = FakeSecretsManager(server.secret_value("rotated", "first"))
-    service.begin_rotation("token-1")
+    username = f"rotated_{request.node.callspec.params['strategy']}"
+    server.create_user(username, "first")
+    service = FakeSecretsManager({**server.secret_value(username, "first"), "masterarn": SUPERUSER_ARN})
+    service.others[SUPERUSER_ARN] = server.superuser_value()
     rotator = Rotator(engine, strategy, client=lambda: service)
-    for step in STEPS:
-        for _ in range(2):
-            rotator({"Step": step, "SecretId": ARN, "ClientRequestToken": "token-1"}, None)
-    current = service.value("AWSCURRENT")
-    assert server.accepts(current["username"], current["password"])
-    assert not server.accepts("rotated", "first")
+    values = [service.value("AWSCURRENT")]
+    for token in ("token-1", "token-2", "token-3"):
+        service.begin_rotation(token)
+        for step in STEPS:
+            for _ in range(2):
+                rotator({"Step": step, "SecretId": ARN, "ClientRequestToken": token}, None)
+        values.append(service.value("AWSCURRENT"))
+        assert server.accepts(values[-1]["username"], values[-1]["password"])
+        assert not any(server.accepts(value["username"], value["password"]) for value in values[:-2])
+    assert len({value["password"] for value in values}) == 4
+
+
+def test_a_user_made_like_another_logs_in_beside_it_and_alternates_with_it(engine: base.Engine, server: Server) -> None:
+    server.create_user("first_of_two", "first")
+    other = engine.alternate_username("first_of_two")
+    assert engine.alternate_username(other) == "first_of_two"
+    for password in ("second", "third"):
+        with engine.connect(engine.login(server.superuser_value())) as connection:
+            for _ in range(2):
+                connection.create_user_like(other, "first_of_two", password)
+        assert server.accepts(other, password)
+        assert server.accepts("first_of_two", "first")
+    assert not server.accepts(other, "second")
+
+
+def test_a_user_without_rights_makes_no_others(engine: base.Engine, server: Server) -> None:
+    server.create_user("plain", "first")
+    with (
+        engine.connect(engine.login(server.secret_value("plain", "first"))) as connection,
+        pytest.raises(base.MissingGrant),
+    ):
+        connection.create_user_like("plain_clone", "plain", "second")
+    assert not server.accepts("plain_clone", "second")
 
 
 @pytest.mark.parametrize(

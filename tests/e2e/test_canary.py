@@ -114,6 +114,8 @@ class Caller:
             "UpdateFunctionCode",
             "UpdateFunctionConfiguration",
             "ListFunctions",
+            "ListVersionsByFunction",
+            "PublishVersion",
             "Invoke",
             "GetLogEvents",
             "FilterLogEvents",
@@ -356,6 +358,12 @@ def use_functions(caller: Caller, marks: Marks) -> None:
     client.get_function(FunctionName="canary")
     client.get_function_configuration(FunctionName="canary")
     client.list_functions()
+    client.publish_version(FunctionName="canary")
+    client.list_versions_by_function(FunctionName="canary")
+    client.create_alias(FunctionName="canary", Name="live", FunctionVersion="1")
+    client.update_alias(FunctionName="canary", Name="live", FunctionVersion="$LATEST")
+    client.get_alias(FunctionName="canary", Name="live")
+    client.list_aliases(FunctionName="canary")
     client.get_account_settings()
     client.tag_resource(Resource=arn, Tags={"a": "b"})
     client.list_tags(Resource=arn)
@@ -466,6 +474,7 @@ def remove_everything(caller: Caller) -> None:
             kms.schedule_key_deletion(KeyId=key["KeyId"], PendingWindowInDays=7)
             kms.cancel_key_deletion(KeyId=key["KeyId"])
     functions.remove_permission(FunctionName="canary", StatementId="rotation")
+    functions.delete_alias(FunctionName="canary", Name="live")
     functions.delete_function(FunctionName="canary")
     logs.delete_log_stream(logGroupName="canary", logStreamName="a")
     logs.delete_log_group(logGroupName="canary")

@@ -6,6 +6,7 @@ import base64
 import contextlib
 import hashlib
 import json
+import re
 import sys
 import urllib.request
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from keyturn.testing.functions import zip_package
 
-from .conftest import ServerProcess, wait_until
+from .conftest import Credentials, ServerProcess, wait_until
 
 RUNTIME = f"python3.{sys.version_info.minor}"
 TRUST = {
@@ -248,3 +249,63 @@ def test_variables_are_nowhere_in_the_data_directory(own_server: ServerProcess) 
         if path.is_file():
             assert b"canary-4711" not in path.read_bytes(), path
     assert "canary-4711" not in own_server.log()
+
+
+def test_a_version_stays_as_it_was_published_and_an_alias_leads_to_another(server: ServerProcess, role: str) -> None:
+    client = server.client("lambda")
+    source = (
+        "import os\n"
+        "def lambda_handler(event, context):\n"
+        "    return [os.environ.get('WHICH'), context.function_version, context.invoked_function_arn]\n"
+    )
+    first = {"Variables": {"WHICH": "one"}}
+    arn = create(client, "versioned", role, source, Environment=first, Publish=True)["FunctionArn"]
+    client.update_function_configuration(FunctionName="versioned", Environment={"Variables": {"WHICH": "two"}})
+    client.publish_version(FunctionName="versioned")
+    client.create_alias(FunctionName="versioned", Name="live", FunctionVersion="1")
+    client.update_function_configuration(FunctionName="versioned", Environment={"Variables": {"WHICH": "latest"}})
+
+    def invoke(name: str, **more: str) -> tuple[list[str], str]:
+        answer = client.invoke(FunctionName=name, **more)
+        return json.loads(answer["Payload"].read()), answer["ExecutedVersion"]
+
+    assert invoke("versioned") == (["latest", "$LATEST", arn], "$LATEST")
+    assert invoke("versioned", Qualifier="2") == (["two", "2", f"{arn}:2"], "2")
+    assert invoke(f"{arn}:live") == (["one", "1", f"{arn}:live"], "1")
+    # The same environment, under its other name.
+    assert invoke("versioned:1") == (["one", "1", f"{arn}:1"], "1")
+    client.update_alias(FunctionName="versioned", Name="live", FunctionVersion="2")
+    assert invoke("versioned", Qualifier="live") == (["two", "2", f"{arn}:live"], "2")
+
+    pages = client.get_paginator("list_versions_by_function").paginate(FunctionName="versioned", MaxItems=2)
+    assert [version["Version"] for page in pages for version in page["Versions"]] == ["$LATEST", "1", "2"]
+    [alias] = client.list_aliases(FunctionName="versioned")["Aliases"]
+    assert (alias["Name"], alias["FunctionVersion"]) == ("live", "2")
+    client.delete_function(FunctionName="versioned", Qualifier="1")
+    with pytest.raises(client.exceptions.ResourceNotFoundException, match=f"Function not found: {arn}:1"):
+        client.invoke(FunctionName="versioned", Qualifier="1")
+    with pytest.raises(client.exceptions.ResourceConflictException, match=r"aliases reference it: \[live\]"):
+        client.delete_function(FunctionName="versioned", Qualifier="2")
+    assert client.delete_alias(FunctionName="versioned", Name="live")["ResponseMetadata"]["HTTPStatusCode"] == 204
+    delete(client, "versioned")
+
+
+def test_who_may_invoke_a_function_may_not_invoke_its_versions_for_that(server: ServerProcess, role: str) -> None:
+    client, iam = server.client("lambda"), server.client("iam")
+    arn = create(client, "narrow", role, Publish=True)["FunctionArn"]
+    iam.create_user(UserName="caller")
+    statement = {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": arn}
+    document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+    iam.put_user_policy(UserName="caller", PolicyName="p", PolicyDocument=document)
+    key = iam.create_access_key(UserName="caller")["AccessKey"]
+    theirs = server.client("lambda", Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+    assert theirs.invoke(FunctionName="narrow")["StatusCode"] == 200
+    for qualifier in ("1", "$LATEST", "nothing"):
+        with pytest.raises(ClientError, match=f"on resource: {re.escape(f'{arn}:{qualifier}')} because no"):
+            theirs.invoke(FunctionName="narrow", Qualifier=qualifier)
+    user = f"arn:aws:iam::{server.account_id}:user/caller"
+    client.add_permission(
+        FunctionName="narrow", Qualifier="1", StatementId="s", Action="lambda:InvokeFunction", Principal=user
+    )
+    assert theirs.invoke(FunctionName="narrow", Qualifier="1")["ExecutedVersion"] == "1"

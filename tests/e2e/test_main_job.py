@@ -7,7 +7,7 @@ import json
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -49,18 +49,38 @@ def postgresql() -> Iterator[PostgresqlServer]:
 
 
 class Job:
-    """A database user, its secret, a role and a rotation function, on one server."""
+    """A database user, its secret, a role and a rotation function, on one server.
 
-    def __init__(self, server: ServerProcess, postgresql: PostgresqlServer, name: str, gated: bool = False) -> None:
+    Args:
+        server: Keyturn.
+        postgresql: The database.
+        name: Of all of them.
+        gated: Whether the function waits where the secret "gate" says.
+        strategy: Rotation strategy.
+        more: Further keys of the secret.
+        may_be_invoked: Whether the function's policy lets Secrets Manager invoke it.
+    """
+
+    def __init__(
+        self,
+        server: ServerProcess,
+        postgresql: PostgresqlServer,
+        name: str,
+        *,
+        gated: bool = False,
+        strategy: str = "single_user",
+        more: Mapping[str, object] | None = None,
+        may_be_invoked: bool = True,
+    ) -> None:
         self.server, self.postgresql, self.name = server, postgresql, name
         self.first_password = f"first-{name}"
         postgresql.create_user(name, self.first_password)
-        value = {**postgresql.secret_value(name, self.first_password), "ssl": False}
+        value = {**postgresql.secret_value(name, self.first_password), "ssl": False, **(more or {})}
         self.secret = self.secrets.create_secret(Name=name, SecretString=json.dumps(value))
         iam = server.client("iam")
         self.role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
         self.allow(FIVE_ACTIONS)
-        code = package.build("postgresql", "single_user")
+        code = package.build("postgresql", strategy)
         if gated:
             buffer = io.BytesIO(code)
             with zipfile.ZipFile(buffer, "a") as archive:
@@ -70,17 +90,18 @@ class Job:
             FunctionName=name,
             Runtime=RUNTIME,
             Role=self.role,
-            Handler="gated.lambda_handler" if gated else package.handler_name("postgresql", "single_user"),
+            Handler="gated.lambda_handler" if gated else package.handler_name("postgresql", strategy),
             Code={"ZipFile": code},
             Timeout=30,
             MemorySize=256,
         )["FunctionArn"]
-        server.client("lambda").add_permission(
-            FunctionName=self.function,
-            Principal="secretsmanager.amazonaws.com",
-            Action="lambda:InvokeFunction",
-            StatementId="SecretsManagerAccess",
-        )
+        if may_be_invoked:
+            server.client("lambda").add_permission(
+                FunctionName=self.function,
+                Principal="secretsmanager.amazonaws.com",
+                Action="lambda:InvokeFunction",
+                StatementId="SecretsManagerAccess",
+            )
 
     @property
     def secrets(self) -> Any:

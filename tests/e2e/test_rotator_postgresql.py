@@ -107,9 +107,9 @@ def test_a_rotation_killed_anywhere_leaves_a_stored_password_that_logs_in(
             if next(moments) == fatal:
                 raise Killed
 
-        def run(self: PostgresqlConnection, statement: str) -> list[list[Any]]:
+        def run(self: PostgresqlConnection, statement: str, **parameters: str) -> list[list[Any]]:
             interrupt("before a statement")
-            rows = real_run(self, statement)
+            rows = real_run(self, statement, **parameters)
             interrupt("after a statement")
             return rows
 

@@ -94,6 +94,7 @@ def test_a_package_is_stored_once_and_lives_as_long_as_somebody_uses_it(stores: 
         assert _touched(transaction) == {
             (functions.FUNCTION, PLACE.function_arn("one")),
             (functions.FUNCTION_POLICY, PLACE.function_arn("one")),
+            (functions.FUNCTION_QUALIFIERS, PLACE.function_arn("one")),
         }
     assert _package(stores, _SHA) == b"zip"
 

@@ -26,7 +26,7 @@ from rich.table import Table
 
 from keyturn.cli.aws_profile import remove_profile, write_profile
 from keyturn.cli.clients import Clients, explained
-from keyturn.cli.follow import Rotation
+from keyturn.cli.follow import Rotation, Started
 from keyturn.cli.rotate import follow
 from keyturn.config import load_settings
 from keyturn.errors.base import KeyturnError
@@ -117,7 +117,7 @@ def _run(console: Console, directory: Path) -> None:
             SecretId=_SECRET, RotationLambdaARN=function_arn, RotationRules={"AutomaticallyAfterDays": 30}
         )["VersionId"]
         console.print("")
-        rotation = Rotation(clients, _SECRET, version_id, rotation_started)
+        rotation = Rotation(clients, _SECRET, Started(version_id, rotation_started))
         _, error = follow(console, rotation, _ROTATION_SECONDS)
         if error is not None:
             raise KeyturnError(f"The demo's rotation failed: {error}", f"The server's log is {server.log_path}.")

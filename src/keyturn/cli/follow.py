@@ -47,15 +47,28 @@ class Ending:
     error: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A rotation that was started, or taken up again.
+
+    Attributes:
+        seen: Audit events that there were before: a rotation taken up again has failed, maybe a moment ago.
+    """
+
+    version_id: str
+    started_at: datetime
+    seen: frozenset[str] = frozenset()
+
+
 class Rotation:
     """One rotation, told apart by the secret and the version it makes."""
 
-    def __init__(self, clients: Clients, secret: str, version_id: str, started_at: datetime) -> None:
+    def __init__(self, clients: Clients, secret: str, started: Started) -> None:
         self._clients = clients
         self._described = clients["secretsmanager"].describe_secret(SecretId=secret)
-        self._version_id = version_id
-        self._since = started_at - _CLOCKS_DIFFER
-        self._seen: set[str] = set()
+        self._version_id = started.version_id
+        self._since = started.started_at - _CLOCKS_DIFFER
+        self._seen = set(started.seen)
         arn = self._described.get("RotationLambdaARN", "")
         self._log_group = f"/aws/lambda/{arn.split(':')[6]}" if arn.count(":") > 5 else ""
 
@@ -93,14 +106,8 @@ class Rotation:
 
     def _new_events(self) -> list[Mapping[str, Any]]:
         """Return what the audit trail has newly recorded of this rotation, oldest first."""
-        found = self._clients["cloudtrail"].lookup_events(
-            LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": self._described["ARN"]}],
-            StartTime=self._since,
-            MaxResults=_EVENTS_AT_ONCE,
-        )
         events = []
-        for entry in reversed(found["Events"]):
-            event = json.loads(entry["CloudTrailEvent"])
+        for event in reversed(_newest_events(self._clients, self._described["ARN"], self._since)):
             if event["eventID"] not in self._seen and self._is_ours(event):
                 self._seen.add(event["eventID"])
                 events.append(event)
@@ -140,16 +147,19 @@ class Rotation:
         return lines
 
 
-def start_rotation(clients: Clients, secret: str, **parameters: object) -> tuple[str, datetime]:
-    """Start a rotation, or find the one that is under way, and return its version id and when that was.
+def start_rotation(clients: Clients, secret: str, **parameters: object) -> Started:
+    """Start a rotation, or take up the one that has failed or is under way.
 
     Raises:
         KeyturnError: The secret has no rotation function.
     """
     client = clients["secretsmanager"]
     started_at = datetime.now(UTC)
+    arn = client.describe_secret(SecretId=secret)["ARN"]
+    before = _newest_events(clients, arn, started_at - _CLOCKS_DIFFER)
+    seen = frozenset(str(event["eventID"]) for event in before)
     try:
-        return client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at
+        return Started(client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at, seen)
     except client.exceptions.InvalidRequestException as error:
         if "No Lambda rotation function ARN" in str(error):
             raise KeyturnError(
@@ -160,7 +170,16 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> tuple
         if pending is None or "previous rotation" not in str(error):
             raise
         # AWS's answer to a rotation that failed before: it will be tried again, with the version it has made.
-        return pending, started_at
+        return Started(pending, started_at, seen)
+
+
+def _newest_events(clients: Clients, secret_arn: str, since: datetime) -> list[Mapping[str, Any]]:
+    found = clients["cloudtrail"].lookup_events(
+        LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": secret_arn}],
+        StartTime=since,
+        MaxResults=_EVENTS_AT_ONCE,
+    )
+    return [json.loads(entry["CloudTrailEvent"]) for entry in found["Events"]]
 
 
 def _pending_version(client: Any, secret: str) -> str | None:

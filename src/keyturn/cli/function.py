@@ -27,7 +27,7 @@ def _group() -> None:
 @app.command()
 def package(
     engine: Annotated[str, typer.Argument(help="Database engine, for instance postgresql.")],
-    strategy: Annotated[str, typer.Option(help="Rotation strategy: single-user.")] = "single-user",
+    strategy: Annotated[str, typer.Option(help="Rotation strategy: single-user or alternating-users.")] = "single-user",
     file: Annotated[
         Path | None, typer.Option("--file", "-o", help="Where to write; standard output if left out.")
     ] = None,
@@ -42,7 +42,8 @@ def package(
         content = packages.build(engine, module)
     except ModuleNotFoundError as error:
         raise KeyturnError(
-            f"There is no rotation function for {engine} with the strategy {strategy}.", "Try: postgresql, single-user."
+            f"There is no rotation function for {engine} with the strategy {strategy}.",
+            "Try: postgresql, with the strategy single-user or alternating-users.",
         ) from error
     if file is not None:
         try:

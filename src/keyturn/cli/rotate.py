@@ -38,15 +38,15 @@ def rotate(
     """
     clients = Clients(profile, endpoint_url, region)
     with explained():
-        version_id, started_at = start_rotation(clients, secret)
-        rotation = Rotation(clients, secret, version_id, started_at)
+        started = start_rotation(clients, secret)
+        rotation = Rotation(clients, secret, started)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
-        console.print(f"Rotating [bold]{escape(secret)}[/] to version {version_id}")
+        console.print(f"Rotating [bold]{escape(secret)}[/] to version {started.version_id}")
         steps, error = follow(console, rotation, timeout)
     if output is Output.JSON:
         document = {
             "secret": secret,
-            "version_id": version_id,
+            "version_id": started.version_id,
             "succeeded": error is None,
             "error": error,
             "steps": [{"step": seen.step, "error": seen.error, "log": seen.lines} for seen in steps],
@@ -74,7 +74,7 @@ def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tupl
         failed = [seen for seen in steps if seen.error]
         if failed:
             console.print(f"  {failed[-1].step} said: {escape(failed[-1].error or '')}")
-        console.print("The password that was current still is. The next try uses the same version.")
+        console.print("AWSCURRENT is where it was. The next try uses the same pending version.")
     return steps, error
 
 

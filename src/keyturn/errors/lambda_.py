@@ -8,6 +8,10 @@ from __future__ import annotations
 from keyturn.errors.base import AwsError
 
 
+class AliasLimitExceededException(AwsError):
+    """The function has no room for more aliases."""
+
+
 class CodeArtifactUserDeletedException(AwsError):
     """The function's code artifact user is gone."""
 
@@ -136,8 +140,8 @@ class PreconditionFailedException(AwsError):
     """The revision id is not the latest one."""
 
     default_message = (
-        "The RevisionId provided does not match the latest RevisionId. Call the GetFunction/GetAlias API to "
-        "retrieve the latest RevisionId"
+        "The Revision Id provided does not match the latest Revision Id. Call the GetFunction/GetAlias API to retrieve"
+        " the latest Revision Id"
     )
 
 

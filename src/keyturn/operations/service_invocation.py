@@ -12,20 +12,20 @@ from keyturn.call import Principal, PrincipalKind
 from keyturn.operations.lambda_.subjects import policy_text
 from keyturn.rules.policy.document import parse_resource_policy
 from keyturn.rules.policy.evaluate import Decision, Policy, PolicySet, RequestContext, evaluate
-from keyturn.storage.functions import FunctionRecord, StatementRecord
+from keyturn.storage.functions import StatementRecord
 
 SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 _INVOKE = "lambda:InvokeFunction"
 
 
 def service_may_invoke(
-    function: FunctionRecord, statements: Sequence[StatementRecord], source_arn: str, source_account: str
+    function_arn: str, statements: Sequence[StatementRecord], source_arn: str, source_account: str
 ) -> Decision:
     """Decide whether Secrets Manager may invoke a function on behalf of a secret.
 
     Args:
-        function: The rotation function.
-        statements: Of its policy.
+        function_arn: The rotation function, with the qualifier under which it is invoked.
+        statements: Of the policy that it has under this qualifier.
         source_arn: The secret: what a confused deputy would have wrong.
         source_account: The account of the secret.
     """
@@ -44,4 +44,4 @@ def service_may_invoke(
         name=SECRETS_MANAGER,
     )
     resource = None if text is None else Policy("default", parse_resource_policy(text), text)
-    return evaluate(RequestContext(principal, _INVOKE, function.arn, keys), PolicySet(resource=resource))
+    return evaluate(RequestContext(principal, _INVOKE, function_arn, keys), PolicySet(resource=resource))

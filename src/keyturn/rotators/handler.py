@@ -33,8 +33,13 @@ logger = logging.getLogger(__name__)
 class Strategy(Protocol):
     """Whose password changes, and who changes it."""
 
-    def new_value(self, current: Mapping[str, object], password: str) -> dict[str, object]:
-        """Return the value of the new version; keys that are not understood are kept."""
+    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:
+        """Return the value of the new version; keys that are not understood are kept.
+
+        Raises:
+            KeyError: The strategy needs a key that the current value has not.
+            ValueError: A value cannot be used.
+        """
         ...
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
@@ -95,7 +100,7 @@ class Rotator:
             logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
             return
         password = secret.random_password(self._engine.exclude_characters)
-        if secret.put_pending(self._strategy.new_value(current, password)):
+        if secret.put_pending(self._strategy.new_value(self._engine, current, password)):
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:
             logger.info("createSecret: Another attempt has put version %s of secret %s.", secret.token, secret.arn)

@@ -94,6 +94,10 @@ class RotatingSecret:
                 return None
             raise
 
+    def superuser(self, arn: str) -> dict[str, object]:
+        """Return the current value of the superuser secret, which ``masterarn`` of this one names."""
+        return _value(self.client, arn, VersionStage="AWSCURRENT")
+
     def has_pending_value(self) -> bool:
         """Tell whether the new version has got its value already."""
         try:
@@ -150,17 +154,21 @@ class RotatingSecret:
         return str(reply["RandomPassword"])
 
     def _value(self, **version: str) -> dict[str, object]:
-        reply = self.client.get_secret_value(SecretId=self.arn, **version)
-        if "SecretString" not in reply:
-            raise KeyError("SecretString is missing: store the credentials as a JSON object, not in SecretBinary")
-        try:
-            value = json.loads(reply["SecretString"])
-        except ValueError:
-            value = None
-        if not isinstance(value, dict):
-            # Outside the handler above, because a JSON error holds the whole text it failed on.
-            raise ValueError(f"Invalid secret value JSON for secret {self.arn}: it must be a JSON object")  # noqa: TRY004 - what readers of AWS's functions look for
-        return value
+        return _value(self.client, self.arn, **version)
+
+
+def _value(client: SecretsManager, arn: str, **version: str) -> dict[str, object]:
+    reply = client.get_secret_value(SecretId=arn, **version)
+    if "SecretString" not in reply:
+        raise KeyError("SecretString is missing: store the credentials as a JSON object, not in SecretBinary")
+    try:
+        value = json.loads(reply["SecretString"])
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        # Outside the handler above, because a JSON error holds the whole text it failed on.
+        raise ValueError(f"Invalid secret value JSON for secret {arn}: it must be a JSON object")  # noqa: TRY004 - what readers of AWS's functions look for
+    return value
 
 
 def _switch(name: str, *, default: str) -> bool:

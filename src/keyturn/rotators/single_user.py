@@ -21,7 +21,7 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """One user, one secret."""
 
-    def new_value(self, current: Mapping[str, object], password: str) -> dict[str, object]:
+    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:  # noqa: ARG002 - as the strategies' interface has it
         """Return the current value with another password; every other key is kept."""
         return {**current, "password": password}
 

@@ -93,8 +93,8 @@ class Environment:
         if self._process is not None:
             self._process.end()
 
-    def invoke(self, payload: bytes, *, request_id: str, client_context: str | None) -> Invocation:
-        """Run the function once."""
+    def invoke(self, payload: bytes, *, request_id: str, client_context: str | None, invoked_arn: str) -> Invocation:
+        """Run the function once, under the name by which it was invoked."""
         self._log.begin_invocation()
         init_ms: float | None = None
         if self._process is None:
@@ -109,7 +109,7 @@ class Environment:
             # Source: AWS Lambda Developer Guide, "Init phase".
             self._running.end()
             init, init_ms = self._start().wait_until_ready(deadline), None
-        outcome = self._outcome(init, payload, request_id, client_context, deadline)
+        outcome = self._outcome(init, payload, request_id, client_context, invoked_arn, deadline)
         duration_ms = min(time.monotonic() - began, float(self.spec.timeout_seconds)) * 1000
         self._finish(request_id, outcome, report.Measures(duration_ms, self.spec.memory_mb, 0, init_ms))
         return Invocation(
@@ -171,11 +171,12 @@ class Environment:
         payload: bytes,
         request_id: str,
         client_context: str | None,
+        invoked_arn: str,
         deadline: float,
     ) -> _Outcome:
         result: Answer | TooLarge | InitError | Exited | TimedOut | Ready = init
         if isinstance(init, Ready):
-            event = self._event(payload, request_id, client_context, deadline)
+            event = self._event(payload, request_id, client_context, invoked_arn, deadline)
             result = self._running.call(event, deadline)
             if isinstance(result, Gone):
                 # A warm process may end between two invocations, which is not this one's fault.
@@ -200,13 +201,15 @@ class Environment:
         self._log.platform(report.timeout_line(request_id, self._clock.now(), timeout_seconds))
         return _Outcome(report.timeout_payload(request_id, timeout_seconds), failed=True, error_type=report.TIMED_OUT)
 
-    def _event(self, payload: bytes, request_id: str, client_context: str | None, deadline: float) -> Event:
+    def _event(
+        self, payload: bytes, request_id: str, client_context: str | None, invoked_arn: str, deadline: float
+    ) -> Event:
         # The function compares this with the machine's own clock, so no other clock will do.
         deadline_ms = int((time.time() + deadline - time.monotonic()) * 1000)
         headers = {
             "Lambda-Runtime-Aws-Request-Id": request_id,
             "Lambda-Runtime-Deadline-Ms": str(deadline_ms),
-            "Lambda-Runtime-Invoked-Function-Arn": self.spec.arn,
+            "Lambda-Runtime-Invoked-Function-Arn": invoked_arn,
         }
         if client_context:
             # Written anew: the caller's text must not begin another header.

@@ -139,7 +139,9 @@ class Runtime:
         try:
             if place.environment is None:
                 place.environment = self._new_environment(spec, place.slot)
-            return place.environment.invoke(payload, request_id=request_id, client_context=client_context)
+            return place.environment.invoke(
+                payload, request_id=request_id, client_context=client_context, invoked_arn=spec.invoked_arn
+            )
         except BaseException:
             place.is_discarded = True
             raise

@@ -32,6 +32,7 @@ class FunctionSpec:
         revision_id: Changes whenever code or configuration does.
         role_arn: Execution role.
         log_group: Where log lines go.
+        qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
     """
 
     arn: str
@@ -47,6 +48,12 @@ class FunctionSpec:
     revision_id: str
     role_arn: str
     log_group: str
+    qualifier: str = ""
+
+    @property
+    def invoked_arn(self) -> str:
+        """The ARN as it is invoked, which the function's context shows."""
+        return f"{self.arn}:{self.qualifier}" if self.qualifier else self.arn
 
     @property
     def place(self) -> Place:

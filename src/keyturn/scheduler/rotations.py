@@ -152,16 +152,18 @@ def _store_start(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step:
 
 def _invoke(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
     function_arn = secret.rotation_function_arn or ""
-    function = invocable_function(kit, function_arn, secret.arn)
-    if function is None:
+    invocable = invocable_function(kit, function_arn, secret.arn)
+    if invocable is None:
         return Outcome(
             StepOutcome.NOT_INVOKED,
             "Secrets Manager cannot invoke the function: it is gone, or its policy does not let"
             " secretsmanager.amazonaws.com invoke it.",
         )
+    function, qualifier = invocable
     event = {"Step": step.value, "SecretId": secret.arn, "ClientRequestToken": rotation.version_id}
     try:
-        invocation = kit.runtime.invoke(spec_of(kit, function), json.dumps(event).encode(), request_id=request_id)
+        spec = spec_of(kit, function, qualifier)
+        invocation = kit.runtime.invoke(spec, json.dumps(event).encode(), request_id=request_id)
     except TooManyRequestsException as error:
         return Outcome(StepOutcome.THROTTLED, error.message)
     except AwsError as error:

@@ -16,8 +16,10 @@ from keyturn.storage.database import Transaction
 
 FUNCTION = "function"
 FUNCTION_POLICY = "function-policy"
+FUNCTION_QUALIFIERS = "function-qualifiers"
 
 _functions, _packages, _statements = schema.functions, schema.packages, schema.function_statements
+_versions = schema.function_versions
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,9 @@ class FunctionRecord:
     Attributes:
         sealed: The envelope of the environment variables as JSON; None without any.
         code_sha256: Names the deployment package, see :func:`store_package`.
+        last_version: The highest version number that was ever given; None before the first.
+        published_version: The version that is still what the function is; None if the function was changed since.
+        version: None if this is the function as it can be changed, ``$LATEST``; else the version that this is.
     """
 
     arn: str
@@ -46,6 +51,9 @@ class FunctionRecord:
     revision_id: str
     last_modified_at: datetime
     tags: Mapping[str, str] | None = None
+    last_version: int | None = None
+    published_version: int | None = None
+    version: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,16 +75,19 @@ _LOCK_PACKAGE = select(_packages.c.sha256).where(_packages.c.sha256 == bindparam
 _DELETE_PACKAGE = delete(_packages).where(
     _packages.c.sha256 == bindparam("unused"),
     ~exists().where(_functions.c.code_sha256 == _packages.c.sha256),
+    ~exists().where(_versions.c.code_sha256 == _packages.c.sha256),
 )
 # What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
 _INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.arn)
 _FUNCTION = select(_functions).where(_functions.c.arn == bindparam("arn"))
+_LOCK_FUNCTION = _FUNCTION.with_for_update()
 _FUNCTIONS = (
     select(_functions)
     .where(_functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region"))
     .order_by(_functions.c.name)
 )
 _LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.arn == bindparam("arn")).with_for_update()
+_CODE_OF_VERSIONS = select(_versions.c.code_sha256).where(_versions.c.function_arn == bindparam("arn")).distinct()
 _STATEMENTS_OF = (
     select(_statements)
     .where(_statements.c.function_arn == bindparam("arn"))
@@ -113,6 +124,12 @@ def load_function(connection: Connection, arn: str) -> FunctionRecord | None:
     return None if row is None else _function(row)
 
 
+def lock_function(transaction: Transaction, arn: str) -> FunctionRecord | None:
+    """Return the function as it is now, which stays so until the transaction ends."""
+    row = transaction.connection.execute(_LOCK_FUNCTION, {"arn": arn}).one_or_none()
+    return None if row is None else _function(row)
+
+
 def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]:
     """Return every function of an account's region, by name."""
     return [_function(row) for row in connection.execute(_FUNCTIONS, schema.owner_of(place))]
@@ -124,17 +141,19 @@ def update_function(transaction: Transaction, function: FunctionRecord, **column
     transaction.connection.execute(update(_functions).where(_functions.c.arn == function.arn), columns)
     transaction.touch(FUNCTION, function.arn)
     if used is not None and columns.get("code_sha256", used) != used:
-        _drop_if_unused(transaction, used)
+        drop_if_unused(transaction, used)
 
 
 def delete_function(transaction: Transaction, function: FunctionRecord) -> None:
-    """Remove a function with its statements, and its package if no other function uses it."""
+    """Remove a function with its versions, aliases and statements, and the packages that no other function uses."""
     used = _lock_code(transaction, function)
+    of_versions = transaction.connection.execute(_CODE_OF_VERSIONS, {"arn": function.arn}).scalars().all()
     transaction.connection.execute(delete(_functions).where(_functions.c.arn == function.arn))
-    transaction.touch(FUNCTION, function.arn)
-    transaction.touch(FUNCTION_POLICY, function.arn)
-    if used is not None:
-        _drop_if_unused(transaction, used)
+    for kind in (FUNCTION, FUNCTION_POLICY, FUNCTION_QUALIFIERS):
+        transaction.touch(kind, function.arn)
+    # In one order, whoever deletes: two that lock the same packages must not wait for each other.
+    for sha256 in sorted({*of_versions, *filter(None, [used])}):
+        drop_if_unused(transaction, sha256)
 
 
 def load_statements(connection: Connection, function_arn: str) -> Mapping[str, tuple[StatementRecord, ...]]:
@@ -162,6 +181,15 @@ def put_statement(
     return connection.execute(_INSERT_STATEMENT, parameters).one_or_none() is not None
 
 
+def remove_policy(transaction: Transaction, function_arn: str, qualifier: str) -> None:
+    """Remove every statement of a version or alias."""
+    statement = delete(_statements).where(
+        _statements.c.function_arn == function_arn, _statements.c.qualifier == qualifier
+    )
+    transaction.touch(FUNCTION_POLICY, function_arn)
+    transaction.connection.execute(statement)
+
+
 def remove_statement(transaction: Transaction, function_arn: str, qualifier: str, statement_id: str) -> bool:
     """Remove a statement; return whether there was one."""
     statement = delete(_statements).where(
@@ -178,7 +206,8 @@ def _lock_code(transaction: Transaction, function: FunctionRecord) -> str | None
     return transaction.connection.execute(_LOCK_CODE_OF, {"arn": function.arn}).scalar_one_or_none()
 
 
-def _drop_if_unused(transaction: Transaction, sha256: str) -> None:
+def drop_if_unused(transaction: Transaction, sha256: str) -> None:
+    """Remove a package unless a function or a version has it."""
     # Locked first: a function that is about to use the package has it locked too and is seen by the second statement.
     transaction.connection.execute(_LOCK_PACKAGE, {"unused": sha256})
     transaction.connection.execute(_DELETE_PACKAGE, {"unused": sha256})

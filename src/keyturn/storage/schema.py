@@ -369,27 +369,58 @@ packages = Table(
     Column("data", LargeBinary, nullable=False),
 )
 
+
+def function_configuration() -> tuple[Column[Any], ...]:
+    """Columns of what a function is at one time: as it can be changed, and as a version keeps it."""
+    return (
+        Column("runtime", String(64), nullable=False),
+        Column("handler", String(128), nullable=False),
+        Column("role_arn", Text, nullable=False),
+        Column("description", Text, nullable=False),
+        Column("timeout_seconds", Integer, nullable=False),
+        Column("memory_mb", Integer, nullable=False),
+        Column("ephemeral_storage_mb", Integer, nullable=False),
+        # The environment variables as JSON, sealed; None without any.
+        Column("sealed", LargeBinary),
+        Column("code_sha256", String(64), ForeignKey("packages.sha256"), nullable=False),
+        Column("code_size_bytes", BigInteger, nullable=False),
+        Column("revision_id", String(36), nullable=False),
+        Column("last_modified_at", Moment, nullable=False),
+    )
+
+
 functions = Table(
     "functions",
     state,
     Column("arn", Text, primary_key=True),
     *owner(),
     Column("name", name_of(64), nullable=False),
-    Column("runtime", String(64), nullable=False),
-    Column("handler", String(128), nullable=False),
-    Column("role_arn", Text, nullable=False),
-    Column("description", Text, nullable=False),
-    Column("timeout_seconds", Integer, nullable=False),
-    Column("memory_mb", Integer, nullable=False),
-    Column("ephemeral_storage_mb", Integer, nullable=False),
-    # The environment variables as JSON, sealed; None without any.
-    Column("sealed", LargeBinary),
-    Column("code_sha256", String(64), ForeignKey("packages.sha256"), nullable=False),
-    Column("code_size_bytes", BigInteger, nullable=False),
-    Column("revision_id", String(36), nullable=False),
-    Column("last_modified_at", Moment, nullable=False),
+    *function_configuration(),
     Column("tags", JSON(none_as_null=True)),
+    # The highest version number that was ever given; None before the first.
+    Column("last_version", Integer),
+    # The version that is still what the function is; None if the function was changed since, or never published.
+    Column("published_version", Integer),
     UniqueConstraint("account_id", "region", "name", name="functions_name"),
+)
+
+function_versions = Table(
+    "function_versions",
+    state,
+    Column("function_arn", Text, ForeignKey("functions.arn", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    *function_configuration(),
+)
+
+function_aliases = Table(
+    "function_aliases",
+    state,
+    Column("function_arn", Text, ForeignKey("functions.arn", ondelete="CASCADE"), primary_key=True),
+    Column("name", name_of(128), primary_key=True),
+    # None is $LATEST.
+    Column("version", Integer),
+    Column("description", Text, nullable=False),
+    Column("revision_id", String(36), nullable=False),
 )
 
 function_statements = Table(

@@ -80,6 +80,7 @@ class HandlerBench:
             "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
             "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),
+            "authorization_messages": authorization_messages,
             "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id), authorization_messages),
             "wake_scheduler": lambda: None,
         }

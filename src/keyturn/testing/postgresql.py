@@ -161,6 +161,10 @@ class PostgresqlServer:
             "dbname": "postgres",
         }
 
+    def superuser_value(self) -> dict[str, object]:
+        """Return the JSON of a superuser secret for this server."""
+        return self.secret_value(SUPERUSER, self.superuser_password)
+
     def accepts(self, username: str, password: str, database: str = "postgres") -> bool:
         """Tell whether the server lets this user in; False only if it refuses the password."""
         import pg8000.native  # noqa: PLC0415 - as above

@@ -1,4 +1,7 @@
-"""A Secrets Manager in memory, as far as one rotation function sees it: one secret, boto3's calls, boto3's errors."""
+"""A Secrets Manager in memory, as far as one rotation function sees it: boto3's calls, boto3's errors.
+
+It holds the secret that rotates, and others to read, as the superuser secret of alternating users.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,8 @@ class FakeSecretsManager:
     def __init__(self, value: Mapping[str, object] | str, interrupt: Callable[[str], None] = lambda _: None) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
         self.versions = {FIRST_VERSION_ID: FakeVersion({"AWSCURRENT"}, text)}
+        # Current values of other secrets, by ARN.
+        self.others: dict[str, Mapping[str, object] | str] = {}
         self.rotation_enabled = True
         self.calls: list[tuple[str, dict[str, Any]]] = []
         self.interrupt = interrupt
@@ -68,6 +73,10 @@ class FakeSecretsManager:
 
     def get_secret_value(self, **request: object) -> dict[str, Any]:
         """GetSecretValue."""
+        if request.get("SecretId") in self.others:
+            self.calls.append(("get_secret_value", dict(request)))
+            value = self.others[str(request["SecretId"])]
+            return {"SecretString": value if isinstance(value, str) else json.dumps(value)}
         self._called("get_secret_value", request)
         label = str(request.get("VersionStage", "AWSCURRENT"))
         for name, version in self.versions.items():

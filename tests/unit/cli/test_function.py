@@ -12,15 +12,19 @@ from keyturn.errors.base import KeyturnError
 register_commands()
 
 
-def test_a_package_is_written_and_its_handler_named(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("options", "module"),
+    [((), "postgresql_single_user"), (("--strategy", "alternating-users"), "postgresql_alternating_users")],
+)
+def test_a_package_is_written_and_its_handler_named(tmp_path: Path, options: tuple[str, ...], module: str) -> None:
     path = tmp_path / "rotation.zip"
 
-    result = CliRunner().invoke(app, ["function", "package", "postgresql", "--file", str(path)])
+    result = CliRunner().invoke(app, ["function", "package", "postgresql", "--file", str(path), *options])
 
     assert result.exit_code == 0
-    assert result.stderr == "Handler: postgresql_single_user.lambda_handler\n"
+    assert result.stderr == f"Handler: {module}.lambda_handler\n"
     assert result.stdout == ""
-    assert "postgresql_single_user.py" in zipfile.ZipFile(path).namelist()
+    assert f"{module}.py" in zipfile.ZipFile(path).namelist()
 
 
 def test_a_package_goes_to_standard_output_if_no_file_is_named() -> None:

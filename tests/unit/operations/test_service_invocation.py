@@ -8,10 +8,9 @@ import pytest
 
 from keyturn.operations.service_invocation import service_may_invoke
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
-from keyturn.storage.functions import FunctionRecord, StatementRecord
+from keyturn.storage.functions import StatementRecord
 
 FUNCTION_ARN = "arn:aws:lambda:us-east-1:000000000000:function:rotate"
-FUNCTION = cast("FunctionRecord", SimpleNamespace(arn=FUNCTION_ARN))
 SECRET = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-AbCdEf"
 
 
@@ -28,7 +27,7 @@ def decided(*statements: dict[str, Any]) -> Decision:
         for statement in statements
     ]
     records = [cast("StatementRecord", SimpleNamespace(statement=json.dumps(each))) for each in whole]
-    return service_may_invoke(FUNCTION, records, SECRET, "000000000000")
+    return service_may_invoke(FUNCTION_ARN, records, SECRET, "000000000000")
 
 
 def test_without_a_policy_it_may_not() -> None:

@@ -8,7 +8,7 @@ from typing import Self
 
 from keyturn.rotators import single_user
 from keyturn.rotators.engines import base
-from keyturn.rotators.handler import Rotator
+from keyturn.rotators.handler import Rotator, Strategy
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -39,10 +39,14 @@ class FakeEngine:
         self.trusting = False
         self.unreachable: base.DatabaseError | None = None
         self.logins: list[base.Login] = []
+        self.clones: dict[str, str] = {}
         self.interrupt = interrupt
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         return base.read_login(value, engines=("fake",), default_port=1234, default_dbname="main")
+
+    def alternate_username(self, username: str) -> str:
+        return base.alternate_username(username, suffix="_clone", limit_bytes=20)
 
     def connect(self, login: base.Login) -> FakeConnection:
         self.logins.append(login)
@@ -66,6 +70,13 @@ class FakeConnection:
         self._engine.passwords[username] = password
         self._engine.interrupt("after set_password")
 
+    def create_user_like(self, username: str, like: str, password: str) -> None:
+        self._engine.interrupt("before create_user_like")
+        if username not in self._engine.passwords:
+            self._engine.clones[username] = like
+        self._engine.passwords[username] = password
+        self._engine.interrupt("after create_user_like")
+
     def test(self) -> None:
         pass
 
@@ -81,8 +92,8 @@ class FakeConnection:
         pass
 
 
-def rotator(engine: base.Engine, service: FakeSecretsManager) -> Rotator:
-    return Rotator(engine, single_user.Strategy(), client=lambda: service)
+def rotator(engine: base.Engine, service: FakeSecretsManager, strategy: Strategy | None = None) -> Rotator:
+    return Rotator(engine, strategy or single_user.Strategy(), client=lambda: service)
 
 
 def event(step: str, token: str = TOKEN) -> dict[str, str]:

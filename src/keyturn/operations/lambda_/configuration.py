@@ -15,7 +15,7 @@ from typing import Any
 from keyturn.arn import Place
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import LATEST
+from keyturn.operations.lambda_.names import version_text
 from keyturn.operations.lambda_.specs import log_group_of
 from keyturn.operations.sealing import open_environment
 from keyturn.runtime.variables import RESERVED
@@ -43,7 +43,6 @@ _ASKS_FOR_NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "Layers": lambda value: not value,
     "FileSystemConfigs": lambda value: not value,
     "CodeSigningConfigArn": lambda value: not value,
-    "Publish": lambda value: not value,
     "PublishTo": lambda value: not value,
     "TenancyConfig": lambda value: not value,
     "CapacityProviderConfig": lambda value: not value,
@@ -117,7 +116,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
 
     Args:
         kit: Adapters.
-        record: The function.
+        record: The function, or one of its versions.
         arn: How the caller named it if with a qualifier; the function's unqualified ARN if empty.
     """
     place = Place.of(record.arn)
@@ -133,7 +132,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
         "MemorySize": record.memory_mb,
         "LastModified": _moment(record.last_modified_at),
         "CodeSha256": record.code_sha256,
-        "Version": LATEST,
+        "Version": version_text(record.version),
         "TracingConfig": {"Mode": "PassThrough"},
         "RevisionId": record.revision_id,
         # A function can be invoked as soon as it is stored; there is nothing to wait for.

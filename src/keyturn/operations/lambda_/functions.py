@@ -1,4 +1,4 @@
-"""Functions: create, read, list, update, delete. Only ``$LATEST`` exists; versions and aliases are not offered."""
+"""Functions: create, read, list, update, delete. What they were at other times is in :mod:`.versions`."""
 
 from __future__ import annotations
 
@@ -13,13 +13,12 @@ from keyturn.errors.lambda_ import (
     InvalidParameterValueException,
     PreconditionFailedException,
     ResourceConflictException,
-    ResourceNotFoundException,
 )
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_ import configuration
+from keyturn.operations.lambda_ import configuration, versions
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
-from keyturn.operations.lambda_.names import parse_function_name
+from keyturn.operations.lambda_.names import LATEST, parse_function_name
 from keyturn.operations.lambda_.subjects import function, tag_keys, whole_function
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
@@ -30,7 +29,6 @@ from keyturn.runtime.interpreters import find_interpreter
 from keyturn.storage import functions
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
-from keyturn.storage.schema import owner_of
 from keyturn.wire.types.lambda_ import (
     CreateFunctionRequest,
     DeleteFunctionRequest,
@@ -80,7 +78,8 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
     package.check(zip_file)
     record = FunctionRecord(
         arn=arn,
-        **owner_of(call.place),
+        account_id=call.place.account_id,
+        region=call.place.region,
         name=name,
         runtime=request["Runtime"],
         handler=request["Handler"],
@@ -102,7 +101,9 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
         functions.store_package(transaction, record.code_sha256, zip_file)
         if not functions.insert_function(transaction, record):
             raise ResourceConflictException(f"Function already exist: {name}")
-    return configuration_of(kit, record)
+        # The version is shown under the ARN of the function, as recorded.
+        shown = versions.publish(transaction, record) if request.get("Publish", False) else record
+    return configuration_of(kit, shown)
 
 
 @operation("lambda", "GetFunction", subject=function)
@@ -148,6 +149,7 @@ def update_function_code(
     kit: Kit, call: Call, request: UpdateFunctionCodeRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
     """Replace a function's deployment package."""
+    _refuse_published(call, request)
     configuration.refuse_what_is_not_offered(request, record.name)
     zip_file = zip_file_of(request)
     package.check(zip_file)
@@ -158,7 +160,10 @@ def update_function_code(
     with kit.state.write() as transaction:
         functions.store_package(transaction, package.code_sha256(zip_file), zip_file)
         updated = _update(transaction, call, request, record, columns)
+        published = versions.publish(transaction, updated) if request.get("Publish", False) else None
     kit.runtime.discard(record.arn)
+    if published is not None:
+        return configuration_of(kit, published, versions.qualified_arn(published))
     return configuration_of(kit, updated)
 
 
@@ -167,6 +172,7 @@ def update_function_configuration(
     kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
     """Change settings of a function; what the request leaves out stays."""
+    _refuse_published(call, request)
     configuration.refuse_what_is_not_offered(request, record.name)
     columns = _changed_columns(kit, call, request, record)
     with kit.state.write() as transaction:
@@ -179,11 +185,17 @@ def update_function_configuration(
 def delete_function(
     kit: Kit, call: Call, request: DeleteFunctionRequest, record: FunctionRecord
 ) -> DeleteFunctionResponse:
-    """Remove a function, its policy and, if nobody else uses it, its deployment package."""
-    if parse_function_name(call.place, request["FunctionName"], request.get("Qualifier")).qualifier:
+    """Remove a function, its policy and, if nobody else uses it, its deployment package; or one version of it."""
+    reference = parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
+    if reference.qualifier == LATEST:
         raise InvalidParameterValueException("$LATEST version cannot be deleted without deleting the function.")
+    if reference.names_alias:
+        raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
     with kit.state.write() as transaction:
-        functions.delete_function(transaction, record)
+        if reference.qualifier:
+            versions.delete_version(transaction, versions.lock(transaction, record.arn), reference.qualifier)
+        else:
+            functions.delete_function(transaction, record)
     kit.runtime.discard(record.arn)
     return {}
 
@@ -265,15 +277,22 @@ def _update(
     columns: Mapping[str, object],
 ) -> FunctionRecord:
     """Change a function as it is now, which may be newer than ``record``, and return it as it is then."""
-    current = functions.load_function(transaction.connection, record.arn)
-    if current is None:
-        raise ResourceNotFoundException(f"Function not found: {record.arn}")
+    current = versions.lock(transaction, record.arn)
     _check_revision(request, current)
-    functions.update_function(transaction, current, revision_id=str(uuid.uuid4()), last_modified_at=call.at, **columns)
-    updated = functions.load_function(transaction.connection, record.arn)
-    if updated is None:
-        raise ResourceNotFoundException(f"Function not found: {record.arn}")
-    return updated
+    functions.update_function(
+        transaction,
+        current,
+        revision_id=str(uuid.uuid4()),
+        last_modified_at=call.at,
+        published_version=None,
+        **columns,
+    )
+    return versions.lock(transaction, record.arn)
+
+
+def _refuse_published(call: Call, request: UpdateFunctionCodeRequest | UpdateFunctionConfigurationRequest) -> None:
+    if not parse_function_name(call.place, request["FunctionName"]).names_latest:
+        raise InvalidParameterValueException("A published version cannot be changed, nor what an alias names.")
 
 
 def _check_revision(

@@ -16,13 +16,12 @@ from keyturn.errors.lambda_ import (
     TooManyRequestsException,
 )
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import LATEST, parse_function_name
+from keyturn.operations.lambda_.names import LATEST, FunctionReference, parse_function_name
 from keyturn.operations.lambda_.specs import spec_of
-from keyturn.operations.lambda_.subjects import subject_of
+from keyturn.operations.lambda_.subjects import stored_function, subject_of
 from keyturn.operations.registry import Runs, operation
 from keyturn.operations.subject import Subject
 from keyturn.runtime.report import REQUEST_LIMIT_BYTES
-from keyturn.storage import functions
 from keyturn.storage.functions import FunctionRecord
 from keyturn.wire.types.lambda_ import InvokeRequest, InvokeResponse
 
@@ -33,7 +32,7 @@ _ACCEPTED, _NO_CONTENT = 202, 204
 
 def function_to_invoke(kit: Kit, call: Call, request: InvokeRequest) -> Subject[FunctionRecord]:
     """Load the function; a refusal names the version that would have run."""
-    reference = parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
+    reference = _reference(call, request)
     named = f"{reference.unqualified_arn}:{reference.qualifier or LATEST}"
     return subject_of(kit, reference, missing=f"Function not found: {named}")
 
@@ -47,18 +46,22 @@ def invoke(kit: Kit, call: Call, request: InvokeRequest, record: FunctionRecord)
     client_context = _client_context(request.get("ClientContext", ""))
     if invocation_type == "DryRun":
         return {"StatusCode": _NO_CONTENT}
+    reference = _reference(call, request)
     if invocation_type == "Event":
-        _invoke_later(kit, call, record, payload, client_context)
+        _invoke_later(kit, call, reference, payload, client_context)
         return {"StatusCode": _ACCEPTED}
-    invocation = kit.runtime.invoke(
-        spec_of(kit, record), payload, request_id=call.request_id, client_context=client_context
-    )
+    spec = spec_of(kit, record, reference.qualifier)
+    invocation = kit.runtime.invoke(spec, payload, request_id=call.request_id, client_context=client_context)
     response: InvokeResponse = {"Payload": invocation.payload, "ExecutedVersion": invocation.executed_version}
     if invocation.function_error is not None:
         response["FunctionError"] = invocation.function_error
     if request.get("LogType") == "Tail":
         response["LogResult"] = base64.b64encode(invocation.log_tail).decode()
     return response
+
+
+def _reference(call: Call, request: InvokeRequest) -> FunctionReference:
+    return parse_function_name(call.place, request["FunctionName"], request.get("Qualifier"))
 
 
 def _check_payload(payload: bytes, limit_bytes: int) -> None:
@@ -89,16 +92,18 @@ def _client_context(text: str) -> str | None:
     return client_context.decode()
 
 
-def _invoke_later(kit: Kit, call: Call, record: FunctionRecord, payload: bytes, client_context: str | None) -> None:
+def _invoke_later(
+    kit: Kit, call: Call, reference: FunctionReference, payload: bytes, client_context: str | None
+) -> None:
     """Accept an event. Every attempt has the call's request id, as in Lambda, and runs the function as it is then."""
 
     def attempt() -> bool:
         # Read from the database: between requests nobody refreshes the kept rows.
         with kit.state.read() as connection:
-            current = functions.load_function(connection, record.arn)
+            current = stored_function(connection, reference)
         if current is None:
             return True
-        spec = spec_of(kit, current)
+        spec = spec_of(kit, current, reference.qualifier)
         try:
             invocation = kit.runtime.invoke(spec, payload, request_id=call.request_id, client_context=client_context)
         except TooManyRequestsException:

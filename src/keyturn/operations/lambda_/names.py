@@ -12,6 +12,9 @@ from keyturn.arn import Place
 from keyturn.errors.lambda_ import InvalidParameterValueException, ResourceNotFoundException
 
 LATEST = "$LATEST"
+UNQUALIFIED = ""
+"""The qualifier of a function as a whole."""
+_ALIAS = re.compile(r"(?!\d+$)[a-zA-Z0-9-_]+")
 _REFERENCE = re.compile(
     r"(?:arn:(?P<partition>[^:]*):lambda:)?"
     r"(?:(?P<region>(?:eusc-)?[a-z]{2}(?:-gov|-iso[a-z]?)?-[a-z]+-\d):)?"
@@ -37,9 +40,24 @@ class FunctionReference:
     unqualified_arn: str
 
     @property
+    def names_latest(self) -> bool:
+        """Whether the function is meant as it can be changed, under whatever name but an alias."""
+        return self.qualifier in (UNQUALIFIED, LATEST)
+
+    @property
+    def names_alias(self) -> bool:
+        """Whether the qualifier has the form of an alias; there may be none of that name."""
+        return _ALIAS.fullmatch(self.qualifier) is not None
+
+    @property
     def arn(self) -> str:
         """ARN with the qualifier, if one was given."""
         return f"{self.unqualified_arn}:{self.qualifier}" if self.qualifier else self.unqualified_arn
+
+
+def version_text(version: int | None) -> str:
+    """Return a version as AWS writes it; None is ``$LATEST``."""
+    return LATEST if version is None else str(version)
 
 
 def parse_function_name(place: Place, text: str, qualifier: str | None = None) -> FunctionReference:

@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import LATEST
+from keyturn.operations.lambda_.names import UNQUALIFIED, version_text
 from keyturn.operations.sealing import open_environment
 from keyturn.runtime.spec import FunctionSpec
 from keyturn.storage.functions import FunctionRecord
 
 
-def spec_of(kit: Kit, record: FunctionRecord) -> FunctionSpec:
-    """Return the function as the runtime runs it, its environment variables opened."""
+def spec_of(kit: Kit, record: FunctionRecord, qualifier: str = UNQUALIFIED) -> FunctionSpec:
+    """Return the function as the runtime runs it, its environment variables opened.
+
+    Args:
+        kit: Adapters.
+        record: The version that is to run.
+        qualifier: By which it was invoked.
+    """
     return FunctionSpec(
         arn=record.arn,
         name=record.name,
-        version=LATEST,
+        version=version_text(record.version),
+        qualifier=qualifier,
         handler=record.handler,
         runtime=record.runtime,
         timeout_seconds=record.timeout_seconds,

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
+
+from sqlalchemy import Connection
 
 from keyturn.call import Call
 from keyturn.errors.lambda_ import ResourceNotFoundException
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import LATEST, FunctionReference, parse_function_name
+from keyturn.operations.lambda_.names import UNQUALIFIED, FunctionReference, parse_function_name
 from keyturn.operations.subject import NO_KEYS, Subject
-from keyturn.storage import functions
+from keyturn.storage import function_versions, functions
+from keyturn.storage.function_versions import Qualifiers
 from keyturn.storage.functions import FunctionRecord, StatementRecord
-
-UNQUALIFIED = ""
-"""The qualifier under which statements for the function as a whole are stored."""
 
 
 def function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
@@ -26,24 +27,22 @@ def function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[Functi
 def whole_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function that a change concerns: policies are asked about the ARN without a qualifier.
 
-    ``$LATEST`` in the name means the same function, and must not lead around a Deny that names it.
+    ``$LATEST``, a version or an alias in the name means the same function, and must not lead around a Deny that names
+    it. The record is that of ``$LATEST``.
     """
-    return _unqualified(kit, call, request["FunctionName"], function(kit, call, request))
+    return _whole(kit, parse_function_name(call.place, request["FunctionName"]))
 
 
 def tagged_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
     """Load the function whose ARN is ``Resource``."""
-    reference = parse_function_name(call.place, request["Resource"])
-    subject = subject_of(
-        kit, reference, missing=f"Function not found: {reference.arn}", keys=tag_keys(request.get("Tags"))
-    )
-    return _unqualified(kit, call, request["Resource"], subject)
+    return _whole(kit, parse_function_name(call.place, request["Resource"]), tag_keys(request.get("Tags")))
 
 
-def _unqualified(kit: Kit, call: Call, text: str, subject: Subject[FunctionRecord]) -> Subject[FunctionRecord]:
-    arn = parse_function_name(call.place, text).unqualified_arn
-    policy = None if subject.record is None else policy_text(statements_of(kit, subject.record.arn))
-    return Subject(arn, arn, subject.record, subject.missing, policy, subject.keys)
+def _whole(
+    kit: Kit, reference: FunctionReference, keys: Mapping[str, tuple[str, ...]] = NO_KEYS
+) -> Subject[FunctionRecord]:
+    whole = replace(reference, qualifier=UNQUALIFIED)
+    return subject_of(kit, whole, missing=f"Function not found: {whole.arn}", keys=keys)
 
 
 def subject_of(
@@ -72,10 +71,38 @@ def subject_of(
 
 def load_function(kit: Kit, reference: FunctionReference) -> FunctionRecord | None:
     """Return the function, or None if there is none by that name and qualifier in that account and region."""
-    if reference.qualifier not in (UNQUALIFIED, LATEST):
-        return None
     arn = reference.unqualified_arn
-    return kit.kept.get(functions.FUNCTION, arn, lambda connection: functions.load_function(connection, arn))
+    latest = kit.kept.get(functions.FUNCTION, arn, lambda connection: functions.load_function(connection, arn))
+    if latest is None or reference.names_latest:
+        return latest
+    return at_qualifier(latest, qualifiers_of(kit, arn), reference.qualifier)
+
+
+def stored_function(connection: Connection, reference: FunctionReference) -> FunctionRecord | None:
+    """Return what :func:`load_function` does, read from the database."""
+    latest = functions.load_function(connection, reference.unqualified_arn)
+    if latest is None or reference.names_latest:
+        return latest
+    return at_qualifier(latest, function_versions.load_qualifiers(connection, latest.arn), reference.qualifier)
+
+
+def at_qualifier(latest: FunctionRecord, qualifiers: Qualifiers, qualifier: str) -> FunctionRecord | None:
+    """Return the version of a function that a version number or an alias means; None if there is none."""
+    alias = qualifiers.aliases.get(qualifier)
+    if alias is not None and alias.version is None:
+        return latest
+    version = alias.version if alias is not None else qualifiers.number(qualifier)
+    record = None if version is None else qualifiers.versions.get(version)
+    return None if version is None or record is None else record.of(latest, version)
+
+
+def qualifiers_of(kit: Kit, function_arn: str) -> Qualifiers:
+    """Return a function's versions and aliases."""
+    return kit.kept.get(
+        functions.FUNCTION_QUALIFIERS,
+        function_arn,
+        lambda connection: function_versions.load_qualifiers(connection, function_arn),
+    )
 
 
 def statements_of(kit: Kit, function_arn: str, qualifier: str = UNQUALIFIED) -> tuple[StatementRecord, ...]:

@@ -122,8 +122,11 @@ def cancel_rotate_secret(
     return response
 
 
-def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> FunctionRecord | None:
-    """Return the rotation function if it exists and its policy lets Secrets Manager invoke it for this secret."""
+def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[FunctionRecord, str] | None:
+    """Return the rotation function and its qualifier, if its policy lets Secrets Manager invoke it for this secret.
+
+    None if there is no such function, or its policy does not.
+    """
     place = Place.of(secret_arn)
     try:
         Arn.parse(function_arn)
@@ -134,8 +137,8 @@ def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> Function
     if function is None:
         return None
     statements = statements_of(kit, function.arn, reference.qualifier)
-    decision = service_may_invoke(function, statements, secret_arn, place.account_id)
-    return function if decision.outcome is Outcome.ALLOW else None
+    decision = service_may_invoke(reference.arn, statements, secret_arn, place.account_id)
+    return (function, reference.qualifier) if decision.outcome is Outcome.ALLOW else None
 
 
 def _check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> None:

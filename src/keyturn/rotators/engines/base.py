@@ -118,7 +118,10 @@ class ReadOnlyReplica(DatabaseError):
 class MissingGrant(DatabaseError):
     """The user may log in but may not do this."""
 
-    hint = "Grant the user the right to change this password."
+    hint = (
+        "Grant the user who logged in the right to change this password; with alternating users the superuser secret's"
+        " user must also be allowed to create a user like the secret's."
+    )
 
 
 class PasswordRejected(DatabaseError):
@@ -134,6 +137,12 @@ class UserMissing(DatabaseError):
     """The user whose password is to be set does not exist."""
 
     hint = "Create the user in the database, or correct username in the secret."
+
+
+class NotAClone(DatabaseError):
+    """The user whose password is to be set has more rights than the secret's user and is not its clone."""
+
+    hint = "If both users are to alternate, make one a member of the other; otherwise rename the secret's user."
 
 
 class TlsMode(StrEnum):
@@ -192,6 +201,15 @@ class Connection(Protocol):
         """
         ...
 
+    def create_user_like(self, username: str, like: str, password: str) -> None:
+        """Create a user who may do what ``like`` may; of one that exists set the password only. All or nothing.
+
+        Raises:
+            NotAClone: The one that exists is stronger than ``like`` and has nothing to do with it.
+            DatabaseError: As for :meth:`set_password`.
+        """
+        ...
+
     def test(self) -> None:
         """Read something harmless."""
         ...
@@ -226,6 +244,14 @@ class Engine(Protocol):
         Raises:
             KeyError: A key is missing, or ``engine`` names another database.
             ValueError: A value cannot be used.
+        """
+        ...
+
+    def alternate_username(self, username: str) -> str:
+        """Return the user that alternates with this one; of that one this one again.
+
+        Raises:
+            ValueError: The database has no names that long.
         """
         ...
 
@@ -264,6 +290,26 @@ def read_login(
         dbname=_text(value, "dbname") if value.get("dbname") else default_dbname,
         tls=_tls_mode(value.get("ssl")),
     )
+
+
+def alternate_username(username: str, *, suffix: str, limit_bytes: int) -> str:
+    """Return ``username`` with the suffix, or without it if it has one.
+
+    Source: AWS Secrets Manager User Guide, "Rotation strategies", alternating users.
+
+    Raises:
+        ValueError: The name would be longer than the limit, or empty.
+    """
+    alternate = username.removesuffix(suffix)
+    if alternate == username:
+        alternate = username + suffix
+    if not 0 < len(alternate.encode()) <= limit_bytes:
+        raise ValueError(
+            f"Unable to clone user, username length with {suffix} appended would exceed {limit_bytes} bytes"
+            if alternate
+            else f"Unable to clone user, a username must have more than {suffix}"
+        )
+    return alternate
 
 
 def _text(value: Mapping[str, object], key: str) -> str:

@@ -14,6 +14,10 @@ in clear is refused.
 log, no ``pg_stat_activity`` and no replication stream of the server sees it. It is a SCRAM-SHA-256 verifier if this
 login itself used SCRAM or the server's ``password_encryption`` says so. Otherwise it is the MD5 form, because the
 administrator of such a server keeps it for clients that cannot do SCRAM. Sending the password is never necessary.
+
+**Clones.** The second of two alternating users is made a member of the first, as AWS's function does it: it has the
+first one's grants, memberships and everything the first one owns, now and in future. Attributes of a role are not
+inherited, so they are copied. What the clone creates belongs to the clone.
 """
 
 from __future__ import annotations
@@ -54,6 +58,29 @@ _ERRORS: Mapping[str, type[base.DatabaseError]] = {
     "57P02": base.ConnectionLost,
     "57P03": base.NotReady,
 }
+# PostgreSQL documentation, "Identifiers and Key Words": longer names are cut off, silently.
+_NAME_LIMIT_BYTES = 63
+# Somebody else created the role meanwhile: CREATE ROLE's own check says the first, the index behind it the second.
+_EXISTS = frozenset({"42710", "23505"})
+# PostgreSQL documentation, CREATE ROLE; in the order of the columns below.
+_ATTRIBUTES = ("SUPERUSER", "CREATEDB", "CREATEROLE", "REPLICATION", "BYPASSRLS")
+_ROLE = """
+    SELECT rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls, rolconnlimit
+    FROM pg_catalog.pg_roles WHERE rolname = :username
+"""
+# Of two booleans the greater one is true.
+_STRONGER_STRANGER = """
+    SELECT 1 FROM pg_catalog.pg_roles AS other, pg_catalog.pg_roles AS own
+    WHERE other.rolname = :username AND own.rolname = :like
+    AND (other.rolsuper > own.rolsuper OR other.rolcreatedb > own.rolcreatedb
+        OR other.rolcreaterole > own.rolcreaterole OR other.rolreplication > own.rolreplication
+        OR other.rolbypassrls > own.rolbypassrls)
+    AND NOT EXISTS (
+        SELECT 1 FROM pg_catalog.pg_auth_members
+        WHERE (roleid, member) IN ((other.oid, own.oid), (own.oid, other.oid))
+    )
+"""
+
 # While a password is set these mean that a rule refused it: passwordcheck raises the first, credcheck the second.
 _PASSWORD_RULES = frozenset({"22023", "28000", "28P01"})
 
@@ -69,6 +96,10 @@ class Engine:
         """Read the secret's JSON."""
         engines = ("postgres", "aurora-postgresql")
         return base.read_login(value, engines=engines, default_port=5432, default_dbname="postgres")
+
+    def alternate_username(self, username: str) -> str:
+        """Return the user that alternates with this one."""
+        return base.alternate_username(username, suffix="_clone", limit_bytes=_NAME_LIMIT_BYTES)
 
     def connect(self, login: base.Login) -> PostgresqlConnection:
         """Log in at the first host that can be reached and takes changes."""
@@ -120,6 +151,48 @@ class PostgresqlConnection:
 
     def set_password(self, username: str, password: str) -> None:
         """Store the new password's verifier in the server."""
+        stored = self._stored_form(username, password)
+        with _password_rules():
+            # Both forms consist of letters, digits and + / = $ : - so they need no escaping.
+            self._run(f"ALTER ROLE {quoted_identifier(username)} PASSWORD '{stored}'")
+
+    def create_user_like(self, username: str, like: str, password: str) -> None:
+        """Create a role that is a member of ``like`` and has its attributes, or set the password of the one there is.
+
+        Source: PostgreSQL documentation, "Role Membership" (what a member inherits) and "Role Attributes" (what not).
+        """
+        if not self._run(_ROLE, username=username):
+            try:
+                self._create_role(username, like, self._stored_form(username, password))
+            except base.DatabaseError as error:
+                # Another attempt of the same step has been faster.
+                if error.code not in _EXISTS:
+                    raise
+            else:
+                return
+        if self._run(_STRONGER_STRANGER, username=username, like=like):
+            raise base.NotAClone(f"{self._host}: user {username} may do more than {like} and is not its clone")
+        self.set_password(username, password)
+
+    def _create_role(self, username: str, like: str, stored: str) -> None:
+        *has, connection_limit = self._run(_ROLE, username=like)[0]
+        attributes = [keyword for keyword, held in zip(_ATTRIBUTES, has, strict=True) if held]
+        self._run("BEGIN")
+        try:
+            with _password_rules():
+                self._run(
+                    f"CREATE ROLE {quoted_identifier(username)} LOGIN {' '.join(attributes)}"
+                    f" CONNECTION LIMIT {int(connection_limit)} PASSWORD '{stored}'"
+                )
+            self._run(f"GRANT {quoted_identifier(like)} TO {quoted_identifier(username)}")
+        except base.DatabaseError:
+            with contextlib.suppress(base.DatabaseError):
+                self._run("ROLLBACK")
+            raise
+        self._run("COMMIT")
+
+    def _stored_form(self, username: str, password: str) -> str:
+        """Return what the server is to store for a password, and make ready for a statement that stores it."""
         # A statement that waits must not come true after this function has given up and a later rotation has passed it.
         self._run(f"SET statement_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
         encryption, iterations, commit = self._run(
@@ -130,17 +203,9 @@ class PostgresqlConnection:
             # Otherwise a crash of the server could forget the password after it has been labelled AWSCURRENT.
             self._run("SET synchronous_commit = on")
         if _SASL in self._driver.methods or encryption == "scram-sha-256":
-            stored = scram_verifier(password, int(iterations or _SCRAM_LEAST_ITERATIONS))
-        else:
-            logger.warning("setSecret: %s keeps passwords as MD5 (password_encryption is %s).", self._host, encryption)
-            stored = md5_verifier(username, password)
-        try:
-            # Both forms consist of letters, digits and + / = $ : - so they need no escaping.
-            self._run(f"ALTER ROLE {quoted_identifier(username)} PASSWORD '{stored}'")
-        except base.DatabaseError as error:
-            if error.code in _PASSWORD_RULES:
-                raise base.PasswordRejected(error.reason, error.code) from None
-            raise
+            return scram_verifier(password, int(iterations or _SCRAM_LEAST_ITERATIONS))
+        logger.warning("setSecret: %s keeps passwords as MD5 (password_encryption is %s).", self._host, encryption)
+        return md5_verifier(username, password)
 
     def test(self) -> None:
         """Read the server's time."""
@@ -159,9 +224,9 @@ class PostgresqlConnection:
     ) -> None:
         self.close()
 
-    def _run(self, statement: str) -> list[list[Any]]:
+    def _run(self, statement: str, **parameters: str) -> list[list[Any]]:
         with self._translated():
-            return list(self._driver.run(statement) or ())
+            return list(self._driver.run(statement, **parameters) or ())
 
     @contextlib.contextmanager
     def _translated(self) -> Iterator[None]:
@@ -170,6 +235,17 @@ class PostgresqlConnection:
             yield
         except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and SCRAM's errors
             raise _translation(error, host=self._host, tls_was_asked_for=self._tls_was_asked_for) from None
+
+
+@contextlib.contextmanager
+def _password_rules() -> Iterator[None]:
+    """Name it if a rule of the server refuses the password that a statement sets."""
+    try:
+        yield
+    except base.DatabaseError as error:
+        if error.code in _PASSWORD_RULES:
+            raise base.PasswordRejected(error.reason, error.code) from None
+        raise
 
 
 def scram_verifier(password: str, iterations: int, salt: bytes | None = None) -> str:

@@ -24,6 +24,27 @@ class AddPermissionResponse(TypedDict):
     Statement: NotRequired[str]
 
 
+class AliasRoutingConfiguration(TypedDict):
+    AdditionalVersionWeights: NotRequired[dict[str, float]]
+
+
+class CreateAliasRequest(TypedDict):
+    FunctionName: str
+    Name: str
+    FunctionVersion: str
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+
+
+class CreateAliasResponse(TypedDict):
+    AliasArn: NotRequired[str]
+    Name: NotRequired[str]
+    FunctionVersion: NotRequired[str]
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+    RevisionId: NotRequired[str]
+
+
 class FunctionCode(TypedDict):
     ZipFile: NotRequired[bytes]
     S3Bucket: NotRequired[str]
@@ -243,6 +264,15 @@ class CreateFunctionResponse(TypedDict):
     AcceleratorConfig: NotRequired[AcceleratorConfig]
 
 
+class DeleteAliasRequest(TypedDict):
+    FunctionName: str
+    Name: str
+
+
+class DeleteAliasResponse(TypedDict):
+    pass
+
+
 class DeleteFunctionRequest(TypedDict):
     FunctionName: str
     Qualifier: NotRequired[str]
@@ -272,6 +302,20 @@ class AccountUsage(TypedDict):
 class GetAccountSettingsResponse(TypedDict):
     AccountLimit: NotRequired[AccountLimit]
     AccountUsage: NotRequired[AccountUsage]
+
+
+class GetAliasRequest(TypedDict):
+    FunctionName: str
+    Name: str
+
+
+class GetAliasResponse(TypedDict):
+    AliasArn: NotRequired[str]
+    Name: NotRequired[str]
+    FunctionVersion: NotRequired[str]
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+    RevisionId: NotRequired[str]
 
 
 class GetFunctionRequest(TypedDict):
@@ -442,6 +486,27 @@ class InvokeResponse(TypedDict):
     DurableExecutionArn: NotRequired[str]
 
 
+class ListAliasesRequest(TypedDict):
+    FunctionName: str
+    FunctionVersion: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class AliasConfiguration(TypedDict):
+    AliasArn: NotRequired[str]
+    Name: NotRequired[str]
+    FunctionVersion: NotRequired[str]
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+    RevisionId: NotRequired[str]
+
+
+class ListAliasesResponse(TypedDict):
+    NextMarker: NotRequired[str]
+    Aliases: NotRequired[list[AliasConfiguration]]
+
+
 class ListFunctionsRequest(TypedDict):
     MasterRegion: NotRequired[str]
     FunctionVersion: NotRequired[str]
@@ -460,6 +525,70 @@ class ListTagsRequest(TypedDict):
 
 class ListTagsResponse(TypedDict):
     Tags: NotRequired[dict[str, str]]
+
+
+class ListVersionsByFunctionRequest(TypedDict):
+    FunctionName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ListVersionsByFunctionResponse(TypedDict):
+    NextMarker: NotRequired[str]
+    Versions: NotRequired[list[FunctionConfiguration]]
+
+
+class PublishVersionRequest(TypedDict):
+    FunctionName: str
+    CodeSha256: NotRequired[str]
+    Description: NotRequired[str]
+    RevisionId: NotRequired[str]
+    PublishTo: NotRequired[str]
+
+
+class PublishVersionResponse(TypedDict):
+    FunctionName: NotRequired[str]
+    FunctionArn: NotRequired[str]
+    Runtime: NotRequired[str]
+    Role: NotRequired[str]
+    Handler: NotRequired[str]
+    CodeSize: NotRequired[int]
+    Description: NotRequired[str]
+    Timeout: NotRequired[int]
+    MemorySize: NotRequired[int]
+    LastModified: NotRequired[str]
+    CodeSha256: NotRequired[str]
+    Version: NotRequired[str]
+    VpcConfig: NotRequired[VpcConfigResponse]
+    DeadLetterConfig: NotRequired[DeadLetterConfig]
+    Environment: NotRequired[EnvironmentResponse]
+    KMSKeyArn: NotRequired[str]
+    TracingConfig: NotRequired[TracingConfigResponse]
+    MasterArn: NotRequired[str]
+    RevisionId: NotRequired[str]
+    Layers: NotRequired[list[Layer]]
+    State: NotRequired[str]
+    StateReason: NotRequired[str]
+    StateReasonCode: NotRequired[str]
+    LastUpdateStatus: NotRequired[str]
+    LastUpdateStatusReason: NotRequired[str]
+    LastUpdateStatusReasonCode: NotRequired[str]
+    FileSystemConfigs: NotRequired[list[FileSystemConfig]]
+    SigningProfileVersionArn: NotRequired[str]
+    SigningJobArn: NotRequired[str]
+    PackageType: NotRequired[str]
+    ImageConfigResponse: NotRequired[ImageConfigResponse]
+    Architectures: NotRequired[list[str]]
+    EphemeralStorage: NotRequired[EphemeralStorage]
+    SnapStart: NotRequired[SnapStartResponse]
+    RuntimeVersionConfig: NotRequired[RuntimeVersionConfig]
+    LoggingConfig: NotRequired[LoggingConfig]
+    TenancyConfig: NotRequired[TenancyConfig]
+    CapacityProviderConfig: NotRequired[CapacityProviderConfig]
+    ConfigSha256: NotRequired[str]
+    DurableConfig: NotRequired[DurableConfig]
+    RuntimeConfig: NotRequired[FunctionRuntimeConfig]
+    AcceleratorConfig: NotRequired[AcceleratorConfig]
 
 
 class RemovePermissionRequest(TypedDict):
@@ -489,6 +618,24 @@ class UntagResourceRequest(TypedDict):
 
 class UntagResourceResponse(TypedDict):
     pass
+
+
+class UpdateAliasRequest(TypedDict):
+    FunctionName: str
+    Name: str
+    FunctionVersion: NotRequired[str]
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+    RevisionId: NotRequired[str]
+
+
+class UpdateAliasResponse(TypedDict):
+    AliasArn: NotRequired[str]
+    Name: NotRequired[str]
+    FunctionVersion: NotRequired[str]
+    Description: NotRequired[str]
+    RoutingConfig: NotRequired[AliasRoutingConfiguration]
+    RevisionId: NotRequired[str]
 
 
 class UpdateFunctionCodeRequest(TypedDict):

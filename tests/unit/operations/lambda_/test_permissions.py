@@ -164,7 +164,7 @@ def test_secrets_manager_may_invoke_only_what_names_it(bench: LambdaBench) -> No
         kit.kept.refresh()
         record = load_function(kit, parse_function_name(PLACE, "rotate"))
         assert record is not None
-        return service_may_invoke(record, statements_of(kit, record.arn), SECRET, "000000000000").allowed
+        return service_may_invoke(record.arn, statements_of(kit, record.arn), SECRET, "000000000000").allowed
 
     assert not may()
     add(bench, "other-secret", SourceArn=SECRET.replace("db", "web"))
