@@ -601,6 +601,13 @@ def test_the_trail_has_no_grant_token(kms: Any, server: ServerProcess, key: str,
     assert created["responseElements"] == {"grantId": made["GrantId"]}
     assert (created["readOnly"], records["RetireGrant"]["readOnly"]) == (False, False)
     assert records["RetireGrant"]["resources"][0]["ARN"] == key
+    # ListRetirableGrants is about a principal.
+    kms.list_retirable_grants(RetiringPrincipal=user.arn)
+    about_them = server.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "ResourceName", "AttributeValue": user.arn}]
+    )["Events"]
+    (listed_,) = (event for event in about_them if event["EventName"] == "ListRetirableGrants")
+    assert listed_["Resources"] == [{"ResourceType": "AWS::IAM::User", "ResourceName": user.arn}]
 
 
 def test_grants_on_the_command_line(server: ServerProcess, user: Caller, tmp_path: Path) -> None:

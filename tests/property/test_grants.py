@@ -72,7 +72,7 @@ calls = st.builds(
 
 @given(terms, terms, pairs)
 @example(
-    Terms(frozenset(["Decrypt"]), Constraint({"a": "1", "b": "1"}, False)),
+    Terms(frozenset(["Decrypt"]), Constraint({"a": "1"}, False)),
     Terms(frozenset(["Decrypt"]), Constraint({"a": "1"}, True)),
     {"a": "1", "b": "1"},
 )

@@ -55,6 +55,7 @@ class HandlerBench:
     """
 
     def __init__(self, stores: Stores, beside: HandlerBench | None = None) -> None:
+        registry.discover()
         self.clock: FakeClock = beside.clock if beside else FakeClock()
         self.provider: InMemoryProvider = beside.provider if beside else InMemoryProvider()
         self.own: dict[MaterialId, WrappedMaterial] = dict(beside.own) if beside else {}
@@ -141,7 +142,6 @@ def _stored_material(
 @contextmanager
 def open_bench(directory: Path) -> Iterator[HandlerBench]:
     """A bench with databases in which there is an account and nothing else."""
-    registry.discover()
     stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
     try:
         migrate(stores)
