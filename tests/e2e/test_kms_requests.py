@@ -212,3 +212,24 @@ def test_a_condition_keeps_a_key_from_a_hasty_end(key: str, user: Caller) -> Non
     assert refusal(client.schedule_key_deletion, KeyId=key, PendingWindowInDays=20).code == "AccessDeniedException"
     # Without a number it is 30 days.
     assert client.schedule_key_deletion(KeyId=key)["PendingWindowInDays"] == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("kms:EncryptionContext:team", "encryption context"), ("aws:RequestTag/team", "tag")]
+)
+def test_a_condition_that_is_true_of_what_it_does_not_see_is_refused(
+    kms: Any, server: ServerProcess, key: str, name: str, kind: str
+) -> None:
+    def policy(operator: str) -> str:
+        whole = {"Effect": "Allow", "Principal": {"AWS": server.account_id}, "Action": "kms:*", "Resource": "*"}
+        return document(whole, {**whole, "Condition": {operator: {name: "shop"}}})
+
+    refused = refusal(kms.put_key_policy, KeyId=key, Policy=policy("ForAllValues:StringEquals"))
+    assert refused.code == "MalformedPolicyDocumentException"
+    assert refused.message == (
+        "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key matches"
+        f" requests without the specified {kind} or with an unspecified {kind}. To fix, remove ForAllValues."
+    )
+    assert refusal(kms.create_key, Policy=policy("ForAllValues:StringLike")).code == refused.code
+    for operator in ("StringEquals", "ForAnyValue:StringEquals"):
+        kms.put_key_policy(KeyId=key, Policy=policy(operator))
