@@ -15,7 +15,7 @@ from keyturn import ids
 from keyturn.clock import Clock, SystemClock
 from keyturn.config import DATABASE_FILE, Settings
 from keyturn.crypto.envelope import Envelope
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.providers.local_file import LocalFileProvider
 from keyturn.crypto.root_key import RootKeyProvider
 from keyturn.crypto.tokens import TokenSealer
@@ -131,10 +131,11 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     path = settings.root_key_path
     provider = LocalFileProvider.open(path) if path.exists() else LocalFileProvider.create(path)
     place, now = settings.place, SystemClock().now()
-    made: dict[str, WrappedKey] = {}
+    made: dict[MaterialId, WrappedMaterial] = {}
     keyring = Keyring(provider, made.__getitem__)
     key_id = ids.new_key_id()
-    made[key_id] = keyring.new_key(key_id)
+    material_id = MaterialId(key_id)
+    made[material_id] = keyring.new_material(material_id)
     system_key = KmsKeyRecord(
         key_id=key_id,
         account_id=place.account_id,
@@ -146,7 +147,6 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
         tags=None,
         enabled=True,
         deletion_at=None,
-        wrapped=made[key_id].wrapped,
         created_at=now,
     )
     user = UserRecord(
@@ -161,12 +161,12 @@ def _initialise(settings: Settings, state: Database) -> AdministratorKey:
     administrator = AdministratorKey()
     sealed = Envelope(keyring).seal(
         administrator.secret_access_key.reveal().encode(),
-        key_id=key_id,
+        material_id=material_id,
         context=access_key_context(administrator.access_key_id),
     )
     access_key = AccessKeyRecord(administrator.access_key_id, user, sealed, active=True, created_at=now)
     with state.write() as transaction:
-        kms_keys.insert_key(transaction, system_key)
+        kms_keys.insert_key(transaction, system_key, made[material_id].wrapped)
         accounts.insert_account(
             transaction, AccountRecord(settings.account_id, "management", "management@accounts.invalid", now)
         )
@@ -252,6 +252,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         uses=Uses(),
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
+        grant_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="kms-grant"),
         runtime=runtime,
         authorization_messages=authorization_messages,
         authorise=Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages),
@@ -310,12 +311,12 @@ def _check_identity(state: Database, settings: Settings) -> None:
 def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, str]:
     """Return the KMS keys, and the id of the one that seals Keyturn's own secrets."""
 
-    def load_wrapped(key_id: str) -> WrappedKey:
+    def load_wrapped(material_id: MaterialId) -> WrappedMaterial:
         with state.read() as connection:
-            key = kms_keys.load_key(connection, key_id)
-        if key is None:
-            raise LookupError(key_id)
-        return WrappedKey(key.key_id, key.wrapped)
+            material = kms_keys.load_material(connection, *material_id)
+        if material is None:
+            raise LookupError(material_id)
+        return WrappedMaterial(material_id, material.wrapped)
 
     with state.read() as connection:
         system_key = kms_keys.load_system_key(connection)

@@ -40,6 +40,11 @@ def new_key_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_grant_id() -> str:
+    """Return a fresh id of a grant on a KMS key, 64 hexadecimal digits."""
+    return secrets.token_hex(32)
+
+
 def new_account_id() -> str:
     """Return a fresh account id, twelve digits that do not begin with a zero: those of settings often do."""
     return str(10**11 + secrets.randbelow(9 * 10**11))

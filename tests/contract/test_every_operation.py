@@ -24,7 +24,7 @@ registry.discover()
 COMPATIBILITY = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text()
 READING = ("Get", "List", "Describe", "Lookup", "Filter", "Validate", "BatchGet", "Simulate", "Decode")
 # What KMS computes changes nothing; CloudTrail calls it reading.
-COMPUTING = ("Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey")
+COMPUTING = ("Encrypt", "Decrypt", "ReEncrypt", "Generate")
 # What the model's limits alone do not make a name.
 NAMES = {
     "Name": "no/such",

@@ -113,6 +113,7 @@ _CANDIDATES = (
     "cluster-234567abcdefg",
     "ServiceException",
     "us-east-1",
+    "backup.us-east-1.amazonaws.com",
     "2h",
     "$LATEST",
     "lambda:InvokeFunction",

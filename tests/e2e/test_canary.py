@@ -288,9 +288,18 @@ def use_keys(caller: Caller, marks: Marks) -> None:
     moved = client.re_encrypt(CiphertextBlob=blob, SourceEncryptionContext=context, DestinationKeyId=other)
     for ciphertext, of in ((blob, context), (moved["CiphertextBlob"], {})):
         assert client.decrypt(CiphertextBlob=ciphertext, EncryptionContext=of)["Plaintext"] == plain
+    client.enable_key_rotation(KeyId=key)
+    client.rotate_key_on_demand(KeyId=key)
+    assert client.decrypt(CiphertextBlob=blob, EncryptionContext=context)["Plaintext"] == plain
+    client.list_key_rotations(KeyId=key)
+    client.get_key_rotation_status(KeyId=key)
+    client.disable_key_rotation(KeyId=key)
     data_key = client.generate_data_key(KeyId=key, NumberOfBytes=24)["Plaintext"]
     marks.add("data key", base64.b64encode(data_key).decode())
     client.generate_data_key_without_plaintext(KeyId=key, KeySpec="AES_256")
+    random = client.generate_random(NumberOfBytes=24)["Plaintext"]
+    marks.add("random bytes", base64.b64encode(random).decode())
+    grant_keys(caller, marks, key)
     value = marks.new("value under a customer's key")
     secretsmanager.create_secret(Name="sealed", SecretString=value, KmsKeyId="alias/canary")
     secretsmanager.update_secret(SecretId="sealed", KmsKeyId=other)
@@ -306,6 +315,23 @@ def use_keys(caller: Caller, marks: Marks) -> None:
     ):
         with pytest.raises(ClientError):
             client.encrypt(**request)
+
+
+def grant_keys(caller: Caller, marks: Marks, key: str) -> None:
+    client = caller.client("kms")
+    arn = caller.client("sts").get_caller_identity()["Arn"]
+    request = {"KeyId": key, "GranteePrincipal": arn, "RetiringPrincipal": arn, "Operations": ["Encrypt", "Decrypt"]}
+    first, second = (client.create_grant(**request) for _ in range(2))
+    for number, made in enumerate([first, second]):
+        marks.add(f"grant token {number}", made["GrantToken"])
+    client.list_grants(KeyId=key)
+    client.list_retirable_grants(RetiringPrincipal=arn)
+    client.encrypt(KeyId=key, Plaintext=marks.new("plaintext by a grant"), GrantTokens=[first["GrantToken"]])
+    client.retire_grant(GrantToken=first["GrantToken"])
+    client.revoke_grant(KeyId=key, GrantId=second["GrantId"])
+    # Refused, with a token.
+    with pytest.raises(ClientError):
+        client.retire_grant(GrantToken=first["GrantToken"])
 
 
 def use_replicas(caller: Caller, marks: Marks) -> None:

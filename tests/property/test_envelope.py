@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from keyturn.crypto.aead import associated_data
 from keyturn.crypto.envelope import Envelope
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.errors.crypto import SealRefused
 from keyturn.testing.root_key import InMemoryProvider
 
@@ -15,14 +15,14 @@ from keyturn.testing.root_key import InMemoryProvider
 unhurried = settings(deadline=None)
 
 CONTEXTS = st.dictionaries(st.text(max_size=20), st.text(max_size=40), max_size=4)
-KEY_ID = "11111111-2222-3333-4444-555555555555"
+MATERIAL, ANOTHER = MaterialId("11111111-2222-3333-4444-555555555555"), MaterialId("another", 7)
 
 
 def new_envelope() -> Envelope:
-    keys: dict[str, WrappedKey] = {}
+    keys: dict[MaterialId, WrappedMaterial] = {}
     keyring = Keyring(InMemoryProvider(), keys.__getitem__, keep=10)
-    for key_id in (KEY_ID, "another"):
-        keys[key_id] = keyring.new_key(key_id)
+    for material_id in (MATERIAL, ANOTHER):
+        keys[material_id] = keyring.new_material(material_id)
     return Envelope(keyring)
 
 
@@ -40,7 +40,7 @@ def opens(sealed: bytes, context: dict[str, str]) -> bool:
 @unhurried
 @given(st.binary(max_size=70_000), CONTEXTS)
 def test_what_is_sealed_opens(plaintext: bytes, context: dict[str, str]) -> None:
-    sealed = ENVELOPE.seal(plaintext, key_id=KEY_ID, context=context)
+    sealed = ENVELOPE.seal(plaintext, material_id=MATERIAL, context=context)
     for _ in range(2):  # The second time the data key is kept.
         assert ENVELOPE.open(sealed, context=context).reveal() == plaintext
 
@@ -48,7 +48,7 @@ def test_what_is_sealed_opens(plaintext: bytes, context: dict[str, str]) -> None
 @unhurried
 @given(st.binary(max_size=200), CONTEXTS, st.data())
 def test_any_changed_byte_is_refused(plaintext: bytes, context: dict[str, str], data: st.DataObject) -> None:
-    sealed = bytearray(ENVELOPE.seal(plaintext, key_id=KEY_ID, context=context))
+    sealed = bytearray(ENVELOPE.seal(plaintext, material_id=MATERIAL, context=context))
     assert opens(bytes(sealed), context)
     sealed[data.draw(st.integers(0, len(sealed) - 1))] ^= data.draw(st.integers(1, 255))
     assert not opens(bytes(sealed), context)
@@ -57,14 +57,14 @@ def test_any_changed_byte_is_refused(plaintext: bytes, context: dict[str, str], 
 @settings(unhurried, max_examples=20)
 @given(st.binary(max_size=50), CONTEXTS)
 def test_every_shortened_value_is_refused(plaintext: bytes, context: dict[str, str]) -> None:
-    sealed = ENVELOPE.seal(plaintext, key_id=KEY_ID, context=context)
+    sealed = ENVELOPE.seal(plaintext, material_id=MATERIAL, context=context)
     assert not any(opens(sealed[:length], context) for length in range(len(sealed)))
 
 
 @unhurried
 @given(st.binary(max_size=50), CONTEXTS, CONTEXTS)
 def test_another_context_is_refused(plaintext: bytes, context: dict[str, str], other: dict[str, str]) -> None:
-    sealed = ENVELOPE.seal(plaintext, key_id=KEY_ID, context=context)
+    sealed = ENVELOPE.seal(plaintext, material_id=MATERIAL, context=context)
     assert opens(sealed, context)
     assert opens(sealed, other) == (context == other)
 
@@ -72,8 +72,8 @@ def test_another_context_is_refused(plaintext: bytes, context: dict[str, str], o
 @unhurried
 @given(st.binary(max_size=50), CONTEXTS)
 def test_a_rewrapped_value_opens_and_keeps_its_ciphertext(plaintext: bytes, context: dict[str, str]) -> None:
-    sealed = ENVELOPE.seal(plaintext, key_id=KEY_ID, context=context)
-    rewrapped = ENVELOPE.rewrap(sealed, key_id="another", context=context)
+    sealed = ENVELOPE.seal(plaintext, material_id=MATERIAL, context=context)
+    rewrapped = ENVELOPE.rewrap(sealed, material_id=ANOTHER, context=context)
     assert ENVELOPE.open(rewrapped, context=context).reveal() == plaintext
     assert rewrapped.endswith(sealed[-len(plaintext) - 28 :])
 

@@ -260,4 +260,4 @@ TestReplicas.settings = settings(
 
 @pytest.fixture(autouse=True)
 def any_function_may_rotate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rotation, "_check_function", lambda *_: None)
+    monkeypatch.setattr(rotation, "check_function", lambda *_: None)

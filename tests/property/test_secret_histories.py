@@ -127,7 +127,7 @@ def test_a_real_server_does_what_the_model_does(server: ServerProcess) -> None:
 
 @pytest.fixture
 def handlers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[_Handlers]:
-    monkeypatch.setattr(rotation, "_check_function", lambda *_: None)
+    monkeypatch.setattr(rotation, "check_function", lambda *_: None)
     with open_bench(tmp_path) as bench:
         yield _Handlers(bench)
 

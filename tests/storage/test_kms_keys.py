@@ -2,15 +2,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+import pytest
+from sqlalchemy import select, text
 
 from keyturn.arn import Place
 from keyturn.storage import inline_policies, kms_keys, schema
 from keyturn.storage.database import Stores, Transaction
-from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord
+from keyturn.storage.kms_keys import AliasRecord, KeyManager, KmsKeyRecord, MaterialRecord, RotationType
 from keyturn.testing.handlers import ALLOW_ALL
 
 from .conftest import NOW, PLACE
@@ -32,7 +33,6 @@ def _key(key_id: str = "one", place: Place = PLACE, manager: KeyManager = KeyMan
         tags={"b": "1", "a": "2"},
         enabled=True,
         deletion_at=None,
-        wrapped=b"wrapped",
         created_at=NOW,
     )
 
@@ -44,7 +44,7 @@ def _alias(alias: str = "alias/a", key_id: str = "one", place: Place = PLACE) ->
 def _store(stores: Stores, *keys: KmsKeyRecord) -> None:
     with stores.state.write() as transaction:
         for key in keys:
-            kms_keys.insert_key(transaction, key)
+            kms_keys.insert_key(transaction, key, f"wrapped {key.key_id}".encode())
 
 
 def _load(stores: Stores, key_id: str = "one") -> KmsKeyRecord | None:
@@ -84,7 +84,9 @@ def test_keys_are_listed_and_counted_where_they_are(stores: Stores) -> None:
         assert [key.key_id for key in kms_keys.list_keys(connection, _OTHERS)] == ["c"]
         assert kms_keys.count_customer_keys(connection, PLACE) == 2
         assert kms_keys.load_system_key(connection) == own
-        assert {key.key_id for key in kms_keys.load_keys(connection)} == {"one", "two", "managed", "own", "b", "c"}
+        assert {material.key_id for material in kms_keys.load_materials(connection)} == {
+            "one", "two", "managed", "own", "b", "c"
+        }  # fmt: skip
 
 
 def test_a_change_is_told_to_who_keeps_the_key(stores: Stores) -> None:
@@ -153,29 +155,107 @@ def test_a_key_ends_with_its_aliases_once_its_time_has_come(stores: Stores) -> N
 
 def test_a_key_is_wrapped_anew_without_anybody_noticing(stores: Stores) -> None:
     _store(stores, _key())
+    _rotate(stores, NOW)
     with stores.state.write() as transaction:
-        kms_keys.store_wrapped(transaction, "one", b"by another root key")
+        kms_keys.store_wrapped(transaction, "one", 0, b"by another root key")
+        kms_keys.store_wrapped(transaction, "one", 1, b"the second too")
 
-    assert _load(stores) == replace(_key(), wrapped=b"by another root key")
+    with stores.state.read() as connection:
+        assert [each.wrapped for each in kms_keys.list_materials(connection, "one")] == [
+            b"by another root key",
+            b"the second too",
+        ]
+
+
+def _rotate(
+    stores: Stores, at: datetime, key_id: str = "one", rotation_type: RotationType = RotationType.ON_DEMAND
+) -> MaterialRecord:
+    with stores.state.write() as transaction:
+        locked = kms_keys.lock_key(transaction, key_id)
+        assert locked is not None
+        number = locked.material_number + 1
+        material = MaterialRecord(key_id, number, f"wrapped {key_id} {number}".encode(), at, rotation_type)
+        kms_keys.rotate_key(transaction, locked, material, locked.next_rotation_at)
+        assert _touched(transaction) == {(kms_keys.KEY, key_id)}
+    return material
+
+
+def test_a_rotated_key_has_new_material_and_keeps_what_it_had(stores: Stores) -> None:
+    _store(stores, _key(), _key("two"))
+    later = NOW + timedelta(days=1)
+    second = _rotate(stores, NOW)
+    third = _rotate(stores, later, rotation_type=RotationType.AUTOMATIC)
+
+    assert _load(stores) == replace(_key(), material_number=2)
+    assert _load(stores, "two") == _key("two")
+    with stores.state.read() as connection:
+        first = MaterialRecord("one", 0, b"wrapped one")
+        assert kms_keys.list_materials(connection, "one") == [first, second, third]
+        assert kms_keys.load_material(connection, "one", 1) == second
+        assert kms_keys.load_material(connection, "one", 3) is None
+        assert kms_keys.count_rotations_on_demand(connection, "one") == 1
+        assert kms_keys.count_rotations_on_demand(connection, "two") == 0
+
+
+def test_a_rotation_that_is_not_committed_has_not_happened(stores: Stores) -> None:
+    class Killed(Exception):
+        pass
+
+    def die() -> None:
+        with stores.state.write() as transaction:
+            material = MaterialRecord("one", 1, b"never used", NOW, RotationType.ON_DEMAND)
+            kms_keys.rotate_key(transaction, _key(), material, None)
+            raise Killed
+
+    _store(stores, _key())
+    with pytest.raises(Killed):
+        die()
+    assert _load(stores) == _key()
+    with stores.state.read() as connection:
+        assert len(kms_keys.list_materials(connection, "one")) == 1
+
+
+def test_keys_are_due_once_their_time_has_come_and_they_can_be_used(stores: Stores) -> None:
+    def due(key_id: str, at: datetime = NOW) -> KmsKeyRecord:
+        return replace(_key(key_id), rotation_period_days=90, next_rotation_at=at)
+
+    _store(
+        stores,
+        due("one"),
+        due("earlier", NOW - timedelta(days=1)),
+        due("later", NOW + timedelta(milliseconds=1)),
+        replace(due("off"), enabled=False),
+        replace(due("doomed"), deletion_at=NOW + timedelta(days=7)),
+        _key("never"),
+    )
+    with stores.state.read() as connection:
+        assert [key.key_id for key in kms_keys.load_due_for_rotation(connection, NOW, 9)] == ["earlier", "one"]
+        assert len(kms_keys.load_due_for_rotation(connection, NOW, 1)) == 1
 
 
 def test_a_destroyed_key_leaves_no_byte_and_takes_its_values_with_it(desk: Desk, files: Callable[[], bytes]) -> None:
     key = _create_key(desk)
     arn = desk.create()
     desk.call("UpdateSecret", SecretId=arn, KmsKeyId=key["Arn"])
+    desk.bench.call("kms", "RotateKeyOnDemand", KeyId=key["KeyId"])
     with desk.kit.state.read() as connection:
-        stored = kms_keys.load_key(connection, key["KeyId"])
-    assert stored is not None
+        stored = kms_keys.list_materials(connection, key["KeyId"])
+    assert len(stored) == 2
     if desk.kit.state.dialect.is_embedded:
-        assert stored.wrapped in files()
+        assert all(material.wrapped in files() for material in stored)
     desk.bench.call("kms", "ScheduleKeyDeletion", KeyId=key["KeyId"], PendingWindowInDays=7)
     desk.bench.clock.advance(7 * DAY)
 
     desk.turn()
     desk.bench.kept.refresh()
 
-    assert stored.wrapped[-32:] not in files()
+    assert not [material for material in stored if material.wrapped[-32:] in files()]
+    if not desk.kit.state.dialect.is_embedded:
+        with desk.kit.state.read() as connection:
+            purges = "SELECT vacuum_count FROM pg_stat_user_tables WHERE relname = 'kms_materials'"
+            assert connection.execute(text(purges)).scalar_one() > 0
     with desk.kit.state.read() as connection:
+        assert kms_keys.list_materials(connection, key["KeyId"]) == []
         assert kms_keys.load_key(connection, key["KeyId"]) is None
     # The default key, which the secret had before, still opens what it had sealed.
     assert desk.call("GetSecretValue", SecretId=arn)["SecretString"] == "db 1"

@@ -39,7 +39,7 @@ def _wait_until_somebody_waits_for_a_lock(postgresql: PostgresqlServer) -> None:
 def test_who_drives_a_rotation_waits_for_its_secret_before_touching_it(
     stores: Stores, postgresql: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(rotation, "_check_function", lambda *_: None)
+    monkeypatch.setattr(rotation, "check_function", lambda *_: None)
     registry.discover()
     bench = HandlerBench(stores)
     bench.kit = kit = replace(bench.kit, accesses=Accesses(), random=_Middle(), wake_scheduler=lambda: None)

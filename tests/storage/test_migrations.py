@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import timedelta
 
 import pytest
 from alembic import op
@@ -209,9 +210,16 @@ def test_the_two_keys_there_were_become_the_default_key_and_keyturns_own(
         (default,) = kms_keys.list_keys(connection, place)
         own = kms_keys.load_system_key(connection)
         (name,) = kms_keys.list_aliases(connection, place)
+        materials = kms_keys.load_materials(connection)
     assert own is not None
-    assert (own.key_id, own.wrapped, own.aliases) == ("two", b"wrapped two", ())
-    assert (default.key_id, default.wrapped, default.manager.value) == ("one", b"wrapped one", "AWS")
+    assert (own.key_id, own.aliases, own.next_rotation_at) == ("two", (), None)
+    assert (default.key_id, default.manager.value, default.material_number) == ("one", "AWS", 0)
+    # As AWS rotates the keys of its services: a year after the one before.
+    assert (default.rotation_period_days, default.next_rotation_at) == (365, default.created_at + timedelta(days=365))
+    assert {(each.key_id, each.number, each.wrapped, each.rotated_at) for each in materials} == {
+        ("one", 0, b"wrapped one", None),
+        ("two", 0, b"wrapped two", None),
+    }
     assert default.arn == place.kms_key_arn("one")
     assert json.loads(default.policy) == json.loads(managed_key_policy(place))
     assert default.description == DEFAULT_DESCRIPTION
@@ -220,7 +228,7 @@ def test_the_two_keys_there_were_become_the_default_key_and_keyturns_own(
 
 def test_an_empty_database_has_no_keys_after_its_migration(stores: Stores) -> None:
     with stores.state.read() as connection:
-        assert kms_keys.load_keys(connection) == []
+        assert kms_keys.load_materials(connection) == []
 
 
 def test_servers_that_start_together_migrate_once(empty_database_url: str) -> None:

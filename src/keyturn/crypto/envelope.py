@@ -20,7 +20,7 @@ from contextlib import suppress
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from keyturn.crypto import aead
-from keyturn.crypto.keyring import Keyring, key_id_of
+from keyturn.crypto.keyring import Keyring, MaterialId, key_id_of
 from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.sensitive import Sensitive
 
@@ -34,13 +34,13 @@ class Envelope:
     def __init__(self, keyring: Keyring) -> None:
         self._keyring = keyring
 
-    def seal(self, plaintext: bytes, *, key_id: str, context: Mapping[str, str]) -> bytes:
-        """Return ``plaintext`` sealed under a KMS key for the place that ``context`` names.
+    def seal(self, plaintext: bytes, *, material_id: MaterialId, context: Mapping[str, str]) -> bytes:
+        """Return ``plaintext`` sealed under material of a KMS key for the place that ``context`` names.
 
         Raises:
-            SealRefused: The KMS key is not there, or does not unwrap.
+            SealRefused: The material is not there, or does not unwrap.
         """
-        data_key = self._keyring.generate_data_key(key_id, context)
+        data_key = self._keyring.generate_data_key(material_id, context)
         cipher = AESGCM(data_key.plaintext.reveal())
         return _join(data_key.wrapped, aead.seal(cipher, plaintext, _VERSION + aead.associated_data(context)))
 
@@ -60,7 +60,7 @@ class Envelope:
         with suppress(SealRefused):
             self._keyring.forget_data_key(_split(sealed)[0], context)
 
-    def rewrap(self, sealed: bytes, *, key_id: str, context: Mapping[str, str]) -> bytes:
+    def rewrap(self, sealed: bytes, *, material_id: MaterialId, context: Mapping[str, str]) -> bytes:
         """Return the same sealed value with its data key wrapped by another KMS key.
 
         Raises:
@@ -68,7 +68,7 @@ class Envelope:
         """
         wrapped, value = _split(sealed)
         data_key = self._keyring.decrypt(wrapped, context).reveal()
-        return _join(self._keyring.encrypt(key_id, data_key, context), value)
+        return _join(self._keyring.encrypt(material_id, data_key, context), value)
 
 
 def sealed_under(sealed: bytes) -> str:

@@ -13,6 +13,10 @@ class CloudHsmClusterInvalidConfigurationException(AwsError):
     """The key store's cluster does not meet its requirements."""
 
 
+class ConflictException(AwsError):
+    """The key is about to be rotated by itself."""
+
+
 class CustomKeyStoreInvalidStateException(AwsError):
     """The custom key store is not in a state to do this."""
 
@@ -51,8 +55,14 @@ class InvalidCiphertextException(AwsError):
     """The ciphertext is damaged, or its encryption context is another. AWS gives no message."""
 
 
+class InvalidGrantIdException(AwsError):
+    """The grant id is not valid."""
+
+
 class InvalidGrantTokenException(AwsError):
     """The grant token is not valid."""
+
+    default_message = "The grant token is not valid."
 
 
 class InvalidKeyUsageException(AwsError):

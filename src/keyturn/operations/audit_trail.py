@@ -243,18 +243,53 @@ def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
     Raises:
         StorageError: The journal failed.
     """
+    event = _key_event("DeleteKey", key_arn, at)
+    event["responseElements"] = {"keyId": key_arn}
+    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+
+
+def key_rotation_event(
+    kit: Kit, key_arn: str, rotation_type: str, *, previous: str, current: str, at: datetime
+) -> None:
+    """Store that a KMS key got new material.
+
+    Args:
+        kit: For the journal.
+        key_arn: Of the key.
+        rotation_type: ``AUTOMATIC`` or ``ON_DEMAND``.
+        previous: Id of the material that encrypted until now.
+        current: Id of the one that does from now on.
+        at: Aware UTC.
+
+    Source: AWS KMS Developer Guide, "CloudTrail entries: RotateKey".
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event = _key_event("RotateKey", key_arn, at)
+    event["serviceEventDetails"] = {
+        "rotationType": rotation_type,
+        "keyOrigin": "AWS_KMS",
+        "previousKeyMaterialId": previous,
+        "currentKeyMaterialId": current,
+        "keyId": key_arn.rpartition("/")[2],
+    }
+    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+
+
+def _key_event(name: str, key_arn: str, at: datetime) -> Event:
     place = Place.of(key_arn)
-    event: Event = {
+    return {
         "eventVersion": "1.11",
         "userIdentity": {"accountId": place.account_id, "invokedBy": _INTERNAL},
         "eventTime": event_time(at),
         "eventSource": KMS,
-        "eventName": "DeleteKey",
+        "eventName": name,
         "awsRegion": place.region,
         "sourceIPAddress": _INTERNAL,
         "userAgent": _INTERNAL,
         "requestParameters": None,
-        "responseElements": {"keyId": key_arn},
+        "responseElements": None,
         "requestID": new_request_id(),
         "eventID": new_event_id(),
         "readOnly": False,
@@ -264,7 +299,6 @@ def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
         "recipientAccountId": place.account_id,
         "eventCategory": "Management",
     }
-    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
 
 
 def _cut(event: Event) -> Event:

@@ -90,6 +90,7 @@ def _other_owner(arn: str, call: Call) -> str | None:
 
 
 def _resource_type(service_name: str, arn: str) -> str | None:
-    if service_name == "iam":
+    # KMS is asked about principals too.
+    if service_name == "iam" or ":iam:" in arn:
         return "AWS::IAM::User" if ":user/" in arn else "AWS::IAM::Role"
     return _RESOURCE_TYPES.get(service_name)

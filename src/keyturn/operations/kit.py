@@ -87,6 +87,7 @@ class Kit:
         uses: When access keys and roles were last used.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
+        grant_tokens: Seals GrantToken (``operations/kms/granted.py``).
         authorization_messages: Seals why a call was refused (``operations/authorization_messages.py``).
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
@@ -107,6 +108,7 @@ class Kit:
     uses: Uses
     session_tokens: TokenSealer
     page_tokens: TokenSealer
+    grant_tokens: TokenSealer
     authorization_messages: TokenSealer
     runtime: Runtime
     authorise: Authorise

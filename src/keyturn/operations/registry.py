@@ -22,7 +22,7 @@ R = TypeVar("R")
 Response = Mapping[str, Any]
 _READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "BatchGet", "Validate", "Simulate", "Decode")
 # What KMS computes changes nothing that is stored; CloudTrail calls it reading.
-_COMPUTES = ("Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey")
+_COMPUTES = ("Encrypt", "Decrypt", "ReEncrypt", "Generate")
 
 
 class Runs(Enum):

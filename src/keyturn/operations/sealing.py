@@ -9,13 +9,14 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 
+from keyturn.crypto.keyring import MaterialId
 from keyturn.operations.kit import Kit
 from keyturn.sensitive import Sensitive
 
 
-def seal_value(kit: Kit, key_id: str, secret_arn: str, version_id: str, value: bytes) -> bytes:
+def seal_value(kit: Kit, material_id: MaterialId, secret_arn: str, version_id: str, value: bytes) -> bytes:
     """Seal the value of one version of a secret under a KMS key. Whether the caller may use it was asked before."""
-    return kit.envelope.seal(value, key_id=key_id, context=value_context(secret_arn, version_id))
+    return kit.envelope.seal(value, material_id=material_id, context=value_context(secret_arn, version_id))
 
 
 def open_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes) -> Sensitive[bytes]:
@@ -34,7 +35,7 @@ def forget_value(kit: Kit, secret_arn: str, version_id: str, sealed: bytes, form
 def seal_access_key(kit: Kit, access_key_id: str, secret_access_key: Sensitive[str]) -> bytes:
     """Seal the secret half of an access key."""
     plaintext = secret_access_key.reveal().encode()
-    return kit.envelope.seal(plaintext, key_id=kit.system_key_id, context=access_key_context(access_key_id))
+    return kit.envelope.seal(plaintext, material_id=_own(kit), context=access_key_context(access_key_id))
 
 
 def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[str]:
@@ -45,7 +46,7 @@ def open_access_key(kit: Kit, access_key_id: str, sealed: bytes) -> Sensitive[st
 def seal_environment(kit: Kit, function_arn: str, variables: Mapping[str, str]) -> bytes:
     """Seal a function's environment variables."""
     plaintext = json.dumps(dict(variables)).encode()
-    return kit.envelope.seal(plaintext, key_id=kit.system_key_id, context={"FunctionArn": function_arn})
+    return kit.envelope.seal(plaintext, material_id=_own(kit), context={"FunctionArn": function_arn})
 
 
 def open_environment(kit: Kit, function_arn: str, sealed: bytes | None) -> dict[str, str]:
@@ -64,3 +65,7 @@ def access_key_context(access_key_id: str) -> dict[str, str]:
 def value_context(secret_arn: str, version_id: str) -> dict[str, str]:
     """What a sealed secret value is bound to, and its data key with it."""
     return {"SecretARN": secret_arn, "SecretVersionId": version_id}
+
+
+def _own(kit: Kit) -> MaterialId:
+    return MaterialId(kit.system_key_id)

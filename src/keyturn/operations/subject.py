@@ -23,6 +23,7 @@ class Subject(NamedTuple, Generic[R_co]):
         missing: What a caller who may ask is told if it does not exist.
         policy: The resource-based policy's text, if it has one.
         keys: Condition keys of the resource and the request; a dict with lower-case names will do.
+        grants: What grants on a KMS key allow the caller in this call, as a policy's text; None if that is nothing.
     """
 
     arn: str
@@ -31,6 +32,7 @@ class Subject(NamedTuple, Generic[R_co]):
     missing: AwsError | None = None
     policy: str | None = None
     keys: ConditionKeys = NO_KEYS
+    grants: str | None = None
 
 
 NO_SUBJECT: Subject[None] = Subject(arn="*", asked="", record=None)

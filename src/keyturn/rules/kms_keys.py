@@ -6,7 +6,6 @@ AWS Secrets Manager User Guide, "Key policy of the AWS managed key". Other texts
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -22,11 +21,13 @@ DEFAULT_ALIAS = "alias/aws/secretsmanager"
 
 DEFAULT_DESCRIPTION = "Default key that protects my Secrets Manager data when no other key is defined"
 
+DELETION_WINDOW_DAYS = 30
+"""How long a key waits for its end unless somebody says otherwise."""
+
 _ALIAS_PREFIX = "alias/"
 _RESERVED_PREFIX = "alias/aws/"
 _ALIAS = re.compile(r"alias/[A-Za-z0-9/_-]+")
 _WINDOW_DAYS = range(7, 31)
-_DEFAULT_WINDOW_DAYS = 30
 _DATA_KEY_BYTES = {"AES_128": 16, "AES_256": 32}
 
 
@@ -77,17 +78,12 @@ def check_pending_deletion(arn: str, state: KeyState) -> None:
         raise KMSInvalidStateException(f"{arn} is not pending deletion.")
 
 
-def deletion_window(days: int | None) -> timedelta:
+def deletion_window(days: int) -> timedelta:
     """Return how long a key waits for its end.
-
-    Args:
-        days: PendingWindowInDays as sent.
 
     Raises:
         ValidationFailed: Not 7 to 30 days.
     """
-    if days is None:
-        days = _DEFAULT_WINDOW_DAYS
     if days not in _WINDOW_DAYS:
         raise ValidationFailed("PendingWindowInDays must be between 7 and 30")
     return timedelta(days=days)
@@ -127,11 +123,6 @@ def data_key_bytes(key_spec: str | None, number_of_bytes: int | None) -> int:
     if (key_spec is None) is (number_of_bytes is None):
         raise ValidationFailed("Please specify either number of bytes or key spec.")
     return number_of_bytes if key_spec is None else _DATA_KEY_BYTES[key_spec]  # type: ignore[return-value]  # one is given
-
-
-def key_material_id(key_id: str) -> str:
-    """Return the id of a key's material, 64 hexadecimal digits. A key has one material, so its own id decides."""
-    return hashlib.sha256(f"key material of {key_id}".encode()).hexdigest()
 
 
 def default_key_policy(place: Place) -> str:

@@ -28,4 +28,4 @@ def destroy_due_keys(kit: Kit, now: datetime) -> None:
             kms_keys.delete_key(transaction, current)
             # Before the commit: a server that dies between the two tells it again, and never not at all.
             key_deletion_event(kit, key.arn, now)
-        kit.keyring.forget(key.key_id)
+        kit.keyring.forget()

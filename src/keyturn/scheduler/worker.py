@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import new_request_id
 from keyturn.operations.kit import Kit
-from keyturn.scheduler import deletions, key_deletions
+from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotations, secrets
@@ -104,6 +104,7 @@ class Scheduler:
             self._running[rotation.rotation_id] = (rotation, future)
             future.add_done_callback(lambda _: self._wake.set())
         key_deletions.destroy_due_keys(kit, now)
+        key_rotations.rotate_due_keys(kit, now)
         # Last: files that cannot be purged must not keep rotations waiting.
         is_erased = deletions.erase_past_recovery(kit, now)
         return self._pause(now, is_erased=is_erased)

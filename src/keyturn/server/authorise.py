@@ -2,12 +2,13 @@
 
 Applicable are the policies and the permissions boundary of the user, or of the role behind a session; the session's own
 policies; and the policy of the resource. A role's trust policy is the resource's policy of ``sts:AssumeRole`` and its
-companions, and must allow; so must the policy of a KMS key.
+companions, and must allow; so must the policy of a KMS key, or a grant on
+it.
 
 Parsed documents are kept: identity-based ones until a committed change touches them, the others under their text. A
 decision is kept if no condition key was asked for on the way to it, together with the very policies of the caller that
-it rests on: once those are others, it counts no more. The texts of the policies of resource and session are part of
-what a decision is found by.
+it rests on: once those are others, it counts no more. The texts of the policies of resource and session, and of what
+grants allow, are part of what a decision is found by.
 """
 
 from __future__ import annotations
@@ -51,7 +52,7 @@ _DOCUMENTS_KEPT = 10_000
 _DECISIONS_KEPT = 50_000
 _NONE = PolicySet()
 
-_Question = tuple[str, str, str, str | None, str, tuple[str, ...]]
+_Question = tuple[str, str, str, str | None, str | None, str, tuple[str, ...]]
 
 
 class Authoriser:
@@ -70,6 +71,7 @@ class Authoriser:
         self._resource = _Documents("resource-based policy", parse_resource_policy)
         self._trust = _Documents("trust policy", parse_trust_policy)
         self._key = _Documents("key policy", parse_key_policy)
+        self._grants = _Documents("grants", parse_key_policy)
         self._session = _Documents("session policy", parse_session_policy)
         self._decisions: Kept[_Question, tuple[PolicySet, Decision]] = Kept(_DECISIONS_KEPT)
 
@@ -94,7 +96,9 @@ class Authoriser:
         if principal.kind is PrincipalKind.SERVICE:
             return evaluate(self._context(call, action, subject), self._policies(call, action, subject, _NONE))
         own = identity_policies(self._kept, principal.role_arn or principal.arn)
-        question = (principal.arn, action, subject.arn, subject.policy, call.session_policy, call.session_policy_arns)
+        on_resource = (subject.policy, subject.grants)
+        in_session = (call.session_policy, call.session_policy_arns)
+        question = (principal.arn, action, subject.arn, *on_resource, *in_session)
         kept = self._decisions.get(question)
         if kept is not None and kept[0] is own:
             return kept[1]
@@ -124,13 +128,14 @@ class Authoriser:
     def _policies(self, call: Call, action: str, subject: Subject[object], own: PolicySet) -> PolicySet:
         is_assumption = action in _ASSUMPTIONS
         session = self._session_policies(call)
-        if not (is_assumption or subject.policy or session):
+        if not (is_assumption or subject.policy or subject.grants or session):
             return own
         is_key = subject.policy is not None and action.startswith(_KMS)
         documents = self._trust if is_assumption else self._key if is_key else self._resource
         return PolicySet(
             identity=own.identity,
             resource=documents.policy(subject.policy) if subject.policy else None,
+            grants=self._grants.policy(subject.grants) if subject.grants else None,
             boundary=own.boundary,
             session=session,
             resource_must_allow=is_assumption or is_key,

@@ -1,4 +1,4 @@
-"""KMS keys, wrapped by the root key, and their aliases."""
+"""KMS keys with their material, wrapped by the root key, and their aliases."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ALIAS = "kms-alias"
 # Wrapped material begins as other wrapped material does.
 _PIECE_BYTES = 32
 
-_keys, _aliases = schema.kms_keys, schema.kms_aliases
+_keys, _materials, _aliases = schema.kms_keys, schema.kms_materials, schema.kms_aliases
 
 
 class KeyManager(StrEnum):
@@ -40,7 +40,9 @@ class KmsKeyRecord:
         arn: Where it lives is part of it.
         tags: Key to value; None if it has none.
         deletion_at: When it is destroyed, if that is scheduled.
-        wrapped: Opens only with the root key.
+        material_number: Of its newest material, which encrypts.
+        rotation_period_days: How often it gets new material by itself; None if it does not.
+        next_rotation_at: When that is due.
         aliases: Names of its aliases, sorted.
     """
 
@@ -54,9 +56,35 @@ class KmsKeyRecord:
     tags: Mapping[str, str] | None
     enabled: bool
     deletion_at: datetime | None
-    wrapped: bytes
     created_at: datetime
+    material_number: int = 0
+    rotation_period_days: int | None = None
+    next_rotation_at: datetime | None = None
     aliases: tuple[str, ...] = ()
+
+
+class RotationType(StrEnum):
+    """Why a key got new material."""
+
+    AUTOMATIC = "AUTOMATIC"
+    ON_DEMAND = "ON_DEMAND"
+
+
+@dataclass(frozen=True, slots=True)
+class MaterialRecord:
+    """Material of a key.
+
+    Attributes:
+        number: 0 for what the key was made with.
+        wrapped: Opens only with the root key.
+        rotated_at: Since when it encrypts; None for the first.
+    """
+
+    key_id: str
+    number: int
+    wrapped: bytes
+    rotated_at: datetime | None = None
+    rotation_type: RotationType | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +117,18 @@ _COUNT_CUSTOMERS = select(func.count()).where(
     _keys.c.manager == KeyManager.CUSTOMER.value,
 )
 _PAST_DELETION = select(_keys).where(_keys.c.deletion_at <= bindparam("at")).order_by(_keys.c.deletion_at)
+_DUE_FOR_ROTATION = (
+    select(_keys)
+    .where(_keys.c.next_rotation_at <= bindparam("at"), _keys.c.enabled, _keys.c.deletion_at.is_(None))
+    .order_by(_keys.c.next_rotation_at)
+)
+_MATERIAL = select(_materials).where(
+    _materials.c.key_id == bindparam("key_id"), _materials.c.number == bindparam("number")
+)
+_MATERIALS_OF = select(_materials).where(_materials.c.key_id == bindparam("key_id")).order_by(_materials.c.number)
+_COUNT_ON_DEMAND = select(func.count()).where(
+    _materials.c.key_id == bindparam("key_id"), _materials.c.rotation_type == RotationType.ON_DEMAND.value
+)
 _ALIASES_OF = select(_aliases.c.alias).where(_aliases.c.key_id == bindparam("key_id")).order_by(_aliases.c.alias)
 _ALIAS = select(_aliases).where(_aliases.c.arn == bindparam("arn"))
 _ALIASES_IN_PLACE = (
@@ -100,9 +140,10 @@ _ALIASES_IN_PLACE = (
 _INSERT_ALIAS = postgresql.insert(_aliases).on_conflict_do_nothing().returning(_aliases.c.alias)
 
 
-def insert_key(transaction: Transaction, key: KmsKeyRecord) -> None:
-    """Store a new key."""
+def insert_key(transaction: Transaction, key: KmsKeyRecord, wrapped: bytes) -> None:
+    """Store a new key with its first material."""
     transaction.connection.execute(insert(_keys), {column.name: getattr(key, column.name) for column in _keys.columns})
+    _insert_material(transaction, MaterialRecord(key.key_id, key.material_number, wrapped))
     transaction.touch(KEY, key.key_id)
 
 
@@ -141,6 +182,43 @@ def load_past_deletion(connection: Connection, at: datetime, limit: int) -> list
     return [_key(connection, row) for row in connection.execute(_PAST_DELETION.limit(limit), {"at": at}).all()]
 
 
+def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[KmsKeyRecord]:
+    """Return keys whose next rotation is due and that can be rotated."""
+    return [_key(connection, row) for row in connection.execute(_DUE_FOR_ROTATION.limit(limit), {"at": at}).all()]
+
+
+def rotate_key(
+    transaction: Transaction, key: KmsKeyRecord, material: MaterialRecord, next_rotation_at: datetime | None
+) -> None:
+    """Give a locked key new material, which encrypts as soon as the transaction has committed.
+
+    Args:
+        transaction: In which the key was locked.
+        key: As it was.
+        material: The new one.
+        next_rotation_at: When it is rotated by itself the next time.
+    """
+    _insert_material(transaction, material)
+    update_key(transaction, key, material_number=material.number, next_rotation_at=next_rotation_at)
+
+
+def load_material(connection: Connection, key_id: str, number: int) -> MaterialRecord | None:
+    """Return one material of a key, or None."""
+    row = connection.execute(_MATERIAL, {"key_id": key_id, "number": number}).one_or_none()
+    return None if row is None else _material(row)
+
+
+def list_materials(connection: Connection, key_id: str) -> list[MaterialRecord]:
+    """Return all material of a key, oldest first."""
+    return [_material(row) for row in connection.execute(_MATERIALS_OF, {"key_id": key_id})]
+
+
+def count_rotations_on_demand(connection: Connection, key_id: str) -> int:
+    """Return how often a key was rotated because somebody asked for it."""
+    count: int = connection.execute(_COUNT_ON_DEMAND, {"key_id": key_id}).scalar_one()
+    return count
+
+
 def update_key(transaction: Transaction, key: KmsKeyRecord, **columns: object) -> None:
     """Change columns of a key."""
     transaction.connection.execute(update(_keys).where(_keys.c.key_id == key.key_id), columns)
@@ -148,13 +226,14 @@ def update_key(transaction: Transaction, key: KmsKeyRecord, **columns: object) -
 
 
 def delete_key(transaction: Transaction, key: KmsKeyRecord) -> None:
-    """Remove a key with its material and its aliases."""
+    """Remove a key with all of its material, its aliases and its grants."""
     place = Place.of(key.arn)
     for alias in key.aliases:
         transaction.touch(ALIAS, place.kms_alias_arn(alias))
+    for material in list_materials(transaction.connection, key.key_id):
+        transaction.erase(material.wrapped[-_PIECE_BYTES:])
     transaction.connection.execute(delete(_keys).where(_keys.c.key_id == key.key_id))
     transaction.touch(KEY, key.key_id)
-    transaction.erase(key.wrapped[-_PIECE_BYTES:])
 
 
 def insert_alias(transaction: Transaction, alias: AliasRecord) -> bool:
@@ -200,14 +279,16 @@ def delete_alias(transaction: Transaction, alias: AliasRecord) -> None:
     _touch_alias(transaction, alias)
 
 
-def store_wrapped(transaction: Transaction, key_id: str, wrapped: bytes) -> None:
-    """Replace a key's wrapping, after the root key has changed."""
-    transaction.connection.execute(update(_keys).where(_keys.c.key_id == key_id), {"wrapped": wrapped})
+def store_wrapped(transaction: Transaction, key_id: str, number: int, wrapped: bytes) -> None:
+    """Replace the wrapping of a material, after the root key has changed."""
+    changed = update(_materials).where(_materials.c.key_id == key_id, _materials.c.number == number)
+    transaction.connection.execute(changed, {"wrapped": wrapped})
 
 
-def load_keys(connection: Connection) -> list[KmsKeyRecord]:
-    """Return every key of every account, Keyturn's own included, oldest first; without their aliases."""
-    return [_record(row, ()) for row in connection.execute(select(_keys).order_by(_keys.c.created_at, _keys.c.key_id))]
+def load_materials(connection: Connection) -> list[MaterialRecord]:
+    """Return the material of every key of every account, Keyturn's own included."""
+    rows = connection.execute(select(_materials).order_by(_materials.c.key_id, _materials.c.number))
+    return [_material(row) for row in rows]
 
 
 def _touch_alias(transaction: Transaction, alias: AliasRecord) -> None:
@@ -223,3 +304,13 @@ def _key(connection: Connection, row: Row[Any]) -> KmsKeyRecord:
 def _record(row: Row[Any], aliases: tuple[str, ...]) -> KmsKeyRecord:
     columns = {**row._mapping, "manager": KeyManager(row.manager)}  # noqa: SLF001 - SQLAlchemy's public name
     return KmsKeyRecord(**columns, aliases=aliases)
+
+
+def _insert_material(transaction: Transaction, material: MaterialRecord) -> None:
+    parameters = {column.name: getattr(material, column.name) for column in _materials.columns}
+    transaction.connection.execute(insert(_materials), parameters)
+
+
+def _material(row: Row[Any]) -> MaterialRecord:
+    rotation_type = None if row.rotation_type is None else RotationType(row.rotation_type)
+    return MaterialRecord(row.key_id, row.number, row.wrapped, row.rotated_at, rotation_type)

@@ -126,11 +126,28 @@ kms_keys = Table(
     Column("tags", JSON(none_as_null=True)),
     Column("enabled", Boolean, nullable=False),
     Column("deletion_at", Moment),
-    Column("wrapped", LargeBinary, nullable=False),
     Column("created_at", Moment, nullable=False),
+    # Of the newest material, which encrypts.
+    Column("material_number", Integer, nullable=False),
+    # None: the key is not rotated by itself.
+    Column("rotation_period_days", Integer),
+    Column("next_rotation_at", Moment),
 )
 Index("kms_keys_of_owner", kms_keys.c.account_id, kms_keys.c.region, kms_keys.c.key_id)
 Index("kms_keys_deletion", kms_keys.c.deletion_at)
+Index("kms_keys_rotation", kms_keys.c.next_rotation_at)
+
+# What a key was made with has number 0; each rotation adds one, and none goes before the key does.
+kms_materials = Table(
+    "kms_materials",
+    state,
+    Column("key_id", String(64), ForeignKey("kms_keys.key_id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("wrapped", LargeBinary, nullable=False),
+    # Both None: the first.
+    Column("rotated_at", Moment),
+    Column("rotation_type", String(16)),
+)
 
 kms_aliases = Table(
     "kms_aliases",
@@ -144,6 +161,27 @@ kms_aliases = Table(
     UniqueConstraint("account_id", "region", "alias", name="kms_aliases_alias"),
 )
 Index("kms_aliases_of_key", kms_aliases.c.key_id)
+
+kms_grants = Table(
+    "kms_grants",
+    state,
+    Column("grant_id", String(64), primary_key=True),
+    Column("key_id", String(64), ForeignKey("kms_keys.key_id", ondelete="CASCADE"), nullable=False),
+    Column("name", String(256)),
+    Column("issuing_account_id", String(12), nullable=False),
+    # A user or role is the one that it was when the grant was made: another one by the same name is somebody else.
+    Column("grantee_principal", Text, nullable=False),
+    Column("grantee_unique_id", String(32)),
+    Column("retiring_principal", Text),
+    Column("retiring_unique_id", String(32)),
+    Column("operations", JSON, nullable=False),
+    Column("constraints", JSON(none_as_null=True)),
+    Column("created_at", Moment, nullable=False),
+)
+Index("kms_grants_of_key", kms_grants.c.key_id, kms_grants.c.grant_id)
+Index("kms_grants_of_grantee", kms_grants.c.key_id, kms_grants.c.grantee_principal)
+Index("kms_grants_named", kms_grants.c.key_id, kms_grants.c.name)
+Index("kms_grants_retirable", kms_grants.c.retiring_principal, kms_grants.c.grant_id)
 
 secrets = Table(
     "secrets",

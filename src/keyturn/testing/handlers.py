@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields
 from pathlib import Path
@@ -13,7 +13,7 @@ from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.crypto.envelope import Envelope
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
@@ -31,6 +31,7 @@ from keyturn.testing.clock import FakeClock
 from keyturn.testing.root_key import InMemoryProvider
 
 PLACE = Place("aws", "us-east-1", "000000000000")
+_SYSTEM = MaterialId("system")
 ALLOW_ALL = '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":"*","Resource":"*"}]}'
 
 
@@ -47,14 +48,23 @@ def user(name: str) -> Principal:
 
 
 class HandlerBench:
-    """A kit, and calls that take the pipeline's way: load, authorise, report what is missing, handle."""
+    """A kit, and calls that take the pipeline's way: load, authorise, report what is missing, handle.
 
-    def __init__(self, stores: Stores) -> None:
-        self.clock = FakeClock()
-        keyring = Keyring(InMemoryProvider(), _stored_keys(stores.state))
-        keyring.hold(keyring.new_key("system"))
+    Args:
+        stores: Its databases.
+        beside: Another bench of the same databases: two servers, with one root key and one clock.
+    """
+
+    def __init__(self, stores: Stores, beside: HandlerBench | None = None) -> None:
+        registry.discover()
+        self.clock: FakeClock = beside.clock if beside else FakeClock()
+        self.provider: InMemoryProvider = beside.provider if beside else InMemoryProvider()
+        self.own: dict[MaterialId, WrappedMaterial] = dict(beside.own) if beside else {}
+        keyring = Keyring(self.provider, _stored_material(stores.state, self.own))
+        if not beside:
+            self.own[_SYSTEM] = keyring.new_material(_SYSTEM)
         self.kept = KeptRows(stores.state)
-        authorization_messages = TokenSealer(keyring, key_id="system", purpose="authorization-message")
+        authorization_messages = TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="authorization-message")
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
             "management_account_id": PLACE.account_id,
@@ -67,11 +77,12 @@ class HandlerBench:
             "kept": self.kept,
             "keyring": keyring,
             "envelope": Envelope(keyring),
-            "system_key_id": "system",
+            "system_key_id": _SYSTEM.key_id,
             "accesses": Accesses(),
             "uses": Uses(),
-            "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
-            "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
+            "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
+            "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
+            "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),
             "authorization_messages": authorization_messages,
             "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id), authorization_messages),
             "wake_scheduler": lambda: None,
@@ -115,13 +126,17 @@ class HandlerBench:
         return operation.handle(self.kit, call, request, subject.record)
 
 
-def _stored_keys(state: Database) -> Callable[[str], WrappedKey]:
-    def load(key_id: str) -> WrappedKey:
+def _stored_material(
+    state: Database, own: Mapping[MaterialId, WrappedMaterial]
+) -> Callable[[MaterialId], WrappedMaterial]:
+    def load(material_id: MaterialId) -> WrappedMaterial:
+        if material_id in own:
+            return own[material_id]
         with state.read() as connection:
-            key = kms_keys.load_key(connection, key_id)
-        if key is None:
-            raise LookupError(key_id)
-        return WrappedKey(key.key_id, key.wrapped)
+            material = kms_keys.load_material(connection, *material_id)
+        if material is None:
+            raise LookupError(material_id)
+        return WrappedMaterial(material_id, material.wrapped)
 
     return load
 
@@ -129,7 +144,6 @@ def _stored_keys(state: Database) -> Callable[[str], WrappedKey]:
 @contextmanager
 def open_bench(directory: Path) -> Iterator[HandlerBench]:
     """A bench with databases in which there is an account and nothing else."""
-    registry.discover()
     stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
     try:
         migrate(stores)

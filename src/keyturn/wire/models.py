@@ -43,6 +43,10 @@ _SHAPE_CORRECTIONS: Final[Mapping[str, Mapping[str, Mapping[str, Any]]]] = {
         # The model marks the secret access key but not the session token, which is worth as much.
         "tokenType": {"sensitive": True},
     },
+    "kms": {
+        # AWS Key Management Service Developer Guide, "Grant token": it cannot be had from CloudTrail's events.
+        "GrantTokenType": {"sensitive": True},
+    },
     "logs": {
         # A function may print anything. AWS records neither the events put nor those read in CloudTrail.
         "EventMessage": {"sensitive": True},

@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.tokens import ForeignToken, TokenSealer
 from keyturn.testing.root_key import InMemoryProvider
 
@@ -14,9 +14,9 @@ PAYLOAD = {"access_key_id": "ASIAEXAMPLE", "role_arn": "arn:aws:iam::00000000000
 
 
 def new_keyring() -> Keyring:
-    keys: dict[str, WrappedKey] = {}
+    keys: dict[MaterialId, WrappedMaterial] = {}
     keyring = Keyring(InMemoryProvider(), keys.__getitem__)
-    keys["system"] = keyring.new_key("system")
+    keys[MaterialId("system")] = keyring.new_material(MaterialId("system"))
     return keyring
 
 

@@ -9,6 +9,7 @@ from keyturn.arn import Place
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.kms import DisabledException, KMSInvalidStateException, NotAuthorizedException
 from keyturn.rules.kms_keys import (
+    DELETION_WINDOW_DAYS,
     KeyState,
     check_alias,
     check_alias_of_customer,
@@ -18,7 +19,6 @@ from keyturn.rules.kms_keys import (
     data_key_bytes,
     default_key_policy,
     deletion_window,
-    key_material_id,
     key_state,
     managed_key_policy,
 )
@@ -60,9 +60,9 @@ def test_a_key_that_waits_for_its_end_is_not_changed_and_no_other_end_is_cancell
         check_not_pending_deletion(ARN, KeyState.PENDING_DELETION)
 
 
-@pytest.mark.parametrize(("days", "window"), [(None, 30), (7, 7), (30, 30)])
-def test_a_key_waits_a_month_unless_told(days: int | None, window: int) -> None:
-    assert deletion_window(days) == timedelta(days=window)
+@pytest.mark.parametrize("days", [7, 8, DELETION_WINDOW_DAYS])
+def test_a_key_waits_a_week_to_a_month(days: int) -> None:
+    assert deletion_window(days) == timedelta(days=days)
 
 
 @pytest.mark.parametrize("days", [6, 31, 0, -7])
@@ -100,12 +100,6 @@ def test_a_data_key_is_as_long_as_was_asked(key_spec: str | None, number_of_byte
 def test_a_data_keys_length_is_given_once(key_spec: str | None, number_of_bytes: int | None) -> None:
     with pytest.raises(ValidationFailed):
         data_key_bytes(key_spec, number_of_bytes)
-
-
-def test_material_has_an_id_of_its_own() -> None:
-    assert key_material_id("one") == key_material_id("one")
-    assert len({key_material_id("one"), key_material_id("two"), "one"}) == 3
-    assert len(bytes.fromhex(key_material_id("one"))) == 32
 
 
 @pytest.mark.parametrize("place", [PLACE, Place("aws-cn", "cn-north-1", "123456789012")])

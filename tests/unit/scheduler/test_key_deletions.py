@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from keyturn.crypto.keyring import MaterialId
 from keyturn.errors.crypto import SealRefused
 from keyturn.errors.kms import NotFoundException
 from keyturn.scheduler.key_deletions import destroy_due_keys
@@ -40,7 +41,7 @@ def test_a_key_ends_when_its_time_is_over_and_not_before(bench: HandlerBench) ->
     bench.call("kms", "CreateAlias", AliasName="alias/a", TargetKeyId=key_id)
     for each in (key_id, spared):
         bench.call("kms", "ScheduleKeyDeletion", KeyId=each, PendingWindowInDays=7)
-    bench.kit.keyring.encrypt(key_id, b"keep it in memory", {})
+    bench.kit.keyring.encrypt(MaterialId(key_id), b"keep it in memory", {})
 
     destroy(bench, WEEK - timedelta(milliseconds=1))
     assert bench.call("kms", "DescribeKey", KeyId=key_id)["KeyMetadata"]["KeyState"] == "PendingDeletion"
@@ -52,7 +53,7 @@ def test_a_key_ends_when_its_time_is_over_and_not_before(bench: HandlerBench) ->
     with pytest.raises(NotFoundException):
         bench.call("kms", "DescribeKey", KeyId="alias/a")
     with pytest.raises(SealRefused):
-        bench.kit.keyring.encrypt(key_id, b"nor in memory", {})
+        bench.kit.keyring.encrypt(MaterialId(key_id), b"nor in memory", {})
     assert bench.call("kms", "DescribeKey", KeyId=spared)["KeyMetadata"]["KeyState"] == "Disabled"
     with bench.kit.journal.read() as connection:
         ((_, found),) = audit_log.lookup(connection, PLACE, limit=9)

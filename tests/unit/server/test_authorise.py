@@ -11,7 +11,7 @@ import pytest
 
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.tokens import ForeignToken, TokenSealer
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import RequestId
@@ -51,9 +51,9 @@ CALL = Call(
     request_id=RequestId("request"),
     at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
-_NO_KEYS: dict[str, WrappedKey] = {}
-_KEYS = Keyring(InMemoryProvider(), _NO_KEYS.__getitem__)
-_KEYS.hold(_KEYS.new_key("system"))
+_MATERIAL: dict[MaterialId, WrappedMaterial] = {}
+_KEYS = Keyring(InMemoryProvider(), _MATERIAL.__getitem__)
+_MATERIAL[MaterialId("system")] = _KEYS.new_material(MaterialId("system"))
 MESSAGES = TokenSealer(_KEYS, key_id="system", purpose="authorization-message")
 SUBJECT: Subject[object] = Subject(arn=SECRET, asked="db", record=object())
 GET = "secretsmanager:GetSecretValue"
@@ -223,6 +223,28 @@ def test_the_policy_of_a_key_must_allow(bench: Bench) -> None:
     # KMS takes what Secrets Manager refuses: a statement without resources, which means nothing.
     with pytest.raises(KeyturnError, match="A stored key policy is refused"):
         bench.authorise(CALL, decrypt, key._replace(policy="{"))
+
+
+def test_what_grants_allow_in_a_call_stands_beside_the_policy_of_the_key(bench: Bench) -> None:
+    decrypt, granting = "kms:Decrypt", policy(Action="kms:Decrypt", Principal={"AWS": USER.arn}, Sid="grant-id")
+    key = policy(Action="kms:*", Principal={"AWS": ROLE_ARN})
+    without: Subject[object] = Subject("arn:aws:kms:us-east-1:000000000000:key/a", "a", record=object(), policy=key)
+
+    # Calls of one caller on one key differ by their encryption context: what was decided of one is not for the other.
+    for _ in range(2):
+        bench.refusal(action=decrypt, subject=without)
+        decision = bench.authorise.decide(CALL, decrypt, without._replace(grants=granting))
+        assert decision == Decision(Outcome.ALLOW, PolicyType.GRANT, "grants", 0, "grant-id")
+
+    bench.put(USER.arn, policy(Action="kms:*", Effect="Deny"), name="deny")
+    refused = bench.refusal(action=decrypt, subject=without._replace(grants=granting))
+    assert refused.decision.policy_name == "deny"
+    assert refused.encoded_message is not None
+    explained = json.loads(decoded_message(MESSAGES, refused.encoded_message, ACCOUNT))["keyturn"]["policies"]
+    assert [(one["policyType"], one["statements"][0]["applies"]) for one in explained if one["statements"]] == [
+        ("identity-based policy", True),
+        ("grant", True),
+    ]
 
 
 def test_whether_a_caller_may_be_denied_anything_is_known_beforehand(bench: Bench) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.server.downloads import Downloads
 from keyturn.storage import functions
@@ -22,9 +22,9 @@ ENDPOINT = "http://127.0.0.1:4773"
 
 class Bench:
     def __init__(self, stores: Stores) -> None:
-        keys: dict[str, WrappedKey] = {}
+        keys: dict[MaterialId, WrappedMaterial] = {}
         keyring = Keyring(InMemoryProvider(), keys.__getitem__)
-        keys["system"] = keyring.new_key("system")
+        keys[MaterialId("system")] = keyring.new_material(MaterialId("system"))
         self.clock = FakeClock()
         self.downloads = Downloads(TokenSealer(keyring, key_id="system", purpose="package"), stores.state, self.clock)
         self.other_tokens = TokenSealer(keyring, key_id="system", purpose="page")

@@ -6,10 +6,11 @@ from datetime import datetime
 
 from keyturn import ids
 from keyturn.arn import Place
-from keyturn.crypto.keyring import WrappedKey
+from keyturn.crypto.keyring import MaterialId
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.references import find_key, new_alias
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, DEFAULT_DESCRIPTION, managed_key_policy
+from keyturn.rules.kms_rotation import PERIOD_DAYS, next_rotation
 from keyturn.storage import kms_keys
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
@@ -37,23 +38,26 @@ def is_default_key(record: KmsKeyRecord, place: Place) -> bool:
 
 
 def _make(kit: Kit, transaction: Transaction, place: Place, at: datetime) -> KmsKeyRecord:
-    wrapped = kit.keyring.new_key(ids.new_key_id())
+    material = kit.keyring.new_material(MaterialId(ids.new_key_id()))
+    key_id = material.material_id.key_id
     record = KmsKeyRecord(
-        key_id=wrapped.key_id,
+        key_id=key_id,
         account_id=place.account_id,
         region=place.region,
-        arn=place.kms_key_arn(wrapped.key_id),
+        arn=place.kms_key_arn(key_id),
         manager=KeyManager.AWS,
         description=DEFAULT_DESCRIPTION,
         policy=managed_key_policy(place),
         tags=None,
         enabled=True,
         deletion_at=None,
-        wrapped=wrapped.wrapped,
         created_at=at,
+        # As AWS rotates the keys of its services; nobody can change it.
+        rotation_period_days=PERIOD_DAYS,
+        next_rotation_at=next_rotation(at, PERIOD_DAYS),
         aliases=(DEFAULT_ALIAS,),
     )
-    kms_keys.insert_key(transaction, record)
+    kms_keys.insert_key(transaction, record, material.wrapped)
     alias = new_alias(place, DEFAULT_ALIAS, record.key_id, at)
     if not kms_keys.insert_alias(transaction, alias):
         # Another server was first; its transaction has just committed.
@@ -62,7 +66,7 @@ def _make(kit: Kit, transaction: Transaction, place: Place, at: datetime) -> Kms
         if stored is None:
             raise LookupError(DEFAULT_ALIAS)
         return stored
-    kit.keyring.hold(WrappedKey(record.key_id, record.wrapped))
+    kit.keyring.hold(material)
     return record
 
 

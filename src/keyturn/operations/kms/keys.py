@@ -7,13 +7,15 @@ from typing import Any
 
 from keyturn import ids
 from keyturn.call import Call
+from keyturn.crypto.keyring import MaterialId
 from keyturn.errors.common import ValidationFailed
 from keyturn.errors.kms import LimitExceededException, UnsupportedOperationException
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.default_key import default_key
+from keyturn.operations.kms.granted import check_grant_tokens
 from keyturn.operations.kms.locking import lock_changeable, lock_key
 from keyturn.operations.kms.pages import page_of
-from keyturn.operations.kms.policies import check_policy
+from keyturn.operations.kms.policies import bypass_keys, check_policy
 from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import (
     ENCRYPT_DECRYPT,
@@ -22,6 +24,7 @@ from keyturn.operations.kms.subjects import (
     every_key,
     key_subject,
     own_key,
+    spec_keys,
     state_of,
 )
 from keyturn.operations.kms.tags import tags_with
@@ -29,12 +32,13 @@ from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
 from keyturn.rules.kms_keys import (
     DEFAULT_ALIAS,
+    DELETION_WINDOW_DAYS,
     KeyState,
     check_pending_deletion,
     default_key_policy,
     deletion_window,
-    key_material_id,
 )
+from keyturn.rules.kms_rotation import key_material_id
 from keyturn.storage import kms_keys
 from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
 from keyturn.wire.types.kms import (
@@ -72,13 +76,13 @@ _OFFERED = {
 
 def new_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[None]:
     """What CreateKey acts on: no key yet, so identity-based policies alone decide."""
-    bypass = str(request.get("BypassPolicyLockoutSafetyCheck", False)).lower()
+    spec = request.get("KeySpec") or request.get("CustomerMasterKeySpec") or SYMMETRIC_DEFAULT
+    usage = request.get("KeyUsage", ENCRYPT_DECRYPT)
     keys = {
-        "kms:keyspec": (request.get("KeySpec") or request.get("CustomerMasterKeySpec") or SYMMETRIC_DEFAULT,),
-        "kms:keyusage": (request.get("KeyUsage", ENCRYPT_DECRYPT),),
+        **bypass_keys(request),
+        **spec_keys(spec, usage),
         "kms:keyorigin": (request.get("Origin", "AWS_KMS"),),
         "kms:multiregion": (str(request.get("MultiRegion", False)).lower(),),
-        "kms:bypasspolicylockoutsafetycheck": (bypass,),
     }
     return every_key(kit, call, request, keys)
 
@@ -90,20 +94,20 @@ def create_key(kit: Kit, call: Call, request: CreateKeyRequest, _subject: None) 
     tags = tags_with({}, request.get("Tags", ()))
     if tags:
         kit.authorise(call, "kms:TagResource", every_key(kit, call, request))
-    wrapped = kit.keyring.new_key(ids.new_key_id())
+    material = kit.keyring.new_material(MaterialId(ids.new_key_id()))
+    key_id = material.material_id.key_id
     place = call.place
     record = KmsKeyRecord(
-        key_id=wrapped.key_id,
+        key_id=key_id,
         account_id=place.account_id,
         region=place.region,
-        arn=place.kms_key_arn(wrapped.key_id),
+        arn=place.kms_key_arn(key_id),
         manager=KeyManager.CUSTOMER,
         description=request.get("Description", ""),
         policy=request.get("Policy", default_key_policy(place)),
         tags=tags or None,
         enabled=True,
         deletion_at=None,
-        wrapped=wrapped.wrapped,
         created_at=call.at,
     )
     with kit.state.write() as transaction:
@@ -113,7 +117,7 @@ def create_key(kit: Kit, call: Call, request: CreateKeyRequest, _subject: None) 
         count = kms_keys.count_customer_keys(transaction.connection, place)
         if count >= _KEYS_PER_REGION:
             raise LimitExceededException(f"You can't have more than {_KEYS_PER_REGION} keys in a region.")
-        kms_keys.insert_key(transaction, record)
+        kms_keys.insert_key(transaction, record, material.wrapped)
     return {"KeyMetadata": _metadata(record)}
 
 
@@ -126,10 +130,9 @@ def _key_to_describe(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subjec
 
 
 @operation("kms", "DescribeKey", subject=_key_to_describe)
-def describe_key(
-    kit: Kit, call: Call, _request: DescribeKeyRequest, record: KmsKeyRecord | None
-) -> DescribeKeyResponse:
+def describe_key(kit: Kit, call: Call, request: DescribeKeyRequest, record: KmsKeyRecord | None) -> DescribeKeyResponse:
     """Say everything about a key but its policy, tags and aliases."""
+    check_grant_tokens(kit, request)
     if record is None:
         with kit.state.write() as transaction:
             record = default_key(kit, transaction, call.place, call.at)
@@ -179,10 +182,8 @@ def update_key_description(
 
 
 def _key_to_delete(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
-    if "PendingWindowInDays" not in request:
-        return own_key(kit, call, request)
-    keys = {"kms:schedulekeydeletionpendingwindowindays": (str(request["PendingWindowInDays"]),)}
-    return own_key(kit, call, request, keys)
+    days = request.get("PendingWindowInDays", DELETION_WINDOW_DAYS)
+    return own_key(kit, call, request, {"kms:schedulekeydeletionpendingwindowindays": (str(days),)})
 
 
 @operation("kms", "ScheduleKeyDeletion", subject=_key_to_delete)
@@ -190,7 +191,7 @@ def schedule_key_deletion(
     kit: Kit, call: Call, request: ScheduleKeyDeletionRequest, record: KmsKeyRecord
 ) -> ScheduleKeyDeletionResponse:
     """Let a key be used no more, and destroy it when its waiting period is over."""
-    window = deletion_window(request.get("PendingWindowInDays"))
+    window = deletion_window(request.get("PendingWindowInDays", DELETION_WINDOW_DAYS))
     deletion_at = call.at + window
     _change(kit, record, enabled=False, deletion_at=deletion_at)
     return {
@@ -249,7 +250,7 @@ def _metadata(record: KmsKeyRecord) -> KeyMetadata:
         "KeySpec": SYMMETRIC_DEFAULT,
         "EncryptionAlgorithms": [SYMMETRIC_DEFAULT],
         "MultiRegion": False,
-        "CurrentKeyMaterialId": key_material_id(record.key_id),
+        "CurrentKeyMaterialId": key_material_id(record.key_id, record.material_number),
     }
     if record.deletion_at is not None:
         metadata["DeletionDate"] = record.deletion_at

@@ -18,7 +18,7 @@ from keyturn.ids import RequestId, new_event_id, new_request_id
 from keyturn.operations.audit_trail import KMS, SECRETS_MANAGER
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.references import FoundKey
-from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, context_keys, key_subject, state_of
+from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, key_in_use, state_of
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import api_event, authorization_data, resource_entry, shared_with
@@ -81,27 +81,26 @@ def use_key(kit: Kit, call: Call, use: KeyUse, found: FoundKey, context: Mapping
 def is_denied(kit: Kit, call: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]) -> bool:
     """Whether a policy denies the caller a key explicitly, as one may even the default key, which all may use."""
     acting = call._replace(source_address=SECRETS_MANAGER, user_agent=SECRETS_MANAGER)
-    decision = kit.authorise.decide(acting, f"kms:{use}", _subject(acting, found, context))
+    decision = kit.authorise.decide(acting, f"kms:{use}", _subject(kit, acting, found, context))
     return decision.outcome is Outcome.EXPLICIT_DENY
 
 
 def _usable(kit: Kit, acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]) -> KmsKeyRecord:
-    kit.authorise(acting, f"kms:{use}", _subject(acting, found, context))
+    kit.authorise(acting, f"kms:{use}", _subject(kit, acting, found, context))
     if found.record is None:
         raise found.missing or LookupError(found.arn)
     check_usable(found.arn, state_of(found.record))
     return found.record
 
 
-def _subject(acting: Call, found: FoundKey, context: Mapping[str, str]) -> Subject[KmsKeyRecord]:
+def _subject(kit: Kit, acting: Call, found: FoundKey, context: Mapping[str, str]) -> Subject[KmsKeyRecord]:
     keys: Keys = {
-        **context_keys(context),
         "kms:viaservice": (via_service(acting.place.region),),
         "aws:calledvia": (SECRETS_MANAGER,),
         "aws:calledviafirst": (SECRETS_MANAGER,),
         "aws:calledvialast": (SECRETS_MANAGER,),
     }
-    return key_subject(acting, found, keys)
+    return key_in_use(kit, acting, found, context, keys)
 
 
 def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str], refused: KeyRefused | None) -> None:

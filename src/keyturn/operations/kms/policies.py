@@ -1,6 +1,7 @@
 """Key policies: who may use a key and change it. A key has one, named ``default``, which is never taken away.
 
-Texts from field reports; that of another policy's name as collected by moto.
+Texts from field reports; that of another policy's name as collected by moto; that about set operators from the AWS KMS
+Developer Guide, "Using condition keys with set operators".
 """
 
 from __future__ import annotations
@@ -20,7 +21,8 @@ from keyturn.operations.kms.subjects import Keys, key_subject, own_key
 from keyturn.operations.named_principals import missing_principals
 from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
-from keyturn.rules.policy.document import INVALID_KEY_PRINCIPAL, parse_key_policy
+from keyturn.rules.policy.conditions import Quantifier
+from keyturn.rules.policy.document import INVALID_KEY_PRINCIPAL, PolicyDocument, parse_key_policy
 from keyturn.storage import kms_keys
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_keys import KmsKeyRecord
@@ -37,6 +39,8 @@ _DEFAULT = "default"
 _OF_RAM = "AWS_RAM"
 _PUT = "kms:PutKeyPolicy"
 _PAGE_SIZE = 100
+# Condition keys with one value at most, by their beginning, with what AWS calls them.
+_SINGLE_VALUED = {"kms:encryptioncontext:": "encryption context", "aws:requesttag/": "tag"}
 
 
 def _key_with_policy_name(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
@@ -44,12 +48,9 @@ def _key_with_policy_name(kit: Kit, call: Call, request: Mapping[str, Any]) -> S
 
 
 def _key_to_put(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
-    bypass = str(request.get("BypassPolicyLockoutSafetyCheck", False)).lower()
-    keys = {
-        **_policy_name_keys(request.get("PolicyName", _DEFAULT)),
-        "kms:bypasspolicylockoutsafetycheck": (bypass,),
-    }
-    return own_key(kit, call, request, keys)
+    return own_key(
+        kit, call, request, {**_policy_name_keys(request.get("PolicyName", _DEFAULT)), **bypass_keys(request)}
+    )
 
 
 @operation("kms", "GetKeyPolicy", subject=_key_with_policy_name)
@@ -101,6 +102,7 @@ def check_policy(
         LimitExceededException: It is too long.
     """
     document = parse_key_policy(policy)
+    _check_set_operators(document)
     if missing_principals(transaction.connection, document):
         raise MalformedPolicyDocumentException(INVALID_KEY_PRINCIPAL)
     if bypassed:
@@ -112,6 +114,28 @@ def check_policy(
         raise MalformedPolicyDocumentException(
             "The new key policy will not allow you to update the key policy in the future."
         ) from error
+
+
+def _check_set_operators(document: PolicyDocument) -> None:
+    """Refuse conditions that are true of every request without the key that they look at.
+
+    Raises:
+        MalformedPolicyDocumentException: There is one.
+    """
+    for condition in (condition for statement in document.statements for condition in statement.conditions):
+        for beginning, kind in _SINGLE_VALUED.items():
+            if condition.quantifier is Quantifier.ALL and condition.key.startswith(beginning):
+                raise MalformedPolicyDocumentException(
+                    "OverlyPermissiveCondition: Using the ForAllValues set operator with a single-valued condition key"
+                    f" matches requests without the specified {kind} or with an unspecified {kind}. To fix, remove"
+                    " ForAllValues."
+                )
+
+
+def bypass_keys(request: Mapping[str, Any]) -> Keys:
+    """Condition key of a request that may do without the lock-out check; absent if it does not mention it."""
+    bypassed = request.get("BypassPolicyLockoutSafetyCheck")
+    return {} if bypassed is None else {"kms:bypasspolicylockoutsafetycheck": (str(bypassed).lower(),)}
 
 
 def _policy_name_keys(name: str) -> Keys:

@@ -75,14 +75,20 @@ def find_key(kit: Kit, place: Place, asked: str) -> FoundKey:
     return _by_alias(kit, place, asked) if asked.startswith(_ALIAS) else _unknown(place, asked)
 
 
-def find_own_key(kit: Kit, place: Place, asked: str) -> FoundKey:
-    """Return the key that an id or ARN names, which must be the caller's account's own; aliases do not count."""
+def find_key_itself(kit: Kit, place: Place, asked: str) -> FoundKey:
+    """Return the key that an id or ARN names; aliases do not count."""
     if asked.startswith(_ALIAS):
         return _unknown(place, asked)
     found = find_key(kit, place, asked)
-    if found.alias is not None:
-        refusal = InvalidArnException("Key Aliases are not supported for this operation.")
-        return replace(found, record=None, missing=refusal)
+    if found.alias is None:
+        return found
+    refusal = InvalidArnException("Key Aliases are not supported for this operation.")
+    return replace(found, record=None, missing=refusal)
+
+
+def find_own_key(kit: Kit, place: Place, asked: str) -> FoundKey:
+    """Return the key that an id or ARN names, which must be the caller's account's own."""
+    found = find_key_itself(kit, place, asked)
     if found.record is not None and found.record.account_id != place.account_id:
         return replace(found, record=None, missing=_no_such_key(found.arn))
     return found

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyturn.call import Call
+from keyturn.crypto.keyring import MaterialId
 from keyturn.operations.kit import Kit
-from keyturn.operations.kms.references import FoundKey, find_key, find_own_key
+from keyturn.operations.kms.granted import grants_of
+from keyturn.operations.kms.references import FoundKey, find_key, find_key_itself, find_own_key
 from keyturn.operations.subject import NO_KEYS, Subject
+from keyturn.rules.kms_grants import Asked
 from keyturn.rules.kms_keys import KeyState, key_state
 from keyturn.storage.kms_keys import KmsKeyRecord
 
@@ -20,9 +23,19 @@ ENCRYPT_DECRYPT = "ENCRYPT_DECRYPT"
 
 Keys = Mapping[str, tuple[str, ...]]
 
+
+def spec_keys(spec: str, usage: str) -> Keys:
+    """Condition keys of what a key is for, under their deprecated names too."""
+    return {
+        "kms:keyspec": (spec,),
+        "kms:customermasterkeyspec": (spec,),
+        "kms:keyusage": (usage,),
+        "kms:customermasterkeyusage": (usage,),
+    }
+
+
 _OF_SYMMETRIC_KEYS: Keys = {
-    "kms:keyspec": (SYMMETRIC_DEFAULT,),
-    "kms:keyusage": (ENCRYPT_DECRYPT,),
+    **spec_keys(SYMMETRIC_DEFAULT, ENCRYPT_DECRYPT),
     "kms:keyorigin": ("AWS_KMS",),
     "kms:multiregion": ("false",),
 }
@@ -34,15 +47,37 @@ def own_key(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KE
     return key_subject(call, found, {**request_tag_keys(request), **keys})
 
 
+def key_itself(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[KmsKeyRecord]:
+    """Load the key that ``KeyId`` means: its id or ARN, of another account too."""
+    return key_subject(call, find_key_itself(kit, call.place, request["KeyId"]), keys)
+
+
 def any_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
-    """Load the key that ``KeyId`` means, by whatever name, of another account too."""
-    return key_subject(call, find_key(kit, call.place, request["KeyId"]))
+    """Load the key that ``KeyId`` means, by whatever name, of another account too; a grant may let it be described."""
+    found = find_key(kit, call.place, request["KeyId"])
+    grants = None if found.record is None else grants_of(kit, call, found.record.key_id, Asked())
+    return key_subject(call, found, grants=grants)
 
 
 def key_for_encryption(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
     """Load the key that ``KeyId`` means for a cryptographic operation with an encryption context."""
-    keys = context_keys(request.get("EncryptionContext"))
-    return key_subject(call, find_key(kit, call.place, request["KeyId"]), keys)
+    return key_in_use(kit, call, find_key(kit, call.place, request["KeyId"]), request.get("EncryptionContext"))
+
+
+def key_in_use(
+    kit: Kit, call: Call, found: FoundKey, context: Mapping[str, str] | None, keys: Keys = NO_KEYS
+) -> Subject[KmsKeyRecord]:
+    """Return a key as the subject of a cryptographic operation, with what the grants on it allow.
+
+    Args:
+        kit: Keeps the grants.
+        call: Who uses it.
+        found: The key, or what is said instead.
+        context: The encryption context.
+        keys: Further condition keys.
+    """
+    grants = None if found.record is None else grants_of(kit, call, found.record.key_id, Asked(context=context or {}))
+    return key_subject(call, found, {**context_keys(context), **keys}, grants)
 
 
 def every_key(_kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[None]:
@@ -51,13 +86,14 @@ def every_key(_kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO
     return Subject(arn="*", asked="*", record=None, keys={**of_request, **keys})
 
 
-def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS) -> Subject[KmsKeyRecord]:
+def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS, grants: str | None = None) -> Subject[KmsKeyRecord]:
     """Return a key as the subject of a call.
 
     Args:
         call: Who calls.
         found: The key, or what is said instead.
         keys: Further condition keys, of the request.
+        grants: What grants allow the caller in this call.
     """
     record = found.record
     of_request: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.principal.account_id,), **keys}
@@ -66,15 +102,19 @@ def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS) -> Subject[Km
     shown = found.shown_to(call.place.account_id)
     if record is None:
         return Subject(found.arn, shown, record=None, missing=found.missing, keys=of_request)
-    return Subject(
-        found.arn, shown, record, policy=record.policy, keys={**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
-    )
+    keys = {**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
+    return Subject(found.arn, shown, record, policy=record.policy, keys=keys, grants=grants)
 
 
 def context_keys(context: Mapping[str, str] | None) -> Keys:
-    """Condition keys of a cryptographic operation; AWS compares the names of pairs without regard to case too."""
-    keys: dict[str, tuple[str, ...]] = {"kms:encryptionalgorithm": (SYMMETRIC_DEFAULT,)}
-    for name, value in (context or {}).items():
+    """Condition keys of a cryptographic operation."""
+    return {"kms:encryptionalgorithm": (SYMMETRIC_DEFAULT,), **pair_keys(context or {})}
+
+
+def pair_keys(context: Mapping[str, str]) -> Keys:
+    """Condition keys of an encryption context; AWS compares the names of pairs without regard to case too."""
+    keys: dict[str, tuple[str, ...]] = {}
+    for name, value in context.items():
         keys[f"kms:encryptioncontext:{name.lower()}"] = (value,)
     if context:
         keys["kms:encryptioncontextkeys"] = tuple(context)
@@ -88,6 +128,11 @@ def request_tag_keys(request: Mapping[str, Any]) -> Keys:
     if not names:
         return NO_KEYS
     return {"aws:tagkeys": names, **{f"aws:requesttag/{tag['TagKey'].lower()}": (tag["TagValue"],) for tag in tags}}
+
+
+def current_material(record: KmsKeyRecord) -> MaterialId:
+    """Return the material of a key that encrypts."""
+    return MaterialId(record.key_id, record.material_number)
 
 
 def state_of(record: KmsKeyRecord) -> KeyState:

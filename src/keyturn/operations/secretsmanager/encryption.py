@@ -35,7 +35,7 @@ from keyturn.operations.kms.cryptography import found_by_key_id
 from keyturn.operations.kms.default_key import default_key, is_default_key
 from keyturn.operations.kms.on_behalf import KeyRefused, KeyUse, is_denied, use_key
 from keyturn.operations.kms.references import FoundKey, find_key, load_key
-from keyturn.operations.kms.subjects import state_of
+from keyturn.operations.kms.subjects import current_material, state_of
 from keyturn.operations.sealing import open_value, seal_value, value_context
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, KeyState
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
@@ -137,7 +137,7 @@ def encrypt_value(
         except KeyRefused as refused:
             raise encryption_error(refused) from refused
         key_arn = key.arn
-    return SealedValue(seal_value(kit, key.key_id, secret_arn, version_id, plaintext.reveal()), key_arn)
+    return SealedValue(seal_value(kit, current_material(key), secret_arn, version_id, plaintext.reveal()), key_arn)
 
 
 def choose_key(kit: Kit, transaction: Transaction, call: Call, secret_arn: str, asked: str) -> ChosenKey:
@@ -208,7 +208,7 @@ def copy_value(kit: Kit, secret_arn: str, version: VersionRecord, version_id: st
     if key is None or state_of(key) is not KeyState.ENABLED:
         return None
     plaintext = open_value(kit, secret_arn, version.version_id, version.sealed)
-    return seal_value(kit, key.key_id, secret_arn, version_id, plaintext.reveal())
+    return seal_value(kit, current_material(key), secret_arn, version_id, plaintext.reveal())
 
 
 def shown_key_ids(kit: Kit, version: VersionRecord) -> list[str]:
@@ -273,7 +273,7 @@ def _rewrap(
         return
     rewrapped = replace(
         version,
-        sealed=kit.envelope.rewrap(sealed, key_id=chosen.record.key_id, context=context),
+        sealed=kit.envelope.rewrap(sealed, material_id=current_material(chosen.record), context=context),
         kms_key_id=None if chosen.is_default else chosen.record.arn,
         former_wrapped=wrapped_key_of(sealed),
     )

@@ -20,7 +20,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.kms.default_key import default_key
 from keyturn.operations.kms.on_behalf import KeyRefused, KeyUse, use_key
 from keyturn.operations.kms.references import find_key, load_key
-from keyturn.operations.kms.subjects import state_of
+from keyturn.operations.kms.subjects import current_material, state_of
 from keyturn.operations.sealing import open_value, seal_value, value_context
 from keyturn.operations.secretsmanager.encryption import (
     VALIDATION,
@@ -121,7 +121,7 @@ def copy_by_itself(
     else:
         key = _check_usable(find_key(kit, place, kms_key_id).record, EncryptionFailure)
         key_arn = key.arn
-    sealed = seal_value(kit, key.key_id, replica.arn, version.version_id, plaintext.reveal())
+    sealed = seal_value(kit, current_material(key), replica.arn, version.version_id, plaintext.reveal())
     return SealedValue(sealed, key_arn)
 
 

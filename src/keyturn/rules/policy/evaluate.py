@@ -4,6 +4,7 @@
 2. A service principal needs an Allow of the resource's policy, and nothing else counts.
 3. An Allow of the resource's policy is worth what its Principal names: the caller itself (enough), the role or
    everybody (instead of an identity-based policy), or the account (nothing more than leave to use identity policies).
+   A grant on a KMS key is worth as much, and that across accounts too.
 4. Otherwise an identity-based policy must allow. From another account both sides must.
 5. A permissions boundary and session policies, where there are any, must allow.
 
@@ -33,6 +34,7 @@ class PolicyType(StrEnum):
     IDENTITY = "identity-based policy"
     RESOURCE = "resource-based policy"
     TRUST = "role trust policy"
+    GRANT = "grant"
     BOUNDARY = "permissions boundary"
     SESSION = "session policy"
 
@@ -67,6 +69,7 @@ class PolicySet:
     Attributes:
         identity: Of the user, or of the role behind a session.
         resource: Of the secret, function or key; the trust policy of a role that is to be assumed.
+        grants: What grants on a key allow; it denies nothing.
         boundary: The permissions boundary, if there is one.
         session: What the session was given; empty means no session policy.
         resource_must_allow: The resource's policy must allow even within the account: trust and key policies.
@@ -75,6 +78,7 @@ class PolicySet:
 
     identity: tuple[Policy, ...] = ()
     resource: Policy | None = None
+    grants: Policy | None = None
     boundary: Policy | None = None
     session: tuple[Policy, ...] = ()
     resource_must_allow: bool = False
@@ -167,12 +171,16 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
     denied = _first_deny(context, action, policies)
     if denied is not None:
         return denied
-    granted, grade = _resource_allow(context, action, policies)
     by_resource = policies.resource_type
+    granted, grade = _resource_allow(context, action, policies.resource, by_resource)
     # 2. Services have no policies of their own.
     if context.principal.kind is PrincipalKind.SERVICE:
         return granted or Decision(Outcome.IMPLICIT_DENY, by_resource)
     foreign = _is_foreign(context)
+    by_grant, grant_grade = _resource_allow(context, action, policies.grants, PolicyType.GRANT)
+    if by_grant is not None and (granted is None or foreign or grant_grade > grade):
+        # Whoever made the grant speaks for both accounts.
+        granted, grade, foreign = by_grant, grant_grade, False
     if granted is None and (foreign or policies.resource_must_allow):
         identity = _first_allow(context, action, policies.identity, PolicyType.IDENTITY)
         missing = by_resource if identity or policies.resource_must_allow else PolicyType.IDENTITY
@@ -221,11 +229,12 @@ def _first_allow(
     return None
 
 
-def _resource_allow(context: RequestContext, action: str, policies: PolicySet) -> tuple[Decision | None, Grade]:
-    """Return the Allow of the resource's policy that names the caller most precisely."""
+def _resource_allow(
+    context: RequestContext, action: str, policy: Policy | None, policy_type: PolicyType
+) -> tuple[Decision | None, Grade]:
+    """Return the Allow of a policy with principals that names the caller most precisely."""
     best: Statement | None = None
     best_grade = Grade.NONE
-    policy = policies.resource
     if policy is None:
         return None, best_grade
     for statement in policy.document.allows:
@@ -236,7 +245,7 @@ def _resource_allow(context: RequestContext, action: str, policies: PolicySet) -
             best, best_grade = statement, grade
     if best is None:
         return None, best_grade
-    return _decision(Outcome.ALLOW, policies.resource_type, policy, best), best_grade
+    return _decision(Outcome.ALLOW, policy_type, policy, best), best_grade
 
 
 def _applies(statement: Statement, context: RequestContext, action: str) -> bool:

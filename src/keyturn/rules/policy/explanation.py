@@ -135,6 +135,8 @@ def _all_policies(policies: PolicySet) -> Iterator[tuple[PolicyType, Policy]]:
     yield from ((PolicyType.IDENTITY, policy) for policy in policies.identity)
     if policies.resource is not None:
         yield policies.resource_type, policies.resource
+    if policies.grants is not None:
+        yield PolicyType.GRANT, policies.grants
     if policies.boundary is not None:
         yield PolicyType.BOUNDARY, policies.boundary
     yield from ((PolicyType.SESSION, policy) for policy in policies.session)

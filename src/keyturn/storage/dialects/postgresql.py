@@ -26,6 +26,7 @@ _PURGED = ", ".join(
         schema.rotations,
         schema.rotation_steps,
         schema.kms_keys,
+        schema.kms_materials,
     )
 )
 

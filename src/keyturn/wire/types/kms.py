@@ -23,6 +23,30 @@ class CreateAliasResponse(TypedDict):
     pass
 
 
+class GrantConstraints(TypedDict):
+    EncryptionContextSubset: NotRequired[dict[str, str]]
+    EncryptionContextEquals: NotRequired[dict[str, str]]
+    SourceArn: NotRequired[str]
+
+
+class CreateGrantRequest(TypedDict):
+    KeyId: str
+    GranteePrincipal: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    Operations: list[str]
+    Constraints: NotRequired[GrantConstraints]
+    GrantTokens: NotRequired[list[str]]
+    Name: NotRequired[str]
+    DryRun: NotRequired[bool]
+    GranteeServicePrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class CreateGrantResponse(TypedDict):
+    GrantToken: NotRequired[str]
+    GrantId: NotRequired[str]
+
+
 class Tag(TypedDict):
     TagKey: str
     TagValue: str
@@ -140,11 +164,28 @@ class DisableKeyResponse(TypedDict):
     pass
 
 
+class DisableKeyRotationRequest(TypedDict):
+    KeyId: str
+
+
+class DisableKeyRotationResponse(TypedDict):
+    pass
+
+
 class EnableKeyRequest(TypedDict):
     KeyId: str
 
 
 class EnableKeyResponse(TypedDict):
+    pass
+
+
+class EnableKeyRotationRequest(TypedDict):
+    KeyId: str
+    RotationPeriodInDays: NotRequired[int]
+
+
+class EnableKeyRotationResponse(TypedDict):
     pass
 
 
@@ -196,6 +237,17 @@ class GenerateDataKeyWithoutPlaintextResponse(TypedDict):
     KeyMaterialId: NotRequired[str]
 
 
+class GenerateRandomRequest(TypedDict):
+    NumberOfBytes: NotRequired[int]
+    CustomKeyStoreId: NotRequired[str]
+    Recipient: NotRequired[RecipientInfo]
+
+
+class GenerateRandomResponse(TypedDict):
+    Plaintext: NotRequired[bytes]
+    CiphertextForRecipient: NotRequired[bytes]
+
+
 class GetKeyPolicyRequest(TypedDict):
     KeyId: str
     PolicyName: NotRequired[str]
@@ -204,6 +256,18 @@ class GetKeyPolicyRequest(TypedDict):
 class GetKeyPolicyResponse(TypedDict):
     Policy: NotRequired[str]
     PolicyName: NotRequired[str]
+
+
+class GetKeyRotationStatusRequest(TypedDict):
+    KeyId: str
+
+
+class GetKeyRotationStatusResponse(TypedDict):
+    KeyRotationEnabled: NotRequired[bool]
+    KeyId: NotRequired[str]
+    RotationPeriodInDays: NotRequired[int]
+    NextRotationDate: NotRequired[datetime]
+    OnDemandRotationStartDate: NotRequired[datetime]
 
 
 class ListAliasesRequest(TypedDict):
@@ -226,6 +290,35 @@ class ListAliasesResponse(TypedDict):
     Truncated: NotRequired[bool]
 
 
+class ListGrantsRequest(TypedDict):
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+    KeyId: str
+    GrantId: NotRequired[str]
+    GranteePrincipal: NotRequired[str]
+    GranteeServicePrincipal: NotRequired[str]
+
+
+class GrantListEntry(TypedDict):
+    KeyId: NotRequired[str]
+    GrantId: NotRequired[str]
+    Name: NotRequired[str]
+    CreationDate: NotRequired[datetime]
+    GranteePrincipal: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    IssuingAccount: NotRequired[str]
+    Operations: NotRequired[list[str]]
+    Constraints: NotRequired[GrantConstraints]
+    GranteeServicePrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class ListGrantsResponse(TypedDict):
+    Grants: NotRequired[list[GrantListEntry]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
 class ListKeyPoliciesRequest(TypedDict):
     KeyId: str
     Limit: NotRequired[int]
@@ -234,6 +327,31 @@ class ListKeyPoliciesRequest(TypedDict):
 
 class ListKeyPoliciesResponse(TypedDict):
     PolicyNames: NotRequired[list[str]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
+class ListKeyRotationsRequest(TypedDict):
+    KeyId: str
+    IncludeKeyMaterial: NotRequired[str]
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+
+
+class RotationsListEntry(TypedDict):
+    KeyId: NotRequired[str]
+    KeyMaterialId: NotRequired[str]
+    KeyMaterialDescription: NotRequired[str]
+    ImportState: NotRequired[str]
+    KeyMaterialState: NotRequired[str]
+    ExpirationModel: NotRequired[str]
+    ValidTo: NotRequired[datetime]
+    RotationDate: NotRequired[datetime]
+    RotationType: NotRequired[str]
+
+
+class ListKeyRotationsResponse(TypedDict):
+    Rotations: NotRequired[list[RotationsListEntry]]
     NextMarker: NotRequired[str]
     Truncated: NotRequired[bool]
 
@@ -263,6 +381,19 @@ class ListResourceTagsRequest(TypedDict):
 
 class ListResourceTagsResponse(TypedDict):
     Tags: NotRequired[list[Tag]]
+    NextMarker: NotRequired[str]
+    Truncated: NotRequired[bool]
+
+
+class ListRetirableGrantsRequest(TypedDict):
+    Limit: NotRequired[int]
+    Marker: NotRequired[str]
+    RetiringPrincipal: NotRequired[str]
+    RetiringServicePrincipal: NotRequired[str]
+
+
+class ListRetirableGrantsResponse(TypedDict):
+    Grants: NotRequired[list[GrantListEntry]]
     NextMarker: NotRequired[str]
     Truncated: NotRequired[bool]
 
@@ -299,6 +430,35 @@ class ReEncryptResponse(TypedDict):
     DestinationEncryptionAlgorithm: NotRequired[str]
     SourceKeyMaterialId: NotRequired[str]
     DestinationKeyMaterialId: NotRequired[str]
+
+
+class RetireGrantRequest(TypedDict):
+    GrantToken: NotRequired[str]
+    KeyId: NotRequired[str]
+    GrantId: NotRequired[str]
+    DryRun: NotRequired[bool]
+
+
+class RetireGrantResponse(TypedDict):
+    pass
+
+
+class RevokeGrantRequest(TypedDict):
+    KeyId: str
+    GrantId: str
+    DryRun: NotRequired[bool]
+
+
+class RevokeGrantResponse(TypedDict):
+    pass
+
+
+class RotateKeyOnDemandRequest(TypedDict):
+    KeyId: str
+
+
+class RotateKeyOnDemandResponse(TypedDict):
+    KeyId: NotRequired[str]
 
 
 class ScheduleKeyDeletionRequest(TypedDict):

@@ -8,6 +8,7 @@ import pytest
 
 from keyturn.arn import Place
 from keyturn.operations.kms.default_key import default_key, find_default_key, is_default_key
+from keyturn.operations.kms.subjects import current_material
 from keyturn.rules.kms_keys import DEFAULT_ALIAS
 from keyturn.storage import kms_keys
 from keyturn.storage.database import Transaction
@@ -42,7 +43,7 @@ def test_a_key_whose_first_use_failed_is_not_there(tmp_path: Path) -> None:
         def fail() -> None:
             with bench.kit.state.write() as transaction:
                 key = default_key(bench.kit, transaction, PLACE, bench.clock.now())
-                assert bench.kit.keyring.encrypt(key.key_id, b"at once", {})
+                assert bench.kit.keyring.encrypt(current_material(key), b"at once", {})
                 raise Failed
 
         with pytest.raises(Failed):
