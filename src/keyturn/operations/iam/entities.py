@@ -107,7 +107,7 @@ def current(transaction: Transaction, owner: OwnerT) -> OwnerT:
     """Lock a user, group or role and return it as it is now: nobody else changes it or its policies meanwhile.
 
     Raises:
-        NoSuchEntityException: It is not there any more.
+        NoSuchEntityException: It is not there any more: what has its name by now is not what the caller was allowed.
     """
     found: OwnerT | None
     if isinstance(owner, RoleRecord):
@@ -116,7 +116,7 @@ def current(transaction: Transaction, owner: OwnerT) -> OwnerT:
         found = groups.lock_group(transaction, owner.account_id, owner.name)
     else:
         found = users.lock_user(transaction, owner.account_id, owner.name)
-    if found is None:
+    if found is None or (found.unique_id, found.arn) != (owner.unique_id, owner.arn):
         raise missing(kind_of(owner).lower(), owner.name)
     return found
 

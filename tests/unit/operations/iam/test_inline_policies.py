@@ -107,14 +107,18 @@ def test_the_quota_counts_all_policies_of_an_owner_without_white_space(
 
 
 @OWNERS
+@pytest.mark.parametrize("is_made_again", [False, True])
 def test_a_policy_of_an_owner_who_is_deleted_meanwhile_is_not_put(
-    bench: HandlerBench, kind: str, owner: dict[str, str]
+    bench: HandlerBench, kind: str, owner: dict[str, str], *, is_made_again: bool
 ) -> None:
     operation = registry.find("iam", f"Put{kind}Policy")
     assert operation is not None
     call, request = bench.as_(bench.caller), {**owner, "PolicyName": "all", "PolicyDocument": ALLOW_ALL}
     subject = operation.load(bench.kit, call, request)
     bench.call("iam", f"Delete{kind}", **owner)
+    if is_made_again:
+        # Who may change the one need not be allowed the other.
+        bench.call("iam", f"Create{kind}", **owner, Path="/other/", AssumeRolePolicyDocument=TRUST)
 
     with pytest.raises(NoSuchEntityException, match=rf"^The {kind.lower()} with name x cannot be found.$"):
         operation.handle(bench.kit, call, request, subject.record)
