@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Generic, NamedTuple, TypeVar
 
@@ -11,6 +11,26 @@ from keyturn.rules.policy.patterns import ConditionKeys
 
 R_co = TypeVar("R_co", covariant=True)
 NO_KEYS: Mapping[str, tuple[str, ...]] = MappingProxyType({})
+
+
+class KeysOnDemand:
+    """Condition keys that are worked out when a condition asks for one: most policies have none.
+
+    Args:
+        work_out: Returns all of them, with names in lower case.
+    """
+
+    __slots__ = ("_keys", "_work_out")
+
+    def __init__(self, work_out: Callable[[], Mapping[str, tuple[str, ...]]]) -> None:
+        self._work_out = work_out
+        self._keys: Mapping[str, tuple[str, ...]] | None = None
+
+    def get(self, name: str, /) -> tuple[str, ...] | None:
+        """Return the values of a condition key, given in lower case; None if the key is absent."""
+        if self._keys is None:
+            self._keys = self._work_out()
+        return self._keys.get(name)
 
 
 class Subject(NamedTuple, Generic[R_co]):

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select
+from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select
 
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
+from keyturn.storage.kms_keys import KEY
 
-GRANTED = "kms-granted"
 GRANTS = "kms-grants"
 
 _grants, _keys = schema.kms_grants, schema.kms_keys
@@ -55,7 +55,6 @@ _OF_GRANTEE = _OF_KEY.where(_grants.c.grantee_principal == bindparam("grantee_pr
 _RETIRABLE = _ALL.where(
     _grants.c.retiring_principal == bindparam("retiring_principal"), _keys.c.region == bindparam("region")
 )
-_ANY = select(exists().where(_grants.c.key_id == bindparam("key_id")))
 _COUNT = select(func.count()).where(_grants.c.key_id == bindparam("key_id"))
 _DELETE = delete(_grants).where(_grants.c.grant_id == bindparam("doomed")).returning(_grants.c.grant_id)
 
@@ -72,11 +71,6 @@ def delete_grant(transaction: Transaction, grant: GrantRecord) -> bool:
     gone = transaction.connection.execute(_DELETE, {"doomed": grant.grant_id}).one_or_none()
     _touch(transaction, grant)
     return gone is not None
-
-
-def has_grants(connection: Connection, key_id: str) -> bool:
-    """Return whether there is any grant on a key."""
-    return bool(connection.execute(_ANY, {"key_id": key_id}).scalar_one())
 
 
 def count_grants(connection: Connection, key_id: str) -> int:
@@ -137,7 +131,8 @@ def subject_of(key_id: str, grantee_principal: str) -> str:
 
 
 def _touch(transaction: Transaction, grant: GrantRecord) -> None:
-    transaction.touch(GRANTED, grant.key_id)
+    # A key is kept with whether it has any.
+    transaction.touch(KEY, grant.key_id)
     transaction.touch(GRANTS, subject_of(grant.key_id, grant.grantee_principal))
 
 

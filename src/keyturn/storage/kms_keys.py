@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, delete, exists, func, insert, select, update
 from sqlalchemy.dialects import postgresql
 
 from keyturn.arn import Place
@@ -44,6 +44,7 @@ class KmsKeyRecord:
         rotation_period_days: How often it gets new material by itself; None if it does not.
         next_rotation_at: When that is due.
         aliases: Names of its aliases, sorted.
+        has_grants: Whether there is any grant on it: most keys have none, and nobody needs to look for them.
     """
 
     key_id: str
@@ -61,6 +62,7 @@ class KmsKeyRecord:
     rotation_period_days: int | None = None
     next_rotation_at: datetime | None = None
     aliases: tuple[str, ...] = ()
+    has_grants: bool = False
 
 
 class RotationType(StrEnum):
@@ -130,6 +132,7 @@ _COUNT_ON_DEMAND = select(func.count()).where(
     _materials.c.key_id == bindparam("key_id"), _materials.c.rotation_type == RotationType.ON_DEMAND.value
 )
 _ALIASES_OF = select(_aliases.c.alias).where(_aliases.c.key_id == bindparam("key_id")).order_by(_aliases.c.alias)
+_ANY_GRANT = select(exists().where(schema.kms_grants.c.key_id == bindparam("key_id")))
 _ALIAS = select(_aliases).where(_aliases.c.arn == bindparam("arn"))
 _ALIASES_IN_PLACE = (
     select(_aliases)
@@ -166,9 +169,9 @@ def lock_key(transaction: Transaction, key_id: str) -> KmsKeyRecord | None:
 
 
 def list_keys(connection: Connection, place: Place) -> list[KmsKeyRecord]:
-    """Return the keys of an account in a region by id, without their aliases; Keyturn's own is not among them."""
+    """Return the keys of an account in a region by id, as if none had aliases or grants; without Keyturn's own."""
     rows = connection.execute(_IN_PLACE, schema.owner_of(place))
-    return [_record(row, ()) for row in rows]
+    return [_record(row) for row in rows]
 
 
 def count_customer_keys(connection: Connection, place: Place) -> int:
@@ -298,12 +301,14 @@ def _touch_alias(transaction: Transaction, alias: AliasRecord) -> None:
 
 
 def _key(connection: Connection, row: Row[Any]) -> KmsKeyRecord:
-    return _record(row, tuple(connection.execute(_ALIASES_OF, {"key_id": row.key_id}).scalars()))
+    of_key = {"key_id": row.key_id}
+    aliases = tuple(connection.execute(_ALIASES_OF, of_key).scalars())
+    return _record(row, aliases, has_grants=bool(connection.execute(_ANY_GRANT, of_key).scalar_one()))
 
 
-def _record(row: Row[Any], aliases: tuple[str, ...]) -> KmsKeyRecord:
+def _record(row: Row[Any], aliases: tuple[str, ...] = (), *, has_grants: bool = False) -> KmsKeyRecord:
     columns = {**row._mapping, "manager": KeyManager(row.manager)}  # noqa: SLF001 - SQLAlchemy's public name
-    return KmsKeyRecord(**columns, aliases=aliases)
+    return KmsKeyRecord(**columns, aliases=aliases, has_grants=has_grants)
 
 
 def _insert_material(transaction: Transaction, material: MaterialRecord) -> None:

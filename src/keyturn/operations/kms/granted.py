@@ -15,16 +15,17 @@ from keyturn.operations.kit import Kit
 from keyturn.rules.kms_grants import Asked, Grant, policy_of, terms_of
 from keyturn.storage import kms_grants
 from keyturn.storage.kms_grants import GrantRecord
+from keyturn.storage.kms_keys import KmsKeyRecord
 
 _KEY_ID, _GRANT_ID = "key_id", "grant_id"
 
 
-def grants_of(kit: Kit, call: Call, key_id: str, asked: Asked) -> str | None:
-    """Return what the grants on a key allow the caller in a call; None if that is nothing."""
-    if call.principal.kind is PrincipalKind.SERVICE or not _has_grants(kit, key_id):
+def grants_of(kit: Kit, call: Call, key: KmsKeyRecord | None, asked: Asked) -> str | None:
+    """Return what the grants on a key, if it is there, allow the caller in a call; None if that is nothing."""
+    if key is None or not key.has_grants or call.principal.kind is PrincipalKind.SERVICE:
         return None
-    own = [grant for grantee in _names(call) for grant in _load(kit, key_id, grantee) if is_same(grant.unique_id, call)]
-    return policy_of(own, asked)
+    granted = (grant for grantee in _names(call) for grant in _load(kit, key.key_id, grantee))
+    return policy_of((grant for grant in granted if is_same(grant.unique_id, call)), asked)
 
 
 def grant_of(record: GrantRecord) -> Grant:
@@ -73,10 +74,6 @@ def _names(call: Call) -> Iterator[str]:
     if principal.role_arn:
         yield principal.role_arn
     yield Place(place.partition, place.region, principal.account_id).root_arn()
-
-
-def _has_grants(kit: Kit, key_id: str) -> bool:
-    return kit.kept.get(kms_grants.GRANTED, key_id, lambda connection: kms_grants.has_grants(connection, key_id))
 
 
 def _load(kit: Kit, key_id: str, grantee: str) -> tuple[Grant, ...]:

@@ -85,8 +85,7 @@ def _key_to_grant(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[K
         if member in request:
             keys[f"kms:{member.lower()}"] = (request[member],)
     asked = Asked(child=terms_of(operations, constraints))
-    grants = None if found.record is None else grants_of(kit, call, found.record.key_id, asked)
-    return key_subject(call, found, keys, grants)
+    return key_subject(call, found, keys, grants_of(kit, call, found.record, asked))
 
 
 @operation("kms", "CreateGrant", subject=_key_to_grant)

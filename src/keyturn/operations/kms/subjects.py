@@ -13,7 +13,7 @@ from keyturn.crypto.keyring import MaterialId
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.granted import grants_of
 from keyturn.operations.kms.references import FoundKey, find_key, find_key_itself, find_own_key
-from keyturn.operations.subject import NO_KEYS, Subject
+from keyturn.operations.subject import NO_KEYS, KeysOnDemand, Subject
 from keyturn.rules.kms_grants import Asked
 from keyturn.rules.kms_keys import KeyState, key_state
 from keyturn.storage.kms_keys import KmsKeyRecord
@@ -55,8 +55,7 @@ def key_itself(kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO
 def any_key(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
     """Load the key that ``KeyId`` means, by whatever name, of another account too; a grant may let it be described."""
     found = find_key(kit, call.place, request["KeyId"])
-    grants = None if found.record is None else grants_of(kit, call, found.record.key_id, Asked())
-    return key_subject(call, found, grants=grants)
+    return key_subject(call, found, grants=grants_of(kit, call, found.record, Asked()))
 
 
 def key_for_encryption(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[KmsKeyRecord]:
@@ -76,8 +75,9 @@ def key_in_use(
         context: The encryption context.
         keys: Further condition keys.
     """
-    grants = None if found.record is None else grants_of(kit, call, found.record.key_id, Asked(context=context or {}))
-    return key_subject(call, found, {**context_keys(context), **keys}, grants)
+    grants = grants_of(kit, call, found.record, Asked(context or {}))
+    on_demand = KeysOnDemand(lambda: _all_keys(call, found, {**context_keys(context), **keys}))
+    return _subject(call, found, on_demand, grants)
 
 
 def every_key(_kit: Kit, call: Call, request: Mapping[str, Any], keys: Keys = NO_KEYS) -> Subject[None]:
@@ -95,15 +95,21 @@ def key_subject(call: Call, found: FoundKey, keys: Keys = NO_KEYS, grants: str |
         keys: Further condition keys, of the request.
         grants: What grants allow the caller in this call.
     """
-    record = found.record
-    of_request: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.principal.account_id,), **keys}
-    if found.alias is not None:
-        of_request["kms:requestalias"] = (found.alias,)
-    shown = found.shown_to(call.place.account_id)
+    return _subject(call, found, KeysOnDemand(lambda: _all_keys(call, found, keys)), grants)
+
+
+def _subject(call: Call, found: FoundKey, keys: KeysOnDemand, grants: str | None) -> Subject[KmsKeyRecord]:
+    record, shown = found.record, found.shown_to(call.place.account_id)
     if record is None:
-        return Subject(found.arn, shown, record=None, missing=found.missing, keys=of_request)
-    keys = {**_OF_SYMMETRIC_KEYS, **_of_key(record), **of_request}
+        return Subject(found.arn, shown, record=None, missing=found.missing, keys=keys)
     return Subject(found.arn, shown, record, policy=record.policy, keys=keys, grants=grants)
+
+
+def _all_keys(call: Call, found: FoundKey, of_request: Keys) -> Keys:
+    keys: dict[str, tuple[str, ...]] = {"kms:calleraccount": (call.principal.account_id,), **of_request}
+    if found.alias is not None:
+        keys["kms:requestalias"] = (found.alias,)
+    return keys if found.record is None else {**_OF_SYMMETRIC_KEYS, **_of_key(found.record), **keys}
 
 
 def context_keys(context: Mapping[str, str] | None) -> Keys:
