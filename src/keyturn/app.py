@@ -28,6 +28,7 @@ from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.sessions import issue_session
 from keyturn.quotas import parse_rate_limits
+from keyturn.rules.audit_chain import ChainKey
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
@@ -43,7 +44,8 @@ from keyturn.server.throttle import Throttle
 from keyturn.storage import accounts, function_logs, functions, kms_keys, principals
 from keyturn.storage import settings as stored_settings
 from keyturn.storage.accounts import AccountRecord
-from keyturn.storage.audit_log import AuditWriter
+from keyturn.storage.audit_log import AuditLog
+from keyturn.storage.audit_writer import AuditWriter
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.directory import DataDirectory
 from keyturn.storage.kept import KeptRows
@@ -226,6 +228,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
 
     keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
     session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
+    audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
+    audit_log.begin(clock.now())
     kept = KeptRows(stores.state)
     runtime = _open_runtime(settings, stores, session_tokens, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
@@ -241,6 +245,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         random=secrets,
         state=stores.state,
         journal=stores.journal,
+        audit_log=audit_log,
         kept=kept,
         keyring=keyring,
         envelope=Envelope(keyring),
@@ -255,7 +260,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         run_event=events.submit,
     )
     follow(kit)
-    writer = AuditWriter(stores.journal)
+    writer = AuditWriter(audit_log)
     closing.callback(writer.close)
     pipeline = Pipeline(
         kit,
@@ -317,6 +322,10 @@ def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, str
     if system_key is None:
         raise KeyturnError("The database has no key for Keyturn's own secrets.", "Restore it from a backup.")
     return Keyring(provider, load_wrapped), system_key.key_id
+
+
+def _chain_key(keyring: Keyring, system_key_id: str) -> ChainKey:
+    return ChainKey(keyring.derive_key(system_key_id, "keyturn audit chain"))
 
 
 def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:

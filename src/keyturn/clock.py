@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+def to_milliseconds(moment: datetime) -> int:
+    """Whole milliseconds since the epoch, rounded down."""
+    return (moment - _EPOCH) // _MILLISECOND
+
+
+def from_milliseconds(milliseconds: int) -> datetime:
+    """The aware UTC moment, the inverse of :func:`to_milliseconds`."""
+    return _EPOCH + timedelta(milliseconds=milliseconds)
 
 
 class Clock(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 from keyturn.arn import Arn, InvalidArn
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.ids import new_event_id
+from keyturn.ids import new_event_id, new_shared_id
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
 from keyturn.rules.audit_event import Event, api_event, resource_entry, shared_with
@@ -55,7 +55,7 @@ def call_events(
     answered = error is None and not read_only
     event = api_event(
         call,
-        event_id=new_event_id(),
+        event_id=new_event_id(call.at),
         event_source=f"{model.service.name}.amazonaws.com",
         event_name=model.name,
         read_only=read_only,
@@ -70,7 +70,7 @@ def call_events(
     events = [event]
     # An ARN of nobody's making must not write into the trail of the account that it names.
     if owner is not None and subject.record is not None:
-        events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden))
+        events.append(shared_with(event, new_event_id(call.at), owner, new_shared_id(), hidden=hidden))
     return events
 
 

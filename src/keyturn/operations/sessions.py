@@ -14,10 +14,10 @@ from datetime import datetime, timedelta
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Principal, PrincipalKind
+from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.sensitive import Sensitive
 from keyturn.storage.principals import RoleRecord
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
 
 
 @dataclass(frozen=True, slots=True)

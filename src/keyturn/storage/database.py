@@ -32,7 +32,13 @@ class StorageError(KeyturnError):
     """The database failed; the driver's connection string is never part of the message."""
 
 
+class AppendConflict(StorageError):
+    """Somebody else has stored a row under a number that this process took for the next."""
+
+
 Statement = tuple[str, tuple[Any, ...]]
+Query = Callable[[str], tuple[Any, ...] | None]
+"""Takes SQL and returns the first row of its result."""
 
 Purge = Callable[[list[bytes] | None], bool]
 """Takes what was erased, None if that is not known; returns whether it is gone, False to be tried again."""
@@ -69,15 +75,17 @@ class Dialect(Protocol):
         """Keep other writers that count what an owner has away, until the transaction ends."""
         ...
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
+    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
         """Run insertions in one transaction, with as little around them as the driver allows.
 
         Args:
             engine: Of the journal.
-            statements: SQL in the driver's own spelling, and its values.
+            compose: Returns SQL in the driver's own spelling, and its values. Where several servers share a database
+                they take turns from what it asks for to the commit.
             durable: Whether they must survive a power cut, or only the end of this process.
 
         Raises:
+            AppendConflict: A number is taken.
             StorageError: The database failed; none of them is stored.
         """
         ...

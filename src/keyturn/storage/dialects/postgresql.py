@@ -9,13 +9,17 @@ from sqlalchemy import Connection, Engine, create_engine, func, make_url, select
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
-from keyturn.storage.database import Purge, Statement, StorageError
+from keyturn.storage.database import AppendConflict, Purge, Query, Statement, StorageError
 
 # Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
 _CHANGES_LOCK = 44_686_473_407
+# Another, for whoever appends to the audit log.
+_APPEND_DURABLY = "SELECT pg_advisory_xact_lock(44686473408)"
+_APPEND = f"{_APPEND_DURABLY}, set_config('synchronous_commit', 'off', true)"
 # Another vacuum of the same table is in the way; it may have begun before the rows were erased.
 _PURGE_LOCK_MILLISECONDS = 1_000
 _LOCK_NOT_AVAILABLE = "55P03"
+_UNIQUE_VIOLATION = "23505"
 # Where values and what tells of them can be.
 _PURGED = ", ".join(
     table.name
@@ -69,15 +73,22 @@ class PostgresqlDialect:
         """Take turns over counting: what another transaction has not committed yet is not seen."""
         _take_turns(connection, 2, owner)
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
+    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
         """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
         try:
             with engine.begin() as connection:
-                if not durable:
-                    connection.execute(text("SET LOCAL synchronous_commit TO off"))
-                for statement, values in statements:
+
+                def query(sql: str) -> tuple[Any, ...] | None:
+                    row = connection.exec_driver_sql(sql).first()
+                    return None if row is None else tuple(row)
+
+                # In a statement before those that ask: they see what was committed when they begin.
+                connection.exec_driver_sql(_APPEND_DURABLY if durable else _APPEND)
+                for statement, values in compose(query):
                     connection.exec_driver_sql(statement, values)
         except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION:
+                raise AppendConflict("The database failed: a record with this number is there already.") from error
             raise self.explain(error) from error
 
     def was_interrupted(self, url: str) -> bool:  # noqa: ARG002 - the protocol's

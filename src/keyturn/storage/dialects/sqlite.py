@@ -19,7 +19,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from keyturn.storage.database import MIGRATES, WRITES, Purge, Statement, StorageError
+from keyturn.storage.database import MIGRATES, WRITES, AppendConflict, Purge, Query, Statement, StorageError
 from keyturn.storage.sqlite_file import SqliteFile
 
 _BUSY_MILLISECONDS = 30_000
@@ -67,7 +67,7 @@ class SqliteDialect:
     def lock_count(self, connection: Connection, owner: str) -> None:
         """Nothing to do: likewise."""
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
+    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
         """Run insertions in one transaction, on the driver's own cursor.
 
         Each step of a statement gives Python's lock away, and getting it back beside a busy event loop costs more than
@@ -77,6 +77,13 @@ class SqliteDialect:
         borrowed = engine.raw_connection()
         try:
             cursor = borrowed.cursor()
+
+            def query(sql: str) -> tuple[Any, ...] | None:
+                rows = cursor.execute(sql).fetchall()
+                return rows[0] if rows else None
+
+            # Nobody else opens the database, so what is asked for needs no transaction.
+            statements = compose(query)
             cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
             try:
                 if len(statements) == 1:
@@ -92,6 +99,8 @@ class SqliteDialect:
                     cursor.execute("PRAGMA synchronous=FULL")
         except sqlite3.Error as error:
             borrowed.invalidate()
+            if error.sqlite_errorname == "SQLITE_CONSTRAINT_PRIMARYKEY":
+                raise AppendConflict("The database failed: a record with this number is there already.") from error
             raise _explain(str(error)) from error
         finally:
             borrowed.close()
