@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -71,7 +72,7 @@ def test_any_changed_column_is_found_where_it_is(data: st.DataObject, trail: Tra
     at = data.draw(st.integers(0, len(trail) - 1))
     column = data.draw(st.sampled_from(AuditRecord._fields))
     before = getattr(trail[at].record, column)
-    other = data.draw(st.none() | st.booleans() | st.integers(0, 9) | _text)
+    other: Any = data.draw(st.none() | st.booleans() | st.integers(0, 9) | _text)
     if type(other) is type(before) and other == before:
         return
     trail[at] = trail[at]._replace(record=trail[at].record._replace(**{column: other}))

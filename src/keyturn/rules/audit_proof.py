@@ -28,13 +28,38 @@ class Fault:
     """The first thing that is wrong with a trail.
 
     Attributes:
-        sequence: The first record that is not what it was.
+        sequence: The first record that is not what it was; None if it is not about a record.
         message: For people, one or two sentences.
     """
 
     kind: FaultKind
-    sequence: int
+    sequence: int | None
     message: str
+
+
+def contradiction(known: Position, when: str, newest: Position, link_there: bytes | None) -> Fault | None:
+    """Say how a trail contradicts what is known of it.
+
+    Args:
+        known: A record that was there.
+        when: That moment, for people, such as "on 3 March".
+        newest: The last record of the trail.
+        link_there: The link of the record that has the known one's number now; None if there is none.
+    """
+    if known.sequence > newest.sequence:
+        return Fault(
+            FaultKind.ROLLED_BACK,
+            newest.sequence + 1,
+            f"The trail ends at record {newest.sequence}, and record {known.sequence} was there {when}.",
+        )
+    if known.link != link_there:
+        return Fault(
+            FaultKind.ROLLED_BACK,
+            known.sequence,
+            f"Record {known.sequence} is not the one that was there {when}: the trail was replaced by an older one,"
+            " which went on.",
+        )
+    return None
 
 
 class Walk:

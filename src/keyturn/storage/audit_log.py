@@ -20,7 +20,7 @@ from sqlalchemy import Connection, Row, bindparam, func, select
 from keyturn.rules.audit_chain import START, ChainKey, Position
 from keyturn.rules.audit_record import AuditRecord, ChainedRecord
 from keyturn.storage import audit_marks, schema
-from keyturn.storage.audit_marks import CHECKPOINT
+from keyturn.storage.audit_marks import CHECKPOINT, STATE
 from keyturn.storage.database import AppendConflict, Database, Query, Statement
 from keyturn.storage.stored_text import storable
 
@@ -56,8 +56,13 @@ class AuditLog:
         self._lock = threading.Lock()
         # The newest record, while nobody else can have stored another; None if that has to be asked for.
         self._head: Position | None = None
-        self._durable: Position | None = None
         self._keeps_head = database.dialect.is_embedded
+        # The newest record that a power cut would leave.
+        self.synced: Position | None = None
+        self._is_failing = False
+        self._held_up_by: frozenset[str] = frozenset()
+        # Asked for every call before it acts.
+        self.refuses = False
 
     def begin(self, now: datetime) -> None:
         """Begin the chain behind whatever the journal holds, unless that was done before.
@@ -87,11 +92,56 @@ class AuditLog:
         # then nobody has seen more than the answer to a read.
         durable = not all(record.read_only for record in records)
         with self._lock:
+            self._is_failing = True
             try:
-                self._append(rows, durable=durable)
-            except AppendConflict:
-                # Somebody else has stored records on what was taken for this process's own; their head is asked for.
-                self._append(rows, durable=durable)
+                try:
+                    self._append(rows, durable=durable)
+                except AppendConflict:
+                    # Somebody else has stored records on what was taken for this process's own: theirs are asked for.
+                    self._append(rows, durable=durable)
+                self._is_failing = False
+            finally:
+                self._decide()
+
+    def hold_up(self, sink: str, *, holds_up: bool) -> None:
+        """Refuse calls as long as a sink is too far behind.
+
+        Args:
+            sink: Its name.
+            holds_up: Whether it is.
+        """
+        if holds_up is not (sink in self._held_up_by):
+            with self._lock:
+                self._held_up_by = self._held_up_by | {sink} if holds_up else self._held_up_by - {sink}
+                self._decide()
+
+    def sync(self, generation: int, now: datetime) -> None:
+        """Bring everything stored so far to the disk, by telling the journal how new the state is.
+
+        Args:
+            generation: The newest change of the state database.
+            now: Aware UTC.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with self.exclusively():
+            stored = self.newest()
+            with self.database.write() as transaction:
+                audit_marks.store_mark(transaction.connection, self.key, STATE, Position(generation, b""), now)
+            self.synced = stored
+
+    def newest(self) -> Position | None:
+        """Return the newest record of the chain; None if there is none.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        if self._head is not None and self._keeps_head:
+            return self._head
+        with self.database.read() as connection:
+            found = newest(connection)
+        return found if found is not None and found.link else None
 
     @contextmanager
     def exclusively(self) -> Iterator[None]:
@@ -106,6 +156,9 @@ class AuditLog:
     def head(self) -> Position | None:
         """The newest record that this process knows of; None if it has not stored any."""
         return self._head
+
+    def _decide(self) -> None:
+        self.refuses = self._is_failing or bool(self._held_up_by)
 
     def _append(self, rows: Sequence[tuple[Any, ...]], *, durable: bool) -> None:
         head = self._head if self._keeps_head else None
@@ -127,8 +180,6 @@ class AuditLog:
 
         self.database.dialect.append(self.database.engine, compose, durable=durable)
         self._head = head
-        if durable:
-            self._durable = head
 
 
 def records_after(connection: Connection, sequence: int, limit: int) -> list[ChainedRecord]:

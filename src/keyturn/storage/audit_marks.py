@@ -22,6 +22,7 @@ STATE = "state"
 
 _marks = schema.audit_marks
 _BY_NAME = select(_marks).where(_marks.c.name == bindparam("name"))
+_LOCK = _BY_NAME.with_for_update()
 _INSERT = postgresql.insert(_marks)
 _STORE = _INSERT.on_conflict_do_update(
     index_elements=["name"],
@@ -47,6 +48,11 @@ def load_mark(connection: Connection, name: str) -> Mark | None:
     """Return the statement of this name."""
     row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
     return None if row is None else Mark(row.name, Position(row.sequence, row.link or b""), row.at, row.seal)
+
+
+def lock_mark(connection: Connection, name: str) -> None:
+    """Keep other writers away from a statement until the transaction ends."""
+    connection.execute(_LOCK, {"name": name})
 
 
 def store_mark(connection: Connection, key: ChainKey, name: str, position: Position, at: datetime) -> None:

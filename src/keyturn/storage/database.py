@@ -52,8 +52,16 @@ class Dialect(Protocol):
     # Execution options by which all statements of a reading transaction see one snapshot.
     reading_options: Mapping[str, Any]
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
-        """Return the engines of the state and of the journal."""
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
+        """Return the engines of the state and of the journal.
+
+        Raises:
+            StorageError: They are to be read only, and are not there.
+        """
+        ...
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Return the names of the triggers there are."""
         ...
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
@@ -258,8 +266,12 @@ class Stores:
     journal: Database
 
     @classmethod
-    def open(cls, url: str) -> Stores:
+    def open(cls, url: str, *, read_only: bool = False) -> Stores:
         """Open both databases of ``url``; the schema is not looked at (``migrate.py`` does that).
+
+        Args:
+            url: Of the state.
+            read_only: Change nothing, not even a file: to look at what a server has open, or has left behind.
 
         Raises:
             KeyturnError: No dialect for this URL.
@@ -280,7 +292,7 @@ class Stores:
             ) from error
         dialect: Dialect = module.DIALECT
         was_interrupted = dialect.was_interrupted(url)
-        state_engine, journal_engine = dialect.open_engines(url)
+        state_engine, journal_engine = dialect.open_engines(url, read_only=read_only)
         # Nothing is erased from the journal.
         state = Database(state_engine, dialect, was_interrupted=was_interrupted)
         return cls(state, Database(journal_engine, dialect))

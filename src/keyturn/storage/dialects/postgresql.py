@@ -41,12 +41,22 @@ class PostgresqlDialect:
     # Otherwise each statement would see a snapshot of its own, and a secret's row could meet another moment's labels.
     reading_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
         """Open one pool for both; the journal's tables live beside the state's."""
+        options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
         engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"), pool_size=16, pool_pre_ping=True, hide_parameters=True
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args=options,
+            pool_size=16,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         return engine, engine
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Ask the catalogue; those that are switched off do not count."""
+        found = connection.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"))
+        return set(found.scalars())
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask for the newest committed generation."""

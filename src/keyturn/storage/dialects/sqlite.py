@@ -13,11 +13,12 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
 from keyturn.storage.database import MIGRATES, WRITES, AppendConflict, Purge, Query, Statement, StorageError
 from keyturn.storage.sqlite_file import SqliteFile
@@ -34,11 +35,18 @@ class SqliteDialect:
     is_embedded = True
     reading_options: Mapping[str, Any] = {}  # A transaction of the write-ahead log sees one snapshot as it is.
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
         """Open ``PATH`` for the state and ``journal.db`` beside it for the journal."""
         parsed = make_url(url)
         journal = Path(parsed.database or "").with_name(_JOURNAL_FILE)
+        if read_only:
+            return _reading_engine(Path(parsed.database or "")), _reading_engine(journal)
         return _engine(url), _engine(str(parsed.set(database=str(journal))))
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Ask the schema."""
+        found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        return set(found.scalars())
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask ``PRAGMA data_version`` on a connection of its own, which nothing else uses."""
@@ -159,6 +167,24 @@ def _engine(url: str) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    """Open a file so that nothing of it is changed, and no write-ahead log folded in that a server will look for."""
+    if not path.exists():
+        raise StorageError(f"There is no database {path}.", "Choose the data directory with --data-dir.")
+    # A question mark or a percent sign in the path would be read as part of the URI.
+    uri = f"file:{quote(str(path))}?mode=ro"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            uri, uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000
+        ),
+        poolclass=QueuePool,
+        hide_parameters=True,
+    )
     event.listen(engine, "begin", _begin)
     return engine
 

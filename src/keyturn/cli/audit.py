@@ -1,0 +1,266 @@
+"""``keyturn audit``: look at the audit trail, and prove that it is what was written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from keyturn.cli.audit_events import EventFilter, find_events, follow_events
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.options import DatabaseUrl, DataDir, Output, OutputFormat, RootKeyFile
+from keyturn.config import load_settings
+from keyturn.errors.base import KeyturnError
+from keyturn.rules.audit_chain import Position
+from keyturn.rules.audit_proof import Fault
+
+if TYPE_CHECKING:
+    from keyturn.app import Trail
+    from keyturn.storage.audit_verify import Known, Report
+
+# Of documents printed with --output json.
+_FORMAT = "keyturn.audit/1"
+
+app = typer.Typer(help="Look at the audit trail, and verify it.", no_args_is_help=True)
+
+HeadPositions = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--head",
+        help="A record that was there, as keyturn audit head printed it. Can be repeated.",
+        metavar="SEQ:LINK",
+    ),
+]
+Files = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--file",
+        help="A file of the json-lines sink, to be verified with the database. Can be repeated, oldest first.",
+    ),
+]
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="audit")
+
+
+@app.callback()
+def _group() -> None:
+    """Look at the audit trail, and verify it."""
+
+
+@app.command()
+def verify(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    root_key_file: RootKeyFile = None,
+    head: HeadPositions = None,
+    file: Files = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Prove that no audit record was removed, changed, added or moved.
+
+    Goes along the whole chain, and compares it with its anchors, with heads that you have kept elsewhere (--head) and
+    with files that a sink has written (--file). Needs the database and the root key, so it runs on the server's
+    machine; the server may be running. Nothing is changed.
+
+    Exits with 0 if all of it is as it was written, and with 1 if something is not, or if that could not be found out.
+    """
+    settings = load_settings({"data_dir": data_dir, "database_url": database_url, "root_key_file": root_key_file})
+    heads = _heads(head or [])
+    # The server's parts are loaded only by commands that need them: `keyturn --help` is quick.
+    from keyturn.app import open_trail  # noqa: PLC0415 - see above
+
+    with open_trail(settings) as trail:
+        report = _verified(trail, heads, file or [], quiet=output is Output.JSON)
+    if output is Output.JSON:
+        typer.echo(json.dumps(_document(report), indent=2))
+    else:
+        _print(report, settings.data_dir)
+    if report.faults:
+        raise typer.Exit(1)
+
+
+@app.command(name="head")
+def head_(
+    data_dir: DataDir = None,
+    database_url: DatabaseUrl = None,
+    root_key_file: RootKeyFile = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Print the newest audit record's number and link, to be kept where this machine's administrators cannot reach.
+
+    Later, keyturn audit verify --head tells whether everything up to that record is still there.
+    """
+    settings = load_settings({"data_dir": data_dir, "database_url": database_url, "root_key_file": root_key_file})
+    from keyturn.app import open_trail  # noqa: PLC0415 - as above
+    from keyturn.storage import audit_log  # noqa: PLC0415 - likewise
+
+    with open_trail(settings) as trail, trail.stores.journal.read() as connection:
+        newest = audit_log.newest(connection)
+    if newest is None or not newest.link:
+        raise KeyturnError("There is no audit record yet.", "Each call leaves one: make a call and ask again.")
+    if output is Output.JSON:
+        typer.echo(json.dumps({"format": _FORMAT, "sequence": newest.sequence, "link": newest.link.hex()}))
+    else:
+        typer.echo(str(newest))
+
+
+@app.command()
+def events(
+    event_name: Annotated[str | None, typer.Option(help="For instance GetSecretValue.")] = None,
+    username: Annotated[
+        str | None, typer.Option("--username", "--principal", help="User, or session of a role (a function's name).")
+    ] = None,
+    secret: Annotated[str | None, typer.Option(help="Name or ARN of a secret; or any resource's ARN.")] = None,
+    event_id: Annotated[str | None, typer.Option(help="One event.")] = None,
+    denied: Annotated[bool, typer.Option("--denied", help="Only calls that the policies did not allow.")] = False,
+    since: Annotated[str | None, typer.Option(help="How long ago (30m, 12h, 7d), or a date and time.")] = None,
+    limit: Annotated[int, typer.Option(help="How many at most; the newest.", min=1)] = 50,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens, until Ctrl-C.")] = False,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """List what happened, newest first: calls, allowed and denied, rotations and deletions.
+
+    Asks the server, like aws cloudtrail lookup-events. With --output json each event is a CloudTrail record.
+    """
+    clients = Clients(profile, endpoint_url, region)
+    with explained():
+        wanted = EventFilter.of(clients, event_name, username, secret, event_id, since, denied=denied)
+        if follow:
+            for event in follow_events(clients, wanted):
+                typer.echo(json.dumps(event) if output is Output.JSON else "  ".join(_cells(event)))
+            return
+        found = find_events(clients, wanted, limit)
+    if output is Output.JSON:
+        typer.echo(json.dumps(found, indent=2))
+        return
+    table = Table("Time", "Event", "Who", "About", "Outcome")
+    for event in found:
+        table.add_row(*(escape(cell) for cell in _cells(event)))
+    Console(highlight=False, emoji=False).print(table if found else "No event was found.")
+
+
+def _cells(event: dict[str, Any]) -> tuple[str, ...]:
+    identity = event.get("userIdentity") or {}
+    who = identity.get("arn") or identity.get("invokedBy") or identity.get("principalId") or identity.get("type", "")
+    resources = [resource.get("ARN") for resource in event.get("resources") or []]
+    about = (event.get("additionalEventData") or {}).get("SecretId") or next(filter(None, resources), "")
+    outcome = event.get("errorCode") or ("failed" if event.get("errorMessage") else "ok")
+    return (event["eventTime"], event["eventName"], _short(who), _short(about), outcome)
+
+
+def _short(arn: str) -> str:
+    """Return what of an ARN tells it from others of its account."""
+    return arn.split(":", 5)[-1]
+
+
+def _heads(texts: Sequence[str]) -> list[Position]:
+    try:
+        return [Position.parse(text) for text in texts]
+    except ValueError as error:
+        raise KeyturnError(f"--head: {error}", "keyturn audit head prints one.") from error
+
+
+def _verified(trail: Trail, heads: Iterable[Position], files: Sequence[Path], *, quiet: bool) -> Report:
+    from keyturn.storage.audit_file import verify_files  # noqa: PLC0415 - as above
+    from keyturn.storage.audit_verify import verify as verify_trail  # noqa: PLC0415 - likewise
+
+    known = _known(trail, heads)
+    with _progress(quiet=quiet) as tell:
+        report = verify_trail(trail.stores, trail.key, known, tell)
+    if files:
+        verify_files(trail.stores, trail.key, files, report)
+    return report
+
+
+def _known(trail: Trail, heads: Iterable[Position]) -> list[Known]:
+    """Return what is known of the trail from elsewhere."""
+    from keyturn.storage.audit_anchor import stored_anchor  # noqa: PLC0415 - as above
+    from keyturn.storage.audit_verify import Known as KnownRecord  # noqa: PLC0415 - likewise
+
+    with trail.stores.state.read() as connection:
+        anchors = [trail.anchors.read(), stored_anchor(connection, trail.key), *trail.anchors.evidence()]
+    return [
+        *(KnownRecord.of(anchor) for anchor in anchors if anchor is not None),
+        *(KnownRecord(position, "when --head was written down") for position in heads),
+    ]
+
+
+@contextmanager
+def _progress(*, quiet: bool) -> Iterator[Any]:
+    """Show how far it is, where somebody is looking and it takes a while."""
+    console = Console(stderr=True, quiet=quiet or not Console(stderr=True).is_terminal)
+    with Progress(console=console, transient=True) as shown:
+        task = shown.add_task("Verifying records", total=None)
+        yield lambda done, total: shown.update(task, completed=done, total=total)
+
+
+def _print(report: Report, data_dir: Path) -> None:
+    console = Console(highlight=False, emoji=False, soft_wrap=True)
+    for note in report.notes:
+        console.print(f"note: {escape(note)}")
+    if report.older:
+        console.print(f"note: {report.older} records are older than the chain; nothing can be said about them.")
+    if not report.faults:
+        console.print(_summary(report))
+        return
+    for fault in report.faults:
+        console.print(f"[bold red]{fault.kind}:[/] {escape(fault.message)}")
+    for hint in _hints(report.faults, data_dir):
+        console.print(f"[bold]hint:[/] {escape(hint)}")
+
+
+def _summary(report: Report) -> str:
+    if not report.records:
+        return "There is no audit record yet." if not report.newest.sequence else "All records were deleted when due."
+    first, last = report.newest.sequence - report.records + 1, report.newest.sequence
+    known = f", and {len(report.known)} records known from elsewhere are among them" if report.known else ""
+    files = f"; {report.file_records} records of files are the same" if report.file_records else ""
+    return f"[bold green]Verified.[/] Records {first} to {last} are what was written{known}{files}."
+
+
+def _hints(faults: Iterable[Fault], data_dir: Path) -> list[str]:
+    from keyturn.storage.audit_anchor import EVIDENCE_FILE  # noqa: PLC0415 - as above
+
+    kinds = {str(fault.kind) for fault in faults}
+    hints = []
+    if "rolled back" in kinds:
+        evidence = data_dir / EVIDENCE_FILE
+        hints.append("If you restored a backup yourself, what happened since then is gone: look for it in your sinks.")
+        if evidence.exists():
+            hints.append(f"When that is settled, remove {evidence}, in which the server has kept what it knew.")
+    if kinds - {"rolled back"}:
+        hints.append("Somebody wrote to the database past Keyturn. Keep a copy of it before you do anything else.")
+        hints.append("What a sink was sent before that is as it was: compare with keyturn audit verify --file.")
+    return hints
+
+
+def _document(report: Report) -> dict[str, object]:
+    return {
+        "format": _FORMAT,
+        "verified": not report.faults,
+        "checkpoint": {"sequence": report.checkpoint.sequence, "link": report.checkpoint.link.hex()},
+        "newest": {"sequence": report.newest.sequence, "link": report.newest.link.hex()},
+        "records": report.records,
+        "older_records": report.older,
+        "index_blocks": report.blocks,
+        "file_records": report.file_records,
+        "known": [{"sequence": known.position.sequence, "when": known.when} for known in report.known],
+        "notes": report.notes,
+        "faults": [
+            {"kind": str(fault.kind), "sequence": fault.sequence, "message": fault.message} for fault in report.faults
+        ],
+    }
