@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
@@ -28,7 +29,10 @@ _AT_ONCE = 250
 _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
 _LEASE = timedelta(seconds=90)
+_LEASE_LOOK = timedelta(seconds=1)
 _REMIND = timedelta(minutes=10)
+# The server is to end; what is left is delivered when it starts again.
+_CLOSE_SECONDS = 3.0
 
 
 class Shipper:
@@ -55,6 +59,7 @@ class Shipper:
         self._limit = timedelta(seconds=limit_seconds)
         self._is_shared = not log.database.dialect.is_embedded
         self._lease_until: datetime | None = None
+        self._lease_look_at = clock.now()
         self.cursor = 0
         self._failures = 0
         self._told_at: datetime | None = None
@@ -75,12 +80,12 @@ class Shipper:
         self._stopping.set()
         if self._thread.ident is not None:
             self._thread.join()
-        if self._failures == 0:
-            try:
-                while self.turn():
-                    pass
-            except KeyturnError as error:
-                _log.warning("%s", error.message)
+        until = time.monotonic() + _CLOSE_SECONDS
+        try:
+            while self._failures == 0 and time.monotonic() < until and self.turn():
+                pass
+        except (KeyturnError, CursorLost) as error:
+            _log.warning("%s", error)
         if self._lease_until is not None:
             audit_cursors.release_cursor(self._audit_log.database, self.name, self._owner)
         self._sink.close()
@@ -121,7 +126,7 @@ class Shipper:
             except KeyturnError as error:
                 pause = _RETRY_SECONDS[min(self._failures, len(_RETRY_SECONDS) - 1)]
                 self._fail(error)
-            except Exception:
+            except Exception:  # noqa: BLE001 - as the next comment says
                 # A sink must not end because of one record that nobody foresaw; it is offered again.
                 _log.exception("the audit sink %s failed", self.name)
                 pause = _RETRY_SECONDS[-1]
@@ -133,17 +138,18 @@ class Shipper:
         if not self._is_shared:
             return True
         now = self._clock.now()
-        if self._lease_until is None or now > self._lease_until - _LEASE / 2:
-            cursor = audit_cursors.lease_cursor(self._audit_log.database, self.name, self._owner, now, now + _LEASE)
+        if now >= self._lease_look_at:
+            database = self._audit_log.database
+            cursor = audit_cursors.lease_cursor(database, self.name, self._owner, now, now + _LEASE)
             self._lease_until = None if cursor is None else now + _LEASE
-            if cursor is not None:
-                self.cursor = cursor
-        return self._lease_until is not None
+            self._lease_look_at = now + (_LEASE_LOOK if cursor is None else _LEASE / 3)
+            self.cursor = audit_cursors.open_cursor(database, self.name) if cursor is None else cursor
+        return self._lease_until is not None and now < self._lease_until
 
     def _judge(self, waiting: Sequence[ChainedRecord]) -> None:
         """Have calls refused if the sink is too far behind, and taken again if it is not."""
-        head = self._audit_log.head or self._audit_log.synced
-        behind = head.sequence - self.cursor if head else 0
+        heads = [head.sequence for head in (self._audit_log.head, self._audit_log.synced) if head is not None]
+        behind = max(heads, default=0) - self.cursor
         too_many = 0 < self._limit_records < behind
         since = from_milliseconds(waiting[0].record.event_time) if waiting else None
         too_long = since is not None and bool(self._limit) and self._clock.now() - since > self._limit
@@ -154,9 +160,8 @@ class Shipper:
         now = self._clock.now()
         if self._told_at is None or now - self._told_at > _REMIND:
             self._told_at = now
-            _log.warning(
-                "an audit sink is behind at record %d: %s", self.cursor, " ".join((error.message, *error.hints))
-            )
+            said = " ".join((error.message, *error.hints))
+            _log.warning("an audit sink has stopped behind record %d: %s", self.cursor, said)
 
     def _recover(self) -> None:
         if self._failures:

@@ -1,8 +1,9 @@
 """Syslog: one message a record (RFC 5424), over UDP, TCP, TLS or a local socket.
 
 A message is ``<PRI>1 TIMESTAMP HOSTNAME keyturn PROCID MSGID - JSON``: facility 13 (log audit), severity 4 (warning)
-for what was refused and 6 (informational) else; MSGID is the event's name and JSON the line of ``rules/audit_line.py``,
-in ASCII. Over TCP and TLS messages are counted (RFC 6587 section 3.4.1, RFC 5425).
+for what was refused and 6 (informational) else; MSGID is the event's name and JSON the line of ``rules/audit_line.py``.
+It is in UTF-8 without a byte order mark (the RFC's MSG-ANY): what the chain has sealed stays as it is. Over TCP and TLS
+messages are counted (RFC 6587 section 3.4.1, RFC 5425).
 
 Syslog acknowledges nothing. What is sent over a stream counts as delivered when the receiver's machine has it; what a
 receiver loses afterwards is lost, and so is every datagram that the network loses.
@@ -34,7 +35,6 @@ _MAX_BYTES, _LEAST_MAX_BYTES = 8192, 2048
 # What is left out, one after the other, of an event that is too long for a message.
 _LARGE_MEMBERS = ("responseElements", "requestParameters", "additionalEventData", "userAgent", "errorMessage")
 _NOT_PRINTABLE = re.compile(r"[^!-~]", re.ASCII)
-_NOT_ASCII = re.compile("[^\x00-\x7f]+")
 _LONGEST_MESSAGE_ID, _LONGEST_HOST = 32, 255
 # What is cut off of an event that is too long even without its large members.
 _TEXTS, _TEXT_CHARACTERS = ("event_name", "username", "access_key_id", "resource_name", "request_id"), 64
@@ -124,17 +124,10 @@ def _message(stored: ChainedRecord, max_bytes: int) -> bytes:
         f"<{_FACILITY * 8 + severity}>1 {at:%Y-%m-%dT%H:%M:%S}.{record.event_time % 1000:03}Z {host} keyturn"
         f" {os.getpid()} {message_id} - "
     ).encode()
-    body = _in_ascii(line_of(stored))
+    body = line_of(stored)
     if len(head) + len(body) > max_bytes:
         body = _shortened(stored, max_bytes - len(head))
     return head + body
-
-
-def _in_ascii(line: bytes) -> bytes:
-    """Return JSON without a character beyond ASCII: they are in its texts only, where escapes mean the same."""
-    if line.isascii():
-        return line
-    return _NOT_ASCII.sub(lambda found: json.dumps(found[0])[1:-1], line.decode()).encode()
 
 
 def _shortened(stored: ChainedRecord, max_bytes: int) -> bytes:
@@ -148,13 +141,13 @@ def _shortened(stored: ChainedRecord, max_bytes: int) -> bytes:
     for member in ("", *_LARGE_MEMBERS):
         if event.get(member):
             event[member] = None
-        body = _in_ascii(line_of(_with_event(stored, event)))
+        body = line_of(_with_event(stored, event))
         if len(body) <= max_bytes:
             return body
     bare = {name: event.get(name) for name in ("eventID", "eventName", "eventTime")}
     lean = _with_event(stored, {**bare, "truncated": True})
     texts: dict[str, Any] = {name: _cut(getattr(lean.record, name)) for name in _TEXTS}
-    return _in_ascii(line_of(lean._replace(record=lean.record._replace(**texts))))
+    return line_of(lean._replace(record=lean.record._replace(**texts)))
 
 
 def _cut(text: str | None) -> str | None:

@@ -168,7 +168,8 @@ class _Walked:
         while self.head.sequence < last:
             # Each piece in a transaction of its own: a long one would keep SQLite's write-ahead log growing.
             with self._journal.read() as connection:
-                records = audit_log.records_after(connection, self.head.sequence, LOOK_AHEAD)
+                at_once = min(LOOK_AHEAD, last - self.head.sequence)
+                records = audit_log.records_after(connection, self.head.sequence, at_once)
                 checked = self._walk.count
                 if not records or not self._walk.follow(records):
                     fault = self._fault(connection, last)
