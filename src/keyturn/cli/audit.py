@@ -20,7 +20,7 @@ from keyturn.cli.options import DatabaseUrl, DataDir, Output, OutputFormat, Root
 from keyturn.config import load_settings
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_chain import Position
-from keyturn.rules.audit_proof import Fault
+from keyturn.rules.audit_proof import Fault, FaultKind
 
 if TYPE_CHECKING:
     from keyturn.app import Trail
@@ -176,11 +176,18 @@ def _heads(texts: Sequence[str]) -> list[Position]:
 
 def _verified(trail: Trail, heads: Iterable[Position], files: Sequence[Path], *, quiet: bool) -> Report:
     from keyturn.storage.audit_file import verify_files  # noqa: PLC0415 - as above
+    from keyturn.storage.audit_verify import Known as KnownRecord  # noqa: PLC0415 - likewise
     from keyturn.storage.audit_verify import verify as verify_trail  # noqa: PLC0415 - likewise
 
     known = _known(trail, heads)
     with _progress(quiet=quiet) as tell:
         report = verify_trail(trail.stores, trail.key, known, tell)
+    for anchor in trail.anchors.evidence():
+        what = (
+            f"record {anchor.position.sequence} or a change of the state that were there {KnownRecord.of(anchor).when}"
+        )
+        message = f"When a server started, the database did not have {what}."
+        report.faults.append(Fault(FaultKind.ROLLED_BACK, anchor.position.sequence, message))
     if files:
         verify_files(trail.stores, trail.key, files, report)
     return report
@@ -192,7 +199,7 @@ def _known(trail: Trail, heads: Iterable[Position]) -> list[Known]:
     from keyturn.storage.audit_verify import Known as KnownRecord  # noqa: PLC0415 - likewise
 
     with trail.stores.state.read() as connection:
-        anchors = [trail.anchors.read(), stored_anchor(connection, trail.key), *trail.anchors.evidence()]
+        anchors = [trail.anchors.read(), stored_anchor(connection, trail.key)]
     return [
         *(KnownRecord.of(anchor) for anchor in anchors if anchor is not None),
         *(KnownRecord(position, "when --head was written down") for position in heads),

@@ -19,12 +19,12 @@ from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import Position
-from keyturn.rules.audit_proof import Fault
+from keyturn.rules.audit_proof import Fault, FaultKind
 from keyturn.storage import audit_anchor, audit_retention
 from keyturn.storage.audit_anchor import AnchorFile
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
-from keyturn.storage.audit_verify import Known, Report, check_known, check_state
+from keyturn.storage.audit_verify import Known, Report, check_known
 from keyturn.storage.database import Stores
 
 _log = logging.getLogger(__name__)
@@ -71,7 +71,7 @@ class TrailKeeper:
         try:
             for message in dict.fromkeys(fault.message for fault in self.check_anchors()):
                 _log.error("The audit trail is not what it was: %s", message)
-            if self._file.evidence():
+            if self._file.has_evidence:
                 _log.error("The audit trail was rolled back at some time: keyturn audit verify says more.")
         except (KeyturnError, OSError) as error:
             # The trail goes on, whatever became of its past: whoever verifies it is told the same.
@@ -89,23 +89,25 @@ class TrailKeeper:
         """Return how the trail contradicts its anchors, and keep those anchors as evidence.
 
         Raises:
-            KeyturnError: The database failed, or an anchor is damaged.
-            OSError: The evidence could not be kept.
+            StorageError: The database failed.
+            OSError: The file could not be read, or the evidence not be kept.
         """
-        contradicted, faults = [], []
-        for anchor in (self._file.read(), self._stored_anchor()):
-            if anchor is None:
-                continue
-            report = Report()
-            known = Known.of(anchor)
-            check_known(self._stores, self._audit_log.key, [known], report)
-            report.faults += check_state(self._stores, anchor.generation, known.when)
-            if report.faults:
-                contradicted.append(anchor)
-                faults += report.faults
+        with self._stores.state.read() as connection:
+            texts = [self._file.text(), audit_anchor.stored_text(connection)]
+        found = {text: self._check_anchor(text) for text in texts if text is not None}
+        contradicted = [text for text, faults in found.items() if faults]
         if contradicted:
             self._file.keep_as_evidence(contradicted)
-        return faults
+        return [fault for faults in found.values() for fault in faults]
+
+    def _check_anchor(self, text: str) -> list[Fault]:
+        try:
+            anchor = Anchor.from_text(text, self._audit_log.key)
+        except (ValueError, TypeError):
+            return [Fault(FaultKind.FOREIGN, None, "An anchor is damaged, or was not written by this Keyturn.")]
+        report = Report()
+        check_known(self._stores, self._audit_log.key, [Known.of(anchor)], report)
+        return report.faults
 
     def turn(self) -> None:
         """Do what is due.
@@ -162,10 +164,6 @@ class TrailKeeper:
             self._file.write(anchor)
             self._anchored = synced
         return anchor
-
-    def _stored_anchor(self) -> Anchor | None:
-        with self._stores.state.read() as connection:
-            return audit_anchor.stored_anchor(connection, self._audit_log.key)
 
     def _delete_expired(self, now: datetime) -> None:
         synced = self._audit_log.synced

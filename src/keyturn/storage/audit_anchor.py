@@ -64,6 +64,11 @@ class AnchorFile:
             os.close(descriptor)
         beside.replace(self._path)
 
+    @property
+    def has_evidence(self) -> bool:
+        """Whether the trail contradicted an anchor at some time, and nobody has removed the file since."""
+        return self._evidence_path.exists()
+
     def evidence(self) -> list[Anchor]:
         """Return the anchors that the trail contradicted when a server started, oldest first.
 
@@ -72,17 +77,27 @@ class AnchorFile:
         """
         return self._read(self._evidence_path)
 
-    def keep_as_evidence(self, anchors: Sequence[Anchor]) -> None:
-        """Keep anchors that the trail contradicts.
+    def text(self) -> str | None:
+        """Return the anchor as it is in the file, whoever wrote it; None if there is none.
+
+        Raises:
+            OSError: It cannot be read.
+        """
+        with suppress(FileNotFoundError):
+            return self._path.read_text(errors="replace").strip()
+        return None
+
+    def keep_as_evidence(self, texts: Sequence[str]) -> None:
+        """Keep anchors that the trail contradicts, or that are damaged, one a line.
 
         Raises:
             OSError: They cannot be kept.
         """
-        known = {anchor.position for anchor in self.evidence()}
-        texts = [anchor.to_text(self._key) for anchor in anchors if anchor.position not in known]
-        descriptor = os.open(self._evidence_path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._evidence_path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         try:
-            os.write(descriptor, "".join(f"{text}\n" for text in texts).encode())
+            known = self._evidence_path.read_text(errors="replace").splitlines()
+            new = dict.fromkeys(" ".join(text.splitlines()) for text in texts)
+            os.write(descriptor, "".join(f"{text}\n" for text in new if text not in known).encode())
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
@@ -99,13 +114,19 @@ class AnchorFile:
         return []
 
 
+def stored_text(connection: Connection) -> str | None:
+    """Return the anchor that the state database keeps as it is there, whoever wrote it; None if there is none."""
+    text: str | None = connection.execute(_FOUND, {"name": _SETTING}).scalar_one_or_none()
+    return text
+
+
 def stored_anchor(connection: Connection, key: ChainKey) -> Anchor | None:
     """Return the anchor that the state database keeps; None if there is none.
 
     Raises:
         KeyturnError: It is damaged, or not Keyturn's.
     """
-    text = connection.execute(_FOUND, {"name": _SETTING}).scalar_one_or_none()
+    text = stored_text(connection)
     if text is None:
         return None
     try:

@@ -32,15 +32,17 @@ class Known:
 
     Attributes:
         when: For people, such as "on 3 March".
+        generation: The newest change that the state database had seen by then; 0 if that is not known.
     """
 
     position: Position
     when: str
+    generation: int = 0
 
     @classmethod
     def of(cls, anchor: Anchor) -> Known:
         """Return what an anchor knows."""
-        return cls(anchor.position, f"on {anchor.at:%Y-%m-%d} at {anchor.at:%H:%M:%S} UTC")
+        return cls(anchor.position, f"on {anchor.at:%Y-%m-%d} at {anchor.at:%H:%M:%S} UTC", anchor.generation)
 
 
 @dataclass(slots=True)
@@ -70,7 +72,7 @@ class Report:
     faults: list[Fault] = field(default_factory=list)
 
 
-def verify(stores: Stores, key: ChainKey, known: Iterable[Known], progress: Progress) -> Report:
+def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Progress) -> Report:
     """Go along the whole trail, while a server may be writing to it.
 
     Args:
@@ -105,7 +107,7 @@ def verify(stores: Stores, key: ChainKey, known: Iterable[Known], progress: Prog
     return report
 
 
-def check_known(stores: Stores, key: ChainKey, known: Iterable[Known], report: Report) -> None:
+def check_known(stores: Stores, key: ChainKey, known: Sequence[Known], report: Report) -> None:
     """Compare what is known from elsewhere with the trail as it is; add what contradicts it to the report."""
     with stores.journal.read() as connection:
         mark, newest = audit_marks.load_mark(connection, CHECKPOINT), audit_log.newest(connection)
@@ -126,12 +128,18 @@ def check_known(stores: Stores, key: ChainKey, known: Iterable[Known], report: R
     if state_mark is not None and not state_mark.is_sealed(key):
         report.faults.append(_false_mark(state_mark))
     elif state_mark is not None:
-        when = f"on {state_mark.at:%Y-%m-%d} at {state_mark.at:%H:%M:%S} UTC"
-        report.faults += check_state(stores, state_mark.position.sequence, when)
+        at = Anchor(state_mark.position, state_mark.position.sequence, state_mark.at)
+        report.faults += _check_state(stores, [*known, Known.of(at)])
+    else:
+        report.faults += _check_state(stores, known)
 
 
-def check_state(stores: Stores, generation: int, when: str) -> list[Fault]:
+def _check_state(stores: Stores, known: Iterable[Known]) -> list[Fault]:
     """Say whether the state database is an older copy than one whose newest change is known."""
+    newest = max(known, key=lambda one: one.generation, default=None)
+    if newest is None:
+        return []
+    generation, when = newest.generation, newest.when
     with stores.state.read() as connection:
         found = newest_generation(connection)
     if found >= generation:
