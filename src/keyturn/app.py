@@ -7,7 +7,6 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -57,6 +56,7 @@ from keyturn.storage.kept import KeptRows
 from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
 from keyturn.storage.migrate import check_is_current, migrate
 from keyturn.storage.principals import AccessKeyRecord, UserRecord
+from keyturn.storage.trail import Trail
 from keyturn.wire.models import regions_of
 
 _log = logging.getLogger(__name__)
@@ -338,15 +338,6 @@ def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, str
     if system_key is None:
         raise KeyturnError("The database has no key for Keyturn's own secrets.", "Restore it from a backup.")
     return Keyring(provider, load_wrapped), system_key.key_id
-
-
-@dataclass(frozen=True, slots=True)
-class Trail:
-    """The audit trail as it can be looked at on the server's machine; nothing of it can be changed."""
-
-    stores: Stores
-    key: ChainKey
-    anchors: AnchorFile
 
 
 @contextmanager

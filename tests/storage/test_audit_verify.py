@@ -11,11 +11,12 @@ from keyturn.clock import to_milliseconds
 from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import Position
 from keyturn.rules.audit_proof import FaultKind
+from keyturn.rules.audit_report import Known, Report
 from keyturn.storage import audit_anchor, audit_index, audit_log, audit_marks, audit_retention, audit_verify, schema
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.audit_retention import delete_expired
-from keyturn.storage.audit_verify import Known, Report, verify
+from keyturn.storage.audit_verify import verify
 from keyturn.storage.database import Stores
 
 from .conftest import NOW

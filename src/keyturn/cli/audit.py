@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -19,12 +19,10 @@ from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, expla
 from keyturn.cli.options import DatabaseUrl, DataDir, Output, OutputFormat, RootKeyFile
 from keyturn.config import load_settings
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.audit_anchor import EVIDENCE_FILE
 from keyturn.rules.audit_chain import Position
 from keyturn.rules.audit_proof import Fault, FaultKind
-
-if TYPE_CHECKING:
-    from keyturn.app import Trail
-    from keyturn.storage.audit_verify import Known, Report
+from keyturn.rules.audit_report import Report
 
 # Of documents printed with --output json.
 _FORMAT = "keyturn.audit/1"
@@ -80,8 +78,8 @@ def verify(
     # The server's parts are loaded only by commands that need them: `keyturn --help` is quick.
     from keyturn.app import open_trail  # noqa: PLC0415 - see above
 
-    with open_trail(settings) as trail:
-        report = _verified(trail, heads, file or [], quiet=output is Output.JSON)
+    with open_trail(settings) as trail, _progress(quiet=output is Output.JSON) as tell:
+        report = trail.verify(heads, file or [], tell)
     if output is Output.JSON:
         typer.echo(json.dumps(_document(report), indent=2))
     else:
@@ -103,11 +101,10 @@ def head_(
     """
     settings = load_settings({"data_dir": data_dir, "database_url": database_url, "root_key_file": root_key_file})
     from keyturn.app import open_trail  # noqa: PLC0415 - as above
-    from keyturn.storage import audit_log  # noqa: PLC0415 - likewise
 
-    with open_trail(settings) as trail, trail.stores.journal.read() as connection:
-        newest = audit_log.newest(connection)
-    if newest is None or not newest.link:
+    with open_trail(settings) as trail:
+        newest = trail.head()
+    if newest is None:
         raise KeyturnError("There is no audit record yet.", "Each call leaves one: make a call and ask again.")
     if output is Output.JSON:
         typer.echo(json.dumps({"format": _FORMAT, "sequence": newest.sequence, "link": newest.link.hex()}))
@@ -174,38 +171,6 @@ def _heads(texts: Sequence[str]) -> list[Position]:
         raise KeyturnError(f"--head: {error}", "keyturn audit head prints one.") from error
 
 
-def _verified(trail: Trail, heads: Iterable[Position], files: Sequence[Path], *, quiet: bool) -> Report:
-    from keyturn.storage.audit_file import verify_files  # noqa: PLC0415 - as above
-    from keyturn.storage.audit_verify import Known as KnownRecord  # noqa: PLC0415 - likewise
-    from keyturn.storage.audit_verify import verify as verify_trail  # noqa: PLC0415 - likewise
-
-    known = _known(trail, heads)
-    with _progress(quiet=quiet) as tell:
-        report = verify_trail(trail.stores, trail.key, known, tell)
-    for anchor in trail.anchors.evidence():
-        what = (
-            f"record {anchor.position.sequence} or a change of the state that were there {KnownRecord.of(anchor).when}"
-        )
-        message = f"When a server started, the database did not have {what}."
-        report.faults.append(Fault(FaultKind.ROLLED_BACK, anchor.position.sequence, message))
-    if files:
-        verify_files(trail.stores, trail.key, files, report)
-    return report
-
-
-def _known(trail: Trail, heads: Iterable[Position]) -> list[Known]:
-    """Return what is known of the trail from elsewhere."""
-    from keyturn.storage.audit_anchor import stored_anchor  # noqa: PLC0415 - as above
-    from keyturn.storage.audit_verify import Known as KnownRecord  # noqa: PLC0415 - likewise
-
-    with trail.stores.state.read() as connection:
-        anchors = [trail.anchors.read(), stored_anchor(connection, trail.key)]
-    return [
-        *(KnownRecord.of(anchor) for anchor in anchors if anchor is not None),
-        *(KnownRecord(position, "when --head was written down") for position in heads),
-    ]
-
-
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Any]:
     """Show how far it is, where somebody is looking and it takes a while."""
@@ -240,16 +205,14 @@ def _summary(report: Report) -> str:
 
 
 def _hints(faults: Iterable[Fault], data_dir: Path) -> list[str]:
-    from keyturn.storage.audit_anchor import EVIDENCE_FILE  # noqa: PLC0415 - as above
-
-    kinds = {str(fault.kind) for fault in faults}
+    kinds = {fault.kind for fault in faults}
     hints = []
-    if "rolled back" in kinds:
+    if FaultKind.ROLLED_BACK in kinds:
         evidence = data_dir / EVIDENCE_FILE
         hints.append("If you restored a backup yourself, what happened since then is gone: look for it in your sinks.")
         if evidence.exists():
             hints.append(f"When that is settled, remove {evidence}, in which the server has kept what it knew.")
-    if kinds - {"rolled back"}:
+    if kinds - {FaultKind.ROLLED_BACK}:
         hints.append("Somebody wrote to the database past Keyturn. Keep a copy of it before you do anything else.")
         hints.append("What a sink was sent before that is as it was: compare with keyturn audit verify --file.")
     return hints

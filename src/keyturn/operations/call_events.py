@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,11 +12,13 @@ from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id, new_shared_id
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import Event, api_event, resource_entry, shared_with
+from keyturn.rules.audit_event import Event, api_event, event_name_of, resource_entry, shared_with
 from keyturn.wire import protocol
 from keyturn.wire.models import OperationModel
 from keyturn.wire.redact import request_parameters, response_elements
 
+# What policies are asked about where there is no resource, or none yet: "*", "...:secret:db-??????", "...:user/".
+_PATTERN = re.compile(r"[*?]|/\Z")
 _RESOURCE_TYPES = {
     "secretsmanager": "AWS::SecretsManager::Secret",
     "lambda": "AWS::Lambda::Function",
@@ -45,7 +48,7 @@ def call_events(
         response: What was answered.
         error: What was told instead.
     """
-    arn = None if subject.arn == "*" else subject.arn
+    arn = _made_by(response or {}) or (None if _PATTERN.search(subject.arn) else subject.arn)
     owner = _other_owner(subject.arn, call)
     hidden: Event | None = None
     if owner is not None and isinstance(error, Refused):
@@ -57,7 +60,7 @@ def call_events(
         call,
         event_id=new_event_id(call.at),
         event_source=f"{model.service.name}.amazonaws.com",
-        event_name=model.name,
+        event_name=event_name_of(model.service.name, model.name),
         read_only=read_only,
         request_parameters=request_parameters(model, parameters),
         response_elements=response_elements(model, response) if answered and response is not None else None,
@@ -72,6 +75,12 @@ def call_events(
     if owner is not None and subject.record is not None:
         events.append(shared_with(event, new_event_id(call.at), owner, new_shared_id(), hidden=hidden))
     return events
+
+
+def _made_by(response: Mapping[str, Any]) -> str | None:
+    """Return the ARN of what a call has made, which was not known when it was authorised."""
+    made = response.get("ARN") or (response.get("KeyMetadata") or {}).get("Arn")
+    return made if isinstance(made, str) else None
 
 
 def _other_owner(arn: str, call: Call) -> str | None:

@@ -16,6 +16,8 @@ from typing import Self
 from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.rules.audit_chain import ChainKey, Position
 
+ANCHOR_FILE = "audit.anchor"
+EVIDENCE_FILE = "audit.rolled-back"
 _NAME = "anchor"
 _MEMBERS = ("sequence", "link", "generation", "at")
 

@@ -20,11 +20,12 @@ from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import Position
 from keyturn.rules.audit_proof import Fault, FaultKind
+from keyturn.rules.audit_report import Known, Report
 from keyturn.storage import audit_anchor, audit_retention
 from keyturn.storage.audit_anchor import AnchorFile
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
-from keyturn.storage.audit_verify import Known, Report, check_known
+from keyturn.storage.audit_verify import check_known
 from keyturn.storage.database import Stores
 
 _log = logging.getLogger(__name__)

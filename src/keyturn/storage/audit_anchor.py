@@ -18,12 +18,10 @@ from sqlalchemy import Connection, bindparam, func, select
 from sqlalchemy.dialects import postgresql
 
 from keyturn.errors.base import KeyturnError
-from keyturn.rules.audit_anchor import Anchor
+from keyturn.rules.audit_anchor import ANCHOR_FILE, EVIDENCE_FILE, Anchor
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.storage import schema
 
-ANCHOR_FILE = "audit.anchor"
-EVIDENCE_FILE = "audit.rolled-back"
 _SETTING = "audit_anchor"
 _FOUND = select(schema.settings.c.value).where(schema.settings.c.name == bindparam("name"))
 _INSERT = postgresql.insert(schema.settings)

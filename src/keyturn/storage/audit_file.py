@@ -11,9 +11,9 @@ from keyturn.rules.audit_chain import START, ChainKey, Position
 from keyturn.rules.audit_line import parse_line
 from keyturn.rules.audit_proof import Fault, FaultKind, contradiction
 from keyturn.rules.audit_record import ChainedRecord
+from keyturn.rules.audit_report import Report
 from keyturn.storage import audit_log, audit_marks
 from keyturn.storage.audit_marks import CHECKPOINT
-from keyturn.storage.audit_verify import Report
 from keyturn.storage.database import Stores
 
 # A sink that was interrupted repeats at most what it was sent together.

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 
 from sqlalchemy import Connection, func, select
 
@@ -11,65 +10,16 @@ from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import START, ChainKey, Position
 from keyturn.rules.audit_proof import LOOK_AHEAD, Fault, FaultKind, Walk, contradiction
 from keyturn.rules.audit_record import ChainedRecord
+from keyturn.rules.audit_report import BEGIN, Known, Progress, Report
 from keyturn.storage import audit_index, audit_log, audit_marks, schema
 from keyturn.storage.audit_anchor import newest_generation
 from keyturn.storage.audit_marks import CHECKPOINT, STATE, Mark
 from keyturn.storage.database import Stores
 
-_BEGIN = Position(0, START)
 _events = schema.audit_events
 _COUNT = select(func.count()).select_from(_events)
 _TRIGGERS = {"audit_events_no_change", "audit_events_no_deletion"}
 _BLOCKS = select(schema.audit_blocks.c.block)
-
-Progress = Callable[[int, int], None]
-"""Told how many records were checked, of how many."""
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """A record that is known to have been there.
-
-    Attributes:
-        when: For people, such as "on 3 March".
-        generation: The newest change that the state database had seen by then; 0 if that is not known.
-    """
-
-    position: Position
-    when: str
-    generation: int = 0
-
-    @classmethod
-    def of(cls, anchor: Anchor) -> Known:
-        """Return what an anchor knows."""
-        return cls(anchor.position, f"on {anchor.at:%Y-%m-%d} at {anchor.at:%H:%M:%S} UTC", anchor.generation)
-
-
-@dataclass(slots=True)
-class Report:
-    """What was found.
-
-    Attributes:
-        checkpoint: Behind which record the chain begins.
-        newest: The last record that continues it.
-        records: How many do.
-        older: Records from before there was a chain, about which nothing can be said.
-        blocks: Blocks of the index that agree with their records.
-        file_records: Records of files that a sink has written, which continue one another.
-        known: Records that are known from elsewhere and are there.
-        notes: What could not be looked at, for people.
-        faults: What is wrong; nothing else of this counts if there is any.
-    """
-
-    checkpoint: Position = _BEGIN
-    newest: Position = _BEGIN
-    records: int = 0
-    older: int = 0
-    blocks: int = 0
-    file_records: int = 0
-    known: list[Known] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    faults: list[Fault] = field(default_factory=list)
 
 
 def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Progress) -> Report:
@@ -112,7 +62,7 @@ def check_known(stores: Stores, key: ChainKey, known: Sequence[Known], report: R
     with stores.journal.read() as connection:
         mark, newest = audit_marks.load_mark(connection, CHECKPOINT), audit_log.newest(connection)
         state_mark = audit_marks.load_mark(connection, STATE)
-        begin = mark.position if mark else _BEGIN
+        begin = mark.position if mark else BEGIN
         end = newest if newest and newest.sequence > begin.sequence else begin
         for one in known:
             if one.position.sequence < begin.sequence:

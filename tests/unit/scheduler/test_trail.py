@@ -8,15 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from keyturn.rules.audit_anchor import Anchor
+from keyturn.rules.audit_anchor import ANCHOR_FILE, EVIDENCE_FILE, Anchor
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.rules.audit_record import AuditRecord
+from keyturn.rules.audit_report import Known
 from keyturn.scheduler.trail import TrailKeeper
 from keyturn.sensitive import Sensitive
 from keyturn.storage import audit_anchor, audit_index, audit_log
-from keyturn.storage.audit_anchor import ANCHOR_FILE, EVIDENCE_FILE, AnchorFile
+from keyturn.storage.audit_anchor import AnchorFile
 from keyturn.storage.audit_log import AuditLog
-from keyturn.storage.audit_verify import Known, verify
+from keyturn.storage.audit_verify import verify
 from keyturn.storage.database import StorageError, Stores
 from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
