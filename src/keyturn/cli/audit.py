@@ -144,7 +144,9 @@ def events(
     if output is Output.JSON:
         typer.echo(json.dumps(found, indent=2))
         return
-    table = Table("Time", "Event", "Who", "About", "Outcome")
+    table = Table(box=None, pad_edge=False)
+    for name in ("Time", "Event", "Who", "About", "Outcome"):
+        table.add_column(name, no_wrap=name in ("Time", "Event"), overflow="fold")
     for event in found:
         table.add_row(*(escape(cell) for cell in _cells(event)))
     Console(highlight=False, emoji=False).print(table if found else "No event was found.")
@@ -199,7 +201,7 @@ def _summary(report: Report) -> str:
     if not report.records:
         return "There is no audit record yet." if not report.newest.sequence else "All records were deleted when due."
     first, last = report.newest.sequence - report.records + 1, report.newest.sequence
-    known = f", and {len(report.known)} records known from elsewhere are among them" if report.known else ""
+    known = f"; of records known from elsewhere {len(report.known)} are among them" if report.known else ""
     files = f"; {report.file_records} records of files are the same" if report.file_records else ""
     return f"[bold green]Verified.[/] Records {first} to {last} are what was written{known}{files}."
 
