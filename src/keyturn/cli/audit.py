@@ -95,9 +95,10 @@ def head_(
     root_key_file: RootKeyFile = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Print the newest audit record's number and link, to be kept where this machine's administrators cannot reach.
+    """Print the newest audit record's number and link.
 
-    Later, keyturn audit verify --head tells whether everything up to that record is still there.
+    Keep it where this machine's administrators cannot reach. Later, keyturn audit verify --head tells whether
+    everything up to that record is still there.
     """
     settings = load_settings({"data_dir": data_dir, "database_url": database_url, "root_key_file": root_key_file})
     from keyturn.app import open_trail  # noqa: PLC0415 - as above
@@ -129,9 +130,10 @@ def events(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """List what happened, newest first: calls, allowed and denied, rotations and deletions.
+    """List what happened, newest first.
 
-    Asks the server, like aws cloudtrail lookup-events. With --output json each event is a CloudTrail record.
+    Calls, allowed and denied, rotations and deletions. Asks the server, like aws cloudtrail lookup-events. With
+    --output json each event is a CloudTrail record.
     """
     clients = Clients(profile, endpoint_url, region)
     with explained():
