@@ -6,12 +6,14 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
+_DAY_MILLISECONDS = 24 * 60 * 60 * 1000
 
 
 def to_milliseconds(moment: datetime) -> int:
     """Whole milliseconds since the epoch, rounded down."""
-    return (moment - _EPOCH) // _MILLISECOND
+    # Dividing by a timedelta takes twice as long; every call asks twice.
+    since = moment - _EPOCH
+    return since.days * _DAY_MILLISECONDS + since.seconds * 1000 + since.microseconds // 1000
 
 
 def from_milliseconds(milliseconds: int) -> datetime:

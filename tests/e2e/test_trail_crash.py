@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
+from keyturn.testing.postgresql import PostgresqlServer
+
 from .conftest import ServerProcess, run_keyturn, wait_until
 from .raw_http import Wire, signed
 
@@ -199,3 +201,32 @@ def test_calls_are_refused_while_a_sink_is_too_far_behind_and_nothing_is_lost(si
     assert path.stat().st_mode & 0o777 == 0o600
     status, report = verify(server, "--file", str(path))
     assert (status, report["file_records"]) == (0, len(lines))
+
+
+def test_two_servers_of_one_database_write_one_chain_and_one_of_them_feeds_a_sink(tmp_path: Path) -> None:
+    sinks = f'audit_sinks = "json-lines:{tmp_path}/audit.jsonl"\n'
+    with PostgresqlServer.start() as database:
+        database.run("CREATE DATABASE keyturn")
+        url = database.url("keyturn", driver="postgresql")
+        (tmp_path / "one").mkdir()
+        (tmp_path / "other").mkdir()
+        one = ServerProcess(tmp_path / "one", database_url=url)
+        other = ServerProcess(tmp_path / "other", database_url=url, beside=one)
+        for server in (one, other):
+            (server.data_dir / "keyturn.toml").write_text(sinks)
+            server.start()
+        try:
+            with ThreadPoolExecutor(8) as threads:
+                calls = [threads.submit(is_answered, (one, other)[number % 2]) for number in range(200)]
+                assert all(call.result() for call in calls)
+            # Whichever of them fed the sink, the one that is left does.
+            one.stop()
+            assert is_answered(other)
+            wait_until(lambda: len((tmp_path / "audit.jsonl").read_bytes().splitlines()) == 201, "all arrived", other)
+        finally:
+            other.stop()
+            if one._process is not None:
+                one.stop()
+        status, report = verify(other, "--database-url", url, "--root-key-file", str(one.data_dir / "root.key"))
+    assert (status, report["faults"], report["records"]) == (0, [], 201)
+    assert len(report["known"]) == 1

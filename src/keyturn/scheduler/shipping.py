@@ -28,7 +28,7 @@ _log = logging.getLogger(__name__)
 _AT_ONCE = 250
 _LOOK_SECONDS = 0.25
 _RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
-_LEASE = timedelta(seconds=90)
+_LEASE = timedelta(seconds=30)
 _LEASE_LOOK = timedelta(seconds=1)
 _REMIND = timedelta(minutes=10)
 # The server is to end; what is left is delivered when it starts again.

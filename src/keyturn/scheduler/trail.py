@@ -5,7 +5,7 @@ Every second in which something was recorded:
 1. The journal is synced, and with it the records of reads, which were only written. It is told how new the state is.
 2. The newest record goes into the anchor file, and once a minute into the state database (``storage/audit_anchor.py``).
    What an anchor names is on disk: after a power cut it must not ask for what nobody has any more.
-3. Blocks that have become whole are indexed. Once a minute what is past retention is deleted.
+3. Blocks that have become whole are indexed, unless the server is busy. Once a minute what is too old is deleted.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import Position
 from keyturn.rules.audit_proof import Fault, FaultKind
 from keyturn.rules.audit_report import Known, Report
-from keyturn.storage import audit_anchor, audit_retention
+from keyturn.storage import audit_anchor, audit_index, audit_retention
 from keyturn.storage.audit_anchor import AnchorFile
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
@@ -32,6 +32,9 @@ _log = logging.getLogger(__name__)
 
 _TURN_SECONDS = 1.0
 _EVERY_MINUTE = timedelta(minutes=1)
+# More than so many records in a turn: calls come first, and indexing waits until so many are read through by lookups.
+_BUSY_RECORDS = 1000
+_MOST_UNINDEXED = 100_000
 
 
 class TrailKeeper:
@@ -62,6 +65,7 @@ class TrailKeeper:
         self._retention = retention
         self._handed_on = handed_on
         self._anchored: Position | None = None
+        self._recorded_before = 0
         self._minute_at = clock.now()
         self._is_failing = False
         self._stopping = threading.Event()
@@ -125,8 +129,22 @@ class TrailKeeper:
             self._delete_expired(now)
         else:
             self._anchor()
-        while not self._stopping.is_set() and index_next_block(self._audit_log):
-            pass
+        self._index()
+
+    def _index(self) -> None:
+        """Index blocks that have become whole; while many calls are made only those that lookups cannot wait for."""
+        newest = self._audit_log.synced.sequence if self._audit_log.synced else 0
+        recorded, self._recorded_before = newest - self._recorded_before, newest
+        is_busy = recorded > _BUSY_RECORDS
+        while not self._stopping.is_set():
+            if is_busy and newest - self._indexed_through() < _MOST_UNINDEXED:
+                return
+            if not index_next_block(self._audit_log):
+                return
+
+    def _indexed_through(self) -> int:
+        with self._stores.journal.read() as connection:
+            return audit_index.indexed_through(connection)
 
     def _run(self) -> None:
         while not self._stopping.wait(_TURN_SECONDS):

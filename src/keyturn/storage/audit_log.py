@@ -53,6 +53,7 @@ class AuditLog:
     def __init__(self, database: Database, key: ChainKey) -> None:
         self.database = database
         self.key = key
+        self._insert = database.dialect.appender(database.engine)
         self._lock = threading.Lock()
         # The newest record, while nobody else can have stored another; None if that has to be asked for.
         self._head: Position | None = None
@@ -178,7 +179,7 @@ class AuditLog:
             head = Position(sequence, before)
             return _insertions(self.database.engine.dialect.paramstyle, linked)
 
-        self.database.dialect.append(self.database.engine, compose, durable=durable)
+        self._insert(compose, durable=durable)
         self._head = head
 
 

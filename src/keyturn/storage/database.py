@@ -40,6 +40,28 @@ Statement = tuple[str, tuple[Any, ...]]
 Query = Callable[[str], tuple[Any, ...] | None]
 """Takes SQL and returns the first row of its result."""
 
+Compose = Callable[[Query], Sequence[Statement]]
+"""Returns SQL in the driver's own spelling, and its values."""
+
+
+class Append(Protocol):
+    """Runs insertions in one transaction, with as little around them as the driver allows."""
+
+    def __call__(self, compose: Compose, *, durable: bool) -> None:
+        """Run them.
+
+        Args:
+            compose: Returns the insertions. Where several servers share a database they take turns from what it asks
+                for to the commit.
+            durable: Whether they must survive a power cut, or only the end of this process.
+
+        Raises:
+            AppendConflict: A number is taken.
+            StorageError: The database failed; none of them is stored.
+        """
+        ...
+
+
 Purge = Callable[[list[bytes] | None], bool]
 """Takes what was erased, None if that is not known; returns whether it is gone, False to be tried again."""
 
@@ -83,18 +105,10 @@ class Dialect(Protocol):
         """Keep other writers that count what an owner has away, until the transaction ends."""
         ...
 
-    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
-        """Run insertions in one transaction, with as little around them as the driver allows.
+    def appender(self, engine: Engine) -> Append:
+        """Return a function that appends to the journal; it is called by one thread at a time.
 
-        Args:
-            engine: Of the journal.
-            compose: Returns SQL in the driver's own spelling, and its values. Where several servers share a database
-                they take turns from what it asks for to the commit.
-            durable: Whether they must survive a power cut, or only the end of this process.
-
-        Raises:
-            AppendConflict: A number is taken.
-            StorageError: The database failed; none of them is stored.
+        What it holds is given back when the engine is disposed of.
         """
         ...
 

@@ -12,6 +12,7 @@ from keyturn.rules.audit_anchor import ANCHOR_FILE, EVIDENCE_FILE, Anchor
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.rules.audit_record import AuditRecord
 from keyturn.rules.audit_report import Known
+from keyturn.scheduler import trail
 from keyturn.scheduler.trail import TrailKeeper
 from keyturn.sensitive import Sensitive
 from keyturn.storage import audit_anchor, audit_index, audit_log
@@ -262,6 +263,28 @@ def test_blocks_are_indexed_when_they_are_whole(server: Server, monkeypatch: pyt
 
     with server.stores.journal.read() as connection:
         assert audit_index.indexed_through(connection) == 8
+
+
+def test_a_busy_server_indexes_only_what_lookups_cannot_wait_for(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(audit_index, "BLOCK_RECORDS", 4)
+    monkeypatch.setattr(trail, "_BUSY_RECORDS", 10)
+    monkeypatch.setattr(trail, "_MOST_UNINDEXED", 20)
+
+    def indexed() -> int:
+        with server.stores.journal.read() as connection:
+            return audit_index.indexed_through(connection)
+
+    server.append(12)
+    server.keeper.turn()
+    assert indexed() == 0
+    server.append(12)
+    server.keeper.turn()
+    assert indexed() == 8
+    server.append(1)
+    server.keeper.turn()
+    assert indexed() == 24
 
 
 def test_a_turn_that_fails_is_told_once_and_made_up_for(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
-from keyturn.storage.database import AppendConflict, Purge, Query, Statement, StorageError
+from keyturn.storage.database import Append, AppendConflict, Compose, Purge, StorageError
 
 # Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
 _CHANGES_LOCK = 44_686_473_407
@@ -83,23 +83,27 @@ class PostgresqlDialect:
         """Take turns over counting: what another transaction has not committed yet is not seen."""
         _take_turns(connection, 2, owner)
 
-    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
-        """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
-        try:
-            with engine.begin() as connection:
+    def appender(self, engine: Engine) -> Append:
+        """Append on a connection of the pool; what need not be durable does not wait for the disk."""
 
-                def query(sql: str) -> tuple[Any, ...] | None:
-                    row = connection.exec_driver_sql(sql).first()
-                    return None if row is None else tuple(row)
+        def append(compose: Compose, *, durable: bool) -> None:
+            try:
+                with engine.begin() as connection:
 
-                # In a statement before those that ask: they see what was committed when they begin.
-                connection.exec_driver_sql(_APPEND_DURABLY if durable else _APPEND)
-                for statement, values in compose(query):
-                    connection.exec_driver_sql(statement, values)
-        except DBAPIError as error:
-            if getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION:
-                raise AppendConflict("The database failed: a record with this number is there already.") from error
-            raise self.explain(error) from error
+                    def query(sql: str) -> tuple[Any, ...] | None:
+                        row = connection.exec_driver_sql(sql).first()
+                        return None if row is None else tuple(row)
+
+                    # In a statement before those that ask: they see what was committed when they begin.
+                    connection.exec_driver_sql(_APPEND_DURABLY if durable else _APPEND)
+                    for statement, values in compose(query):
+                        connection.exec_driver_sql(statement, values)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION:
+                    raise AppendConflict("The database failed: a record with this number is there already.") from error
+                raise self.explain(error) from error
+
+        return append
 
     def was_interrupted(self, url: str) -> bool:  # noqa: ARG002 - the protocol's
         """Always possible: another server may have died."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from keyturn.storage.database import MIGRATES, WRITES, AppendConflict, Purge, Query, Statement, StorageError
+from keyturn.storage.database import MIGRATES, WRITES, Append, AppendConflict, Compose, Purge, StorageError
 from keyturn.storage.sqlite_file import SqliteFile
 
 _BUSY_MILLISECONDS = 30_000
@@ -50,11 +50,7 @@ class SqliteDialect:
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask ``PRAGMA data_version`` on a connection of its own, which nothing else uses."""
-        borrowed = engine.raw_connection()
-        connection = borrowed.driver_connection
-        borrowed.detach()
-        if not isinstance(connection, sqlite3.Connection):
-            raise TypeError("the SQLite engine did not give a sqlite3 connection")
+        connection = _own_connection(engine)
         event.listen(engine, "engine_disposed", lambda _: connection.close(), once=True)
         cursor = connection.cursor()
         lock = threading.Lock()
@@ -75,43 +71,9 @@ class SqliteDialect:
     def lock_count(self, connection: Connection, owner: str) -> None:
         """Nothing to do: likewise."""
 
-    def append(self, engine: Engine, compose: Callable[[Query], Sequence[Statement]], *, durable: bool) -> None:
-        """Run insertions in one transaction, on the driver's own cursor.
-
-        Each step of a statement gives Python's lock away, and getting it back beside a busy event loop costs more than
-        the insertion; so there are no steps but the necessary ones. Without ``durable`` the write-ahead log is written
-        but not synced: it is with the next durable transaction, whichever that is.
-        """
-        borrowed = engine.raw_connection()
-        try:
-            cursor = borrowed.cursor()
-
-            def query(sql: str) -> tuple[Any, ...] | None:
-                rows = cursor.execute(sql).fetchall()
-                return rows[0] if rows else None
-
-            # Nobody else opens the database, so what is asked for needs no transaction.
-            statements = compose(query)
-            cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
-            try:
-                if len(statements) == 1:
-                    cursor.execute(*statements[0])
-                else:
-                    cursor.execute("BEGIN IMMEDIATE")
-                    for statement, values in statements:
-                        cursor.execute(statement, values)
-                    cursor.execute("COMMIT")
-            finally:
-                # Whoever gets this connection next counts on it. A transaction that failed is rolled back on return.
-                if not durable and not borrowed.in_transaction:
-                    cursor.execute("PRAGMA synchronous=FULL")
-        except sqlite3.Error as error:
-            borrowed.invalidate()
-            if error.sqlite_errorname == "SQLITE_CONSTRAINT_PRIMARYKEY":
-                raise AppendConflict("The database failed: a record with this number is there already.") from error
-            raise _explain(str(error)) from error
-        finally:
-            borrowed.close()
+    def appender(self, engine: Engine) -> Append:
+        """Append on a connection of its own, which nothing else uses."""
+        return _Appender(engine)
 
     def was_interrupted(self, url: str) -> bool:
         """Look for a write-ahead log: whoever closes the last connection in good order removes it."""
@@ -155,6 +117,67 @@ class SqliteDialect:
     def explain(self, error: DBAPIError) -> StorageError:
         """Name the cause; SQLite's texts hold no secrets, statements and parameters are left out."""
         return _explain(str(error.orig))
+
+
+class _Appender:
+    """Runs insertions on the driver's own cursor.
+
+    Each step of a statement gives Python's lock away, and getting it back beside a busy event loop costs more than the
+    insertion; so there are no steps but the necessary ones. What need not be durable is written to the write-ahead log
+    and not synced: it is with the next durable transaction, whichever that is.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._cursor: sqlite3.Cursor | None = None
+        self._is_durable = False
+        event.listen(engine, "engine_disposed", lambda _: self._close(), once=True)
+
+    def __call__(self, compose: Compose, *, durable: bool) -> None:
+        try:
+            cursor = self._cursor or self._open()
+            statements = compose(self._query)
+            if durable is not self._is_durable:
+                cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
+                self._is_durable = durable
+            if len(statements) == 1:
+                cursor.execute(*statements[0])
+            else:
+                cursor.execute("BEGIN IMMEDIATE")
+                for statement, values in statements:
+                    cursor.execute(statement, values)
+                cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Whatever is left of it ends with its connection.
+            self._close()
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
+                raise AppendConflict("The database failed: a record with this number is there already.") from error
+            raise _explain(str(error)) from error
+
+    def _query(self, sql: str) -> tuple[Any, ...] | None:
+        # Nobody else opens the database, so what is asked for needs no transaction.
+        rows = (self._cursor or self._open()).execute(sql).fetchall()
+        return rows[0] if rows else None
+
+    def _open(self) -> sqlite3.Cursor:
+        self._cursor = cursor = _own_connection(self._engine).cursor()
+        self._is_durable = True
+        return cursor
+
+    def _close(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.connection.close()
+
+
+def _own_connection(engine: Engine) -> sqlite3.Connection:
+    """Return a connection that the pool does not know any more; whoever asks for it closes it."""
+    borrowed = engine.raw_connection()
+    connection = borrowed.driver_connection
+    borrowed.detach()
+    if not isinstance(connection, sqlite3.Connection):
+        raise TypeError("the SQLite engine did not give a sqlite3 connection")
+    return connection
 
 
 def _engine(url: str) -> Engine:
