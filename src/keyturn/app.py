@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import secrets
-from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from datetime import timedelta
 from types import TracebackType
 from typing import Self
@@ -29,9 +29,12 @@ from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.sessions import issue_session
 from keyturn.operations.uses import Uses
 from keyturn.quotas import parse_rate_limits
+from keyturn.rules.audit_chain import ChainKey
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
+from keyturn.scheduler.shipping import Shipper
+from keyturn.scheduler.trail import TrailKeeper
 from keyturn.scheduler.worker import Scheduler
 from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
@@ -41,16 +44,20 @@ from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
+from keyturn.sinks.base import open_sinks
 from keyturn.storage import access_keys, accounts, function_logs, functions, inline_policies, kms_keys, roles, users
 from keyturn.storage import settings as stored_settings
 from keyturn.storage.access_keys import AccessKeyRecord
 from keyturn.storage.accounts import AccountRecord
-from keyturn.storage.audit_log import AuditWriter
+from keyturn.storage.audit_anchor import AnchorFile
+from keyturn.storage.audit_log import AuditLog
+from keyturn.storage.audit_writer import AuditWriter
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.directory import DataDirectory
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.kms_keys import KeyManager, KmsKeyRecord
-from keyturn.storage.migrate import migrate
+from keyturn.storage.migrate import check_is_current, migrate
+from keyturn.storage.trail import Trail
 from keyturn.storage.users import UserRecord
 from keyturn.wire.models import regions_of
 
@@ -229,6 +236,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
     session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
     authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
+    audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
+    audit_log.begin(clock.now())
     kept = KeptRows(stores.state)
     runtime = _open_runtime(settings, stores, session_tokens, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
@@ -244,6 +253,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         random=secrets,
         state=stores.state,
         journal=stores.journal,
+        audit_log=audit_log,
         kept=kept,
         keyring=keyring,
         envelope=Envelope(keyring),
@@ -261,7 +271,18 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         run_event=events.submit,
     )
     follow(kit)
-    writer = AuditWriter(stores.journal)
+    keeper = TrailKeeper(
+        stores,
+        audit_log,
+        AnchorFile(settings.data_dir, audit_log.key),
+        clock,
+        retention=timedelta(days=settings.audit_retention_days) if settings.audit_retention_days else None,
+        handed_on=lambda: min((shipper.cursor for shipper in shippers), default=None),
+    )
+    shippers = _open_shippers(settings, audit_log, clock, closing)
+    keeper.start()
+    closing.callback(keeper.close)
+    writer = AuditWriter(audit_log)
     closing.callback(writer.close)
     pipeline = Pipeline(
         kit,
@@ -278,7 +299,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     closing.callback(scheduler.stop)
     if runtime.sandbox_warning:
         _log.warning("%s", runtime.sandbox_warning)
-    return Application(pipeline, lambda: True, downloads.answer), kit, scheduler
+    return Application(pipeline, lambda: not audit_log.refuses, downloads.answer), kit, scheduler
 
 
 class _Wake:
@@ -323,6 +344,47 @@ def _open_keys(state: Database, provider: RootKeyProvider) -> tuple[Keyring, str
     if system_key is None:
         raise KeyturnError("The database has no key for Keyturn's own secrets.", "Restore it from a backup.")
     return Keyring(provider, load_wrapped), system_key.key_id
+
+
+@contextmanager
+def open_trail(settings: Settings) -> Iterator[Trail]:
+    """Open the trail for reading, whether a server is running or not.
+
+    Raises:
+        KeyturnError: There is no database, it is not of this version, or the root key is not as it must be.
+    """
+    stores = Stores.open(settings.state_url, read_only=True)
+    try:
+        check_is_current(stores)
+        keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
+        key = _chain_key(keyring, system_key_id)
+        yield Trail(stores, key, AnchorFile(settings.data_dir, key))
+    finally:
+        stores.close()
+
+
+def _chain_key(keyring: Keyring, system_key_id: str) -> ChainKey:
+    return ChainKey(keyring.derive_key(system_key_id, "keyturn audit chain"))
+
+
+def _open_shippers(settings: Settings, log: AuditLog, clock: Clock, closing: ExitStack) -> list[Shipper]:
+    owner = ids.new_request_id()
+    shippers = [
+        Shipper(
+            log,
+            name,
+            sink,
+            clock,
+            owner=owner,
+            limit_records=settings.audit_sink_limit_records,
+            limit_seconds=settings.audit_sink_limit_seconds,
+        )
+        for name, sink in open_sinks(settings.audit_sinks, clock)
+    ]
+    for shipper in shippers:
+        shipper.start()
+        closing.callback(shipper.close)
+    return shippers
 
 
 def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:

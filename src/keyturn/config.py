@@ -64,6 +64,10 @@ class Settings:
     quota_policy_characters: int = 20_480
     quota_tags: int = 50
     rate_limits: str = ""
+    audit_retention_days: int = 90
+    audit_sinks: str = ""
+    audit_sink_limit_records: int = 0
+    audit_sink_limit_seconds: int = 0
     log_level: str = "info"
 
     @property
@@ -223,6 +227,11 @@ def _check(settings: Settings) -> None:
                 "Leave it out to have AWS's own.",
             )
     parse_rate_limits(settings.rate_limits)
+    for name in (field.name for field in fields(Settings) if field.name.startswith("audit_") and field.type == "int"):
+        if getattr(settings, name) < 0:
+            raise KeyturnError(
+                f"The setting {name} is {getattr(settings, name)}; it cannot be negative.", "0 means without a limit."
+            )
     if settings.clock_skew_seconds < 0:
         raise KeyturnError(
             f"The setting clock_skew_seconds is {settings.clock_skew_seconds}; it cannot be negative.",

@@ -1,7 +1,9 @@
 """Marked values go in everywhere a secret can; afterwards nothing that is kept, logged or told holds a mark.
 
 Every operation is called, at log level debug. A mark is looked for as it is and in Base64, in every file of the data
-directory, in the server's output, in the audit trail, in every reply that must not hold it, and on command lines.
+directory, in the server's output, in the audit trail and where its sinks deliver it, in every reply that must not hold
+it, and on command lines. Then every operation that is offered is called with marks in all that its model calls
+sensitive, in ways that fail.
 """
 
 from __future__ import annotations
@@ -17,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
+from botocore import xform_name
+from botocore.exceptions import ClientError, ParamValidationError
+from tests.contract.receivers import StreamReceiver
 
 from keyturn.operations import registry
 from keyturn.testing.functions import zip_package
@@ -146,15 +150,27 @@ class Caller:
 
 
 @pytest.fixture
-def server(tmp_path: Path) -> Iterator[ServerProcess]:
+def receiver() -> Iterator[StreamReceiver]:
+    """Where the syslog sink delivers to."""
+    opened = StreamReceiver()
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path, receiver: StreamReceiver) -> Iterator[ServerProcess]:
     process = ServerProcess(tmp_path, "--log-level", "debug")
+    sinks = f"json-lines:{tmp_path}/audit.jsonl {receiver.url}"
+    (process.data_dir / "keyturn.toml").write_text(f'audit_sinks = "{sinks}"\n')
     process.start()
     yield process
     if process._process is not None:
         process.stop()
 
 
-def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerProcess) -> None:
+def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(
+    server: ServerProcess, receiver: StreamReceiver
+) -> None:
     marks = Marks()
     caller = Caller(server, marks)
     marks.add("secret access key of the administrator", server.admin.secret_access_key)
@@ -173,9 +189,11 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(server: ServerP
     # Once as it is in the middle of things, with its write-ahead logs, and once when the server has ended.
     look_through_files(caller)
     remove_everything(caller)
+    call_everything_in_vain(caller, marks)
     look_through_audit_trail(caller)
     server.stop()
     look_through_files(caller)
+    look_through_sinks(caller, receiver)
     caller.look("log", server.log().encode())
 
     assert caller.leaks == {}
@@ -463,6 +481,68 @@ def send_nonsense(caller: Caller, marks: Marks) -> None:
     stolen = Credentials(server.admin.access_key_id, server.admin.secret_access_key, marks.new("token of nobody"))
     with pytest.raises(ClientError):
         caller.client("sts", stolen).get_caller_identity()
+
+
+def call_everything_in_vain(caller: Caller, marks: Marks) -> None:
+    """Call every operation with marks wherever its model says that something is sensitive, in ways that fail."""
+    iam = caller.client("iam")
+    iam.create_user(UserName="nobody")
+    key = iam.create_access_key(UserName="nobody")["AccessKey"]
+    marks.add("secret access key of nobody", key["SecretAccessKey"])
+    nobody = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    registry.discover()
+    for operation in registry.all_operations():
+        clients = [caller.client(operation.service, who) for who in (None, nobody)]
+        model = clients[0].meta.service_model.operation_model(operation.name)
+        for wrong in ("nothing", "a type", "a missing member", "too much"):
+            mark = marks.new(f"{operation.name} with {wrong} wrong")
+            request = filled(model.input_shape, mark, wrong) if model.input_shape else {}
+            for client in clients:
+                # What boto3 itself cannot send fails there, which is as good.
+                with suppress(ClientError, ParamValidationError, TypeError, ValueError, AttributeError, KeyError):
+                    getattr(client, xform_name(operation.name))(**request)
+
+
+def filled(shape: Any, mark: str, wrong: str) -> Any:
+    """A value of a shape in which everything sensitive holds a mark, and something is wrong."""
+    is_sensitive = shape.metadata.get("sensitive") or shape.type_name == "blob"
+    if is_sensitive and shape.type_name in ("string", "blob"):
+        text = {"a type": [mark], "too much": mark * 4000}.get(wrong, mark)
+        return text.encode() if shape.type_name == "blob" and isinstance(text, str) else text
+    if shape.type_name == "structure":
+        members = [
+            name for name, member in shape.members.items() if name in shape.required_members or holds_secrets(member)
+        ]
+        if wrong == "a missing member" and shape.required_members:
+            members.remove(shape.required_members[0])
+        return {name: filled(shape.members[name], mark, wrong) for name in members}
+    if shape.type_name == "list":
+        return [filled(shape.member, mark, wrong)]
+    if shape.type_name == "map":
+        return {mark if shape.key.metadata.get("sensitive") else "canary": filled(shape.value, mark, wrong)}
+    plain = {"integer": 1, "long": 1, "boolean": False, "timestamp": 1, "double": 1.0, "float": 1.0}
+    return shape.enum[0] if getattr(shape, "enum", None) else plain.get(shape.type_name, "canary")
+
+
+def holds_secrets(shape: Any, depth: int = 6) -> bool:
+    """Whether something within a shape is sensitive."""
+    if shape.metadata.get("sensitive") or shape.type_name == "blob":
+        return True
+    members: list[Any] = []
+    if shape.type_name == "structure":
+        members = list(shape.members.values())
+    elif shape.type_name in ("list", "map"):
+        members = [shape.member if shape.type_name == "list" else shape.value]
+    return depth > 0 and any(holds_secrets(member, depth - 1) for member in members)
+
+
+def look_through_sinks(caller: Caller, receiver: StreamReceiver) -> None:
+    """Look at what left the database: all of it, record by record."""
+    lines = (caller.server.home / "audit.jsonl").read_bytes().splitlines()
+    receiver.wait_for(len(lines))
+    assert len(lines) > 500
+    for line in [*lines, *receiver.messages]:
+        caller.look("sink", line)
 
 
 def look_through_audit_trail(caller: Caller) -> None:

@@ -14,7 +14,9 @@ from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.scheduler.worker import Scheduler
-from keyturn.storage import audit_log, schema, secrets
+from keyturn.storage import schema, secrets
+from keyturn.storage.audit_log import AuditLog
+from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.secrets import SecretRecord
@@ -82,8 +84,8 @@ class Desk:
     def events(self, name: str) -> list[dict[str, Any]]:
         """Service events of one name, oldest first."""
         with self.kit.journal.read() as connection:
-            found = audit_log.lookup(connection, PLACE, attribute=("event_name", name), limit=10_000)
-        return [json.loads(record.event) for _, record in reversed(found)]
+            found = lookup(connection, Question(PLACE, ("event_name", name)), 10_000)
+        return [json.loads(stored.record.event) for stored in reversed(found)]
 
     def told(self, name: str) -> list[tuple[str, str]]:
         """Secret and version of those events."""
@@ -104,7 +106,12 @@ class Desk:
         """Go on as another process would, that has nothing but the database and the root key."""
         self.bench.kept = KeptRows(stores.state)
         self.bench.kit = replace(
-            self.kit, state=stores.state, journal=stores.journal, kept=self.bench.kept, accesses=Accesses()
+            self.kit,
+            state=stores.state,
+            journal=stores.journal,
+            audit_log=AuditLog(stores.journal, self.kit.audit_log.key),
+            kept=self.bench.kept,
+            accesses=Accesses(),
         )
 
 

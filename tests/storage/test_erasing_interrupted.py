@@ -12,7 +12,8 @@ from sqlalchemy import select
 
 from keyturn.errors.secretsmanager import ResourceNotFoundException
 from keyturn.scheduler import deletions
-from keyturn.storage import audit_log, schema
+from keyturn.storage import schema
+from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Database, StorageError, Transaction
 
 from .conftest import OpenStores
@@ -96,7 +97,7 @@ class Moments:
 @contextmanager
 def deadly(moments: Moments, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Let each write of the state, each purge and each storing of events be such a moment, before and after."""
-    write, purge, append = Database.write, Database.purge, audit_log.append
+    write, purge, append = Database.write, Database.purge, AuditLog.append
 
     @contextmanager
     def dying_write(self: Database) -> Iterator[Transaction]:
@@ -118,7 +119,7 @@ def deadly(moments: Moments, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     with monkeypatch.context() as patch:
         patch.setattr(Database, "write", dying_write)
         patch.setattr(Database, "purge", dying_purge)
-        patch.setattr(audit_log, "append", dying_append)
+        patch.setattr(AuditLog, "append", dying_append)
         yield
 
 
@@ -163,7 +164,7 @@ def test_events_that_cannot_be_stored_hold_the_erasure_up(desk: Desk, monkeypatc
         raise StorageError("The database failed: disk full.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(audit_log, "append", fail)
+        patch.setattr(AuditLog, "append", fail)
         with pytest.raises(StorageError):
             desk.turn()
         assert desk.sealed(arn) == sealed

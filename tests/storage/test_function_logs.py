@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 
+from keyturn.clock import to_milliseconds
 from keyturn.storage import function_logs, schema
 from keyturn.storage.database import StorageError, Stores
 from keyturn.storage.function_logs import LogGroupRecord, LogPage, LogPosition, LogStreamRecord
@@ -12,7 +13,7 @@ from keyturn.storage.function_logs import LogGroupRecord, LogPage, LogPosition, 
 from .conftest import NOW, PLACE, OpenStores
 
 _GROUP = "/aws/lambda/rotate"
-_NOW_MS = schema.to_milliseconds(NOW)
+_NOW_MS = to_milliseconds(NOW)
 _DEADLINE_SECONDS = 20
 
 

@@ -18,7 +18,7 @@ from keyturn.rules.kms_keys import DEFAULT_ALIAS, DEFAULT_DESCRIPTION, managed_k
 from keyturn.storage import (
     access_keys,
     accounts,
-    audit_log,
+    audit_lookup,
     function_logs,
     functions,
     inline_policies,
@@ -172,7 +172,8 @@ def test_what_was_there_before_there_were_accounts_belongs_to_the_first(unmigrat
         assert [rotation.rotation_id for rotation in rotations.load_history(connection, 7)] == [3]
         assert len(rotations.load_steps(connection, 3)) == 1
     with unmigrated.journal.read() as connection:
-        assert len(audit_log.lookup(connection, place, limit=9)) == 1
+        (event,) = audit_lookup.lookup(connection, audit_lookup.Question(place), 9)
+        assert (event.sequence, event.link, event.record.event_id) == (1, None, "e")
         stream = function_logs.load_stream(connection, place, "/aws/lambda/rotate", "stream")
         assert stream is not None
         assert stream.stream_id == 4

@@ -34,8 +34,12 @@ def test_a_setting_is_given_with_flag_variable_and_default(setting: Field[Any]) 
     if setting.name in FLAGS:
         assert f"`{FLAGS[setting.name]}`" in section
     else:
-        is_quota = setting.name.startswith(("quota_", "rate_"))
-        assert ("neither have quotas and rates" if is_quota else f"`{setting.name}` has no flag") in PAGE
+        is_quota = setting.name.startswith(("quota_", "rate_", "audit_"))
+        assert (
+            "neither have quotas, rates and what concerns the audit trail"
+            if is_quota
+            else f"`{setting.name}` has no flag"
+        ) in PAGE
     if setting.default not in (MISSING, None, ""):
         shown = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
         assert f"Default `{shown}`" in section

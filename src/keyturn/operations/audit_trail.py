@@ -11,6 +11,7 @@ import msgspec
 
 from keyturn.arn import Place
 from keyturn.call import Call
+from keyturn.clock import to_milliseconds
 from keyturn.ids import new_event_id, new_request_id
 from keyturn.operations.kit import Kit
 from keyturn.rules.audit_event import (
@@ -22,12 +23,11 @@ from keyturn.rules.audit_event import (
     rotation_request_id,
     service_event,
 )
-from keyturn.storage import audit_log
-from keyturn.storage.audit_log import AuditRecord
-from keyturn.storage.schema import to_milliseconds
+from keyturn.rules.audit_record import AuditRecord
 
 SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 KMS = "kms.amazonaws.com"
+_SECRETS = "AWS::SecretsManager::Secret"
 _LAMBDA = "lambda.amazonaws.com"
 _INTERNAL = "AWS Internal"
 # Source: CloudTrail User Guide, "CloudTrail record contents".
@@ -67,6 +67,7 @@ def record_of(
         access_key_id=access_key_id,
         read_only=bool(event["readOnly"]),
         resource_name=resource_name,
+        resource_type=_resource_type(event),
         error_code=None if error_code is None else str(error_code),
         request_id=str(event["requestID"]),
         event=encoded.decode(),
@@ -111,14 +112,14 @@ def rotation_event(
     """
     event = service_event(
         name,
-        event_id=new_event_id(),
+        event_id=new_event_id(at),
         secret_arn=secret_arn,
         at=at,
         place=Place.of(secret_arn),
         request_id=rotation_request_id(secret_arn, version_id),
         error_message=error,
     )
-    audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])
+    kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 
 def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[str, str]], at: datetime) -> None:
@@ -140,7 +141,7 @@ def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[s
     for secret_arn, version_id in versions:
         event = service_event(
             name,
-            event_id=new_event_id(),
+            event_id=new_event_id(at),
             secret_arn=secret_arn,
             at=at,
             place=Place.of(secret_arn),
@@ -148,7 +149,7 @@ def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[s
             version_id=version_id,
         )
         records.append(record_of(event, at, resource_name=secret_arn))
-    audit_log.append(kit.journal, records)
+    kit.audit_log.append(records)
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +175,7 @@ def replication_events(kit: Kit, events: Sequence[ReplicationEvent], at: datetim
         record_of(
             service_event(
                 event.name,
-                event_id=new_event_id(),
+                event_id=new_event_id(at),
                 secret_arn=event.primary_arn,
                 at=at,
                 place=Place.of(event.primary_arn),
@@ -187,7 +188,7 @@ def replication_events(kit: Kit, events: Sequence[ReplicationEvent], at: datetim
         for event in events
     ]
     if records:
-        audit_log.append(kit.journal, records)
+        kit.audit_log.append(records)
 
 
 def step_event(
@@ -222,7 +223,7 @@ def step_event(
         "responseElements": None,
         "additionalEventData": {"SecretId": secret_arn, "ClientRequestToken": version_id, "Step": step},
         "requestID": request_id,
-        "eventID": new_event_id(),
+        "eventID": new_event_id(at),
         "readOnly": False,
         "resources": [{"ARN": function_arn, "accountId": place.account_id, "type": "AWS::Lambda::Function"}],
         "eventType": "AwsApiCall",
@@ -232,7 +233,7 @@ def step_event(
     }
     if error is not None:
         event["errorMessage"] = error
-    audit_log.append(kit.journal, [record_of(event, at, resource_name=secret_arn)])
+    kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 
 def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
@@ -245,7 +246,7 @@ def key_deletion_event(kit: Kit, key_arn: str, at: datetime) -> None:
     """
     event = _key_event("DeleteKey", key_arn, at)
     event["responseElements"] = {"keyId": key_arn}
-    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+    kit.audit_log.append([record_of(event, at, resource_name=key_arn)])
 
 
 def key_rotation_event(
@@ -274,7 +275,7 @@ def key_rotation_event(
         "currentKeyMaterialId": current,
         "keyId": key_arn.rpartition("/")[2],
     }
-    audit_log.append(kit.journal, [record_of(event, at, resource_name=key_arn)])
+    kit.audit_log.append([record_of(event, at, resource_name=key_arn)])
 
 
 def _key_event(name: str, key_arn: str, at: datetime) -> Event:
@@ -291,7 +292,7 @@ def _key_event(name: str, key_arn: str, at: datetime) -> Event:
         "requestParameters": None,
         "responseElements": None,
         "requestID": new_request_id(),
-        "eventID": new_event_id(),
+        "eventID": new_event_id(at),
         "readOnly": False,
         "resources": [{"ARN": key_arn, "accountId": place.account_id, "type": "AWS::KMS::Key"}],
         "eventType": "AwsServiceEvent",
@@ -314,3 +315,12 @@ def _cut(event: Event) -> Event:
 def _first_resource(event: Event) -> str | None:
     resources = event.get("resources")
     return str(resources[0]["ARN"]) if isinstance(resources, list) and resources else None
+
+
+def _resource_type(event: Event) -> str | None:
+    resources = event.get("resources")
+    if isinstance(resources, list) and resources:
+        named: str | None = resources[0].get("type")
+        return named
+    # What Secrets Manager does by itself it does to secrets, and its events list no resources.
+    return _SECRETS if event["eventType"] == "AwsServiceEvent" else None

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from keyturn.arn import Arn, InvalidArn
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
-from keyturn.ids import new_event_id
+from keyturn.ids import new_event_id, new_shared_id
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import Event, api_event, authorization_data, resource_entry, shared_with
+from keyturn.rules.audit_event import Event, api_event, authorization_data, event_name_of, resource_entry, shared_with
 from keyturn.wire import protocol
 from keyturn.wire.models import OperationModel
 from keyturn.wire.redact import request_parameters, response_elements
 
+# What policies are asked about where there is no resource, or none yet: "*", "...:secret:db-??????", "...:user/".
+_PATTERN = re.compile(r"[*?]|/\Z")
 _RESOURCE_TYPES = {
     "secretsmanager": "AWS::SecretsManager::Secret",
     "lambda": "AWS::Lambda::Function",
@@ -45,7 +48,7 @@ def call_events(
         response: What was answered.
         error: What was told instead.
     """
-    arn = None if subject.arn == "*" else subject.arn
+    arn = _made_by(response or {}) or (None if _PATTERN.search(subject.arn) else subject.arn)
     owner = _other_owner(subject.arn, call)
     hidden: Event | None = None
     if owner is not None and isinstance(error, Refused):
@@ -56,9 +59,9 @@ def call_events(
     answered = error is None and not read_only
     event = api_event(
         call,
-        event_id=new_event_id(),
+        event_id=new_event_id(call.at),
         event_source=f"{model.service.name}.amazonaws.com",
-        event_name=model.name,
+        event_name=event_name_of(model.service.name, model.name),
         read_only=read_only,
         request_parameters=request_parameters(model, parameters),
         response_elements=response_elements(model, response) if answered and response is not None else None,
@@ -74,8 +77,15 @@ def call_events(
     # An ARN of nobody's making must not write into the trail of the account that it names.
     if owner is not None and subject.record is not None:
         why = authorization_data(refused.decision, refused.encoded_message) if refused else None
-        events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden, authorization=why))
+        shared_id = new_shared_id()
+        events.append(shared_with(event, new_event_id(call.at), owner, shared_id, hidden=hidden, authorization=why))
     return events
+
+
+def _made_by(response: Mapping[str, Any]) -> str | None:
+    """Return the ARN of what a call has made, which was not known when it was authorised."""
+    made = response.get("ARN") or (response.get("KeyMetadata") or {}).get("Arn")
+    return made if isinstance(made, str) else None
 
 
 def _other_owner(arn: str, call: Call) -> str | None:

@@ -1,17 +1,15 @@
-"""AWS CloudTrail's LookupEvents, over every audit event that Keyturn has stored. It does not stop at 90 days."""
+"""AWS CloudTrail's LookupEvents, over every audit event of the last 90 days."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import replace
+from datetime import datetime, timedelta
 
-from sqlalchemy import Connection
-
-from keyturn.arn import Place
 from keyturn.call import Call
+from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.errors.cloudtrail import (
     InvalidLookupAttributesException,
     InvalidNextTokenException,
@@ -20,16 +18,14 @@ from keyturn.errors.cloudtrail import (
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
-from keyturn.storage import audit_log
-from keyturn.storage.audit_log import AuditRecord
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
+from keyturn.rules.audit_record import AuditRecord, ChainedRecord
+from keyturn.storage import audit_lookup
+from keyturn.storage.audit_lookup import Question
 from keyturn.wire.types.cloudtrail import Event, LookupEventsRequest, LookupEventsResponse, Resource
 
 _PAGE_SIZE = 50
-# Types of resources have no column: their rows are read through, a bounded number for each page.
-_SCANNED_AT_ONCE = 500
-_SCANNED_PER_PAGE = 5000
-_RESOURCE_TYPE = "ResourceType"
+# Source: CloudTrail User Guide, "Working with CloudTrail Event history".
+_HISTORY = timedelta(days=90)
 _COLUMNS = {
     "AccessKeyId": "access_key_id",
     "EventId": "event_id",
@@ -37,51 +33,35 @@ _COLUMNS = {
     "EventSource": "event_source",
     "ReadOnly": "read_only",
     "ResourceName": "resource_name",
+    "ResourceType": "resource_type",
     "Username": "username",
 }
-
-Row = tuple[int, AuditRecord]
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """What is looked up; ``starts_at`` and ``ends_at`` are milliseconds since the epoch, both inclusive."""
-
-    attribute: tuple[str, str] | None
-    starts_at: int | None
-    ends_at: int | None
-
-    @property
-    def listing(self) -> str:
-        """What its page tokens are bound to."""
-        asked = json.dumps([self.attribute, self.starts_at, self.ends_at])
-        return f"LookupEvents {hashlib.sha256(asked.encode()).hexdigest()}"
 
 
 @operation("cloudtrail", "LookupEvents", subject=no_subject)
 def lookup_events(kit: Kit, call: Call, request: LookupEventsRequest, _subject: None) -> LookupEventsResponse:
     """Find audit events, newest first."""
-    question = _question(request)
-    before_row: int | None = None
+    question = _question(call, request)
+    listing = _listing(question)
     if "NextToken" in request:
         refusal = InvalidNextTokenException("The token is not one that this lookup returned.")
-        before_row = int(open_page(kit, call, question.listing, request["NextToken"], refusal)["before"])
+        position = open_page(kit, call, listing, request["NextToken"], refusal)
+        question = replace(question, before=(int(position["time"]), int(position["sequence"])))
     if "EventCategory" in request:
         # The only category that can be asked for is insight, and Keyturn finds none.
         return {"Events": []}
     limit = request.get("MaxResults", _PAGE_SIZE)
+    oldest = to_milliseconds(call.at - _HISTORY)
+    recent = replace(question, starts_at=max(oldest, question.starts_at or oldest))
     with kit.journal.read() as connection:
-        if question.attribute is not None and question.attribute[0] == _RESOURCE_TYPE:
-            rows, next_before = _scan(connection, call.place, question, before_row, limit)
-        else:
-            rows, next_before = _find(connection, call.place, question, before_row, limit)
-    response: LookupEventsResponse = {"Events": [_shown(record) for _, record in rows]}
-    if next_before is not None:
-        response["NextToken"] = seal_page(kit, call, question.listing, before=str(next_before))
+        found = audit_lookup.lookup(connection, recent, limit + 1)
+    response: LookupEventsResponse = {"Events": [_shown(stored.record) for stored in found[:limit]]}
+    if len(found) > limit:
+        response["NextToken"] = seal_page(kit, call, listing, **_place_of(found[limit - 1]))
     return response
 
 
-def _question(request: LookupEventsRequest) -> _Question:
+def _question(call: Call, request: LookupEventsRequest) -> Question:
     """Read what is asked.
 
     Raises:
@@ -91,15 +71,17 @@ def _question(request: LookupEventsRequest) -> _Question:
     attributes = request.get("LookupAttributes") or []
     if len(attributes) > 1:
         raise InvalidLookupAttributesException("You can only specify one lookup attribute.")
-    attribute: tuple[str, str] | None = None
+    attribute: tuple[str, object] | None = None
     if attributes:
-        attribute = (attributes[0]["AttributeKey"], attributes[0]["AttributeValue"])
-        if attribute[0] == "ReadOnly" and attribute[1] not in ("true", "false"):
+        key, value = attributes[0]["AttributeKey"], attributes[0]["AttributeValue"]
+        if key == "ReadOnly" and value not in ("true", "false"):
             raise InvalidLookupAttributesException("The value of ReadOnly must be true or false.")
+        attribute = (_COLUMNS[key], value == "true" if key == "ReadOnly" else value)
     starts_at, ends_at = request.get("StartTime"), request.get("EndTime")
     if starts_at is not None and ends_at is not None and starts_at > ends_at:
         raise InvalidTimeRangeException("The start time must not be later than the end time.")
-    return _Question(
+    return Question(
+        call.place,
         attribute,
         starts_at=None if starts_at is None else _whole_second(starts_at),
         # Events show whole seconds: one that happened within the last second of the range belongs to it.
@@ -107,52 +89,14 @@ def _question(request: LookupEventsRequest) -> _Question:
     )
 
 
-def _find(
-    connection: Connection, place: Place, question: _Question, before_row: int | None, limit: int
-) -> tuple[list[Row], int | None]:
-    """Return a page and the row that the next page begins below, None if it is the last."""
-    attribute: tuple[str, object] | None = None
-    if question.attribute is not None:
-        key, value = question.attribute
-        attribute = (_COLUMNS[key], value == "true" if key == "ReadOnly" else value)
-    rows = audit_log.lookup(
-        connection,
-        place,
-        attribute=attribute,
-        starts_at=question.starts_at,
-        ends_at=question.ends_at,
-        before_row=before_row,
-        limit=limit + 1,
-    )
-    return rows[:limit], rows[limit - 1][0] if len(rows) > limit else None
+def _listing(question: Question) -> str:
+    """Return what the page tokens of a question are bound to."""
+    asked = json.dumps([question.attribute, question.starts_at, question.ends_at])
+    return f"LookupEvents {hashlib.sha256(asked.encode()).hexdigest()}"
 
 
-def _scan(
-    connection: Connection, place: Place, question: _Question, before_row: int | None, limit: int
-) -> tuple[list[Row], int | None]:
-    """Return events whose resources have a type, like :func:`_find`; a page may be short though more follow."""
-    resource_type = question.attribute[1] if question.attribute else ""
-    found: list[Row] = []
-    for _ in range(_SCANNED_PER_PAGE // _SCANNED_AT_ONCE):
-        rows = audit_log.lookup(
-            connection,
-            place,
-            starts_at=question.starts_at,
-            ends_at=question.ends_at,
-            before_row=before_row,
-            limit=_SCANNED_AT_ONCE,
-        )
-        for row, record in rows:
-            before_row = row
-            if resource_type in record.event and any(
-                resource.get("ResourceType") == resource_type for resource in _resources(record)
-            ):
-                found.append((row, record))
-                if len(found) == limit:
-                    return found, before_row
-        if len(rows) < _SCANNED_AT_ONCE:
-            return found, None
-    return found, before_row
+def _place_of(stored: ChainedRecord) -> dict[str, str]:
+    return {"time": str(stored.record.event_time), "sequence": str(stored.sequence)}
 
 
 def _shown(record: AuditRecord) -> Event:
@@ -177,7 +121,10 @@ def _resources(record: AuditRecord) -> list[Resource]:
     resources = [_resource(entry) for entry in listed]
     names = {resource.get("ResourceName") for resource in resources}
     if record.resource_name and record.resource_name not in names:
-        resources.append({"ResourceName": record.resource_name})
+        resource: Resource = {"ResourceName": record.resource_name}
+        if record.resource_type and not resources:
+            resource["ResourceType"] = record.resource_type
+        resources.append(resource)
     return resources
 
 

@@ -19,6 +19,7 @@ from keyturn.quotas import Quotas
 from keyturn.rules.policy.evaluate import Decision
 from keyturn.rules.schedule import RandomSource
 from keyturn.runtime.pool import Runtime
+from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
 
@@ -100,6 +101,7 @@ class Kit:
     random: RandomSource
     state: Database
     journal: Database
+    audit_log: AuditLog
     kept: KeptRows
     keyring: Keyring
     envelope: Envelope

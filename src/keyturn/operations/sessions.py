@@ -15,10 +15,10 @@ from datetime import datetime, timedelta
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Principal, PrincipalKind
+from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.sensitive import Sensitive
 from keyturn.storage.roles import RoleRecord
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
 from keyturn.wire.types.sts import Credentials
 
 

@@ -26,6 +26,40 @@ _ACCOUNT_FIELD = 4
 Event = dict[str, object]
 
 
+# What Lambda's operations are called in events. Sources: Lambda Developer Guide, "Lambda management events in
+# CloudTrail"; those that only read are not listed there and were seen in published records.
+_EVENT_NAMES = {
+    ("lambda", "AddPermission"): "AddPermission20150331v2",
+    ("lambda", "CreateAlias"): "CreateAlias20150331",
+    ("lambda", "CreateFunction"): "CreateFunction20150331",
+    ("lambda", "DeleteAlias"): "DeleteAlias20150331",
+    ("lambda", "DeleteFunction"): "DeleteFunction20150331",
+    ("lambda", "GetAccountSettings"): "GetAccountSettings20160819",
+    ("lambda", "GetAlias"): "GetAlias20150331",
+    ("lambda", "GetFunction"): "GetFunction20150331v2",
+    ("lambda", "GetFunctionConfiguration"): "GetFunctionConfiguration20150331v2",
+    ("lambda", "GetPolicy"): "GetPolicy20150331v2",
+    ("lambda", "ListAliases"): "ListAliases20150331",
+    ("lambda", "ListFunctions"): "ListFunctions20150331",
+    ("lambda", "ListTags"): "ListTags20170331",
+    ("lambda", "ListVersionsByFunction"): "ListVersionsByFunction20150331",
+    ("lambda", "PublishVersion"): "PublishVersion20150331",
+    ("lambda", "RemovePermission"): "RemovePermission20150331v2",
+    ("lambda", "TagResource"): "TagResource20170331v2",
+    ("lambda", "UntagResource"): "UntagResource20170331v2",
+    ("lambda", "UpdateAlias"): "UpdateAlias20150331",
+    ("lambda", "UpdateFunctionCode"): "UpdateFunctionCode20150331v2",
+    ("lambda", "UpdateFunctionConfiguration"): "UpdateFunctionConfiguration20150331v2",
+}
+# What acts in a resource and not on it; management events are all others.
+_DATA_EVENTS = frozenset({("lambda.amazonaws.com", "Invoke")})
+
+
+def event_name_of(service: str, operation: str) -> str:
+    """Return what an operation is called in events: its name, and for Lambda's the date of its API behind it."""
+    return _EVENT_NAMES.get((service, operation), operation)
+
+
 class ServiceEventName(StrEnum):
     """What Secrets Manager records about itself."""
 
@@ -78,7 +112,7 @@ def api_event(
         call: Who called, from where, when.
         event_id: A fresh UUID.
         event_source: ``secretsmanager.amazonaws.com``.
-        event_name: The operation.
+        event_name: From :func:`event_name_of`.
         read_only: Whether it only reads; AWS records no response elements then.
         request_parameters: Redacted; None if there are none.
         response_elements: Redacted.
@@ -91,6 +125,7 @@ def api_event(
         invoked_by: The service that made the call for the caller, if one did.
     """
     identity = user_identity(call.principal)
+    is_data = (event_source, event_name) in _DATA_EVENTS
     if invoked_by is not None:
         identity["invokedBy"] = invoked_by
     event: Event = {
@@ -108,9 +143,9 @@ def api_event(
         "eventID": event_id,
         "readOnly": read_only,
         "eventType": "AwsApiCall",
-        "managementEvent": True,
+        "managementEvent": not is_data,
         "recipientAccountId": call.place.account_id,
-        "eventCategory": "Management",
+        "eventCategory": "Data" if is_data else "Management",
     }
     if error_code:
         _add_error(event, error_code, error_message)

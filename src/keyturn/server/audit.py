@@ -14,9 +14,10 @@ from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id
 from keyturn.operations.audit_trail import call_records, record_of
 from keyturn.operations.call_events import call_events
-from keyturn.rules.audit_event import unauthenticated_event
+from keyturn.rules.audit_event import event_name_of, unauthenticated_event
+from keyturn.rules.audit_record import AuditRecord
 from keyturn.server.exchange import Exchange
-from keyturn.storage.audit_log import AuditRecord, AuditWriter
+from keyturn.storage.audit_writer import AuditWriter
 from keyturn.storage.database import StorageError
 from keyturn.wire import protocol
 from keyturn.wire.route import addressed_service
@@ -98,9 +99,9 @@ class Auditor:
         access_key_id = claimed.group(1) if claimed else ""
         now = self._now()
         event = unauthenticated_event(
-            event_id=new_event_id(),
+            event_id=new_event_id(now),
             event_source=f"{service.name}.amazonaws.com",
-            event_name=exchange.route.operation_name if exchange.route else "",
+            event_name=event_name_of(service.name, exchange.route.operation_name) if exchange.route else "",
             at=now,
             place=self._place,
             source_address=request.client_host,

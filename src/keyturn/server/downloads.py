@@ -9,11 +9,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from keyturn.clock import Clock
+from keyturn.clock import Clock, from_milliseconds, to_milliseconds
 from keyturn.crypto.tokens import ForeignToken, TokenSealer
 from keyturn.storage import functions
 from keyturn.storage.database import Database
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
 from keyturn.wire.http import HttpReply
 
 LIFETIME = timedelta(minutes=10)

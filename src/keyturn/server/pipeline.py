@@ -136,6 +136,10 @@ class Pipeline:
         signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
         exchange.call = self._call(exchange, signer, region, now)
         self._kit.uses.note(signer.principal, found.service.name, region, now)
+        if self._kit.audit_log.refuses:
+            # What cannot be recorded must not happen. That it was refused is recorded as soon as anything can be again,
+            # which is also how that is found out.
+            raise InternalFailure
         if found.service.name == "secretsmanager":
             self._throttle.count(exchange.call, found.operation_name)
         exchange.operation = registry.find(found.service.name, found.operation_name)

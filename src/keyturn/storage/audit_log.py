@@ -1,4 +1,4 @@
-"""The journal of audit events: stored in batches before replies leave, looked up newest first.
+"""The journal of audit records: appended in batches before replies leave, each linked to the one before it.
 
 Every call passes here, so storing goes around SQLAlchemy's per-row work: rows go to the driver as plain values, many in
 one statement. SQLite's driver lets go of Python's lock at each step of a statement and, beside a busy event loop, waits
@@ -7,204 +7,218 @@ milliseconds to get it back: 32 rows one by one took 35 ms there, 32 rows in one
 
 from __future__ import annotations
 
-import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
 from functools import lru_cache
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, func, select
 
-from keyturn.arn import Place
-from keyturn.storage import schema
-from keyturn.storage.database import Database, StorageError
+from keyturn.rules.audit_chain import START, ChainKey, Position
+from keyturn.rules.audit_record import AuditRecord, ChainedRecord
+from keyturn.storage import audit_marks, schema
+from keyturn.storage.audit_marks import CHECKPOINT, STATE
+from keyturn.storage.database import AppendConflict, Database, Query, Statement
 from keyturn.storage.stored_text import storable
 
-_log = logging.getLogger(__name__)
-
-_events = schema.audit_events
-_WAITING_LIMIT = 20_000
+_events, _marks = schema.audit_events, schema.audit_marks
 _MOST_ROWS = 64
 
-
-Done = Callable[[Exception | None], None]
-
-
-class AuditRecord(NamedTuple):
-    """An audit event with what it can be looked up by.
-
-    Attributes:
-        account_id: Whose trail it is in.
-        region: Likewise.
-        event_time: Milliseconds since the epoch.
-        event: The whole event as JSON, already redacted.
-    """
-
-    account_id: str
-    region: str
-    event_id: str
-    event_time: int
-    event_source: str
-    event_name: str
-    username: str | None
-    access_key_id: str | None
-    read_only: bool
-    resource_name: str | None
-    error_code: str | None
-    request_id: str
-    event: str
-
-
-# In the order of the record's attributes, as _row gives them.
-_COLUMNS = AuditRecord._fields
-_values = attrgetter(*_COLUMNS)
-_PAGE = (
+# The record's columns in the order of its attributes, as _row gives them and as the chain seals them.
+_COLUMNS = ("sequence", "link", *AuditRecord._fields)
+_values = attrgetter(*AuditRecord._fields)
+_NEWEST = "SELECT sequence, link FROM audit_events ORDER BY sequence DESC LIMIT 1"
+_CHECKPOINT = f"SELECT sequence, link FROM audit_marks WHERE name = '{CHECKPOINT}'"  # noqa: S608 - a name of ours
+_AFTER = (
     select(_events)
-    .where(_events.c.account_id == bindparam("account_id"), _events.c.region == bindparam("region"))
-    .order_by(_events.c.event_row.desc())
+    .where(_events.c.sequence > bindparam("sequence"))
+    .order_by(_events.c.sequence)
     .limit(bindparam("limit"))
 )
+_HEAD = select(_events.c.sequence, _events.c.link).order_by(_events.c.sequence.desc()).limit(1)
+_LINK_AT = select(_events.c.link).where(_events.c.sequence == bindparam("sequence"))
 
 
-def append(database: Database, records: Sequence[AuditRecord]) -> None:
-    """Store audit events in one transaction.
-
-    They survive the end of this process; a power cut too, if one of them is about something that was changed.
-
-    Raises:
-        StorageError: The database failed; none of them is stored.
-    """
-    if not records:
-        return
-    paramstyle = database.engine.dialect.paramstyle
-    rows = [_row(record) for record in records]
-    statements = [
-        (_insertion(paramstyle, len(chunk)), tuple(value for row in chunk for value in row)) for chunk in _chunks(rows)
-    ]
-    # What only read is written at once and synced with what comes next: it is lost by a power cut at the worst, and
-    # then nobody has seen more than the answer to a read.
-    database.dialect.append(database.engine, statements, durable=not all(record.read_only for record in records))
-
-
-def lookup(
-    connection: Connection,
-    place: Place,
-    *,
-    attribute: tuple[str, object] | None = None,
-    starts_at: int | None = None,
-    ends_at: int | None = None,
-    before_row: int | None = None,
-    limit: int,
-) -> list[tuple[int, AuditRecord]]:
-    """Return audit events and their row numbers, newest first.
+class AuditLog:
+    """The trail, as whoever writes to it sees it. Safe to share between threads.
 
     Args:
-        connection: Of the journal.
-        place: Whose trail, in which region.
-        attribute: A column of the record and the value it must have.
-        starts_at: Milliseconds since the epoch, inclusive.
-        ends_at: Likewise, inclusive.
-        before_row: Only rows below this one: the last of the page before.
-        limit: How many at most.
-    """
-    page = _PAGE
-    if attribute is not None:
-        column, value = attribute
-        page = page.where(_events.c[column] == value)
-    if starts_at is not None:
-        page = page.where(_events.c.event_time >= starts_at)
-    if ends_at is not None:
-        page = page.where(_events.c.event_time <= ends_at)
-    if before_row is not None:
-        page = page.where(_events.c.event_row < before_row)
-    found = connection.execute(page, {**schema.owner_of(place), "limit": limit})
-    return [(row.event_row, AuditRecord(*_values(row))) for row in found]
-
-
-class AuditWriter:
-    """A thread that stores what is waiting in one transaction, and tells each waiter how it went.
-
-    While one transaction is on its way to the disk the next batch gathers: the slower the disk, the larger the batches.
+        database: The journal.
+        key: Links the records.
     """
 
-    def __init__(self, database: Database, limit: int = _WAITING_LIMIT) -> None:
-        self._database = database
-        self._limit = limit
-        self._condition = threading.Condition()
-        self._waiting: list[tuple[Sequence[AuditRecord], Done]] = []
-        self._waiting_count = 0
-        self._closed = False
-        self._thread = threading.Thread(target=self._run, name="audit-writer", daemon=True)
-        self._thread.start()
+    def __init__(self, database: Database, key: ChainKey) -> None:
+        self.database = database
+        self.key = key
+        self._insert = database.dialect.appender(database.engine)
+        self._lock = threading.Lock()
+        # The newest record, while nobody else can have stored another; None if that has to be asked for.
+        self._head: Position | None = None
+        self._keeps_head = database.dialect.is_embedded
+        # The newest record that a power cut would leave.
+        self.synced: Position | None = None
+        self._is_failing = False
+        self._held_up_by: frozenset[str] = frozenset()
+        # Asked for every call before it acts.
+        self.refuses = False
 
-    def submit(self, records: Sequence[AuditRecord], done: Done) -> None:
-        """Hand in events; returns at once.
-
-        Args:
-            records: What to store.
-            done: Called once, in the writer's thread, with None when they are stored or with what prevented that.
-                It must return quickly.
-
-        Raises:
-            StorageError: Too many are waiting already, or the writer is closed; ``done`` is not called.
-        """
-        with self._condition:
-            if self._closed:
-                raise StorageError("The audit log is closed.")
-            if self._waiting_count + len(records) > self._limit:
-                raise StorageError(
-                    "The audit log does not keep up.", "Check how fast the disk under the data directory is."
-                )
-            self._waiting.append((records, done))
-            self._waiting_count += len(records)
-            if len(self._waiting) == 1:
-                self._condition.notify()
-
-    def store_at_once(self, records: Sequence[AuditRecord]) -> bool:
-        """Store events in the caller's own thread if that takes no longer than handing them over.
-
-        It does on an embedded database for events of reads, which are not synced: half of what a read cost beside a
-        busy event loop was giving Python's lock to the writer's thread and back.
-
-        Returns:
-            Whether they are stored; if not, they are to be submitted.
+    def begin(self, now: datetime) -> None:
+        """Begin the chain behind whatever the journal holds, unless that was done before.
 
         Raises:
             StorageError: The database failed.
         """
-        if not self._database.dialect.is_embedded or not all(record.read_only for record in records):
-            return False
-        append(self._database, records)
-        return True
+        with self.exclusively(), self.database.write() as transaction:
+            connection = transaction.connection
+            self.database.dialect.order_commits(connection)
+            if audit_marks.load_mark(connection, CHECKPOINT) is None:
+                newest = connection.execute(select(func.coalesce(func.max(_events.c.sequence), 0))).scalar_one()
+                audit_marks.store_mark(connection, self.key, CHECKPOINT, Position(newest, START), now)
 
-    def close(self) -> None:
-        """Store what is waiting, then end the thread."""
-        with self._condition:
-            self._closed = True
-            self._condition.notify()
-        self._thread.join()
+    def append(self, records: Sequence[AuditRecord]) -> None:
+        """Store audit records in one transaction.
 
-    def _run(self) -> None:
-        while batch := self._next_batch():
-            failure: Exception | None = None
+        They survive the end of this process; a power cut too, if one of them is about something that was changed.
+
+        Raises:
+            StorageError: The database failed; none of them is stored.
+        """
+        if not records:
+            return
+        rows = [_row(record) for record in records]
+        # What only read is written at once and synced with what comes next: it is lost by a power cut at the worst, and
+        # then nobody has seen more than the answer to a read.
+        durable = not all(record.read_only for record in records)
+        with self._lock:
+            self._is_failing = True
             try:
-                append(self._database, [record for records, _ in batch for record in records])
-            except Exception as error:  # noqa: BLE001 - whatever it is, the waiters of this batch are told
-                failure = error
-            for _, done in batch:
                 try:
-                    done(failure)
-                except Exception:  # noqa: BLE001 - as the next comment says
-                    # The waiter's own fault, such as an event loop that has ended; the others still wait.
-                    _log.exception("a waiter for the audit log failed")
+                    self._append(rows, durable=durable)
+                except AppendConflict:
+                    # Somebody else has stored records on what was taken for this process's own: theirs are asked for.
+                    self._append(rows, durable=durable)
+                self._is_failing = False
+            finally:
+                self._decide()
 
-    def _next_batch(self) -> list[tuple[Sequence[AuditRecord], Done]]:
-        """Wait for records and take them all; none are left when the writer is closed."""
-        with self._condition:
-            self._condition.wait_for(lambda: self._waiting or self._closed)
-            batch, self._waiting, self._waiting_count = self._waiting, [], 0
-        return batch
+    def hold_up(self, sink: str, *, holds_up: bool) -> None:
+        """Refuse calls as long as a sink is too far behind.
+
+        Args:
+            sink: Its name.
+            holds_up: Whether it is.
+        """
+        if holds_up is not (sink in self._held_up_by):
+            with self._lock:
+                self._held_up_by = self._held_up_by | {sink} if holds_up else self._held_up_by - {sink}
+                self._decide()
+
+    def sync(self, generation: int, now: datetime) -> None:
+        """Bring everything stored so far to the disk, by telling the journal how new the state is.
+
+        Args:
+            generation: The newest change of the state database.
+            now: Aware UTC.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        with self.exclusively():
+            stored = self.newest()
+            with self.database.write() as transaction:
+                audit_marks.store_mark(transaction.connection, self.key, STATE, Position(generation, b""), now)
+            self.synced = stored
+
+    def newest(self) -> Position | None:
+        """Return the newest record of the chain; None if there is none.
+
+        Raises:
+            StorageError: The database failed.
+        """
+        if self._head is not None and self._keeps_head:
+            return self._head
+        with self.database.read() as connection:
+            found = newest(connection)
+        return found if found is not None and found.link else None
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Keep this process's appenders waiting for as long as the block writes to the journal otherwise.
+
+        On SQLite they would wait all the same, but look only every some milliseconds whether they may go on.
+        """
+        with self._lock:
+            yield
+
+    @property
+    def head(self) -> Position | None:
+        """The newest record that this process knows of; None if it has not stored any."""
+        return self._head
+
+    def _decide(self) -> None:
+        self.refuses = self._is_failing or bool(self._held_up_by)
+
+    def _append(self, rows: Sequence[tuple[Any, ...]], *, durable: bool) -> None:
+        head = self._head if self._keeps_head else None
+        # Until it is known how this ends nothing is known of the head: a commit that failed may have happened.
+        self._head = None
+
+        def compose(query: Query) -> list[Statement]:
+            nonlocal head
+            head = newest = head or _ask_for_head(query)
+            linked: list[tuple[Any, ...]] = []
+            link = self.key.link
+            sequence, before = newest
+            for row in rows:
+                sequence += 1
+                before = link(before, sequence, row)
+                linked.append((sequence, before, *row))
+            head = Position(sequence, before)
+            return _insertions(self.database.engine.dialect.paramstyle, linked)
+
+        self._insert(compose, durable=durable)
+        self._head = head
+
+
+def records_after(connection: Connection, sequence: int, limit: int) -> list[ChainedRecord]:
+    """Return the records behind one, oldest first."""
+    rows = connection.execute(_AFTER, {"sequence": sequence, "limit": limit})
+    return [stored_record(row) for row in rows]
+
+
+def newest(connection: Connection) -> Position | None:
+    """Return the newest record; None if there is none. Its link is empty if it is older than the chain."""
+    row = connection.execute(_HEAD).one_or_none()
+    return None if row is None else Position(row.sequence, row.link or b"")
+
+
+def link_at(connection: Connection, sequence: int) -> bytes | None:
+    """Return the link of one record, None if it is not there."""
+    link: bytes | None = connection.execute(_LINK_AT, {"sequence": sequence}).scalar_one_or_none()
+    return link
+
+
+def stored_record(row: Row[Any]) -> ChainedRecord:
+    """Return a row of ``audit_events`` as a record."""
+    return ChainedRecord(row.sequence, row.link, AuditRecord(*_values(row)))
+
+
+def _ask_for_head(query: Query) -> Position:
+    found = query(_NEWEST)
+    if found is None or found[1] is None:
+        found = query(_CHECKPOINT)
+    if found is None:
+        raise LookupError("the chain of the audit log was not begun")
+    return Position(found[0], bytes(found[1]))
+
+
+def _insertions(paramstyle: str, rows: Sequence[tuple[Any, ...]]) -> list[Statement]:
+    return [
+        (_insertion(paramstyle, len(chunk)), tuple(value for row in chunk for value in row)) for chunk in _chunks(rows)
+    ]
 
 
 def _chunks(rows: Sequence[tuple[Any, ...]]) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -236,6 +250,7 @@ def _row(record: AuditRecord) -> tuple[Any, ...]:
         None if access_key_id is None else storable(access_key_id),
         record.read_only,
         None if resource_name is None else storable(resource_name),
+        record.resource_type,
         record.error_code,
         record.request_id,
         storable(record.event),

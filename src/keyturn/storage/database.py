@@ -32,7 +32,35 @@ class StorageError(KeyturnError):
     """The database failed; the driver's connection string is never part of the message."""
 
 
+class AppendConflict(StorageError):
+    """Somebody else has stored a row under a number that this process took for the next."""
+
+
 Statement = tuple[str, tuple[Any, ...]]
+Query = Callable[[str], tuple[Any, ...] | None]
+"""Takes SQL and returns the first row of its result."""
+
+Compose = Callable[[Query], Sequence[Statement]]
+"""Returns SQL in the driver's own spelling, and its values."""
+
+
+class Append(Protocol):
+    """Runs insertions in one transaction, with as little around them as the driver allows."""
+
+    def __call__(self, compose: Compose, *, durable: bool) -> None:
+        """Run them.
+
+        Args:
+            compose: Returns the insertions. Where several servers share a database they take turns from what it asks
+                for to the commit.
+            durable: Whether they must survive a power cut, or only the end of this process.
+
+        Raises:
+            AppendConflict: A number is taken.
+            StorageError: The database failed; none of them is stored.
+        """
+        ...
+
 
 Purge = Callable[[list[bytes] | None], bool]
 """Takes what was erased, None if that is not known; returns whether it is gone, False to be tried again."""
@@ -46,8 +74,16 @@ class Dialect(Protocol):
     # Execution options by which all statements of a reading transaction see one snapshot.
     reading_options: Mapping[str, Any]
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
-        """Return the engines of the state and of the journal."""
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
+        """Return the engines of the state and of the journal.
+
+        Raises:
+            StorageError: They are to be read only, and are not there.
+        """
+        ...
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Return the names of the triggers there are."""
         ...
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
@@ -69,16 +105,10 @@ class Dialect(Protocol):
         """Keep other writers that count what an owner has away, until the transaction ends."""
         ...
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
-        """Run insertions in one transaction, with as little around them as the driver allows.
+    def appender(self, engine: Engine) -> Append:
+        """Return a function that appends to the journal; it is called by one thread at a time.
 
-        Args:
-            engine: Of the journal.
-            statements: SQL in the driver's own spelling, and its values.
-            durable: Whether they must survive a power cut, or only the end of this process.
-
-        Raises:
-            StorageError: The database failed; none of them is stored.
+        What it holds is given back when the engine is disposed of.
         """
         ...
 
@@ -250,8 +280,12 @@ class Stores:
     journal: Database
 
     @classmethod
-    def open(cls, url: str) -> Stores:
+    def open(cls, url: str, *, read_only: bool = False) -> Stores:
         """Open both databases of ``url``; the schema is not looked at (``migrate.py`` does that).
+
+        Args:
+            url: Of the state.
+            read_only: Change nothing, not even a file: to look at what a server has open, or has left behind.
 
         Raises:
             KeyturnError: No dialect for this URL.
@@ -272,7 +306,7 @@ class Stores:
             ) from error
         dialect: Dialect = module.DIALECT
         was_interrupted = dialect.was_interrupted(url)
-        state_engine, journal_engine = dialect.open_engines(url)
+        state_engine, journal_engine = dialect.open_engines(url, read_only=read_only)
         # Nothing is erased from the journal.
         state = Database(state_engine, dialect, was_interrupted=was_interrupted)
         return cls(state, Database(journal_engine, dialect))

@@ -29,6 +29,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import postgresql
 
 from keyturn.arn import Place
+from keyturn.clock import to_milliseconds
 from keyturn.storage import schema
 from keyturn.storage.database import Database, Transaction
 from keyturn.storage.stored_text import storable
@@ -134,13 +135,13 @@ _place = tuple_(_events.c.timestamp_ms, _events.c.event_row)
 
 def create_group(transaction: Transaction, place: Place, group: str, at: datetime) -> bool:
     """Make a log group; return False if the account has one of this name in the region."""
-    parameters = {**schema.owner_of(place), "name": group, "created_ms": schema.to_milliseconds(at)}
+    parameters = {**schema.owner_of(place), "name": group, "created_ms": to_milliseconds(at)}
     return transaction.connection.execute(_CREATE_GROUP, parameters).one_or_none() is not None
 
 
 def create_stream(transaction: Transaction, group: LogGroupRecord, stream: str, at: datetime) -> bool:
     """Make a log stream; return False if the group has one of this name."""
-    parameters = {"group_id": group.group_id, "name": stream, "created_ms": schema.to_milliseconds(at)}
+    parameters = {"group_id": group.group_id, "name": stream, "created_ms": to_milliseconds(at)}
     return transaction.connection.execute(_CREATE_STREAM, parameters).one_or_none() is not None
 
 
@@ -189,7 +190,7 @@ def append_events(
     Raises:
         StorageError: The database failed; nothing is stored.
     """
-    ingested_ms = schema.to_milliseconds(ingested_at)
+    ingested_ms = to_milliseconds(ingested_at)
     with database.write() as transaction:
         connection = transaction.connection
         known = connection.execute(_STREAM, {**schema.owner_of(place), "group": group, "stream": stream}).one_or_none()

@@ -12,7 +12,7 @@ wrapped keys.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -35,19 +35,7 @@ from sqlalchemy import (
 )
 
 from keyturn.arn import Place
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-
-
-def to_milliseconds(moment: datetime) -> int:
-    """Whole milliseconds since the epoch, rounded down."""
-    return (moment - _EPOCH) // _MILLISECOND
-
-
-def from_milliseconds(milliseconds: int) -> datetime:
-    """The aware UTC moment, the inverse of :func:`to_milliseconds`."""
-    return _EPOCH + timedelta(milliseconds=milliseconds)
+from keyturn.clock import from_milliseconds, to_milliseconds
 
 
 class Moment(TypeDecorator[datetime]):
@@ -501,10 +489,14 @@ function_statements = Table(
     Column("statement", Text, nullable=False),
 )
 
+# Nothing changes a row, and only retention deletes one: triggers see to that (storage/migrations).
 audit_events = Table(
     "audit_events",
     journal,
-    Column("event_row", RowId, primary_key=True, autoincrement=True),
+    # Without gaps, in the order of commits.
+    Column("sequence", RowId, primary_key=True, autoincrement=False),
+    # None: from before there was a chain (rules/audit_chain.py).
+    Column("link", LargeBinary),
     *owner(),
     Column("event_id", String(36), nullable=False),
     Column("event_time", BigInteger, nullable=False),
@@ -514,11 +506,62 @@ audit_events = Table(
     Column("access_key_id", Text),
     Column("read_only", Boolean, nullable=False),
     Column("resource_name", Text),
+    Column("resource_type", Text),
     Column("error_code", Text),
     Column("request_id", Text, nullable=False),
     Column("event", Text, nullable=False),
 )
-Index("audit_events_of_owner", audit_events.c.account_id, audit_events.c.region, audit_events.c.event_row)
+Index(
+    "audit_events_of_owner",
+    audit_events.c.account_id,
+    audit_events.c.region,
+    audit_events.c.event_time,
+    audit_events.c.sequence,
+)
+
+# Whole blocks of records and which of them have a value: made behind the writers, see storage/audit_index.py.
+audit_blocks = Table(
+    "audit_blocks",
+    journal,
+    Column("block", RowId, primary_key=True, autoincrement=False),
+    Column("first_time", BigInteger, nullable=False),
+    Column("last_time", BigInteger, nullable=False),
+)
+Index("audit_blocks_newest", audit_blocks.c.last_time, audit_blocks.c.block)
+
+audit_values = Table(
+    "audit_values",
+    journal,
+    Column("block", RowId, primary_key=True, autoincrement=False),
+    Column("attribute", String(16), primary_key=True),
+    Column("value", Text, primary_key=True),
+    Column("account_id", String(12), primary_key=True),
+    Column("region", String(128), primary_key=True),
+    # How far behind the block's first each of them is, as decimal numbers with commas between them.
+    Column("offsets", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+# Sealed statements about the trail; see storage/audit_marks.py.
+audit_marks = Table(
+    "audit_marks",
+    journal,
+    Column("name", String(32), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("link", LargeBinary),
+    Column("at", Moment, nullable=False),
+    Column("seal", LargeBinary, nullable=False),
+)
+
+# How far each sink has come, and which server feeds it.
+audit_cursors = Table(
+    "audit_cursors",
+    journal,
+    Column("sink", String(512), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("lease_owner", String(64)),
+    Column("lease_expires_at", Moment),
+)
 
 # Everything of the logs counts in milliseconds on the wire and is never anything else on the way there.
 log_groups = Table(

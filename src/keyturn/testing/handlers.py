@@ -21,9 +21,11 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
+from keyturn.rules.audit_chain import ChainKey
 from keyturn.server.authorise import Authoriser
 from keyturn.storage import accounts, kms_keys
 from keyturn.storage.accounts import AccountRecord
+from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
@@ -74,6 +76,7 @@ class HandlerBench:
             "random": secrets,
             "state": stores.state,
             "journal": stores.journal,
+            "audit_log": AuditLog(stores.journal, ChainKey(keyring.derive_key("system", "keyturn audit chain"))),
             "kept": self.kept,
             "keyring": keyring,
             "envelope": Envelope(keyring),
@@ -89,6 +92,7 @@ class HandlerBench:
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.
         self.kit = Kit(**{**dict.fromkeys(field.name for field in fields(Kit)), **parts})
+        self.kit.audit_log.begin(self.clock.now())
         follow(self.kit)
         self.caller = user("administrator")
 

@@ -8,15 +8,14 @@ from typing import Any
 
 import pytest
 
+from keyturn.clock import to_milliseconds
 from keyturn.errors.cloudtrail import (
     InvalidLookupAttributesException,
     InvalidNextTokenException,
     InvalidTimeRangeException,
 )
-from keyturn.operations import cloudtrail
-from keyturn.storage import audit_log
-from keyturn.storage.audit_log import AuditRecord
-from keyturn.storage.schema import to_milliseconds
+from keyturn.ids import new_event_id
+from keyturn.rules.audit_record import AuditRecord
 from keyturn.testing.handlers import PLACE, HandlerBench, open_bench
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +29,7 @@ def bench(tmp_path: Path) -> Iterator[HandlerBench]:
 
 
 def stored(number: int, **columns: Any) -> AuditRecord:
-    resource_type = columns.pop("resource_type", None)
+    resource_type = columns.get("resource_type")
     resources = [{"ARN": SECRET, "accountId": "000000000000", "type": resource_type}] if resource_type else []
     values: dict[str, Any] = {
         "account_id": PLACE.account_id,
@@ -43,6 +42,7 @@ def stored(number: int, **columns: Any) -> AuditRecord:
         "access_key_id": "AKIAADA",
         "read_only": True,
         "resource_name": None,
+        "resource_type": None,
         "error_code": None,
         "request_id": f"request {number}",
         "event": json.dumps({"eventID": f"event {number}", "resources": resources}),
@@ -51,7 +51,7 @@ def stored(number: int, **columns: Any) -> AuditRecord:
 
 
 def store(bench: HandlerBench, *records: AuditRecord) -> None:
-    audit_log.append(bench.kit.journal, records)
+    bench.kit.audit_log.append(records)
 
 
 def found(response: Any) -> list[str]:
@@ -93,7 +93,6 @@ def test_an_event_shows_whole_seconds_its_resources_and_the_record_as_text(bench
 @pytest.mark.parametrize(
     ("key", "column", "value"),
     [
-        ("EventId", "event_id", "the one"),
         ("EventName", "event_name", "RotateSecret"),
         ("EventSource", "event_source", "iam.amazonaws.com"),
         ("Username", "username", "bob"),
@@ -109,17 +108,21 @@ def test_events_are_found_by_one_attribute(bench: HandlerBench, key: str, column
     assert [event["EventTime"] for event in events] == [START + timedelta(seconds=2)]
 
 
+def test_an_event_is_found_by_its_id(bench: HandlerBench) -> None:
+    at = START + timedelta(seconds=2)
+    event_id = new_event_id(at)
+    store(bench, stored(1), stored(2, event_id=event_id, event_time=to_milliseconds(at)), stored(3))
+
+    assert found(bench.call("cloudtrail", "LookupEvents", LookupAttributes=by("EventId", event_id))) == [event_id]
+
+
 def test_events_that_changed_something_are_found_by_read_only(bench: HandlerBench) -> None:
     store(bench, stored(1), stored(2, read_only=False))
 
     assert found(bench.call("cloudtrail", "LookupEvents", LookupAttributes=by("ReadOnly", "false"))) == ["event 2"]
 
 
-def test_events_are_found_by_the_type_of_a_resource_in_pages(
-    bench: HandlerBench, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(cloudtrail, "_SCANNED_AT_ONCE", 2)
-    monkeypatch.setattr(cloudtrail, "_SCANNED_PER_PAGE", 4)
+def test_events_are_found_by_the_type_of_a_resource_in_pages(bench: HandlerBench) -> None:
     wanted = {"resource_type": "AWS::IAM::Role"}
     store(bench, *(stored(number, **(wanted if number in (1, 2, 9) else {})) for number in range(10)))
     question = {"LookupAttributes": by("ResourceType", "AWS::IAM::Role")}

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
 from keyturn.ids import RequestId
+from keyturn.operations import registry
 from keyturn.rules.audit_event import (
     Event,
     ServiceEventName,
     api_event,
     deletion_request_id,
+    event_name_of,
     rotation_request_id,
     service_event,
     unauthenticated_event,
@@ -189,3 +192,29 @@ def test_what_becomes_of_a_version_names_it() -> None:
     assert event["additionalEventData"] == {"SecretId": ARN, "SecretVersionId": "v"}
     assert event["serviceEventDetails"] == {"secretId": ARN, "secretVersionId": "v"}
     assert "errorMessage" not in event
+
+
+def test_lambdas_operations_are_called_as_in_aws() -> None:
+    registry.discover()
+    names = {
+        operation.name: event_name_of(operation.service, operation.name)
+        for operation in registry.all_operations()
+        if operation.service == "lambda"
+    }
+    assert names["Invoke"] == "Invoke"
+    assert all(re.fullmatch(rf"{name}20\d{{6}}(v2)?", named) for name, named in names.items() if name != "Invoke")
+    assert event_name_of("secretsmanager", "TagResource") == "TagResource"
+
+
+def test_an_invocation_is_a_data_event_and_everything_else_is_management() -> None:
+    made = api_event(
+        _call(),
+        event_id="e",
+        event_source="lambda.amazonaws.com",
+        event_name="Invoke",
+        read_only=False,
+        request_parameters=None,
+        response_elements=None,
+    )
+    assert (made["eventCategory"], made["managementEvent"]) == ("Data", False)
+    assert (_event(_call())["eventCategory"], _event(_call())["managementEvent"]) == ("Management", True)

@@ -10,7 +10,8 @@ from keyturn.crypto.keyring import MaterialId
 from keyturn.errors.crypto import SealRefused
 from keyturn.errors.kms import NotFoundException
 from keyturn.scheduler.key_deletions import destroy_due_keys
-from keyturn.storage import audit_log, inline_policies, kms_keys
+from keyturn.storage import inline_policies, kms_keys
+from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
 WEEK = timedelta(days=7)
@@ -56,8 +57,8 @@ def test_a_key_ends_when_its_time_is_over_and_not_before(bench: HandlerBench) ->
         bench.kit.keyring.encrypt(MaterialId(key_id), b"nor in memory", {})
     assert bench.call("kms", "DescribeKey", KeyId=spared)["KeyMetadata"]["KeyState"] == "Disabled"
     with bench.kit.journal.read() as connection:
-        ((_, found),) = audit_log.lookup(connection, PLACE, limit=9)
-    assert (found.event_name, found.resource_name) == ("DeleteKey", PLACE.kms_key_arn(key_id))
+        (found,) = lookup(connection, Question(PLACE), 9)
+    assert (found.record.event_name, found.record.resource_name) == ("DeleteKey", PLACE.kms_key_arn(key_id))
 
 
 def test_a_name_of_a_destroyed_key_is_free(bench: HandlerBench) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from keyturn.errors.secretsmanager import InvalidRequestException
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import audit_log, secrets
+from keyturn.storage import secrets
+from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.storage.rotations import RotationStatus
 from keyturn.testing.handlers import PLACE, open_bench
 
@@ -32,7 +33,7 @@ class Desk(DeskOfRotations):
     def event_names(self) -> list[str]:
         """Names of the audit events so far."""
         with self.kit.journal.read() as connection:
-            return [record.event_name for _, record in audit_log.lookup(connection, PLACE, limit=1000)]
+            return [stored.record.event_name for stored in lookup(connection, Question(PLACE), 1000)]
 
 
 @pytest.fixture

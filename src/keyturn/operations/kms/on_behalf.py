@@ -14,7 +14,7 @@ from enum import StrEnum
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied
-from keyturn.ids import RequestId, new_event_id, new_request_id
+from keyturn.ids import RequestId, new_event_id, new_request_id, new_shared_id
 from keyturn.operations.audit_trail import KMS, SECRETS_MANAGER
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.references import FoundKey
@@ -123,7 +123,7 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         parameters = {"encryptionAlgorithm": SYMMETRIC_DEFAULT, **parameters}
     event = api_event(
         acting,
-        event_id=new_event_id(),
+        event_id=new_event_id(acting.at),
         event_source=KMS,
         event_name=use.value,
         read_only=True,
@@ -143,5 +143,5 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         hidden = resource_entry(found.arn, owner, _KEY_TYPE) if denied else None
         why = authorization_data(denied.decision, denied.encoded_message) if denied else None
         acting.further_events.append(
-            shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden, authorization=why)
+            shared_with(event, new_event_id(acting.at), owner, new_shared_id(), hidden=hidden, authorization=why)
         )

@@ -20,6 +20,7 @@ from sqlalchemy import Connection
 
 from keyturn.arn import Place
 from keyturn.call import Call
+from keyturn.clock import to_milliseconds
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException
 from keyturn.operations.kit import Kit
 from keyturn.operations.logs.subjects import NO_STREAM, StreamInGroup, log_group, log_stream, visible_from_ms
@@ -28,7 +29,6 @@ from keyturn.operations.registry import operation
 from keyturn.rules.log_filter import compile_filter
 from keyturn.storage import function_logs
 from keyturn.storage.function_logs import LogEventRecord, LogGroupRecord, LogPage, LogPosition
-from keyturn.storage.schema import to_milliseconds
 from keyturn.wire.types.logs import (
     FilteredLogEvent,
     FilterLogEventsRequest,

@@ -9,12 +9,12 @@ from typing import Any
 
 from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
+from keyturn.clock import to_milliseconds
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException, ValidationException
 from keyturn.operations.kit import Kit
 from keyturn.operations.subject import Subject
 from keyturn.storage import function_logs
 from keyturn.storage.function_logs import LogGroupRecord, LogStreamRecord
-from keyturn.storage.schema import to_milliseconds
 
 _GROUP_PREFIX = "log-group:"
 NO_GROUP = "The specified log group does not exist."

@@ -25,7 +25,7 @@ from keyturn.errors.secretsmanager import (
     LimitExceededException,
     ResourceNotFoundException,
 )
-from keyturn.ids import new_event_id
+from keyturn.ids import new_event_id, new_shared_id
 from keyturn.operations.audit_trail import SECRETS_MANAGER
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
@@ -216,7 +216,7 @@ def _note_acceptance(call: Call, primary: SecretRecord, replica_arn: str, refuse
         raise TypeError("a call whose further events nobody stores cannot associate replicas")
     event = api_event(
         call,
-        event_id=new_event_id(),
+        event_id=new_event_id(call.at),
         event_source=SECRETS_MANAGER,
         event_name=ACCEPT_REPLICATION.partition(":")[2],
         read_only=False,
@@ -232,7 +232,7 @@ def _note_acceptance(call: Call, primary: SecretRecord, replica_arn: str, refuse
     if refused is None:
         # An ARN of nobody's making must not write into the trail of the account that it names.
         call.further_events.append(
-            shared_with(event, new_event_id(), Arn.parse(replica_arn).account_id, new_event_id())
+            shared_with(event, new_event_id(call.at), Arn.parse(replica_arn).account_id, new_shared_id())
         )
 
 

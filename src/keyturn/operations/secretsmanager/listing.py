@@ -6,6 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from keyturn.call import Call
+from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
@@ -16,7 +17,6 @@ from keyturn.operations.secretsmanager.secrets import description, stages_by_ver
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.listing import SortBy
 from keyturn.storage import secrets
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
 from keyturn.storage.secrets import SecretRecord, VersionPosition, VersionRecord
 from keyturn.wire.types.secretsmanager import (
     ListSecretsRequest,

@@ -12,12 +12,12 @@ from typing import Any
 from sqlalchemy import Connection
 
 from keyturn.call import Call
+from keyturn.clock import from_milliseconds, to_milliseconds
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.rules.listing import ListOrder, Matcher, SortBy, compile_filters, list_order, name_spans
 from keyturn.storage import secret_lists, secrets
-from keyturn.storage.schema import from_milliseconds, to_milliseconds
 from keyturn.storage.secret_lists import Candidate, ListPosition, SecretList
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import Filter

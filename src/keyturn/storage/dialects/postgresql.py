@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 from keyturn.storage import schema
-from keyturn.storage.database import Purge, Statement, StorageError
+from keyturn.storage.database import Append, AppendConflict, Compose, Purge, StorageError
 
 # Any number will do, as long as every Keyturn server takes the same: "keyturn" in base 36, cut to 63 bits.
 _CHANGES_LOCK = 44_686_473_407
+# Another, for whoever appends to the audit log.
+_APPEND_DURABLY = "SELECT pg_advisory_xact_lock(44686473408)"
+_APPEND = f"{_APPEND_DURABLY}, set_config('synchronous_commit', 'off', true)"
 # Another vacuum of the same table is in the way; it may have begun before the rows were erased.
 _PURGE_LOCK_MILLISECONDS = 1_000
 _LOCK_NOT_AVAILABLE = "55P03"
+_UNIQUE_VIOLATION = "23505"
 # Where values and what tells of them can be.
 _PURGED = ", ".join(
     table.name
@@ -38,12 +42,22 @@ class PostgresqlDialect:
     # Otherwise each statement would see a snapshot of its own, and a secret's row could meet another moment's labels.
     reading_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
         """Open one pool for both; the journal's tables live beside the state's."""
+        options = {"options": "-c default_transaction_read_only=on"} if read_only else {}
         engine = create_engine(
-            make_url(url).set(drivername="postgresql+psycopg"), pool_size=16, pool_pre_ping=True, hide_parameters=True
+            make_url(url).set(drivername="postgresql+psycopg"),
+            connect_args=options,
+            pool_size=16,
+            pool_pre_ping=True,
+            hide_parameters=True,
         )
         return engine, engine
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Ask the catalogue; those that are switched off do not count."""
+        found = connection.execute(text("SELECT tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"))
+        return set(found.scalars())
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask for the newest committed generation."""
@@ -70,16 +84,27 @@ class PostgresqlDialect:
         """Take turns over counting: what another transaction has not committed yet is not seen."""
         _take_turns(connection, 2, owner)
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
-        """Run insertions in one transaction; one that need not be durable does not wait for the disk."""
-        try:
-            with engine.begin() as connection:
-                if not durable:
-                    connection.execute(text("SET LOCAL synchronous_commit TO off"))
-                for statement, values in statements:
-                    connection.exec_driver_sql(statement, values)
-        except DBAPIError as error:
-            raise self.explain(error) from error
+    def appender(self, engine: Engine) -> Append:
+        """Append on a connection of the pool; what need not be durable does not wait for the disk."""
+
+        def append(compose: Compose, *, durable: bool) -> None:
+            try:
+                with engine.begin() as connection:
+
+                    def query(sql: str) -> tuple[Any, ...] | None:
+                        row = connection.exec_driver_sql(sql).first()
+                        return None if row is None else tuple(row)
+
+                    # In a statement before those that ask: they see what was committed when they begin.
+                    connection.exec_driver_sql(_APPEND_DURABLY if durable else _APPEND)
+                    for statement, values in compose(query):
+                        connection.exec_driver_sql(statement, values)
+            except DBAPIError as error:
+                if getattr(error.orig, "sqlstate", None) == _UNIQUE_VIOLATION:
+                    raise AppendConflict("The database failed: a record with this number is there already.") from error
+                raise self.explain(error) from error
+
+        return append
 
     def was_interrupted(self, url: str) -> bool:  # noqa: ARG002 - the protocol's
         """Always possible: another server may have died."""

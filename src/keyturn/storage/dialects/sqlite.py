@@ -9,17 +9,18 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import DBAPIError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, QueuePool
 
-from keyturn.storage.database import MIGRATES, WRITES, Purge, Statement, StorageError
+from keyturn.storage.database import MIGRATES, WRITES, Append, AppendConflict, Compose, Purge, StorageError
 from keyturn.storage.sqlite_file import SqliteFile
 
 _BUSY_MILLISECONDS = 30_000
@@ -34,19 +35,22 @@ class SqliteDialect:
     is_embedded = True
     reading_options: Mapping[str, Any] = {}  # A transaction of the write-ahead log sees one snapshot as it is.
 
-    def open_engines(self, url: str) -> tuple[Engine, Engine]:
+    def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:
         """Open ``PATH`` for the state and ``journal.db`` beside it for the journal."""
         parsed = make_url(url)
         journal = Path(parsed.database or "").with_name(_JOURNAL_FILE)
+        if read_only:
+            return _reading_engine(Path(parsed.database or "")), _reading_engine(journal)
         return _engine(url), _engine(str(parsed.set(database=str(journal))))
+
+    def triggers(self, connection: Connection) -> set[str]:
+        """Ask the schema."""
+        found = connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+        return set(found.scalars())
 
     def change_probe(self, engine: Engine) -> Callable[[], int]:
         """Ask ``PRAGMA data_version`` on a connection of its own, which nothing else uses."""
-        borrowed = engine.raw_connection()
-        connection = borrowed.driver_connection
-        borrowed.detach()
-        if not isinstance(connection, sqlite3.Connection):
-            raise TypeError("the SQLite engine did not give a sqlite3 connection")
+        connection = _own_connection(engine)
         event.listen(engine, "engine_disposed", lambda _: connection.close(), once=True)
         cursor = connection.cursor()
         lock = threading.Lock()
@@ -67,34 +71,9 @@ class SqliteDialect:
     def lock_count(self, connection: Connection, owner: str) -> None:
         """Nothing to do: likewise."""
 
-    def append(self, engine: Engine, statements: Sequence[Statement], *, durable: bool) -> None:
-        """Run insertions in one transaction, on the driver's own cursor.
-
-        Each step of a statement gives Python's lock away, and getting it back beside a busy event loop costs more than
-        the insertion; so there are no steps but the necessary ones. Without ``durable`` the write-ahead log is written
-        but not synced: it is with the next durable transaction, whichever that is.
-        """
-        borrowed = engine.raw_connection()
-        try:
-            cursor = borrowed.cursor()
-            cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
-            try:
-                if len(statements) == 1:
-                    cursor.execute(*statements[0])
-                else:
-                    cursor.execute("BEGIN IMMEDIATE")
-                    for statement, values in statements:
-                        cursor.execute(statement, values)
-                    cursor.execute("COMMIT")
-            finally:
-                # Whoever gets this connection next counts on it. A transaction that failed is rolled back on return.
-                if not durable and not borrowed.in_transaction:
-                    cursor.execute("PRAGMA synchronous=FULL")
-        except sqlite3.Error as error:
-            borrowed.invalidate()
-            raise _explain(str(error)) from error
-        finally:
-            borrowed.close()
+    def appender(self, engine: Engine) -> Append:
+        """Append on a connection of its own, which nothing else uses."""
+        return _Appender(engine)
 
     def was_interrupted(self, url: str) -> bool:
         """Look for a write-ahead log: whoever closes the last connection in good order removes it."""
@@ -140,6 +119,67 @@ class SqliteDialect:
         return _explain(str(error.orig))
 
 
+class _Appender:
+    """Runs insertions on the driver's own cursor.
+
+    Each step of a statement gives Python's lock away, and getting it back beside a busy event loop costs more than the
+    insertion; so there are no steps but the necessary ones. What need not be durable is written to the write-ahead log
+    and not synced: it is with the next durable transaction, whichever that is.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._cursor: sqlite3.Cursor | None = None
+        self._is_durable = False
+        event.listen(engine, "engine_disposed", lambda _: self._close(), once=True)
+
+    def __call__(self, compose: Compose, *, durable: bool) -> None:
+        try:
+            cursor = self._cursor or self._open()
+            statements = compose(self._query)
+            if durable is not self._is_durable:
+                cursor.execute("PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL")
+                self._is_durable = durable
+            if len(statements) == 1:
+                cursor.execute(*statements[0])
+            else:
+                cursor.execute("BEGIN IMMEDIATE")
+                for statement, values in statements:
+                    cursor.execute(statement, values)
+                cursor.execute("COMMIT")
+        except sqlite3.Error as error:
+            # Whatever is left of it ends with its connection.
+            self._close()
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_CONSTRAINT_PRIMARYKEY":
+                raise AppendConflict("The database failed: a record with this number is there already.") from error
+            raise _explain(str(error)) from error
+
+    def _query(self, sql: str) -> tuple[Any, ...] | None:
+        # Nobody else opens the database, so what is asked for needs no transaction.
+        rows = (self._cursor or self._open()).execute(sql).fetchall()
+        return rows[0] if rows else None
+
+    def _open(self) -> sqlite3.Cursor:
+        self._cursor = cursor = _own_connection(self._engine).cursor()
+        self._is_durable = True
+        return cursor
+
+    def _close(self) -> None:
+        cursor, self._cursor = self._cursor, None
+        if cursor is not None:
+            cursor.connection.close()
+
+
+def _own_connection(engine: Engine) -> sqlite3.Connection:
+    """Return a connection that the pool does not know any more; whoever asks for it closes it."""
+    borrowed = engine.raw_connection()
+    connection = borrowed.driver_connection
+    borrowed.detach()
+    if not isinstance(connection, sqlite3.Connection):
+        raise TypeError("the SQLite engine did not give a sqlite3 connection")
+    return connection
+
+
 def _engine(url: str) -> Engine:
     _make_private(make_url(url).database)
     # Connections wander between threads of the pool; each is used by one thread at a time.
@@ -150,6 +190,24 @@ def _engine(url: str) -> Engine:
         hide_parameters=True,
     )
     event.listen(engine, "connect", _prepare)
+    event.listen(engine, "begin", _begin)
+    return engine
+
+
+def _reading_engine(path: Path) -> Engine:
+    """Open a file so that nothing of it is changed, and no write-ahead log folded in that a server will look for."""
+    if not path.exists():
+        raise StorageError(f"There is no database {path}.", "Choose the data directory with --data-dir.")
+    # A question mark or a percent sign in the path would be read as part of the URI.
+    uri = f"file:{quote(str(path))}?mode=ro"
+    engine = create_engine(
+        "sqlite://",
+        creator=lambda: sqlite3.connect(
+            uri, uri=True, check_same_thread=False, isolation_level=None, timeout=_BUSY_MILLISECONDS / 1000
+        ),
+        poolclass=QueuePool,
+        hide_parameters=True,
+    )
     event.listen(engine, "begin", _begin)
     return engine
 

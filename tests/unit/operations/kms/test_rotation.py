@@ -14,7 +14,8 @@ from keyturn.errors.base import AwsError
 from keyturn.errors.kms import ConflictException, LimitExceededException
 from keyturn.rules.kms_rotation import key_material_id
 from keyturn.scheduler.key_rotations import rotate_due_keys
-from keyturn.storage import audit_log, inline_policies, kms_keys
+from keyturn.storage import inline_policies, kms_keys
+from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_keys import KmsKeyRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
@@ -55,8 +56,8 @@ def rotations(bench: HandlerBench, key: str) -> list[tuple[Any, str]]:
 
 def events(bench: HandlerBench) -> list[Any]:
     with bench.kit.journal.read() as connection:
-        found = audit_log.lookup(connection, PLACE, attribute=("event_name", "RotateKey"), limit=99)
-    return [msgspec.json.decode(record.event) for _, record in reversed(found)]
+        found = lookup(connection, Question(PLACE, attribute=("event_name", "RotateKey")), 99)
+    return [msgspec.json.decode(one.record.event) for one in reversed(found)]
 
 
 def test_a_key_is_rotated_when_a_period_is_over_and_from_then_on(bench: HandlerBench, key: str) -> None:

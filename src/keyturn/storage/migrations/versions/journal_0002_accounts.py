@@ -17,7 +17,8 @@ def upgrade() -> None:
     for table in ("audit_events", "log_groups"):
         for column, column_type in _OWNER.items():
             op.add_column(table, sa.Column(column, column_type, nullable=True))
-            if first_owner:
+            # A journal that is made anew has no rows, and its state may never have had a region.
+            if column in first_owner:
                 op.execute(
                     sa.text(f"UPDATE {table} SET {column} = :value").bindparams(value=first_owner[column])  # noqa: S608 - names above
                 )

@@ -1,0 +1,1 @@
+"""Audit sinks: where audit records go besides the database. One module each, found by walking the package."""

@@ -1,0 +1,146 @@
+"""Audit records that have a value, within a range of time, newest first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc, select, tuple_
+
+from keyturn.arn import Place
+from keyturn.ids import moment_of_event_id
+from keyturn.rules.audit_record import ChainedRecord
+from keyturn.storage import schema
+from keyturn.storage.audit_index import VALUE_CHARACTERS, indexed_through, sequences
+from keyturn.storage.audit_log import stored_record
+from keyturn.storage.audit_marks import CHECKPOINT
+
+_events, _blocks, _values, _marks = schema.audit_events, schema.audit_blocks, schema.audit_values, schema.audit_marks
+_NEWEST_FIRST = (desc(_events.c.event_time), desc(_events.c.sequence))
+_BLOCKS_AT_ONCE = 8
+_WANTED = _events.c.sequence.in_(bindparam("sequences", expanding=True))
+_ROWS = select(_events).where(_WANTED).order_by(*_NEWEST_FIRST)
+# Ids of events from before they began with their moment.
+_OLDER_THAN_CHAIN = _events.c.sequence <= select(_marks.c.sequence).where(_marks.c.name == CHECKPOINT).scalar_subquery()
+
+Moment = tuple[int, int]
+"""Event time in milliseconds, and sequence: what records are ordered by."""
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is looked up.
+
+    Attributes:
+        place: Whose trail, in which region.
+        attribute: A column of the record and the value it must have.
+        starts_at: Milliseconds since the epoch, inclusive.
+        ends_at: Likewise, inclusive.
+        before: Only records before this one: the last of the page before.
+    """
+
+    place: Place
+    attribute: tuple[str, object] | None = None
+    starts_at: int | None = None
+    ends_at: int | None = None
+    before: Moment | None = None
+
+    @property
+    def condition(self) -> ColumnElement[bool]:
+        """All of it, for records."""
+        event = _events.c
+        conditions = [event.account_id == self.place.account_id, event.region == self.place.region]
+        if self.attribute is not None:
+            column, value = self.attribute
+            conditions.append(event[column] == value)
+        if self.starts_at is not None:
+            conditions.append(event.event_time >= self.starts_at)
+        if self.ends_at is not None:
+            conditions.append(event.event_time <= self.ends_at)
+        if self.before is not None:
+            conditions.append(tuple_(event.event_time, event.sequence) < tuple_(*self.before))
+        return and_(*conditions)
+
+
+def lookup(connection: Connection, question: Question, limit: int) -> list[ChainedRecord]:
+    """Return records, newest first.
+
+    Args:
+        connection: Of the journal, with one snapshot for all statements.
+        question: Which.
+        limit: How many at most.
+    """
+    attribute = question.attribute
+    if attribute is None:
+        return _read(connection, select(_events).where(question.condition).order_by(*_NEWEST_FIRST).limit(limit))
+    column, value = attribute
+    if column == "event_id":
+        moment = moment_of_event_id(str(value))
+        when = _OLDER_THAN_CHAIN if moment is None else _events.c.event_time == moment
+        return _read(connection, select(_events).where(question.condition, when).limit(limit))
+    text = ("true" if value else "false") if column == "read_only" else str(value)
+    found = _newest(connection, question, column, text[:VALUE_CHARACTERS], limit)
+    return _read(connection, _ROWS, {"sequences": [sequence for _, sequence in found[:limit]]}) if found else []
+
+
+def _newest(connection: Connection, question: Question, column: str, value: str, limit: int) -> list[Moment]:
+    """Return where the newest records with a value are, at least ``limit`` of them if there are so many.
+
+    What is not indexed is read through; then block after block is taken, those with the newest records first, until
+    the next can have none that is newer than what was found.
+    """
+    moments = select(_events.c.event_time, _events.c.sequence).where(question.condition)
+    behind_index = moments.where(_events.c.sequence > indexed_through(connection))
+    found = _moments(connection, behind_index.order_by(*_NEWEST_FIRST).limit(limit))
+    indexed = moments.where(_WANTED)
+    wanted: list[int] = []
+    for block, last_time, offsets in _blocks_with(connection, question, column, value):
+        if len(found) + len(wanted) >= limit:
+            found = sorted(found + _moments(connection, indexed, wanted), reverse=True)
+            wanted = []
+            if len(found) >= limit and found[limit - 1][0] > last_time:
+                return found
+        wanted += sequences(block, offsets)
+    return sorted(found + _moments(connection, indexed, wanted), reverse=True)
+
+
+def _blocks_with(connection: Connection, question: Question, column: str, value: str) -> Iterator[tuple[int, int, str]]:
+    """Yield blocks that have a value, with their newest record's time and where it is, the newest first."""
+    blocks = (
+        select(_blocks.c.block, _blocks.c.last_time, _values.c.offsets)
+        .join(_values, _values.c.block == _blocks.c.block)
+        .where(
+            _values.c.attribute == column,
+            _values.c.value == value,
+            _values.c.account_id == question.place.account_id,
+            _values.c.region == question.place.region,
+        )
+        .order_by(desc(_blocks.c.last_time), desc(_blocks.c.block))
+        .limit(_BLOCKS_AT_ONCE)
+    )
+    if question.starts_at is not None:
+        blocks = blocks.where(_blocks.c.last_time >= question.starts_at)
+    for bound in (question.ends_at, question.before and question.before[0]):
+        if bound is not None:
+            blocks = blocks.where(_blocks.c.first_time <= bound)
+    page = blocks
+    while rows := connection.execute(page).all():
+        yield from ((row.block, row.last_time, row.offsets) for row in rows)
+        page = blocks.where(tuple_(_blocks.c.last_time, _blocks.c.block) < tuple_(rows[-1].last_time, rows[-1].block))
+
+
+def _moments(
+    connection: Connection, statement: Select[tuple[int, int]], wanted: Sequence[int] | None = None
+) -> list[Moment]:
+    if wanted is None:
+        return [(row.event_time, row.sequence) for row in connection.execute(statement)]
+    if not wanted:
+        return []
+    return [(row.event_time, row.sequence) for row in connection.execute(statement, {"sequences": wanted})]
+
+
+def _read(
+    connection: Connection, statement: Select[Any], parameters: dict[str, object] | None = None
+) -> list[ChainedRecord]:
+    return [stored_record(row) for row in connection.execute(statement, parameters or {})]

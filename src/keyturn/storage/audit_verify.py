@@ -1,0 +1,198 @@
+"""Whether the trail is what was written: the whole chain, and everything that is known of it from elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from sqlalchemy import Connection, func, select
+
+from keyturn.rules.audit_anchor import Anchor
+from keyturn.rules.audit_chain import START, ChainKey, Position
+from keyturn.rules.audit_proof import LOOK_AHEAD, Fault, FaultKind, Walk, contradiction
+from keyturn.rules.audit_record import ChainedRecord
+from keyturn.rules.audit_report import BEGIN, Known, Progress, Report
+from keyturn.storage import audit_index, audit_log, audit_marks, schema
+from keyturn.storage.audit_anchor import newest_generation
+from keyturn.storage.audit_marks import CHECKPOINT, STATE, Mark
+from keyturn.storage.database import Stores
+
+_events = schema.audit_events
+_COUNT = select(func.count()).select_from(_events)
+_TRIGGERS = {"audit_events_no_change", "audit_events_no_deletion"}
+_BLOCKS = select(schema.audit_blocks.c.block)
+
+
+def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Progress) -> Report:
+    """Go along the whole trail, while a server may be writing to it.
+
+    Args:
+        stores: Both databases.
+        key: Of the chain.
+        known: Gathered before, so that what is newer by now does not contradict it.
+        progress: Called now and then.
+
+    Raises:
+        StorageError: The database failed.
+    """
+    report = Report()
+    with stores.journal.read() as connection:
+        mark = audit_marks.load_mark(connection, CHECKPOINT)
+        newest = audit_log.newest(connection)
+    if mark is None:
+        if newest is not None and newest.link:
+            report.faults.append(_no_checkpoint(newest))
+        return report
+    if not mark.is_sealed(key):
+        report.faults.append(_false_mark(mark))
+        return report
+    report.checkpoint = mark.position
+    report.newest = mark.position if newest is None or newest.sequence <= mark.position.sequence else newest
+    _check_before(stores, mark, report)
+    _check_triggers(stores, report)
+    walked = _Walked(stores, key, mark.position)
+    fault = walked.to(report.newest.sequence, progress)
+    report.newest, report.records, report.blocks = walked.head, walked.count, walked.blocks
+    report.faults += [fault] if fault else walked.index_faults
+    check_known(stores, key, known, report)
+    return report
+
+
+def check_known(stores: Stores, key: ChainKey, known: Sequence[Known], report: Report) -> None:
+    """Compare what is known from elsewhere with the trail as it is; add what contradicts it to the report."""
+    with stores.journal.read() as connection:
+        mark, newest = audit_marks.load_mark(connection, CHECKPOINT), audit_log.newest(connection)
+        state_mark = audit_marks.load_mark(connection, STATE)
+        begin = mark.position if mark else BEGIN
+        end = newest if newest and newest.sequence > begin.sequence else begin
+        for one in known:
+            if one.position.sequence < begin.sequence:
+                report.notes.append(f"Record {one.position.sequence} was deleted when its time was over.")
+                continue
+            there = audit_log.link_at(connection, one.position.sequence)
+            link = begin.link if one.position.sequence == begin.sequence else there
+            fault = contradiction(one.position, one.when, end, link)
+            if fault is None:
+                report.known.append(one)
+            else:
+                report.faults.append(fault)
+    if state_mark is not None and not state_mark.is_sealed(key):
+        report.faults.append(_false_mark(state_mark))
+    elif state_mark is not None:
+        at = Anchor(state_mark.position, state_mark.position.sequence, state_mark.at)
+        report.faults += _check_state(stores, [*known, Known.of(at)])
+    else:
+        report.faults += _check_state(stores, known)
+
+
+def _check_state(stores: Stores, known: Iterable[Known]) -> list[Fault]:
+    """Say whether the state database is an older copy than one whose newest change is known."""
+    newest = max(known, key=lambda one: one.generation, default=None)
+    if newest is None:
+        return []
+    generation, when = newest.generation, newest.when
+    with stores.state.read() as connection:
+        found = newest_generation(connection)
+    if found >= generation:
+        return []
+    message = f"The state database is an older copy: it has seen {found} changes, and {generation} were made {when}."
+    return [Fault(FaultKind.ROLLED_BACK, None, message)]
+
+
+class _Walked:
+    """A walk along the stored records, with the index that belongs to them."""
+
+    def __init__(self, stores: Stores, key: ChainKey, start: Position) -> None:
+        self._journal = stores.journal
+        self._key = key
+        self._walk = Walk(key, start)
+        self._skipped = 0
+        self._block: list[ChainedRecord] = []
+        self.blocks = 0
+        self.index_faults: list[Fault] = []
+        with self._journal.read() as connection:
+            self._indexed = set(connection.execute(_BLOCKS).scalars())
+
+    @property
+    def head(self) -> Position:
+        return self._walk.head
+
+    @property
+    def count(self) -> int:
+        return self._walk.count
+
+    def to(self, last: int, progress: Progress) -> Fault | None:
+        """Go to a record; return what is wrong with the first that does not fit."""
+        first = self.head.sequence
+        while self.head.sequence < last:
+            # Each piece in a transaction of its own: a long one would keep SQLite's write-ahead log growing.
+            with self._journal.read() as connection:
+                at_once = min(LOOK_AHEAD, last - self.head.sequence)
+                records = audit_log.records_after(connection, self.head.sequence, at_once)
+                checked = self._walk.count
+                if not records or not self._walk.follow(records):
+                    fault = self._fault(connection, last)
+                    if fault is not None:
+                        return fault
+                    continue
+                self._take(connection, records[: self._walk.count - checked])
+            progress(self.head.sequence - first, last - first)
+        return None
+
+    def _fault(self, connection: Connection, last: int) -> Fault | None:
+        """Say what is wrong behind the head; None if the records there have just been deleted by retention."""
+        window = audit_log.records_after(connection, self.head.sequence, LOOK_AHEAD)
+        mark = audit_marks.load_mark(connection, CHECKPOINT)
+        if mark is not None and mark.is_sealed(self._key) and mark.position.sequence > self.head.sequence:
+            count, self._walk = self._walk.count, Walk(self._key, mark.position)
+            self._walk.count = count
+            self._block = []
+            return None
+        if not window:
+            expected = self.head.sequence + 1
+            return Fault(FaultKind.REMOVED, expected, f"Records {expected} to {last} are missing.")
+        return self._walk.fault(window)
+
+    def _take(self, connection: Connection, records: Sequence[ChainedRecord]) -> None:
+        """Compare whole blocks with their index."""
+        for stored in records:
+            block, place = divmod(stored.sequence - 1, audit_index.BLOCK_RECORDS)
+            if place == 0:
+                self._block = []
+            self._block.append(stored)
+            is_whole = place == audit_index.BLOCK_RECORDS - 1 and len(self._block) == audit_index.BLOCK_RECORDS
+            if not is_whole or block not in self._indexed:
+                continue
+            if audit_index.stored_entries(connection, block) == audit_index.entries_of(self._block):
+                self.blocks += 1
+            elif not self.index_faults:
+                first = self._block[0].sequence
+                message = f"The index of records {first} to {stored.sequence} does not agree with them."
+                self.index_faults.append(Fault(FaultKind.CHANGED, first, message))
+
+
+def _check_before(stores: Stores, mark: Mark, report: Report) -> None:
+    """Look at what is stored before the chain begins: records older than it, or what nobody should have put there."""
+    before = _COUNT.where(_events.c.sequence <= mark.position.sequence)
+    is_begin = mark.position.link == START
+    with stores.journal.read() as connection:
+        report.older = connection.execute(before).scalar_one() if is_begin else 0
+        added = connection.execute(before.where(_events.c.link.is_not(None)) if is_begin else before).scalar_one()
+    if added:
+        message = f"There are records before {mark.position.sequence + 1}, where the trail begins: they were added."
+        report.faults.append(Fault(FaultKind.FOREIGN, mark.position.sequence, message))
+
+
+def _check_triggers(stores: Stores, report: Report) -> None:
+    with stores.journal.read() as connection:
+        if not stores.journal.dialect.triggers(connection) >= _TRIGGERS:
+            report.notes.append("The database would let records be changed: triggers that refuse it are missing.")
+
+
+def _no_checkpoint(newest: Position) -> Fault:
+    message = f"Nothing says where the chain begins, and it goes to record {newest.sequence}."
+    return Fault(FaultKind.REMOVED, None, message)
+
+
+def _false_mark(mark: Mark) -> Fault:
+    what = {CHECKPOINT: "where the chain begins", STATE: "how new the state database is"}[mark.name]
+    return Fault(FaultKind.FOREIGN, mark.position.sequence, f"What the journal says of {what} was not written here.")
