@@ -258,6 +258,7 @@ def test_a_record_of_any_size_leaves_what_syslog_carries(bench: Bench) -> None:
         "syslog://host",
         "syslog+udp:/dev/log",
         "syslog+udp://host?max_bytes=100",
+        "syslog+udp://host?max_bytes=65001",
         "syslog+udp://host?ca=/ca.pem",
         "syslog+tcp://host/path",
         "syslog+tcp://host:99999",
