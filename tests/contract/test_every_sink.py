@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_chain import START, ChainKey, Position
 from keyturn.rules.audit_proof import Walk
 from keyturn.rules.audit_record import AuditRecord, ChainedRecord
+from keyturn.scheduler import shipping
 from keyturn.scheduler.shipping import Shipper
 from keyturn.sensitive import Sensitive
 from keyturn.sinks.base import Location, Sink, SinkError, open_sinks, sink_kinds
@@ -199,6 +201,34 @@ def test_a_sink_out_of_reach_lags_and_catches_up(bench: Bench) -> None:
     assert bench.delivered(3)[-2:] == [2, 3]
 
 
+def test_the_operator_is_told_once_when_a_sink_fails_lags_and_works_again(
+    log: AuditLog, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shipping, "_LAGS_RECORDS", 2)
+    with receiving("json-lines", tmp_path) as receiver:
+        bench = Bench(log, receiver)
+        shipper = bench.shipper()
+        receiver.stop()
+        bench.append(1, 2, 3)
+        for _ in range(3):
+            with pytest.raises(SinkError) as told:
+                shipper.turn()
+            shipper._fail(told.value)
+        assert caplog.text.count("has stopped behind record 0") == 1
+        bench.clock.advance(timedelta(minutes=11))
+        shipper._fail(told.value)
+        assert caplog.text.count("has stopped behind record 0") == 2
+
+        receiver.start()
+        bench.deliver(shipper)
+        shipper._recover()
+        assert caplog.text.count("takes records again, from 3 on") == 1
+        bench.append(4, 5, 6)
+        bench.deliver(shipper)
+        assert caplog.text.count("is 3 records behind") == 2
+        shipper.close()
+
+
 @pytest.mark.parametrize("limit", [{"limit_records": 2}, {"limit_seconds": 60}])
 def test_calls_are_refused_while_a_sink_is_too_far_behind_if_the_operator_says_so(
     log: AuditLog, tmp_path: Path, limit: dict[str, int]
@@ -258,6 +288,7 @@ def test_a_record_of_any_size_leaves_what_syslog_carries(bench: Bench) -> None:
         "syslog://host",
         "syslog+udp:/dev/log",
         "syslog+udp://host?max_bytes=100",
+        "syslog+udp://host?max_bytes=65001",
         "syslog+udp://host?ca=/ca.pem",
         "syslog+tcp://host/path",
         "syslog+tcp://host:99999",

@@ -75,6 +75,33 @@ def test_what_could_not_be_stored_leaves_no_gap(stores: Stores) -> None:
     assert [(chained.sequence, chained.record.event_time) for chained in stored(stores)] == [(1, 1_000), (2, 4_000)]
 
 
+def _refuses(log: AuditLog) -> bool:
+    return log.refuses
+
+
+def test_calls_are_refused_from_a_failure_until_a_record_is_stored(stores: Stores) -> None:
+    log = open_log(stores)
+    assert not _refuses(log)
+    with pytest.raises(StorageError):
+        log.append([record(1, event_id=None)])
+    assert _refuses(log)
+
+    log.append([record(2)])
+    assert not _refuses(log)
+
+
+def test_calls_are_refused_while_any_sink_holds_them_up(stores: Stores) -> None:
+    log = open_log(stores)
+    for sink in ("one", "other", "one"):
+        log.hold_up(sink, holds_up=True)
+    log.hold_up("one", holds_up=False)
+    assert _refuses(log)
+    log.append([record(1)])
+    assert _refuses(log)
+    log.hold_up("other", holds_up=False)
+    assert not _refuses(log)
+
+
 def test_the_chain_begins_behind_what_was_there_before_it(stores: Stores) -> None:
     old = {**record(1)._asdict(), "sequence": 7, "link": None}
     with stores.journal.write() as transaction:

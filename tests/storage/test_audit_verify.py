@@ -15,7 +15,7 @@ from keyturn.rules.audit_report import Known, Report
 from keyturn.storage import audit_anchor, audit_index, audit_log, audit_marks, audit_retention, audit_verify, schema
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
-from keyturn.storage.audit_retention import delete_expired
+from keyturn.storage.audit_retention import Unverified, delete_expired
 from keyturn.storage.audit_verify import verify
 from keyturn.storage.database import Stores
 
@@ -199,6 +199,29 @@ def test_records_whose_time_is_over_go_and_the_chain_goes_on_behind_them(
         assert [bool(audit_index.stored_entries(connection, block)) for block in range(4)] == [False, False, True, True]
 
 
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "UPDATE audit_events SET event_time = 0 WHERE sequence < 15",
+        "UPDATE audit_events SET link = NULL WHERE sequence = 2",
+        "UPDATE audit_events SET link = NULL",
+        "UPDATE audit_marks SET at = at + 1 WHERE name = 'checkpoint'",
+        "DELETE FROM audit_marks",
+    ],
+)
+def test_what_is_not_what_was_written_does_not_go_and_is_not_vouched_for(
+    stores: Stores, log: AuditLog, statement: str
+) -> None:
+    tamper(stores, statement)
+    before = stored(stores)
+
+    with pytest.raises(Unverified):
+        delete_expired(log, _moment(5), 20, NOW)
+
+    assert stored(stores) == before
+    assert check(stores).faults != []
+
+
 def test_everything_can_be_too_old_and_the_chain_goes_on(stores: Stores, log: AuditLog) -> None:
     known = Known(head(stores), "then")
     delete_expired(log, _moment(99), 20, NOW)
@@ -224,7 +247,6 @@ def test_nothing_goes_that_was_not_handed_on(stores: Stores, log: AuditLog) -> N
 
 def test_many_go_some_at_a_time(stores: Stores, log: AuditLog, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(audit_retention, "AT_ONCE", 5)
-    monkeypatch.setattr(audit_retention, "_OLDEST", audit_retention._OLDEST.limit(5))
     turns = 0
     while delete_expired(log, _moment(18), 20, NOW):
         turns += 1

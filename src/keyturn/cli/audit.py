@@ -122,7 +122,9 @@ def events(
     ] = None,
     secret: Annotated[str | None, typer.Option(help="Name or ARN of a secret; or any resource's ARN.")] = None,
     event_id: Annotated[str | None, typer.Option(help="One event.")] = None,
-    denied: Annotated[bool, typer.Option("--denied", help="Only calls that the policies did not allow.")] = False,
+    denied: Annotated[
+        bool, typer.Option("--denied", help="Only what the policies did not allow; with --since it is quick.")
+    ] = False,
     since: Annotated[str | None, typer.Option(help="How long ago (30m, 12h, 7d), or a date and time.")] = None,
     limit: Annotated[int, typer.Option(help="How many at most; the newest.", min=1)] = 50,
     follow: Annotated[bool, typer.Option("--follow", help="Go on with what happens, until Ctrl-C.")] = False,

@@ -58,9 +58,12 @@ def parse_line(line: bytes) -> ChainedRecord:
     Raises:
         ValueError: It is none.
     """
-    parsed = _decoder.decode(line)
-    raw = bytes(parsed.event)
-    event = raw.decode() if raw.startswith(_OBJECT.encode()) else msgspec.json.decode(raw, type=str)
+    try:
+        parsed = _decoder.decode(line)
+        raw = bytes(parsed.event)
+        event = raw.decode() if raw.startswith(_OBJECT.encode()) else msgspec.json.decode(raw, type=str)
+        link = None if parsed.link is None else bytes.fromhex(parsed.link)
+    except ValueError as error:
+        raise ValueError("This is no audit record.") from error
     columns = {name: getattr(parsed, name) for name in AuditRecord._fields if name != "event"}
-    link = None if parsed.link is None else bytes.fromhex(parsed.link)
     return ChainedRecord(parsed.sequence, link, AuditRecord(**columns, event=event))

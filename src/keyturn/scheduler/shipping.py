@@ -12,6 +12,7 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from keyturn.clock import Clock, from_milliseconds
@@ -21,16 +22,18 @@ from keyturn.sinks.base import Sink
 from keyturn.storage import audit_cursors, audit_log
 from keyturn.storage.audit_cursors import CursorLost
 from keyturn.storage.audit_log import AuditLog
+from keyturn.storage.database import StorageError
 
 _log = logging.getLogger(__name__)
 
 # Of at most 100 KB each.
 _AT_ONCE = 250
 _LOOK_SECONDS = 0.25
-_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0)
+_RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0)
 _LEASE = timedelta(seconds=30)
 _LEASE_LOOK = timedelta(seconds=1)
 _REMIND = timedelta(minutes=10)
+_LAGS_RECORDS = 100_000
 # The server is to end; what is left is delivered when it starts again.
 _CLOSE_SECONDS = 3.0
 
@@ -87,7 +90,9 @@ class Shipper:
         except (KeyturnError, CursorLost) as error:
             _log.warning("%s", error)
         if self._lease_until is not None:
-            audit_cursors.release_cursor(self._audit_log.database, self.name, self._owner)
+            # If it cannot be given back it expires.
+            with suppress(StorageError):
+                audit_cursors.release_cursor(self._audit_log.database, self.name, self._owner)
         self._sink.close()
 
     def turn(self) -> bool:
@@ -154,16 +159,24 @@ class Shipper:
         since = from_milliseconds(waiting[0].record.event_time) if waiting else None
         too_long = since is not None and bool(self._limit) and self._clock.now() - since > self._limit
         self._audit_log.hold_up(self.name, holds_up=too_many or too_long)
+        if self._failures == 0 and behind > _LAGS_RECORDS:
+            self._warn(f"the audit sink {self.name} is {behind} records behind, and takes them")
 
     def _fail(self, error: KeyturnError) -> None:
         self._failures += 1
-        now = self._clock.now()
-        if self._told_at is None or now - self._told_at > _REMIND:
-            self._told_at = now
-            said = " ".join((error.message, *error.hints))
-            _log.warning("an audit sink has stopped behind record %d: %s", self.cursor, said)
+        if self._failures == 1:
+            self._told_at = None
+        said = " ".join((error.message, *error.hints))
+        self._warn(f"an audit sink has stopped behind record {self.cursor}: {said}")
 
     def _recover(self) -> None:
         if self._failures:
             _log.warning("the audit sink %s takes records again, from %d on", self.name, self.cursor)
-        self._failures, self._told_at = 0, None
+            self._failures, self._told_at = 0, None
+
+    def _warn(self, message: str) -> None:
+        """Tell the operator, and remind them now and then."""
+        now = self._clock.now()
+        if self._told_at is None or now - self._told_at > _REMIND:
+            self._told_at = now
+            _log.warning("%s", message)

@@ -153,8 +153,8 @@ class TrailKeeper:
     def _try(self, act: Callable[[], None]) -> None:
         try:
             act()
-        except (KeyturnError, OSError):
-            # Nothing is lost that the next turn does not do; one message is enough until it works again.
+        except Exception:  # noqa: BLE001 - as the next comment says
+            # Nothing is lost that the next turn does not do. One message is enough until it works again.
             if not self._is_failing:
                 _log.exception("the audit trail could not be looked after")
             self._is_failing = True

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -26,6 +27,7 @@ from keyturn.rules.audit_record import ChainedRecord
 
 _SKIPPED = {f"{sink_package.__name__}.base"}
 _LONGEST_NAME = 512
+_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 
 
 class SinkError(KeyturnError):
@@ -71,15 +73,15 @@ class Location:
             raise KeyturnError(f"{url} does not name an audit sink.", "For instance: json-lines:/var/log/audit.jsonl.")
         return cls(kind, name, transport, parsed.hostname or "", port, unquote(parsed.path), options)
 
-    def number(self, option: str, default: int, *, least: int = 0) -> int:
+    def number(self, option: str, default: int, *, least: int = 0, most: int = 10**15) -> int:
         """Return an option that is a whole number.
 
         Raises:
-            KeyturnError: It is none, or too small.
+            KeyturnError: It is none, too small or too large.
         """
         text = self.options.get(option, str(default))
-        if not text.isascii() or not text.isdigit() or int(text) < least:
-            raise self.refusal(f"{option} is {text!r}, not a whole number from {least}")
+        if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
+            raise self.refusal(f"{option} is {text!r}, not a whole number from {least} to {most}")
         return int(text)
 
     def flag(self, option: str, *, default: bool) -> bool:

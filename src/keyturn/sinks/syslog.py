@@ -32,13 +32,14 @@ from keyturn.sinks.base import Location, SinkError
 _FACILITY, _WARNING, _INFORMATIONAL = 13, 4, 6
 _PORTS = {"udp": 514, "tcp": 601, "tls": 6514}
 _MAX_BYTES, _LEAST_MAX_BYTES = 8192, 2048
+_LARGEST_DATAGRAM, _LARGEST_MESSAGE = 65_000, 1_000_000
 # What is left out, one after the other, of an event that is too long for a message.
 _LARGE_MEMBERS = ("responseElements", "requestParameters", "additionalEventData", "userAgent", "errorMessage")
 _NOT_PRINTABLE = re.compile(r"[^!-~]", re.ASCII)
 _LONGEST_MESSAGE_ID, _LONGEST_HOST = 32, 255
 # What is cut off of an event that is too long even without its large members.
 _TEXTS, _TEXT_CHARACTERS = ("event_name", "username", "access_key_id", "resource_name", "request_id"), 64
-_TIMEOUT_SECONDS = 10.0
+_TIMEOUT_SECONDS = 5.0
 _LOOK_SECONDS = 0.005
 
 
@@ -66,7 +67,8 @@ class SyslogSink:
         """Read the options."""
         transport = location.transport
         location.refuse_others("max_bytes", *(("ca", "certificate", "private_key") if transport == "tls" else ()))
-        max_bytes = location.number("max_bytes", _MAX_BYTES, least=_LEAST_MAX_BYTES)
+        most = _LARGEST_MESSAGE if transport in ("tcp", "tls") else _LARGEST_DATAGRAM
+        max_bytes = location.number("max_bytes", _MAX_BYTES, least=_LEAST_MAX_BYTES, most=most)
         if transport == "unix":
             if location.host or not location.path.startswith("/"):
                 raise location.refusal("a path that begins with a slash is needed")

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc, select, true, tuple_
 
 from keyturn.arn import Place
 from keyturn.ids import moment_of_event_id
@@ -47,10 +47,21 @@ class Question:
     before: Moment | None = None
 
     @property
-    def condition(self) -> ColumnElement[bool]:
-        """All of it, for records."""
+    def owner(self) -> ColumnElement[bool]:
+        """Whose records; an index leads to them, in the order of their time."""
+        return and_(_events.c.account_id == self.place.account_id, _events.c.region == self.place.region)
+
+    @property
+    def owner_read_through(self) -> ColumnElement[bool]:
+        """The same, and no index on it is tempting: few records are to be read, and they are known by number."""
+        owner = schema.owner_of(self.place)
+        return and_(*(_events.c[name].concat("") == value for name, value in owner.items()))
+
+    @property
+    def details(self) -> ColumnElement[bool]:
+        """What else must hold for a record."""
         event = _events.c
-        conditions = [event.account_id == self.place.account_id, event.region == self.place.region]
+        conditions: list[ColumnElement[bool]] = [true()]
         if self.attribute is not None:
             column, value = self.attribute
             conditions.append(event[column] == value)
@@ -73,12 +84,16 @@ def lookup(connection: Connection, question: Question, limit: int) -> list[Chain
     """
     attribute = question.attribute
     if attribute is None:
-        return _read(connection, select(_events).where(question.condition).order_by(*_NEWEST_FIRST).limit(limit))
+        page = select(_events).where(question.owner, question.details).order_by(*_NEWEST_FIRST)
+        return _read(connection, page.limit(limit))
     column, value = attribute
     if column == "event_id":
         moment = moment_of_event_id(str(value))
-        when = _OLDER_THAN_CHAIN if moment is None else _events.c.event_time == moment
-        return _read(connection, select(_events).where(question.condition, when).limit(limit))
+        if moment is None:
+            page = select(_events).where(question.owner_read_through, question.details, _OLDER_THAN_CHAIN)
+        else:
+            page = select(_events).where(question.owner, question.details, _events.c.event_time == moment)
+        return _read(connection, page.limit(limit))
     text = ("true" if value else "false") if column == "read_only" else str(value)
     found = _newest(connection, question, column, text[:VALUE_CHARACTERS], limit)
     return _read(connection, _ROWS, {"sequences": [sequence for _, sequence in found[:limit]]}) if found else []
@@ -90,9 +105,10 @@ def _newest(connection: Connection, question: Question, column: str, value: str,
     What is not indexed is read through; then block after block is taken, those with the newest records first, until
     the next can have none that is newer than what was found.
     """
-    moments = select(_events.c.event_time, _events.c.sequence).where(question.condition)
-    behind_index = moments.where(_events.c.sequence > indexed_through(connection))
+    moments = select(_events.c.event_time, _events.c.sequence).where(question.details)
+    behind_index = moments.where(question.owner_read_through, _events.c.sequence > indexed_through(connection))
     found = _moments(connection, behind_index.order_by(*_NEWEST_FIRST).limit(limit))
+    # Entries of the index have an owner: it need not be compared again.
     indexed = moments.where(_WANTED)
     wanted: list[int] = []
     for block, last_time, offsets in _blocks_with(connection, question, column, value):
@@ -107,27 +123,30 @@ def _newest(connection: Connection, question: Question, column: str, value: str,
 
 def _blocks_with(connection: Connection, question: Question, column: str, value: str) -> Iterator[tuple[int, int, str]]:
     """Yield blocks that have a value, with their newest record's time and where it is, the newest first."""
-    blocks = (
-        select(_blocks.c.block, _blocks.c.last_time, _values.c.offsets)
-        .join(_values, _values.c.block == _blocks.c.block)
-        .where(
-            _values.c.attribute == column,
-            _values.c.value == value,
-            _values.c.account_id == question.place.account_id,
-            _values.c.region == question.place.region,
-        )
-        .order_by(desc(_blocks.c.last_time), desc(_blocks.c.block))
-        .limit(_BLOCKS_AT_ONCE)
+    entry = {"attribute": column, "value": value, **schema.owner_of(question.place)}
+    # A look into every block, which takes microseconds. Joined, the database might read all entries of all blocks.
+    offsets = (
+        select(_values.c.offsets)
+        .where(_values.c.block == _blocks.c.block, *(_values.c[name] == wanted for name, wanted in entry.items()))
+        .scalar_subquery()
     )
+    blocks = select(_blocks.c.block, _blocks.c.last_time, offsets.label("offsets"))
     if question.starts_at is not None:
         blocks = blocks.where(_blocks.c.last_time >= question.starts_at)
     for bound in (question.ends_at, question.before and question.before[0]):
         if bound is not None:
             blocks = blocks.where(_blocks.c.first_time <= bound)
-    page = blocks
+    looked = blocks.subquery()
+    found = (
+        select(looked)
+        .where(looked.c.offsets.is_not(None))
+        .order_by(desc(looked.c.last_time), desc(looked.c.block))
+        .limit(_BLOCKS_AT_ONCE)
+    )
+    page = found
     while rows := connection.execute(page).all():
         yield from ((row.block, row.last_time, row.offsets) for row in rows)
-        page = blocks.where(tuple_(_blocks.c.last_time, _blocks.c.block) < tuple_(rows[-1].last_time, rows[-1].block))
+        page = found.where(tuple_(looked.c.last_time, looked.c.block) < tuple_(rows[-1].last_time, rows[-1].block))
 
 
 def _moments(

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Connection, bindparam, select
+from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects import postgresql
 
 from keyturn.clock import to_milliseconds
@@ -46,13 +47,12 @@ class Mark:
 
 def load_mark(connection: Connection, name: str) -> Mark | None:
     """Return the statement of this name."""
-    row = connection.execute(_BY_NAME, {"name": name}).one_or_none()
-    return None if row is None else Mark(row.name, Position(row.sequence, row.link or b""), row.at, row.seal)
+    return _mark(connection.execute(_BY_NAME, {"name": name}).one_or_none())
 
 
-def lock_mark(connection: Connection, name: str) -> None:
-    """Keep other writers away from a statement until the transaction ends."""
-    connection.execute(_LOCK, {"name": name})
+def lock_mark(connection: Connection, name: str) -> Mark | None:
+    """Return a statement, and keep other writers away from it until the transaction ends."""
+    return _mark(connection.execute(_LOCK, {"name": name}).one_or_none())
 
 
 def store_mark(connection: Connection, key: ChainKey, name: str, position: Position, at: datetime) -> None:
@@ -60,3 +60,7 @@ def store_mark(connection: Connection, key: ChainKey, name: str, position: Posit
     seal = key.seal(name, *position, to_milliseconds(at))
     values = {"name": name, "sequence": position.sequence, "link": position.link, "at": at, "seal": seal}
     connection.execute(_STORE, values)
+
+
+def _mark(row: Row[Any] | None) -> Mark | None:
+    return None if row is None else Mark(row.name, Position(row.sequence, row.link or b""), row.at, row.seal)

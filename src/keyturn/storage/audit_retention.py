@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import bindparam, delete
 
 from keyturn.clock import to_milliseconds
-from keyturn.rules.audit_chain import Position
-from keyturn.storage import audit_index, audit_marks, schema
+from keyturn.errors.base import KeyturnError
+from keyturn.rules.audit_proof import Walk
+from keyturn.rules.audit_report import BEGIN
+from keyturn.storage import audit_index, audit_log, audit_marks, schema
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.audit_marks import CHECKPOINT
 
@@ -16,8 +18,11 @@ from keyturn.storage.audit_marks import CHECKPOINT
 AT_ONCE = 200
 
 _events = schema.audit_events
-_OLDEST = select(_events.c.sequence, _events.c.link, _events.c.event_time).order_by(_events.c.sequence).limit(AT_ONCE)
 _DELETE = delete(_events).where(_events.c.sequence <= bindparam("through"))
+
+
+class Unverified(KeyturnError):
+    """What is to go is not what was written, and stays as evidence."""
 
 
 def delete_expired(log: AuditLog, before: datetime, through: int, now: datetime) -> bool:
@@ -33,24 +38,31 @@ def delete_expired(log: AuditLog, before: datetime, through: int, now: datetime)
         Whether there may be more to delete.
 
     Raises:
+        Unverified: The oldest records do not continue the checkpoint; nothing was deleted.
         StorageError: The database failed; nothing was deleted.
     """
     limit = to_milliseconds(before)
     with log.exclusively(), log.database.write() as transaction:
         connection = transaction.connection
         # Servers take turns: a checkpoint must not move back.
-        audit_marks.lock_mark(connection, CHECKPOINT)
+        mark = audit_marks.lock_mark(connection, CHECKPOINT)
         expired = []
-        for row in connection.execute(_OLDEST):
-            if row.event_time >= limit or row.sequence > through:
+        for stored in audit_log.records_after(connection, 0, AT_ONCE):
+            if stored.record.event_time >= limit or stored.sequence > through:
                 break
-            expired.append(row)
+            expired.append(stored)
         if not expired:
             return False
-        last = expired[-1]
-        # What is older than the chain is before its checkpoint already.
-        if last.link is not None:
-            audit_marks.store_mark(connection, log.key, CHECKPOINT, Position(last.sequence, last.link), now)
-        connection.execute(_DELETE, {"through": last.sequence})
-        audit_index.forget_blocks(connection, last.sequence)
+        # Whoever makes records look old must not have them deleted and the rest of the chain vouched for.
+        walk = Walk(log.key, mark.position if mark else BEGIN)
+        chained = [stored for stored in expired if stored.sequence > walk.head.sequence]
+        if mark is None or not mark.is_sealed(log.key) or not walk.follow(chained):
+            raise Unverified(
+                "The oldest audit records are not what was written; they are not deleted.",
+                "keyturn audit verify says what is wrong with them.",
+            )
+        if chained:
+            audit_marks.store_mark(connection, log.key, CHECKPOINT, walk.head, now)
+        connection.execute(_DELETE, {"through": expired[-1].sequence})
+        audit_index.forget_blocks(connection, expired[-1].sequence)
     return len(expired) == AT_ONCE

@@ -136,6 +136,25 @@ def test_nobody_is_served_without_a_record_of_it(bench: Bench, failure: Exceptio
     assert b"disk" not in reply.body
 
 
+def test_while_nothing_can_be_recorded_nothing_is_done(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    acted: list[object] = []
+
+    def act(*_: object) -> Any:
+        acted.append("acted")
+        return {}
+
+    with_handler(monkeypatch, act)
+    bench.pipeline._kit.audit_log.hold_up("a sink", holds_up=True)
+
+    assert bench.answer().status == 500
+    assert acted == []
+    assert bench.auditor.codes == ["InternalFailure"]
+
+    bench.pipeline._kit.audit_log.hold_up("a sink", holds_up=False)
+    assert bench.answer().status == 200
+    assert acted == ["acted"]
+
+
 def test_a_call_that_the_servers_end_cuts_short_is_recorded(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     has_begun, may_end = threading.Event(), threading.Event()
 
