@@ -14,7 +14,7 @@ from rich.table import Table
 from keyturn.cli.clients import Clients
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.policy.evaluate import PolicyType
-from keyturn.rules.policy.grants import Grant, grant_for
+from keyturn.rules.policy.placements import Placement, placement_of
 
 Json = Mapping[str, Any]
 
@@ -48,7 +48,7 @@ class Denial:
         items = self.message["context"]["conditions"]["items"]
         return {item["key"]: [value["value"] for value in item["values"]["items"]] for item in items}
 
-    def grants(self) -> list[tuple[Json, Grant]]:
+    def placements(self) -> list[tuple[Json, Placement]]:
         """Return the missing statements, each with its place."""
         resource = self.message["context"]["resource"]
         boundary = next(
@@ -57,7 +57,7 @@ class Denial:
         return [
             (
                 remedy["statement"],
-                grant_for(
+                placement_of(
                     PolicyType(remedy["policyType"]), remedy["statement"], self.principal_arn, resource, boundary
                 ),
             )
@@ -78,8 +78,8 @@ class Denial:
             "condition_keys": self.condition_keys,
             "policies": self.policies,
             "remedies": [
-                {"place": grant.place, "statement": statement, "command": grant.command, "hint": grant.hint}
-                for statement, grant in self.grants()
+                {"place": placement.place, "statement": statement, "command": placement.command, "hint": placement.hint}
+                for statement, placement in self.placements()
             ],
         }
 
@@ -132,13 +132,13 @@ def print_denial(console: Console, denial: Denial) -> None:
     console.print(facts)
     _print_policies(console, denial)
     _print_decision(console, denial)
-    for statement, grant in denial.grants():
-        console.print(f"\nIt takes this statement in {escape(grant.place)}:\n")
+    for statement, placement in denial.placements():
+        console.print(f"\nIt takes this statement in {escape(placement.place)}:\n")
         console.print(escape(json.dumps(statement, indent=2)))
-        if grant.command:
-            console.print(f"\n[bold]Add it with:[/]\n\n{escape(grant.command)}")
-        elif grant.hint:
-            console.print(f"\n[bold]Add it with:[/] {escape(grant.hint)}")
+        if placement.command:
+            console.print(f"\n[bold]Add it with:[/]\n\n{escape(placement.command)}")
+        elif placement.hint:
+            console.print(f"\n[bold]Add it with:[/] {escape(placement.hint)}")
 
 
 def _print_policies(console: Console, denial: Denial) -> None:

@@ -26,7 +26,7 @@ _SERVICES_OF_REPLACED = {
 
 
 @dataclass(frozen=True, slots=True)
-class Grant:
+class Placement:
     """How a missing statement gets to its place.
 
     Attributes:
@@ -40,13 +40,13 @@ class Grant:
     hint: str | None = None
 
 
-def grant_for(
+def placement_of(
     policy_type: PolicyType,
     statement: Mapping[str, object],
     principal_arn: str,
     resource_arn: str,
     policy_name: str = "",
-) -> Grant:
+) -> Placement:
     """Return where a statement goes.
 
     Args:
@@ -57,21 +57,23 @@ def grant_for(
         policy_name: Of the permissions boundary that lacks it.
     """
     if policy_type is PolicyType.IDENTITY:
-        return _identity_grant(statement, principal_arn)
+        return _identity_placement(statement, principal_arn)
     if policy_type is PolicyType.BOUNDARY:
-        return Grant(
+        return Placement(
             f"the permissions boundary {policy_name}".rstrip(),
             hint="aws iam get-policy-version, then create-policy-version --set-as-default",
         )
     if policy_type is PolicyType.SESSION:
-        return Grant("the session policy that AssumeRole was given", hint="assume the role again with a wider policy")
+        return Placement(
+            "the session policy that AssumeRole was given", hint="assume the role again with a wider policy"
+        )
     if policy_type is PolicyType.RESOURCE and _service(resource_arn) == "lambda":
-        return Grant(f"the policy of the function {resource_arn}", _permission_command(statement, resource_arn))
+        return Placement(f"the policy of the function {resource_arn}", _permission_command(statement, resource_arn))
     of = "the trust policy of" if policy_type is PolicyType.TRUST else "the policy of"
-    return Grant(f"{of} {resource_arn}", hint=_SERVICES_OF_REPLACED.get(_service(resource_arn)))
+    return Placement(f"{of} {resource_arn}", hint=_SERVICES_OF_REPLACED.get(_service(resource_arn)))
 
 
-def _identity_grant(statement: Mapping[str, object], principal_arn: str) -> Grant:
+def _identity_placement(statement: Mapping[str, object], principal_arn: str) -> Placement:
     kind, name = _identity(principal_arn)
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     # Named by what it says: a policy of the same name would be replaced, and with it what it allowed.
@@ -81,7 +83,7 @@ def _identity_grant(statement: Mapping[str, object], principal_arn: str) -> Gran
         "aws", "iam", f"put-{kind}-policy", f"--{kind}-name", name,
         "--policy-name", f"Allow{action}-{digest}", "--policy-document", document,
     )  # fmt: skip
-    return Grant(f"a policy of the {kind} {name}", shlex.join(words))
+    return Placement(f"a policy of the {kind} {name}", shlex.join(words))
 
 
 def _permission_command(statement: Mapping[str, object], function_arn: str) -> str:

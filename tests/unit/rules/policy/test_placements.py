@@ -8,7 +8,7 @@ import shlex
 import pytest
 
 from keyturn.rules.policy.evaluate import PolicyType
-from keyturn.rules.policy.grants import grant_for
+from keyturn.rules.policy.placements import placement_of
 
 from .callers import ACCOUNT, ROLE_ARN, SECRET, SESSION_ARN, USER_ARN
 
@@ -25,17 +25,17 @@ FUNCTION = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:rotate"
     ],
 )
 def test_a_user_or_role_gets_a_policy_of_its_own(principal_arn: str, kind: str, name: str) -> None:
-    grant = grant_for(PolicyType.IDENTITY, STATEMENT, principal_arn, SECRET)
+    placement = placement_of(PolicyType.IDENTITY, STATEMENT, principal_arn, SECRET)
 
-    assert grant.place == f"a policy of the {kind} {name}"
-    words = shlex.split(grant.command or "")
+    assert placement.place == f"a policy of the {kind} {name}"
+    words = shlex.split(placement.command or "")
     assert words[:5] == ["aws", "iam", f"put-{kind}-policy", f"--{kind}-name", name]
     assert json.loads(words[-1])["Statement"] == [STATEMENT]
 
 
 def test_another_statement_is_another_policy_so_that_none_is_replaced() -> None:
     other = {**STATEMENT, "Resource": SECRET + "x"}
-    commands = [grant_for(PolicyType.IDENTITY, one, USER_ARN, SECRET).command or "" for one in (STATEMENT, other)]
+    commands = [placement_of(PolicyType.IDENTITY, one, USER_ARN, SECRET).command or "" for one in (STATEMENT, other)]
     names = {shlex.split(command)[6] for command in commands}
 
     assert len(names) == 2
@@ -49,7 +49,7 @@ def test_a_function_lets_secrets_manager_in_by_the_guides_own_command() -> None:
         "Resource": FUNCTION,
     }
 
-    assert grant_for(PolicyType.RESOURCE, statement, "secretsmanager.amazonaws.com", FUNCTION).command == (
+    assert placement_of(PolicyType.RESOURCE, statement, "secretsmanager.amazonaws.com", FUNCTION).command == (
         f"aws lambda add-permission --function-name {FUNCTION} --principal secretsmanager.amazonaws.com"
         " --action lambda:InvokeFunction --statement-id SecretsManagerAccess"
     )
@@ -58,7 +58,7 @@ def test_a_function_lets_secrets_manager_in_by_the_guides_own_command() -> None:
 def test_a_function_lets_a_role_in() -> None:
     statement = {"Principal": {"AWS": ROLE_ARN}, "Action": "lambda:InvokeFunction", "Resource": FUNCTION}
 
-    command = grant_for(PolicyType.RESOURCE, statement, SESSION_ARN, FUNCTION).command
+    command = placement_of(PolicyType.RESOURCE, statement, SESSION_ARN, FUNCTION).command
 
     assert command is not None
     assert command.endswith(f"--principal {ROLE_ARN} --action lambda:InvokeFunction --statement-id AllowInvokeFunction")
@@ -77,8 +77,8 @@ def test_a_function_lets_a_role_in() -> None:
 def test_what_would_be_replaced_whole_is_left_to_a_person(
     policy_type: PolicyType, resource_arn: str, place: str, hint: str
 ) -> None:
-    grant = grant_for(policy_type, STATEMENT, USER_ARN, resource_arn)
+    placement = placement_of(policy_type, STATEMENT, USER_ARN, resource_arn)
 
-    assert grant.place.startswith(place)
-    assert grant.command is None
-    assert hint in (grant.hint or "")
+    assert placement.place.startswith(place)
+    assert placement.command is None
+    assert hint in (placement.hint or "")
