@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 
@@ -66,7 +66,8 @@ class Condition:
     if_exists: bool
     negated: bool
     values: tuple[str, ...]
-    test: Test
+    # It follows from the rest, and two functions are never equal.
+    test: Test = field(compare=False, repr=False)
     must_be_absent: bool | None = None
 
     @property

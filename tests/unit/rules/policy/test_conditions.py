@@ -110,7 +110,8 @@ def test_variables_are_replaced_and_one_without_value_matches_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["StringEqual", "ForSomeValues:StringEquals", ":StringEquals", "NullIfExists", "ForAnyValue:NullIfExists", ""]
+    "written",
+    ["StringEqual", "ForSomeValues:StringEquals", ":StringEquals", "NullIfExists", "ForAnyValue:NullIfExists", ""],
 )
 def test_other_operators_do_not_exist(written: str) -> None:
     with pytest.raises(UnknownOperator):

@@ -62,8 +62,10 @@ def test_one_statement_may_stand_without_brackets_and_scalars_without_quotes() -
         (document(statement(Principal="*")), "Policy document should not specify a principal."),
         (
             document(statement(Sid="not allowed")),
-            "Statement IDs (SID) must be alpha-numeric."
-            " Check that your input satisfies the regular expression [0-9A-Za-z]*",
+            (
+                "Statement IDs (SID) must be alpha-numeric."
+                " Check that your input satisfies the regular expression [0-9A-Za-z]*"
+            ),
         ),
         (document(statement(Action=7)), SYNTAX),
         (document(statement(Condition={"StringEqual": {"a:b": "c"}})), SYNTAX),

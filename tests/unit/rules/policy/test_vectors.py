@@ -35,7 +35,9 @@ def test_a_vector_is_read_in_full_and_names_its_source(vector: Vector) -> None:
 
     assert vector.keys() <= COMMON | {form} | FORMS[form]
     assert re.fullmatch(r"[a-z0-9][a-z0-9-]*", vector["id"])
-    assert re.match(r"IAM User Guide, |AWS |Secrets Manager |collected by |recorded |field reports|\w+/", vector["source"])
+    assert re.match(
+        r"IAM User Guide, |AWS |Secrets Manager |collected by |recorded |field reports|\w+/", vector["source"]
+    )
 
 
 def test_no_answer_that_is_always_the_same_is_right() -> None:
