@@ -226,6 +226,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
 
     keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
     session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
+    authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
     kept = KeptRows(stores.state)
     runtime = _open_runtime(settings, stores, session_tokens, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
@@ -249,7 +250,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         runtime=runtime,
-        authorise=Authoriser(kept, ids.organization_id_of(settings.account_id)),
+        authorization_messages=authorization_messages,
+        authorise=Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages),
         download_url=downloads.url,
         wake_scheduler=scheduler_wake,
         run_event=events.submit,

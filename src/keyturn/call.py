@@ -33,7 +33,10 @@ class Principal:
         access_key_id: What signed the call; empty for a service.
         role_arn: The role behind a session, else empty.
         session_name: The session's name, else empty.
-        session_issued_at: When the session's credentials were issued; None for a user.
+        session_issued_at: When the session's credentials were issued; None for who signs with a user's own key.
+        session_tags: Tags that the session was given, each a key and a value.
+        transitive_tag_keys: Of these tags, those that the sessions of further roles take over.
+        source_identity: Who is behind the session, as was said when the first role was assumed; empty if nothing was.
     """
 
     kind: PrincipalKind
@@ -45,6 +48,9 @@ class Principal:
     role_arn: str = ""
     session_name: str = ""
     session_issued_at: datetime | None = None
+    session_tags: tuple[tuple[str, str], ...] = ()
+    transitive_tag_keys: tuple[str, ...] = ()
+    source_identity: str = ""
 
 
 class Call(NamedTuple):

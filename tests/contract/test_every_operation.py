@@ -22,7 +22,7 @@ from .test_wire_against_botocore import example
 
 registry.discover()
 COMPATIBILITY = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text()
-READING = ("Get", "List", "Describe", "Lookup", "Filter", "Validate", "BatchGet")
+READING = ("Get", "List", "Describe", "Lookup", "Filter", "Validate", "BatchGet", "Simulate", "Decode")
 # What KMS computes changes nothing; CloudTrail calls it reading.
 COMPUTING = ("Encrypt", "Decrypt", "ReEncrypt", "GenerateDataKey")
 # What the model's limits alone do not make a name.
@@ -30,6 +30,7 @@ NAMES = {
     "Name": "no/such",
     "SecretId": "no/such",
     "RoleArn": "arn:aws:iam::000000000000:role/no-such",
+    "PolicySourceArn": "arn:aws:iam::000000000000:role/no-such",
     "logGroupName": "no/such",
 }
 SERVICES = {

@@ -199,9 +199,10 @@ def read_by_botocore(operation: BotocoreOperation, reply: HttpReply) -> dict[str
 def example(shape: Shape, *, full: bool) -> Any:
     """A value of a shape at its lower limits with required members only, or at its upper limits with all of them."""
     if shape.kind == "structure":
-        return {
-            name: example(member, full=full) for name, member in shape.members.items() if full or name in shape.required
-        }
+        wanted = [name for name in shape.members if full or name in shape.required]
+        # Of a union one member at a time.
+        wanted = wanted[:1] if shape.traits.get("union") else wanted
+        return {name: example(shape.members[name], full=full) for name in wanted}
     if shape.kind in ("list", "map"):
         # One element at least: a form cannot tell an empty map from none. Not the greatest number: that takes minutes.
         if shape.kind == "list":

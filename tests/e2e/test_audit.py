@@ -58,13 +58,17 @@ def test_a_refusal_is_found_with_the_policy_that_decided(server: ServerProcess) 
     assert event["EventName"] == "GetRole"
     assert record["errorCode"] == "AccessDenied"
     assert record["errorMessage"] == refused.value.response["Error"]["Message"]
-    assert record["additionalEventData"]["authorization"] == {
+    authorization = record["additionalEventData"]["authorization"]
+    encoded = authorization.pop("encodedMessage")
+    assert authorization == {
         "outcome": "explicitDeny",
         "policyType": "identity-based policy",
         "policyName": "no-roles",
         "statementIndex": 1,
         "sid": "NoRoles",
     }
+    decoded = server.client("sts").decode_authorization_message(EncodedMessage=encoded)["DecodedMessage"]
+    assert json.loads(decoded)["matchedStatements"]["items"][0]["statementId"] == "NoRoles"
 
 
 @pytest.mark.parametrize("is_known", [False, True], ids=["unknown key", "wrong secret"])

@@ -215,8 +215,29 @@ def use_identities(caller: Caller, marks: Marks) -> Credentials:
             if read.endswith("_policy"):
                 request["PolicyName"] = "all"
             getattr(client, read)(**({} if read in ("list_users", "list_roles") else request))
+    simulate_policies(iam, caller.server.account_id)
     caller.client("sts", session).get_caller_identity()
+    use_own_session(caller, marks, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
     return session
+
+
+def simulate_policies(iam: Any, account_id: str) -> None:
+    source = f"arn:aws:iam::{account_id}:user/canary"
+    iam.simulate_principal_policy(PolicySourceArn=source, ActionNames=["secretsmanager:GetSecretValue"])
+    iam.simulate_custom_policy(PolicyInputList=[POLICY], ActionNames=["secretsmanager:GetSecretValue"])
+    iam.get_context_keys_for_principal_policy(PolicySourceArn=source)
+    iam.get_context_keys_for_custom_policy(PolicyInputList=[POLICY])
+
+
+def use_own_session(caller: Caller, marks: Marks, user: Credentials) -> None:
+    """A user's own temporary credentials, and what STS says about keys and refusals."""
+    sts = caller.client("sts", user)
+    made = sts.get_session_token()["Credentials"]
+    marks.add("secret access key of a user's session", made["SecretAccessKey"])
+    marks.add("session token of a user", made["SessionToken"])
+    sts.get_access_key_info(AccessKeyId=user.access_key_id)
+    with suppress(ClientError):
+        sts.decode_authorization_message(EncodedMessage="none of ours")
 
 
 def use_secrets(caller: Caller, marks: Marks, session: Credentials) -> None:

@@ -120,3 +120,82 @@ def test_what_is_not_valid_is_said_in_the_words_of_sts(server: ServerProcess) ->
             assume(server, arn, **request)
         assert refused.value.response["Error"]["Code"] == "ValidationError"
         assert refused.value.response["Error"]["Message"] == message
+
+
+def test_session_tags_decide_and_are_not_in_the_trail_of_anybody_elses_session(server: ServerProcess) -> None:
+    statement = {**READ_USERS, "Condition": {"StringEquals": {"aws:PrincipalTag/team": "db"}}}
+    arn = make_role(server, "tagged", {"AWS": "*"}, statement)
+    trust = {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": ["sts:AssumeRole", "sts:TagSession"]}
+    server.client("iam").update_assume_role_policy(RoleName="tagged", PolicyDocument=document(trust))
+
+    with_tag, _ = assume(server, arn, Tags=[{"Key": "Team", "Value": "db"}])
+    without, _ = assume(server, arn)
+
+    server.client("iam", with_tag).list_users()
+    with pytest.raises(ClientError, match="no identity-based policy allows"):
+        server.client("iam", without).list_users()
+
+
+def test_sessions_are_revoked_as_in_aws(server: ServerProcess) -> None:
+    """IAM's own recipe: deny everything to sessions that were issued before a moment."""
+    arn = make_role(server, "revoked", {"AWS": "*"}, READ_USERS)
+    credentials, _ = assume(server, arn)
+    server.client("iam", credentials).list_users()
+    later = (datetime.now(UTC) + timedelta(seconds=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    revoking = {
+        "Effect": "Deny",
+        "Action": "*",
+        "Resource": "*",
+        "Condition": {"DateLessThan": {"aws:TokenIssueTime": later}},
+    }
+
+    server.client("iam").put_role_policy(
+        RoleName="revoked", PolicyName="AWSRevokeOlderSessions", PolicyDocument=document(revoking)
+    )
+
+    with pytest.raises(ClientError, match="with an explicit deny in an identity-based policy"):
+        server.client("iam", credentials).list_users()
+
+
+def test_a_users_own_session_is_the_user_but_for_iam_and_dies_with_the_user(server: ServerProcess) -> None:
+    iam = server.client("iam")
+    iam.create_user(UserName="temporary")
+    policy = document({"Effect": "Allow", "Action": ["secretsmanager:ListSecrets", "iam:*"], "Resource": "*"})
+    iam.put_user_policy(UserName="temporary", PolicyName="p", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="temporary")["AccessKey"]
+    own = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
+    made = server.client("sts", own).get_session_token(DurationSeconds=900)["Credentials"]
+    session = Credentials(made["AccessKeyId"], made["SecretAccessKey"], made["SessionToken"])
+
+    identity = server.client("sts", session).get_caller_identity()
+    assert identity["Arn"] == f"arn:aws:iam::{server.account_id}:user/temporary"
+    server.client("secretsmanager", session).list_secrets()
+    with pytest.raises(ClientError) as refused:
+        server.client("iam", session).list_users()
+    assert refused.value.response["Error"]["Code"] == "InvalidClientTokenId"
+    with pytest.raises(ClientError, match="Cannot call GetSessionToken with session credentials"):
+        server.client("sts", session).get_session_token()
+
+    iam.delete_access_key(UserName="temporary", AccessKeyId=own.access_key_id)
+    iam.delete_user_policy(UserName="temporary", PolicyName="p")
+    iam.delete_user(UserName="temporary")
+    iam.create_user(UserName="temporary")
+    with pytest.raises(ClientError) as gone:
+        server.client("sts", session).get_caller_identity()
+    assert gone.value.response["Error"]["Code"] == "InvalidClientTokenId"
+
+
+def test_nothing_that_a_session_signs_with_is_in_the_trail(server: ServerProcess) -> None:
+    arn = make_role(server, "unseen", {"AWS": "*"})
+    credentials, _ = assume(server, arn)
+    own = server.client("sts").get_session_token()["Credentials"]
+
+    events = server.client("cloudtrail").lookup_events(
+        LookupAttributes=[{"AttributeKey": "EventSource", "AttributeValue": "sts.amazonaws.com"}]
+    )["Events"]
+
+    told = "".join(event["CloudTrailEvent"] for event in events)
+    assert credentials.access_key_id in told
+    for secret in (credentials.secret_access_key, credentials.session_token, own["SecretAccessKey"]):
+        assert secret
+        assert secret not in told

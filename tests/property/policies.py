@@ -86,11 +86,13 @@ def text(entries: Sequence[Statement], **elements: Any) -> str:
 
 
 def identity(entries: Sequence[Statement], name: str = "identity") -> Policy:
-    return Policy(name, parse_identity_policy(text(entries)))
+    written = text(entries)
+    return Policy(name, parse_identity_policy(written), written)
 
 
 def resource(entries: Sequence[Statement]) -> Policy:
-    return Policy("resource", parse_resource_policy(text(entries)))
+    written = text(entries)
+    return Policy("resource", parse_resource_policy(written), written)
 
 
 some = st.lists(statements(), min_size=1, max_size=4)

@@ -23,7 +23,8 @@ from keyturn.rules.policy.document import (
     parse_session_policy,
     parse_trust_policy,
 )
-from keyturn.rules.policy.evaluate import Decision, Outcome, Policy, PolicySet, RequestContext, evaluate
+from keyturn.rules.policy.evaluate import Decision, Outcome, Policy, PolicySet, PolicyType, RequestContext, evaluate
+from keyturn.rules.policy.explanation import Remedy, remedies
 from keyturn.rules.policy.patterns import ArnRule, pattern_set
 
 from .policies import (
@@ -237,6 +238,41 @@ def test_any_text_is_parsed_or_refused_and_what_is_parsed_decides(
     with contextlib.suppress(AwsError):
         policy = Policy("any", parse(written))
         evaluate(context, PolicySet(identity=(policy,), resource=policy, session=(policy,)))
+
+
+@given(contexts, policy_sets)
+def test_what_is_said_to_be_missing_is_enough_and_against_a_deny_nothing_is_said(
+    context: RequestContext, policies: PolicySet
+) -> None:
+    before = evaluate(context, policies)
+    found = remedies(context, policies)
+
+    if before.outcome is not Outcome.IMPLICIT_DENY:
+        assert found == ()
+        return
+    mended = policies
+    for remedy in found:
+        assert not evaluate(context, mended).allowed, "a statement more than it needs"
+        mended = _mended(mended, remedy)
+    # What is missing may hide a Deny that nothing helps against.
+    assert evaluate(context, mended).allowed is bool(found)
+
+
+def _mended(policies: PolicySet, remedy: Remedy) -> PolicySet:
+    """The policies with a statement added as a person would add it: to a document of that kind."""
+    if remedy.policy_type is PolicyType.BOUNDARY:
+        return replace(policies, boundary=identity([*_written(policies.boundary), remedy.statement]))
+    if remedy.policy_type is PolicyType.RESOURCE:
+        return replace(policies, resource=resource([*_written(policies.resource), remedy.statement]))
+    added = identity([remedy.statement])
+    if remedy.policy_type is PolicyType.SESSION:
+        return replace(policies, session=(*policies.session, added))
+    return replace(policies, identity=(*policies.identity, added))
+
+
+def _written(policy: Policy | None) -> list[Statement]:
+    statements: list[Statement] = json.loads(policy.text)["Statement"] if policy else []
+    return statements
 
 
 # Patterns -------------------------------------------------------------------------------------------------------------

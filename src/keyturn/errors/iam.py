@@ -38,6 +38,10 @@ class NoSuchEntityException(AwsError):
     """No such user, role, access key or policy."""
 
 
+class PolicyEvaluationException(AwsError):
+    """The simulator could not evaluate a policy."""
+
+
 class ServiceFailureException(AwsError):
     """Something broke on the server's side."""
 

@@ -1,4 +1,4 @@
-"""Errors of the AWS Security Token Service, for AssumeRole, GetSessionToken and GetCallerIdentity."""
+"""Errors of the AWS Security Token Service."""
 
 from __future__ import annotations
 
@@ -9,8 +9,16 @@ class ExpiredTokenException(AwsError):
     """A web identity token has expired. Session credentials that have expired are a signing fault."""
 
 
+class InvalidAuthorizationMessageException(AwsError):
+    """The message to decode was not encoded here, or it is another account's."""
+
+
 class InvalidContextAssertionException(AwsError):
     """A context assertion of ProvidedContexts is not valid."""
+
+
+class InvalidParameterValue(AwsError):
+    """Session tags that cannot be; no model lists it. Source: field reports."""
 
 
 class MalformedPolicyDocumentException(AwsError):

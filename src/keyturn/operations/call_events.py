@@ -11,7 +11,7 @@ from keyturn.errors.base import AwsError
 from keyturn.ids import new_event_id
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import Event, api_event, resource_entry, shared_with
+from keyturn.rules.audit_event import Event, api_event, authorization_data, resource_entry, shared_with
 from keyturn.wire import protocol
 from keyturn.wire.models import OperationModel
 from keyturn.wire.redact import request_parameters, response_elements
@@ -52,6 +52,7 @@ def call_events(
         # Their own trail must not tell callers what the reply does not: that it exists, and its whole name.
         hidden = resource_entry(subject.arn, owner, _resource_type(model.service.name, subject.arn))
         arn = subject.asked if subject.asked.startswith("arn:") else None
+    refused = error if isinstance(error, Refused) else None
     answered = error is None and not read_only
     event = api_event(
         call,
@@ -65,12 +66,15 @@ def call_events(
         error_message=error.message if error else None,
         resource_arn=arn,
         resource_type=_resource_type(model.service.name, subject.arn),
-        decision=error.decision if isinstance(error, Refused) else None,
+        decision=refused.decision if refused else None,
+        # It tells of the resource's own policy, which is its account's to know.
+        encoded_message=refused.encoded_message if refused and owner is None else None,
     )
     events = [event]
     # An ARN of nobody's making must not write into the trail of the account that it names.
     if owner is not None and subject.record is not None:
-        events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden))
+        why = authorization_data(refused.decision, refused.encoded_message) if refused else None
+        events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden, authorization=why))
     return events
 
 

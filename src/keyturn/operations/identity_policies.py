@@ -31,7 +31,7 @@ def identity_policies(kept: KeptRows, owner_arn: str) -> PolicySet:
 
 def _parsed(owner_arn: str, name: str, document: str) -> Policy:
     try:
-        return Policy(name, parse_identity_policy(document))
+        return Policy(name, parse_identity_policy(document), document)
     except AwsError as error:
         raise KeyturnError(
             f"The stored policy {name} of {owner_arn} is refused: {error.message}",

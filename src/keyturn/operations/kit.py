@@ -85,6 +85,7 @@ class Kit:
         accesses: Which versions were read today, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
+        authorization_messages: Seals why a call was refused (``operations/authorization_messages.py``).
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
 
@@ -103,6 +104,7 @@ class Kit:
     accesses: Accesses
     session_tokens: TokenSealer
     page_tokens: TokenSealer
+    authorization_messages: TokenSealer
     runtime: Runtime
     authorise: Authorise
     download_url: DownloadUrl

@@ -43,5 +43,5 @@ def service_may_invoke(
         account_id=source_account,
         name=SECRETS_MANAGER,
     )
-    resource = None if text is None else Policy("default", parse_resource_policy(text))
+    resource = None if text is None else Policy("default", parse_resource_policy(text), text)
     return evaluate(RequestContext(principal, _INVOKE, function.arn, keys), PolicySet(resource=resource))

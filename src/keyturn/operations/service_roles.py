@@ -46,7 +46,7 @@ def trusts_service(role: RoleRecord, service: str, resource_arn: str) -> bool:
         "aws:principalservicename": (service,),
     }
     try:
-        trust = Policy("trust", parse_trust_policy(role.trust_policy))
+        trust = Policy("trust", parse_trust_policy(role.trust_policy), role.trust_policy)
     except AwsError:
         # A document that cannot be read grants nothing; IAM refuses such documents when they are stored.
         return False

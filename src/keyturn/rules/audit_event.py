@@ -69,6 +69,7 @@ def api_event(
     resource_arn: str | None = None,
     resource_type: str | None = None,
     decision: Decision | None = None,
+    encoded_message: str | None = None,
     invoked_by: str | None = None,
 ) -> Event:
     """Return the event of one call whose caller is known.
@@ -86,6 +87,7 @@ def api_event(
         resource_arn: The secret, function or role, if there is one.
         resource_type: Its type, ``AWS::SecretsManager::Secret``.
         decision: Which policy refused the call; Keyturn's own addition.
+        encoded_message: Why, sealed for those who may decode it; with a decision only.
         invoked_by: The service that made the call for the caller, if one did.
     """
     identity = user_identity(call.principal)
@@ -115,7 +117,7 @@ def api_event(
     if resource_arn:
         event["resources"] = [resource_entry(resource_arn, _owner(resource_arn, call), resource_type)]
     if decision is not None:
-        event["additionalEventData"] = {"authorization": _decision_data(decision)}
+        event["additionalEventData"] = authorization_data(decision, encoded_message)
     if call.secure_transport:
         event["tlsDetails"] = {"clientProvidedHostHeader": call.endpoint.partition("//")[2]}
     return event
@@ -245,7 +247,15 @@ def replication_request_id(replica_arn: str) -> str:
     return f"Replication-{replica_arn}"
 
 
-def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *, hidden: Event | None = None) -> Event:
+def shared_with(
+    event: Event,
+    event_id: str,
+    account_id: str,
+    shared_id: str,
+    *,
+    hidden: Event | None = None,
+    authorization: Event | None = None,
+) -> Event:
     """Return a call's event as the account sees it whose resource another account used.
 
     Args:
@@ -254,8 +264,11 @@ def shared_with(event: Event, event_id: str, account_id: str, shared_id: str, *,
         account_id: Whose resource it was.
         shared_id: A fresh UUID, the same in both.
         hidden: The resource of a caller who was refused: only its account is told that it exists.
+        authorization: Why the caller was refused (:func:`authorization_data`), as only its account may know.
     """
     shared: Event = {"sharedEventID": shared_id}
+    if authorization is not None:
+        shared["additionalEventData"] = authorization
     if hidden is None:
         event["sharedEventID"] = shared_id
     else:
@@ -274,6 +287,20 @@ def resource_entry(arn: str, account_id: str, resource_type: str | None) -> Even
     return {"ARN": arn, "accountId": account_id, "type": resource_type}
 
 
+def authorization_data(decision: Decision, encoded_message: str | None) -> Event:
+    """Return what Keyturn adds to the event of a refused call: the decision, and why, for those who may decode it."""
+    data: Event = {
+        "outcome": decision.outcome.value,
+        "policyType": decision.policy_type.value,
+        "policyName": decision.policy_name,
+        "statementIndex": decision.statement_index,
+        "sid": decision.sid,
+    }
+    if encoded_message is not None:
+        data["encodedMessage"] = encoded_message
+    return {"authorization": data}
+
+
 def user_identity(principal: Principal) -> Event:
     """Return who called, as CloudTrail writes it."""
     if principal.kind is PrincipalKind.ASSUMED_ROLE:
@@ -287,7 +314,7 @@ def user_identity(principal: Principal) -> Event:
         }
     if principal.kind is PrincipalKind.SERVICE:
         return {"type": "AWSService", "invokedBy": principal.name}
-    return {
+    identity: Event = {
         "type": "IAMUser",
         "principalId": principal.unique_id,
         "arn": principal.arn,
@@ -295,6 +322,9 @@ def user_identity(principal: Principal) -> Event:
         "accessKeyId": principal.access_key_id,
         "userName": principal.name,
     }
+    if principal.session_issued_at is not None:
+        identity["sessionContext"] = {"attributes": _session_attributes(principal.session_issued_at)}
+    return identity
 
 
 def _seen_from_outside(identity: object) -> object:
@@ -306,10 +336,7 @@ def _seen_from_outside(identity: object) -> object:
 
 
 def _session_context(principal: Principal) -> Event:
-    attributes = {"mfaAuthenticated": "false"}
-    if principal.session_issued_at is not None:
-        attributes["creationDate"] = _session_time(principal.session_issued_at)
-    return {
+    context: Event = {
         "sessionIssuer": {
             "type": "Role",
             "principalId": principal.unique_id.partition(":")[0],
@@ -317,8 +344,18 @@ def _session_context(principal: Principal) -> Event:
             "accountId": principal.account_id,
             "userName": principal.name,
         },
-        "attributes": attributes,
+        "attributes": _session_attributes(principal.session_issued_at),
     }
+    if principal.source_identity:
+        context["sourceIdentity"] = principal.source_identity
+    return context
+
+
+def _session_attributes(issued_at: datetime | None) -> Event:
+    attributes: Event = {"mfaAuthenticated": "false"}
+    if issued_at is not None:
+        attributes["creationDate"] = _session_time(issued_at)
+    return attributes
 
 
 def _owner(resource_arn: str, call: Call) -> str:
@@ -332,13 +369,3 @@ def _add_error(event: Event, code: str, message: str | None) -> None:
     event["errorCode"] = "AccessDenied" if code == "AccessDeniedException" else code
     if message:
         event["errorMessage"] = message[:_TEXT_LIMIT]
-
-
-def _decision_data(decision: Decision) -> Event:
-    return {
-        "outcome": decision.outcome.value,
-        "policyType": decision.policy_type.value,
-        "policyName": decision.policy_name,
-        "statementIndex": decision.statement_index,
-        "sid": decision.sid,
-    }

@@ -21,6 +21,7 @@ from keyturn.wire.http import HttpRequest
 from keyturn.wire.sigv4 import Verifier
 
 _SESSIONS_KEPT = 10_000
+_IAM = "iam"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,11 @@ class Authenticator:
         def find_key(access_key_id: str, session_token: str | None) -> Signer:
             if session_token is None:
                 return self._user(access_key_id)
-            return self._session(access_key_id, session_token, now)
+            signer = self._session(access_key_id, session_token, now)
+            if signing_name == _IAM and signer.principal.kind is PrincipalKind.USER:
+                # AWS's answer to a user's temporary credentials without multi-factor authentication.
+                raise UnrecognizedClient
+            return signer
 
         return Authenticated(*self._verifier.verify(request, signing_name=signing_name, now=now, find_key=find_key))
 
@@ -94,10 +99,20 @@ class Authenticator:
             raise UnrecognizedClient
         if session.expires_at <= now:
             raise ExpiredToken
-        role_arn = principal.role_arn
-        role = self._kit.kept.get(
-            principals.ROLE, role_arn, lambda connection: principals.load_role_by_arn(connection, role_arn)
-        )
-        if role is None or not principal.unique_id.startswith(role.unique_id + ":"):
+        if not self._is_there(principal):
             raise UnrecognizedClient
         return Signer(principal, session.secret_access_key, session.policy)
+
+    def _is_there(self, principal: Principal) -> bool:
+        """Whether the role or user of a session is still the one that it was issued for."""
+        arn = principal.role_arn
+        if arn:
+            role = self._kit.kept.get(
+                principals.ROLE, arn, lambda connection: principals.load_role_by_arn(connection, arn)
+            )
+            return role is not None and principal.unique_id.startswith(role.unique_id + ":")
+        user_arn = principal.arn
+        user = self._kit.kept.get(
+            principals.USER, user_arn, lambda connection: principals.load_user_by_arn(connection, user_arn)
+        )
+        return user is not None and principal.unique_id == user.unique_id

@@ -53,6 +53,7 @@ class HandlerBench:
         keyring = Keyring(InMemoryProvider(), _stored_keys(stores.state))
         keyring.hold(keyring.new_key("system"))
         self.kept = KeptRows(stores.state)
+        authorization_messages = TokenSealer(keyring, key_id="system", purpose="authorization-message")
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
             "management_account_id": PLACE.account_id,
@@ -69,7 +70,8 @@ class HandlerBench:
             "accesses": Accesses(),
             "session_tokens": TokenSealer(keyring, key_id="system", purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id="system", purpose="page"),
-            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id)),
+            "authorization_messages": authorization_messages,
+            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id), authorization_messages),
             "wake_scheduler": lambda: None,
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.

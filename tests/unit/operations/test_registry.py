@@ -13,18 +13,22 @@ WITHOUT_RESOURCE = {
     "organizations:DescribeOrganization",
     "organizations:ListAccounts",
     "cloudtrail:LookupEvents",
+    "iam:GetContextKeysForCustomPolicy",
+    "iam:SimulateCustomPolicy",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
     "secretsmanager:BatchGetSecretValue",
     "secretsmanager:GetRandomPassword",
     "secretsmanager:ListSecrets",
+    "sts:DecodeAuthorizationMessage",
+    "sts:GetAccessKeyInfo",
 }
 
 
-def test_only_who_am_i_needs_no_permission() -> None:
+def test_only_who_am_i_and_a_users_own_session_need_no_permission() -> None:
     registry.discover()
     free = [f"{operation.service}:{operation.name}" for operation in registry.all_operations() if not operation.action]
-    assert free == ["sts:GetCallerIdentity"]
+    assert free == ["sts:GetCallerIdentity", "sts:GetSessionToken"]
 
 
 def test_only_actions_without_resources_are_asked_about_everything() -> None:

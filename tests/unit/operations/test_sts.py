@@ -11,7 +11,13 @@ import pytest
 
 from keyturn.call import Principal
 from keyturn.errors.common import AccessDenied, NotImplementedHere, ValidationFailed
-from keyturn.errors.sts import MalformedPolicyDocumentException, PackedPolicyTooLargeException
+from keyturn.errors.sts import (
+    InvalidAuthorizationMessageException,
+    InvalidParameterValue,
+    MalformedPolicyDocumentException,
+    PackedPolicyTooLargeException,
+)
+from keyturn.operations.refusal import Refused
 from keyturn.operations.sessions import open_session
 from keyturn.testing.handlers import ALLOW_ALL, HandlerBench, open_bench, user
 
@@ -158,6 +164,144 @@ def test_limits_that_nothing_would_enforce_are_refused(bench: HandlerBench) -> N
 
     with pytest.raises(NotImplementedHere, match="PolicyArns"):
         assume(bench, PolicyArns=[{"arn": "arn:aws:iam::aws:policy/ReadOnlyAccess"}])
+
+
+TAGS = [{"Key": "Team", "Value": "db"}, {"Key": "Purpose", "Value": "rotation"}]
+ALL_OF_IT = ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
+
+
+def test_tags_need_the_right_to_give_them_and_are_the_sessions_own(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"})
+    with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:TagSession on resource: "):
+        assume(bench, Tags=TAGS)
+    bench.call("iam", "DeleteRole", RoleName="rotator")
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT[:2])
+
+    response = assume(bench, Tags=TAGS, TransitiveTagKeys=["team"])
+
+    principal = session_of(bench, response)
+    assert dict(principal.session_tags) == {"Team": "db", "Purpose": "rotation"}
+    assert principal.transitive_tag_keys == ("Team",)
+    assert response["PackedPolicySize"] == 2
+
+
+def test_only_transitive_tags_go_down_a_chain_of_roles_and_nobody_there_changes_them(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT[:2])
+    first = session_of(bench, assume(bench, Tags=TAGS, TransitiveTagKeys=["team"]))
+
+    second = session_of(bench, assume(bench, first, Tags=[{"Key": "Other", "Value": "1"}]))
+
+    assert dict(second.session_tags) == {"Team": "db", "Other": "1"}
+    assert second.transitive_tag_keys == ("Team",)
+    with pytest.raises(InvalidParameterValue, match=r"conflicts with a transitive tag key from the calling session\.$"):
+        assume(bench, second, Tags=[{"Key": "TEAM", "Value": "web"}])
+
+
+def test_tags_that_come_down_a_chain_need_the_right_too(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT[:2])
+    first = session_of(bench, assume(bench, Tags=TAGS, TransitiveTagKeys=["Team"]))
+    document = {"Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"}}
+    bench.call("iam", "UpdateAssumeRolePolicy", RoleName="rotator", PolicyDocument=json.dumps(document))
+
+    with pytest.raises(AccessDenied, match="sts:TagSession"):
+        assume(bench, first)
+
+
+@pytest.mark.parametrize(
+    ("tags", "transitive", "message"),
+    [
+        (
+            [{"Key": "a", "Value": "1"}, {"Key": "A", "Value": "2"}],
+            [],
+            "Duplicate tag keys found. Please note that Tag keys are case insensitive.",
+        ),
+        (TAGS, ["Elsewhere"], "The specified transitive tag key must be included in the requested tags."),
+    ],
+)
+def test_tags_that_cannot_be_are_refused(
+    bench: HandlerBench, tags: list[dict[str, str]], transitive: list[str], message: str
+) -> None:
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT)
+
+    with pytest.raises(InvalidParameterValue) as refused:
+        assume(bench, Tags=tags, TransitiveTagKeys=transitive)
+    assert refused.value.message == message
+
+
+def test_tags_have_their_space(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT)
+
+    with pytest.raises(PackedPolicyTooLargeException) as refused:
+        assume(bench, Tags=[{"Key": f"{number}", "Value": "x" * 256} for number in range(9)])
+    assert refused.value.message == "Packed size of session tags consumes 113% of allotted space."
+
+
+def test_trust_may_ask_for_tags(bench: HandlerBench) -> None:
+    condition = {
+        "StringEquals": {"aws:RequestTag/Team": "db"},
+        "ForAllValues:StringEquals": {"aws:TagKeys": ["Team", "Purpose"], "sts:TransitiveTagKeys": ["Team"]},
+    }
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT[:2], Condition=condition)
+
+    assume(bench, Tags=TAGS, TransitiveTagKeys=["Team"])
+    with pytest.raises(AccessDenied):
+        assume(bench, Tags=TAGS, TransitiveTagKeys=["Team", "Purpose"])
+    with pytest.raises(AccessDenied):
+        assume(bench)
+
+
+def test_who_is_behind_a_session_is_said_once_and_stays(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"}, Action=ALL_OF_IT)
+
+    response = assume(bench, SourceIdentity="ada.lovelace")
+    first = session_of(bench, response)
+    assert response["SourceIdentity"] == first.source_identity == "ada.lovelace"
+    again = assume(bench, first)
+
+    assert again["SourceIdentity"] == "ada.lovelace"
+    with pytest.raises(ValidationFailed) as refused:
+        assume(bench, first, SourceIdentity="somebody.else")
+    assert refused.value.message == "The source identity is already set for this assume role session"
+
+
+def test_who_is_behind_a_session_needs_the_right_to_be_said(bench: HandlerBench) -> None:
+    trust(bench, {"AWS": "*"})
+
+    with pytest.raises(AccessDenied, match=r"not authorized to perform: sts:SetSourceIdentity on resource: "):
+        assume(bench, SourceIdentity="ada")
+
+
+def test_a_user_may_be_itself_for_a_while(bench: HandlerBench) -> None:
+    response = bench.call_as(bench.as_(user("ada")), "sts", "GetSessionToken")
+
+    assert response["Credentials"]["Expiration"] == bench.clock.now() + timedelta(hours=12)
+    principal = session_of(bench, response)
+    assert principal.arn == user("ada").arn
+    assert principal.access_key_id == response["Credentials"]["AccessKeyId"]
+    for session in (principal, replace(principal, role_arn=ROLE)):
+        with pytest.raises(AccessDenied) as refused:
+            bench.call_as(bench.as_(session), "sts", "GetSessionToken")
+        assert refused.value.message == "Cannot call GetSessionToken with session credentials"
+
+
+def test_a_refusal_can_be_decoded_where_it_belongs(bench: HandlerBench) -> None:
+    with pytest.raises(Refused) as refused:
+        bench.call_as(bench.as_(user("ada")), "iam", "GetRole", RoleName="x")
+    encoded = refused.value.encoded_message
+
+    decoded = bench.call("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded)["DecodedMessage"]
+
+    assert json.loads(decoded)["context"]["action"] == "iam:GetRole"
+    with pytest.raises(InvalidAuthorizationMessageException, match=r"^Message is not valid$"):
+        bench.call("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded[:-1] + "-")
+
+
+def test_a_key_tells_its_account(bench: HandlerBench) -> None:
+    made = bench.call("iam", "CreateAccessKey", UserName="ada")["AccessKey"]
+
+    assert bench.call("sts", "GetAccessKeyInfo", AccessKeyId=made["AccessKeyId"]) == {"Account": "000000000000"}
+    with pytest.raises(ValidationFailed):
+        bench.call("sts", "GetAccessKeyInfo", AccessKeyId="AKIAIOSFODNN7EXAMPLE")
 
 
 def test_anybody_may_ask_who_they_are(bench: HandlerBench) -> None:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -11,17 +11,21 @@ import pytest
 
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.crypto.keyring import Keyring, WrappedKey
+from keyturn.crypto.tokens import ForeignToken, TokenSealer
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import RequestId
+from keyturn.operations.authorization_messages import decoded_message
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import NO_SUBJECT, Subject
-from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
+from keyturn.rules.policy.evaluate import Decision, Outcome, PolicySet, PolicyType, RequestContext, evaluate
 from keyturn.server.authorise import Authoriser
 from keyturn.storage import principals
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
 from keyturn.storage.migrate import migrate
 from keyturn.storage.principals import RoleRecord, UserRecord
+from keyturn.testing.root_key import InMemoryProvider
 
 ACCOUNT = "000000000000"
 SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:db-AbCdEf"
@@ -46,6 +50,10 @@ CALL = Call(
     request_id=RequestId("request"),
     at=datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC),
 )
+_NO_KEYS: dict[str, WrappedKey] = {}
+_KEYS = Keyring(InMemoryProvider(), _NO_KEYS.__getitem__)
+_KEYS.hold(_KEYS.new_key("system"))
+MESSAGES = TokenSealer(_KEYS, key_id="system", purpose="authorization-message")
 SUBJECT: Subject[object] = Subject(arn=SECRET, asked="db", record=object())
 GET = "secretsmanager:GetSecretValue"
 
@@ -79,7 +87,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     try:
         migrate(stores)
         kept = KeptRows(stores.state)
-        yield Bench(stores, kept, Authoriser(kept, "o-1234567890"))
+        yield Bench(stores, kept, Authoriser(kept, "o-1234567890", MESSAGES))
     finally:
         stores.close()
 
@@ -311,3 +319,150 @@ def test_decide_tells_what_led_to_an_allow(bench: Bench) -> None:
     assert bench.authorise.decide(CALL, GET, SUBJECT) == Decision(
         Outcome.ALLOW, PolicyType.IDENTITY, "inline", 0, "Read"
     )
+
+
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The actions that are decided anew from now on."""
+    decided: list[str] = []
+
+    def counting(context: RequestContext, policies: PolicySet) -> Decision:
+        decided.append(context.action)
+        return evaluate(context, policies)
+
+    monkeypatch.setattr("keyturn.server.authorise.evaluate", counting)
+    return decided
+
+
+def test_a_decision_is_kept_for_the_same_question_only(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(USER.arn, policy(Action="secretsmanager:*"))
+    bench.put(ROLE_ARN, policy(Action="secretsmanager:*"))
+    decided = counted(monkeypatch)
+    describe = "secretsmanager:DescribeSecret"
+    questions: list[tuple[Call, str, Subject[object]]] = [
+        (CALL, GET, SUBJECT),
+        (CALL, describe, SUBJECT),
+        (CALL, GET, SUBJECT._replace(arn=SECRET + "x")),
+        (CALL, GET, SUBJECT._replace(policy=policy(Principal="*"))),
+        (CALL._replace(principal=SESSION), GET, SUBJECT),
+        (CALL._replace(principal=SESSION, session_policy=policy()), GET, SUBJECT),
+        (CALL._replace(principal=replace(SESSION, arn=SESSION.arn + "x")), GET, SUBJECT),
+    ]
+    for question in questions * 3:
+        bench.authorise(*question)
+
+    assert decided == [GET, describe, GET, GET, GET, GET, GET]
+
+
+def test_a_refusal_is_kept_too_and_says_the_same_again(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench.put(USER.arn, policy(Sid="Never", Effect="Deny"))
+    first = bench.refusal()
+    decided = counted(monkeypatch)
+
+    again = bench.refusal()
+
+    assert decided == []
+    assert (again.message, again.decision) == (first.message, first.decision)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}},
+        {"Resource": "arn:aws:secretsmanager:*:*:secret:${aws:RequestedRegion}/*"},
+        {"Condition": {"DateLessThan": {"aws:CurrentTime": "2026-02-01T00:00:00Z"}}},
+    ],
+)
+def test_what_a_condition_key_decided_is_decided_each_time(bench: Bench, statement: dict[str, Any]) -> None:
+    subject = SUBJECT._replace(arn=f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:us-east-1/db-a1b2c3")
+    bench.put(USER.arn, policy(**{"Resource": "*", **statement}))
+    bench.authorise(CALL, GET, subject)
+    elsewhere = CALL._replace(place=Place("aws", "eu-west-1", ACCOUNT), at=datetime(2026, 3, 1, tzinfo=UTC))
+
+    bench.refusal(elsewhere, GET, subject)
+    bench.authorise(CALL, GET, subject)
+
+
+def test_a_kept_decision_ends_with_the_policies_that_it_rests_on(bench: Bench) -> None:
+    question = (CALL, GET, SUBJECT)
+    bench.refusal(*question)
+    for _ in range(3):
+        bench.put(USER.arn, policy())
+        bench.authorise(*question)
+        bench.put(USER.arn, policy(Effect="Deny"), name="other")
+        bench.refusal(*question)
+        with bench.stores.state.write() as transaction:
+            principals.delete_inline_policy(transaction, USER.arn, "other")
+        bench.kept.refresh()
+        bench.authorise(*question)
+
+
+def explained(refused: Refused, account_id: str = ACCOUNT) -> Any:
+    return json.loads(decoded_message(MESSAGES, refused.encoded_message, account_id))
+
+
+def test_a_refusal_carries_sealed_why(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Sid="Elsewhere", Resource=SECRET + "x"), name="reading")
+
+    why = explained(bench.refusal())
+
+    assert (why["allowed"], why["explicitDeny"], why["matchedStatements"]) == (False, False, {"items": []})
+    assert why["context"]["principal"] == {"id": "AIDAADA", "arn": USER.arn}
+    assert (why["context"]["action"], why["context"]["resource"]) == (GET, SECRET)
+    keys = {
+        item["key"]: [one["value"] for one in item["values"]["items"]] for item in why["context"]["conditions"]["items"]
+    }
+    assert keys["aws:sourceip"] == ["192.0.2.7"]
+    [taking_part] = why["keyturn"]["policies"]
+    assert (taking_part["policyType"], taking_part["policyName"]) == ("identity-based policy", "reading")
+    [near] = taking_part["statements"]
+    assert (near["applies"], near["namesResource"], near["statement"]["Sid"]) == (False, False, "Elsewhere")
+    assert why["keyturn"]["remedies"] == [
+        {
+            "policyType": "identity-based policy",
+            "statement": {"Effect": "Allow", "Action": GET, "Resource": SECRET},
+        }
+    ]
+
+
+def test_a_deny_that_matched_is_told_as_aws_tells_it(bench: Bench) -> None:
+    bench.put(USER.arn, policy(Sid="Never", Effect="Deny", Condition={"Bool": {"aws:SecureTransport": "false"}}))
+
+    why = explained(bench.refusal())
+
+    assert why["explicitDeny"]
+    assert why["matchedStatements"] == {
+        "items": [
+            {
+                "statementId": "Never",
+                "effect": "DENY",
+                "principals": {"items": []},
+                "principalGroups": {"items": []},
+                "actions": {"items": [{"value": GET}]},
+                "resources": {"items": [{"value": "*"}]},
+                "conditions": {"items": [{"key": "aws:SecureTransport", "values": {"items": [{"value": "false"}]}}]},
+            }
+        ]
+    }
+    assert why["keyturn"]["remedies"] == []
+
+
+def test_why_is_told_to_the_account_whose_resource_it_is(bench: Bench) -> None:
+    foreign = SUBJECT._replace(arn=SECRET.replace(ACCOUNT, "111111111111"), policy=policy(Principal="*"))
+
+    refused = bench.refusal(subject=foreign)
+
+    assert explained(refused, "111111111111")["context"]["resource"] == foreign.arn
+    with pytest.raises(ForeignToken):
+        explained(refused)
+
+
+def test_however_much_there_is_to_tell_the_message_stays_within_its_limit(bench: Bench) -> None:
+    long = [f"arn:aws:secretsmanager:*:*:secret:{number:080}" for number in range(10)]
+    for number in range(20):
+        bench.put(USER.arn, policy(Resource=long), name=f"policy-{number}")
+
+    refused = bench.refusal()
+
+    assert len(refused.encoded_message) <= 10_240
+    assert explained(refused)["keyturn"]["isCut"]
+    assert explained(refused)["keyturn"]["remedies"]

@@ -21,7 +21,7 @@ from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, context_keys, key_subject, state_of
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import api_event, resource_entry, shared_with
+from keyturn.rules.audit_event import api_event, authorization_data, resource_entry, shared_with
 from keyturn.rules.kms_keys import check_usable, via_service
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.storage.kms_keys import KmsKeyRecord
@@ -112,7 +112,8 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
     """
     if acting.further_events is None:
         raise TypeError("a call whose further events nobody stores cannot use keys")
-    denied = refused is not None and isinstance(refused.error, Refused)
+    denied = refused.error if refused is not None and isinstance(refused.error, Refused) else None
+    is_own = found.record is None or found.record.account_id == acting.place.account_id
     shown = found.shown_to(acting.place.account_id) if denied else found.arn
     parameters: dict[str, object] = {"encryptionContext": dict(context)}
     if use is KeyUse.GENERATE_DATA_KEY:
@@ -133,11 +134,15 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         error_message=None if refused is None else refused.error.message,
         resource_arn=shown,
         resource_type=_KEY_TYPE,
-        decision=refused.error.decision if refused is not None and isinstance(refused.error, Refused) else None,
+        decision=denied.decision if denied else None,
+        encoded_message=denied.encoded_message if denied and is_own else None,
         invoked_by=SECRETS_MANAGER,
     )
     acting.further_events.append(event)
-    if found.record is not None and found.record.account_id != acting.place.account_id:
+    if found.record is not None and not is_own:
         owner = found.record.account_id
         hidden = resource_entry(found.arn, owner, _KEY_TYPE) if denied else None
-        acting.further_events.append(shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden))
+        why = authorization_data(denied.decision, denied.encoded_message) if denied else None
+        acting.further_events.append(
+            shared_with(event, new_event_id(), owner, new_event_id(), hidden=hidden, authorization=why)
+        )

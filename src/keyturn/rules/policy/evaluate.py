@@ -21,7 +21,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyturn.call import Principal, PrincipalKind
-from keyturn.rules.policy.document import PolicyDocument, Statement
+from keyturn.rules.policy.document import Effect, PolicyDocument, Statement
 from keyturn.rules.policy.patterns import ConditionKeys
 from keyturn.rules.policy.principals import Grade
 
@@ -48,10 +48,17 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """A document with the name it goes by in decisions and audit events."""
+    """A document with the name it goes by in decisions and audit events.
+
+    Attributes:
+        name: A managed policy's ARN, an inline policy's name, or what stands for it.
+        document: Ready for matching.
+        text: As it was stored, for those who want to be shown a statement.
+    """
 
     name: str
     document: PolicyDocument
+    text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +125,9 @@ class Decision(NamedTuple):
         """Return the end of AWS's message about a refusal; empty for an Allow."""
         if self.outcome is Outcome.EXPLICIT_DENY:
             article = "the" if self.policy_type is PolicyType.TRUST else _article(self.policy_type)
-            return f"with an explicit deny in {article} {self.policy_type}"
+            # A policy that has an ARN is named by it, as AWS has done since 2025.
+            which = f": {self.policy_name}" if (self.policy_name or "").startswith("arn:") else ""
+            return f"with an explicit deny in {article} {self.policy_type}{which}"
         if self.outcome is Outcome.IMPLICIT_DENY:
             return f"because no {self.policy_type} allows the {action} action"
         return ""
@@ -186,6 +195,15 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
     return decided
 
 
+def names_caller(statement: Statement, context: RequestContext, policies: PolicySet) -> bool:
+    """Whether a statement is about the caller; one without Principal is about whoever has the policy."""
+    principals = statement.principals
+    if principals is None or principals.grade(context.principal):
+        return True
+    # A NotPrincipal spares nobody who has a permissions boundary: "always", whatever it names.
+    return statement.effect is Effect.DENY and principals.negated and policies.boundary is not None
+
+
 def _first_deny(context: RequestContext, action: str, policies: PolicySet) -> Decision | None:
     resource = (policies.resource,) if policies.resource else ()
     boundary = (policies.boundary,) if policies.boundary else ()
@@ -197,17 +215,9 @@ def _first_deny(context: RequestContext, action: str, policies: PolicySet) -> De
     ):
         for policy in group:
             for statement in policy.document.denies:
-                if _is_denied_by_name(statement, context, policies) and _applies(statement, context, action):
+                if names_caller(statement, context, policies) and _applies(statement, context, action):
                     return _decision(Outcome.EXPLICIT_DENY, policy_type, policy, statement)
     return None
-
-
-def _is_denied_by_name(statement: Statement, context: RequestContext, policies: PolicySet) -> bool:
-    principals = statement.principals
-    # A NotPrincipal spares nobody who has a permissions boundary: "always", whatever it names.
-    return principals is None or bool(
-        principals.grade(context.principal) or (principals.negated and policies.boundary is not None)
-    )
 
 
 def _first_allow(

@@ -103,6 +103,11 @@ def first_variable(text: str) -> int:
     return -1 if match is None else match.start()
 
 
+def variable_names(text: str) -> list[str]:
+    """Return the names of a text's policy variables as they are written."""
+    return [match[1] for match in _VARIABLE.finditer(text) if match[1] not in _ESCAPES]
+
+
 def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[Piece] | None:
     """Replace variables by the values of a request.
 

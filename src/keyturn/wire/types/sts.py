@@ -57,6 +57,22 @@ class AssumeRoleResponse(TypedDict):
     SessionTokenSize: NotRequired[int]
 
 
+class DecodeAuthorizationMessageRequest(TypedDict):
+    EncodedMessage: str
+
+
+class DecodeAuthorizationMessageResponse(TypedDict):
+    DecodedMessage: NotRequired[str]
+
+
+class GetAccessKeyInfoRequest(TypedDict):
+    AccessKeyId: str
+
+
+class GetAccessKeyInfoResponse(TypedDict):
+    Account: NotRequired[str]
+
+
 class GetCallerIdentityRequest(TypedDict):
     pass
 

@@ -1,0 +1,186 @@
+"""Why a call was refused, sealed for those who may know: what ``sts:DecodeAuthorizationMessage`` decodes.
+
+The decoded message has the shape that AWS's has: whether the refusal was explicit, the statements that decided, who
+asked for what, and the condition keys of the request. What AWS does not say stands under ``keyturn``: the policies that
+took part, what kept their statements from applying, and the statements that would allow the call.
+
+Source: AWS STS API Reference, DecodeAuthorizationMessage; the shape from decoded messages in public reports.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from keyturn.crypto.tokens import ForeignToken, TokenSealer
+from keyturn.rules.policy.conditions import Condition
+from keyturn.rules.policy.evaluate import Outcome, Policy
+from keyturn.rules.policy.explanation import Explanation, PolicyVerdict, StatementVerdict
+from keyturn.rules.policy.patterns import ConditionKeys
+
+# Of an encoded message, by the model of DecodeAuthorizationMessage.
+_LIMIT = 10_240
+_ACCOUNT, _MESSAGE = "account", "message"
+
+Json = dict[str, Any]
+
+
+def encoded_message(tokens: TokenSealer, explanation: Explanation, account_id: str, key_names: Iterable[str]) -> str:
+    """Return an explanation as an opaque text of at most 10,240 characters.
+
+    Args:
+        tokens: Seals it.
+        explanation: Of a refusal.
+        account_id: Whose it is to decode.
+        key_names: The condition keys to tell, beside those that a policy asks for.
+    """
+    message = _message(explanation, key_names)
+    policies: list[Json] = message["keyturn"]["policies"]
+    while len(sealed := _sealed(tokens, message, account_id)) > _LIMIT:
+        # What led nowhere goes first, and of that the last: the decision itself is short.
+        message["keyturn"]["isCut"] = True
+        fullest = max(policies, key=lambda policy: len(policy["statements"]), default=None)
+        if fullest is not None and fullest["statements"]:
+            fullest["statements"].pop()
+        elif policies:
+            policies.pop()
+        else:
+            message["context"]["conditions"]["items"].pop()
+    return sealed
+
+
+def decoded_message(tokens: TokenSealer, encoded: str, account_id: str) -> str:
+    """Return the JSON of an encoded message.
+
+    Raises:
+        ForeignToken: It was not encoded here, or it was altered, or it is another account's.
+    """
+    opened = tokens.open(encoded)
+    if opened[_ACCOUNT] != account_id:
+        raise ForeignToken("The message belongs to another account.")
+    return opened[_MESSAGE]
+
+
+def _sealed(tokens: TokenSealer, message: Json, account_id: str) -> str:
+    return tokens.seal({_ACCOUNT: account_id, _MESSAGE: json.dumps(message, separators=(",", ":"))})
+
+
+def _message(explanation: Explanation, key_names: Iterable[str]) -> Json:
+    context, decision = explanation.context, explanation.decision
+    principal = context.principal
+    asked_for = {
+        condition.key
+        for verdict in explanation.policies
+        for statement in verdict.policy.document.statements
+        for condition in statement.conditions
+    }
+    return {
+        "allowed": decision.allowed,
+        "explicitDeny": decision.outcome is Outcome.EXPLICIT_DENY,
+        "matchedStatements": _items(_matched(explanation)),
+        "failures": _items([]),
+        "context": {
+            "principal": {"id": principal.unique_id, "arn": principal.arn},
+            "action": context.action,
+            "resource": context.resource,
+            "conditions": _items(_condition_keys(context.keys, sorted({*key_names, *asked_for}))),
+        },
+        "keyturn": {
+            "decision": {
+                "outcome": decision.outcome.value,
+                "policyType": decision.policy_type.value,
+                "policyName": decision.policy_name,
+                "statementIndex": decision.statement_index,
+            },
+            "policies": [_policy(verdict) for verdict in explanation.policies],
+            "remedies": [
+                {"policyType": remedy.policy_type.value, "statement": remedy.statement}
+                for remedy in explanation.remedies
+            ],
+        },
+    }
+
+
+def _items(values: Sequence[Json]) -> Json:
+    return {"items": list(values)}
+
+
+def _values(values: Iterable[str]) -> Json:
+    return _items([{"value": value} for value in values])
+
+
+def _condition_keys(keys: ConditionKeys, names: Iterable[str]) -> list[Json]:
+    found = ((name, keys.get(name)) for name in names)
+    return [{"key": name, "values": _values(values)} for name, values in found if values]
+
+
+def _matched(explanation: Explanation) -> list[Json]:
+    """Return the statements of Deny that apply; without one, none matched, or the call would be allowed."""
+    if explanation.decision.outcome is not Outcome.EXPLICIT_DENY:
+        return []
+    return [
+        _matched_statement(_statement_of(verdict.policy, statement))
+        for verdict in explanation.policies
+        for statement in verdict.statements
+        if statement.applies and statement.effect.value == "Deny"
+    ]
+
+
+def _matched_statement(statement: Mapping[str, Any]) -> Json:
+    return {
+        "statementId": statement.get("Sid", ""),
+        "effect": str(statement.get("Effect", "")).upper(),
+        "principals": _values(_principals(statement.get("Principal", statement.get("NotPrincipal", [])))),
+        "principalGroups": _items([]),
+        "actions": _values(_listed(statement.get("Action", statement.get("NotAction", [])))),
+        "resources": _values(_listed(statement.get("Resource", statement.get("NotResource", [])))),
+        "conditions": _items(
+            [
+                {"key": key, "values": _values(map(str, _listed(values)))}
+                for keys in statement.get("Condition", {}).values()
+                for key, values in keys.items()
+            ]
+        ),
+    }
+
+
+def _principals(element: Any) -> list[str]:
+    if isinstance(element, dict):
+        return [value for values in element.values() for value in _listed(values)]
+    return _listed(element)
+
+
+def _listed(element: Any) -> list[Any]:
+    return element if isinstance(element, list) else [element]
+
+
+def _policy(verdict: PolicyVerdict) -> Json:
+    about = [statement for statement in verdict.statements if statement.applies or statement.is_near]
+    return {
+        "policyType": verdict.policy_type.value,
+        "policyName": verdict.policy.name,
+        "statementCount": len(verdict.statements),
+        # Those about other actions say nothing here.
+        "statements": [_verdict(verdict.policy, statement) for statement in about],
+    }
+
+
+def _verdict(policy: Policy, statement: StatementVerdict) -> Json:
+    return {
+        "statementIndex": statement.index,
+        "applies": statement.applies,
+        "namesResource": statement.names_resource,
+        "unmet": [_condition(condition) for condition in statement.unmet],
+        "statement": _statement_of(policy, statement),
+    }
+
+
+def _condition(condition: Condition) -> Json:
+    return {"operator": condition.operator, "key": condition.key, "values": list(condition.values)}
+
+
+def _statement_of(policy: Policy, statement: StatementVerdict) -> Json:
+    """Return a statement as it is written in its policy."""
+    written = _listed(json.loads(policy.text)["Statement"])[statement.index]
+    return dict(written)
