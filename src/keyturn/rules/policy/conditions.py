@@ -235,31 +235,35 @@ _QUANTIFIERS = {"": Quantifier.NONE, "foranyvalue": Quantifier.ANY, "forallvalue
 
 
 def _ordered(family: str, parse: Callable[[str], Decimal]) -> Iterable[tuple[str, tuple[bool, Compiler]]]:
-    yield f"{family}equals", (False, _compared(parse, operator.eq))
-    yield f"{family}notequals", (True, _compared(parse, operator.eq))
-    yield f"{family}lessthan", (False, _compared(parse, operator.lt))
-    yield f"{family}lessthanequals", (False, _compared(parse, operator.le))
-    yield f"{family}greaterthan", (False, _compared(parse, operator.gt))
-    yield f"{family}greaterthanequals", (False, _compared(parse, operator.ge))
+    yield f"{family}Equals", (False, _compared(parse, operator.eq))
+    yield f"{family}NotEquals", (True, _compared(parse, operator.eq))
+    yield f"{family}LessThan", (False, _compared(parse, operator.lt))
+    yield f"{family}LessThanEquals", (False, _compared(parse, operator.le))
+    yield f"{family}GreaterThan", (False, _compared(parse, operator.gt))
+    yield f"{family}GreaterThanEquals", (False, _compared(parse, operator.ge))
 
 
-# Name in lower case to (negated, how to make the test from the policy's values).
-_OPERATORS: dict[str, tuple[bool, Compiler]] = {
-    "stringequals": (False, _exact),
-    "stringnotequals": (True, _exact),
-    "stringequalsignorecase": (False, _ignoring_case),
-    "stringnotequalsignorecase": (True, _ignoring_case),
-    "stringlike": (False, _like),
-    "stringnotlike": (True, _like),
-    "bool": (False, _bool),
-    "binaryequals": (False, _binary),
-    "ipaddress": (False, _ip),
-    "notipaddress": (True, _ip),
+# Name to (negated, how to make the test from the policy's values).
+_NAMED: dict[str, tuple[bool, Compiler]] = {
+    "StringEquals": (False, _exact),
+    "StringNotEquals": (True, _exact),
+    "StringEqualsIgnoreCase": (False, _ignoring_case),
+    "StringNotEqualsIgnoreCase": (True, _ignoring_case),
+    "StringLike": (False, _like),
+    "StringNotLike": (True, _like),
+    "Bool": (False, _bool),
+    "BinaryEquals": (False, _binary),
+    "IpAddress": (False, _ip),
+    "NotIpAddress": (True, _ip),
     # Equals and Like of ARNs behave identically.
-    "arnequals": (False, _arn),
-    "arnlike": (False, _arn),
-    "arnnotequals": (True, _arn),
-    "arnnotlike": (True, _arn),
-    **dict(_ordered("numeric", number_of)),
-    **dict(_ordered("date", moment_of)),
+    "ArnEquals": (False, _arn),
+    "ArnLike": (False, _arn),
+    "ArnNotEquals": (True, _arn),
+    "ArnNotLike": (True, _arn),
+    **dict(_ordered("Numeric", number_of)),
+    **dict(_ordered("Date", moment_of)),
 }
+_OPERATORS = {name.lower(): how for name, how in _NAMED.items()}
+
+OPERATOR_NAMES: tuple[str, ...] = (*_NAMED, "Null")
+"""As the guide writes them, without prefixes and suffixes."""

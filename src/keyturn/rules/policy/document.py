@@ -30,9 +30,11 @@ from keyturn.rules.policy.refusals import (
 )
 
 __all__ = [
+    "INLINE_LIMITS",
     "INVALID_KEY_PRINCIPAL",
     "KEY_LIMIT_BYTES",
     "MANAGED_LIMIT",
+    "SESSION_LIMIT",
     "TRUST_LIMIT",
     "DocumentKind",
     "Effect",
@@ -48,9 +50,10 @@ __all__ = [
     "size_without_white_space",
 ]
 
-_INLINE_LIMITS = {"user": 2_048, "group": 5_120, "role": 10_240}
+INLINE_LIMITS = {"user": 2_048, "group": 5_120, "role": 10_240}
 MANAGED_LIMIT = 6_144
 TRUST_LIMIT = 2_048
+SESSION_LIMIT = 2_048
 KEY_LIMIT_BYTES = 32_768
 
 
@@ -135,7 +138,7 @@ def check_inline_size(entity: str, name: str, texts: Iterable[str]) -> None:
     Raises:
         LimitExceededException: IAM's.
     """
-    limit = _INLINE_LIMITS[entity]
+    limit = INLINE_LIMITS[entity]
     if sum(size_without_white_space(text) for text in texts) > limit:
         raise LimitExceededException(f"Maximum policy size of {limit} bytes exceeded for {entity} {name}")
 

@@ -259,16 +259,27 @@ class _Reading:
 
     def _parsed_principals(self, entries: dict[str, _Listed], path: Path) -> Principals | None:
         named = {kind: tuple(text for text, _ in listed) for kind, listed in entries.items()}
-        try:
-            return parse_principals(named, negated=path[-1] == "NotPrincipal")
-        except InvalidPrincipal as error:
-            places = dict(entries[error.kind]) if error.text else {}
-            reason = Reason.SERVICE_PRINCIPAL if error.kind == "Service" else Reason.PRINCIPAL
-            # IAM knows all kinds but this one by capitals.
-            kind = error.kind if error.kind == "AWS" else error.kind.upper()
-            subject = f'"{kind}":"{error.text}"' if error.text else f'"{error.kind}"'
-            self.refuse(reason, places.get(error.text, (*path, error.kind)), subject, at_name=not error.text)
-            return None
+        principals = None
+        while principals is None and named:
+            try:
+                principals = parse_principals(named, negated=path[-1] == "NotPrincipal")
+            except InvalidPrincipal as error:
+                self._refuse_principal(error, entries, path)
+                # On with those that are left: there may be more to refuse.
+                left = tuple(text for text in named.pop(error.kind) if text != error.text)
+                if error.text is not None:
+                    named[error.kind] = left
+        return principals
+
+    def _refuse_principal(self, error: InvalidPrincipal, entries: dict[str, _Listed], path: Path) -> None:
+        reason = Reason.SERVICE_PRINCIPAL if error.kind == "Service" else Reason.PRINCIPAL
+        # IAM knows all kinds but this one by capitals.
+        kind = error.kind if error.kind == "AWS" else error.kind.upper()
+        if error.text is None:
+            self.refuse(reason, (*path, error.kind), f'"{error.kind}"', at_name=True)
+        else:
+            place = dict(entries[error.kind])[error.text]
+            self.refuse(reason, place, f'"{kind}":"{error.text}"')
 
     def _actions(self, entry: Json, path: Path) -> tuple[list[str], bool]:
         listed, negated = self._one_of(entry, "Action", "NotAction", path)

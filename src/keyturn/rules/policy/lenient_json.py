@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
@@ -129,6 +129,20 @@ class Node:
         """Return the last member of a name."""
         return next((member for member in reversed(self.members or ()) if member.name == name), None)
 
+    def inner(self, step: str | int) -> Node | None:
+        """Return a member's value by its name, or an entry by its place."""
+        if isinstance(step, int):
+            return self.items[step] if self.items is not None and step < len(self.items) else None
+        member = self.member(step)
+        return member.node if member else None
+
+    def at(self, path: Iterable[str | int]) -> Node | None:
+        """Return the value that a path leads to."""
+        node: Node | None = self
+        for step in path:
+            node = node.inner(step) if node else None
+        return node
+
 
 @dataclass(frozen=True, slots=True)
 class Member:
@@ -142,17 +156,37 @@ class Member:
 
 @dataclass(slots=True)
 class Reading:
-    """What was read: the value, None if there is none, and the slips in the order of the text."""
+    """What was read: the value, None if there is none, and the slips in the order in which they were found."""
 
     root: Node | None
-    slips: list[Found] = field(default_factory=list)
+    slips: list[Found]
+
+    def edits(self) -> list[Edit]:
+        """Return what puts right all that can be put right, for :func:`edited`."""
+        return [edit for found in self.slips for edit in found.edits]
+
+
+def edited(text: str, edits: Iterable[Edit]) -> str:
+    """Return the text with edits done; of two that touch the same characters the first counts.
+
+    Args:
+        text: What the edits belong to.
+        edits: In the order in which several at one place are to be written.
+    """
+    pieces, done = [], 0
+    # What is put in front of a character comes before what replaces it.
+    for edit in sorted(edits, key=lambda edit: (edit.start, edit.end > edit.start)):
+        if edit.start >= done:
+            pieces += [text[done : edit.start], edit.replacement]
+            done = edit.end
+    return "".join([*pieces, text[done:]])
 
 
 def read(text: str) -> Reading:
     """Read a text to its end; never raises."""
     reader = _Reader(text)
     root = reader.document()
-    return Reading(root, sorted(reader.slips, key=lambda found: found.at)[:MOST_FAULTS])
+    return Reading(root, reader.slips[:MOST_FAULTS])
 
 
 class _TooDeep(Exception):

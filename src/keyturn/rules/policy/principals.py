@@ -22,6 +22,10 @@ _UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}")
 _SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 
 
+KINDS = ("AWS", "Service", "Federated", "CanonicalUser")
+"""The kinds of principals, as the members of Principal are named."""
+
+
 class Grade(IntEnum):
     """How precisely a statement names a caller; what an Allow is worth depends on it."""
 
@@ -32,10 +36,10 @@ class Grade(IntEnum):
 
 
 class InvalidPrincipal(ValueError):
-    """The text names no principal; ``kind`` is AWS, Service, Federated or CanonicalUser."""
+    """The text names no principal of its kind; without a text there is no such kind."""
 
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, kind: str, text: str | None) -> None:
+        super().__init__(kind, text)
         self.kind = kind
         self.text = text
 
@@ -109,8 +113,8 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
         if not _SERVICE.fullmatch(text):
             raise InvalidPrincipal("Service", text)
     for kind in entries:
-        if kind not in ("AWS", "Service", "Federated", "CanonicalUser"):
-            raise InvalidPrincipal(kind, "")
+        if kind not in KINDS:
+            raise InvalidPrincipal(kind, None)
     return Principals(
         everybody="*" in entries.get("AWS", ()),
         aws=frozenset(aws),

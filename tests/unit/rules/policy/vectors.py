@@ -106,10 +106,14 @@ def answered(vector: Vector) -> object:
     return _ANSWERS[form_of(vector)](vector)
 
 
+def text_of(vector: Vector) -> str:
+    """The document that a vector is about, if it is about one."""
+    return str(vector["text"]) if "text" in vector else json.dumps(vector["policy"])
+
+
 def _refusal(vector: Vector) -> object:
-    text = vector["text"] if "text" in vector else json.dumps(vector["policy"])
     try:
-        PARSERS[vector["parses"]](text)
+        PARSERS[vector["parses"]](text_of(vector))
     except AwsError as error:
         return error.shape_name(), error.message
     return None
