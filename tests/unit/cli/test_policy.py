@@ -129,7 +129,7 @@ def test_what_is_shown_does_not_move_the_cursor(tmp_path: Path) -> None:
     assert result.exit_code == 1
     assert "\x1b" not in result.stdout
     assert "\x9b" not in result.stdout
-    assert f"{path}:1:33: error: The control character U+001B" in result.stdout
+    assert f"{path}:1:33: error: No policy may have the character U+001B" in result.stdout
     assert '"[red]\ufffd[2J' in result.stdout
 
 

@@ -33,7 +33,7 @@ from keyturn.rules.policy.document import (
 from keyturn.rules.policy.fault_texts import explained, shown, slip_explained
 from keyturn.rules.policy.grammar import VERSION, read_document
 from keyturn.rules.policy.json_text import NotJson, loaded
-from keyturn.rules.policy.lenient_json import MOST_FAULTS, Edit, Node, Reading, edited, read
+from keyturn.rules.policy.lenient_json import Edit, Node, Reading, edited, read
 from keyturn.rules.policy.mending import mended, wrapped
 from keyturn.rules.policy.outline import Outline, guessed_kind, outline
 from keyturn.rules.policy.positions import position_at
@@ -43,6 +43,8 @@ from keyturn.rules.policy.service_names import ActionNames
 # What is put right may bring to light what can be put right next.
 _ROUNDS: Final = 8
 _EXCERPT: Final = 100
+# Of slips, refusals and doubts, each: more help nobody.
+_MOST: Final = 100
 _NO_ACTIONS: Final[ActionNames] = {}
 
 _PARSERS: Final[Mapping[DocumentKind, Callable[[str], PolicyDocument]]] = {
@@ -158,14 +160,14 @@ def _faults(text: str, kind: DocumentKind, actions: ActionNames) -> tuple[Fault,
     reading = read(text)
     found = [
         _fault(text, Severity.ERROR, slip.slip, slip.at, (), slip_explained(slip), is_mended=bool(slip.edits))
-        for slip in reading.slips
+        for slip in reading.slips[:_MOST]
     ]
     if reading.root is not None:
         meant = outline(reading.root)
         found += _grammar_faults(text, meant, kind, actions)
         found += (
             _fault(text, Severity.WARNING, doubt.doubt, doubt.at, doubt.path, doubt.message)
-            for doubt in islice(advice(meant.policy, kind, actions), MOST_FAULTS)
+            for doubt in islice(advice(meant.policy, kind, actions), _MOST)
         )
     found += _size_faults(text, kind)
     return tuple(sorted(found, key=lambda fault: (fault.line, fault.column)))
@@ -189,7 +191,7 @@ def _grammar_faults(text: str, meant: Outline, kind: DocumentKind, actions: Acti
 
 def _refusals(policy: Node, kind: DocumentKind) -> list[Refusal]:
     """Return what the grammar refuses, but for values that are not there: of these the JSON tells."""
-    refusals = read_document(policy.plain(), kind)[1][:MOST_FAULTS]
+    refusals = read_document(policy.plain(), kind)[1][:_MOST]
     return [refusal for refusal in refusals if not _is_missing(policy, refusal.path)]
 
 

@@ -21,9 +21,6 @@ from keyturn.rules.policy.json_text import Number, is_allowed
 DEEPEST: Final = 32
 """Levels that are read; no policy has as many."""
 
-# Most faults that are noted: more help nobody.
-MOST_FAULTS: Final = 100
-
 _CLOSING: Final = {"{": "}", "[": "]"}
 # What may stand for a quotation mark, and what then ends the text.
 _QUOTES: Final = {
@@ -186,7 +183,7 @@ def read(text: str) -> Reading:
     """Read a text to its end; never raises."""
     reader = _Reader(text)
     root = reader.document()
-    return Reading(root, reader.slips[:MOST_FAULTS])
+    return Reading(root, reader.slips)
 
 
 class _TooDeep(Exception):
@@ -409,7 +406,7 @@ class _Reader:
             self.note(Slip.NEWLINE, at, "", Edit(at, self.at, ""))
             return ""
         self.at += 1
-        if character < " ":
+        if character < " " and is_allowed(character):
             self.note(Slip.CONTROL_CHARACTER, at, _named(character), Edit(at, at + 1, json.dumps(character)[1:-1]))
             return character
         if not is_allowed(character):

@@ -288,6 +288,16 @@ def test_a_policy_that_is_too_long_is_told(kind: DocumentKind, size: int, code: 
     assert codes(report.faults) == ([code] if code else [])
 
 
+def test_no_more_faults_are_told_than_help_anybody_and_all_are_put_right() -> None:
+    text = READS.replace('"*"', "[" + '"*" ' * 300 + "]")
+
+    report = examine(text, IDENTITY)
+
+    assert codes(report.faults) == ["missing-comma"] * 100
+    assert report.corrected is not None
+    assert report.remaining == ()
+
+
 @pytest.mark.parametrize(
     ("statement", "kind"),
     [

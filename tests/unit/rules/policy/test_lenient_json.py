@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keyturn.rules.policy.json_text import loaded
-from keyturn.rules.policy.lenient_json import MOST_FAULTS, Edit, Slip, edited, read
+from keyturn.rules.policy.lenient_json import Edit, Slip, edited, read
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,6 @@ def test_values_know_their_places() -> None:
     assert root.at(["a"]) is root.members[1].node, "of a repeated name the last counts"
     assert root.at(["a", 0]) is None
     assert root.at(["b", "c", 1]) is None
-
-
-def test_no_more_slips_are_told_than_help_anybody() -> None:
-    assert len(read("[" + "1 " * 1_000 + "]").slips) == MOST_FAULTS
 
 
 def test_edits_are_done_once_and_in_order() -> None:
