@@ -274,7 +274,7 @@ QUERY = "application/x-www-form-urlencoded; charset=utf-8"
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=%FF", 400, "MalformedInput"),
         ("iam", "Action=GetRole&Version=2010-05-08&RoleName=a%00", 400, "ValidationError"),
         ("sts", "Action=AssumeRole&Version=2011-06-15", 400, "ValidationError"),
-        ("sts", "Action=GetSessionToken&Version=2011-06-15", 400, "NotImplemented"),
+        ("sts", "Action=GetFederationToken&Version=2011-06-15", 400, "NotImplemented"),
     ],
 )
 def test_query_services_answer_in_their_own_words(

@@ -1,126 +1,158 @@
-"""Properties of policy evaluation: Deny wins, Allow only ever opens, narrowing only ever narrows."""
+"""Properties of policy evaluation: Deny wins, Allow only opens, what narrows only narrows, order means nothing."""
 
 from __future__ import annotations
 
 import contextlib
-import fnmatch
 import json
-import re
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
+import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from tests.fuzz.naive_patterns import naive_match
 
-from keyturn.call import Principal, PrincipalKind
 from keyturn.errors.base import AwsError
-from keyturn.rules.policy.document import parse_identity_policy, parse_resource_policy
-from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, PolicyType, RequestContext, evaluate
+from keyturn.rules.policy.document import (
+    PolicyDocument,
+    parse_identity_policy,
+    parse_key_policy,
+    parse_managed_policy,
+    parse_resource_policy,
+    parse_session_policy,
+    parse_trust_policy,
+)
+from keyturn.rules.policy.evaluate import Decision, Outcome, Policy, PolicySet, PolicyType, RequestContext, evaluate
 from keyturn.rules.policy.explanation import Remedy, remedies
-from keyturn.rules.policy.patterns import pattern_set
+from keyturn.rules.policy.patterns import ArnRule, pattern_set
 
-ACCOUNT = "000000000000"
-ACTIONS = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue", "secretsmanager:ListSecrets"]
-SECRETS = [f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:{name}-a1b2c3" for name in ("a", "ab", "b")]
-USER = Principal(PrincipalKind.USER, f"arn:aws:iam::{ACCOUNT}:user/u", "AIDA", ACCOUNT, "u", "AKIA")
-ROLE_ARN = f"arn:aws:iam::{ACCOUNT}:role/r"
-SESSION = Principal(
-    PrincipalKind.ASSUMED_ROLE,
-    f"arn:aws:sts::{ACCOUNT}:assumed-role/r/s",
-    "AROA:s",
-    ACCOUNT,
-    "r",
-    "ASIA",
-    ROLE_ARN,
-    "s",
+from .policies import (
+    ACTIONS,
+    Statement,
+    actions,
+    conditions,
+    contexts,
+    identities,
+    identity,
+    of_resource,
+    one_or_more,
+    policy_sets,
+    resource,
+    some,
+    statements,
+    text,
 )
 
-conditions = st.sampled_from(
-    [
-        {},
-        {"StringEquals": {"aws:k": "1"}},
-        {"StringNotEquals": {"aws:k": "1"}},
-        {"StringEqualsIfExists": {"aws:k": "2"}},
-        {"Null": {"aws:k": "true"}},
-        {"ForAllValues:StringLike": {"aws:k": ["1", "3*"]}},
-    ]
-)
+DENY_ALL = identity([{"Effect": "Deny", "Action": "*", "Resource": "*"}])
+PARSERS = [
+    parse_identity_policy,
+    parse_managed_policy,
+    parse_session_policy,
+    parse_trust_policy,
+    parse_resource_policy,
+    parse_key_policy,
+]
 
 
-def _statements(effect: str | None = None) -> st.SearchStrategy[dict[str, object]]:
-    return st.fixed_dictionaries(
-        {
-            "Effect": st.just(effect) if effect else st.sampled_from(["Allow", "Deny"]),
-            "Action": st.sampled_from([*ACTIONS, "*", "secretsmanager:*", "secretsmanager:Get*"]),
-            "Resource": st.sampled_from(
-                [*SECRETS, "*", SECRETS[0][:-7] + "*", "arn:aws:secretsmanager:*:*:secret:?-*"]
-            ),
-            "Condition": conditions,
-        }
-    )
-
-
-principals = st.sampled_from(["*", ACCOUNT, USER.arn, SESSION.arn, ROLE_ARN, "arn:aws:iam::111111111111:root"])
-
-
-def _text(statements: list[dict[str, object]]) -> str:
-    return json.dumps({"Version": "2012-10-17", "Statement": statements})
-
-
-def _identity(statements: list[dict[str, object]]) -> Policy:
-    text = _text(statements)
-    return Policy("identity", parse_identity_policy(text), text)
-
-
-def _resource(entries: list[tuple[dict[str, object], str]]) -> Policy:
-    text = _text([{**entry, "Principal": {"AWS": principal}} for entry, principal in entries])
-    return Policy("resource", parse_resource_policy(text), text)
-
-
-some = st.lists(_statements(), min_size=1, max_size=4)
-identities = st.lists(some.map(_identity), max_size=2).map(tuple)
-resources = st.none() | st.lists(st.tuples(_statements(), principals), min_size=1, max_size=4).map(_resource)
-policy_sets = st.builds(
-    PolicySet,
-    identity=identities,
-    resource=resources,
-    boundary=st.none() | some.map(_identity),
-    session=identities,
-    resource_must_allow=st.booleans(),
-)
-contexts = st.builds(
-    RequestContext,
-    principal=st.sampled_from([USER, SESSION]),
-    action=st.sampled_from(ACTIONS),
-    resource=st.sampled_from(SECRETS),
-    keys=st.sampled_from([{}, {"aws:k": ("1",)}, {"aws:k": ("2",)}, {"aws:k": ("1", "3x")}]),
-)
-DENY_ALL = _identity([{"Effect": "Deny", "Action": "*", "Resource": "*"}])
+def _kind(decision: Decision) -> tuple[Outcome, str]:
+    return decision.outcome, decision.policy_type
 
 
 @given(contexts, policy_sets)
 def test_a_deny_wins_over_everything(context: RequestContext, policies: PolicySet) -> None:
-    denied = replace(policies, identity=(*policies.identity, DENY_ALL))
-    assert evaluate(context, denied).outcome is Outcome.EXPLICIT_DENY
+    for denied in (
+        replace(policies, identity=(*policies.identity, DENY_ALL)),
+        replace(policies, boundary=DENY_ALL),
+        replace(policies, session=(*policies.session, DENY_ALL)),
+        replace(policies, resource=resource([{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}])),
+    ):
+        assert evaluate(context, denied).outcome is Outcome.EXPLICIT_DENY
 
 
-@given(contexts, policy_sets, st.lists(_statements("Allow"), min_size=1, max_size=3))
+@given(contexts, policy_sets, st.lists(statements("Allow"), min_size=1, max_size=3))
 def test_adding_an_allow_never_takes_anything_away(
-    context: RequestContext, policies: PolicySet, added: list[dict[str, object]]
+    context: RequestContext, policies: PolicySet, added: list[Statement]
 ) -> None:
     before = evaluate(context, policies)
-    after = evaluate(context, replace(policies, identity=(*policies.identity, _identity(added))))
+    after = evaluate(context, replace(policies, identity=(*policies.identity, identity(added))))
     if before.allowed:
         assert after.allowed
     assert (before.outcome is Outcome.EXPLICIT_DENY) == (after.outcome is Outcome.EXPLICIT_DENY)
 
 
+@given(contexts, policy_sets, of_resource, st.data())
+def test_taking_an_allow_out_never_widens(
+    context: RequestContext, policies: PolicySet, entries: list[Statement], data: st.DataObject
+) -> None:
+    assume(any(entry["Effect"] == "Allow" for entry in entries) and len(entries) > 1)
+    place = data.draw(st.sampled_from([i for i, entry in enumerate(entries) if entry["Effect"] == "Allow"]))
+    whole, without = resource(entries), resource([*entries[:place], *entries[place + 1 :]])
+
+    if evaluate(context, replace(policies, resource=without)).allowed:
+        assert evaluate(context, replace(policies, resource=whole)).allowed
+
+
 @given(contexts, policy_sets, some)
 def test_a_boundary_or_session_policy_never_gives_anything(
-    context: RequestContext, policies: PolicySet, added: list[dict[str, object]]
+    context: RequestContext, policies: PolicySet, added: list[Statement]
 ) -> None:
     if not evaluate(context, replace(policies, boundary=None, session=())).allowed:
-        narrowed = replace(policies, boundary=_identity(added), session=(_identity(added),))
+        narrowed = replace(policies, boundary=identity(added), session=(identity(added),))
         assert not evaluate(context, narrowed).allowed
+
+
+@given(contexts, st.lists(some, max_size=3), st.none() | of_resource, st.randoms(use_true_random=False))
+def test_the_order_of_statements_of_policies_and_of_elements_means_nothing(
+    context: RequestContext, own: list[list[Statement]], of: list[Statement] | None, random: Any
+) -> None:
+    def shuffled(entries: list[Statement]) -> list[Statement]:
+        mixed = [dict(random.sample(list(entry.items()), len(entry))) for entry in entries]
+        return random.sample(mixed, len(mixed))  # type: ignore[no-any-return]
+
+    straight = PolicySet(tuple(map(identity, own)), None if of is None else resource(of))
+    mixed = PolicySet(
+        tuple(identity(shuffled(entries)) for entries in random.sample(own, len(own))),
+        None if of is None else resource(shuffled(of)),
+    )
+
+    assert _kind(evaluate(context, straight)) == _kind(evaluate(context, mixed))
+
+
+@given(contexts, policy_sets, statements("Allow"), conditions)
+def test_a_condition_never_widens_an_allow(
+    context: RequestContext, policies: PolicySet, entry: Statement, added: dict[str, dict[str, Any]]
+) -> None:
+    both = {**entry, "Condition": {**entry["Condition"], **_under_other_names(added)}}
+    narrow = replace(policies, identity=(*policies.identity, identity([both])))
+    wide = replace(policies, identity=(*policies.identity, identity([entry])))
+
+    if evaluate(context, narrow).allowed:
+        assert evaluate(context, wide).allowed
+
+
+def _under_other_names(block: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    # An operator may stand in a block twice if it is written in two ways.
+    return {operator.upper(): keys for operator, keys in block.items()}
+
+
+@given(contexts, policy_sets, some, st.lists(st.text("abc", min_size=1, max_size=3), unique=True, min_size=4))
+def test_the_decision_does_not_depend_on_sids(
+    context: RequestContext, policies: PolicySet, entries: list[Statement], sids: list[str]
+) -> None:
+    named = [{**entry, "Sid": sid} for entry, sid in zip(entries, sids, strict=False)]
+    decided = [evaluate(context, replace(policies, identity=(identity(listed),))) for listed in (entries, named)]
+
+    assert decided[0][:4] == decided[1][:4]
+
+
+@given(one_or_more(actions), st.sampled_from(ACTIONS))
+def test_notaction_is_the_complement(listed: Any, asked: str) -> None:
+    def applies(element: str) -> bool:
+        (statement,) = identity([{"Effect": "Allow", element: listed, "Resource": "*"}]).document.statements
+        return statement.actions.matches(asked.lower(), {}) is not statement.actions_negated
+
+    assert applies("Action") is not applies("NotAction")
 
 
 @given(contexts, policy_sets)
@@ -131,62 +163,81 @@ def test_the_decision_names_a_statement_of_the_effect_it_had(context: RequestCon
 
 
 @given(contexts, identities)
-def test_without_allow_there_is_no_access(context: RequestContext, identity: tuple[Policy, ...]) -> None:
-    decision = evaluate(context, PolicySet(identity=identity))
-    if not any(policy.document.allows for policy in identity):
+def test_without_allow_there_is_no_access(context: RequestContext, own: tuple[Policy, ...]) -> None:
+    decision = evaluate(context, PolicySet(identity=own))
+    if not any(policy.document.allows for policy in own):
         assert not decision.allowed
 
 
-@given(st.text("ab*?", max_size=12), st.text("ab", max_size=12))
-def test_wildcards_match_as_a_shells_do(pattern: str, value: str) -> None:
-    assert pattern_set([pattern], variables=False).matches(value, {}) is fnmatch.fnmatchcase(value, pattern)
+# Documents ------------------------------------------------------------------------------------------------------------
 
 
-@given(st.text("ab*?:", max_size=14), st.text("ab:", max_size=14))
-def test_in_an_arn_wildcards_stay_within_the_first_five_fields(pattern: str, value: str) -> None:
-    fields, parts = pattern.split(":", 5), value.split(":", 5)
-    expected = pattern == "*" or (len(fields) == len(parts) and all(map(fnmatch.fnmatchcase, parts, fields)))
-    assert pattern_set([pattern], variables=False, is_arn=True).matches(value, {}) is expected
+@given(some)
+def test_a_document_read_printed_and_read_again_is_the_same(entries: list[Statement]) -> None:
+    written = text(entries)
+
+    assert parse_identity_policy(json.dumps(json.loads(written), indent=3)) == parse_identity_policy(written)
 
 
-PIECES = st.sampled_from(["a", "b", "ab", ":", "*", "?", "${v}", "${w}", "${absent, '*'}", "${*}", "${?}"])
+@given(of_resource, st.randoms(use_true_random=False))
+def test_white_space_between_entities_means_nothing(entries: list[Statement], random: Any) -> None:
+    written = text(entries)
+
+    assert parse_resource_policy(_spread(json.loads(written), random)) == parse_resource_policy(written)
 
 
-def _naively(piece: str, keys: dict[str, str]) -> str:
-    """Write a piece of a pattern as a regular expression."""
-    literals = {"${v}": keys["v"], "${w}": keys["w"], "${absent, '*'}": "*", "${*}": "*", "${?}": "?"}
-    wildcards = {"*": ".*", "?": "."}
-    return wildcards.get(piece) or re.escape(literals.get(piece, piece))
+def _spread(value: Any, random: Any) -> str:
+    """Print JSON with white space wherever it may stand."""
+
+    def blank() -> str:
+        return "".join(random.choice(" \t\r\n") for _ in range(random.randrange(3)))
+
+    if isinstance(value, dict):
+        members = [
+            f"{blank()}{json.dumps(name)}{blank()}:{blank()}{_spread(member, random)}{blank()}"
+            for name, member in value.items()
+        ]
+        return f"{blank()}{{{','.join(members) or blank()}}}{blank()}"
+    if isinstance(value, list):
+        return f"[{','.join(blank() + _spread(element, random) + blank() for element in value)}]"
+    return json.dumps(value)
 
 
-@given(
-    st.lists(PIECES, max_size=9), st.text("ab*?:", max_size=12), st.text("ab*?", max_size=3), st.text("ab?", max_size=2)
-)
-@settings(max_examples=500)
-def test_patterns_with_variables_match_as_a_naive_regex(pieces: list[str], value: str, v: str, w: str) -> None:
-    pattern = "".join([*pieces, "${v}"])
-    expected = re.fullmatch("".join(_naively(piece, {"v": v, "w": w}) for piece in [*pieces, "${v}"]), value)
-    assert pattern_set([pattern], variables=True).matches(value, {"v": (v,), "w": (w,)}) is (expected is not None)
+texts = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=True) | st.text(max_size=8),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(
+                [
+                    "Version",
+                    "Statement",
+                    "Effect",
+                    "Action",
+                    "Resource",
+                    "Principal",
+                    "AWS",
+                    "Condition",
+                    "StringEquals",
+                ]
+            )
+            | st.text(max_size=5),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=20,
+).map(json.dumps)
 
 
-@given(st.lists(PIECES, max_size=12), st.text("ab*:", max_size=14), st.text("a*:", max_size=3))
-@settings(max_examples=500)
-def test_patterns_of_arns_match_with_variables_as_without(pieces: list[str], value: str, v: str) -> None:
-    names = {"${v}": v, "${w}": "b"}
-    # Wildcards in a value are characters.
-    written = "".join(re.sub(r"([*?])", r"${\1}", names[piece]) if piece in names else piece for piece in pieces)
-    written = written.replace("${absent, '*'}", "${*}")
-    assume(written != "*")  # Which alone is no pattern of fields.
-    expected = pattern_set([written], variables=True, is_arn=True).matches(value, {})
-    keys = {"v": (v,), "w": ("b",), "none": ("",)}
-    patterns = pattern_set(["".join([*pieces, "${none}"])], variables=True, is_arn=True)
-    assert patterns.matches(value, keys) is expected
-
-
-@given(st.text(max_size=300))
-def test_any_text_is_parsed_or_refused(text: str) -> None:
+@pytest.mark.parametrize("parse", PARSERS, ids=lambda parse: parse.__name__)
+@given(st.text(max_size=300) | texts | some.map(text) | of_resource.map(text), contexts)
+def test_any_text_is_parsed_or_refused_and_what_is_parsed_decides(
+    parse: Callable[[str], PolicyDocument], written: str, context: RequestContext
+) -> None:
     with contextlib.suppress(AwsError):
-        parse_identity_policy(text)
+        policy = Policy("any", parse(written))
+        evaluate(context, PolicySet(identity=(policy,), resource=policy, session=(policy,)))
 
 
 @given(contexts, policy_sets)
@@ -210,15 +261,49 @@ def test_what_is_said_to_be_missing_is_enough_and_against_a_deny_nothing_is_said
 def _mended(policies: PolicySet, remedy: Remedy) -> PolicySet:
     """The policies with a statement added as a person would add it: to a document of that kind."""
     if remedy.policy_type is PolicyType.BOUNDARY:
-        return replace(policies, boundary=_identity([*_written(policies.boundary), remedy.statement]))
+        return replace(policies, boundary=identity([*_written(policies.boundary), remedy.statement]))
     if remedy.policy_type is PolicyType.RESOURCE:
-        text = _text([*_written(policies.resource), remedy.statement])
-        return replace(policies, resource=Policy("resource", parse_resource_policy(text), text))
-    added = _identity([remedy.statement])
+        return replace(policies, resource=resource([*_written(policies.resource), remedy.statement]))
+    added = identity([remedy.statement])
     if remedy.policy_type is PolicyType.SESSION:
         return replace(policies, session=(*policies.session, added))
     return replace(policies, identity=(*policies.identity, added))
 
 
-def _written(policy: Policy | None) -> list[dict[str, object]]:
-    return json.loads(policy.text)["Statement"] if policy else []
+def _written(policy: Policy | None) -> list[Statement]:
+    statements: list[Statement] = json.loads(policy.text)["Statement"] if policy else []
+    return statements
+
+
+# Patterns -------------------------------------------------------------------------------------------------------------
+
+RULES = {"none": ArnRule.NONE, "resource": ArnRule.RESOURCE, "condition": ArnRule.CONDITION}
+PIECES = st.sampled_from(["a", "b", "ab", ":", "*", "?", "${v}", "${w}", "${absent, '*'}", "${*}", "${?}", "${gone}"])
+
+
+@given(st.sampled_from(list(RULES)), st.text("ab*?:", max_size=16), st.text("ab:", max_size=16))
+@settings(max_examples=1000)
+def test_wildcards_match_as_a_naive_matcher(rule: str, pattern: str, value: str) -> None:
+    matched = pattern_set([pattern], variables=False, arn=RULES[rule]).matches(value, {})
+    assert matched is naive_match(pattern, value, rule=rule)
+
+
+@given(
+    st.sampled_from(list(RULES)),
+    st.lists(PIECES, max_size=12).map("".join),
+    st.text("ab*?:", max_size=14),
+    st.fixed_dictionaries({"v": st.text("ab*?:", max_size=3), "w": st.text("ab?", max_size=2)}),
+)
+@settings(max_examples=1000)
+def test_patterns_with_variables_match_as_a_naive_matcher(
+    rule: str, pattern: str, value: str, values: Mapping[str, str]
+) -> None:
+    keys = {name: (one,) for name, one in values.items()}
+    matched = pattern_set([pattern], variables=True, arn=RULES[rule]).matches(value, keys)
+    assert matched is naive_match(pattern, value, keys, rule=rule)
+
+
+@given(st.lists(st.text("ab*?:", max_size=8), max_size=4), st.text("ab:", max_size=8))
+def test_a_set_matches_what_one_of_its_patterns_matches(patterns: list[str], value: str) -> None:
+    matched = pattern_set(patterns, variables=False, arn=ArnRule.RESOURCE).matches(value, {})
+    assert matched is any(naive_match(pattern, value, rule="resource") for pattern in patterns)

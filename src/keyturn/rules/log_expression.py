@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from keyturn.rules.log_regex import LinearRegex
-from keyturn.rules.policy.patterns import Token, Wildcard, compile_pattern
+from keyturn.rules.policy.patterns import Piece, Wildcard, compile_pattern
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -275,7 +275,7 @@ def _text_of(value: object) -> str | None:
 
 def _like(text: str) -> Callable[[str], object]:
     """Compile a value in which ``*`` stands for anything."""
-    parts: list[Token] = []
+    parts: list[Piece] = []
     for index, piece in enumerate(text.split("*")):
         parts += [Wildcard.ANY, piece] if index else [piece]
     return compile_pattern(parts).fullmatch

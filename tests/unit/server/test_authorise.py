@@ -391,17 +391,18 @@ def test_a_refusal_is_kept_too_and_says_the_same_again(bench: Bench, monkeypatch
     "statement",
     [
         {"Condition": {"StringEquals": {"aws:RequestedRegion": "us-east-1"}}},
-        {"Resource": "arn:aws:secretsmanager:${aws:RequestedRegion}:*:secret:*"},
+        {"Resource": "arn:aws:secretsmanager:*:*:secret:${aws:RequestedRegion}/*"},
         {"Condition": {"DateLessThan": {"aws:CurrentTime": "2026-02-01T00:00:00Z"}}},
     ],
 )
 def test_what_a_condition_key_decided_is_decided_each_time(bench: Bench, statement: dict[str, Any]) -> None:
-    bench.put(USER.arn, policy(**statement))
-    bench.authorise(CALL, GET, SUBJECT)
+    subject = SUBJECT._replace(arn=f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:us-east-1/db-a1b2c3")
+    bench.put(USER.arn, policy(**{"Resource": "*", **statement}))
+    bench.authorise(CALL, GET, subject)
     elsewhere = CALL._replace(place=Place("aws", "eu-west-1", ACCOUNT), at=datetime(2026, 3, 1, tzinfo=UTC))
 
-    bench.refusal(elsewhere)
-    bench.authorise(CALL, GET, SUBJECT)
+    bench.refusal(elsewhere, GET, subject)
+    bench.authorise(CALL, GET, subject)
 
 
 def test_a_kept_decision_ends_with_the_policies_that_it_rests_on(bench: Bench) -> None:

@@ -23,7 +23,7 @@ SESSION_ARN = "arn:aws:sts::000000000000:assumed-role/run/s"
 TRUST = json.dumps(
     {
         "Version": "2012-10-17",
-        "Statement": {"Effect": "Allow", "Principal": {"AWS": "*"}, "Action": "sts:AssumeRole"},
+        "Statement": {"Effect": "Allow", "Principal": {"AWS": PLACE.account_id}, "Action": "sts:AssumeRole"},
     }
 )
 

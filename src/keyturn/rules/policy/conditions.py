@@ -1,41 +1,40 @@
 """Conditions of policy statements: every operator of IAM, compiled once, tested against the keys of a request.
 
 How absence works: without its key a positive operator is false and a negated one true; with ``IfExists`` both are true;
-``ForAllValues:`` is true and ``ForAnyValue:`` false.
+``ForAllValues:`` is true and ``ForAnyValue:`` false. A key whose only value is empty is as good as absent to ``Null``
+and ``ForAllValues:``, and has a value like others to the rest.
 
-Source: IAM User Guide, "Condition operators" and "Multivalued context keys".
+Source: IAM User Guide, "Condition operators" and "Single-valued vs. multivalued context keys".
 """
 
 from __future__ import annotations
 
-import base64
-import ipaddress
 import operator
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 
-from keyturn.rules.policy.patterns import ConditionKeys, PatternSet, pattern_set
+from keyturn.rules.policy.condition_values import (
+    InvalidConditionValue,
+    address_of,
+    bytes_of,
+    check_arn,
+    moment_of,
+    network_of,
+    number_of,
+)
+from keyturn.rules.policy.patterns import ArnRule, ConditionKeys, PatternSet, pattern_set
 
 _IF_EXISTS = "ifexists"
+_NULL = "null"
 
 Test = Callable[[str, ConditionKeys], bool]
-Comparison = Callable[[float, float], bool]
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Comparison = Callable[[Decimal, Decimal], bool]
 
 
 class UnknownOperator(ValueError):
     """IAM has no such condition operator."""
-
-
-class InvalidConditionValue(ValueError):
-    """The value does not fit the operator."""
-
-
-class InvalidConditionDate(InvalidConditionValue):
-    """The value of a date operator is no date; IAM words this fault differently from others."""
 
 
 class Quantifier(StrEnum):
@@ -67,7 +66,8 @@ class Condition:
     if_exists: bool
     negated: bool
     values: tuple[str, ...]
-    test: Test
+    # It follows from the rest, and two functions are never equal.
+    test: Test = field(compare=False, repr=False)
     must_be_absent: bool | None = None
 
     @property
@@ -79,7 +79,7 @@ class Condition:
         """Whether the request meets the condition."""
         values = keys.get(self.key)
         if self.must_be_absent is not None:
-            return self.must_be_absent is not bool(values)
+            return self.must_be_absent is not (bool(values) and values != _EMPTY)
         if not values:
             if self.if_exists or self.quantifier is Quantifier.ALL:
                 return True
@@ -88,7 +88,12 @@ class Condition:
         if self.quantifier is Quantifier.NONE:
             return any(self.test(value, keys) for value in values) is not self.negated
         verdicts = (self.test(value, keys) is not self.negated for value in values)
-        return all(verdicts) if self.quantifier is Quantifier.ALL else any(verdicts)
+        if self.quantifier is Quantifier.ANY:
+            return any(verdicts)
+        return values == _EMPTY or all(verdicts)
+
+
+_EMPTY = ("",)
 
 
 def compile_condition(written: str, key: str, values: tuple[str, ...], *, variables: bool) -> Condition:
@@ -97,26 +102,41 @@ def compile_condition(written: str, key: str, values: tuple[str, ...], *, variab
     Args:
         written: The operator as written, with prefix and suffix.
         key: The condition key as written.
-        values: The values of the policy.
+        values: The values of the policy; none is a condition that no value of a request matches.
         variables: Whether ``${…}`` means something.
 
     Raises:
         UnknownOperator: No such operator, prefix or suffix.
         InvalidConditionValue: A value does not fit the operator.
     """
+    quantifier, name, if_exists = _taken_apart(written)
+    # A quantifier is accepted in front of Null (recorded), and there is nothing that it could change.
+    if name == _NULL:
+        return Condition(written, key.lower(), quantifier, False, False, values, _never, _null_value(values))
+    negated, compile_test = _OPERATORS[name]
+    return Condition(written, key.lower(), quantifier, if_exists, negated, values, compile_test(values, variables))
+
+
+def is_operator(written: str) -> bool:
+    """Whether IAM has a condition operator of this name."""
+    try:
+        _taken_apart(written)
+    except UnknownOperator:
+        return False
+    return True
+
+
+def _taken_apart(written: str) -> tuple[Quantifier, str, bool]:
+    """Return the set operator in front, the operator in lower case, and whether IfExists was behind it."""
     prefix, colon, rest = written.rpartition(":")
     quantifier = _QUANTIFIERS.get(prefix.lower())
     if quantifier is None or (colon and quantifier is Quantifier.NONE):
         raise UnknownOperator(written)
     name = rest.lower()
-    if name == "null" and quantifier is Quantifier.NONE:
-        return Condition(written, key.lower(), quantifier, False, False, values, _never, _null_value(values))
-    if_exists = name.endswith(_IF_EXISTS)
-    compiler = _OPERATORS.get(name.removesuffix(_IF_EXISTS))
-    if compiler is None:
+    bare = name.removesuffix(_IF_EXISTS)
+    if name != _NULL and bare not in _OPERATORS:
         raise UnknownOperator(written)
-    negated, compile_test = compiler
-    return Condition(written, key.lower(), quantifier, if_exists, negated, values, compile_test(values, variables))
+    return quantifier, bare, bare != name
 
 
 def _never(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001 - the shape of a test
@@ -126,7 +146,7 @@ def _never(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001 - the shape
 def _null_value(values: tuple[str, ...]) -> bool:
     wanted = {value.lower() for value in values}
     if len(wanted) != 1 or not wanted <= {"true", "false"}:
-        raise InvalidConditionValue("Null takes true or false.")
+        raise InvalidConditionValue(values[0] if values else "", "Null takes true or false")
     return "true" in wanted
 
 
@@ -157,8 +177,10 @@ def _ignoring_case(values: tuple[str, ...], variables: bool) -> Test:  # noqa: F
 
 
 def _arn(values: tuple[str, ...], variables: bool) -> Test:  # noqa: FBT001 - likewise
+    for value in values:
+        check_arn(value, variables=variables)
     # "*" alone is no ARN pattern of six fields, and yet it is accepted and matches every ARN.
-    patterns: PatternSet = pattern_set(values, variables=variables, is_arn=True)
+    patterns: PatternSet = pattern_set(values, variables=variables, arn=ArnRule.CONDITION)
     return lambda value, keys: value.startswith("arn:") and patterns.matches(value, keys)
 
 
@@ -167,45 +189,18 @@ def _bool(values: tuple[str, ...], variables: bool) -> Test:  # noqa: FBT001 - l
 
 
 def _binary(values: tuple[str, ...], variables: bool) -> Test:  # noqa: ARG001, FBT001 - likewise; takes no variables
-    wanted = frozenset(_decoded(value) for value in values)
+    wanted = frozenset(bytes_of(value) for value in values)
 
     def test(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001 - the shape of a test
         try:
-            return _decoded(value) in wanted
+            return bytes_of(value) in wanted
         except InvalidConditionValue:
             return False
 
     return test
 
 
-def _decoded(value: str) -> bytes:
-    try:
-        return base64.b64decode(value, validate=True)
-    except ValueError as error:
-        raise InvalidConditionValue(value) from error
-
-
-def _number(value: str) -> float:
-    try:
-        return float(value)
-    except ValueError as error:
-        raise InvalidConditionValue(value) from error
-
-
-def _moment(value: str) -> float:
-    """Return seconds since the epoch of an ISO 8601 date or a number of seconds."""
-    try:
-        return float(value)
-    except ValueError:
-        pass
-    try:
-        moment = datetime.fromisoformat(value)
-    except ValueError as error:
-        raise InvalidConditionDate(value) from error
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-
-
-def _compared(parse: Callable[[str], float], compare: Comparison) -> Callable[[tuple[str, ...], bool], Test]:
+def _compared(parse: Callable[[str], Decimal], compare: Comparison) -> Callable[[tuple[str, ...], bool], Test]:
     def compile_test(values: tuple[str, ...], variables: bool) -> Test:  # noqa: ARG001, FBT001 - takes no variables
         limits = tuple(parse(value) for value in values)
 
@@ -222,15 +217,12 @@ def _compared(parse: Callable[[str], float], compare: Comparison) -> Callable[[t
 
 
 def _ip(values: tuple[str, ...], variables: bool) -> Test:  # noqa: ARG001, FBT001 - takes no variables
-    try:
-        networks: tuple[Network, ...] = tuple(ipaddress.ip_network(value, strict=False) for value in values)
-    except ValueError as error:
-        raise InvalidConditionValue("not an address range") from error
+    networks = tuple(network_of(value) for value in values)
 
     def test(value: str, keys: ConditionKeys) -> bool:  # noqa: ARG001 - the shape of a test
         try:
-            address: Address = ipaddress.ip_address(value)
-        except ValueError:
+            address = address_of(value)
+        except InvalidConditionValue:
             return False
         return any(address in network for network in networks)
 
@@ -242,32 +234,36 @@ Compiler = Callable[[tuple[str, ...], bool], Test]
 _QUANTIFIERS = {"": Quantifier.NONE, "foranyvalue": Quantifier.ANY, "forallvalues": Quantifier.ALL}
 
 
-def _ordered(family: str, parse: Callable[[str], float]) -> Iterable[tuple[str, tuple[bool, Compiler]]]:
-    yield f"{family}equals", (False, _compared(parse, operator.eq))
-    yield f"{family}notequals", (True, _compared(parse, operator.eq))
-    yield f"{family}lessthan", (False, _compared(parse, operator.lt))
-    yield f"{family}lessthanequals", (False, _compared(parse, operator.le))
-    yield f"{family}greaterthan", (False, _compared(parse, operator.gt))
-    yield f"{family}greaterthanequals", (False, _compared(parse, operator.ge))
+def _ordered(family: str, parse: Callable[[str], Decimal]) -> Iterable[tuple[str, tuple[bool, Compiler]]]:
+    yield f"{family}Equals", (False, _compared(parse, operator.eq))
+    yield f"{family}NotEquals", (True, _compared(parse, operator.eq))
+    yield f"{family}LessThan", (False, _compared(parse, operator.lt))
+    yield f"{family}LessThanEquals", (False, _compared(parse, operator.le))
+    yield f"{family}GreaterThan", (False, _compared(parse, operator.gt))
+    yield f"{family}GreaterThanEquals", (False, _compared(parse, operator.ge))
 
 
-# Name in lower case to (negated, how to make the test from the policy's values).
-_OPERATORS: dict[str, tuple[bool, Compiler]] = {
-    "stringequals": (False, _exact),
-    "stringnotequals": (True, _exact),
-    "stringequalsignorecase": (False, _ignoring_case),
-    "stringnotequalsignorecase": (True, _ignoring_case),
-    "stringlike": (False, _like),
-    "stringnotlike": (True, _like),
-    "bool": (False, _bool),
-    "binaryequals": (False, _binary),
-    "ipaddress": (False, _ip),
-    "notipaddress": (True, _ip),
+# Name to (negated, how to make the test from the policy's values).
+_NAMED: dict[str, tuple[bool, Compiler]] = {
+    "StringEquals": (False, _exact),
+    "StringNotEquals": (True, _exact),
+    "StringEqualsIgnoreCase": (False, _ignoring_case),
+    "StringNotEqualsIgnoreCase": (True, _ignoring_case),
+    "StringLike": (False, _like),
+    "StringNotLike": (True, _like),
+    "Bool": (False, _bool),
+    "BinaryEquals": (False, _binary),
+    "IpAddress": (False, _ip),
+    "NotIpAddress": (True, _ip),
     # Equals and Like of ARNs behave identically.
-    "arnequals": (False, _arn),
-    "arnlike": (False, _arn),
-    "arnnotequals": (True, _arn),
-    "arnnotlike": (True, _arn),
-    **dict(_ordered("numeric", _number)),
-    **dict(_ordered("date", _moment)),
+    "ArnEquals": (False, _arn),
+    "ArnLike": (False, _arn),
+    "ArnNotEquals": (True, _arn),
+    "ArnNotLike": (True, _arn),
+    **dict(_ordered("Numeric", number_of)),
+    **dict(_ordered("Date", moment_of)),
 }
+_OPERATORS = {name.lower(): how for name, how in _NAMED.items()}
+
+OPERATOR_NAMES: tuple[str, ...] = (*_NAMED, "Null")
+"""As the guide writes them, without prefixes and suffixes."""

@@ -2,15 +2,16 @@
 
 1. A matching Deny in any policy decides.
 2. A service principal needs an Allow of the resource's policy, and nothing else counts.
-3. An Allow of the resource's policy is worth what its Principal names: the caller itself (enough), the role or
-   everybody (instead of an identity-based policy), or the account (nothing more than leave to use identity policies).
+3. An Allow of the resource's policy is worth what its Principal names: the caller itself or everybody (enough), the
+   role (instead of an identity-based policy), or the account (nothing more than leave to use identity policies).
    A grant on a KMS key is worth as much, and that across accounts too.
 4. Otherwise an identity-based policy must allow. From another account both sides must.
 5. A permissions boundary and session policies, where there are any, must allow.
 
 Collecting the policies that apply is left to the caller.
 
-Source: IAM User Guide, "Policy evaluation logic" and "Troubleshoot access denied error messages".
+Source: IAM User Guide, "Policy evaluation logic", "Permissions boundaries for IAM entities" and "Troubleshoot access
+denied error messages".
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyturn.call import Principal, PrincipalKind
-from keyturn.rules.policy.document import PolicyDocument, Statement
+from keyturn.rules.policy.document import Effect, PolicyDocument, Statement
 from keyturn.rules.policy.patterns import ConditionKeys
 from keyturn.rules.policy.principals import Grade
 
@@ -185,7 +186,7 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
         identity = _first_allow(context, action, policies.identity, PolicyType.IDENTITY)
         missing = by_resource if identity or policies.resource_must_allow else PolicyType.IDENTITY
         return Decision(Outcome.IMPLICIT_DENY, missing)
-    # 3. The resource's policy names the caller itself.
+    # 3. The resource's policy names the caller itself, or everybody.
     if granted is not None and grade is Grade.EXACT and not foreign:
         return granted
     # 4. An identity-based policy, unless the resource's policy names more than the account.
@@ -202,6 +203,15 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
     return decided
 
 
+def names_caller(statement: Statement, context: RequestContext, policies: PolicySet) -> bool:
+    """Whether a statement is about the caller; one without Principal is about whoever has the policy."""
+    principals = statement.principals
+    if principals is None or principals.grade(context.principal):
+        return True
+    # A NotPrincipal spares nobody who has a permissions boundary: "always", whatever it names.
+    return statement.effect is Effect.DENY and principals.negated and policies.boundary is not None
+
+
 def _first_deny(context: RequestContext, action: str, policies: PolicySet) -> Decision | None:
     resource = (policies.resource,) if policies.resource else ()
     boundary = (policies.boundary,) if policies.boundary else ()
@@ -213,8 +223,7 @@ def _first_deny(context: RequestContext, action: str, policies: PolicySet) -> De
     ):
         for policy in group:
             for statement in policy.document.denies:
-                named = statement.principals is None or statement.principals.grade(context.principal)
-                if named and _applies(statement, context, action):
+                if names_caller(statement, context, policies) and _applies(statement, context, action):
                     return _decision(Outcome.EXPLICIT_DENY, policy_type, policy, statement)
     return None
 

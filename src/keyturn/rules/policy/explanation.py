@@ -21,8 +21,9 @@ from keyturn.rules.policy.evaluate import (
     PolicyType,
     RequestContext,
     evaluate,
+    names_caller,
 )
-from keyturn.rules.policy.patterns import pattern_set
+from keyturn.rules.policy.patterns import ArnRule, pattern_set
 from keyturn.rules.policy.principals import Principals
 
 JsonStatement = dict[str, object]
@@ -105,7 +106,9 @@ def explain(context: RequestContext, policies: PolicySet) -> Explanation:
     """Return the decision about a request, and why it is so."""
     verdicts = tuple(
         PolicyVerdict(
-            policy_type, policy, tuple(_verdict(statement, context) for statement in policy.document.statements)
+            policy_type,
+            policy,
+            tuple(_verdict(statement, context, policies) for statement in policy.document.statements),
         )
         for policy_type, policy in _all_policies(policies)
     )
@@ -142,14 +145,14 @@ def _all_policies(policies: PolicySet) -> Iterator[tuple[PolicyType, Policy]]:
     yield from ((PolicyType.SESSION, policy) for policy in policies.session)
 
 
-def _verdict(statement: Statement, context: RequestContext) -> StatementVerdict:
+def _verdict(statement: Statement, context: RequestContext, policies: PolicySet) -> StatementVerdict:
     keys = context.keys
     resources = statement.resources
     return StatementVerdict(
         index=statement.index,
         sid=statement.sid,
         effect=statement.effect,
-        names_principal=statement.principals is None or bool(statement.principals.grade(context.principal)),
+        names_principal=names_caller(statement, context, policies),
         names_action=statement.actions.matches(context.action.lower(), keys) is not statement.actions_negated,
         names_resource=resources is None
         or resources.matches(context.resource, keys) is not statement.resources_negated,
@@ -210,7 +213,7 @@ def _allow(context: RequestContext, policy_type: PolicyType) -> Statement:
         principals=principals,
         actions=pattern_set([context.action.lower()], variables=False),
         actions_negated=False,
-        resources=pattern_set([context.resource], variables=False, is_arn=True),
+        resources=pattern_set([context.resource], variables=False, arn=ArnRule.RESOURCE),
         resources_negated=False,
         conditions=(),
     )

@@ -4,9 +4,10 @@
 ``${key, 'default'}`` when the key may be absent; ``${*}``, ``${?}`` and ``${$}`` are the characters themselves. A
 variable whose key is absent makes its pattern match nothing.
 
-In an ARN a wildcard stays within its colon-separated field; only the sixth field, the resource, may contain colons.
+In an ARN a wildcard stays within its colon-separated field; only the sixth field, the resource, may contain colons. In
+the Resource element, a ``*`` that ends a field may stand for colons, too; in conditions it may not.
 
-Source: IAM User Guide, "Policy variables" and "Resource".
+Source: IAM User Guide, "Policy variables", "Resource" (wildcards in resource ARNs) and "ARN condition operators".
 """
 
 from __future__ import annotations
@@ -37,6 +38,14 @@ class Wildcard(Enum):
     ONE = "?"
 
 
+class ArnRule(Enum):
+    """Whether a pattern is one of ARNs, and how far its wildcards reach before the fifth colon."""
+
+    NONE = "no ARN"
+    RESOURCE = "of the Resource element"
+    CONDITION = "of a condition"
+
+
 @dataclass(frozen=True, slots=True)
 class Variable:
     """A policy variable; ``name`` is in lower case."""
@@ -45,7 +54,10 @@ class Variable:
     default: str | None
 
 
-Token = str | Wildcard | Variable
+Piece = str | Wildcard
+"""Of a pattern without variables; characters of ``str`` are literal."""
+
+Token = Piece | Variable
 
 
 def tokens(text: str, *, variables: bool, wildcards: bool = True) -> tuple[Token, ...]:
@@ -82,7 +94,13 @@ def _add_plain(found: list[Token], text: str, *, wildcards: bool) -> None:
 
 def has_variable(text: str) -> bool:
     """Whether the text contains a policy variable or one of its escapes."""
-    return _VARIABLE.search(text) is not None
+    return first_variable(text) >= 0
+
+
+def first_variable(text: str) -> int:
+    """Return where the first policy variable or escape of a text begins; -1 if it has none."""
+    match = _VARIABLE.search(text)
+    return -1 if match is None else match.start()
 
 
 def variable_names(text: str) -> list[str]:
@@ -90,7 +108,7 @@ def variable_names(text: str) -> list[str]:
     return [match[1] for match in _VARIABLE.finditer(text) if match[1] not in _ESCAPES]
 
 
-def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[str | Wildcard] | None:
+def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[Piece] | None:
     """Replace variables by the values of a request.
 
     Args:
@@ -102,12 +120,12 @@ def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[s
     Returns:
         The pattern, or None if it matches nothing: a key is absent or has several values, or the text is too short.
     """
-    resolved: list[str | Wildcard] = []
+    resolved: list[Piece] = []
     for part in parts:
         if isinstance(part, Variable):
             values = keys.get(part.name)
             if values is not None and len(values) == 1:
-                piece: str | Wildcard = values[0]
+                piece: Piece = values[0]
             elif not values and part.default is not None:
                 piece = part.default
             else:
@@ -121,7 +139,7 @@ def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[s
     return resolved
 
 
-def _shortest(piece: str | Wildcard) -> int:
+def _shortest(piece: Piece) -> int:
     """Return how many characters a piece of a pattern stands for at least."""
     if isinstance(piece, Wildcard):
         return 1 if piece is Wildcard.ONE else 0
@@ -131,74 +149,66 @@ def _shortest(piece: str | Wildcard) -> int:
 class _Searched:
     """A text that patterns are matched with directly, where compiling each of them would cost more than it gains.
 
-    Where a text holds ``?`` between literals, positions are found for all at once: a number has a bit for each position
-    of the text, and shifting it moves them all. What that needs of the text is kept for the next pattern.
+    All places in the text that a pattern may have come to are followed at once: a number has a bit for each place, and
+    shifting it moves them all. So no pattern and no text cost more than their lengths, multiplied, in machine words.
+    What that needs of the text is kept for the next pattern.
     """
 
-    __slots__ = ("_characters", "_places", "text")
+    __slots__ = ("_characters", "_everywhere", "_places", "text")
 
     def __init__(self, text: str) -> None:
         self.text = text
+        self._everywhere = (1 << (len(text) + 1)) - 1
         self._characters: dict[str, int] | None = None
         self._places: dict[str, int] = {}
 
-    def matches(self, parts: Iterable[str | Wildcard]) -> bool:
-        """Whether a pattern matches the whole text; characters of ``str`` are literal.
-
-        Each run between two ``*`` is taken where it comes first, which leaves most to those behind it: no run is ever
-        looked for again.
-        """
-        runs: list[list[str | Wildcard]] = [[]]
-        for part in parts:
-            if part is Wildcard.ANY:
-                runs.append([])
-            elif part:
-                runs[-1].append(part)
-        first, *middle = runs
-        position = _length(first)
-        if not middle:
-            return position == len(self.text) and self._is_at(first, 0)
-        last = middle.pop()
-        end = len(self.text) - _length(last)
-        if position > end or not (self._is_at(first, 0) and self._is_at(last, end)):
-            return False
-        for run in middle:
-            found = self._find(run, position, end)
-            if found < 0:
+    def matches(self, steps: Iterable[_Step]) -> bool:
+        """Whether a pattern matches the whole text."""
+        reached = 1  # The beginning.
+        for step in steps:
+            if isinstance(step, str):
+                reached = self._past(reached, step)
+            elif step is _Reach.ONE:
+                reached = (reached & (self._everywhere >> 1)) << 1
+            elif step is _Reach.ONE_IN_FIELD:
+                reached = (reached & self._within_fields()) << 1
+            elif step is _Reach.ANY:
+                reached = self._everywhere & -(reached & -reached)
+            else:
+                reached = self._along_fields(reached)
+            if not reached:
                 return False
-            position = found + _length(run)
-        return True
+        return bool(reached >> len(self.text))
 
-    def _is_at(self, run: Iterable[str | Wildcard], position: int) -> bool:
-        for piece in run:
-            if isinstance(piece, str) and not self.text.startswith(piece, position):
-                return False
-            position += _shortest(piece)
-        return True
+    def _past(self, reached: int, literal: str) -> int:
+        if reached & (reached - 1):
+            return (reached & self._places_of(literal)) << len(literal)
+        # A single place, as in front of the first wildcard: looking there costs less than looking everywhere.
+        place = reached.bit_length() - 1
+        return reached << len(literal) if self.text.startswith(literal, place) else 0
 
-    def _find(self, run: Sequence[str | Wildcard], position: int, end: int) -> int:
-        """Return where a run comes first between two positions; -1 if nowhere."""
-        literals = [piece for piece in run if isinstance(piece, str)]
-        if len(literals) == len(run):
-            return self.text.find("".join(literals), position, end)
-        if any(literal not in self.text for literal in literals):
-            return -1
-        # A bit for each position at which the run would still end in time.
-        places = ((1 << max(end - _length(run) + 1, 0)) - 1) >> position
-        reached = position
-        for piece in run:
-            if isinstance(piece, str):
-                places &= self._places_of(piece) >> reached
-            reached += _shortest(piece)
-        return position + (places & -places).bit_length() - 1 if places else -1
+    def _within_fields(self) -> int:
+        """Return a number with a bit for each place that no colon follows, the end of the text aside."""
+        return (self._everywhere >> 1) & ~self._places_of(":")
+
+    def _along_fields(self, reached: int) -> int:
+        """Return the places that characters other than colons lead to; steps are doubled."""
+        passable, length = self._within_fields(), 1
+        while length <= len(self.text):
+            reached |= (reached & passable) << length
+            passable &= passable >> length
+            length *= 2
+        return reached
 
     def _places_of(self, literal: str) -> int:
-        """Return a number with a bit for each position at which the text goes on with a literal."""
+        """Return a number with a bit for each place at which the text goes on with a literal."""
         if literal not in self._places:
-            characters = self._places_of_characters()
-            places = (1 << len(self.text)) - 1
-            for offset, character in enumerate(literal):
-                places &= characters.get(character, 0) >> offset
+            places = 0
+            if literal in self.text:
+                characters = self._places_of_characters()
+                places = self._everywhere >> 1
+                for offset, character in enumerate(literal):
+                    places &= characters.get(character, 0) >> offset
             self._places[literal] = places
         return self._places[literal]
 
@@ -213,76 +223,95 @@ class _Searched:
         return self._characters
 
 
-def _length(run: Iterable[str | Wildcard]) -> int:
-    return sum(_shortest(piece) for piece in run)
+class _Reach(Enum):
+    """What a wildcard stands for where it is."""
+
+    ONE = "a character"
+    ONE_IN_FIELD = "a character that is no colon"
+    ANY = "any characters"
+    ANY_IN_FIELD = "any characters but colons"
 
 
-def _fields(parts: Iterable[str | Wildcard]) -> list[list[str | Wildcard]]:
-    """Cut a pattern of an ARN into its fields, of which only the last may contain colons."""
-    fields: list[list[str | Wildcard]] = [[]]
-    for part in parts:
-        if isinstance(part, Wildcard):
-            fields[-1].append(part)
-        else:
-            here, *others = part.split(":", _ARN_FIELDS - len(fields))
-            fields[-1].append(here)
-            fields += [[other] for other in others]
-    return fields
+_Step = str | _Reach
 
 
-def regex_source(parts: Iterable[Token], *, is_arn: bool) -> str:
-    """Write tokens without variables as a regular expression for a whole value.
-
-    Each ``*`` with the text behind it becomes an atomic group, so that matching never backtracks into an earlier
-    ``*``: a policy full of wildcards costs no more than its length times the value's.
-    """
-    colons = 0
-    source: list[str] = []
-    pending = False  # A "*" was read, the text behind it follows.
-    fixed: list[str] = []
-    unit = any_unit = "[^:]" if is_arn else "."
-
-    def flush(*, last: bool = False) -> None:
-        text = "".join(fixed)
-        if not pending:
-            source.append(text)
-        elif last:
-            # What ends the value is bound to its end, hence the greedy run before it.
-            source.append(f"{any_unit}*{text}")
-        else:
-            source.append(f"(?>{any_unit}*?{text})")
-        fixed.clear()
-
-    for part in _split_at_colons(parts) if is_arn else parts:
-        if part is Wildcard.ANY:
-            flush()
-            pending, any_unit = True, unit
+def _steps(parts: Sequence[Piece], arn: ArnRule) -> Iterable[_Step]:
+    """Say what each piece of a pattern stands for; characters of ``str`` are literal."""
+    colons = _ARN_FIELDS - 1 if arn is ArnRule.NONE else 0
+    for index, part in enumerate(parts):
+        in_resource = colons >= _ARN_FIELDS - 1
+        if not isinstance(part, Wildcard):
+            colons += part.count(":")
+            if part:
+                yield part
         elif part is Wildcard.ONE:
-            fixed.append(unit)
+            yield _Reach.ONE if in_resource else _Reach.ONE_IN_FIELD
+        elif in_resource or (arn is ArnRule.RESOURCE and _ends_field(parts, index)):
+            yield _Reach.ANY
         else:
-            text = str(part)
-            fixed.append(re.escape(text))
-            if is_arn and text == ":" and colons < _ARN_FIELDS - 1:
-                # A field ends here: no wildcard reaches beyond it.
-                colons += 1
-                flush()
-                pending = False
-                unit = "." if colons == _ARN_FIELDS - 1 else "[^:]"
-    flush(last=True)
-    return "".join(source)
+            yield _Reach.ANY_IN_FIELD
 
 
-def _split_at_colons(parts: Iterable[Token]) -> Iterable[Token]:
-    for part in parts:
-        if isinstance(part, str):
-            yield from (piece for piece in re.split("(:)", part) if piece)
+def _ends_field(parts: Sequence[Piece], index: int) -> bool:
+    """Whether a field, or the pattern, ends behind a part."""
+    following = next((part for part in parts[index + 1 :] if part), None)
+    return following is None or (isinstance(following, str) and following.startswith(":"))
+
+
+def regex_source(parts: Sequence[Piece], arn: ArnRule) -> str:
+    """Write a pattern without variables as a regular expression for a whole value.
+
+    Each ``*`` with what stands between it and the next becomes an atomic group, which takes the first place that fits:
+    that leaves most to those behind it. So matching never backtracks into an earlier ``*``, and a policy full of
+    wildcards costs no more than its length times the value's.
+    """
+    # Between two ``*`` that may stand for colons: what has to be found next. In it, a ``*`` stays within its field.
+    runs: list[list[str]] = [[]]
+    within: list[str] | None = None  # What follows a "*" that stays within its field.
+    for step in _split_at_colons(_steps(parts, arn)):
+        if step is _Reach.ANY:
+            _close(runs[-1], within, atomic=True)
+            runs.append([])
+            within = None
+        elif step is _Reach.ANY_IN_FIELD:
+            _close(runs[-1], within, atomic=True)
+            within = []
+        elif step == ":" and within is not None:
+            # What ends a field is bound to its end.
+            _close(runs[-1], within, atomic=False)
+            within = None
+            runs[-1].append(":")
         else:
-            yield part
+            (runs[-1] if within is None else within).append(_REACHES.get(step) or re.escape(str(step)))
+    _close(runs[-1], within, atomic=False)
+    first, *others = ("".join(run) for run in runs)
+    if not others:
+        return first
+    *middle, last = others
+    return f"{first}{''.join(f'(?>.*?{run})' for run in middle)}.*{last}"
 
 
-def compile_pattern(parts: Iterable[Token], *, is_arn: bool = False) -> re.Pattern[str]:
-    """Compile tokens without variables; use ``fullmatch``."""
-    return re.compile(regex_source(parts, is_arn=is_arn), re.DOTALL)
+_REACHES: dict[_Step, str] = {_Reach.ONE: ".", _Reach.ONE_IN_FIELD: "[^:]"}
+
+
+def _close(run: list[str], within: list[str] | None, *, atomic: bool) -> None:
+    """Add a ``*`` that stays within its field, and what follows it there, to a run."""
+    if within is not None:
+        text = "".join(within)
+        run.append(f"(?>[^:]*?{text})" if atomic else f"[^:]*{text}")
+
+
+def _split_at_colons(steps: Iterable[_Step]) -> Iterable[_Step]:
+    for step in steps:
+        if isinstance(step, str):
+            yield from (piece for piece in re.split("(:)", step) if piece)
+        else:
+            yield step
+
+
+def compile_pattern(parts: Sequence[Piece]) -> re.Pattern[str]:
+    """Compile a pattern without variables that is none of ARNs; use ``fullmatch``."""
+    return re.compile(regex_source(parts, ArnRule.NONE), re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -295,7 +324,7 @@ class PatternSet:
         prefixes: Those with nothing but a ``*`` at the end.
         general: The others without variables, as one expression.
         templates: Those with variables.
-        is_arn: Whether wildcards stay within fields.
+        arn: How far wildcards reach.
     """
 
     everything: bool
@@ -303,7 +332,7 @@ class PatternSet:
     prefixes: tuple[str, ...]
     general: re.Pattern[str] | None
     templates: tuple[tuple[Token, ...], ...]
-    is_arn: bool
+    arn: ArnRule
 
     def matches(self, value: str, keys: ConditionKeys) -> bool:
         """Whether one of the patterns matches the whole of ``value``."""
@@ -316,24 +345,23 @@ class PatternSet:
         return bool(self.templates) and self._template_matches(value, keys)
 
     def _template_matches(self, value: str, keys: ConditionKeys) -> bool:
-        fields = [_Searched(field) for field in (value.split(":", _ARN_FIELDS - 1) if self.is_arn else [value])]
+        searched = _Searched(value)
         for parts in self.templates:
             resolved = resolve(parts, keys, len(value))
-            if resolved is None:
-                continue
-            wanted = _fields(resolved) if self.is_arn else [resolved]
-            if len(wanted) == len(fields) and all(map(_Searched.matches, fields, wanted)):
+            if resolved is not None and searched.matches(_steps(resolved, self.arn)):
                 return True
         return False
 
 
-def pattern_set(texts: Iterable[str], *, variables: bool, is_arn: bool = False, wildcards: bool = True) -> PatternSet:
+def pattern_set(
+    texts: Iterable[str], *, variables: bool, arn: ArnRule = ArnRule.NONE, wildcards: bool = True
+) -> PatternSet:
     """Make patterns ready for matching.
 
     Args:
         texts: As written in the policy; ARNs shorter than six fields were completed before.
         variables: Whether ``${…}`` means something.
-        is_arn: Whether wildcards stay within colon-separated fields.
+        arn: Whether these are patterns of ARNs.
         wildcards: Whether ``*`` and ``?`` mean something.
     """
     everything = False
@@ -343,23 +371,24 @@ def pattern_set(texts: Iterable[str], *, variables: bool, is_arn: bool = False, 
     templates: list[tuple[Token, ...]] = []
     for text in texts:
         parts = tokens(text, variables=variables, wildcards=wildcards)
+        plain = [part for part in parts if not isinstance(part, Variable)]
         if wildcards and text == "*":
             everything = True
-        elif any(isinstance(part, Variable) for part in parts):
+        elif len(plain) < len(parts):
             templates.append(parts)
-        elif not any(isinstance(part, Wildcard) for part in parts):
-            exact.add("".join(str(part) for part in parts))
-        elif prefix := _prefix_of(parts, is_arn=is_arn):
+        elif not any(isinstance(part, Wildcard) for part in plain):
+            exact.add("".join(map(str, plain)))
+        elif prefix := _prefix_of(plain, arn):
             prefixes.append(prefix)
         else:
-            general.append(regex_source(parts, is_arn=is_arn))
+            general.append(regex_source(plain, arn))
     expression = re.compile("|".join(f"(?:{source})" for source in general), re.DOTALL) if general else None
-    return PatternSet(everything, frozenset(exact), tuple(prefixes), expression, tuple(templates), is_arn)
+    return PatternSet(everything, frozenset(exact), tuple(prefixes), expression, tuple(templates), arn)
 
 
-def _prefix_of(parts: Sequence[Token], *, is_arn: bool) -> str:
+def _prefix_of(parts: Sequence[Piece], arn: ArnRule) -> str:
     """Return the text before a single ``*`` at the end, or nothing if the pattern has another form."""
     if parts[-1] is not Wildcard.ANY or any(not isinstance(part, str) for part in parts[:-1]):
         return ""
-    prefix = "".join(str(part) for part in parts[:-1])
-    return "" if is_arn and prefix.count(":") < _ARN_FIELDS - 1 else prefix
+    prefix = "".join(map(str, parts[:-1]))
+    return "" if arn is ArnRule.CONDITION and prefix.count(":") < _ARN_FIELDS - 1 else prefix

@@ -69,8 +69,9 @@ def _skip(text: str, position: int) -> int:
 
 
 def _span(text: str, start: int, end: int) -> Span:
-    return Span(_position(text, start), _position(text, end))
+    return Span(position_at(text, start), position_at(text, end))
 
 
-def _position(text: str, offset: int) -> Position:
+def position_at(text: str, offset: int) -> Position:
+    """Return the line and column of a character, given its place among all of them."""
     return Position(text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1)

@@ -1,6 +1,7 @@
 """The Principal element: whom a statement of a resource-based or trust policy names.
 
-Source: IAM User Guide, "AWS JSON policy elements: Principal" and "Policy evaluation logic".
+Source: IAM User Guide, "AWS JSON policy elements: Principal", "… NotPrincipal" and "How AWS enforcement code logic
+evaluates requests"; account ids with hyphens as recorded by cdk-preflight (UpdateAssumeRolePolicy, 2026-09).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from enum import IntEnum
 
 from keyturn.call import Principal, PrincipalKind
 
-_ACCOUNT_ID = re.compile(r"\d{12}")
+_ACCOUNT_ID = re.compile(r"[0-9]{12}|[0-9]{4}-[0-9]{4}-[0-9]{4}")
 _AWS_PRINCIPAL = re.compile(
     r"arn:aws[a-z-]*:(?:iam::\d{12}:(?:root|(?:user|role)/[\w+=,.@/-]+)"
     r"|sts::\d{12}:(?:assumed-role/[\w+=,.@-]+/[\w+=,.@-]+|federated-user/[\w+=,.@-]+))",
@@ -21,20 +22,24 @@ _UNIQUE_ID = re.compile(r"A[A-Z]{3}[A-Z0-9]{12,}")
 _SERVICE = re.compile(r"[a-z0-9-]+(?:\.[a-z0-9-]+)*\.amazonaws\.com(?:\.cn)?")
 
 
+KINDS = ("AWS", "Service", "Federated", "CanonicalUser")
+"""The kinds of principals, as the members of Principal are named."""
+
+
 class Grade(IntEnum):
     """How precisely a statement names a caller; what an Allow is worth depends on it."""
 
     NONE = 0
     ACCOUNT = 1  # The account: an identity policy must allow too.
-    ROLE = 2  # The role behind a session, or everybody: boundary and session policy must allow too.
-    EXACT = 3  # The user, the role session or the service: nothing else has to allow.
+    ROLE = 2  # The role behind a session: boundary and session policy must allow too.
+    EXACT = 3  # The user, the role session, the service, or everybody: nothing else has to allow.
 
 
 class InvalidPrincipal(ValueError):
-    """The text names no principal; ``kind`` is AWS, Service, Federated or CanonicalUser."""
+    """The text names no principal of its kind; without a text there is no such kind."""
 
-    def __init__(self, kind: str, text: str) -> None:
-        super().__init__(text)
+    def __init__(self, kind: str, text: str | None) -> None:
+        super().__init__(kind, text)
         self.kind = kind
         self.text = text
 
@@ -60,20 +65,24 @@ class Principals:
     negated: bool = False
 
     def grade(self, principal: Principal) -> Grade:
-        """Say how precisely the caller is named, ``Grade.NONE`` if not at all."""
+        """Say how precisely the caller is named, ``Grade.NONE`` if not at all.
+
+        NotPrincipal names everybody but those who are named themselves (or by their role) and whose account is named,
+        too: AWS looks at the account first.
+        """
         named = self._named(principal)
         if not self.negated:
             return named
-        return Grade.NONE if named else Grade.ROLE
+        is_service = principal.kind is PrincipalKind.SERVICE
+        has_account = self.everybody or is_service or principal.account_id in self.account_ids
+        return Grade.NONE if named > Grade.ACCOUNT and has_account else Grade.EXACT
 
     def _named(self, principal: Principal) -> Grade:
         if principal.kind is PrincipalKind.SERVICE:
-            if principal.name in self.services:
-                return Grade.EXACT
-            return Grade.ROLE if self.everybody else Grade.NONE
-        if principal.arn in self.aws:
+            return Grade.EXACT if self.everybody or principal.name in self.services else Grade.NONE
+        if self.everybody or principal.arn in self.aws:
             return Grade.EXACT
-        if self.everybody or (principal.role_arn and principal.role_arn in self.aws):
+        if principal.role_arn and principal.role_arn in self.aws:
             return Grade.ROLE
         return Grade.ACCOUNT if principal.account_id in self.account_ids else Grade.NONE
 
@@ -89,7 +98,7 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
     others = {*entries.get("Federated", ()), *entries.get("CanonicalUser", ())}
     for text in entries.get("AWS", ()):
         if _ACCOUNT_ID.fullmatch(text):
-            account_ids.add(text)
+            account_ids.add(text.replace("-", ""))
         elif _AWS_PRINCIPAL.fullmatch(text):
             account_id, resource = text.split(":", 5)[4:]
             if resource == "root":
@@ -104,8 +113,8 @@ def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> P
         if not _SERVICE.fullmatch(text):
             raise InvalidPrincipal("Service", text)
     for kind in entries:
-        if kind not in ("AWS", "Service", "Federated", "CanonicalUser"):
-            raise InvalidPrincipal(kind, "")
+        if kind not in KINDS:
+            raise InvalidPrincipal(kind, None)
     return Principals(
         everybody="*" in entries.get("AWS", ()),
         aws=frozenset(aws),

@@ -80,11 +80,18 @@ def test_a_missing_owner_is_named(bench: HandlerBench, kind: str, owner: dict[st
 
 
 @OWNERS
-@pytest.mark.parametrize("document", [ALLOW_ALL[:-1] + ",}", ALLOW_ALL.replace("Allow", "allow"), "[]"])
+@pytest.mark.parametrize(
+    ("document", "message"),
+    [
+        (ALLOW_ALL[:-1] + ",}", "Syntax errors in policy."),
+        (ALLOW_ALL.replace("Allow", "allow"), "The policy failed legacy parsing"),
+        ("[]", "Syntax errors in policy."),
+    ],
+)
 def test_a_malformed_document_is_refused_and_not_stored(
-    bench: HandlerBench, kind: str, owner: dict[str, str], document: str
+    bench: HandlerBench, kind: str, owner: dict[str, str], document: str, message: str
 ) -> None:
-    with pytest.raises(MalformedPolicyDocumentException, match=r"^Syntax errors in policy\.$"):
+    with pytest.raises(MalformedPolicyDocumentException, match=f"^{message}$"):
         bench.call("iam", f"Put{kind}Policy", **owner, PolicyName="bad", PolicyDocument=document)
     assert bench.call("iam", f"List{kind}Policies", **owner)["PolicyNames"] == []
 

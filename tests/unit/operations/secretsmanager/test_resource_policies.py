@@ -82,7 +82,9 @@ ALL = statement("Allow")
         (ALL, statement("Deny", Principal="*", **when("Null", "secretsmanager:BlockPublicPolicy", "true")), True),
         (ALL, statement("Deny", Principal="*", **when("StringEquals", "aws:ResourceTag/team", "web")), False),
         (ALL, statement("Deny", Principal="*", **when("StringNotEquals", "aws:username", "ada")), False),
-        (ALL, statement("Deny", NotPrincipal={"AWS": ADA}), False),
+        # Without her account NotPrincipal does not spare her.
+        (ALL, statement("Deny", NotPrincipal={"AWS": ADA}), True),
+        (ALL, statement("Deny", NotPrincipal={"AWS": [ADA, PLACE.root_arn()]}), False),
         (ALL, statement("Deny", "secretsmanager:GetSecretValue", Principal="*"), False),
         # To read the policy and to take it off are other permissions; who may put one is not locked out.
         (ALL, statement("Deny", ["secretsmanager:Get*", "secretsmanager:Delete*"], Principal="*"), False),
@@ -133,7 +135,7 @@ def test_who_owes_the_right_to_the_policy_cannot_put_one_that_takes_it(bench: Ha
         ),
         ([ALL, statement("Deny", **when("StringEquals", "aws:ResourceTag/stage", "prod"))], TAG, {"stage": "x"}, False),
         # Only the way back is closed.
-        ([ALL, statement("Deny", UNTAG, **when("Null", "aws:ResourceTag/hold", "false"))], TAG, {"hold": ""}, True),
+        ([ALL, statement("Deny", UNTAG, **when("Null", "aws:ResourceTag/hold", "false"))], TAG, {"hold": "x"}, True),
         # The way back is open.
         (
             [

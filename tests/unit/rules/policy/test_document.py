@@ -18,6 +18,7 @@ from keyturn.rules.policy.document import (
 from .callers import document, statement
 
 SYNTAX = "Syntax errors in policy."
+LEGACY = "The policy failed legacy parsing"
 TRAILING_COMMA = '{"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"},]}'
 
 
@@ -55,21 +56,26 @@ def test_one_statement_may_stand_without_brackets_and_scalars_without_quotes() -
             SYNTAX,
         ),
         ("[" * 100_000, SYNTAX),
-        (document(statement(Effect="allow")), SYNTAX),
+        (document(statement(Effect="allow")), LEGACY),
         (document(statement(Effekt="Allow")), SYNTAX),
         (document(statement(NotAction="iam:*")), SYNTAX),
-        (document(statement(Principal="*")), SYNTAX),
-        (document(statement(Sid="not allowed")), SYNTAX),
+        (document(statement(Principal="*")), "Policy document should not specify a principal."),
+        (
+            document(statement(Sid="not allowed")),
+            (
+                "Statement IDs (SID) must be alpha-numeric."
+                " Check that your input satisfies the regular expression [0-9A-Za-z]*"
+            ),
+        ),
         (document(statement(Action=7)), SYNTAX),
         (document(statement(Condition={"StringEqual": {"a:b": "c"}})), SYNTAX),
-        (document(statement(Condition={"StringEquals": {"a:b": []}})), SYNTAX),
         (document(statement(Condition={"StringEquals": {"a:b": None}})), SYNTAX),
         (document(statement(Sid="Ω")), SYNTAX),
         (
             document(statement(Resource="arn:aws:iam::*:user/${aws:username}"), version="2008-10-17"),
             "Policy document must be version 2012-10-17 or greater.",
         ),
-        (document(statement(Condition={"DateLessThan": {"a:b": "soon"}})), "The policy failed legacy parsing"),
+        (document(statement(Condition={"DateLessThan": {"a:b": "soon"}})), LEGACY),
         (document(statement(Action=[])), "Policy statement must contain actions."),
         (document(statement(Resource=[])), "Policy statement must contain resources."),
         (
@@ -112,10 +118,7 @@ def test_iam_refuses_an_identity_policy_in_these_words(text: str, message: str) 
         (document({"Effect": "Allow", "Action": "sts:AssumeRole"}), "Missing required field Principal"),
         (
             document(_trust_statement(Action="lambda:InvokeFunction")),
-            (
-                "Trust Policy statement actions can only be sts:AssumeRole, sts:AssumeRoleWithSAML,"
-                "  and sts:AssumeRoleWithWebIdentity"
-            ),
+            "AssumeRole policy may only specify STS AssumeRole actions.",
         ),
         (document(_trust_statement(Principal={"AWS": "alice"})), 'Invalid principal in policy: "AWS":"alice"'),
         (

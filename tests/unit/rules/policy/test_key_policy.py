@@ -45,8 +45,8 @@ def test_a_statement_without_actions_or_resources_applies_to_nothing(missing: st
         ("{", "This policy contains invalid Json"),
         ("", "This policy contains invalid Json"),
         ('{"Version": "2012-10-17", "Statement": []}', "Syntax errors in policy."),
-        (policy(statement(Effect="allow")), "Syntax errors in policy."),
-        (policy(statement(Principal=None)), "Syntax errors in policy."),
+        (policy(statement(Effect="allow")), "The policy failed legacy parsing"),
+        (policy(statement(Principal=None)), "Policy contains a statement with no principal."),
         (policy(statement(Action=[])), "Policy statement must contain actions."),
         (policy(statement(Resource=[])), "Policy statement must contain resources."),
         (

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.rules.policy.patterns import pattern_set, resolve, tokens
+from keyturn.rules.policy.patterns import ArnRule, pattern_set, resolve, tokens
 
 KEYS = {"k": ("a*b",), "agent": ("x" * 4096,), "two": ("a", "b"), "arn": ("arn:aws:iam",), "empty": ("",)}
 
@@ -41,7 +41,7 @@ def test_variables_are_literal_among_wildcards(pattern: str, value: str, expecte
     ],
 )
 def test_in_an_arn_wildcards_beside_variables_stay_within_their_field(pattern: str, value: str, expected: bool) -> None:
-    assert pattern_set([pattern], variables=True, is_arn=True).matches(value, KEYS) is expected
+    assert pattern_set([pattern], variables=True, arn=ArnRule.CONDITION).matches(value, KEYS) is expected
 
 
 def test_a_pattern_that_is_longer_than_the_text_is_not_put_together() -> None:
