@@ -50,7 +50,7 @@ def trail(directory: Path, records: list[AuditRecord]) -> Iterator[tuple[Stores,
     """A trail without the triggers that would be in the way, and what is known of its head."""
     stores = Stores.open(f"sqlite:///{directory}/keyturn.db")
     try:
-        schema.state.create_all(stores.state.engine)
+        schema.state.create_all(stores.state.engine, tables=[schema.changes])
         schema.journal.create_all(stores.journal.engine)
         log = AuditLog(stores.journal, KEY)
         log.begin(NOW)
@@ -65,7 +65,7 @@ def is_found(stores: Stores, known: list[Known]) -> bool:
     return bool(verify(stores, KEY, known, lambda *_: None).faults)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), records=_logs)
 def test_a_change_of_any_column_is_found(
     data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory
@@ -84,7 +84,7 @@ def test_a_change_of_any_column_is_found(
         assert is_found(stores, known) is (value != before)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(data=st.data(), records=_logs)
 def test_any_removal_exchange_or_insertion_is_found(
     data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory
