@@ -105,7 +105,6 @@ class _Walked:
         self._journal = stores.journal
         self._key = key
         self._walk = Walk(key, start)
-        self._skipped = 0
         self._block: list[ChainedRecord] = []
         self.blocks = 0
         self.index_faults: list[Fault] = []
