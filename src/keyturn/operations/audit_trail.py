@@ -12,11 +12,14 @@ import msgspec
 from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.clock import to_milliseconds
+from keyturn.errors.common import AccessDenied
 from keyturn.ids import new_event_id, new_request_id
 from keyturn.operations.kit import Kit
+from keyturn.operations.refusal import Refused
 from keyturn.rules.audit_event import (
     Event,
     ServiceEventName,
+    authorization_data,
     deletion_request_id,
     event_time,
     replication_request_id,
@@ -201,6 +204,7 @@ def step_event(
     request_id: str,
     at: datetime,
     error: str | None,
+    refusal: AccessDenied | None = None,
 ) -> None:
     """Store that Secrets Manager invoked a rotation function for one step, and how that ended.
 
@@ -210,6 +214,7 @@ def step_event(
         StorageError: The journal failed.
     """
     place = Place.of(secret_arn)
+    of_step: Event = {"SecretId": secret_arn, "ClientRequestToken": version_id, "Step": step}
     event: Event = {
         "eventVersion": "1.11",
         "userIdentity": {"type": "AWSService", "invokedBy": SECRETS_MANAGER},
@@ -221,7 +226,7 @@ def step_event(
         "userAgent": SECRETS_MANAGER,
         "requestParameters": {"functionName": function_arn},
         "responseElements": None,
-        "additionalEventData": {"SecretId": secret_arn, "ClientRequestToken": version_id, "Step": step},
+        "additionalEventData": of_step,
         "requestID": request_id,
         "eventID": new_event_id(at),
         "readOnly": False,
@@ -233,6 +238,9 @@ def step_event(
     }
     if error is not None:
         event["errorMessage"] = error
+    if isinstance(refusal, Refused):
+        event["errorCode"] = "AccessDenied"
+        event["additionalEventData"] = {**of_step, **authorization_data(refusal.decision, refusal.encoded_message)}
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 

@@ -20,6 +20,7 @@ from threading import Event
 
 from keyturn import ids
 from keyturn.errors.base import AwsError, KeyturnError
+from keyturn.errors.common import AccessDenied
 from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.errors.lambda_ import TooManyRequestsException
 from keyturn.operations.audit_trail import rotation_event, step_event
@@ -27,7 +28,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.planning import plan_rotation
-from keyturn.operations.secretsmanager.rotation_function import invocable_function
+from keyturn.operations.secretsmanager.rotation_function import cannot_invoke, invocable_function
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
@@ -62,10 +63,17 @@ _FAILED = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How one invocation ended; ``error`` is for people, None if it succeeded."""
+    """How one invocation ended.
+
+    Attributes:
+        outcome: For the state machine.
+        error: For people; None if it succeeded.
+        refusal: What refused it, if a policy did.
+    """
 
     outcome: StepOutcome
     error: str | None = None
+    refusal: AccessDenied | None = None
 
 
 def drive(kit: Kit, rotation: RotationRecord, stopping: Event) -> None:
@@ -158,6 +166,7 @@ def _invoke(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step
             StepOutcome.NOT_INVOKED,
             "Secrets Manager cannot invoke the function: it is gone, or its policy does not let"
             " secretsmanager.amazonaws.com invoke it.",
+            cannot_invoke(kit, function_arn, secret.arn),
         )
     function, qualifier = invocable
     event = {"Step": step.value, "SecretId": secret.arn, "ClientRequestToken": rotation.version_id}
@@ -234,6 +243,7 @@ def _store_outcome(
         request_id=request_id,
         at=now,
         error=result.error,
+        refusal=result.refusal,
     )
     action = rules.next_action(
         _PLANS[rotation.kind],

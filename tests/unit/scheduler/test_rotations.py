@@ -286,6 +286,30 @@ def test_what_no_database_takes_in_a_functions_error_is_stored_as_something_else
     assert (desk.history()[0].error or "").endswith("ValueError: bad \ufffd and half ?")
 
 
+def test_a_function_that_no_longer_lets_secrets_manager_in_is_told_of_with_the_statement_that_is_missing(
+    desk: Desk,
+) -> None:
+    desk.rotate()
+    with desk.kit.state.write() as transaction:
+        functions.remove_statement(transaction, FUNCTION_ARN, "", "s")
+    desk.bench.kept.refresh()
+    desk.work()
+
+    found = desk.bench.call("cloudtrail", "LookupEvents", MaxResults=50)["Events"]
+    record = json.loads(next(event["CloudTrailEvent"] for event in found if event["EventName"] == "Invoke"))
+
+    assert (record["errorCode"], record["additionalEventData"]["Step"]) == ("AccessDenied", "createSecret")
+    encoded = record["additionalEventData"]["authorization"]["encodedMessage"]
+    message = desk.bench.call("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded)["DecodedMessage"]
+    [remedy] = json.loads(message)["keyturn"]["remedies"]
+    assert remedy["statement"] == {
+        "Effect": "Allow",
+        "Principal": {"Service": "secretsmanager.amazonaws.com"},
+        "Action": "lambda:InvokeFunction",
+        "Resource": FUNCTION_ARN,
+    }
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_step_that_fails_is_tried_again_from_the_first_and_then_parked(desk: Desk, step: str) -> None:
     version_id = desk.rotate()

@@ -56,13 +56,13 @@ def check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> 
         AccessDenied: One of them may not; the message is AWS's.
     """
     if invocable_function(kit, function_arn, secret_arn) is None:
-        raise _cannot_invoke(kit, function_arn, secret_arn)
+        raise cannot_invoke(kit, function_arn, secret_arn)
     # The caller could otherwise have any function run that Secrets Manager may invoke.
     reference = parse_function_name(Place.of(secret_arn), function_arn)
     kit.authorise(call, _INVOKE, subject_of(kit, reference, missing=_CANNOT_INVOKE))
 
 
-def _cannot_invoke(kit: Kit, function_arn: str, secret_arn: str) -> AccessDenied:
+def cannot_invoke(kit: Kit, function_arn: str, secret_arn: str) -> AccessDenied:
     """Return AWS's refusal of a function that Secrets Manager may not invoke; if there is one, with what it lacks."""
     found = _find_function(kit, function_arn, secret_arn)
     if found is None:
