@@ -13,7 +13,7 @@ from rich.table import Table
 
 from keyturn.cli.clients import Clients
 from keyturn.errors.base import KeyturnError
-from keyturn.rules.policy.evaluate import PolicyType
+from keyturn.rules.policy.evaluate import ON_RESOURCE, PolicyType
 from keyturn.rules.policy.placements import Placement, placement_of
 
 Json = Mapping[str, Any]
@@ -34,7 +34,9 @@ class Denial:
     @property
     def principal_arn(self) -> str:
         """Who was refused."""
-        return str(self.message["context"]["principal"]["arn"])
+        principal = self.message["context"]["principal"]
+        # Of another account's caller no more than the id is told.
+        return str(principal.get("arn", principal["id"]))
 
     @property
     def policies(self) -> Sequence[Json]:
@@ -58,7 +60,12 @@ class Denial:
             (
                 remedy["statement"],
                 placement_of(
-                    PolicyType(remedy["policyType"]), remedy["statement"], self.principal_arn, resource, boundary
+                    PolicyType(remedy["policyType"]),
+                    remedy["statement"],
+                    self.principal_arn,
+                    resource,
+                    boundary,
+                    self.event["eventID"],
                 ),
             )
             for remedy in self.message["keyturn"]["remedies"]
@@ -179,6 +186,9 @@ def _resources(statement: Json) -> str:
 
 def _print_decision(console: Console, denial: Denial) -> None:
     decision = denial.message["keyturn"]["decision"]
+    if denial.message["explicitDeny"] and decision["statementIndex"] is None:
+        console.print(f"\n[bold red]Denied explicitly[/] by the {decision['policyType']}, which is another account's.")
+        return
     if denial.message["explicitDeny"]:
         console.print(
             f"\n[bold red]Denied explicitly[/] by statement {decision['statementIndex'] + 1} of the"
@@ -189,7 +199,9 @@ def _print_decision(console: Console, denial: Denial) -> None:
             console.print(f"\n{escape(json.dumps(statement, indent=2))}")
         return
     console.print(f"\n[bold red]Not allowed[/]: no {decision['policyType']} allows it.")
-    if not denial.message["keyturn"]["remedies"]:
+    if denial.message["keyturn"].get("side") == "caller" and decision["policyType"] in ON_RESOURCE:
+        console.print("It is the policy of another account's resource: its account sees what it lacks.")
+    elif not denial.message["keyturn"]["remedies"]:
         console.print("What it lacks would not be enough: behind it a Deny stands against the call.")
 
 

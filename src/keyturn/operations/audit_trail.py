@@ -240,7 +240,8 @@ def step_event(
         event["errorMessage"] = error
     if isinstance(refusal, Refused):
         event["errorCode"] = "AccessDenied"
-        event["additionalEventData"] = {**of_step, **authorization_data(refusal.decision, refusal.encoded_message)}
+        encoded = refusal.encoded_messages.get(place.account_id)
+        event["additionalEventData"] = {**of_step, **authorization_data(refusal.decision, encoded)}
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 

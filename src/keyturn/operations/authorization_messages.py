@@ -16,11 +16,12 @@ from typing import Any
 from keyturn.crypto.tokens import ForeignToken, TokenSealer
 from keyturn.rules.policy.conditions import Condition
 from keyturn.rules.policy.evaluate import Outcome, Policy
-from keyturn.rules.policy.explanation import Explanation, PolicyVerdict, StatementVerdict
+from keyturn.rules.policy.explanation import Explanation, PolicyVerdict, Side, StatementVerdict
 from keyturn.rules.policy.patterns import ConditionKeys
 
 # Of an encoded message, by the model of DecodeAuthorizationMessage.
 _LIMIT = 10_240
+_MOST_STATEMENTS = 30
 _ACCOUNT, _MESSAGE = "account", "message"
 
 Json = dict[str, Any]
@@ -33,21 +34,32 @@ def encoded_message(tokens: TokenSealer, explanation: Explanation, account_id: s
         tokens: Seals it.
         explanation: Of a refusal.
         account_id: Whose it is to decode.
-        key_names: The condition keys to tell, beside those that a policy asks for.
+        key_names: The condition keys to tell, beside those that a policy asks for; across accounts, all.
     """
     message = _message(explanation, key_names)
-    policies: list[Json] = message["keyturn"]["policies"]
     while len(sealed := _sealed(tokens, message, account_id)) > _LIMIT:
-        # What led nowhere goes first, and of that the last: the decision itself is short.
-        message["keyturn"]["isCut"] = True
-        fullest = max(policies, key=lambda policy: len(policy["statements"]), default=None)
-        if fullest is not None and fullest["statements"]:
-            fullest["statements"].pop()
-        elif policies:
-            policies.pop()
-        else:
-            message["context"]["conditions"]["items"].pop()
+        _halve(message)
     return sealed
+
+
+def _halve(message: Json) -> None:
+    """Leave out half of what is least needed: statements that led nowhere first, the decision itself never."""
+    message["keyturn"]["isCut"] = True
+    policies: list[Json] = message["keyturn"]["policies"]
+    context = message["context"]
+    fullest = max(policies, key=lambda policy: len(policy["statements"]), default=None)
+    for cut in (
+        fullest["statements"] if fullest else [],
+        message["matchedStatements"]["items"],
+        policies,
+        context["conditions"]["items"],
+        message["keyturn"]["remedies"],
+    ):
+        if cut:
+            del cut[len(cut) // 2 :]
+            return
+    # What is left are names that the caller made up.
+    context["resource"] = context["resource"][: len(context["resource"]) // 2]
 
 
 def decoded_message(tokens: TokenSealer, encoded: str, account_id: str) -> str:
@@ -63,30 +75,36 @@ def decoded_message(tokens: TokenSealer, encoded: str, account_id: str) -> str:
 
 
 def _sealed(tokens: TokenSealer, message: Json, account_id: str) -> str:
-    return tokens.seal({_ACCOUNT: account_id, _MESSAGE: json.dumps(message, separators=(",", ":"))})
+    return tokens.seal({_ACCOUNT: account_id, _MESSAGE: json.dumps(message, separators=(",", ":"), ensure_ascii=False)})
 
 
 def _message(explanation: Explanation, key_names: Iterable[str]) -> Json:
     context, decision = explanation.context, explanation.decision
     principal = context.principal
-    asked_for = {
-        condition.key
-        for verdict in explanation.policies
-        for statement in verdict.policy.document.statements
-        for condition in statement.conditions
-    }
+    asked_for: set[str] = set()
+    if explanation.side is Side.BOTH:
+        asked_for.update(
+            condition.key
+            for verdict in explanation.policies
+            for statement in verdict.policy.document.statements
+            for condition in statement.conditions
+        )
+    # Whose they are is for another account to know, not their names.
+    shown = {"id": principal.unique_id} | ({} if explanation.side is Side.OWNER else {"arn": principal.arn})
     return {
         "allowed": decision.allowed,
         "explicitDeny": decision.outcome is Outcome.EXPLICIT_DENY,
         "matchedStatements": _items(_matched(explanation)),
         "failures": _items([]),
         "context": {
-            "principal": {"id": principal.unique_id, "arn": principal.arn},
+            "principal": shown,
             "action": context.action,
             "resource": context.resource,
             "conditions": _items(_condition_keys(context.keys, sorted({*key_names, *asked_for}))),
         },
         "keyturn": {
+            # Across accounts each sees its own: "caller" or "owner".
+            "side": explanation.side.name.lower(),
             "decision": {
                 "outcome": decision.outcome.value,
                 "policyType": decision.policy_type.value,
@@ -120,11 +138,11 @@ def _matched(explanation: Explanation) -> list[Json]:
     if explanation.decision.outcome is not Outcome.EXPLICIT_DENY:
         return []
     return [
-        _matched_statement(_statement_of(verdict.policy, statement))
+        _matched_statement(_written(verdict.policy)[statement.index])
         for verdict in explanation.policies
         for statement in verdict.statements
         if statement.applies and statement.effect.value == "Deny"
-    ]
+    ][:_MOST_STATEMENTS]
 
 
 def _matched_statement(statement: Mapping[str, Any]) -> Json:
@@ -156,23 +174,24 @@ def _listed(element: Any) -> list[Any]:
 
 
 def _policy(verdict: PolicyVerdict) -> Json:
-    about = [statement for statement in verdict.statements if statement.applies or statement.is_near]
+    # Those about other actions say nothing here, and nobody reads more than some dozens.
+    about = [statement for statement in verdict.statements if statement.applies or statement.is_near][:_MOST_STATEMENTS]
+    written = _written(verdict.policy) if about else []
     return {
         "policyType": verdict.policy_type.value,
         "policyName": verdict.policy.name,
         "statementCount": len(verdict.statements),
-        # Those about other actions say nothing here.
-        "statements": [_verdict(verdict.policy, statement) for statement in about],
+        "statements": [_verdict(written, statement) for statement in about],
     }
 
 
-def _verdict(policy: Policy, statement: StatementVerdict) -> Json:
+def _verdict(written: Sequence[Json], statement: StatementVerdict) -> Json:
     return {
         "statementIndex": statement.index,
         "applies": statement.applies,
         "namesResource": statement.names_resource,
         "unmet": [_condition(condition) for condition in statement.unmet],
-        "statement": _statement_of(policy, statement),
+        "statement": written[statement.index],
     }
 
 
@@ -180,7 +199,6 @@ def _condition(condition: Condition) -> Json:
     return {"operator": condition.operator, "key": condition.key, "values": list(condition.values)}
 
 
-def _statement_of(policy: Policy, statement: StatementVerdict) -> Json:
-    """Return a statement as it is written in its policy."""
-    written = _listed(json.loads(policy.text)["Statement"])[statement.index]
-    return dict(written)
+def _written(policy: Policy) -> list[Json]:
+    """Return the statements as they are written in a policy."""
+    return _listed(json.loads(policy.text)["Statement"])

@@ -69,14 +69,13 @@ def call_events(
         error_message=error.message if error else None,
         resource_arn=arn,
         resource_type=_resource_type(model.service.name, subject.arn),
-        decision=refused.decision if refused else None,
-        # It tells of the resource's own policy, which is its account's to know.
-        encoded_message=refused.encoded_message if refused and owner is None else None,
+        decision=refused.decision_seen_by(call.place.account_id) if refused else None,
+        encoded_message=refused.encoded_messages.get(call.place.account_id) if refused else None,
     )
     events = [event]
     # An ARN of nobody's making must not write into the trail of the account that it names.
     if owner is not None and subject.record is not None:
-        why = authorization_data(refused.decision, refused.encoded_message) if refused else None
+        why = authorization_of(refused, owner) if refused else None
         shared_id = new_shared_id()
         events.append(shared_with(event, new_event_id(call.at), owner, shared_id, hidden=hidden, authorization=why))
     return events
@@ -88,15 +87,18 @@ def _made_by(response: Mapping[str, Any]) -> str | None:
     return made if isinstance(made, str) else None
 
 
+def authorization_of(refused: Refused, account_id: str) -> Event:
+    """Return what the event of a refused call says of it in the trail of an account."""
+    return authorization_data(refused.decision_seen_by(account_id), refused.encoded_messages.get(account_id))
+
+
 def _other_owner(arn: str, call: Call) -> str | None:
     """Return the account of a resource if it is an account of this partition other than the caller's."""
-    if f":{call.place.account_id}:" in arn:
-        return None
     try:
         account_id = Arn.parse(arn).account_id
     except InvalidArn:
         return None
-    return account_id or None
+    return account_id if account_id not in ("", call.place.account_id) else None
 
 
 def _resource_type(service_name: str, arn: str) -> str | None:

@@ -308,6 +308,8 @@ def shared_with(
         event["sharedEventID"] = shared_id
     else:
         shared["resources"] = [hidden]
+    if "errorMessage" in event:
+        shared["errorMessage"] = _told_outside(str(event["errorMessage"]), event["userIdentity"])
     return {
         **event,
         **shared,
@@ -360,6 +362,13 @@ def user_identity(principal: Principal) -> Event:
     if principal.session_issued_at is not None:
         identity["sessionContext"] = {"attributes": _session_attributes(principal.session_issued_at)}
     return identity
+
+
+def _told_outside(message: str, identity: object) -> str:
+    """Return what a caller was told as another account's trail has it: with the caller's id in place of their name."""
+    if not isinstance(identity, dict) or "arn" not in identity:
+        return message
+    return message.replace(str(identity["arn"]), str(identity["principalId"]))
 
 
 def _seen_from_outside(identity: object) -> object:

@@ -42,7 +42,7 @@ from keyturn.rules.policy.evaluate import (
     evaluate,
 )
 from keyturn.rules.policy.explanation import explain
-from keyturn.server.call_keys import CallKeys, PrincipalKeys, global_key_names
+from keyturn.server.call_keys import PUBLIC_KEYS, CallKeys, PrincipalKeys, global_key_names
 from keyturn.storage.kept import KeptRows
 
 # Actions on a role that its trust policy must allow.
@@ -155,8 +155,21 @@ class Authoriser:
             own = identity_policies(self._kept, call.principal.role_arn or call.principal.arn)
         context = self._context(call, action, subject)
         explanation = explain(context, self._policies(call, action, subject, own))
-        encoded = encoded_message(self._messages, explanation, _owner_of(subject.arn, call), global_key_names())
-        return Refused(_message(decision, context, subject.asked), decision, encoded)
+        caller, owner = call.principal.account_id, _owner_of(subject.arn, call)
+        if caller == owner:
+            sealed = {caller: encoded_message(self._messages, explanation, caller, global_key_names())}
+        else:
+            sealed = {
+                account_id: encoded_message(self._messages, part, account_id, PUBLIC_KEYS)
+                for account_id, part in ((caller, explanation.of_caller()), (owner, explanation.of_owner()))
+            }
+        return Refused(
+            _message(decision, context, subject.asked),
+            decision,
+            caller_account_id=caller,
+            owner_account_id=owner,
+            encoded_messages=sealed,
+        )
 
 
 class _Documents:

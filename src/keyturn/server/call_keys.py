@@ -79,6 +79,16 @@ class PrincipalKeys:
         return {key.lower(): value for key, value in tags.items()}
 
 
+PUBLIC_KEYS = (
+    "aws:currenttime",
+    "aws:principalaccount",
+    "aws:principalorgid",
+    "aws:requestedregion",
+    "aws:securetransport",
+)
+"""What the accounts of a caller and of a resource may both know of a call from one to the other."""
+
+
 def global_key_names() -> list[str]:
     """Return the names, in lower case, of the keys that any call may have."""
     return sorted(_GLOBAL_KEYS)

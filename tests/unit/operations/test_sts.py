@@ -305,7 +305,7 @@ def test_a_user_may_be_itself_for_a_while(bench: HandlerBench) -> None:
 def test_a_refusal_can_be_decoded_where_it_belongs(bench: HandlerBench) -> None:
     with pytest.raises(Refused) as refused:
         bench.call_as(bench.as_(user("ada")), "iam", "GetRole", RoleName="x")
-    encoded = refused.value.encoded_message
+    encoded = refused.value.encoded_messages["000000000000"]
 
     decoded = bench.call("sts", "DecodeAuthorizationMessage", EncodedMessage=encoded)["DecodedMessage"]
 

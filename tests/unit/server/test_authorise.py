@@ -239,8 +239,8 @@ def test_what_grants_allow_in_a_call_stands_beside_the_policy_of_the_key(bench: 
     bench.put(USER.arn, policy(Action="kms:*", Effect="Deny"), name="deny")
     refused = bench.refusal(action=decrypt, subject=without._replace(grants=granting))
     assert refused.decision.policy_name == "deny"
-    assert refused.encoded_message is not None
-    explained = json.loads(decoded_message(MESSAGES, refused.encoded_message, ACCOUNT))["keyturn"]["policies"]
+    assert refused.encoded_messages[ACCOUNT] is not None
+    explained = json.loads(decoded_message(MESSAGES, refused.encoded_messages[ACCOUNT], ACCOUNT))["keyturn"]["policies"]
     assert [(one["policyType"], one["statements"][0]["applies"]) for one in explained if one["statements"]] == [
         ("identity-based policy", True),
         ("grant", True),
@@ -420,7 +420,7 @@ def test_a_kept_decision_ends_with_the_policies_that_it_rests_on(bench: Bench) -
 
 
 def explained(refused: Refused, account_id: str = ACCOUNT) -> Any:
-    return json.loads(decoded_message(MESSAGES, refused.encoded_message, account_id))
+    return json.loads(decoded_message(MESSAGES, refused.encoded_messages[account_id], account_id))
 
 
 def test_a_refusal_carries_sealed_why(bench: Bench) -> None:
@@ -469,14 +469,59 @@ def test_a_deny_that_matched_is_told_as_aws_tells_it(bench: Bench) -> None:
     assert why["keyturn"]["remedies"] == []
 
 
-def test_why_is_told_to_the_account_whose_resource_it_is(bench: Bench) -> None:
-    foreign = SUBJECT._replace(arn=SECRET.replace(ACCOUNT, "111111111111"), policy=policy(Principal="*"))
+def test_across_accounts_each_learns_of_its_own_policies_only(bench: Bench) -> None:
+    other = "111111111111"
+    arn = SECRET.replace(ACCOUNT, other)
+    of_owner = policy(
+        Sid="MergerWithAcme", Principal={"AWS": ACCOUNT}, Action="secretsmanager:Get*", Resource=arn + "x"
+    )
+    bench.put(USER.arn, policy(Sid="InternalPayroll", Resource=SECRET), name="private")
+    foreign = SUBJECT._replace(arn=arn, policy=of_owner, keys={"aws:resourcetag/codename": ("zeus",)})
 
     refused = bench.refusal(subject=foreign)
+    caller, owner = explained(refused), explained(refused, other)
 
-    assert explained(refused, "111111111111")["context"]["resource"] == foreign.arn
+    assert (caller["context"]["principal"]["arn"], owner["context"]["principal"]) == (USER.arn, {"id": USER.unique_id})
+    assert [one["policyName"] for one in caller["keyturn"]["policies"]] == ["private"]
+    assert [one["policyName"] for one in owner["keyturn"]["policies"]] == ["resource-based policy"]
+    assert not [text for text in ("MergerWithAcme", "zeus") if text in json.dumps(caller)]
+    assert not [text for text in ("InternalPayroll", "private", "/ada", "192.0.2.7") if text in json.dumps(owner)]
+    assert owner["keyturn"]["remedies"][0]["statement"]["Principal"] == {"AWS": ACCOUNT}
     with pytest.raises(ForeignToken):
-        explained(refused)
+        decoded_message(MESSAGES, refused.encoded_messages[other], ACCOUNT)
+
+
+def test_a_decision_names_a_policy_to_its_own_account_only(bench: Bench) -> None:
+    other = "111111111111"
+    denies = policy(Sid="MergerWithAcme", Effect="Deny", Principal="*")
+    bench.put(USER.arn, policy())
+
+    refused = bench.refusal(subject=SUBJECT._replace(arn=SECRET.replace(ACCOUNT, other), policy=denies))
+
+    assert refused.decision_seen_by(other).sid == "MergerWithAcme"
+    seen = refused.decision_seen_by(ACCOUNT)
+    assert (seen.outcome, seen.policy_type) == (Outcome.EXPLICIT_DENY, PolicyType.RESOURCE)
+    assert (seen.policy_name, seen.statement_index, seen.sid) == (None, None, None)
+
+
+@pytest.mark.parametrize("name", ["*", "?", "${x}", "a*b"])
+def test_a_caller_does_not_choose_by_a_wildcard_what_is_offered(bench: Bench, name: str) -> None:
+    asked = SUBJECT._replace(arn=f"arn:aws:kms:us-east-1:{ACCOUNT}:key/{name}")
+    [remedy] = explained(bench.refusal(action="kms:Decrypt", subject=asked))["keyturn"]["remedies"]
+    bench.put(USER.arn, policy(Action="kms:Decrypt", Resource=remedy["statement"]["Resource"]))
+
+    bench.authorise(CALL, "kms:Decrypt", asked)
+    bench.refusal(action="kms:Decrypt", subject=asked._replace(arn=f"arn:aws:kms:us-east-1:{ACCOUNT}:key/a1b"))
+    bench.refusal(action="kms:Decrypt", subject=asked._replace(arn=f"arn:aws:kms:us-east-1:{ACCOUNT}:key/1"))
+
+
+def test_a_name_of_any_length_is_refused_like_every_other(bench: Bench) -> None:
+    long = "é" * 20_000
+
+    refused = bench.refusal(subject=SUBJECT._replace(arn=f"{SECRET}{long}", asked=long))
+
+    assert len(refused.encoded_messages[ACCOUNT]) <= 10_240
+    assert explained(refused)["keyturn"]["decision"]["outcome"] == "implicitDeny"
 
 
 def test_however_much_there_is_to_tell_the_message_stays_within_its_limit(bench: Bench) -> None:
@@ -486,6 +531,6 @@ def test_however_much_there_is_to_tell_the_message_stays_within_its_limit(bench:
 
     refused = bench.refusal()
 
-    assert len(refused.encoded_message) <= 10_240
+    assert len(refused.encoded_messages[ACCOUNT]) <= 10_240
     assert explained(refused)["keyturn"]["isCut"]
     assert explained(refused)["keyturn"]["remedies"]

@@ -16,12 +16,13 @@ from keyturn.errors.base import AwsError
 from keyturn.errors.common import AccessDenied
 from keyturn.ids import RequestId, new_event_id, new_request_id, new_shared_id
 from keyturn.operations.audit_trail import KMS, SECRETS_MANAGER
+from keyturn.operations.call_events import authorization_of
 from keyturn.operations.kit import Kit
 from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import SYMMETRIC_DEFAULT, Keys, key_in_use, state_of
 from keyturn.operations.refusal import Refused
 from keyturn.operations.subject import Subject
-from keyturn.rules.audit_event import api_event, authorization_data, resource_entry, shared_with
+from keyturn.rules.audit_event import api_event, resource_entry, shared_with
 from keyturn.rules.kms_keys import check_usable, via_service
 from keyturn.rules.policy.evaluate import Outcome
 from keyturn.storage.kms_keys import KmsKeyRecord
@@ -133,15 +134,15 @@ def _note(acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]
         error_message=None if refused is None else refused.error.message,
         resource_arn=shown,
         resource_type=_KEY_TYPE,
-        decision=denied.decision if denied else None,
-        encoded_message=denied.encoded_message if denied and is_own else None,
+        decision=denied.decision_seen_by(acting.place.account_id) if denied else None,
+        encoded_message=denied.encoded_messages.get(acting.place.account_id) if denied else None,
         invoked_by=SECRETS_MANAGER,
     )
     acting.further_events.append(event)
     if found.record is not None and not is_own:
         owner = found.record.account_id
         hidden = resource_entry(found.arn, owner, _KEY_TYPE) if denied else None
-        why = authorization_data(denied.decision, denied.encoded_message) if denied else None
+        why = authorization_of(denied, owner) if denied else None
         acting.further_events.append(
             shared_with(event, new_event_id(acting.at), owner, new_shared_id(), hidden=hidden, authorization=why)
         )

@@ -16,6 +16,7 @@ from typing import Any
 
 from keyturn.arn import Arn, InvalidArn
 from keyturn.call import Call
+from keyturn.errors.base import AwsError
 from keyturn.errors.lambda_ import (
     InvalidParameterValueException,
     PolicyLengthExceededException,
@@ -36,6 +37,8 @@ from keyturn.operations.lambda_.subjects import (
 )
 from keyturn.operations.registry import operation
 from keyturn.operations.subject import Subject
+from keyturn.rules.policy.document import parse_resource_policy
+from keyturn.rules.policy.principals import InvalidPrincipal, parse_principals
 from keyturn.storage import function_versions, functions
 from keyturn.storage.database import Transaction
 from keyturn.wire.types.lambda_ import (
@@ -94,6 +97,7 @@ def add_permission(kit: Kit, call: Call, request: AddPermissionRequest, holder: 
     """Add a statement to a function's policy."""
     _refuse_latest(holder, "adding")
     statement = _statement(call.place.partition, request, holder.arn)
+    _check_readable(statement)
     statement_id = request["StatementId"]
     with kit.state.write() as transaction:
         _renew_revision(transaction, request, holder)
@@ -197,6 +201,18 @@ def _statement(partition: str, request: AddPermissionRequest, function_arn: str)
     return json.dumps(statement, separators=(",", ":"))
 
 
+def _check_readable(statement: str) -> None:
+    """Refuse what the policy could not be read with.
+
+    Raises:
+        InvalidParameterValueException: The statement is none of a resource-based policy.
+    """
+    try:
+        parse_resource_policy(f'{{"Version":"2012-10-17","Statement":[{statement}]}}')
+    except AwsError as error:
+        raise InvalidParameterValueException(error.message) from error
+
+
 def _principal(partition: str, principal: str) -> str | dict[str, str]:
     if principal == "*":
         return "*"
@@ -205,13 +221,11 @@ def _principal(partition: str, principal: str) -> str | dict[str, str]:
     if _SERVICE.fullmatch(principal):
         return {"Service": principal}
     try:
-        arn = Arn.parse(principal)
-    except InvalidArn as error:
+        Arn.parse(principal)
+        # As whoever decides will read it: a policy that cannot be read lets nobody near the function any more.
+        parse_principals({"AWS": (principal,)}, negated=False)
+    except (InvalidArn, InvalidPrincipal) as error:
         raise InvalidParameterValueException(_INVALID_PRINCIPAL) from error
-    is_identity = arn.service == "iam" and (arn.resource == "root" or arn.resource.startswith(("user/", "role/")))
-    is_session = arn.service == "sts" and arn.resource.startswith(("assumed-role/", "federated-user/"))
-    if not _ACCOUNT_ID.fullmatch(arn.account_id) or not (is_identity or is_session):
-        raise InvalidParameterValueException(_INVALID_PRINCIPAL)
     return {"AWS": principal}
 
 

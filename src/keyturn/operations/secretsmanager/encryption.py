@@ -36,6 +36,7 @@ from keyturn.operations.kms.default_key import default_key, is_default_key
 from keyturn.operations.kms.on_behalf import KeyRefused, KeyUse, is_denied, use_key
 from keyturn.operations.kms.references import FoundKey, find_key, load_key
 from keyturn.operations.kms.subjects import current_material, state_of
+from keyturn.operations.refusal import Refused
 from keyturn.operations.sealing import open_value, seal_value, value_context
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, KeyState
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
@@ -323,6 +324,9 @@ def decryption_error(refused: KeyRefused) -> AwsError:
 
 
 def _refusal(refused: KeyRefused, failure: type[AwsError], verb: str) -> AwsError:
+    if isinstance(refused.error, Refused):
+        # What KMS's policies said explains this refusal as well.
+        return refused.error.told_as(NO_ACCESS)
     if isinstance(refused.error, AccessDenied):
         return AccessDenied(NO_ACCESS)
     return failure(

@@ -72,4 +72,10 @@ def cannot_invoke(kit: Kit, function_arn: str, secret_arn: str) -> AccessDenied:
     statements = statements_of(kit, function.arn, reference.qualifier)
     explanation = explain(*asked_by_service(reference.arn, statements, secret_arn, account_id))
     encoded = encoded_message(kit.authorization_messages, explanation, account_id, ())
-    return Refused(_CANNOT_INVOKE, explanation.decision, encoded)
+    return Refused(
+        _CANNOT_INVOKE,
+        explanation.decision,
+        caller_account_id=account_id,
+        owner_account_id=account_id,
+        encoded_messages={account_id: encoded},
+    )

@@ -40,6 +40,10 @@ class PolicyType(StrEnum):
     SESSION = "session policy"
 
 
+ON_RESOURCE = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.GRANT})
+"""Policies that hang on what is asked for, and not on who asks."""
+
+
 class Outcome(StrEnum):
     """The three decisions, as SimulatePrincipalPolicy spells them."""
 

@@ -7,13 +7,16 @@ statements added the same request is allowed, unless a Deny stands against it, w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from enum import Enum, auto
 
 from keyturn.call import Principal, PrincipalKind
 from keyturn.rules.policy.conditions import Condition
 from keyturn.rules.policy.document import Effect, PolicyDocument, Statement
 from keyturn.rules.policy.evaluate import (
+    ON_RESOURCE,
     Decision,
     Outcome,
     Policy,
@@ -27,6 +30,10 @@ from keyturn.rules.policy.patterns import ArnRule, pattern_set
 from keyturn.rules.policy.principals import Principals
 
 JsonStatement = dict[str, object]
+
+# Behind the name of a secret that is not there, or not yet, in place of its random characters.
+_ANY_SUFFIX = "-??????"
+_SPECIAL = re.compile(r"[*?$]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +91,14 @@ class Remedy:
     statement: JsonStatement
 
 
+class Side(Enum):
+    """What of a refusal across accounts is shown."""
+
+    BOTH = auto()
+    CALLER = auto()
+    OWNER = auto()
+
+
 @dataclass(frozen=True, slots=True)
 class Explanation:
     """A decision with everything that led to it.
@@ -94,12 +109,41 @@ class Explanation:
         policies: All that took part, in the order in which they are asked.
         remedies: What would allow the request, all of it together; empty if a Deny stands against it, or if it is
             allowed.
+        side: Whose side it shows.
     """
 
     context: RequestContext
     decision: Decision
     policies: tuple[PolicyVerdict, ...]
     remedies: tuple[Remedy, ...]
+    side: Side = Side.BOTH
+
+    def of_caller(self) -> Explanation:
+        """Return what the caller's account may know of a refusal that is about another account's resource."""
+        return self._part(Side.CALLER, lambda policy_type: policy_type not in ON_RESOURCE)
+
+    def of_owner(self) -> Explanation:
+        """Return what the account of a resource may know of another account's caller who was refused."""
+        return self._part(Side.OWNER, lambda policy_type: policy_type in ON_RESOURCE)
+
+    def _part(self, side: Side, is_shown: Callable[[PolicyType], bool]) -> Explanation:
+        decision = self.decision
+        if not is_shown(decision.policy_type):
+            decision = decision._replace(policy_name=None, statement_index=None, sid=None)
+        return Explanation(
+            self.context,
+            decision,
+            tuple(verdict for verdict in self.policies if is_shown(verdict.policy_type)),
+            tuple(_from_outside(remedy, self.context) for remedy in self.remedies if is_shown(remedy.policy_type)),
+            side,
+        )
+
+
+def _from_outside(remedy: Remedy, context: RequestContext) -> Remedy:
+    """Return a remedy that names a foreign caller's account: more is not for the resource's account to know."""
+    if remedy.policy_type not in ON_RESOURCE or context.principal.kind is PrincipalKind.SERVICE:
+        return remedy
+    return Remedy(remedy.policy_type, {**remedy.statement, "Principal": {"AWS": context.principal.account_id}})
 
 
 def explain(context: RequestContext, policies: PolicySet) -> Explanation:
@@ -167,8 +211,19 @@ def _missing_statement(context: RequestContext, policy_type: PolicyType) -> Json
     statement["Action"] = context.action
     # A trust policy belongs to its only resource.
     if policy_type is not PolicyType.TRUST:
-        statement["Resource"] = context.resource
+        statement["Resource"] = _literal(context.resource)
     return statement
+
+
+def _literal(resource: str) -> str:
+    """Return a resource as a pattern that matches it and nothing else.
+
+    Callers choose the names that they ask for, and must not choose by a ``*`` what is offered for them.
+    """
+    if resource == "*":
+        return resource
+    name = resource.removesuffix(_ANY_SUFFIX)
+    return _SPECIAL.sub(lambda found: f"${{{found[0]}}}", name) + resource[len(name) :]
 
 
 def _named(principal: Principal) -> dict[str, str]:
@@ -213,7 +268,7 @@ def _allow(context: RequestContext, policy_type: PolicyType) -> Statement:
         principals=principals,
         actions=pattern_set([context.action.lower()], variables=False),
         actions_negated=False,
-        resources=pattern_set([context.resource], variables=False, arn=ArnRule.RESOURCE),
+        resources=pattern_set([_literal(context.resource)], variables=True, arn=ArnRule.RESOURCE),
         resources_negated=False,
         conditions=(),
     )

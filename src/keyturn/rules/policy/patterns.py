@@ -18,7 +18,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
 
-_VARIABLE = re.compile(r"\$\{\s*([^},]+?)\s*(?:,\s*'([^']*)'\s*)?\}")
+# Nothing is read twice: each part takes all that it can and gives nothing back, or a kilobyte of blanks in a policy
+# would keep everybody waiting for seconds. A name that is made of blanks alone is none.
+_VARIABLE = re.compile(r"\$\{(?=\s*+[^\s,}])(\s*+\$\s*+|[^${},]++)(?:,\s*+'([^']*+)'\s*+)?\}")
 _ESCAPES = frozenset("*?$")
 _ARN_FIELDS = 6
 
@@ -73,7 +75,7 @@ def tokens(text: str, *, variables: bool, wildcards: bool = True) -> tuple[Token
     if variables:
         for match in _VARIABLE.finditer(text):
             _add_plain(found, text[position : match.start()], wildcards=wildcards)
-            name = match[1]
+            name = match[1].strip()
             found.append(name if name in _ESCAPES else Variable(name.lower(), match[2]))
             position = match.end()
     _add_plain(found, text[position:], wildcards=wildcards)
@@ -105,7 +107,8 @@ def first_variable(text: str) -> int:
 
 def variable_names(text: str) -> list[str]:
     """Return the names of a text's policy variables as they are written."""
-    return [match[1] for match in _VARIABLE.finditer(text) if match[1] not in _ESCAPES]
+    names = (match[1].strip() for match in _VARIABLE.finditer(text))
+    return [name for name in names if name not in _ESCAPES]
 
 
 def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[Piece] | None:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from keyturn.arn import Arn, InvalidArn
 from keyturn.rules.policy.evaluate import PolicyType
 
+_ESCAPE = "${"
 _SERVICES_OF_REPLACED = {
     "secretsmanager": "aws secretsmanager get-resource-policy, then put-resource-policy",
     "kms": "aws kms get-key-policy, then put-key-policy",
@@ -46,6 +47,7 @@ def placement_of(
     principal_arn: str,
     resource_arn: str,
     policy_name: str = "",
+    occasion: str = "",
 ) -> Placement:
     """Return where a statement goes.
 
@@ -55,9 +57,10 @@ def placement_of(
         principal_arn: Who was refused: a user, or a session of a role.
         resource_arn: What it was about.
         policy_name: Of the permissions boundary that lacks it.
+        occasion: What tells this refusal from others, for the name of a new policy.
     """
     if policy_type is PolicyType.IDENTITY:
-        return _identity_placement(statement, principal_arn)
+        return _identity_placement(statement, principal_arn, occasion)
     if policy_type is PolicyType.BOUNDARY:
         return Placement(
             f"the permissions boundary {policy_name}".rstrip(),
@@ -73,17 +76,20 @@ def placement_of(
     return Placement(f"{of} {resource_arn}", hint=_SERVICES_OF_REPLACED.get(_service(resource_arn)))
 
 
-def _identity_placement(statement: Mapping[str, object], principal_arn: str) -> Placement:
+def _identity_placement(statement: Mapping[str, object], principal_arn: str, occasion: str) -> Placement:
     kind, name = _identity(principal_arn)
+    place = f"a policy of the {kind} {name}"
+    if _ESCAPE in str(statement["Resource"]):
+        return Placement(place, hint="first look whether what was asked for exists: its name has wildcards in it")
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
-    # Named by what it says: a policy of the same name would be replaced, and with it what it allowed.
-    digest = hashlib.sha256(document.encode()).hexdigest()[:8]
+    # Like no other: a policy of the same name would be replaced, and with it what it allowed.
+    digest = hashlib.sha256((document + occasion).encode()).hexdigest()[:8]
     action = _named(str(statement["Action"]))
     words = (
         "aws", "iam", f"put-{kind}-policy", f"--{kind}-name", name,
         "--policy-name", f"Allow{action}-{digest}", "--policy-document", document,
     )  # fmt: skip
-    return Placement(f"a policy of the {kind} {name}", shlex.join(words))
+    return Placement(place, shlex.join(words))
 
 
 def _permission_command(statement: Mapping[str, object], function_arn: str) -> str:

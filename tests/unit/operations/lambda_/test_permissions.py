@@ -76,7 +76,22 @@ def test_a_principal_is_a_service_an_account_an_identity_or_everybody(
     assert statement(bench, Principal=principal)["Principal"] == shown
 
 
-@pytest.mark.parametrize("principal", ["somebody", "arn:aws:s3:::bucket", "arn:aws:iam::1:user/x", "amazonaws.com"])
+@pytest.mark.parametrize(
+    "principal",
+    [
+        "somebody",
+        "arn:aws:s3:::bucket",
+        "arn:aws:iam::1:user/x",
+        "amazonaws.com",
+        # What whoever decides could not read would keep everybody from the function.
+        "arn:aws:iam::000000000000:user/",
+        "arn:aws:iam::000000000000:user/*",
+        "arn:aws:iam::000000000000:role/é",
+        "arn:aws:sts::000000000000:assumed-role/x",
+        "arn:foo:iam::000000000000:root",
+        "arn:aws:iam:us-east-1:000000000000:root",
+    ],
+)
 def test_any_other_principal_is_invalid(bench: LambdaBench, principal: str) -> None:
     with pytest.raises(InvalidParameterValueException) as refused:
         add(bench, Principal=principal)

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.rules.policy.patterns import ArnRule, pattern_set, resolve, tokens
+from keyturn.rules.policy.patterns import ArnRule, Variable, has_variable, pattern_set, resolve, tokens
 
 KEYS = {"k": ("a*b",), "agent": ("x" * 4096,), "two": ("a", "b"), "arn": ("arn:aws:iam",), "empty": ("",)}
 
@@ -56,3 +56,13 @@ def test_a_pattern_that_is_longer_than_the_text_is_not_put_together() -> None:
     assert asked == ["agent", "agent"]
     assert not pattern_set(["${agent}*" * 1000], variables=True).matches("x" * 4096, KEYS)
     assert pattern_set(["${agent}*"], variables=True).matches("x" * 4096, KEYS)
+
+
+@pytest.mark.parametrize("unit", ["${", "${ ", " ", "${a,'", "${a, ", "${a"])
+def test_a_variable_without_an_end_is_given_up_at_once(unit: str) -> None:
+    """Each of these took hours before, and kept every other caller waiting."""
+    assert not has_variable("${" + unit * (100_000 // len(unit)))
+
+
+def test_blanks_alone_name_no_variable() -> None:
+    assert tokens("${ }${ aws:username }", variables=True) == ("${ }", Variable("aws:username", None))

@@ -41,6 +41,21 @@ def test_another_statement_is_another_policy_so_that_none_is_replaced() -> None:
     assert len(names) == 2
 
 
+def test_the_same_refusal_another_time_is_another_policy_so_that_what_became_of_the_first_is_kept() -> None:
+    first, second = (
+        placement_of(PolicyType.IDENTITY, STATEMENT, USER_ARN, SECRET, occasion=event_id) for event_id in ("1", "2")
+    )
+
+    assert first.command != second.command
+
+
+def test_for_a_name_with_wildcards_there_is_no_command() -> None:
+    placement = placement_of(PolicyType.IDENTITY, {**STATEMENT, "Resource": "arn:aws:kms:::key/${*}"}, USER_ARN, "")
+
+    assert placement.command is None
+    assert "wildcards" in (placement.hint or "")
+
+
 def test_a_function_lets_secrets_manager_in_by_the_guides_own_command() -> None:
     statement = {
         "Effect": "Allow",
