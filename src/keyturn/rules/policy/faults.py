@@ -279,7 +279,9 @@ def _excerpt(text: str, at: int, before: int) -> tuple[str, int]:
     line = text[at - before : end if end >= 0 else len(text)]
     start = max(0, before - _EXCERPT // 2) if len(line) > _EXCERPT else 0
     excerpt = line[start : start + _EXCERPT].rstrip()
-    return "".join(_visible(character) for character in excerpt), before - start
+    if not excerpt.isprintable():
+        excerpt = "".join(map(_visible, excerpt))
+    return excerpt, before - start
 
 
 def _visible(character: str) -> str:
