@@ -4,10 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-stop test check bench types upgrade clean
+.PHONY: help demo demo-stop test check fuzz bench bench-policies types upgrade clean
 
 help: ## Print this.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-10s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## Rotate a real PostgreSQL password before your eyes. No root, no questions.
 	@$(BIN)/keyturn demo
@@ -27,10 +27,17 @@ check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and co
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract
+	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz
+
+FUZZ_SECONDS ?= 60
+fuzz: $(VENV)/.fuzz ## Throw broken input at every parser, a minute each (FUZZ_SECONDS=300, FUZZ_TARGETS="sigv4 json").
+	@scripts/fuzz $(VENV) $(FUZZ_SECONDS) $(FUZZ_TARGETS)
 
 bench: $(VENV)/.bench ## Measure signed, audited reads beside OpenBao on this machine.
 	@$(BIN)/python benchmarks/get_secret_value.py $(BENCH_ARGS)
+
+bench-policies: $(VENV)/.bench ## Measure what deciding a call costs, with few policies and with many.
+	@$(BIN)/python benchmarks/policies.py $(BENCH_ARGS)
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py

@@ -34,11 +34,12 @@ def naive_match(
     if atoms is None:
         return False
     places = {0}
+    colons = 0
     for index, (kind, character) in enumerate(atoms):
-        colons = sum(other == ("char", ":") for other in atoms[:index])
         free = rule == "none" or colons >= 5
         if kind == "char":
             places = {place + 1 for place in places if text[place : place + 1] == character}
+            colons += character == ":"
         elif kind == "one":
             places = {place + 1 for place in places if place < len(text) and (free or text[place] != ":")}
         else:

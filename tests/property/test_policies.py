@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.fuzz.naive_patterns import naive_match
 
@@ -28,15 +28,15 @@ from keyturn.rules.policy.explanation import Remedy, remedies
 from keyturn.rules.policy.patterns import ArnRule, pattern_set
 
 from .policies import (
-    ACTIONS,
+    SERVICE,
+    STRANGER,
+    USER,
     Statement,
-    actions,
     conditions,
     contexts,
-    identities,
     identity,
+    none_or_some,
     of_resource,
-    one_or_more,
     policy_sets,
     resource,
     some,
@@ -45,6 +45,8 @@ from .policies import (
 )
 
 DENY_ALL = identity([{"Effect": "Deny", "Action": "*", "Resource": "*"}])
+ALLOW_ALL = identity([{"Effect": "Allow", "Action": "*", "Resource": "*"}])
+ALLOW_EVERYBODY = resource([{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}])
 PARSERS = [
     parse_identity_policy,
     parse_managed_policy,
@@ -60,6 +62,7 @@ def _kind(decision: Decision) -> tuple[Outcome, str]:
 
 
 @given(contexts, policy_sets)
+@settings(max_examples=400)
 def test_a_deny_wins_over_everything(context: RequestContext, policies: PolicySet) -> None:
     for denied in (
         replace(policies, identity=(*policies.identity, DENY_ALL)),
@@ -71,6 +74,7 @@ def test_a_deny_wins_over_everything(context: RequestContext, policies: PolicySe
 
 
 @given(contexts, policy_sets, st.lists(statements("Allow"), min_size=1, max_size=3))
+@settings(max_examples=400)
 def test_adding_an_allow_never_takes_anything_away(
     context: RequestContext, policies: PolicySet, added: list[Statement]
 ) -> None:
@@ -81,25 +85,52 @@ def test_adding_an_allow_never_takes_anything_away(
     assert (before.outcome is Outcome.EXPLICIT_DENY) == (after.outcome is Outcome.EXPLICIT_DENY)
 
 
-@given(contexts, policy_sets, of_resource, st.data())
+@given(contexts, policy_sets, of_resource, statements("Allow", principal=True), st.integers(0, 3))
+@settings(max_examples=400)
 def test_taking_an_allow_out_never_widens(
-    context: RequestContext, policies: PolicySet, entries: list[Statement], data: st.DataObject
+    context: RequestContext, policies: PolicySet, entries: list[Statement], taken: Statement, place: int
 ) -> None:
-    assume(any(entry["Effect"] == "Allow" for entry in entries) and len(entries) > 1)
-    place = data.draw(st.sampled_from([i for i, entry in enumerate(entries) if entry["Effect"] == "Allow"]))
-    whole, without = resource(entries), resource([*entries[:place], *entries[place + 1 :]])
+    whole, without = resource([*entries[:place], taken, *entries[place:]]), resource(entries)
 
     if evaluate(context, replace(policies, resource=without)).allowed:
         assert evaluate(context, replace(policies, resource=whole)).allowed
 
 
 @given(contexts, policy_sets, some)
+@settings(max_examples=400)
 def test_a_boundary_or_session_policy_never_gives_anything(
     context: RequestContext, policies: PolicySet, added: list[Statement]
 ) -> None:
     if not evaluate(context, replace(policies, boundary=None, session=())).allowed:
         narrowed = replace(policies, boundary=identity(added), session=(identity(added),))
         assert not evaluate(context, narrowed).allowed
+
+
+@given(contexts, policy_sets)
+@settings(max_examples=400)
+def test_of_the_policies_of_a_caller_each_kind_must_allow(context: RequestContext, policies: PolicySet) -> None:
+    own = replace(policies, resource=None, resource_must_allow=False)
+    kinds = [own.identity, *([(own.boundary,)] if own.boundary else []), *([own.session] if own.session else [])]
+
+    each_allows = all(evaluate(context, PolicySet(identity=kind)).allowed for kind in kinds)
+
+    assert evaluate(context, own).allowed is each_allows
+    if context.principal in (STRANGER, SERVICE):
+        assert not each_allows, "what belongs to others is theirs to allow"
+
+
+@given(contexts, policy_sets)
+@settings(max_examples=400)
+def test_between_accounts_both_sides_must_allow(context: RequestContext, policies: PolicySet) -> None:
+    foreign = replace(context, principal=STRANGER)
+    # A boundary stays one: with it a NotPrincipal spares nobody.
+    boundary = ALLOW_ALL if policies.boundary else None
+    theirs = PolicySet(identity=(ALLOW_ALL,), resource=policies.resource, boundary=boundary)
+    ours = replace(policies, resource=ALLOW_EVERYBODY)
+
+    both = evaluate(foreign, theirs).allowed and evaluate(foreign, ours).allowed
+
+    assert evaluate(foreign, policies).allowed is both
 
 
 @given(contexts, st.lists(some, max_size=3), st.none() | of_resource, st.randoms(use_true_random=False))
@@ -120,6 +151,7 @@ def test_the_order_of_statements_of_policies_and_of_elements_means_nothing(
 
 
 @given(contexts, policy_sets, statements("Allow"), conditions)
+@settings(max_examples=400)
 def test_a_condition_never_widens_an_allow(
     context: RequestContext, policies: PolicySet, entry: Statement, added: dict[str, dict[str, Any]]
 ) -> None:
@@ -137,6 +169,7 @@ def _under_other_names(block: dict[str, dict[str, Any]]) -> dict[str, dict[str, 
 
 
 @given(contexts, policy_sets, some, st.lists(st.text("abc", min_size=1, max_size=3), unique=True, min_size=4))
+@settings(max_examples=400)
 def test_the_decision_does_not_depend_on_sids(
     context: RequestContext, policies: PolicySet, entries: list[Statement], sids: list[str]
 ) -> None:
@@ -146,23 +179,26 @@ def test_the_decision_does_not_depend_on_sids(
     assert decided[0][:4] == decided[1][:4]
 
 
-@given(one_or_more(actions), st.sampled_from(ACTIONS))
-def test_notaction_is_the_complement(listed: Any, asked: str) -> None:
-    def applies(element: str) -> bool:
-        (statement,) = identity([{"Effect": "Allow", element: listed, "Resource": "*"}]).document.statements
-        return statement.actions.matches(asked.lower(), {}) is not statement.actions_negated
+@given(contexts, statements("Allow"))
+def test_notaction_and_notresource_are_complements(context: RequestContext, entry: Statement) -> None:
+    def allowed(**elements: Any) -> bool:
+        policy = identity([{"Effect": "Allow", **elements}])
+        return evaluate(replace(context, principal=USER), PolicySet(identity=(policy,))).allowed
 
-    assert applies("Action") is not applies("NotAction")
+    for plain, other in (("Action", "Resource"), ("Resource", "Action")):
+        listed = entry.get(plain, entry.get(f"Not{plain}"))
+        assert allowed(**{plain: listed, other: "*"}) is not allowed(**{f"Not{plain}": listed, other: "*"})
 
 
 @given(contexts, policy_sets)
+@settings(max_examples=400)
 def test_the_decision_names_a_statement_of_the_effect_it_had(context: RequestContext, policies: PolicySet) -> None:
     decision = evaluate(context, policies)
     assert (decision.statement_index is None) == (decision.outcome is Outcome.IMPLICIT_DENY)
     assert bool(decision.reason(context.action)) is not decision.allowed
 
 
-@given(contexts, identities)
+@given(contexts, none_or_some)
 def test_without_allow_there_is_no_access(context: RequestContext, own: tuple[Policy, ...]) -> None:
     decision = evaluate(context, PolicySet(identity=own))
     if not any(policy.document.allows for policy in own):
@@ -241,6 +277,7 @@ def test_any_text_is_parsed_or_refused_and_what_is_parsed_decides(
 
 
 @given(contexts, policy_sets)
+@settings(max_examples=400)
 def test_what_is_said_to_be_missing_is_enough_and_against_a_deny_nothing_is_said(
     context: RequestContext, policies: PolicySet
 ) -> None:

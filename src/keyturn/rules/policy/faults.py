@@ -87,7 +87,7 @@ class Fault:
         message: What is wrong and what to write, for people.
         excerpt: The line, or what of it is near the fault.
         caret: Where in the excerpt, counted from 0.
-        is_mended: Whether the corrected text has it no more.
+        is_mended: Whether the report's corrected text has it no more.
     """
 
     severity: Severity
@@ -134,11 +134,14 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         actions: Those of the services whose actions are known; others are not looked at.
     """
     corrected = _corrected(text, kind, actions)
-    faults = _faults(text, kind, actions)
-    if corrected is None:
-        faults = tuple(replace(fault, is_mended=False) for fault in faults)
     remaining = _faults(corrected, kind, actions) if corrected is not None else ()
-    return Report(kind, answer_to(text, kind), faults, corrected, remaining)
+    # Two remedies may stand in each other's way, and then neither was taken.
+    left = {(fault.code, fault.path) for fault in remaining}
+    faults = tuple(
+        replace(fault, is_mended=False) if corrected is None or (fault.code, fault.path) in left else fault
+        for fault in _faults(text, kind, actions)
+    )
+    return Report(kind, _answer_to(text, kind), faults, corrected, remaining)
 
 
 def kind_of(text: str) -> DocumentKind:
@@ -147,7 +150,7 @@ def kind_of(text: str) -> DocumentKind:
     return guessed_kind(outline(root).policy) if root else DocumentKind.IDENTITY
 
 
-def answer_to(text: str, kind: DocumentKind) -> AwsError | None:
+def _answer_to(text: str, kind: DocumentKind) -> AwsError | None:
     """Return the error that the service answers to a policy, None if it takes it."""
     try:
         _PARSERS[kind](text)
@@ -279,7 +282,9 @@ def _excerpt(text: str, at: int, before: int) -> tuple[str, int]:
     line = text[at - before : end if end >= 0 else len(text)]
     start = max(0, before - _EXCERPT // 2) if len(line) > _EXCERPT else 0
     excerpt = line[start : start + _EXCERPT].rstrip()
-    return "".join(_visible(character) for character in excerpt), before - start
+    if not excerpt.isprintable():
+        excerpt = "".join(map(_visible, excerpt))
+    return excerpt, before - start
 
 
 def _visible(character: str) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 # Statement, Condition, operator and key, with two lists, are ten levels.
@@ -40,9 +39,9 @@ def loaded(text: str) -> object:
         value = json.loads(
             text, object_pairs_hook=_unique, parse_constant=_no_constant, parse_int=Number, parse_float=Number
         )
-        # Again: an escape may stand for any character, even for half of one.
-        if not all(map(is_allowed, _texts(value))):
-            raise NotJson("an escaped character outside of U+0020 to U+00FF")
+        # Again: an escape may stand for any character, even for half of one. Few brackets cannot nest deep.
+        if "\\" in text or text.count("{") + text.count("[") > _DEEPEST:
+            _check_texts(value)
     except RecursionError as error:
         raise NotJson("nested too deep") from error
     except json.JSONDecodeError as error:
@@ -55,22 +54,23 @@ def is_allowed(text: str) -> bool:
     return _ALLOWED_CHARACTERS.fullmatch(text) is not None
 
 
-def _texts(value: object) -> Iterator[str]:
-    """Yield every text of a value, names of members included.
+def _check_texts(value: object) -> None:
+    """Check every text of a value, names of members included, and how deep it is nested.
 
     Raises:
-        NotJson: It is nested deeper than anything that a policy can hold.
+        NotJson: A character that no policy may have, or deeper than anything that a policy can hold.
     """
     level = [value]
-    for _ in range(_DEEPEST):
-        members = [element for element in level if isinstance(element, dict)]
-        yield from (element for element in level if isinstance(element, str))
-        yield from (name for element in members for name in element)
+    for _ in range(_DEEPEST + 1):
+        objects = [element for element in level if isinstance(element, dict)]
         lists = [element for element in level if isinstance(element, list)]
-        level = [inner for element in members for inner in element.values()]
-        level += [inner for element in lists for inner in element]
-        if not level:
+        texts = [element for element in level if isinstance(element, str)]
+        if not is_allowed("".join(texts + [name for element in objects for name in element])):
+            raise NotJson("an escaped character outside of U+0020 to U+00FF")
+        if not (objects or lists):
             return
+        level = [inner for element in objects for inner in element.values()]
+        level += [inner for element in lists for inner in element]
     raise NotJson("nested too deep")
 
 

@@ -226,10 +226,10 @@ class _Reader:
         """Pass over white space, and note what is none and was meant as such."""
         while self.at < len(self.text):
             character = self.text[self.at]
-            if character in _ODD_SPACE:
-                self.note(Slip.ODD_SPACE, self.at, _named(character), Edit(self.at, self.at + 1, " "))
+            if character in _WHITE_SPACE:
                 self.at += 1
-            elif character in _WHITE_SPACE:
+            elif character in _ODD_SPACE or character.isspace():
+                self.note(Slip.ODD_SPACE, self.at, _named(character), Edit(self.at, self.at + 1, " "))
                 self.at += 1
             elif comment := _COMMENT.match(self.text, self.at):
                 self.note(Slip.COMMENT, self.at, "", Edit(self.at, comment.end(), ""))
@@ -306,8 +306,6 @@ class _Reader:
         match = _NAME.match(self.text, self.at)
         if match is None:
             self.note(Slip.MISSING_VALUE, self.at, character)
-            # Nothing that a name could begin with: pass over it, or nothing would ever end.
-            self.at += 1
             return ""
         start, self.at = self.at, match.end()
         self.note(Slip.UNQUOTED, start, match[0], *self.quoting(start, self.at, match[0]))
@@ -342,7 +340,10 @@ class _Reader:
             else:
                 if comma is None and not is_first:
                     self.note(Slip.MISSING_COMMA, behind, "", Edit(behind, behind, ","))
+                at = self.at
                 yield
+                # What no entry can begin with is passed over, or nothing would ever end.
+                self.at += self.at == at
                 behind, comma, is_first = self.at, None, False
 
     def close(self, opening: str, node: Node, behind: int) -> None:

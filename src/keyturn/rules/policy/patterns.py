@@ -13,14 +13,16 @@ Source: IAM User Guide, "Policy variables", "Resource" (wildcards in resource AR
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
-from typing import Protocol
+from typing import Final, Protocol
 
 # Nothing is read twice: each part takes all that it can and gives nothing back, or a kilobyte of blanks in a policy
 # would keep everybody waiting for seconds. A name that is made of blanks alone is none.
 _VARIABLE = re.compile(r"\$\{(?=\s*+[^\s,}])(\s*+\$\s*+|[^${},]++)(?:,\s*+'([^']*+)'\s*+)?\}")
+_BY_WILDCARDS = re.compile("([*?])")
+_BY_COLONS = re.compile("(:)")
 _ESCAPES = frozenset("*?$")
 _ARN_FIELDS = 6
 
@@ -38,6 +40,9 @@ class Wildcard(Enum):
 
     ANY = "*"
     ONE = "?"
+
+
+_WILDCARDS: Final[Mapping[str, str | Wildcard]] = {wildcard.value: wildcard for wildcard in Wildcard}
 
 
 class ArnRule(Enum):
@@ -87,11 +92,7 @@ def _add_plain(found: list[Token], text: str, *, wildcards: bool) -> None:
         if text:
             found.append(text)
         return
-    for piece in re.split(r"([*?])", text):
-        if piece in ("*", "?"):
-            found.append(Wildcard(piece))
-        elif piece:
-            found.append(piece)
+    found.extend(_WILDCARDS.get(piece, piece) for piece in _BY_WILDCARDS.split(text) if piece)
 
 
 def has_variable(text: str) -> bool:
@@ -111,18 +112,20 @@ def variable_names(text: str) -> list[str]:
     return [name for name in names if name not in _ESCAPES]
 
 
-def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[Piece] | None:
+def resolve(parts: Sequence[Token], keys: ConditionKeys, text: str) -> list[Piece] | None:
     """Replace variables by the values of a request.
 
     Args:
         parts: Of the pattern.
         keys: Where the values are.
-        longest: How many characters the pattern may stand for at least. A short policy can name a long value a
-            thousand times; what is longer than the text that it is compared with is not put together.
+        text: What the pattern is to be compared with. A short policy can name a long value a thousand times; what is
+            longer than the text is not put together.
 
     Returns:
-        The pattern, or None if it matches nothing: a key is absent or has several values, or the text is too short.
+        The pattern, or None if it cannot match: a key is absent or has several values, or the text is too short or has
+        not all that is literal.
     """
+    longest = len(text)
     resolved: list[Piece] = []
     for part in parts:
         if isinstance(part, Variable):
@@ -136,7 +139,7 @@ def resolve(parts: Sequence[Token], keys: ConditionKeys, longest: int) -> list[P
         else:
             piece = part
         longest -= _shortest(piece)
-        if longest < 0:
+        if longest < 0 or (isinstance(piece, str) and piece not in text):
             return None
         resolved.append(piece)
     return resolved
@@ -147,6 +150,10 @@ def _shortest(piece: Piece) -> int:
     if isinstance(piece, Wildcard):
         return 1 if piece is Wildcard.ONE else 0
     return len(piece)
+
+
+# So often a literal is looked for one after the other; an ARN has six colons.
+_FEW: Final = 8
 
 
 class _Searched:
@@ -196,6 +203,10 @@ class _Searched:
 
     def _along_fields(self, reached: int) -> int:
         """Return the places that characters other than colons lead to; steps are doubled."""
+        if not reached & (reached - 1):
+            place = reached.bit_length() - 1
+            end = self.text.find(":", place)
+            return (2 << (end if end >= 0 else len(self.text))) - reached
         passable, length = self._within_fields(), 1
         while length <= len(self.text):
             reached |= (reached & passable) << length
@@ -206,14 +217,22 @@ class _Searched:
     def _places_of(self, literal: str) -> int:
         """Return a number with a bit for each place at which the text goes on with a literal."""
         if literal not in self._places:
-            places = 0
-            if literal in self.text:
-                characters = self._places_of_characters()
-                places = self._everywhere >> 1
-                for offset, character in enumerate(literal):
-                    places &= characters.get(character, 0) >> offset
-            self._places[literal] = places
+            self._places[literal] = self._found(literal)
         return self._places[literal]
+
+    def _found(self, literal: str) -> int:
+        places, place = 0, self.text.find(literal)
+        for _ in range(_FEW):
+            if place < 0:
+                return places
+            places |= 1 << place
+            place = self.text.find(literal, place + 1)
+        # It is all over the text: every further search might look at all of it.
+        places = self._everywhere >> 1
+        characters = self._places_of_characters()
+        for offset, character in enumerate(literal):
+            places &= characters.get(character, 0) >> offset
+        return places
 
     def _places_of_characters(self) -> dict[str, int]:
         if self._characters is None:
@@ -285,7 +304,8 @@ def regex_source(parts: Sequence[Piece], arn: ArnRule) -> str:
             within = None
             runs[-1].append(":")
         else:
-            (runs[-1] if within is None else within).append(_REACHES.get(step) or re.escape(str(step)))
+            source = re.escape(step) if isinstance(step, str) else _REACHES[step]
+            (runs[-1] if within is None else within).append(source)
     _close(runs[-1], within, atomic=False)
     first, *others = ("".join(run) for run in runs)
     if not others:
@@ -294,7 +314,7 @@ def regex_source(parts: Sequence[Piece], arn: ArnRule) -> str:
     return f"{first}{''.join(f'(?>.*?{run})' for run in middle)}.*{last}"
 
 
-_REACHES: dict[_Step, str] = {_Reach.ONE: ".", _Reach.ONE_IN_FIELD: "[^:]"}
+_REACHES: Final = {_Reach.ONE: ".", _Reach.ONE_IN_FIELD: "[^:]"}
 
 
 def _close(run: list[str], within: list[str] | None, *, atomic: bool) -> None:
@@ -307,7 +327,7 @@ def _close(run: list[str], within: list[str] | None, *, atomic: bool) -> None:
 def _split_at_colons(steps: Iterable[_Step]) -> Iterable[_Step]:
     for step in steps:
         if isinstance(step, str):
-            yield from (piece for piece in re.split("(:)", step) if piece)
+            yield from filter(None, _BY_COLONS.split(step))
         else:
             yield step
 
@@ -350,7 +370,7 @@ class PatternSet:
     def _template_matches(self, value: str, keys: ConditionKeys) -> bool:
         searched = _Searched(value)
         for parts in self.templates:
-            resolved = resolve(parts, keys, len(value))
+            resolved = resolve(parts, keys, value)
             if resolved is not None and searched.matches(_steps(resolved, self.arn)):
                 return True
         return False

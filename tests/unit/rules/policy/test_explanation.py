@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -166,3 +167,15 @@ def test_a_key_policy_must_allow_even_within_the_account() -> None:
     found = remedies(asked(action="kms:Decrypt", resource=key), policies)
 
     assert [remedy.policy_type for remedy in found] == [PolicyType.RESOURCE]
+
+
+def test_a_notprincipal_is_said_to_be_about_those_whom_it_denies() -> None:
+    spared = {"AWS": [USER.arn, ACCOUNT]}
+    denying = policy(PolicyType.RESOURCE, {"Effect": "Deny", "NotPrincipal": spared, "Action": GET, "Resource": "*"})
+    policies = PolicySet(identity=(policy(PolicyType.IDENTITY, ALLOW_ALL),), resource=denying)
+
+    for boundary in (None, policy(PolicyType.BOUNDARY, ALLOW_ALL)):
+        explanation = explain(asked(), replace(policies, boundary=boundary))
+        [statement] = next(each for each in explanation.policies if each.policy is denying).statements
+        assert statement.applies is (boundary is not None)
+        assert explanation.decision.allowed is (boundary is None)

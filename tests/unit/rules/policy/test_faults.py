@@ -229,6 +229,13 @@ def test_two_operators_that_mean_the_same_are_not_made_one() -> None:
 
     assert codes(report.errors) == ["operator", "operator"]
     assert report.corrected is None
+    with_comma = examine(policy(**PLAIN, Condition=condition)[:-1] + ",}", IDENTITY)
+    assert with_comma.corrected is not None
+    assert [(fault.code, fault.is_mended) for fault in with_comma.faults] == [
+        ("operator", False),
+        ("operator", False),
+        ("trailing-comma", True),
+    ]
 
 
 def test_all_principals_that_are_none_are_told() -> None:

@@ -52,7 +52,7 @@ def test_a_pattern_that_is_longer_than_the_text_is_not_put_together() -> None:
             asked.append(name)
             return KEYS.get(name)
 
-    assert resolve(tokens("${agent}*" * 1000, variables=True), Counted(), longest=4096) is None
+    assert resolve(tokens("${agent}*" * 1000, variables=True), Counted(), "x" * 4096) is None
     assert asked == ["agent", "agent"]
     assert not pattern_set(["${agent}*" * 1000], variables=True).matches("x" * 4096, KEYS)
     assert pattern_set(["${agent}*"], variables=True).matches("x" * 4096, KEYS)
