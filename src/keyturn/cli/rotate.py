@@ -13,6 +13,7 @@ from rich.markup import escape
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.shown import shown
 
 _PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 _DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
@@ -41,7 +42,7 @@ def rotate(
         started = start_rotation(clients, secret)
         rotation = Rotation(clients, secret, started)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
-        console.print(f"Rotating [bold]{escape(secret)}[/] to version {started.version_id}")
+        console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, error = follow(console, rotation, timeout)
     if output is Output.JSON:
         document = {
@@ -70,10 +71,10 @@ def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tupl
     if error is None:
         console.print("[bold green]Rotated.[/]")
     else:
-        console.print(f"[bold red]Not rotated:[/] {escape(error)}")
+        console.print(f"[bold red]Not rotated:[/] {escape(shown(error))}")
         failed = [seen for seen in steps if seen.error]
         if failed:
-            console.print(f"  {failed[-1].step} said: {escape(failed[-1].error or '')}")
+            console.print(f"  {failed[-1].step} said: {escape(shown(failed[-1].error))}")
         console.print("AWSCURRENT is where it was. The next try uses the same pending version.")
     return steps, error
 
@@ -101,4 +102,4 @@ def _print_log_event(console: Console, event: str) -> None:
     is_error = level in ("ERROR", "CRITICAL") or "[ERROR]" in text or "Task timed out" in text
     style = "red" if is_error else "yellow" if level == "WARNING" else "dim"
     for number, part in enumerate(text.replace("\r", "\n").splitlines()):
-        console.print(f"    [{style}]{level if number == 0 else '':7} {escape(part.expandtabs(2))}[/]")
+        console.print(f"    [{style}]{escape(shown(level if number == 0 else '')):7} {escape(shown(part.expandtabs(2)))}[/]")
