@@ -133,7 +133,8 @@ def list_(
         return
     table = Table("Account", "Name", "Email", "Since")
     for row in rows:
-        table.add_row(row["account_id"], escape(shown(row["name"])), escape(shown(row["email"])), row["created_at"][:10])
+        name, email = escape(shown(row["name"])), escape(shown(row["email"]))
+        table.add_row(row["account_id"], name, email, row["created_at"][:10])
     Console(highlight=False, emoji=False).print(table)
 
 

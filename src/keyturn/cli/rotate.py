@@ -10,12 +10,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown
 
 _PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
+_DENIALS = ("AccessDenied", "is not authorized to perform", "cannot invoke the specified Lambda function")
 _DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
 
 
@@ -44,6 +45,9 @@ def rotate(
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
         console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, error = follow(console, rotation, timeout)
+        if any(denial in text for denial in _DENIALS for text in (error or "", *(seen.error or "" for seen in steps))):
+            why = f"keyturn audit events --denied --since 10m{as_given(profile, endpoint_url, region)}"
+            console.print(f"Why: {escape(shown(why))}")
     if output is Output.JSON:
         document = {
             "secret": secret,
@@ -102,4 +106,5 @@ def _print_log_event(console: Console, event: str) -> None:
     is_error = level in ("ERROR", "CRITICAL") or "[ERROR]" in text or "Task timed out" in text
     style = "red" if is_error else "yellow" if level == "WARNING" else "dim"
     for number, part in enumerate(text.replace("\r", "\n").splitlines()):
-        console.print(f"    [{style}]{escape(shown(level if number == 0 else '')):7} {escape(shown(part.expandtabs(2)))}[/]")
+        beside = shown(level) if number == 0 else ""
+        console.print(f"    [{style}]{escape(beside):7} {escape(shown(part.expandtabs(2)))}[/]")

@@ -1,4 +1,4 @@
-"""What others wrote, as it is shown: nothing in it moves the cursor, turns the text around or begins a line of its own."""
+"""What others wrote, as it is shown: nothing in it moves the cursor, turns text around or begins a line of its own."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _LONE_RETURN = re.compile(r"\r(?!\n)")
 
 
 def shown(text: object) -> str:
-    r"""Return what may be printed within one line: ``\xNN`` or ``\uNNNN`` for every character that would do something."""
+    r"""Return what may be printed within one line: ``\xNN`` or ``\uNNNN`` for every character that does something."""
     return _IN_A_LINE.sub(_escaped, str(text))
 
 

@@ -111,9 +111,7 @@ def test_an_error_prints_what_it_quotes_as_it_is_and_on_its_line(capsys: pytest.
     arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key:x"
     print_error(KeyturnError(f"No {arn}.\nhint: curl it\x1b[2J", "Not \x9b31m\u202e."))
 
-    assert capsys.readouterr().err == (
-        f"error: No {arn}.\\x0ahint: curl it\\x1b[2J\nhint: Not \\x9b31m\\u202e.\n"
-    )
+    assert capsys.readouterr().err == (f"error: No {arn}.\\x0ahint: curl it\\x1b[2J\nhint: Not \\x9b31m\\u202e.\n")
 
 
 def test_an_operator_s_error_ends_with_status_1(

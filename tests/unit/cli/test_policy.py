@@ -161,10 +161,9 @@ def test_the_caret_is_under_its_character_on_a_screen_of_80_columns(before: int,
 
     lines = check("-", given=text).stdout.splitlines()
 
-    excerpt, caret = next((line, below) for line, below in pairwise(lines) if below.strip(" |") == "^")
-    assert cell_len(excerpt) <= 80
-    column = caret.index("^")
-    assert next(at for at in range(len(excerpt)) if cell_len(excerpt[:at]) == column) == excerpt.index("?")
+    shown = [(line, below.index("^")) for line, below in pairwise(lines) if below.strip(" |") == "^"]
+    assert all(cell_len(excerpt) <= 80 for excerpt, _ in shown)
+    assert any(cell_len(excerpt.partition("?")[0]) == column for excerpt, column in shown if "?" in excerpt)
 
 
 @pytest.mark.parametrize(
