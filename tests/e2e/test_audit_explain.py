@@ -46,10 +46,13 @@ def test_the_printed_command_is_all_that_it_takes(server: ServerProcess) -> None
     told = json.loads(explain(server, event_id, "--output", "json").stdout)
 
     assert "GetSecretValue was refused" in text
-    assert "statement 1 (Staging) allows the action, but for arn:aws:secretsmanager:*:*:secret:staging/* only" in (
-        " ".join(text.replace("│", " ").split())
-    )
-    assert "aws:securetransport is false (Bool true)" in " ".join(text.replace("│", " ").split())
+    assert "statement 1 (Staging) allows the action, but for arn:aws:secretsmanager:*:*:secret:staging/* only" in text
+    assert "statement 2 allows the action, but aws:SecureTransport is false (Bool true)" in text
+    assert (
+        "Statement 2 of the identity-based policy inline would allow it if aws:SecureTransport were Bool true (it is"
+        " false). If that condition is meant, meet it; the statement below does without it."
+    ) in text
+    assert explain(server, "--last").stdout == text
     assert (told["principal"], told["action"], told["resource"]) == (
         f"arn:aws:iam::{server.account_id}:user/ada",
         "secretsmanager:GetSecretValue",
@@ -112,7 +115,7 @@ def test_why_a_foreign_resource_was_refused_is_told_to_its_own_account(server: S
 
     assert own.returncode == 1
     assert "Described" not in own.stdout + own.stderr
-    assert "the account whose resource it was" in own.stderr
+    assert "its administrators find the event in their own trail" in own.stderr
     assert [remedy["place"] for remedy in told["remedies"]] == [f"the policy of {arn}"]
     assert told["remedies"][0]["statement"]["Principal"] == {"AWS": f"arn:aws:iam::{server.account_id}:user/eve"}
 
@@ -132,6 +135,29 @@ def test_what_cannot_be_explained_says_so(server: ServerProcess) -> None:
     assert "it succeeded" in allowed.stderr
     assert "can't find the specified secret" in missing.stderr
     assert "There is no event 00000000" in unknown.stderr
+
+
+def test_one_event_is_named_or_the_last_is_wanted(server: ServerProcess) -> None:
+    for words in (("--output", "text"), ("some-id", "--last")):
+        assert explain(server, *words).returncode == 2
+
+
+def test_a_name_neither_forges_a_line_nor_moves_the_cursor(server: ServerProcess) -> None:
+    user = Caller(server, "user", "mallory")
+    user.may(deny("iam:ListUsers", Sid="x"))
+    forged = "x\nresource   arn:aws:iam::1:user/other\x1b[2J\x9b\u202e"
+    with pytest.raises(ClientError):
+        user.client("secretsmanager").get_secret_value(SecretId=forged)
+
+    text = explain(server, newest_event_id(server, "mallory")).stdout
+    listed = run_keyturn("audit", "events", "--username", "mallory", home=server.home, environ=server.environ()).stdout
+
+    for printed in (text, listed):
+        assert not set(printed) & set("\x1b\x9b\u202e")
+    assert [line for line in text.splitlines() if line.startswith("resource")] == [
+        line for line in text.splitlines() if line.startswith("resource") and "x0aresource" in line
+    ]
+    assert len(listed.splitlines()) == 2
 
 
 def test_who_may_not_decode_learns_nothing_more(server: ServerProcess) -> None:

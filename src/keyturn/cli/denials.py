@@ -242,11 +242,9 @@ def _print_what_conditions_keep(console: Console, denial: Denial) -> None:
                 f" (it is {_found(condition, denial.condition_keys)})"
                 for condition in verdict["unmet"]
             )
-            meant = (
-                "that condition is meant, meet it" if len(verdict["unmet"]) == 1 else "all of that is meant, meet it"
-            )
             sentence = f"S{_statement_called(verdict)[1:]} of the {_called(policy)} would allow it if {wanted}."
-            console.print(f"\n{_plain(sentence)} If {meant}; the statement below does without it.")
+            meant = "that condition is" if len(verdict["unmet"]) == 1 else "all of that is"
+            console.print(f"\n{_plain(sentence)} If {meant} meant, meet it; the statement below does without it.")
 
 
 def _print_decision(console: Console, denial: Denial) -> None:
