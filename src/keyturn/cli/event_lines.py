@@ -59,4 +59,4 @@ def _cells(event: dict[str, Any]) -> tuple[str, ...]:
 
 def _short(arn: str) -> str:
     """Return what of an ARN tells it from others of its account."""
-    return arn.split(":", 5)[-1]
+    return arn.split(":", 5)[-1] if arn.startswith("arn:") else arn
