@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -14,6 +16,7 @@ from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_gi
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown
+from keyturn.errors.base import KeyturnError
 
 _PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 _DENIALS = ("AccessDenied", "is not authorized to perform", "cannot invoke the specified Lambda function")
@@ -39,14 +42,14 @@ def rotate(
     to be configured already: see aws secretsmanager rotate-secret help.
     """
     clients = Clients(profile, endpoint_url, region)
-    with explained():
+    why = f"keyturn audit events --denied --since 10m{as_given(profile, endpoint_url, region)}"
+    with _saying(why), explained():
         started = start_rotation(clients, secret)
         rotation = Rotation(clients, secret, started)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
         console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, error = follow(console, rotation, timeout)
-        if any(denial in text for denial in _DENIALS for text in (error or "", *(seen.error or "" for seen in steps))):
-            why = f"keyturn audit events --denied --since 10m{as_given(profile, endpoint_url, region)}"
+        if _is_denial(error or "", *(seen.error or "" for seen in steps)):
             console.print(f"Why: {escape(shown(why))}")
     if output is Output.JSON:
         document = {
@@ -59,6 +62,21 @@ def rotate(
         typer.echo(json.dumps(document, indent=2))
     if error is not None:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _saying(why: str) -> Iterator[None]:
+    """Add to the error of a denied call where to look."""
+    try:
+        yield
+    except KeyturnError as error:
+        if not _is_denial(error.message):
+            raise
+        raise KeyturnError(error.message, *error.hints, f"Why: {why}") from error
+
+
+def _is_denial(*errors: str) -> bool:
+    return any(denial in error for denial in _DENIALS for error in errors)
 
 
 def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tuple[list[StepSeen], str | None]:

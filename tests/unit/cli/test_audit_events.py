@@ -6,7 +6,6 @@ from typing import Any, cast
 
 import pytest
 
-from keyturn.cli import audit_events
 from keyturn.cli.audit_events import EventFilter, follow_events, newest_denial
 from keyturn.cli.clients import Clients
 from keyturn.errors.base import KeyturnError
@@ -53,7 +52,7 @@ def _at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     def slept(_: float) -> None:
         raise AssertionError("polled again")
 
-    monkeypatch.setattr(audit_events.time, "sleep", slept)
+    monkeypatch.setattr("keyturn.cli.audit_events.time.sleep", slept)
 
 
 def test_following_does_not_show_itself_unless_that_is_asked_for() -> None:

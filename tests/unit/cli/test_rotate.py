@@ -13,6 +13,7 @@ from keyturn.cli import rotate as command
 from keyturn.cli.follow import Ending, Started, StepSeen
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.rotate import print_step
+from keyturn.errors.base import KeyturnError
 
 register_commands()
 
@@ -59,3 +60,16 @@ def test_a_rotation_that_was_denied_something_says_where_to_look(
     assert result.exit_code == (0 if error is None else 1)
     assert result.stdout.endswith(WHY) is says_why
     assert ("Why:" in result.stdout) is says_why
+
+
+@pytest.mark.parametrize("message", ["User: x is not authorized to perform: y", "There is none."])
+def test_a_rotation_that_may_not_begin_says_where_to_look(monkeypatch: pytest.MonkeyPatch, message: str) -> None:
+    def refuse(*_: Any) -> None:
+        raise KeyturnError(message, "Do this.")
+
+    monkeypatch.setattr(command, "start_rotation", refuse)
+
+    result = CliRunner().invoke(app, ["rotate", "db", "--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1"])
+
+    assert isinstance(result.exception, KeyturnError)
+    assert list(result.exception.hints) == ["Do this.", WHY.rstrip()][: 2 if "authorized" in message else 1]
