@@ -101,6 +101,8 @@ def test_a_file_of_a_sink_is_verified_with_the_database(server: ServerProcess, t
         tampered.write_bytes(b"".join(lines))
         status, output, _ = audit(server, "verify", *here(server), "--file", str(tampered))
         assert (status, output.partition(":")[0]) == (1, kind)
+        assert "the database verifies" in output
+        assert "Somebody wrote" not in output
     # Interrupted and repeated, in two files, and not from the beginning.
     tampered.write_bytes(b"".join([*whole[1:4], b'{"sequence":', b"\n"]))
     second = tmp_path / "second.jsonl"
@@ -128,7 +130,12 @@ def test_events_are_listed_newest_first_and_filtered(server: ServerProcess) -> N
 
     status, output, _ = audit(server, "events", "--denied")
     assert status == 0
-    assert all(word in output for word in ("GetSecretValue", "user/mallory", "secret:db-", "AccessDenied"))
+    line, command = output.splitlines()
+    assert line.split()[:4] == [denied["eventTime"], "GetSecretValue", "user/mallory", "AccessDenied"]
+    assert line.split()[4].startswith("secret:db-")
+    assert command == f"  keyturn audit explain {denied['eventID']}"
+    asked = run_keyturn(*command.split()[1:], home=server.home, environ=server.environ())
+    assert "GetSecretValue was refused" in asked.stdout
     assert audit(server, "events", "--event-name", "Nothing")[1] == "No event was found.\n"
 
 
@@ -166,7 +173,7 @@ def test_events_are_followed_as_they_happen(server: ServerProcess) -> None:
         _, errors = following.communicate(timeout=DEADLINE_SECONDS)
         reader.join(DEADLINE_SECONDS)
     assert errors == ""
-    assert all("ListUsers" in line and line.rstrip().endswith("ok") for line in lines)
+    assert all("ListUsers" in line and line.split()[3] == "ok" for line in lines)
 
 
 def test_where_there_is_no_keyturn_nothing_is_made(tmp_path: Path) -> None:

@@ -46,10 +46,13 @@ def test_the_printed_command_is_all_that_it_takes(server: ServerProcess) -> None
     told = json.loads(explain(server, event_id, "--output", "json").stdout)
 
     assert "GetSecretValue was refused" in text
-    assert "statement 1 (Staging) allows the action, but for arn:aws:secretsmanager:*:*:secret:staging/* only" in (
-        " ".join(text.replace("│", " ").split())
-    )
-    assert "aws:securetransport is false (Bool true)" in " ".join(text.replace("│", " ").split())
+    assert "statement 1 (Staging) allows the action, but for arn:aws:secretsmanager:*:*:secret:staging/* only" in text
+    assert "statement 2 allows the action, but aws:SecureTransport is false (Bool true)" in text
+    assert (
+        "Statement 2 of the identity-based policy inline would allow it if aws:SecureTransport were Bool true (it is"
+        " false). If that condition is meant, meet it; the statement below does without it."
+    ) in text
+    assert explain(server, "--last").stdout == text
     assert (told["principal"], told["action"], told["resource"]) == (
         f"arn:aws:iam::{server.account_id}:user/ada",
         "secretsmanager:GetSecretValue",
@@ -133,6 +136,24 @@ def test_what_cannot_be_explained_says_so(server: ServerProcess) -> None:
     assert "it succeeded" in allowed.stderr
     assert "can't find the specified secret" in missing.stderr
     assert "There is no event 00000000" in unknown.stderr
+
+
+def test_one_event_is_named_or_the_last_is_wanted(server: ServerProcess) -> None:
+    for words in (("--output", "text"), ("some-id", "--last")):
+        assert explain(server, *words).returncode == 2
+
+
+def test_what_a_policy_says_neither_forges_a_line_nor_moves_the_cursor(server: ServerProcess) -> None:
+    user = Caller(server, "user", "mallory")
+    user.may(allow("iam:ListUsers", Condition={"StringEquals": {"aws:username": "x\nresource   other\x9b2J"}}))
+    with pytest.raises(ClientError):
+        user.client("iam").list_users()
+
+    text = explain(server, newest_event_id(server, "mallory")).stdout
+
+    assert "\x9b" not in text
+    assert r"(StringEquals x\x0aresource   other\x9b2J)" in text
+    assert sum(line.startswith("resource") for line in text.splitlines()) == 1
 
 
 def test_who_may_not_decode_learns_nothing_more(server: ServerProcess) -> None:

@@ -15,6 +15,7 @@ from rich.table import Table
 from keyturn.cli.aws_profile import check_profile_is_free, check_profile_name, profile_sections, write_profile
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.options import Output, OutputFormat, ReplaceProfile
+from keyturn.cli.shown import shown
 from keyturn.config import aws_files
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive
@@ -132,7 +133,8 @@ def list_(
         return
     table = Table("Account", "Name", "Email", "Since")
     for row in rows:
-        table.add_row(row["account_id"], escape(row["name"]), escape(row["email"]), row["created_at"][:10])
+        name, email = escape(shown(row["name"])), escape(shown(row["email"]))
+        table.add_row(row["account_id"], name, email, row["created_at"][:10])
     Console(highlight=False, emoji=False).print(table)
 
 

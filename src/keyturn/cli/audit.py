@@ -12,12 +12,13 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.progress import Progress
-from rich.table import Table
 
-from keyturn.cli.audit_events import EventFilter, find_events, follow_events
-from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.audit_events import EventFilter, find_events, follow_events, newest_denial
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.denials import explain_event, print_denial
+from keyturn.cli.event_lines import EventLines
 from keyturn.cli.options import DatabaseUrl, DataDir, Output, OutputFormat, RootKeyFile
+from keyturn.cli.shown import shown, shown_json
 from keyturn.config import load_settings
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import EVIDENCE_FILE
@@ -135,31 +136,36 @@ def events(
 ) -> None:
     """List what happened, newest first.
 
-    Calls, allowed and denied, rotations and deletions. Asks the server, like aws cloudtrail lookup-events. With
-    --output json each event is a CloudTrail record.
+    Calls, allowed and denied, rotations and deletions: when, which, who, the outcome, and what it is about. Below a
+    denied one stands the command that explains it. Asks the server, like aws cloudtrail lookup-events; --follow does
+    every 2 seconds, and leaves out LookupEvents unless --event-name asks for it. With --output json each event is a
+    CloudTrail record.
     """
     clients = Clients(profile, endpoint_url, region)
     with explained():
         wanted = EventFilter.of(clients, event_name, username, secret, event_id, since, denied=denied)
         if follow:
+            lines = EventLines(as_given(profile, endpoint_url, region))
             for event in follow_events(clients, wanted):
-                typer.echo(json.dumps(event) if output is Output.JSON else "  ".join(_cells(event)))
+                typer.echo(shown_json(json.dumps(event)) if output is Output.JSON else "\n".join(lines.of(event)))
             return
         found = find_events(clients, wanted, limit)
     if output is Output.JSON:
-        typer.echo(json.dumps(found, indent=2))
+        typer.echo(shown_json(json.dumps(found, indent=2)))
         return
-    table = Table(box=None, pad_edge=False)
-    for name in ("Time", "Event", "Who", "About", "Outcome"):
-        table.add_column(name, no_wrap=name in ("Time", "Event"), overflow="fold")
+    lines = EventLines(as_given(profile, endpoint_url, region), found)
     for event in found:
-        table.add_row(*(escape(cell) for cell in _cells(event)))
-    Console(highlight=False, emoji=False).print(table if found else "No event was found.")
+        typer.echo("\n".join(lines.of(event)))
+    if not found:
+        typer.echo("No event was found.")
 
 
 @app.command()
 def explain(
-    event_id: Annotated[str, typer.Argument(help="Of keyturn audit events, or of aws cloudtrail lookup-events.")],
+    event_id: Annotated[
+        str | None, typer.Argument(help="Of keyturn audit events, or of aws cloudtrail lookup-events.")
+    ] = None,
+    last: Annotated[bool, typer.Option("--last", help="The newest denied event, in place of an id.")] = False,
     profile: Profile = None,
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
@@ -173,27 +179,15 @@ def explain(
 
     keyturn audit events --denied lists calls that were refused.
     """
+    if (event_id is None) is not last:
+        raise typer.BadParameter("Name one event, or say --last.", param_hint="EVENT_ID")
     clients = Clients(profile, endpoint_url, region)
     with explained():
-        denial = explain_event(clients, event_id)
+        denial = explain_event(clients, event_id or newest_denial(clients))
     if output is Output.JSON:
-        typer.echo(json.dumps(denial.document(), indent=2))
+        typer.echo(shown_json(json.dumps(denial.document(), indent=2)))
     else:
         print_denial(Console(highlight=False, emoji=False, soft_wrap=True), denial)
-
-
-def _cells(event: dict[str, Any]) -> tuple[str, ...]:
-    identity = event.get("userIdentity") or {}
-    who = identity.get("arn") or identity.get("invokedBy") or identity.get("principalId") or identity.get("type", "")
-    resources = [resource.get("ARN") for resource in event.get("resources") or []]
-    about = (event.get("additionalEventData") or {}).get("SecretId") or next(filter(None, resources), "")
-    outcome = event.get("errorCode") or ("failed" if event.get("errorMessage") else "ok")
-    return (event["eventTime"], event["eventName"], _short(who), _short(about), outcome)
-
-
-def _short(arn: str) -> str:
-    """Return what of an ARN tells it from others of its account."""
-    return arn.split(":", 5)[-1]
 
 
 def _heads(texts: Sequence[str]) -> list[Position]:
@@ -206,25 +200,26 @@ def _heads(texts: Sequence[str]) -> list[Position]:
 @contextmanager
 def _progress(*, quiet: bool) -> Iterator[Any]:
     """Show how far it is, where somebody is looking and it takes a while."""
-    console = Console(stderr=True, quiet=quiet or not Console(stderr=True).is_terminal)
-    with Progress(console=console, transient=True) as shown:
-        task = shown.add_task("Verifying records", total=None)
-        yield lambda done, total: shown.update(task, completed=done, total=total)
+    console = Console(stderr=True, emoji=False)
+    console.quiet = quiet or not console.is_terminal
+    with Progress(console=console, transient=True) as bar:
+        task = bar.add_task("Verifying records", total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
 
 
 def _print(report: Report, data_dir: Path) -> None:
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     for note in report.notes:
-        console.print(f"note: {escape(note)}")
+        console.print(f"note: {escape(shown(note))}")
     if report.older:
         console.print(f"note: {report.older} records are older than the chain; nothing can be said about them.")
     if not report.faults:
         console.print(_summary(report))
         return
     for fault in report.faults:
-        console.print(f"[bold red]{fault.kind}:[/] {escape(fault.message)}")
+        console.print(f"[bold red]{fault.kind}:[/] {escape(shown(fault.message))}")
     for hint in _hints(report.faults, data_dir):
-        console.print(f"[bold]hint:[/] {escape(hint)}")
+        console.print(f"[bold]hint:[/] {escape(shown(hint))}")
 
 
 def _summary(report: Report) -> str:
@@ -237,7 +232,9 @@ def _summary(report: Report) -> str:
 
 
 def _hints(faults: Iterable[Fault], data_dir: Path) -> list[str]:
-    kinds = {fault.kind for fault in faults}
+    kinds = {fault.kind for fault in faults if not fault.in_file}
+    if not kinds:
+        return ["The file was changed, or it is not whole: the database verifies, and has what was written."]
     hints = []
     if FaultKind.ROLLED_BACK in kinds:
         evidence = data_dir / EVIDENCE_FILE

@@ -13,12 +13,13 @@ from typing import Any
 from keyturn.cli.clients import Clients
 from keyturn.errors.base import KeyturnError
 
-_POLL_SECONDS = 1.0
+_POLL_SECONDS = 2.0
 # An event is stored when its call has ended, and has the time at which it began.
 _LONGEST_CALL = timedelta(minutes=1)
 _AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
+_POLLED = "LookupEvents"
 
 Event = dict[str, Any]
 
@@ -89,18 +90,45 @@ def find_events(clients: Clients, wanted: EventFilter, limit: int) -> list[Event
 
 
 def follow_events(clients: Clients, wanted: EventFilter) -> Iterator[Event]:
-    """Yield events as they happen, oldest first, beginning with those since the filter's moment, or with now."""
+    """Yield events as they happen, oldest first, beginning with those since the filter's moment, or with now.
+
+    Looking for them is an event itself: LookupEvents is left out unless it is asked for, or failed.
+    """
+    is_asked_for = bool(wanted.attributes.keys() & {"EventName", "EventId"})
     since = wanted.since or datetime.now(UTC)
     seen: dict[str, datetime] = {}
     while True:
         now = datetime.now(UTC)
         for event in reversed(list(_lookup(clients, wanted, since))):
-            if event["eventID"] not in seen:
-                seen[event["eventID"]] = datetime.fromisoformat(event["eventTime"])
+            if event["eventID"] in seen:
+                continue
+            seen[event["eventID"]] = datetime.fromisoformat(event["eventTime"])
+            if is_asked_for or event["eventName"] != _POLLED or "errorCode" in event:
                 yield event
         since = max(since, now - _LONGEST_CALL)
         seen = {event_id: at for event_id, at in seen.items() if at >= since - timedelta(seconds=1)}
         time.sleep(_POLL_SECONDS)
+
+
+def newest_denial(clients: Clients) -> str:
+    """Return the id of the newest event of a call that the policies did not allow.
+
+    Raises:
+        KeyturnError: There is none.
+    """
+    found = find_events(clients, EventFilter({}, None, denied=True), 1)
+    if not found:
+        raise KeyturnError(
+            "No call was denied in this account and region.",
+            "The trail is one of an account's region: check --profile and --region.",
+        )
+    event_id: str = found[0]["eventID"]
+    return event_id
+
+
+def can_be_explained(event: Event) -> bool:
+    """Say whether an event tells why its call was denied."""
+    return "encodedMessage" in ((event.get("additionalEventData") or {}).get("authorization") or {})
 
 
 def _lookup(clients: Clients, wanted: EventFilter, since: datetime | None) -> Iterator[Event]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -62,6 +63,12 @@ class Clients:
         if service not in self._clients:
             self._clients[service] = self._session.client(service, endpoint_url=self._endpoint_url, config=self._config)
         return self._clients[service]
+
+
+def as_given(profile: str | None, endpoint_url: str | None, region: str | None) -> str:
+    """Return the options of a command that is to ask the same server as this one, each behind a space."""
+    given = {"--profile": profile, "--endpoint-url": endpoint_url, "--region": region}
+    return "".join(f" {name} {shlex.quote(value)}" for name, value in given.items() if value)
 
 
 @contextmanager

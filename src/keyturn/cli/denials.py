@@ -9,9 +9,9 @@ from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from keyturn.cli.clients import Clients
+from keyturn.cli.shown import shown, shown_json
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.policy.evaluate import ON_RESOURCE, PolicyType
 from keyturn.rules.policy.placements import Placement, placement_of
@@ -116,7 +116,7 @@ def explain_event(clients: Clients, event_id: str) -> Denial:
     if "encodedMessage" not in authorization:
         raise KeyturnError(
             f"{event.get('errorMessage', 'The call was refused')}",
-            "Why is told to the account whose resource it was: explain the event of the same sharedEventID there.",
+            "Why is told to the account whose resource it was: its administrators find the event in their own trail.",
         )
     encoded = authorization["encodedMessage"]
     decoded = clients["sts"].decode_authorization_message(EncodedMessage=encoded)["DecodedMessage"]
@@ -126,8 +126,7 @@ def explain_event(clients: Clients, event_id: str) -> Denial:
 def print_denial(console: Console, denial: Denial) -> None:
     """Print who was refused what, what each policy said, and what would allow it."""
     event, context = denial.event, denial.message["context"]
-    console.print(f"[bold]{escape(event['eventName'])}[/] was refused at {event['eventTime']}\n")
-    facts = Table.grid(padding=(0, 2))
+    console.print(f"[bold]{_plain(event['eventName'])}[/] was refused at {_plain(event['eventTime'])}\n")
     for name, value in (
         ("principal", denial.principal_arn),
         ("action", context["action"]),
@@ -135,53 +134,124 @@ def print_denial(console: Console, denial: Denial) -> None:
         ("from", event["sourceIPAddress"]),
         ("told", event.get("errorMessage", "")),
     ):
-        facts.add_row(f"[dim]{name}[/]", escape(str(value)))
-    console.print(facts)
+        console.print(f"[dim]{name:9}[/]  {_plain(value)}")
     _print_policies(console, denial)
     _print_decision(console, denial)
-    for statement, placement in denial.placements():
-        console.print(f"\nIt takes this statement in {escape(placement.place)}:\n")
-        console.print(escape(json.dumps(statement, indent=2)))
-        if placement.command:
-            console.print(f"\n[bold]Add it with:[/]\n\n{escape(placement.command)}")
-        elif placement.hint:
-            console.print(f"\n[bold]Add it with:[/] {escape(placement.hint)}")
+    placements = denial.placements()
+    if placements:
+        _print_what_conditions_keep(console, denial)
+    for statement, placement in placements:
+        console.print(f"\nIt takes this statement in {_plain(placement.place)}:\n")
+        console.print(_json(statement))
+        _print_how_to_add(console, placement)
+
+
+def _print_how_to_add(console: Console, placement: Placement) -> None:
+    if placement.command and shown(placement.command) != placement.command:
+        # What is pasted into a shell is what is read, or nothing.
+        console.print("\nNo command is printed: a name in it has characters that cannot be shown.")
+    elif placement.command:
+        console.print(f"\n[bold]Add it with:[/]\n\n{escape(placement.command)}")
+    elif placement.hint:
+        console.print(f"\n[bold]Add it with:[/] {_plain(placement.hint)}")
 
 
 def _print_policies(console: Console, denial: Denial) -> None:
-    policies, keys = denial.policies, denial.condition_keys
-    if not policies:
-        console.print("\nNo policy took part: the caller has none, and neither has the resource.")
+    if not denial.policies:
+        is_service = not denial.principal_arn.startswith("arn:")
+        whose = "." if is_service else ": the caller has none, and neither has the resource."
+        console.print(f"\nNo policy took part{whose}")
         return
-    table = Table("Policy", "Kind", "What it says", title="\nThe policies that took part", title_justify="left")
-    for policy in policies:
-        said = [_said(verdict, keys) for verdict in policy["statements"]]
-        count = policy["statementCount"]
-        nothing = f"none of its {count} statements is about this action" if count > 1 else "it is about other actions"
-        table.add_row(escape(policy["policyName"]), policy["policyType"], escape("\n".join(said) or nothing))
-    console.print(table)
+    console.print("\n[bold]The policies that took part[/]\n")
+    silent = [policy for policy in denial.policies if not policy["statements"]]
+    for policy in denial.policies:
+        if policy["statements"]:
+            _print_policy(console, policy, denial.condition_keys)
+    if silent:
+        count = len(silent)
+        others = "" if count == len(denial.policies) else " other" if count == 1 else " others"
+        names = ", ".join(_name(policy) for policy in silent)
+        console.print(f"{count}{others} {'is' if count == 1 else 'are'} about {_other(silent)}: {_plain(names)}")
+
+
+def _print_policy(console: Console, policy: Json, keys: Mapping[str, list[str]]) -> None:
+    name, kind = _name(policy), policy["policyType"]
+    console.print(_plain(name) if name == kind else f"{_plain(name)} [dim]({_plain(kind)})[/]")
+    if name != policy["policyName"]:
+        console.print(f"  [dim]{_plain(policy['policyName'])}[/]")
+    for verdict in policy["statements"]:
+        console.print(f"  {_plain(_said(verdict, keys))}")
+
+
+def _other(policies: Sequence[Json]) -> str:
+    by_principal = {PolicyType.RESOURCE, PolicyType.TRUST}
+    has_callers = any(policy["policyType"] in by_principal for policy in policies)
+    return "other actions or callers" if has_callers else "other actions"
+
+
+def _name(policy: Json) -> str:
+    """Return what people call a policy: of an ARN the name."""
+    name = str(policy["policyName"])
+    return name.rpartition("/")[2] if name.startswith("arn:") else name
+
+
+def _called(policy: Json) -> str:
+    """Return a policy with its kind, which is said once."""
+    name, kind = str(policy["policyName"]), str(policy["policyType"])
+    return kind if name == kind else f"{kind} {_name(policy)}"
+
+
+def _statement_called(verdict: Json) -> str:
+    sid = verdict["statement"].get("Sid")
+    return f"statement {verdict['statementIndex'] + 1}{f' ({sid})' if sid else ''}"
 
 
 def _said(verdict: Json, keys: Mapping[str, list[str]]) -> str:
     statement = verdict["statement"]
-    name = f"statement {verdict['statementIndex'] + 1}"
-    if statement.get("Sid"):
-        name += f" ({statement['Sid']})"
+    name = _statement_called(verdict)
     verb = "denies" if statement["Effect"] == "Deny" else "allows"
     if verdict["applies"]:
         return f"{name} {verb} it"
     reasons = [] if verdict["namesResource"] else [f"for {_resources(statement)} only"]
     for condition in verdict["unmet"]:
-        found = ", ".join(keys.get(condition["key"], [])) or "absent"
         wanted = ", ".join(condition["values"])
-        reasons.append(f"{condition['key']} is {found} ({condition['operator']} {wanted})")
+        key = _spelled(condition["key"], statement)
+        reasons.append(f"{key} is {_found(condition, keys)} ({condition['operator']} {wanted})")
     return f"{name} {verb} the action, but {' and '.join(reasons)}"
+
+
+def _found(condition: Json, keys: Mapping[str, list[str]]) -> str:
+    return ", ".join(keys.get(condition["key"], [])) or "absent"
+
+
+def _spelled(key: str, statement: Json) -> str:
+    """Return a condition key as its statement spells it: upper and lower case are one."""
+    written = (name for tests in statement.get("Condition", {}).values() for name in tests)
+    return next((name for name in written if name.lower() == key.lower()), key)
 
 
 def _resources(statement: Json) -> str:
     written = statement.get("Resource", statement.get("NotResource"))
-    shown = ", ".join(written) if isinstance(written, list) else str(written)
-    return f"all but {shown}" if "NotResource" in statement else shown
+    listed = ", ".join(written) if isinstance(written, list) else str(written)
+    return f"all but {listed}" if "NotResource" in statement else listed
+
+
+def _print_what_conditions_keep(console: Console, denial: Denial) -> None:
+    """Print the statements that would allow the call, were it not for their conditions."""
+    missing = {remedy["policyType"] for remedy in denial.message["keyturn"]["remedies"]}
+    for policy in denial.policies:
+        for verdict in policy["statements"] if policy["policyType"] in missing else ():
+            statement = verdict["statement"]
+            if statement["Effect"] != "Allow" or not verdict["namesResource"] or not verdict["unmet"]:
+                continue
+            wanted = " and ".join(
+                f"{_spelled(condition['key'], statement)} were {condition['operator']} {', '.join(condition['values'])}"
+                f" (it is {_found(condition, denial.condition_keys)})"
+                for condition in verdict["unmet"]
+            )
+            sentence = f"S{_statement_called(verdict)[1:]} of the {_called(policy)} would allow it if {wanted}."
+            meant = "that condition is" if len(verdict["unmet"]) == 1 else "all of that is"
+            console.print(f"\n{_plain(sentence)} If {meant} meant, meet it; the statement below does without it.")
 
 
 def _print_decision(console: Console, denial: Denial) -> None:
@@ -192,17 +262,25 @@ def _print_decision(console: Console, denial: Denial) -> None:
     if denial.message["explicitDeny"]:
         console.print(
             f"\n[bold red]Denied explicitly[/] by statement {decision['statementIndex'] + 1} of the"
-            f" {decision['policyType']} {escape(str(decision['policyName']))}. No Allow outvotes a Deny: change that"
+            f" {_plain(_called(decision))}. No Allow outvotes a Deny: change that"
             " statement, or call in a way that it does not match."
         )
         for statement in _deciding(denial.message):
-            console.print(f"\n{escape(json.dumps(statement, indent=2))}")
+            console.print(f"\n{_json(statement)}")
         return
-    console.print(f"\n[bold red]Not allowed[/]: no {decision['policyType']} allows it.")
+    console.print(f"\n[bold red]Not allowed[/]: no {_plain(decision['policyType'])} allows it.")
     if denial.message["keyturn"].get("side") == "caller" and decision["policyType"] in ON_RESOURCE:
         console.print("It is the policy of another account's resource: its account sees what it lacks.")
     elif not denial.message["keyturn"]["remedies"]:
         console.print("What it lacks would not be enough: behind it a Deny stands against the call.")
+
+
+def _json(statement: Json) -> str:
+    return escape(shown_json(json.dumps(statement, indent=2)))
+
+
+def _plain(text: object) -> str:
+    return escape(shown(text))
 
 
 def _deciding(message: Json) -> list[Json]:

@@ -12,9 +12,11 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 import keyturn
 from keyturn import cli
+from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
 
 _SKIPPED = {"keyturn.cli.main"}
@@ -56,14 +58,10 @@ def register_commands() -> None:
 
 def print_error(error: KeyturnError) -> None:
     """Say what happened and what to do about it, on standard error."""
-    console = Console(stderr=True, soft_wrap=True, highlight=False)
-    console.print(f"[bold red]error:[/] {_plain(error.message)}")
+    console = Console(stderr=True, soft_wrap=True, highlight=False, emoji=False)
+    console.print(f"[bold red]error:[/] {escape(shown(error.message))}")
     for hint in error.hints:
-        console.print(f"[bold]hint:[/] {_plain(hint)}")
-
-
-def _plain(text: str) -> str:
-    return text.replace("[", r"\[")
+        console.print(f"[bold]hint:[/] {escape(shown(hint))}")
 
 
 def main() -> None:

@@ -10,15 +10,19 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 
 from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.shown import shown, shown_json
 from keyturn.rules.policy.faults import Fault, Report, Severity, examine, kind_of
 from keyturn.rules.policy.refusals import DocumentKind
 from keyturn.rules.policy.service_names import ActionNames, action_names
 
 _STANDARD_INPUT = "-"
+_FILE_URL = "file://"
+_SCREEN = 80
 _LARGEST = 1_000_000
 _KINDS = {
     DocumentKind.IDENTITY: ("IAM", "an inline policy of a user, group or role"),
@@ -74,21 +78,24 @@ def check(
     """
     if fix and output is Output.JSON:
         raise typer.BadParameter("JSON has the corrected text anyway: leave one of the two out.", param_hint="--fix")
-    text = _text_of(file)
+    name = "(stdin)" if file == _STANDARD_INPUT else shown(file.removeprefix(_FILE_URL))
+    text = _text_of(file, name)
     report = examine(text, kind or kind_of(text), _actions())
     if output is Output.JSON:
         typer.echo(json.dumps(_document(report, is_guessed=kind is None), indent=2))
     elif fix:
-        raise typer.Exit(_print_fixed(file, text, report))
+        raise typer.Exit(_print_fixed(name, text, report))
     else:
-        _print_report(_console(stderr=False), file, report, is_guessed=kind is None)
+        _print_report(_console(stderr=False), name, report, is_guessed=kind is None)
     raise typer.Exit(1 if report.errors else 0)
 
 
-def _text_of(file: str) -> str:
-    name = "standard input" if file == _STANDARD_INPUT else file
+def _text_of(file: str, name: str) -> str:
+    is_input = file == _STANDARD_INPUT
     try:
-        content = sys.stdin.buffer.read(_LARGEST + 1) if file == _STANDARD_INPUT else Path(file).read_bytes()
+        # The AWS CLI takes a policy as file://policy.json.
+        path = Path(file.removeprefix(_FILE_URL))
+        content = sys.stdin.buffer.read(_LARGEST + 1) if is_input else path.read_bytes()
     except OSError as error:
         raise typer.BadParameter(f"{name} cannot be read: {error.strerror}.", param_hint="FILE") from error
     if len(content) > _LARGEST:
@@ -133,18 +140,18 @@ def _print_report(console: Console, file: str, report: Report, *, is_guessed: bo
     if not report.errors:
         console.print(f"[bold green]accepted[/] as {name}{guess}")
         return
-    answer = f": {service} answers [bold]{escape(report.answer.message)}[/]" if report.answer else ""
+    answer = f": {service} answers [bold]{escape(shown(report.answer.message))}[/]" if report.answer else ""
     console.print(f"[bold red]refused[/] as {name}{guess}{answer}")
     if report.corrected is not None:
         still = sum(fault.severity is Severity.ERROR for fault in report.remaining)
         left = f", but for {still} of its faults" if still else ""
         console.print(f"\nThe text put right{left}; --fix prints it alone:\n")
-        console.print(escape(report.corrected.rstrip()))
+        console.print(escape(shown_json(report.corrected.rstrip())))
 
 
 def _print_fixed(file: str, text: str, report: Report) -> int:
     """Print the text put right, and what is left to do; return the exit status."""
-    fixed = text if report.corrected is None else report.corrected
+    fixed = shown_json(text if report.corrected is None else report.corrected)
     remaining = report.faults if report.corrected is None else report.remaining
     name = file if report.corrected is None else "corrected"
     is_wrong = any(fault.severity is Severity.ERROR for fault in remaining)
@@ -160,8 +167,18 @@ def _print_faults(console: Console, file: str, faults: Iterable[Fault]) -> None:
         colour = "red" if fault.severity is Severity.ERROR else "yellow"
         console.print(
             f"[bold]{escape(file)}:{fault.line}:{fault.column}:[/] [bold {colour}]{fault.severity.value}:[/]"
-            f" {escape(fault.message)} [dim]({fault.code})[/]"
+            f" {escape(shown(fault.message))} [dim]({fault.code})[/]"
         )
         margin = " " * len(str(fault.line))
-        console.print(f"  [dim]{fault.line} |[/] {escape(fault.excerpt)}")
-        console.print(f"  [dim]{margin} |[/] {' ' * fault.caret}[bold {colour}]^[/]")
+        excerpt, caret = _cut(fault.excerpt, fault.caret, _SCREEN - len(margin) - 6)
+        console.print(f"  [dim]{fault.line} |[/] {escape(shown(excerpt))}")
+        console.print(f"  [dim]{margin} |[/] {' ' * caret}[bold {colour}]^[/]")
+
+
+def _cut(excerpt: str, caret: int, width: int) -> tuple[str, int]:
+    """Return what of a line fits on a screen around a character, and in which column that is."""
+    start = max(0, min(caret - width // 2, len(excerpt) - width))
+    end = start + width
+    while cell_len(excerpt[start:end]) > width:
+        start, end = (start + 1, end) if cell_len(excerpt[start:caret]) > width // 2 else (start, end - 1)
+    return excerpt[start:end], cell_len(excerpt[start:caret])

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.shown import shown
+from keyturn.errors.base import KeyturnError
 
 _PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
+_DENIALS = ("AccessDenied", "is not authorized to perform", "cannot invoke the specified Lambda function")
 _DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
 
 
@@ -37,12 +42,15 @@ def rotate(
     to be configured already: see aws secretsmanager rotate-secret help.
     """
     clients = Clients(profile, endpoint_url, region)
-    with explained():
+    why = f"keyturn audit events --denied --since 10m{as_given(profile, endpoint_url, region)}"
+    with _saying(why), explained():
         started = start_rotation(clients, secret)
         rotation = Rotation(clients, secret, started)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
-        console.print(f"Rotating [bold]{escape(secret)}[/] to version {started.version_id}")
+        console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, error = follow(console, rotation, timeout)
+        if _is_denial(error or "", *(seen.error or "" for seen in steps)):
+            console.print(f"Why: {escape(shown(why))}")
     if output is Output.JSON:
         document = {
             "secret": secret,
@@ -54,6 +62,21 @@ def rotate(
         typer.echo(json.dumps(document, indent=2))
     if error is not None:
         raise typer.Exit(1)
+
+
+@contextmanager
+def _saying(why: str) -> Iterator[None]:
+    """Add to the error of a denied call where to look."""
+    try:
+        yield
+    except KeyturnError as error:
+        if not _is_denial(error.message):
+            raise
+        raise KeyturnError(error.message, *error.hints, f"Why: {why}") from error
+
+
+def _is_denial(*errors: str) -> bool:
+    return any(denial in error for denial in _DENIALS for error in errors)
 
 
 def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tuple[list[StepSeen], str | None]:
@@ -70,10 +93,10 @@ def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tupl
     if error is None:
         console.print("[bold green]Rotated.[/]")
     else:
-        console.print(f"[bold red]Not rotated:[/] {escape(error)}")
+        console.print(f"[bold red]Not rotated:[/] {escape(shown(error))}")
         failed = [seen for seen in steps if seen.error]
         if failed:
-            console.print(f"  {failed[-1].step} said: {escape(failed[-1].error or '')}")
+            console.print(f"  {failed[-1].step} said: {escape(shown(failed[-1].error))}")
         console.print("AWSCURRENT is where it was. The next try uses the same pending version.")
     return steps, error
 
@@ -101,4 +124,5 @@ def _print_log_event(console: Console, event: str) -> None:
     is_error = level in ("ERROR", "CRITICAL") or "[ERROR]" in text or "Task timed out" in text
     style = "red" if is_error else "yellow" if level == "WARNING" else "dim"
     for number, part in enumerate(text.replace("\r", "\n").splitlines()):
-        console.print(f"    [{style}]{level if number == 0 else '':7} {escape(part.expandtabs(2))}[/]")
+        beside = shown(level) if number == 0 else ""
+        console.print(f"    [{style}]{escape(beside):7} {escape(shown(part.expandtabs(2)))}[/]")

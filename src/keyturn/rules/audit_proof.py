@@ -30,11 +30,13 @@ class Fault:
     Attributes:
         sequence: The first record that is not what it was; None if it is not about a record.
         message: For people, one or two sentences.
+        in_file: It is about a file that a sink has written, not about the trail itself.
     """
 
     kind: FaultKind
     sequence: int | None
     message: str
+    in_file: bool = False
 
 
 def contradiction(known: Position, when: str, newest: Position, link_there: bytes | None) -> Fault | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from keyturn.errors.base import KeyturnError
@@ -38,7 +39,7 @@ def verify_files(stores: Stores, key: ChainKey, paths: Sequence[Path], report: R
         for where, stored in _records(path, report):
             fault = walk.follow(where, stored)
             if fault is not None:
-                report.faults.append(fault)
+                report.faults.append(replace(fault, in_file=True))
                 return
     report.file_records = walk.count
     if walk.first is not None:
@@ -116,6 +117,6 @@ def _compare(stores: Stores, key: ChainKey, first: ChainedRecord, last: Position
         before = link(first.sequence - 1)
     if fault is None and before and key.link(before, first.sequence, first.record) != first.link:
         message = f"Record {first.sequence}, the first of the files, is not what was written."
-        fault = Fault(FaultKind.CHANGED, first.sequence, message)
+        fault = Fault(FaultKind.CHANGED, first.sequence, message, in_file=True)
     if fault is not None:
         report.faults.append(fault)

@@ -107,6 +107,13 @@ def test_an_error_is_a_sentence_and_its_hints(capsys: pytest.CaptureFixture[str]
     assert err == f"error: It [bold]failed[/bold].\nhint: Do [this].\nhint: Or that: {'x' * 200}\n"
 
 
+def test_an_error_prints_what_it_quotes_as_it_is_and_on_its_line(capsys: pytest.CaptureFixture[str]) -> None:
+    arn = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key:x"
+    print_error(KeyturnError(f"No {arn}.\nhint: curl it\x1b[2J", "Not \x9b31m\u202e."))
+
+    assert capsys.readouterr().err == (f"error: No {arn}.\\x0ahint: curl it\\x1b[2J\nhint: Not \\x9b31m\\u202e.\n")
+
+
 def test_an_operator_s_error_ends_with_status_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

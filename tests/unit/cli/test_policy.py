@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from rich.cells import cell_len
 from typer.testing import CliRunner, Result
 
 from keyturn.cli.main import app, register_commands
@@ -63,7 +65,7 @@ def test_what_cannot_be_put_right_is_not_printed_as_if_it_had_been() -> None:
     result = check("--fix", "-", given=FINE.replace('"Allow"', '"Perhaps"'))
 
     assert (result.exit_code, result.stdout) == (1, "")
-    assert result.stderr.startswith('-:1:51: error: Effect is "Allow" or "Deny". (effect)\n')
+    assert result.stderr.startswith('(stdin):1:51: error: Effect is "Allow" or "Deny". (effect)\n')
 
 
 def test_a_policy_that_is_fine_is_said_to_be_and_kept_as_it_is() -> None:
@@ -90,7 +92,7 @@ def test_a_warning_is_shown_and_changes_nothing() -> None:
     result = check("-", given=FINE.replace("Decrypt", "Decrpt"))
 
     assert result.exit_code == 0
-    assert "-:1:70: warning: kms has no action Decrpt. Was kms:Decrypt meant? (unknown-action)\n" in result.stdout
+    assert "(stdin):1:70: warning: kms has no action Decrpt. Was kms:Decrypt meant? (unknown-action)\n" in result.stdout
 
 
 def test_programs_get_everything_in_one_document() -> None:
@@ -133,13 +135,44 @@ def test_what_is_shown_does_not_move_the_cursor(tmp_path: Path) -> None:
     assert '"[red]\ufffd[2J' in result.stdout
 
 
+def test_names_and_texts_are_shown_harmlessly(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b]0;owned\x07\n\x9b\u202epolicy.json"
+    path.write_text(FINE.replace("*", "\x9b2J")[:-1] + ",}")
+
+    for result in (check(str(path)), check("--fix", str(path)), check(str(tmp_path / "\x9bnone"))):
+        assert not set(result.stdout + result.stderr) & set("\x1b\x07\x9b\u202e")
+    assert f"{tmp_path}/\\x1b]0;owned\\x07\\x0a\\x9b\\u202epolicy.json:1:" in check(str(path)).stdout
+    fixed = check("--fix", str(path)).stdout
+    assert json.loads(fixed)["Statement"]["Resource"] == "\x9b2J"
+
+
+def test_a_file_is_named_as_the_aws_cli_takes_it(tmp_path: Path) -> None:
+    path = tmp_path / "policy.json"
+    path.write_text("{}")
+
+    assert check(f"file://{path}").stdout.startswith(f"{path}:1:")
+
+
+@pytest.mark.parametrize("before", [0, 30, 60, 500])
+@pytest.mark.parametrize("behind", [0, 30, 500])
+@pytest.mark.parametrize("filling", ["x", "秘"])
+def test_the_caret_is_under_its_character_on_a_screen_of_80_columns(before: int, behind: int, filling: str) -> None:
+    text = f'{{"Id": "{filling * before}", "Effect": ?, "Other": "{filling * behind}"}}'
+
+    lines = check("-", given=text).stdout.splitlines()
+
+    shown = [(line, below.index("^")) for line, below in pairwise(lines) if below.strip(" |") == "^"]
+    assert all(cell_len(excerpt) <= 80 for excerpt, _ in shown)
+    assert any(cell_len(excerpt.partition("?")[0]) == column for excerpt, column in shown if "?" in excerpt)
+
+
 @pytest.mark.parametrize(
     ("words", "given", "told"),
     [
         (["no/such/file"], None, "no/such/file cannot be read: No such file or directory."),
         (["."], None, ". cannot be read: Is a directory."),
-        (["-"], b'{\n"\xff\xfe"}', "standard input is not UTF-8: see line 2."),
-        (["-"], b" " * 1_000_001, "standard input is much longer than any policy may be."),
+        (["-"], b'{\n"\xff\xfe"}', "(stdin) is not UTF-8: see line 2."),
+        (["-"], b" " * 1_000_001, "(stdin) is much longer than any policy may be."),
         (["--fix", "-", "--output", "json"], b"{}", "JSON has the corrected text anyway"),
         (["--kind", "boundary", "-"], b"{}", "'boundary' is not one of"),
     ],
