@@ -50,7 +50,7 @@ def trail(directory: Path, records: list[AuditRecord]) -> Iterator[tuple[Stores,
     """A trail without the triggers that would be in the way, and what is known of its head."""
     stores = Stores.open(f"sqlite:///{directory}/keyturn.db")
     try:
-        schema.state.create_all(stores.state.engine, tables=[schema.changes])
+        schema.state.create_all(stores.state.engine, tables=[schema.changes, schema.settings])
         schema.journal.create_all(stores.journal.engine)
         log = AuditLog(stores.journal, KEY)
         log.begin(NOW)

@@ -132,6 +132,7 @@ def test_a_trail_without_records_has_no_anchor(server: Server) -> None:
 
 
 def test_a_server_that_ends_anchors_its_last_record(server: Server) -> None:
+    server.keeper.begin()
     server.keeper.start()
     server.append(2)
     server.keeper.close()
@@ -158,6 +159,7 @@ def test_an_older_copy_of_a_database_is_noticed_when_a_server_starts(
     later.restore("backup", *replaced)
 
     again = Server(server.directory, server.clock)
+    again.keeper.begin()
     again.keeper.start()
     again.append(9)
     again.keeper.close()
@@ -197,6 +199,7 @@ def test_evidence_stays_until_somebody_removes_it(server: Server, caplog: pytest
     for _ in range(2):
         caplog.clear()
         again = Server(server.directory, server.clock)
+        again.keeper.begin()
         again.keeper.start()
         again.append(9)
         again.keeper.close()
@@ -207,6 +210,7 @@ def test_evidence_stays_until_somebody_removes_it(server: Server, caplog: pytest
     (server.directory / EVIDENCE_FILE).unlink()
     caplog.clear()
     last = Server(server.directory, server.clock)
+    last.keeper.begin()
     last.keeper.start()
     last.keeper.close()
     assert caplog.text == ""
@@ -217,6 +221,7 @@ def test_evidence_stays_until_somebody_removes_it(server: Server, caplog: pytest
 def test_a_damaged_anchor_is_told_and_kept(server: Server, caplog: pytest.LogCaptureFixture, text: str) -> None:
     (server.directory / ANCHOR_FILE).write_text(text)
 
+    server.keeper.begin()
     server.keeper.start()
     server.append()
     server.keeper.close()
