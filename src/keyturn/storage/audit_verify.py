@@ -55,7 +55,8 @@ def _check_nothing_begun(connection: Connection, report: Report, *, has_begun: b
     if has_begun or audit_log.is_begun(connection):
         message = "The chain has begun, and nothing says where: its checkpoint was removed from the journal."
         report.faults.append(Fault(FaultKind.REMOVED, None, message))
-    report.older = connection.execute(_COUNT).scalar_one()
+    else:
+        report.older = connection.execute(_COUNT).scalar_one()
 
 
 def _check_chain(stores: Stores, key: ChainKey, mark: Mark, report: Report, progress: Progress) -> None:
