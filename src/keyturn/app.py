@@ -237,7 +237,6 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
     authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
     audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
-    audit_log.begin(clock.now())
     kept = KeptRows(stores.state)
     runtime = _open_runtime(settings, stores, session_tokens, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
@@ -279,6 +278,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         retention=timedelta(days=settings.audit_retention_days) if settings.audit_retention_days else None,
         handed_on=lambda: min((shipper.cursor for shipper in shippers), default=None),
     )
+    keeper.begin()
     shippers = _open_shippers(settings, audit_log, clock, closing)
     keeper.start()
     closing.callback(keeper.close)

@@ -32,6 +32,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerProcess]:
     mallory = Credentials(key["AccessKeyId"], key["SecretAccessKey"])
     with pytest.raises(ClientError):
         process.client("secretsmanager", mallory).get_secret_value(SecretId="db")
+    wait_until((process.data_dir / "audit.anchor").exists, "the trail is anchored", process)
     yield process
     assert process.stop() == 0, process.log()
 
@@ -205,6 +206,35 @@ def test_what_was_changed_past_keyturn_is_found_and_nothing_is_repaired(stopped:
         assert "changed: Record 2 was changed." in done.stdout
         assert "hint: " in done.stdout
         assert "note: The database would let records be changed" in done.stdout
+
+
+def test_a_trail_whose_beginning_was_removed_is_found_before_and_after_a_server_has_gone_on(tmp_path: Path) -> None:
+    server = ServerProcess(tmp_path)
+    server.start()
+    for _ in range(5):
+        server.client("sts").get_caller_identity()
+    server.stop()
+    _, head, _ = audit(server, "head", *here(server))
+    with sqlite3.connect(server.data_dir / "journal.db") as connection:
+        for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            connection.execute(f"DROP TRIGGER {name}")
+        connection.execute("DELETE FROM audit_marks")
+        connection.execute("DELETE FROM audit_events WHERE sequence IN (2, 3)")
+        connection.execute("UPDATE audit_events SET link = NULL, username = 'nobody'")
+        connection.execute("UPDATE audit_events SET sequence = 99 WHERE sequence = 5")
+    connection.close()
+
+    assert audit(server, "verify", *here(server))[0] == 1
+    server.start()
+    server.client("sts").get_caller_identity()
+    assert "its beginning is gone" in server.log()
+    server.stop()
+    for _ in range(2):
+        status, output, _ = audit(server, "verify", *here(server))
+        assert (status, "removed: When a server started" in output) == (1, True)
+        status, output, _ = audit(server, "verify", *here(server), "--head", head.strip())
+        assert (status, "rolled back: Record 5 was there" in output) == (1, True)
+        (server.data_dir / "audit.rolled-back").unlink(missing_ok=True)
 
 
 def test_a_database_that_was_rolled_back_is_found_before_and_after_a_server_has_gone_on(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ def trail(directory: Path, records: list[AuditRecord]) -> Iterator[tuple[Stores,
     """A trail without the triggers that would be in the way, and what is known of its head."""
     stores = Stores.open(f"sqlite:///{directory}/keyturn.db")
     try:
-        schema.state.create_all(stores.state.engine, tables=[schema.changes])
+        schema.state.create_all(stores.state.engine, tables=[schema.changes, schema.settings])
         schema.journal.create_all(stores.journal.engine)
         log = AuditLog(stores.journal, KEY)
         log.begin(NOW)
@@ -121,4 +121,28 @@ def test_any_removal_exchange_or_insertion_is_found(
                 values = {**copied.record._asdict(), "sequence": first, "link": copied.link}
                 connection.execute(insert(_events), values)
 
+        assert is_found(stores, known)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data(), records=_logs)
+def test_whatever_else_is_done_when_the_beginning_is_removed_is_found_and_stays_so(
+    data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    with trail(tmp_path_factory.mktemp("t"), records) as (stores, known):
+        numbers = st.sets(st.integers(1, len(records)))
+        removed, unlinked, moved = (data.draw(numbers, name) for name in ("removed", "unlinked", "moved"))
+        with stores.journal.write() as transaction:
+            connection = transaction.connection
+            connection.execute(delete(schema.audit_marks))
+            connection.execute(delete(_events).where(_events.c.sequence.in_(removed)))
+            connection.execute(update(_events).where(_events.c.sequence.in_(unlinked)).values(link=None))
+            for number in moved:
+                connection.execute(update(_events).where(_events.c.sequence == number).values(sequence=number + 1000))
+        assert is_found(stores, known)
+
+        # Whoever keeps a head elsewhere finds it even if nothing on the machine knows that there was a beginning.
+        log = AuditLog(stores.journal, KEY)
+        log.begin(NOW, has_begun=data.draw(st.booleans(), "has begun"))
+        log.append([record._replace(request_id="afterwards") for record in records])
         assert is_found(stores, known)

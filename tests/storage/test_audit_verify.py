@@ -9,9 +9,9 @@ from sqlalchemy import text
 
 from keyturn.clock import to_milliseconds
 from keyturn.rules.audit_anchor import Anchor
-from keyturn.rules.audit_chain import Position
+from keyturn.rules.audit_chain import LOST, START, Position
 from keyturn.rules.audit_proof import FaultKind
-from keyturn.rules.audit_report import Known, Report
+from keyturn.rules.audit_report import BEGIN, Known, Report
 from keyturn.storage import audit_anchor, audit_index, audit_log, audit_marks, audit_retention, audit_verify, schema
 from keyturn.storage.audit_index import index_next_block
 from keyturn.storage.audit_log import AuditLog
@@ -280,13 +280,113 @@ def test_records_added_before_the_checkpoint_are_found(stores: Stores, log: Audi
     assert fault.kind is FaultKind.FOREIGN
 
 
-@pytest.mark.usefixtures("log")
-def test_a_chain_that_is_said_to_begin_later_than_it_does_is_found(stores: Stores) -> None:
-    tamper(stores, "DELETE FROM audit_marks")
-    open_log(stores)
+UNCHAIN = "UPDATE audit_events SET link = NULL, username = NULL"
+WIPES = {
+    "everything": ("DELETE FROM audit_marks", "DELETE FROM audit_events"),
+    "all links": ("DELETE FROM audit_marks", UNCHAIN),
+    "the newest link": ("DELETE FROM audit_marks", f"{UNCHAIN} WHERE sequence IN (2, 20)"),
+    "a false mark": ("DELETE FROM audit_events", "UPDATE audit_marks SET sequence = 20"),
+}
 
+
+@pytest.mark.parametrize("statements", WIPES.values(), ids=WIPES)
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.usefixtures("log")
+def test_whoever_knows_a_record_finds_that_the_beginning_was_removed(
+    stores: Stores, statements: tuple[str, ...], restarts: bool
+) -> None:
+    known = Known(head(stores), "then")
+    tamper(stores, *statements)
+    if restarts:
+        store(open_log(stores), [record(number) for number in range(30, 60)])
+
+    assert FaultKind.ROLLED_BACK in {fault.kind for fault in check(stores, known).faults}
+    assert check(stores, known).known == []
+
+
+@pytest.mark.parametrize("statements", WIPES.values(), ids=WIPES)
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.usefixtures("log")
+def test_the_state_knows_that_there_was_a_beginning(
+    stores: Stores, statements: tuple[str, ...], restarts: bool
+) -> None:
+    with stores.state.write() as transaction:
+        audit_anchor.store_begun(transaction.connection, KEY, Anchor(BEGIN, 0, NOW))
+    tamper(stores, *statements)
+    if restarts:
+        log = AuditLog(stores.journal, KEY)
+        log.begin(NOW, has_begun=True)
+        store(log, [record(number) for number in range(30, 60)])
+
+    assert {fault.kind for fault in check(stores).faults} <= {FaultKind.REMOVED, FaultKind.FOREIGN}
+    assert check(stores).faults != []
+
+
+def test_the_journal_knows_that_there_was_a_beginning_when_it_was_told_how_new_the_state_is(
+    stores: Stores, log: AuditLog
+) -> None:
+    log.sync(0, NOW)
+    tamper(stores, "DELETE FROM audit_marks WHERE name = 'checkpoint'", "DELETE FROM audit_events")
     (fault,) = check(stores).faults
-    assert fault.kind is FaultKind.FOREIGN
+    assert fault.kind is FaultKind.REMOVED
+
+    open_log(stores)
+    (fault,) = check(stores).faults
+    assert fault.kind is FaultKind.REMOVED
+
+
+@pytest.mark.usefixtures("log")
+def test_a_later_beginning_is_not_taken_for_what_retention_leaves(stores: Stores) -> None:
+    with stores.journal.read() as connection:
+        known = Known(Position(8, audit_log.link_at(connection, 8) or b""), "then")
+    with stores.journal.write() as transaction:
+        audit_marks.store_mark(transaction.connection, KEY, audit_marks.CHECKPOINT, Position(20, START), NOW)
+    tamper(stores, "UPDATE audit_events SET link = NULL")
+
+    (fault,) = check(stores, known).faults
+    assert (fault.kind, fault.sequence) == (FaultKind.ROLLED_BACK, 8)
+
+
+def test_records_from_before_the_chain_are_counted_before_it_begins(stores: Stores) -> None:
+    old = {**record(1)._asdict(), "sequence": 7, "link": None}
+    with stores.journal.write() as transaction:
+        transaction.connection.execute(schema.audit_events.insert(), old)
+
+    assert (check(stores).faults, check(stores).older) == ([], 1)
+
+
+@pytest.mark.parametrize("link_is_left", [True, False])
+@pytest.mark.usefixtures("log")
+def test_a_chain_whose_beginning_was_lost_goes_on_and_never_vouches_for_what_was_there(
+    stores: Stores, link_is_left: bool
+) -> None:
+    tamper(stores, "DELETE FROM audit_marks", *([] if link_is_left else [UNCHAIN]))
+    log = AuditLog(stores.journal, KEY)
+    lost = log.begin(NOW, has_begun=True)
+    assert (lost, log.begin(NOW, has_begun=True)) == (Position(20, LOST), None)
+    log.append([record(21), record(22)])
+    known = Known(head(stores), "now")
+
+    report = check(stores, known)
+    (fault,) = report.faults
+    assert (fault.kind, report.records, len(report.known)) == (FaultKind.REMOVED, 2, 1)
+    with pytest.raises(Unverified):
+        delete_expired(log, _moment(99), 22, NOW)
+
+    tamper(stores, "UPDATE audit_events SET username = 'x' WHERE sequence = 21")
+    assert len(check(stores).faults) == 2
+
+
+def test_a_chain_that_went_on_in_an_empty_journal_is_proved_again_when_its_first_records_are_over(
+    stores: Stores,
+) -> None:
+    log = AuditLog(stores.journal, KEY)
+    log.begin(NOW, has_begun=True)
+    store(log, [record(1), record(2)])
+    assert len(check(stores).faults) == 1
+
+    delete_expired(log, _moment(2), 2, NOW)
+    assert (check(stores).faults, check(stores).records) == ([], 1)
 
 
 def test_what_goes_while_it_is_verified_is_no_fault(

@@ -36,7 +36,7 @@ class Denial:
         """Who was refused."""
         principal = self.message["context"]["principal"]
         # Of another account's caller no more than the id is told.
-        return str(principal.get("arn", principal["id"]))
+        return str(principal.get("arn") or principal["id"])
 
     @property
     def policies(self) -> Sequence[Json]:

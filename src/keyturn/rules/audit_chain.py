@@ -29,6 +29,8 @@ from keyturn.sensitive import Sensitive
 
 LINK_BYTES = 32
 START = bytes(LINK_BYTES)
+# What the first record continues that was written after the beginning of the chain was lost: nobody calculates it.
+LOST = b"\xff" * LINK_BYTES
 _BLOCK_BYTES = 64
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))

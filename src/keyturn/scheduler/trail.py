@@ -12,15 +12,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta
 
 from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import Anchor
-from keyturn.rules.audit_chain import Position
+from keyturn.rules.audit_chain import LOST, Position
 from keyturn.rules.audit_proof import Fault, FaultKind
-from keyturn.rules.audit_report import Known, Report
+from keyturn.rules.audit_report import BEGIN, Known, Report
 from keyturn.storage import audit_anchor, audit_index, audit_retention
 from keyturn.storage.audit_anchor import AnchorFile
 from keyturn.storage.audit_index import index_next_block
@@ -71,8 +71,12 @@ class TrailKeeper:
         self._stopping = threading.Event()
         self._thread = threading.Thread(target=self._run, name="trail", daemon=True)
 
-    def start(self) -> None:
-        """Compare the trail with its anchors, before anything is written to it, and begin."""
+    def begin(self) -> None:
+        """Compare the trail with its anchors, before anything is written to it, and begin it if it is new.
+
+        Raises:
+            StorageError: The database failed.
+        """
         try:
             for message in dict.fromkeys(fault.message for fault in self.check_anchors()):
                 _log.error("The audit trail is not what it was: %s", message)
@@ -81,6 +85,10 @@ class TrailKeeper:
         except (KeyturnError, OSError) as error:
             # The trail goes on, whatever became of its past: whoever verifies it is told the same.
             _log.error("The audit trail could not be compared with its anchors: %s", error)
+        self._begin_chain()
+
+    def start(self) -> None:
+        """Look after the trail from now on."""
         self._thread.start()
 
     def close(self) -> None:
@@ -89,6 +97,32 @@ class TrailKeeper:
         if self._thread.ident is not None:
             self._thread.join()
             self._try(self._anchor_everywhere)
+
+    def _begin_chain(self) -> None:
+        key, now = self._audit_log.key, self._clock.now()
+        with self._stores.state.read() as connection:
+            begun = audit_anchor.begun_text(connection)
+            texts = [begun, audit_anchor.stored_text(connection)]
+        has_begun = any(texts) or self._file.exists or self._file.has_evidence
+        checkpoint = self._audit_log.begin(now, has_begun=has_begun)
+        if checkpoint is not None and checkpoint.link == LOST:
+            _log.error(
+                "The audit trail is not what it was: its beginning is gone from the journal, and nothing up to record"
+                " %d can be verified any more. Somebody wrote to the database past Keyturn, or the journal was lost.",
+                checkpoint.sequence,
+            )
+            self._keep_as_evidence(texts)
+        # A journal that was begun before this was noted is noted now.
+        if begun is None:
+            with self._stores.state.write() as transaction:
+                audit_anchor.store_begun(transaction.connection, key, Anchor(BEGIN, 0, now))
+
+    def _keep_as_evidence(self, texts: Sequence[str | None]) -> None:
+        try:
+            self._file.keep_as_evidence([text for text in (*texts, self._file.text()) if text])
+        except OSError as error:
+            # As above: the journal itself keeps that its beginning was lost.
+            _log.error("What was known of the audit trail could not be kept as evidence: %s", error)
 
     def check_anchors(self) -> list[Fault]:
         """Return how the trail contradicts its anchors, and keep those anchors as evidence.

@@ -3,6 +3,9 @@
 The file is as new as the last second and knows when the journal, or the whole database, is replaced by an older copy.
 The one in the state is a minute old at most and knows when the journal is, even if the file was replaced with it.
 
+The state database notes, too, that the chain has begun, sealed as an anchor of its beginning: a journal in which
+nothing says so any more is not a new one.
+
 An anchor that the trail contradicts when a server starts is kept as evidence in a file of its own, one a line: the
 trail goes on and would soon be longer than what is missing. As long as that file is there, whoever verifies is told.
 """
@@ -23,6 +26,7 @@ from keyturn.rules.audit_chain import ChainKey
 from keyturn.storage import schema
 
 _SETTING = "audit_anchor"
+_BEGUN = "audit_chain_begun"
 _FOUND = select(schema.settings.c.value).where(schema.settings.c.name == bindparam("name"))
 _INSERT = postgresql.insert(schema.settings)
 _STORE = _INSERT.on_conflict_do_update(index_elements=["name"], set_={"value": _INSERT.excluded.value})
@@ -61,6 +65,11 @@ class AnchorFile:
         finally:
             os.close(descriptor)
         beside.replace(self._path)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is an anchor, whoever wrote it."""
+        return self._path.exists()
 
     @property
     def has_evidence(self) -> bool:
@@ -114,8 +123,26 @@ class AnchorFile:
 
 def stored_text(connection: Connection) -> str | None:
     """Return the anchor that the state database keeps as it is there, whoever wrote it; None if there is none."""
-    text: str | None = connection.execute(_FOUND, {"name": _SETTING}).scalar_one_or_none()
-    return text
+    return _setting(connection, _SETTING)
+
+
+def begun_text(connection: Connection) -> str | None:
+    """Return what the state database says of the chain's beginning, whoever wrote it; None if it says nothing."""
+    return _setting(connection, _BEGUN)
+
+
+def stored_begun(connection: Connection, key: ChainKey) -> Anchor | None:
+    """Return the note of the state database that the chain has begun; None if there is none.
+
+    Raises:
+        KeyturnError: What is noted is damaged, or not Keyturn's.
+    """
+    return _anchor(begun_text(connection), key)
+
+
+def store_begun(connection: Connection, key: ChainKey, anchor: Anchor) -> None:
+    """Note that the chain has begun."""
+    connection.execute(_STORE, {"name": _BEGUN, "value": anchor.to_text(key)})
 
 
 def stored_anchor(connection: Connection, key: ChainKey) -> Anchor | None:
@@ -124,7 +151,15 @@ def stored_anchor(connection: Connection, key: ChainKey) -> Anchor | None:
     Raises:
         KeyturnError: It is damaged, or not Keyturn's.
     """
-    text = stored_text(connection)
+    return _anchor(stored_text(connection), key)
+
+
+def _setting(connection: Connection, name: str) -> str | None:
+    text: str | None = connection.execute(_FOUND, {"name": name}).scalar_one_or_none()
+    return text
+
+
+def _anchor(text: str | None, key: ChainKey) -> Anchor | None:
     if text is None:
         return None
     try:

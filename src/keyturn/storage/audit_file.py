@@ -103,14 +103,15 @@ def _records(path: Path, report: Report) -> Iterator[tuple[str, ChainedRecord]]:
 def _compare(stores: Stores, key: ChainKey, first: ChainedRecord, last: Position, report: Report) -> None:
     """Compare the first and the last record with the database: in between one follows from the other."""
     with stores.journal.read() as connection:
-        mark, newest = audit_marks.load_mark(connection, CHECKPOINT), audit_log.newest(connection)
+        mark, newest = audit_marks.sealed_mark(connection, key, CHECKPOINT), audit_log.newest(connection)
         begin = mark.position if mark else Position(0, START)
         end = newest if newest and newest.sequence > begin.sequence else begin
 
         def link(sequence: int) -> bytes | None:
-            return begin.link if sequence == begin.sequence else audit_log.link_at(connection, sequence)
+            there = audit_log.link_at(connection, sequence)
+            return there or (begin.link if sequence == begin.sequence else None)
 
-        if last.sequence < begin.sequence:
+        if last.sequence < begin.sequence and mark is not None and mark.is_of_retention:
             report.notes.append("The database has none of the files' records any more: their time was over.")
             return
         fault = contradiction(last, "when a file was written", end, link(last.sequence))

@@ -17,7 +17,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, bindparam, func, select
 
-from keyturn.rules.audit_chain import START, ChainKey, Position
+from keyturn.rules.audit_chain import LOST, START, ChainKey, Position
 from keyturn.rules.audit_record import AuditRecord, ChainedRecord
 from keyturn.storage import audit_marks, schema
 from keyturn.storage.audit_marks import CHECKPOINT, STATE
@@ -39,6 +39,7 @@ _AFTER = (
     .limit(bindparam("limit"))
 )
 _HEAD = select(_events.c.sequence, _events.c.link).order_by(_events.c.sequence.desc()).limit(1)
+_CHAINED = select(_events.c.sequence).where(_events.c.link.is_not(None)).limit(1)
 _LINK_AT = select(_events.c.link).where(_events.c.sequence == bindparam("sequence"))
 
 
@@ -65,8 +66,18 @@ class AuditLog:
         # Asked for every call before it acts.
         self.refuses = False
 
-    def begin(self, now: datetime) -> None:
+    def begin(self, now: datetime, *, has_begun: bool = False) -> Position | None:
         """Begin the chain behind whatever the journal holds, unless that was done before.
+
+        Where it was done before and the checkpoint is gone, nobody knows any more where the chain began. It goes on
+        behind what is there, and whoever verifies is told.
+
+        Args:
+            now: Aware UTC.
+            has_begun: Whether something outside the journal knows that it was done before.
+
+        Returns:
+            The checkpoint, None if there was one.
 
         Raises:
             StorageError: The database failed.
@@ -74,9 +85,13 @@ class AuditLog:
         with self.exclusively(), self.database.write() as transaction:
             connection = transaction.connection
             self.database.dialect.order_commits(connection)
-            if audit_marks.load_mark(connection, CHECKPOINT) is None:
-                newest = connection.execute(select(func.coalesce(func.max(_events.c.sequence), 0))).scalar_one()
-                audit_marks.store_mark(connection, self.key, CHECKPOINT, Position(newest, START), now)
+            if audit_marks.load_mark(connection, CHECKPOINT) is not None:
+                return None
+            newest = connection.execute(select(func.coalesce(func.max(_events.c.sequence), 0))).scalar_one()
+            is_lost = has_begun or is_begun(connection)
+            checkpoint = Position(newest, LOST if is_lost else START)
+            audit_marks.store_mark(connection, self.key, CHECKPOINT, checkpoint, now)
+            return checkpoint
 
     def append(self, records: Sequence[AuditRecord]) -> None:
         """Store audit records in one transaction.
@@ -193,6 +208,12 @@ def newest(connection: Connection) -> Position | None:
     """Return the newest record; None if there is none. Its link is empty if it is older than the chain."""
     row = connection.execute(_HEAD).one_or_none()
     return None if row is None else Position(row.sequence, row.link or b"")
+
+
+def is_begun(connection: Connection) -> bool:
+    """Whether something in the journal besides the checkpoint shows that the chain has begun."""
+    is_chained = connection.execute(_CHAINED).first() is not None
+    return is_chained or audit_marks.load_mark(connection, STATE) is not None
 
 
 def link_at(connection: Connection, sequence: int) -> bytes | None:

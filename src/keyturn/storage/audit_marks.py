@@ -1,7 +1,9 @@
 """Sealed statements about the trail, kept in the journal beside it.
 
 The *checkpoint* is the record behind which the trail begins: the last one of those that retention has deleted, or of
-those from before there was a chain. Whoever has only the database cannot make one up, because it is sealed.
+those from before there was a chain. Whoever has only the database cannot make one up, because it is sealed. Its link
+says which: that of the deleted record; :data:`START` where the chain begins; :data:`LOST` where it goes on although the
+checkpoint was gone, and nothing before it can be vouched for.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ from sqlalchemy import Connection, Row, bindparam, select
 from sqlalchemy.dialects import postgresql
 
 from keyturn.clock import to_milliseconds
-from keyturn.rules.audit_chain import ChainKey, Position
+from keyturn.rules.audit_chain import LOST, START, ChainKey, Position
 from keyturn.storage import schema
 
 CHECKPOINT = "checkpoint"
@@ -44,10 +46,26 @@ class Mark:
         """Say whether it was made with this key."""
         return key.is_seal(self.seal, self.name, *self.position, to_milliseconds(self.at))
 
+    @property
+    def is_lost(self) -> bool:
+        """Whether the chain goes on from here because nobody knew any more where it began."""
+        return self.position.link == LOST
+
+    @property
+    def is_of_retention(self) -> bool:
+        """Whether what came before was verified, and deleted when its time was over."""
+        return self.position.link not in (START, LOST)
+
 
 def load_mark(connection: Connection, name: str) -> Mark | None:
     """Return the statement of this name."""
     return _mark(connection.execute(_BY_NAME, {"name": name}).one_or_none())
+
+
+def sealed_mark(connection: Connection, key: ChainKey, name: str) -> Mark | None:
+    """Return the statement of this name; None if there is none, or if it was not made with this key."""
+    mark = load_mark(connection, name)
+    return mark if mark is not None and mark.is_sealed(key) else None
 
 
 def lock_mark(connection: Connection, name: str) -> Mark | None:

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Sequence
 from sqlalchemy import Connection, func, select
 
 from keyturn.rules.audit_anchor import Anchor
-from keyturn.rules.audit_chain import START, ChainKey, Position
+from keyturn.rules.audit_chain import ChainKey, Position
 from keyturn.rules.audit_proof import LOOK_AHEAD, Fault, FaultKind, Walk, contradiction
 from keyturn.rules.audit_record import ChainedRecord
 from keyturn.rules.audit_report import BEGIN, Known, Progress, Report
 from keyturn.storage import audit_index, audit_log, audit_marks, schema
-from keyturn.storage.audit_anchor import newest_generation
+from keyturn.storage.audit_anchor import begun_text, newest_generation
 from keyturn.storage.audit_marks import CHECKPOINT, STATE, Mark
 from keyturn.storage.database import Stores
 
@@ -35,42 +35,65 @@ def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Prog
         StorageError: The database failed.
     """
     report = Report()
+    # Before the journal: a server that starts now begins the chain first, and then notes that it has.
+    with stores.state.read() as connection:
+        has_begun = begun_text(connection) is not None
     with stores.journal.read() as connection:
         mark = audit_marks.load_mark(connection, CHECKPOINT)
-        newest = audit_log.newest(connection)
-    if mark is None:
-        if newest is not None and newest.link:
-            report.faults.append(_no_checkpoint(newest))
-        return report
-    if not mark.is_sealed(key):
+        if mark is None:
+            _check_nothing_begun(connection, report, has_begun=has_begun or bool(known))
+    if mark is not None and mark.is_sealed(key):
+        _check_chain(stores, key, mark, report, progress)
+    elif mark is not None:
         report.faults.append(_false_mark(mark))
-        return report
+    check_known(stores, key, known, report)
+    return report
+
+
+def _check_nothing_begun(connection: Connection, report: Report, *, has_begun: bool) -> None:
+    """Without a checkpoint there must be nothing that shows there was a chain."""
+    if has_begun or audit_log.is_begun(connection):
+        message = "The chain has begun, and nothing says where: its checkpoint was removed from the journal."
+        report.faults.append(Fault(FaultKind.REMOVED, None, message))
+    else:
+        report.older = connection.execute(_COUNT).scalar_one()
+
+
+def _check_chain(stores: Stores, key: ChainKey, mark: Mark, report: Report, progress: Progress) -> None:
+    """Go along the chain from its checkpoint."""
+    with stores.journal.read() as connection:
+        newest = audit_log.newest(connection)
+        # What was written behind a lost checkpoint continues the record there, if that had a link.
+        link = audit_log.link_at(connection, mark.position.sequence) if mark.is_lost else None
+    start = Position(mark.position.sequence, link or mark.position.link)
     report.checkpoint = mark.position
     report.newest = mark.position if newest is None or newest.sequence <= mark.position.sequence else newest
     _check_before(stores, mark, report)
     _check_triggers(stores, report)
-    walked = _Walked(stores, key, mark.position)
+    walked = _Walked(stores, key, start)
     fault = walked.to(report.newest.sequence, progress)
     report.newest, report.records, report.blocks = walked.head, walked.count, walked.blocks
     report.faults += [fault] if fault else walked.index_faults
-    check_known(stores, key, known, report)
-    return report
 
 
 def check_known(stores: Stores, key: ChainKey, known: Sequence[Known], report: Report) -> None:
     """Compare what is known from elsewhere with the trail as it is; add what contradicts it to the report."""
     with stores.journal.read() as connection:
-        mark, newest = audit_marks.load_mark(connection, CHECKPOINT), audit_log.newest(connection)
+        mark, newest = audit_marks.sealed_mark(connection, key, CHECKPOINT), audit_log.newest(connection)
         state_mark = audit_marks.load_mark(connection, STATE)
         begin = mark.position if mark else BEGIN
         end = newest if newest and newest.sequence > begin.sequence else begin
         for one in known:
-            if one.position.sequence < begin.sequence:
-                report.notes.append(f"Record {one.position.sequence} was deleted when its time was over.")
+            sequence = one.position.sequence
+            if mark is not None and sequence < begin.sequence and mark.is_of_retention:
+                report.notes.append(f"Record {sequence} was deleted when its time was over.")
                 continue
-            there = audit_log.link_at(connection, one.position.sequence)
-            link = begin.link if one.position.sequence == begin.sequence else there
-            fault = contradiction(one.position, one.when, end, link)
+            there = audit_log.link_at(connection, sequence)
+            link = there or (begin.link if sequence == begin.sequence else None)
+            if sequence < begin.sequence:
+                fault: Fault | None = _begins_behind(one, begin)
+            else:
+                fault = contradiction(one.position, one.when, end, link)
             if fault is None:
                 report.known.append(one)
             else:
@@ -171,8 +194,11 @@ class _Walked:
 
 def _check_before(stores: Stores, mark: Mark, report: Report) -> None:
     """Look at what is stored before the chain begins: records older than it, or what nobody should have put there."""
+    if mark.is_lost:
+        report.faults.append(_lost(mark))
+        return
     before = _COUNT.where(_events.c.sequence <= mark.position.sequence)
-    is_begin = mark.position.link == START
+    is_begin = not mark.is_of_retention
     with stores.journal.read() as connection:
         report.older = connection.execute(before).scalar_one() if is_begin else 0
         added = connection.execute(before.where(_events.c.link.is_not(None)) if is_begin else before).scalar_one()
@@ -187,8 +213,20 @@ def _check_triggers(stores: Stores, report: Report) -> None:
             report.notes.append("The database would let records be changed: triggers that refuse it are missing.")
 
 
-def _no_checkpoint(newest: Position) -> Fault:
-    message = f"Nothing says where the chain begins, and it goes to record {newest.sequence}."
+def _begins_behind(known: Known, begin: Position) -> Fault:
+    sequence = known.position.sequence
+    message = (
+        f"Record {sequence} was there {known.when}, and the chain is said to begin behind record {begin.sequence}."
+    )
+    return Fault(FaultKind.ROLLED_BACK, sequence, message)
+
+
+def _lost(mark: Mark) -> Fault:
+    when = f"on {mark.at:%Y-%m-%d} at {mark.at:%H:%M:%S} UTC"
+    message = (
+        f"When a server started {when}, nothing said any more where the chain begins: what was written before that was"
+        f" removed, or cannot be verified up to record {mark.position.sequence}."
+    )
     return Fault(FaultKind.REMOVED, None, message)
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 from keyturn.rules.audit_chain import ChainKey, Position
 from keyturn.rules.audit_proof import Fault, FaultKind
-from keyturn.rules.audit_report import Known, Progress, Report
+from keyturn.rules.audit_report import BEGIN, Known, Progress, Report
 from keyturn.storage import audit_log
-from keyturn.storage.audit_anchor import AnchorFile, stored_anchor
+from keyturn.storage.audit_anchor import AnchorFile, stored_anchor, stored_begun
 from keyturn.storage.audit_file import verify_files
 from keyturn.storage.audit_verify import verify
 from keyturn.storage.database import Stores
@@ -46,21 +46,24 @@ class Trail:
             KeyturnError: An anchor is damaged, a file cannot be read, or the database failed.
         """
         # Before anything is read: what the server writes meanwhile must not look like too much or too little.
-        known = self._known(heads)
-        report = verify(self.stores, self.key, known, progress)
+        with self.stores.state.read() as connection:
+            begun = stored_begun(connection, self.key)
+            anchors = [self.anchors.read(), stored_anchor(connection, self.key)]
+        known = {anchor.position: Known.of(anchor) for anchor in anchors if anchor is not None}
+        written_down = [Known(position, "when --head was written down") for position in heads]
+        report = verify(self.stores, self.key, [*known.values(), *written_down], progress)
+        if not known and (begun is not None or report.records):
+            report.notes.append("There is no anchor: only a head that you have kept tells whether the end was cut off.")
         report.faults += [_was_lost(Known.of(anchor)) for anchor in self.anchors.evidence()]
         if files:
             verify_files(self.stores, self.key, files, report)
         return report
 
-    def _known(self, heads: Sequence[Position]) -> list[Known]:
-        with self.stores.state.read() as connection:
-            anchors = [self.anchors.read(), stored_anchor(connection, self.key)]
-        known = {anchor.position: Known.of(anchor) for anchor in anchors if anchor is not None}
-        return [*known.values(), *(Known(position, "when --head was written down") for position in heads)]
-
 
 def _was_lost(known: Known) -> Fault:
+    if known.position == BEGIN:
+        message = f"When a server started, nothing was left of the chain that had begun {known.when}."
+        return Fault(FaultKind.REMOVED, None, message)
     what = f"record {known.position.sequence}, or a change of the state, that was there {known.when}"
     message = f"When a server started, the database did not have {what}."
     return Fault(FaultKind.ROLLED_BACK, known.position.sequence, message)

@@ -7,11 +7,14 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import text
 
+from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import ANCHOR_FILE, EVIDENCE_FILE, Anchor
-from keyturn.rules.audit_chain import ChainKey
+from keyturn.rules.audit_chain import ChainKey, Position
+from keyturn.rules.audit_proof import FaultKind
 from keyturn.rules.audit_record import AuditRecord
-from keyturn.rules.audit_report import Known
+from keyturn.rules.audit_report import BEGIN, Known, Report
 from keyturn.scheduler import trail
 from keyturn.scheduler.trail import TrailKeeper
 from keyturn.sensitive import Sensitive
@@ -21,6 +24,7 @@ from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.audit_verify import verify
 from keyturn.storage.database import StorageError, Stores
 from keyturn.storage.migrate import migrate
+from keyturn.storage.trail import Trail
 from keyturn.testing.clock import FakeClock
 
 KEY = ChainKey(Sensitive(b"k" * 32))
@@ -30,17 +34,18 @@ FILES = ("keyturn.db", "journal.db", ANCHOR_FILE)
 class Server:
     """What a server has of the trail, and a keeper that takes a turn when it is told to."""
 
-    def __init__(self, directory: Path, clock: FakeClock, key: ChainKey = KEY) -> None:
+    def __init__(self, directory: Path, clock: FakeClock, key: ChainKey = KEY, *, begins: bool = True) -> None:
         self.directory, self.clock = directory, clock
         self.stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
         migrate(self.stores)
         self.log = AuditLog(self.stores.journal, key)
-        self.log.begin(clock.now())
         self.file = AnchorFile(directory, key)
         self.handed_on: int | None = None
         self.keeper = TrailKeeper(
             self.stores, self.log, self.file, clock, retention=timedelta(days=90), handed_on=lambda: self.handed_on
         )
+        if begins:
+            self.log.begin(clock.now())
 
     def append(self, count: int = 1) -> None:
         at = int(self.clock.now().timestamp() * 1000)
@@ -63,6 +68,21 @@ class Server:
         anchor = self.file.read()
         known = [Known.of(anchor)] if anchor else []
         return not verify(self.stores, self.log.key, known, lambda *_: None).faults
+
+    def report(self, *heads: Position) -> Report:
+        """What the command says."""
+        return Trail(self.stores, self.log.key, self.file).verify(heads, [], lambda *_: None)
+
+    def launder(self) -> None:
+        """Make the trail look like one from before there was a chain, and longer than any anchor knows."""
+        with self.stores.journal.write() as transaction:
+            connection = transaction.connection
+            for trigger in self.stores.journal.dialect.triggers(connection):
+                connection.execute(text(f"DROP TRIGGER {trigger}"))
+            connection.execute(text("DELETE FROM audit_marks"))
+            connection.execute(text("DELETE FROM audit_events WHERE sequence IN (2, 3)"))
+            connection.execute(text("UPDATE audit_events SET link = NULL, username = 'bob'"))
+            connection.execute(text("UPDATE audit_events SET sequence = sequence + 100 WHERE sequence > 3"))
 
     def end(self) -> None:
         """End in good order, without the keeper's last turn."""
@@ -132,6 +152,7 @@ def test_a_trail_without_records_has_no_anchor(server: Server) -> None:
 
 
 def test_a_server_that_ends_anchors_its_last_record(server: Server) -> None:
+    server.keeper.begin()
     server.keeper.start()
     server.append(2)
     server.keeper.close()
@@ -158,6 +179,7 @@ def test_an_older_copy_of_a_database_is_noticed_when_a_server_starts(
     later.restore("backup", *replaced)
 
     again = Server(server.directory, server.clock)
+    again.keeper.begin()
     again.keeper.start()
     again.append(9)
     again.keeper.close()
@@ -197,6 +219,7 @@ def test_evidence_stays_until_somebody_removes_it(server: Server, caplog: pytest
     for _ in range(2):
         caplog.clear()
         again = Server(server.directory, server.clock)
+        again.keeper.begin()
         again.keeper.start()
         again.append(9)
         again.keeper.close()
@@ -207,22 +230,116 @@ def test_evidence_stays_until_somebody_removes_it(server: Server, caplog: pytest
     (server.directory / EVIDENCE_FILE).unlink()
     caplog.clear()
     last = Server(server.directory, server.clock)
+    last.keeper.begin()
     last.keeper.start()
     last.keeper.close()
     assert caplog.text == ""
     last.end()
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"sequence": 1}', "no JSON"])
-def test_a_damaged_anchor_is_told_and_kept(server: Server, caplog: pytest.LogCaptureFixture, text: str) -> None:
-    (server.directory / ANCHOR_FILE).write_text(text)
+def begin_again(server: Server, clock: FakeClock) -> Server:
+    again = Server(server.directory, clock, begins=False)
+    again.keeper.begin()
+    return again
 
+
+@pytest.mark.parametrize("left", ["all", "note", ANCHOR_FILE, "stored", "nothing"])
+def test_a_restart_does_not_make_a_trail_without_its_beginning_a_new_one(
+    server: Server, caplog: pytest.LogCaptureFixture, left: str
+) -> None:
+    server.keeper.begin()
+    server.append(6)
+    server.keeper.turn()
+    with server.stores.journal.read() as connection:
+        kept = Position(4, audit_log.link_at(connection, 4) or b"")
+    head = server.log.head
+    assert head is not None
+    server.launder()
+    settings = {"note": "audit_anchor", "stored": "audit_chain_begun"}
+    with server.stores.state.write() as transaction:
+        if left != "all":
+            gone = [settings[left]] if left in settings else list(settings.values())
+            for name in gone:
+                transaction.connection.execute(text("DELETE FROM settings WHERE name = :name"), {"name": name})
+    if left not in ("all", ANCHOR_FILE):
+        (server.directory / ANCHOR_FILE).unlink()
+
+    again = begin_again(server, server.clock)
+    again.append(300)
+    again.keeper.turn()
+
+    for known in (kept, head):
+        assert FaultKind.ROLLED_BACK in {fault.kind for fault in again.report(known).faults}
+    if left != "nothing":
+        assert "its beginning is gone" in caplog.text
+        assert again.file.has_evidence
+        # Neither does removing what was kept make it one.
+        (server.directory / EVIDENCE_FILE).unlink()
+        caplog.clear()
+        last = begin_again(server, server.clock)
+        assert {fault.kind for fault in last.report().faults} == {FaultKind.REMOVED}
+        last.end()
+    again.end()
+
+
+def test_a_trail_from_before_its_beginning_was_noted_goes_on_and_is_noted(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.append(2)
+    server.keeper.turn()
+
+    again = begin_again(server, server.clock)
+    with again.stores.state.read() as connection:
+        assert audit_anchor.stored_begun(connection, KEY) == Anchor(BEGIN, 0, server.clock.now())
+    assert (again.report().faults, again.report().notes, caplog.text) == ([], [], "")
+    again.end()
+
+
+def test_that_both_anchors_are_missing_is_noted(server: Server) -> None:
+    server.append(2)
+    server.keeper.turn()
+    with server.stores.state.write() as transaction:
+        transaction.connection.execute(text("DELETE FROM settings WHERE name = 'audit_anchor'"))
+    assert server.report().notes == []
+
+    (server.directory / ANCHOR_FILE).unlink()
+    assert (server.report().faults, len(server.report().notes)) == ([], 1)
+
+
+def test_a_false_note_of_the_beginning_is_told(server: Server) -> None:
+    server.keeper.begin()
+    assert server.report().faults == []
+    with server.stores.state.write() as transaction:
+        transaction.connection.execute(text("UPDATE settings SET value = '{}' WHERE name = 'audit_chain_begun'"))
+    with pytest.raises(KeyturnError, match="not written by this Keyturn"):
+        server.report()
+
+
+def test_evidence_that_cannot_be_kept_keeps_no_server_from_starting(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    server.keeper.begin()
+    server.append()
+    server.launder()
+    (server.directory / EVIDENCE_FILE).mkdir()
+
+    again = begin_again(server, server.clock)
+    assert "could not be kept as evidence" in caplog.text
+    again.append()
+    again.end()
+
+
+@pytest.mark.parametrize("damaged", ["", "{}", "[1]", '{"sequence": 1}', "no JSON"])
+def test_a_damaged_anchor_is_told_and_kept(server: Server, caplog: pytest.LogCaptureFixture, damaged: str) -> None:
+    (server.directory / ANCHOR_FILE).write_text(damaged)
+
+    server.keeper.begin()
     server.keeper.start()
     server.append()
     server.keeper.close()
 
     assert "An anchor is damaged" in caplog.text
-    assert (server.directory / EVIDENCE_FILE).read_text() == f"{text}\n"
+    assert (server.directory / EVIDENCE_FILE).read_text() == f"{damaged}\n"
     anchor = server.file.read()
     assert anchor is not None
 
