@@ -59,7 +59,8 @@ def printed(
         },
     }
     event = {
-        "eventName": "GetSecretValue", "eventTime": "2026-03-04T05:06:07Z", "sourceIPAddress": "192.0.2.1",
+        "eventName": "GetSecretValue", "eventID": "event",
+    "eventTime": "2026-03-04T05:06:07Z", "sourceIPAddress": "192.0.2.1",
         "errorMessage": told,
     }  # fmt: skip
     file = io.StringIO()
