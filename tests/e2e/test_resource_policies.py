@@ -398,7 +398,8 @@ def role_or_user(caller: Caller) -> str:
 def test_who_was_spared_and_deleted_can_be_made_again(client: Any, name: str, server: ServerProcess) -> None:
     first = Caller(server, "user")
     first.may(allow("secretsmanager:*"))
-    spared = deny("secretsmanager:*", NotPrincipal={"AWS": first.arn})
+    # Whoever spares a user by NotPrincipal has to name their account, too.
+    spared = deny("secretsmanager:*", NotPrincipal={"AWS": [first.arn, server.account_id]})
     first.client("secretsmanager").put_resource_policy(SecretId=name, ResourcePolicy=document(spared))
     iam = server.client("iam")
     iam.delete_access_key(UserName=first.name, AccessKeyId=first.credentials.access_key_id)

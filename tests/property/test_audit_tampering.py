@@ -65,7 +65,7 @@ def is_found(stores: Stores, known: list[Known]) -> bool:
     return bool(verify(stores, KEY, known, lambda *_: None).faults)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), records=_logs)
 def test_a_change_of_any_column_is_found(
     data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory
@@ -84,7 +84,7 @@ def test_a_change_of_any_column_is_found(
         assert is_found(stores, known) is (value != before)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), records=_logs)
 def test_any_removal_exchange_or_insertion_is_found(
     data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory
@@ -124,7 +124,7 @@ def test_any_removal_exchange_or_insertion_is_found(
         assert is_found(stores, known)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), records=_logs)
 def test_whatever_else_is_done_when_the_beginning_is_removed_is_found_and_stays_so(
     data: st.DataObject, records: list[AuditRecord], tmp_path_factory: pytest.TempPathFactory

@@ -103,5 +103,5 @@ def relabelled(ciphertext: bytes, material_id: MaterialId) -> bytes:
     return version + bytes([len(material_id.key_id)]) + material_id.key_id.encode() + number + ciphertext[header_bytes:]
 
 
-RotatedKeys.TestCase.settings = settings(deadline=None, max_examples=60, stateful_step_count=40)
+RotatedKeys.TestCase.settings = settings(max_examples=60, stateful_step_count=40)
 TestRotatedKeys = RotatedKeys.TestCase

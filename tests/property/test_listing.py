@@ -357,5 +357,5 @@ class ListingMachine(RuleBasedStateMachine):
         assert shown == sorted(shown, reverse=reading.question["SortOrder"] == "desc")
 
 
-ListingMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40, deadline=None)
+ListingMachine.TestCase.settings = settings(max_examples=25, stateful_step_count=40)
 TestListing = ListingMachine.TestCase

@@ -253,9 +253,7 @@ class Replicas(RuleBasedStateMachine):
 
 
 TestReplicas = Replicas.TestCase
-TestReplicas.settings = settings(
-    max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
-)
+TestReplicas.settings = settings(max_examples=25, stateful_step_count=30, suppress_health_check=list(HealthCheck))
 
 
 @pytest.fixture(autouse=True)

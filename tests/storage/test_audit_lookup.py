@@ -185,7 +185,7 @@ _RECORDS = st.lists(
 _ATTRIBUTES = st.sampled_from([("event_name", "A"), ("username", "v"), ("read_only", False), ("username", "nobody")])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(data=st.data(), records=_RECORDS, attribute=_ATTRIBUTES, limit=st.integers(1, 6))
 def test_a_lookup_finds_what_reading_everything_finds(
     data: st.DataObject,

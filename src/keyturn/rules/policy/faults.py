@@ -45,6 +45,7 @@ _ROUNDS: Final = 8
 _EXCERPT: Final = 100
 # Of slips, refusals and doubts, each: more help nobody.
 _MOST: Final = 100
+_MOST_TURNS = 8
 _NO_ACTIONS: Final[ActionNames] = {}
 
 _PARSERS: Final[Mapping[DocumentKind, Callable[[str], PolicyDocument]]] = {
@@ -133,7 +134,7 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         kind: What it is for.
         actions: Those of the services whose actions are known; others are not looked at.
     """
-    corrected = _corrected(text, kind, actions)
+    corrected = _settled(text, kind, actions)
     remaining = _faults(corrected, kind, actions) if corrected is not None else ()
     # Two remedies may stand in each other's way, and then neither was taken.
     left = {(fault.code, fault.path) for fault in remaining}
@@ -142,6 +143,18 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         for fault in _faults(text, kind, actions)
     )
     return Report(kind, _answer_to(text, kind), faults, corrected, remaining)
+
+
+def _settled(text: str, kind: DocumentKind, actions: ActionNames) -> str | None:
+    """Return a text put right, and so what putting it right has brought to light; None if nothing is to be mended."""
+    corrected = _corrected(text, kind, actions)
+    for _ in range(_MOST_TURNS):
+        further = None if corrected is None else _corrected(corrected, kind, actions)
+        if further is None:
+            return corrected
+        corrected = further
+    # Remedies that undo each other are none.
+    return None
 
 
 def kind_of(text: str) -> DocumentKind:
