@@ -161,7 +161,10 @@ class Authoriser:
         else:
             sealed = {
                 account_id: encoded_message(self._messages, part, account_id, PUBLIC_KEYS)
-                for account_id, part in ((caller, explanation.of_caller()), (owner, explanation.of_owner()))
+                for account_id, part in (
+                    (caller, explanation.of_caller(subject.asked)),
+                    (owner, explanation.of_owner()),
+                )
             }
         return Refused(
             _message(decision, context, subject.asked),

@@ -118,9 +118,17 @@ class Explanation:
     remedies: tuple[Remedy, ...]
     side: Side = Side.BOTH
 
-    def of_caller(self) -> Explanation:
-        """Return what the caller's account may know of a refusal that is about another account's resource."""
-        return self._part(Side.CALLER, lambda policy_type: policy_type not in ON_RESOURCE)
+    def of_caller(self, asked: str) -> Explanation:
+        """Return what the caller's account may know of a refusal that is about another account's resource.
+
+        Args:
+            asked: The resource as the caller named it: its whole name would tell that it exists.
+        """
+        part = self._part(Side.CALLER, lambda policy_type: policy_type not in ON_RESOURCE)
+        told = tuple(
+            Remedy(remedy.policy_type, {**remedy.statement, "Resource": _literal(asked)}) for remedy in part.remedies
+        )
+        return replace(part, context=replace(part.context, resource=asked), remedies=told)
 
     def of_owner(self) -> Explanation:
         """Return what the account of a resource may know of another account's caller who was refused."""
