@@ -171,6 +171,8 @@ def test_a_server_that_dies_before_it_noted_a_delivery_repeats_it_and_loses_noth
         patch.setattr(audit_cursors, "store_cursor", die)
         with pytest.raises(Killed):
             bench.shipper().turn()
+    # What two connections carry comes in their order only if one has been read before the other begins.
+    assert bench.delivered(4) == [1, 2, 3, 4]
     bench.append(5)
     bench.deliver()
 

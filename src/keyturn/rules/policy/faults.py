@@ -34,18 +34,17 @@ from keyturn.rules.policy.fault_texts import explained, shown, slip_explained
 from keyturn.rules.policy.grammar import VERSION, read_document
 from keyturn.rules.policy.json_text import NotJson, loaded
 from keyturn.rules.policy.lenient_json import Edit, Node, Reading, edited, read
-from keyturn.rules.policy.mending import mended, wrapped
+from keyturn.rules.policy.mending import Mender, wrapped
 from keyturn.rules.policy.outline import Outline, guessed_kind, outline
 from keyturn.rules.policy.positions import position_at
 from keyturn.rules.policy.refusals import DocumentKind, Path, Refusal
 from keyturn.rules.policy.service_names import ActionNames
 
-# What is put right may bring to light what can be put right next.
-_ROUNDS: Final = 8
+# What is put right may bring to light what can be put right next. Few texts take more than four rounds.
+_ROUNDS: Final = 64
 _EXCERPT: Final = 100
 # Of slips, refusals and doubts, each: more help nobody.
 _MOST: Final = 100
-_MOST_TURNS = 8
 _NO_ACTIONS: Final[ActionNames] = {}
 
 _PARSERS: Final[Mapping[DocumentKind, Callable[[str], PolicyDocument]]] = {
@@ -134,7 +133,7 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         kind: What it is for.
         actions: Those of the services whose actions are known; others are not looked at.
     """
-    corrected = _settled(text, kind, actions)
+    corrected = _corrected(text, kind, actions)
     remaining = _faults(corrected, kind, actions) if corrected is not None else ()
     # Two remedies may stand in each other's way, and then neither was taken.
     left = {(fault.code, fault.path) for fault in remaining}
@@ -143,18 +142,6 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         for fault in _faults(text, kind, actions)
     )
     return Report(kind, _answer_to(text, kind), faults, corrected, remaining)
-
-
-def _settled(text: str, kind: DocumentKind, actions: ActionNames) -> str | None:
-    """Return a text put right, and so what putting it right has brought to light; None if nothing is to be mended."""
-    corrected = _corrected(text, kind, actions)
-    for _ in range(_MOST_TURNS):
-        further = None if corrected is None else _corrected(corrected, kind, actions)
-        if further is None:
-            return corrected
-        corrected = further
-    # Remedies that undo each other are none.
-    return None
 
 
 def kind_of(text: str) -> DocumentKind:
@@ -197,17 +184,18 @@ def _grammar_faults(text: str, meant: Outline, kind: DocumentKind, actions: Acti
     for member, path in meant.misspelt:
         message = f'There is no element "{shown(member.name)}": write "{path[-1]}".'
         yield _fault(text, Severity.ERROR, "misspelt-element", member.start, path, message, is_mended=True)
-    for refusal in _refusals(policy, kind):
+    mender = Mender(policy, actions)
+    for refusal in _refusals(policy, kind)[:_MOST]:
         code = refusal.reason.name.lower().replace("_", "-")
         at, written = _place(policy, refusal)
         message = explained(refusal, kind, written)
-        is_mended = bool(mended(refusal, policy, actions))
+        is_mended = bool(mender.mended(refusal))
         yield _fault(text, Severity.ERROR, code, at, refusal.path, message, is_mended=is_mended)
 
 
 def _refusals(policy: Node, kind: DocumentKind) -> list[Refusal]:
     """Return what the grammar refuses, but for values that are not there: of these the JSON tells."""
-    refusals = read_document(policy.plain(), kind)[1][:_MOST]
+    refusals = read_document(policy.plain(), kind)[1]
     return [refusal for refusal in refusals if not _is_missing(policy, refusal.path)]
 
 
@@ -247,16 +235,20 @@ def _size_faults(text: str, kind: DocumentKind) -> Iterator[Fault]:
 
 
 def _corrected(text: str, kind: DocumentKind, actions: ActionNames) -> str | None:
-    """Return the text put right as far as that can be told; None if nothing can, or if it is no object then."""
+    """Return the text put right as far as that can be told, with what putting it right brings to light.
+
+    Returns:
+        None if nothing can be put right, if the outcome is no object, or if remedies undo each other without end.
+    """
     mending = text
     for _ in range(_ROUNDS):
         reading = read(mending)
         further = edited(mending, reading.edits() or _grammar_edits(reading, kind, actions))
         # A correction must not break what is whole.
         if further == mending or (not reading.slips and not _is_object(further)):
-            break
+            return mending if mending != text and _is_object(mending) else None
         mending = further
-    return mending if mending != text and _is_object(mending) else None
+    return None
 
 
 def _grammar_edits(reading: Reading, kind: DocumentKind, actions: ActionNames) -> list[Edit]:
@@ -266,7 +258,8 @@ def _grammar_edits(reading: Reading, kind: DocumentKind, actions: ActionNames) -
     policy = meant.policy
     edits = list(wrapped(policy)) if meant.is_lone else []
     edits += [Edit(member.start, member.end, json.dumps(path[-1])) for member, path in meant.misspelt]
-    edits += [edit for refusal in _refusals(policy, kind) for edit in mended(refusal, policy, actions)]
+    mender = Mender(policy, actions)
+    edits += [edit for refusal in _refusals(policy, kind) for edit in mender.mended(refusal)]
     return edits
 
 

@@ -18,7 +18,7 @@ from keyturn.rules.policy.conditions import Condition, compile_condition, is_ope
 from keyturn.rules.policy.elements import InvalidElement, check_action, completed_resource
 from keyturn.rules.policy.json_text import Number
 from keyturn.rules.policy.patterns import ArnRule, PatternSet, has_variable, pattern_set
-from keyturn.rules.policy.principals import InvalidPrincipal, Principals, parse_principals
+from keyturn.rules.policy.principals import InvalidPrincipal, Principals, invalid_principals, parse_principals
 from keyturn.rules.policy.refusals import DocumentKind, Path, Reason, Refusal
 
 OLD_VERSION = "2008-10-17"
@@ -259,17 +259,10 @@ class _Reading:
 
     def _parsed_principals(self, entries: dict[str, _Listed], path: Path) -> Principals | None:
         named = {kind: tuple(text for text, _ in listed) for kind, listed in entries.items()}
-        principals = None
-        while principals is None and named:
-            try:
-                principals = parse_principals(named, negated=path[-1] == "NotPrincipal")
-            except InvalidPrincipal as error:
-                self._refuse_principal(error, entries, path)
-                # On with those that are left: there may be more to refuse.
-                left = tuple(text for text in named.pop(error.kind) if text != error.text)
-                if error.text is not None:
-                    named[error.kind] = left
-        return principals
+        invalid = list(invalid_principals(named))
+        for each in invalid:
+            self._refuse_principal(each, entries, path)
+        return None if invalid else parse_principals(named, negated=path[-1] == "NotPrincipal")
 
     def _refuse_principal(self, error: InvalidPrincipal, entries: dict[str, _Listed], path: Path) -> None:
         reason = Reason.SERVICE_PRINCIPAL if error.kind == "Service" else Reason.PRINCIPAL
@@ -278,8 +271,8 @@ class _Reading:
         if error.text is None:
             self.refuse(reason, (*path, error.kind), f'"{error.kind}"', at_name=True)
         else:
-            place = dict(entries[error.kind])[error.text]
-            self.refuse(reason, place, f'"{kind}":"{error.text}"')
+            _, where = entries[error.kind][error.place]
+            self.refuse(reason, where, f'"{kind}":"{error.text}"')
 
     def _actions(self, entry: Json, path: Path) -> tuple[list[str], bool]:
         listed, negated = self._one_of(entry, "Action", "NotAction", path)

@@ -7,6 +7,7 @@ evaluates requests"; account ids with hyphens as recorded by cdk-preflight (Upda
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 
@@ -36,12 +37,19 @@ class Grade(IntEnum):
 
 
 class InvalidPrincipal(ValueError):
-    """The text names no principal of its kind; without a text there is no such kind."""
+    """The text names no principal of its kind; without a text there is no such kind.
 
-    def __init__(self, kind: str, text: str | None) -> None:
-        super().__init__(kind, text)
+    Attributes:
+        kind: As it was written.
+        text: Likewise.
+        place: The text's among those of its kind, counted from 0.
+    """
+
+    def __init__(self, kind: str, text: str | None, place: int = 0) -> None:
+        super().__init__(kind, text, place)
         self.kind = kind
         self.text = text
+        self.place = place
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,34 +95,41 @@ class Principals:
         return Grade.ACCOUNT if principal.account_id in self.account_ids else Grade.NONE
 
 
-def parse_principals(entries: dict[str, tuple[str, ...]], *, negated: bool) -> Principals:
+def invalid_principals(entries: Mapping[str, tuple[str, ...]]) -> Iterator[InvalidPrincipal]:
+    """Yield what IAM does not know in the map form of Principal, in the order in which IAM would tell it."""
+    for place, text in enumerate(entries.get("AWS", ())):
+        if text != "*" and not any(form.fullmatch(text) for form in (_ACCOUNT_ID, _AWS_PRINCIPAL, _UNIQUE_ID)):
+            yield InvalidPrincipal("AWS", text, place)
+    for place, text in enumerate(entries.get("Service", ())):
+        if not _SERVICE.fullmatch(text):
+            yield InvalidPrincipal("Service", text, place)
+    for kind in entries:
+        if kind not in KINDS:
+            yield InvalidPrincipal(kind, None)
+
+
+def parse_principals(entries: Mapping[str, tuple[str, ...]], *, negated: bool) -> Principals:
     """Read the map form of Principal; ``"*"`` alone is ``{"AWS": ("*",)}``.
 
     Raises:
         InvalidPrincipal: A kind or a value that IAM does not know.
     """
+    for invalid in invalid_principals(entries):
+        raise invalid
     aws: set[str] = set()
     account_ids: set[str] = set()
     others = {*entries.get("Federated", ()), *entries.get("CanonicalUser", ())}
     for text in entries.get("AWS", ()):
         if _ACCOUNT_ID.fullmatch(text):
             account_ids.add(text.replace("-", ""))
-        elif _AWS_PRINCIPAL.fullmatch(text):
+        elif _UNIQUE_ID.fullmatch(text):
+            others.add(text)
+        elif text != "*":
             account_id, resource = text.split(":", 5)[4:]
             if resource == "root":
                 account_ids.add(account_id)
             else:
                 aws.add(text)
-        elif _UNIQUE_ID.fullmatch(text):
-            others.add(text)
-        elif text != "*":
-            raise InvalidPrincipal("AWS", text)
-    for text in entries.get("Service", ()):
-        if not _SERVICE.fullmatch(text):
-            raise InvalidPrincipal("Service", text)
-    for kind in entries:
-        if kind not in KINDS:
-            raise InvalidPrincipal(kind, None)
     return Principals(
         everybody="*" in entries.get("AWS", ()),
         aws=frozenset(aws),

@@ -344,3 +344,27 @@ def test_warnings_are_no_errors() -> None:
     assert [(fault.severity, fault.code) for fault in report.faults] == [(Severity.WARNING, "unknown-action")]
     assert report.answer is None
     assert report.errors == ()
+
+
+def test_statements_of_one_sid_all_get_one_of_their_own() -> None:
+    text = json.dumps({"Version": "2012-10-17", "Statement": [{"Sid": "a", **PLAIN}, {"Sid": "a3", **PLAIN}] * 150})
+
+    report = examine(text, DocumentKind.MANAGED)
+
+    assert report.corrected is not None
+    assert codes(report.remaining) == ["too-long"]
+    sids = [statement["Sid"] for statement in json.loads(report.corrected)["Statement"]]
+    assert len({*sids}) == 300
+    assert sids[:4] == ["a", "a3", "a2", "a32"]
+
+
+def test_of_many_faults_a_hundred_are_shown_and_all_are_put_right() -> None:
+    named = [f"arn:aws:iam::{number:012}:root" for number in range(250)]
+    text = policy(**PLAIN, Principal={"AWS": [f"{name} " for name in named]})
+
+    report = examine(text, RESOURCE)
+
+    assert codes(report.errors) == ["principal"] * 100
+    assert all(fault.is_mended for fault in report.errors)
+    assert report.corrected == policy(**PLAIN, Principal={"AWS": named})
+    assert report.remaining == ()
