@@ -19,6 +19,7 @@ from keyturn.wire.models import OperationModel, ServiceModel, Shape, service
 OPERATIONS: Final[dict[str, tuple[str, ...] | None]] = {
     # None: every operation of the service.
     "secretsmanager": None,
+    "keyturn": None,
     "lambda": (
         "AddPermission",
         "CreateAlias",

@@ -43,6 +43,7 @@ SERVICES = {
     "CloudWatch Logs": "logs",
     "CloudTrail": "cloudtrail",
     "KMS": "kms",
+    "Keyturn": "keyturn",
 }
 
 

@@ -29,6 +29,7 @@ from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import API_VERSIONS, OperationModel, Shape, service
 from keyturn.wire.patterns import compiled
 from keyturn.wire.route import route
+from keyturn.wire.service_models import OWN_MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -90,6 +91,7 @@ _INTERNAL = {
     "cloudtrail": "InternalFailure",
     "kms": "KMSInternalException",
     "organizations": "ServiceException",
+    "keyturn": "InternalServiceError",
 }
 
 # What the models' patterns ask for. The first that fits pattern and length is taken.
@@ -151,7 +153,9 @@ def generator() -> ModuleType:
 
 @cache
 def botocore_service(name: str) -> BotocoreService:
-    return BotocoreService(Loader().load_service_model(name, "service-2", API_VERSIONS[name]), name)
+    return BotocoreService(
+        Loader(extra_search_paths=[str(OWN_MODELS)]).load_service_model(name, "service-2", API_VERSIONS[name]), name
+    )
 
 
 def botocore_operation(service: str, name: str) -> BotocoreOperation:
@@ -337,7 +341,7 @@ def test_an_internal_failure_is_the_services_own_and_500(name: str) -> None:
 
 def _recorded_examples() -> Iterator[Any]:
     for name, version in API_VERSIONS.items():
-        examples = Loader().load_data(f"{name}/{version}/examples-1")["examples"]
+        examples = Loader(extra_search_paths=[str(OWN_MODELS)]).load_data(f"{name}/{version}/examples-1")["examples"]
         for operation in generator().operations_of(name):
             for number, one in enumerate(examples.get(operation.name, ())):
                 yield pytest.param(operation, one, id=f"{name}.{operation.name}.{number}")

@@ -11,6 +11,7 @@ import typer
 
 from keyturn.cli.options import PROFILE
 from keyturn.errors.base import KeyturnError
+from keyturn.wire.service_models import OWN_MODELS
 
 Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROFILE]")]
 EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
@@ -48,6 +49,9 @@ class Clients:
                 aws_secret_access_key=given.get("SecretAccessKey"),
                 aws_session_token=given.get("SessionToken"),
             )
+        # Keyturn's own service; a private name of boto3's, which has no other way to it (boto3 issue 1900).
+        loader = self._session._session.get_component("data_loader")  # noqa: SLF001 - see above
+        loader.search_paths.append(str(OWN_MODELS))
         self._profile = profile
         self._config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
         self._endpoint_url = endpoint_url

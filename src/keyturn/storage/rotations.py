@@ -58,6 +58,11 @@ class RotationRecord:
         due_at: When it may (next) run.
         window_closes_at: When it is parked if it has not succeeded; None for no window.
         error: Why the last attempt failed.
+        function_arn: Which function runs it, as when it began; bounds how many run at once.
+        database_lane: Which database it is for, as a digest; likewise.
+        cause: A short name of ``error``: ``AuthenticationFailed``, ``timeout``.
+        offers_probe: Whether the function can ask the database which stored version it accepts.
+        value_from_elsewhere: Whether the pending value was stored by somebody other than the function.
     """
 
     rotation_id: int
@@ -75,6 +80,11 @@ class RotationRecord:
     lease_owner: str | None
     lease_expires_at: datetime | None
     lease_generation: int
+    function_arn: str | None
+    database_lane: str | None
+    cause: str | None
+    offers_probe: bool | None
+    value_from_elsewhere: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +99,7 @@ class StepRecord:
     ended_at: datetime | None
     outcome: str | None
     error: str | None
+    cause: str | None
 
 
 _UNFINISHED_OF = (

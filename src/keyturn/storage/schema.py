@@ -283,6 +283,11 @@ rotations = Table(
     Column("lease_owner", String(64)),
     Column("lease_expires_at", Moment),
     Column("lease_generation", Integer, nullable=False, default=0),
+    Column("function_arn", Text),
+    Column("database_lane", String(64)),
+    Column("cause", String(64)),
+    Column("offers_probe", Boolean),
+    Column("value_from_elsewhere", Boolean),
     sqlite_autoincrement=True,
 )
 Index("rotations_due", rotations.c.status, rotations.c.due_at)
@@ -300,6 +305,7 @@ rotation_steps = Table(
     Column("ended_at", Moment),
     Column("outcome", String(16)),
     Column("error", Text),
+    Column("cause", String(64)),
 )
 
 users = Table(

@@ -1,4 +1,7 @@
-"""The AWS service models: botocore's JSON, corrected where AWS is known to differ, as a few small read-only classes.
+"""The service models: botocore's JSON, corrected where AWS is known to differ, as a few small read-only classes.
+
+What Keyturn offers beside AWS's services has a model of its own, so that it is parsed, validated, redacted, authorised
+and recorded like everything else, and boto3 makes the client of it.
 
 This is the only module that knows botocore. Everything that a protocol needs to know about an operation (its shapes,
 their constraints, what is sensitive, where a member travels, which errors it has) is read here and nowhere repeated.
@@ -14,6 +17,8 @@ from typing import Any, Final, Literal
 
 from botocore.loaders import Loader
 
+from keyturn.wire.service_models import OWN_MODELS
+
 ProtocolName = Literal["json", "rest-json", "query"]
 
 API_VERSIONS: Final[Mapping[str, str]] = {
@@ -25,6 +30,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "cloudtrail": "2013-11-01",
     "kms": "2014-11-01",
     "organizations": "2016-11-28",
+    "keyturn": "2026-11-27",
 }
 """The services Keyturn speaks, with the version of the API that is meant."""
 
@@ -280,8 +286,9 @@ def regions_of(partition: str) -> frozenset[str]:
 
 def _loader() -> Loader:
     # The loader keeps what it has read, documentation included: a fresh one is dropped with its memory. It looks only
-    # into botocore itself, because a model in the operator's ~/.aws/models must not change what this server accepts.
-    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH], include_default_search_paths=False)
+    # into botocore itself and at our own, because a model in the operator's ~/.aws/models must not change what this
+    # server accepts.
+    return Loader(extra_search_paths=[Loader.BUILTIN_DATA_PATH, str(OWN_MODELS)], include_default_search_paths=False)
 
 
 def _error_model(shape: Shape) -> ErrorModel:

@@ -24,11 +24,23 @@ TARGET_PREFIXES: Final[Mapping[str, str]] = {
     "TrentService": "kms",
     "AWSOrganizationsV20161128": "organizations",
     "Logs_20140328": "logs",
+    "Keyturn_20261127": "keyturn",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
 }
 QUERY_VERSIONS: Final[Mapping[str, str]] = {"2010-05-08": "iam", "2011-06-15": "sts"}
 _SIGNING_NAMES: Final[Mapping[str, str]] = {
-    name: name for name in ("secretsmanager", "lambda", "iam", "sts", "logs", "cloudtrail", "kms", "organizations")
+    name: name
+    for name in (
+        "secretsmanager",
+        "lambda",
+        "iam",
+        "sts",
+        "logs",
+        "cloudtrail",
+        "kms",
+        "organizations",
+        "keyturn",
+    )
 }
 
 _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")

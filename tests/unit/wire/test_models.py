@@ -11,11 +11,12 @@ from botocore.loaders import Loader
 
 from keyturn.wire.models import API_VERSIONS, service
 from keyturn.wire.patterns import compiled
+from keyturn.wire.service_models import OWN_MODELS
 
 
 def _patterns() -> Iterator[str]:
     for name, version in API_VERSIONS.items():
-        shapes = Loader().load_service_model(name, "service-2", version)["shapes"]
+        shapes = Loader(extra_search_paths=[str(OWN_MODELS)]).load_service_model(name, "service-2", version)["shapes"]
         yield from (shape["pattern"] for shape in shapes.values() if "pattern" in shape)
 
 
