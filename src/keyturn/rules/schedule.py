@@ -157,6 +157,23 @@ def next_window(rules: RotationRules, last_rotated_at: datetime | None, now: dat
     raise InvalidParameterException("The rotation schedule never fires again.")
 
 
+def count_from(rules: RotationRules, last_rotated_at: datetime | None, closes_at: datetime | None) -> datetime | None:
+    """Return from when :func:`next_window` counts.
+
+    Hours are counted from where the window opened that the secret has rotated in: otherwise a long window, in which it
+    rotates late now and then, would make the interval longer than it was meant to be.
+
+    Args:
+        rules: Parsed rotation rules.
+        last_rotated_at: As for :func:`next_window`.
+        closes_at: The end of the window that was planned last, if one was.
+    """
+    if last_rotated_at is None or closes_at is None or not isinstance(rules.schedule, Hours):
+        return last_rotated_at
+    window = window_that_closes(rules, closes_at)
+    return window.opens_at if window.opens_at <= last_rotated_at < window.closes_at else last_rotated_at
+
+
 def next_windows(rules: RotationRules, last_rotated_at: datetime | None, now: datetime) -> Iterator[RotationWindow]:
     """Yield the next windows of a secret that rotates in each of them; as :func:`next_window`."""
     window = next_window(rules, last_rotated_at, now)
@@ -171,8 +188,8 @@ def window_that_closes(rules: RotationRules, closes_at: datetime) -> RotationWin
         return RotationWindow(closes_at - rules.duration_hours * _HOUR, closes_at)
     if isinstance(rules.schedule, Hours) or (isinstance(rules.schedule, Cron) and len(rules.schedule.hours) > 1):
         return RotationWindow(closes_at - _HOUR, closes_at)
-    opens_at = closes_at - _DAY
-    return RotationWindow(opens_at + rules.schedule.hours[0] * _HOUR if isinstance(rules.schedule, Cron) else opens_at, closes_at)
+    hour = rules.schedule.hours[0] if isinstance(rules.schedule, Cron) else 0
+    return RotationWindow(closes_at - _DAY + hour * _HOUR, closes_at)
 
 
 def choose_hour(window: RotationWindow, random: RandomSource, *, now: datetime) -> RotationWindow:

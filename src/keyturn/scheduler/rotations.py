@@ -27,7 +27,12 @@ from keyturn.operations.audit_trail import rotation_event, step_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.sealing import open_value
-from keyturn.operations.secretsmanager.planning import plan_rotation
+from keyturn.operations.secretsmanager.planning import (
+    WHILE_IT_RUNS,
+    last_change,
+    plan_after_missed_window,
+    plan_rotation,
+)
 from keyturn.operations.secretsmanager.rotation_function import cannot_invoke, invocable_function
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
@@ -93,7 +98,10 @@ def drive(kit: Kit, rotation: RotationRecord, stopping: Event) -> None:
 
 
 def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
-    """Start the rotation that a schedule has made due; a parked one gets a fresh set of attempts."""
+    """Start the rotation that a schedule has made due; a parked one gets a fresh set of attempts.
+
+    What was due while nobody was there begins now if a window is open, and is planned anew if not.
+    """
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, secret.arn)
         if current is None or not current.rotation_enabled or current.deletion_at is not None:
@@ -101,13 +109,17 @@ def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
         if current.next_rotation_at is None or current.next_rotation_at > now:
             return
         closes_at = current.next_rotation_closes_at
+        if closes_at is not None and closes_at <= now:
+            closes_at = plan_after_missed_window(kit, transaction, current, now)
+            if closes_at is None:
+                return
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
         if unfinished is not None:
             rotations.resume_rotation(transaction, unfinished, rules.ROTATION.first_step, now, closes_at)
         else:
             _begin(transaction, current, now, closes_at)
         # The next one is planned when this one ends, from its actual date.
-        secrets.update_secret(transaction, current, next_rotation_at=None)
+        secrets.update_secret(transaction, current, next_rotation_closes_at=closes_at, **WHILE_IT_RUNS)
 
 
 def _begin(transaction: Transaction, secret: SecretRecord, now: datetime, closes_at: datetime | None) -> None:
@@ -302,7 +314,7 @@ def _store_action(
             kit,
             transaction,
             secret.arn,
-            counted_from=now if succeeded else secret.last_rotated_at,
+            counted_from=now if succeeded else last_change(secret),
             not_before=now if succeeded else max(now, rotation.window_closes_at or now),
         )
     return None
@@ -322,7 +334,7 @@ def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: Rotat
         rotations.write_under_lease(
             transaction, rotation, status=status, ended_at=now, error=error, lease_owner=None, lease_expires_at=None
         )
-        plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
+        plan_rotation(kit, transaction, secret.arn, counted_from=last_change(secret), not_before=now)
 
 
 def _lock(transaction: Transaction, secret: SecretRecord) -> None:

@@ -194,18 +194,21 @@ secrets = Table(
     Column("rotation_rules", JSON(none_as_null=True)),
     Column("next_rotation_at", Moment),
     Column("next_rotation_closes_at", Moment),
+    Column("rotation_planned_at", Moment),
     # Of a replica; of a secret with replicas its own.
     Column("primary_arn", Text),
     UniqueConstraint("account_id", "region", "name", name="secrets_name"),
     sqlite_autoincrement=True,
 )
 Index("secrets_due", secrets.c.next_rotation_at)
+Index("secrets_planned_at", secrets.c.rotation_planned_at)
 Index("secrets_deletion", secrets.c.deletion_at)
 # Lists of an account's region, by each date they can be sorted by; by name they have the constraint's index.
 _SECRETS_OWNER = (secrets.c.account_id, secrets.c.region)
 Index("secrets_created", *_SECRETS_OWNER, secrets.c.created_at, secrets.c.secret_id)
 Index("secrets_changed", *_SECRETS_OWNER, secrets.c.last_changed_at, secrets.c.secret_id)
 Index("secrets_accessed", *_SECRETS_OWNER, secrets.c.last_accessed_at, secrets.c.secret_id)
+Index("secrets_planned", *_SECRETS_OWNER, secrets.c.next_rotation_at, secrets.c.secret_id)
 
 # The dates that secrets had before they got others, for lists that are being read; see storage/secret_lists.py.
 secret_moves = Table(

@@ -105,7 +105,9 @@ class SecretRecord:
         labels: Staging label to version id.
         versions: The versions that carry labels, by id; deprecated ones are read with :func:`load_versions`.
         tags: Key to value, in the order they were added; None if never tagged.
+        next_rotation_at: When it rotates by itself; None if it does not, or a rotation is under way.
         next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
+        rotation_planned_at: When that moment was chosen; None if there is none.
         primary_arn: Of a replica's primary; of a secret with replicas its own.
     """
 
@@ -130,6 +132,7 @@ class SecretRecord:
     rotation_rules: Mapping[str, Any] | None
     next_rotation_at: datetime | None
     next_rotation_closes_at: datetime | None
+    rotation_planned_at: datetime | None
     primary_arn: str | None
     labels: Mapping[str, str]
     versions: Mapping[str, VersionRecord]
@@ -217,6 +220,12 @@ _PLANNED_BY_MINUTE = (
     select(_PLANNED_MINUTE.label("minute"), func.count().label("planned"))
     .where(_secrets.c.next_rotation_at >= bindparam("opens_at"), _secrets.c.next_rotation_at < bindparam("closes_at"))
     .group_by("minute")
+)
+_PLANNED_AFTER = (
+    select(_secrets.c.arn)
+    .where(_secrets.c.rotation_planned_at > bindparam("moment"))
+    .order_by(_secrets.c.rotation_planned_at)
+    .limit(bindparam("limit"))
 )
 _NEXT_DELETION = select(func.min(_secrets.c.deletion_at))
 _HEAD = func.substr(_versions.c.sealed, 1, PIECE_BYTES)
@@ -406,6 +415,11 @@ def planned_by_minute(connection: Connection, opens_at: datetime, closes_at: dat
     """Return how many rotations are planned in each minute of a span; minutes without any are left out."""
     rows = connection.execute(_PLANNED_BY_MINUTE, {"opens_at": opens_at, "closes_at": closes_at})
     return {_EPOCH + row.minute * _MINUTE: row.planned for row in rows}
+
+
+def load_planned_after(connection: Connection, moment: datetime, limit: int) -> list[str]:
+    """Return the ARNs of secrets whose rotation was planned after a moment, by a clock that was ahead."""
+    return list(connection.execute(_PLANNED_AFTER, {"moment": moment, "limit": limit}).scalars())
 
 
 def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, at: datetime, **columns: object) -> int:

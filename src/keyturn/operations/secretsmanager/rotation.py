@@ -13,7 +13,13 @@ from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
-from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
+from keyturn.operations.secretsmanager.planning import (
+    NO_PLAN,
+    WHILE_IT_RUNS,
+    checked_rules,
+    last_change,
+    plan_rotation,
+)
 from keyturn.operations.secretsmanager.rotation_function import check_function
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
@@ -74,14 +80,16 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
         configured: dict[str, Any] = {"rotation_enabled": True, "rotation_function_arn": function_arn}
         if rotation_rules is not None:
             configured["rotation_rules"] = rotation_rules
+        if immediately:
+            # Whatever was planned: the next one is planned when this one ends, by the rules there are then.
+            configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
             refusal, ended = _begin(kit, transaction, current, token, call, immediately=immediately)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
-                    plan_rotation(
-                        kit, transaction, subject.arn, counted_from=current.last_rotated_at, not_before=call.at
-                    )
+                    counted_from = last_change(current) or call.at
+                    plan_rotation(kit, transaction, subject.arn, counted_from=counted_from, not_before=call.at)
     kit.wake_scheduler()
     record_end(kit, subject.arn, ended, call.at)
     if refusal is not None:
@@ -102,9 +110,7 @@ def cancel_rotate_secret(
         rotations.end_unfinished(
             transaction, current.secret_id, RotationStatus.CANCELLED, call.at, "Rotation was cancelled."
         )
-        secrets.update_secret(
-            transaction, current, rotation_enabled=False, next_rotation_at=None, next_rotation_closes_at=None
-        )
+        secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if unfinished is not None:
         response["VersionId"] = unfinished.version_id
