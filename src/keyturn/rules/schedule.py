@@ -157,7 +157,21 @@ def next_window(rules: RotationRules, last_rotated_at: datetime | None, now: dat
     raise InvalidParameterException("The rotation schedule never fires again.")
 
 
-def count_from(rules: RotationRules, last_rotated_at: datetime | None, closes_at: datetime | None) -> datetime | None:
+def last_change(last_rotated_at: datetime | None, value_made_at: datetime | None) -> datetime | None:
+    """Return from when a schedule counts: the last rotation, or a later value that was put by hand.
+
+    Args:
+        last_rotated_at: Aware UTC; None if the secret has never rotated, then there is nothing to count from.
+        value_made_at: When the current version was made. What a rotation makes is older than the rotation's end.
+
+    Source: AWS Secrets Manager User Guide, "Lambda rotation functions".
+    """
+    if last_rotated_at is None or value_made_at is None:
+        return last_rotated_at
+    return max(last_rotated_at, value_made_at)
+
+
+def count_from(rules: RotationRules, last_rotated_at: datetime, closes_at: datetime | None) -> datetime:
     """Return from when :func:`next_window` counts.
 
     Hours are counted from where the window opened that the secret has rotated in: otherwise a long window, in which it
@@ -168,7 +182,7 @@ def count_from(rules: RotationRules, last_rotated_at: datetime | None, closes_at
         last_rotated_at: As for :func:`next_window`.
         closes_at: The end of the window that was planned last, if one was.
     """
-    if last_rotated_at is None or closes_at is None or not isinstance(rules.schedule, Hours):
+    if closes_at is None or not isinstance(rules.schedule, Hours):
         return last_rotated_at
     window = window_that_closes(rules, closes_at)
     return window.opens_at if window.opens_at <= last_rotated_at < window.closes_at else last_rotated_at

@@ -29,7 +29,7 @@ from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.planning import (
     WHILE_IT_RUNS,
-    last_change,
+    counted_from,
     plan_after_missed_window,
     plan_rotation,
 )
@@ -314,7 +314,7 @@ def _store_action(
             kit,
             transaction,
             secret.arn,
-            counted_from=now if succeeded else last_change(secret),
+            counted_from=now if succeeded else counted_from(secret),
             not_before=now if succeeded else max(now, rotation.window_closes_at or now),
         )
     return None
@@ -334,7 +334,7 @@ def _end(kit: Kit, rotation: RotationRecord, secret: SecretRecord, status: Rotat
         rotations.write_under_lease(
             transaction, rotation, status=status, ended_at=now, error=error, lease_owner=None, lease_expires_at=None
         )
-        plan_rotation(kit, transaction, secret.arn, counted_from=last_change(secret), not_before=now)
+        plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
 
 
 def _lock(transaction: Transaction, secret: SecretRecord) -> None:

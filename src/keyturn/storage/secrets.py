@@ -8,25 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import (
-    BigInteger,
-    Connection,
-    Row,
-    and_,
-    bindparam,
-    delete,
-    func,
-    insert,
-    or_,
-    select,
-    tuple_,
-    type_coerce,
-    update,
-)
+from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from keyturn.arn import Place
 from keyturn.rules.listing import SortBy
@@ -39,8 +25,6 @@ SECRET_NAME = "secret-name"  # noqa: S105 - likewise
 
 _secrets, _versions, _labels = schema.secrets, schema.secret_versions, schema.staging_labels
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MINUTE = timedelta(minutes=1)
 # What a version holds whose value was erased: no envelope is empty.
 _ERASED = b""
 # An envelope begins with what others begin with, too: its format and the name of its key.
@@ -213,19 +197,6 @@ _AGES_OF = select(
 ).where(_versions.c.secret_id == bindparam("secret_id"))
 _NEXT_PLANNED = select(func.min(_secrets.c.next_rotation_at)).where(
     _secrets.c.rotation_enabled, _secrets.c.deleted_at.is_(None)
-)
-# The index has it all: a secret without rotation has no moment, and a deleted one's weighs little.
-_PLANNED_MINUTE = type_coerce(_secrets.c.next_rotation_at, BigInteger) // (_MINUTE // timedelta(milliseconds=1))
-_PLANNED_BY_MINUTE = (
-    select(_PLANNED_MINUTE.label("minute"), func.count().label("planned"))
-    .where(_secrets.c.next_rotation_at >= bindparam("opens_at"), _secrets.c.next_rotation_at < bindparam("closes_at"))
-    .group_by("minute")
-)
-_PLANNED_AFTER = (
-    select(_secrets.c.arn)
-    .where(_secrets.c.rotation_planned_at > bindparam("moment"))
-    .order_by(_secrets.c.rotation_planned_at)
-    .limit(bindparam("limit"))
 )
 _NEXT_DELETION = select(func.min(_secrets.c.deletion_at))
 _HEAD = func.substr(_versions.c.sealed, 1, PIECE_BYTES)
@@ -409,17 +380,6 @@ def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> 
         ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""), row.former_wrapped)
         for row in connection.execute(held)
     ]
-
-
-def planned_by_minute(connection: Connection, opens_at: datetime, closes_at: datetime) -> dict[datetime, int]:
-    """Return how many rotations are planned in each minute of a span; minutes without any are left out."""
-    rows = connection.execute(_PLANNED_BY_MINUTE, {"opens_at": opens_at, "closes_at": closes_at})
-    return {_EPOCH + row.minute * _MINUTE: row.planned for row in rows}
-
-
-def load_planned_after(connection: Connection, moment: datetime, limit: int) -> list[str]:
-    """Return the ARNs of secrets whose rotation was planned after a moment, by a clock that was ahead."""
-    return list(connection.execute(_PLANNED_AFTER, {"moment": moment, "limit": limit}).scalars())
 
 
 def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, at: datetime, **columns: object) -> int:

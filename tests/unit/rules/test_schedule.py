@@ -16,6 +16,7 @@ from keyturn.rules.schedule import (
     choose_moment,
     count_from,
     days_until_next,
+    last_change,
     next_window,
     next_windows,
     parse_rotation_rules,
@@ -186,8 +187,14 @@ def test_hours_are_counted_from_where_the_window_opened() -> None:
     assert count_from(rules, _at(1, 7), _at(1, 7)) == _at(1, 7)
     assert count_from(rules, _at(1, 1, 59), _at(1, 7)) == _at(1, 1, 59)
     assert count_from(rules, late_in_its_window, None) == late_in_its_window
-    assert count_from(rules, None, _at(1, 7)) is None
     assert count_from(RotationRules(Days(1)), late_in_its_window, _at(2)) == late_in_its_window
+
+
+def test_a_schedule_counts_from_the_last_rotation_or_a_later_value() -> None:
+    assert last_change(_at(3), _at(2)) == _at(3)
+    assert last_change(_at(3), _at(4)) == _at(4)
+    assert last_change(_at(3), None) == _at(3)
+    assert last_change(None, _at(4)) is None
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.planning import plan_after_clock_was_set_back
 from keyturn.scheduler.rotations import begin_due
 from keyturn.scheduler.worker import Scheduler
-from keyturn.storage import secrets
+from keyturn.storage import planned_rotations, secrets
 from keyturn.storage.rotations import RotationStatus
 from keyturn.storage.secrets import SecretRecord
 from keyturn.testing.handlers import open_bench
@@ -70,14 +70,17 @@ class Desk(DeskOfRotations):
         assert secret is not None
         return secret
 
+    def is_planned(self) -> bool:
+        """Whether it rotates by itself."""
+        return self.stored.next_rotation_at is not None
+
     @property
     def planned_at(self) -> datetime:
         """The moment that was chosen."""
         assert self.stored.next_rotation_at is not None
         return self.stored.next_rotation_at
 
-    @property
-    def rotated(self) -> bool:
+    def has_rotated(self) -> bool:
         """Whether a rotation has run since this was asked last."""
         steps = list(self.runtime.steps)
         self.runtime.steps.clear()
@@ -101,9 +104,9 @@ def test_the_next_date_is_counted_from_the_actual_date_of_the_last_rotation(desk
     desk.configured({"AutomaticallyAfterDays": 30})
     assert _date(desk.planned_at) == date(2026, 2, 1)
     desk.set_clock(desk.planned_at - timedelta(seconds=1))
-    assert not desk.rotated
+    assert not desk.has_rotated()
     desk.set_clock(desk.planned_at)
-    assert desk.rotated
+    assert desk.has_rotated()
     assert _date(desk.planned_at) == date(2026, 3, 3)
 
 
@@ -158,7 +161,7 @@ def test_another_schedule_replaces_what_was_planned(desk: Desk) -> None:
     assert _date(desk.planned_at) == _date(START) + 60 * DAY
     # AWS warns that with these rules the rotation that was planned already may still happen. Here it does not.
     desk.set_clock(before + timedelta(minutes=1))
-    assert not desk.rotated
+    assert not desk.has_rotated()
 
 
 def test_a_shorter_schedule_by_which_it_is_late_already_is_due_today(desk: Desk) -> None:
@@ -171,7 +174,7 @@ def test_a_shorter_schedule_by_which_it_is_late_already_is_due_today(desk: Desk)
 def test_another_schedule_with_a_rotation_at_once_is_planned_when_that_ends(desk: Desk) -> None:
     desk.configured({"AutomaticallyAfterDays": 30})
     desk.rotate(RotationRules=MONTHLY)
-    assert desk.stored.next_rotation_at is None
+    assert not desk.is_planned()
     desk.work()
     assert desk.planned_at.replace(minute=0, second=0) == datetime(2026, 2, 1, 2, tzinfo=UTC)
 
@@ -181,15 +184,15 @@ def test_rules_that_are_left_out_stay_and_empty_ones_end_the_schedule(desk: Desk
     desk.rotate()
     desk.work()
     assert desk.stored.rotation_rules == {"AutomaticallyAfterDays": 30}
-    assert desk.stored.next_rotation_at is not None
+    assert desk.is_planned()
 
     desk.configured({})
     described = desk.call("DescribeSecret", SecretId="db")
     assert described["RotationEnabled"]
     assert "NextRotationDate" not in described
-    assert desk.stored.next_rotation_at is None
+    assert not desk.is_planned()
     desk.set_clock(START + 400 * DAY)
-    assert not desk.rotated
+    assert not desk.has_rotated()
 
 
 def test_a_cancelled_rotation_is_planned_again_when_it_is_switched_on(desk: Desk) -> None:
@@ -197,7 +200,7 @@ def test_a_cancelled_rotation_is_planned_again_when_it_is_switched_on(desk: Desk
     desk.set_clock(START + DAY)
     desk.call("CancelRotateSecret", SecretId="db")
     desk.set_clock(START + 40 * DAY)
-    assert not desk.rotated
+    assert not desk.has_rotated()
     # The rules are kept, and the count goes on: a date that was missed becomes today.
     desk.rotate(RotateImmediately=False)
     assert _date(desk.planned_at) == _date(START + 40 * DAY)
@@ -217,7 +220,7 @@ def test_a_date_that_was_missed_becomes_today_and_begins_at_once(desk: Desk) -> 
     desk.configured({"AutomaticallyAfterDays": 30})
     back_again = datetime(2026, 2, 20, 17, 5, tzinfo=UTC)
     desk.set_clock(back_again)
-    assert desk.rotated
+    assert desk.has_rotated()
     # It may be tried until the end of today, not of the day that was missed.
     assert desk.history()[0].window_closes_at == datetime(2026, 2, 21, tzinfo=UTC)
     assert _date(desk.planned_at) == date(2026, 3, 22)
@@ -227,23 +230,23 @@ def test_a_window_that_was_missed_is_not_made_up_for_outside_of_windows(desk: De
     desk.configured(NIGHTLY)
     assert desk.planned_at.replace(minute=0, second=0) == datetime(2026, 1, 3, 2, tzinfo=UTC)
     desk.set_clock(datetime(2026, 1, 5, 9, tzinfo=UTC))
-    assert not desk.rotated
+    assert not desk.has_rotated()
     assert desk.planned_at.replace(minute=0, second=0) == datetime(2026, 1, 6, 2, tzinfo=UTC)
     desk.set_clock(desk.planned_at)
-    assert desk.rotated
+    assert desk.has_rotated()
 
 
 def test_a_server_that_is_back_in_time_for_another_window_begins_at_once(desk: Desk) -> None:
     desk.configured(NIGHTLY)
     desk.set_clock(datetime(2026, 1, 7, 2, 58, tzinfo=UTC))
-    assert desk.rotated
+    assert desk.has_rotated()
     assert desk.history()[0].window_closes_at == datetime(2026, 1, 7, 3, tzinfo=UTC)
 
 
 def test_a_server_that_is_back_before_the_window_is_over_begins_at_once(desk: Desk) -> None:
     desk.configured(NIGHTLY)
     desk.set_clock(datetime(2026, 1, 3, 2, 59, tzinfo=UTC))
-    assert desk.rotated
+    assert desk.has_rotated()
 
 
 @pytest.mark.parametrize("ahead", [timedelta(hours=2), 60 * DAY, 3000 * DAY])
@@ -254,20 +257,20 @@ def test_a_clock_that_was_ahead_neither_rotates_twice_nor_keeps_secrets_waiting(
     desk.configured(rules)
     due = desk.planned_at
     desk.set_clock(due)
-    assert desk.rotated
+    assert desk.has_rotated()
     interval = desk.planned_at - due
     # The clock jumps ahead; what is due by it rotates, and what is not does not.
     desk.set_clock(due + ahead)
-    desk.rotated  # noqa: B018 - forgotten
+    desk.has_rotated()
     # It is put right, a minute later in earnest.
     desk.set_clock(due + timedelta(minutes=1))
-    assert not desk.rotated
+    assert not desk.has_rotated()
     for minutes in range(2, 60):
         desk.set_clock(due + timedelta(minutes=minutes))
-        assert not desk.rotated
+        assert not desk.has_rotated()
     assert desk.planned_at <= due + interval + 2 * DAY
     desk.set_clock(desk.planned_at)
-    assert desk.rotated
+    assert desk.has_rotated()
 
 
 def test_a_plan_is_kept_when_the_clock_is_set_back_by_less_than_a_day(desk: Desk) -> None:
@@ -281,9 +284,9 @@ def test_a_secret_whose_rotation_is_off_is_not_planned_by_a_clock_that_is_set_ba
     desk.configured({"AutomaticallyAfterDays": 30})
     desk.call("CancelRotateSecret", SecretId="db")
     desk.set_clock(START - 10 * DAY)
-    assert desk.stored.next_rotation_at is None
+    assert not desk.is_planned()
     with desk.kit.state.read() as connection:
-        assert secrets.load_planned_after(connection, desk.bench.clock.now(), 10) == []
+        assert planned_rotations.load_planned_after(connection, desk.bench.clock.now(), 10) == []
 
 
 def test_taking_awspending_off_a_failed_rotation_is_no_rotation(desk: Desk) -> None:

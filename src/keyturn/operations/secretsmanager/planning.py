@@ -19,11 +19,12 @@ from keyturn.rules.schedule import (
     choose_hour,
     choose_moment,
     count_from,
+    last_change,
     next_window,
     parse_rotation_rules,
 )
 from keyturn.rules.staging import AWSCURRENT
-from keyturn.storage import secrets
+from keyturn.storage import planned_rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
 
@@ -79,7 +80,7 @@ def plan_rotation(
         return
     window = _next_window(secret, rules, counted_from, not_before)
     hour = choose_hour(window, kit.random, now=not_before)
-    load = secrets.planned_by_minute(transaction.connection, hour.opens_at, hour.closes_at)
+    load = planned_rotations.planned_by_minute(transaction.connection, hour.opens_at, hour.closes_at)
     secrets.update_secret(
         transaction,
         secret,
@@ -98,15 +99,10 @@ def plan_after_change(kit: Kit, transaction: Transaction, secret: SecretRecord, 
         plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
 
 
-def last_change(secret: SecretRecord) -> datetime | None:
-    """Return from when a secret's schedule counts: its last rotation, or a later value put by hand.
-
-    None if it has never rotated. What a rotation stores is older than its end.
-    """
-    if secret.last_rotated_at is None:
-        return None
+def counted_from(secret: SecretRecord) -> datetime | None:
+    """Return from when a secret's schedule counts; None if it has never rotated."""
     current = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
-    return secret.last_rotated_at if current is None else max(secret.last_rotated_at, current.created_at)
+    return last_change(secret.last_rotated_at, None if current is None else current.created_at)
 
 
 def plan_after_missed_window(
@@ -120,12 +116,12 @@ def plan_after_missed_window(
         The end of another window that is open by now, in which it may begin at once; None if it was planned for later.
     """
     _log.warning("nobody began the rotation of %s in its window, which is over", secret.name)
-    rules, counted_from = parse_rotation_rules(secret.rotation_rules or {}), last_change(secret)
+    rules = parse_rotation_rules(secret.rotation_rules or {})
     if rules.schedule is not None:
-        window = _next_window(secret, rules, counted_from, now)
+        window = _next_window(secret, rules, counted_from(secret), now)
         if window.opens_at <= now:
             return window.closes_at
-    plan_rotation(kit, transaction, secret.arn, counted_from=counted_from, not_before=now)
+    plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
     return None
 
 
@@ -138,19 +134,20 @@ def plan_after_clock_was_set_back(kit: Kit, now: datetime) -> None:
         StorageError: The database failed.
     """
     with kit.state.read() as connection:
-        planned_ahead = secrets.load_planned_after(connection, now + _TRUSTED_AHEAD, _AT_ONCE)
+        planned_ahead = planned_rotations.load_planned_after(connection, now + _TRUSTED_AHEAD, _AT_ONCE)
     for arn in planned_ahead:
         with kit.state.write() as transaction:
             secret = secrets.lock_secret(transaction, arn)
             # Another server may have been first.
             if secret is None or secret.rotation_planned_at is None or secret.rotation_planned_at <= now:
                 continue
-            plan_rotation(kit, transaction, arn, counted_from=last_change(secret) or now, not_before=now)
+            plan_rotation(kit, transaction, arn, counted_from=counted_from(secret) or now, not_before=now)
 
 
 def _next_window(
-    secret: SecretRecord, rules: RotationRules, counted_from: datetime | None, not_before: datetime
+    secret: SecretRecord, rules: RotationRules, counted: datetime | None, not_before: datetime
 ) -> RotationWindow:
-    # A rotation at a moment that is still to come, by a clock that was ahead, counts as one now.
-    counted = None if counted_from is None else min(counted_from, not_before)
-    return next_window(rules, count_from(rules, counted, secret.next_rotation_closes_at), not_before)
+    if counted is not None:
+        # A rotation at a moment that is still to come, by a clock that was ahead, counts as one now.
+        counted = count_from(rules, min(counted, not_before), secret.next_rotation_closes_at)
+    return next_window(rules, counted, not_before)

@@ -17,7 +17,7 @@ from keyturn.operations.secretsmanager.planning import (
     NO_PLAN,
     WHILE_IT_RUNS,
     checked_rules,
-    last_change,
+    counted_from,
     plan_rotation,
 )
 from keyturn.operations.secretsmanager.rotation_function import check_function
@@ -88,8 +88,8 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
-                    counted_from = last_change(current) or call.at
-                    plan_rotation(kit, transaction, subject.arn, counted_from=counted_from, not_before=call.at)
+                    begin = counted_from(current) or call.at
+                    plan_rotation(kit, transaction, subject.arn, counted_from=begin, not_before=call.at)
     kit.wake_scheduler()
     record_end(kit, subject.arn, ended, call.at)
     if refusal is not None:

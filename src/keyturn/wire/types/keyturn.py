@@ -66,9 +66,12 @@ class PlannedRotationType(TypedDict):
     Name: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
     NextRotationAt: NotRequired[datetime]
+    PlannedAt: NotRequired[datetime]
+    PlannedInMinute: NotRequired[int]
     WindowOpensAt: NotRequired[datetime]
     WindowClosesAt: NotRequired[datetime]
     LastRotatedDate: NotRequired[datetime]
+    CountedFrom: NotRequired[datetime]
     RotationRules: NotRequired[RotationRulesType]
     Running: NotRequired[bool]
 
