@@ -11,7 +11,7 @@ import typer
 
 from keyturn.cli.options import PROFILE
 from keyturn.errors.base import KeyturnError
-from keyturn.wire.service_models import OWN_MODELS
+from keyturn.service_models import OWN_MODELS
 
 Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROFILE]")]
 EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
