@@ -291,7 +291,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         Throttle(parse_rate_limits(settings.rate_limits)),
     )
     closing.callback(pipeline.close)
-    scheduler = Scheduler(kit)
+    scheduler = Scheduler(kit, settings.rotation_limits)
     scheduler_wake.connect(scheduler)
     # Closing goes backwards: no new rotations, then no more functions, which ends whatever waits for them.
     closing.callback(scheduler.join)

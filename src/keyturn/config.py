@@ -22,6 +22,7 @@ import msgspec
 from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
 from keyturn.quotas import Quotas, parse_rate_limits
+from keyturn.rules.lanes import Limits
 
 CONFIG_FILE = "keyturn.toml"
 DATABASE_FILE = "keyturn.db"
@@ -56,6 +57,9 @@ class Settings:
     sandbox: SandboxChoice = SandboxChoice.AUTO
     require_sandbox: bool = False
     max_environments: int = 32
+    rotations_at_once: int = 16
+    rotations_per_function: int = 8
+    rotations_per_database: int = 4
     clock_skew_seconds: int = 300
     quota_secrets: int = 500_000
     quota_versions: int = 100
@@ -95,6 +99,15 @@ class Settings:
             value_bytes=self.quota_value_bytes,
             policy_characters=self.quota_policy_characters,
             tags=self.quota_tags,
+        )
+
+    @property
+    def rotation_limits(self) -> Limits:
+        """How many rotations this server runs at once."""
+        return Limits(
+            total=self.rotations_at_once,
+            per_function=self.rotations_per_function,
+            per_database=self.rotations_per_database,
         )
 
     @property
@@ -215,28 +228,8 @@ def _check(settings: Settings) -> None:
         raise KeyturnError(
             f"The port {settings.port} is not between 0 and 65535.", "Choose one with --port; 0 picks a free one."
         )
-    if settings.max_environments < 1:
-        raise KeyturnError(
-            f"The setting max_environments is {settings.max_environments}; at least 1 is needed.",
-            "No function could run, and no secret rotate.",
-        )
-    for name in (field.name for field in fields(Settings) if field.name.startswith("quota_")):
-        if getattr(settings, name) < 1:
-            raise KeyturnError(
-                f"The setting {name} is {getattr(settings, name)}; at least 1 is needed.",
-                "Leave it out to have AWS's own.",
-            )
+    _check_numbers(settings)
     parse_rate_limits(settings.rate_limits)
-    for name in (field.name for field in fields(Settings) if field.name.startswith("audit_") and field.type == "int"):
-        if getattr(settings, name) < 0:
-            raise KeyturnError(
-                f"The setting {name} is {getattr(settings, name)}; it cannot be negative.", "0 means without a limit."
-            )
-    if settings.clock_skew_seconds < 0:
-        raise KeyturnError(
-            f"The setting clock_skew_seconds is {settings.clock_skew_seconds}; it cannot be negative.",
-            "AWS allows 300 seconds.",
-        )
     if bool(settings.tls_certificate) != bool(settings.tls_private_key):
         raise KeyturnError(
             "A TLS certificate and its private key are set together or not at all.",
@@ -248,6 +241,23 @@ def _check(settings: Settings) -> None:
             "Set --tls-certificate and --tls-private-key.",
             "Or insist with --plaintext-on-network, if something in front of Keyturn ends TLS.",
         )
+
+
+def _check_numbers(settings: Settings) -> None:
+    for name in (field.name for field in fields(Settings) if field.type == "int"):
+        value = getattr(settings, name)
+        if name.startswith("quota_") and value < 1:
+            raise KeyturnError(
+                f"The setting {name} is {value}; at least 1 is needed.", "Leave it out to have AWS's own."
+            )
+        if name.startswith(("max_", "rotations_")) and value < 1:
+            raise KeyturnError(
+                f"The setting {name} is {value}; at least 1 is needed.", "No function could run, and no secret rotate."
+            )
+        if name.startswith("audit_") and value < 0:
+            raise KeyturnError(f"The setting {name} is {value}; it cannot be negative.", "0 means without a limit.")
+        if name == "clock_skew_seconds" and value < 0:
+            raise KeyturnError(f"The setting {name} is {value}; it cannot be negative.", "AWS allows 300 seconds.")
 
 
 def is_loopback(host: str) -> bool:

@@ -24,12 +24,12 @@ from botocore.serialize import create_serializer
 
 from keyturn.errors import common
 from keyturn.errors.base import AwsError
+from keyturn.service_models import OWN_MODELS
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import API_VERSIONS, OperationModel, Shape, service
 from keyturn.wire.patterns import compiled
 from keyturn.wire.route import route
-from keyturn.wire.service_models import OWN_MODELS
 
 ROOT = Path(__file__).resolve().parents[2]
 

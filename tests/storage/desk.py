@@ -13,6 +13,7 @@ from keyturn.ids import new_version_id
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
+from keyturn.rules.lanes import Limits
 from keyturn.scheduler.worker import Scheduler
 from keyturn.storage import schema, secrets
 from keyturn.storage.audit_log import AuditLog
@@ -79,7 +80,7 @@ class Desk:
 
     def turn(self) -> timedelta:
         """One turn of the scheduler."""
-        return Scheduler(self.kit).run_once()
+        return Scheduler(self.kit, Limits(16, 8, 4)).run_once()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """Service events of one name, oldest first."""

@@ -9,6 +9,7 @@ import pytest
 
 from keyturn.errors.secretsmanager import InvalidRequestException, ResourceNotFoundException
 from keyturn.ids import new_version_id
+from keyturn.rules.lanes import Lane
 from keyturn.rules.rotation import ROTATION
 from keyturn.scheduler import deletions
 from keyturn.storage import rotations, secrets
@@ -68,7 +69,9 @@ def test_with_its_rows_go_its_rotations_and_their_steps(desk: Desk) -> None:
     for owner in (arn, other):
         with desk.kit.state.write() as transaction:
             secret_id = desk.record(owner).secret_id
-            rotations.start_rotation(transaction, secret_id, "v", RotationKind.ROTATION, ROTATION.first_step, now, None)
+            rotations.start_rotation(
+                transaction, secret_id, "v", RotationKind.ROTATION, ROTATION.first_step, now, None, Lane("", "")
+            )
             rotation = rotations.load_unfinished(transaction.connection, secret_id)
             assert rotation is not None
             rotations.insert_step(transaction, rotation, ROTATION.first_step, "request", now)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from datetime import timedelta
 from threading import Event
 
 import pytest
@@ -13,8 +12,9 @@ import pytest
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.secretsmanager import rotation
+from keyturn.rules.lanes import Limits
 from keyturn.scheduler.rotations import drive
-from keyturn.storage import replications, rotations, secrets
+from keyturn.storage import replications, rotation_leases, rotations, secrets
 from keyturn.storage.database import Stores
 from keyturn.storage.rotations import RotationStatus
 from keyturn.testing.handlers import HandlerBench
@@ -49,7 +49,7 @@ def test_who_drives_a_rotation_waits_for_its_secret_before_touching_it(
     rotate = {"SecretId": "db", "RotationLambdaARN": function_arn, "ClientRequestToken": _VERSION_ID}
     bench.call("secretsmanager", "RotateSecret", **rotate)
     now = bench.clock.now()
-    (claimed,) = rotations.claim_due(stores.state, "me", now, now + timedelta(minutes=1), 1)
+    (claimed,) = rotation_leases.claim_due(stores.state, "me", now, [], Limits(1, 1, 1))
 
     with ThreadPoolExecutor(1) as elsewhere:
         with stores.state.write() as transaction:

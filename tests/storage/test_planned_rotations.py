@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import event, insert, text
 
 from keyturn.arn import Place
+from keyturn.rules.lanes import Lane
 from keyturn.storage import rotations, schema, secrets
 from keyturn.storage.database import Stores
 from keyturn.storage.planned_rotations import (
@@ -94,7 +95,8 @@ def test_each_says_what_its_moment_was_worked_out_from(stores: Stores) -> None:
             version = VersionRecord(version_id, created_at, None, b"sealed", is_binary=False, kms_key_id=None)
             secrets.insert_version(transaction, secret_id, version)
         secrets.store_labels(transaction, secret_id, {}, {"AWSCURRENT": "new", "AWSPREVIOUS": "old"})
-        rotations.start_rotation(transaction, secret_id, "new", RotationKind.ROTATION, "createSecret", NOW, None)
+        lane = Lane("f", "")
+        rotations.start_rotation(transaction, secret_id, "new", RotationKind.ROTATION, "createSecret", NOW, None, lane)
     with stores.state.read() as connection:
         first, second, third = load_planned(connection, PLACE, EVERYTHING, after=None, limit=10)
     assert {name: getattr(first, name) for name in columns} == columns

@@ -34,9 +34,9 @@ def test_a_setting_is_given_with_flag_variable_and_default(setting: Field[Any]) 
     if setting.name in FLAGS:
         assert f"`{FLAGS[setting.name]}`" in section
     else:
-        is_quota = setting.name.startswith(("quota_", "rate_", "audit_"))
+        is_quota = setting.name.startswith(("quota_", "rate_", "rotations_", "audit_"))
         assert (
-            "neither have quotas, rates and what concerns the audit trail"
+            "neither have quotas, rates, bounds of rotations and what concerns the audit trail"
             if is_quota
             else f"`{setting.name}` has no flag"
         ) in PAGE

@@ -11,6 +11,7 @@ import typer
 
 from keyturn.cli.options import PROFILE
 from keyturn.errors.base import KeyturnError
+from keyturn.service_models import OWN_MODELS
 
 Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROFILE]")]
 EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
@@ -38,8 +39,6 @@ class Clients:
         """
         import boto3  # noqa: PLC0415 - see above
         from botocore.config import Config  # noqa: PLC0415 - likewise
-
-        from keyturn.wire.service_models import OWN_MODELS  # noqa: PLC0415 - likewise
 
         given = credentials or {}
         with explained():

@@ -125,6 +125,24 @@ def rotation_event(
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 
+def resolution_event(kit: Kit, secret_arn: str, version_id: str, repair: str, at: datetime) -> None:
+    """Store that labels were brought in line with what the database accepts, and how.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event = service_event(
+        ServiceEventName.ROTATION_RESOLVED,
+        event_id=new_event_id(at),
+        secret_arn=secret_arn,
+        at=at,
+        place=Place.of(secret_arn),
+        request_id=rotation_request_id(secret_arn, version_id),
+    )
+    event["additionalEventData"] = {"SecretId": secret_arn, "SecretVersionId": version_id, "Repair": repair}
+    kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
+
+
 def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[str, str]], at: datetime) -> None:
     """Store what becomes of versions that go, or that go no longer.
 

@@ -35,6 +35,14 @@ class Strategy:
             "password": password,
         }
 
+    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:
+        """Return if the pending value names the other user and the same host.
+
+        Raises:
+            ValueError: It does not.
+        """
+        _refuse_other_identity(engine, pending, current)
+
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
         """Make the database accept the pending value.
 
@@ -47,7 +55,7 @@ class Strategy:
         value = secret.current()
         pending, current = engine.login(secret.pending()), engine.login(value)
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
-        _refuse_other_identity(engine, pending, current)
+        self.check_identity(engine, pending, current)
         if _accepts(engine, pending):
             logger.info(
                 "setSecret: AWSPENDING secret is already set as password in %s DB for secret arn %s.",

@@ -11,6 +11,9 @@ Every step may run twice, at the same time even, and may be cut off anywhere: ea
 true. The value is stored before the database is touched and never replaced, so whatever happens there is a stored
 version with which the database can be entered.
 
+A fifth step is Keyturn's own, and AWS never asks for it: ``probeSecret`` logs in with each labelled version and answers
+which of them the database accepts and which it refuses. What it could not find out is in neither list.
+
 Log lines follow the wording of AWS's rotation functions, so that articles about those help here too. No line and no
 error contains a secret value.
 
@@ -23,11 +26,13 @@ import logging
 from collections.abc import Callable, Mapping
 from typing import Protocol
 
-from .engines.base import DatabaseError, Engine
+from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login
 from .secret import RotatingSecret, SecretsManager
 from .secret import client as default_client
 
 logger = logging.getLogger(__name__)
+
+_ANSWER = {"rotator": "keyturn.rotator/1", "offers": ["probeSecret"]}
 
 
 class Strategy(Protocol):
@@ -39,6 +44,14 @@ class Strategy(Protocol):
         Raises:
             KeyError: The strategy needs a key that the current value has not.
             ValueError: A value cannot be used.
+        """
+        ...
+
+    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:
+        """Return if the pending value is for a user and a database that a rotation of the current one may change.
+
+        Raises:
+            ValueError: It is not.
         """
         ...
 
@@ -59,12 +72,16 @@ class Rotator:
         # Lambda's root logger stays at WARNING unless told otherwise; these lines are what a rotation is diagnosed by.
         logging.getLogger(__package__).setLevel(logging.INFO)
 
-    def __call__(self, event: Mapping[str, str], context: object) -> None:  # noqa: ARG002 - Lambda hands it in
+    def __call__(self, event: Mapping[str, str], context: object) -> dict[str, object]:  # noqa: ARG002 - Lambda's
         """Run one step.
 
         Args:
             event: ``Step``, ``SecretId`` (the ARN) and ``ClientRequestToken``, as Secrets Manager sends them.
             context: Lambda's; not used.
+
+        Returns:
+            For Keyturn; AWS does not look at it. ``rotator`` is the format, ``offers`` the steps beyond AWS's; of
+            ``probeSecret`` also ``accepted`` and ``refused``, lists of version ids.
 
         Raises:
             ValueError: The secret is not in the state that this step needs, or the step does not exist.
@@ -73,6 +90,12 @@ class Rotator:
         """
         step = event["Step"]
         secret = RotatingSecret(self._client(), event["SecretId"], event["ClientRequestToken"])
+        if step == "probeSecret":
+            return {**_ANSWER, **self._probe(secret)}
+        self._run(step, secret)
+        return dict(_ANSWER)
+
+    def _run(self, step: str, secret: RotatingSecret) -> None:
         labels = secret.labels()
         if secret.token not in labels:
             raise _refusal(f"Secret version {secret.token} has no stage for rotation of secret {secret.arn}.")
@@ -104,6 +127,49 @@ class Rotator:
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:
             logger.info("createSecret: Another attempt has put version %s of secret %s.", secret.token, secret.arn)
+
+    def _probe(self, secret: RotatingSecret) -> dict[str, object]:
+        """Log in with every labelled version; the pending one first, because it decides most."""
+        values = secret.labelled_values()
+        current = self._login(values["AWSCURRENT"][1]) if "AWSCURRENT" in values else None
+        said: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+        try:
+            for label, (version_id, value) in values.items():
+                said[self._is_accepted(label, self._login(value), current)].append(version_id)
+        except DatabaseError as error:
+            logger.error("probeSecret: Unable to ask the database: %s", error)  # noqa: TRY400 - as in testSecret
+        logger.info("probeSecret: %s DB accepts %s and refuses %s.", self._engine.title, said[True], said[False])
+        return {"accepted": said[True], "refused": said[False]}
+
+    def _is_accepted(self, label: str, login: Login | None, current: Login | None) -> bool | None:
+        """Say whether the database of the current value accepts a login; None if that cannot be told."""
+        if login is None:
+            return False
+        if current is None:
+            return None
+        if label == "AWSPENDING" and not self._may_follow(login, current):
+            return False
+        if login.addresses != current.addresses:
+            return None
+        try:
+            with self._engine.connect(login) as connection:
+                return connection.password_was_checked or None
+        except AuthenticationFailed as error:
+            logger.info("probeSecret: %s: %s", label, error.reason)
+            return False
+
+    def _login(self, value: Mapping[str, object]) -> Login | None:
+        try:
+            return self._engine.login(value)
+        except (KeyError, ValueError):
+            return None
+
+    def _may_follow(self, pending: Login, current: Login) -> bool:
+        try:
+            self._strategy.check_identity(self._engine, pending, current)
+        except ValueError:
+            return False
+        return True
 
     def _test_secret(self, secret: RotatingSecret) -> None:
         login = self._engine.login(secret.pending())

@@ -94,6 +94,28 @@ class RotatingSecret:
                 return None
             raise
 
+    def labelled_values(self) -> dict[str, tuple[str, dict[str, object]]]:
+        """Return version id and value by staging label, of the pending, the current and the previous version.
+
+        A version is listed once, one without a value not at all; a value that is no JSON object is an empty one.
+        """
+        found: dict[str, tuple[str, dict[str, object]]] = {}
+        for label in ("AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"):
+            try:
+                reply = self.client.get_secret_value(SecretId=self.arn, VersionStage=label)
+            except ClientError as error:
+                if _code(error) != "ResourceNotFoundException":
+                    raise
+                continue
+            try:
+                value = _parsed(self.arn, reply)
+            except (KeyError, ValueError):
+                value = {}
+            # AWSPENDING stays on a version that has become current.
+            found = {other: held for other, held in found.items() if held[0] != reply["VersionId"]}
+            found[label] = (reply["VersionId"], value)
+        return found
+
     def superuser(self, arn: str) -> dict[str, object]:
         """Return the current value of the superuser secret, which ``masterarn`` of this one names."""
         return _value(self.client, arn, VersionStage="AWSCURRENT")
@@ -158,7 +180,10 @@ class RotatingSecret:
 
 
 def _value(client: SecretsManager, arn: str, **version: str) -> dict[str, object]:
-    reply = client.get_secret_value(SecretId=arn, **version)
+    return _parsed(arn, client.get_secret_value(SecretId=arn, **version))
+
+
+def _parsed(arn: str, reply: Mapping[str, Any]) -> dict[str, object]:
     if "SecretString" not in reply:
         raise KeyError("SecretString is missing: store the credentials as a JSON object, not in SecretBinary")
     try:

@@ -25,6 +25,14 @@ class Strategy:
         """Return the current value with another password; every other key is kept."""
         return {**current, "password": password}
 
+    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as above
+        """Return if the pending value names the same user and host as the current one.
+
+        Raises:
+            ValueError: It does not.
+        """
+        _refuse_other_identity(pending, current)
+
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
         """Make the database accept the pending value.
 
@@ -34,7 +42,7 @@ class Strategy:
         """
         pending, current = engine.login(secret.pending()), engine.login(secret.current())
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
-        _refuse_other_identity(pending, current)
+        self.check_identity(engine, pending, current)
         try:
             connection = _connect(engine, pending)
             if connection and connection.password_was_checked:

@@ -67,6 +67,8 @@ class ServiceEventName(StrEnum):
     ROTATION_SUCCEEDED = "RotationSucceeded"
     ROTATION_FAILED = "RotationFailed"
     ROTATION_ABANDONED = "RotationAbandoned"
+    # Keyturn's own: the labels were brought in line with what the database accepts.
+    ROTATION_RESOLVED = "RotationResolved"
     TEST_ROTATION_STARTED = "TestRotationStarted"
     TEST_ROTATION_SUCCEEDED = "TestRotationSucceeded"
     TEST_ROTATION_FAILED = "TestRotationFailed"

@@ -4,7 +4,12 @@ The four steps run in order with the same token. A step that fails ends the atte
 first step again, as AWS retries the whole process; every step may be repeated. Attempts are spaced wider and wider,
 and bounded by number and by the rotation window; then the rotation is parked until the next window.
 
-How AWS spaces and counts its tries is not documented; these numbers are ours.
+A function may offer a fifth step, ``probeSecret``: it asks the database which of the stored versions it accepts. It
+runs after an attempt that failed when the database may have been touched. If the database has the new password
+already, the rotation is finished at once; when the attempts are exhausted, the labels are brought in line with what
+the database says; and a database that cannot be asked is asked again, for as long as it takes.
+
+How AWS spaces and counts its tries is not documented; these numbers are ours. ``probeSecret`` is Keyturn's own.
 
 Source: Secrets Manager User Guide, "Rotation function" and "Troubleshoot rotation".
 """
@@ -16,6 +21,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from keyturn.rules.repair import Repair
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING
 
 _FIRST_DELAY = timedelta(seconds=5)
@@ -29,6 +35,8 @@ class Step(StrEnum):
     SET = "setSecret"
     TEST = "testSecret"
     FINISH = "finishSecret"
+    # No function has to know it; see the module's description.
+    PROBE = "probeSecret"
 
 
 class StepOutcome(StrEnum):
@@ -38,6 +46,8 @@ class StepOutcome(StrEnum):
     FUNCTION_ERROR = "functionError"
     TIMEOUT = "timeout"
     THROTTLED = "throttled"
+    # Trying again would change nothing.
+    REFUSED = "refused"
     # Secrets Manager may not invoke the function, or it is gone.
     NOT_INVOKED = "notInvoked"
 
@@ -55,9 +65,11 @@ class Plan:
         return self.steps[0]
 
 
-ROTATION = Plan(tuple(Step), attempts=5)
+ROTATION = Plan((Step.CREATE, Step.SET, Step.TEST, Step.FINISH), attempts=5)
 # RotateImmediately=false: a look whether the function works, with a copy of the current value, and no retry.
 TEST = Plan((Step.TEST,), attempts=1)
+# Somebody wants to know, or has cancelled a rotation that may have touched the database.
+RESOLUTION = Plan((Step.PROBE,), attempts=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,11 +92,18 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Settle:
+    """Bring the labels in line with the database; that ends the rotation."""
+
+    repair: Repair
+
+
+@dataclass(frozen=True, slots=True)
 class Abandoned:
     """Somebody has taken the version's labels away; nothing is left to do."""
 
 
-Action = RunStep | Park | Done | Abandoned
+Action = RunStep | Park | Done | Settle | Abandoned
 
 
 def next_action(
@@ -95,6 +114,8 @@ def next_action(
     *,
     window_closes_at: datetime | None,
     jitter: float,
+    asks_database: bool = False,
+    repair: Repair = Repair.UNKNOWN,
 ) -> Action:
     """Return what follows a step.
 
@@ -105,16 +126,39 @@ def next_action(
         now: Aware UTC.
         window_closes_at: No attempt begins at or after this moment; None for a rotation without schedule.
         jitter: Uniform in [0, 1); keeps secrets that failed together from trying again together.
+        asks_database: Whether the database may have been touched, and the function knows ``probeSecret``.
+        repair: What ``probeSecret`` found, if that was the step.
     """
+    due_at = now + retry_delay(current.attempt, jitter)
+    is_last = current.attempt >= plan.attempts or (window_closes_at is not None and due_at >= window_closes_at)
+    if current.step is Step.PROBE:
+        return _after_probe(plan, current, repair, due_at, is_last=is_last)
     if outcome is StepOutcome.SUCCEEDED:
         position = plan.steps.index(current.step) + 1
         if position == len(plan.steps):
             return Done()
         return RunStep(plan.steps[position], current.attempt, now)
-    due_at = now + retry_delay(current.attempt, jitter)
-    if current.attempt >= plan.attempts or (window_closes_at is not None and due_at >= window_closes_at):
+    if asks_database:
+        # The database may have the new password while AWSCURRENT is on the old one: that is not left for a minute.
+        return RunStep(Step.PROBE, current.attempt, now)
+    if is_last or outcome is StepOutcome.REFUSED:
         return Park()
     return RunStep(plan.first_step, current.attempt + 1, due_at)
+
+
+def _after_probe(plan: Plan, current: RunStep, repair: Repair, due_at: datetime, *, is_last: bool) -> Action:
+    if repair in (Repair.FORWARD, Repair.NONE_NEEDED):
+        return Settle(repair)
+    if plan is RESOLUTION:
+        if repair is not Repair.UNKNOWN:
+            return Settle(repair)
+        return Park() if is_last else RunStep(Step.PROBE, current.attempt + 1, due_at)
+    if not is_last:
+        return RunStep(plan.first_step, current.attempt + 1, due_at)
+    if repair is Repair.UNKNOWN:
+        # AWSCURRENT may be refused while the pending version would be accepted: it is found out as soon as it can be.
+        return RunStep(Step.PROBE, current.attempt + 1, due_at)
+    return Park() if repair is Repair.ALL_REFUSED else Settle(repair)
 
 
 def retry_delay(attempt: int, jitter: float) -> timedelta:
@@ -173,3 +217,14 @@ def ended_by(
 def failure_message(function_arn: str, step: Step) -> str:
     """Return what RotationFailed says, in AWS's words."""
     return f"Error when executing lambda {function_arn} during {step} step"
+
+
+def foreign_value_message(version_id: str, secret_arn: str, function_arn: str) -> str:
+    """Return what RotationFailed says of a pending value that somebody else stored.
+
+    Source: AWS Secrets Manager User Guide, "Troubleshoot rotation".
+    """
+    return (
+        f"Pending secret version {version_id} for Secret {secret_arn} was not created by Lambda {function_arn}. Remove"
+        " the AWSPENDING staging label and restart rotation"
+    )

@@ -204,11 +204,16 @@ def begin_rotation(state: Staging, token: str, at: datetime) -> Change:
     """
     unfinished = state.unfinished_rotation
     if unfinished is not None and unfinished != token:
-        raise InvalidRequestException("A previous rotation isn't complete. That rotation will be reattempted.")
+        raise previous_not_complete()
     is_new = token not in state.created_at
     without_value = state.without_value | {token} if is_new else state.without_value
     created_at = {token: at, **state.created_at}
     return _change(state, Staging(created_at, {**state.labels, AWSPENDING: token}, without_value))
+
+
+def previous_not_complete() -> InvalidRequestException:
+    """Return the refusal of a rotation before the one before it has ended."""
+    return InvalidRequestException("A previous rotation isn't complete. That rotation will be reattempted.")
 
 
 def end_test(state: Staging, version_id: str) -> Change:

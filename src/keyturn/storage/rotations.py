@@ -1,8 +1,4 @@
-"""Rotations under way and their history; the leases that keep two workers from running the same one.
-
-A lease has an owner, an expiry and a generation. Every write under it checks owner and generation in the same
-statement, so that a worker whose lease has expired and been taken over changes nothing any more.
-"""
+"""Rotations under way and their history; who may run one is said in ``storage/rotation_leases.py``."""
 
 from __future__ import annotations
 
@@ -11,10 +7,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, bindparam, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
 
+from keyturn.rules.lanes import Lane
 from keyturn.storage import schema
-from keyturn.storage.database import Database, Transaction
+from keyturn.storage.database import Transaction
 
 _rotations, _steps = schema.rotations, schema.rotation_steps
 
@@ -25,6 +22,8 @@ class RotationKind(StrEnum):
     ROTATION = "rotation"
     # RotateImmediately=false: only testSecret, with a copy of the current value.
     TEST = "test"
+    # The database is asked which version it accepts, and the labels are brought in line with it.
+    RESOLUTION = "resolution"
 
 
 class RotationStatus(StrEnum):
@@ -41,10 +40,6 @@ class RotationStatus(StrEnum):
 
 
 UNFINISHED = (RotationStatus.PENDING, RotationStatus.PARKED)
-
-
-class LeaseLost(Exception):
-    """Another worker has taken this rotation over, or it was ended; whoever gets this must stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,8 +120,11 @@ _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id"
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
 )
-_NEXT_DUE = select(func.min(_rotations.c.due_at)).where(
-    _rotations.c.status == RotationStatus.PENDING, _rotations.c.lease_owner.is_(None)
+_IS_FOREIGN = select(_rotations.c.value_from_elsewhere).where(_rotations.c.rotation_id == bindparam("rotation_id"))
+_HAS_RUN = (
+    select(_steps.c.position)
+    .where(_steps.c.rotation_id == bindparam("rotation_id"), _steps.c.step == bindparam("step"))
+    .limit(1)
 )
 
 
@@ -136,8 +134,9 @@ def start_rotation(
     version_id: str,
     kind: RotationKind,
     first_step: str,
-    at: datetime,
+    due_at: datetime,
     window_closes_at: datetime | None,
+    lane: Lane,
 ) -> None:
     """Store the intent to rotate; a worker takes it from there."""
     transaction.connection.execute(
@@ -149,10 +148,12 @@ def start_rotation(
             "status": RotationStatus.PENDING,
             "step": first_step,
             "attempt": 1,
-            "requested_at": at,
-            "due_at": at,
+            "requested_at": due_at,
+            "due_at": due_at,
             "window_closes_at": window_closes_at,
             "lease_generation": 0,
+            "function_arn": lane.function_arn,
+            "database_lane": lane.database,
         },
     )
 
@@ -160,12 +161,16 @@ def start_rotation(
 def resume_rotation(
     transaction: Transaction, rotation: RotationRecord, first_step: str, at: datetime, window_closes_at: datetime | None
 ) -> None:
-    """Give a parked rotation a fresh set of attempts; one that is pending already merely becomes due at once."""
-    parked = {"status": RotationStatus.PENDING, "step": first_step, "attempt": 1, "window_closes_at": window_closes_at}
-    columns = {"due_at": at, **(parked if rotation.status is RotationStatus.PARKED else {})}
+    """Make a rotation that waits due, with a fresh set of attempts; one that runs is left alone."""
     transaction.connection.execute(
         update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id, _rotations.c.lease_owner.is_(None)),
-        columns,
+        {
+            "status": RotationStatus.PENDING,
+            "step": first_step,
+            "attempt": 1,
+            "due_at": at,
+            "window_closes_at": window_closes_at,
+        },
     )
 
 
@@ -188,18 +193,18 @@ def end_unfinished(
 def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:
     """Return the rotation of this secret that is pending or parked."""
     row = connection.execute(_UNFINISHED_OF, {"secret_id": secret_id}).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 def load_rotation(connection: Connection, secret_id: int, version_id: str) -> RotationRecord | None:
     """Return the rotation that makes (or made) this version."""
     row = connection.execute(_BY_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
-    return None if row is None else _record(row)
+    return None if row is None else record_of(row)
 
 
 def load_history(connection: Connection, secret_id: int, limit: int = 20) -> list[RotationRecord]:
     """Return the newest rotations of a secret, newest first."""
-    return [_record(row) for row in connection.execute(_OF_SECRET, {"secret_id": secret_id, "limit": limit})]
+    return [record_of(row) for row in connection.execute(_OF_SECRET, {"secret_id": secret_id, "limit": limit})]
 
 
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
@@ -207,59 +212,21 @@ def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
     return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
 
 
-def next_due(connection: Connection) -> datetime | None:
-    """Return when the next unleased rotation becomes due."""
-    moment: datetime | None = connection.execute(_NEXT_DUE).scalar_one()
-    return moment
+def has_run(connection: Connection, rotation_id: int, step: str) -> bool:
+    """Whether a step of a rotation was ever begun."""
+    return connection.execute(_HAS_RUN, {"rotation_id": rotation_id, "step": step}).first() is not None
 
 
-def claim_due(database: Database, owner: str, now: datetime, expires_at: datetime, limit: int) -> list[RotationRecord]:
-    """Take leases on rotations that are due and that nobody holds, longest due first."""
-    free = or_(_rotations.c.lease_owner.is_(None), _rotations.c.lease_expires_at <= now)
-    due = (
-        select(_rotations.c.rotation_id)
-        .where(_rotations.c.status == RotationStatus.PENDING, _rotations.c.due_at <= now, free)
-        .order_by(_rotations.c.due_at)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
+def note_value_from_elsewhere(transaction: Transaction, rotation: RotationRecord) -> None:
+    """Note that the pending value was stored by somebody other than the function."""
+    transaction.connection.execute(
+        update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id), {"value_from_elsewhere": True}
     )
-    claim = (
-        update(_rotations)
-        .where(_rotations.c.rotation_id.in_(due.scalar_subquery()))
-        .values(
-            lease_owner=owner,
-            lease_expires_at=expires_at,
-            lease_generation=_rotations.c.lease_generation + 1,
-        )
-        .returning(_rotations)
-    )
-    with database.write() as transaction:
-        return [_record(row) for row in transaction.connection.execute(claim)]
 
 
-def release_leases_of_others(database: Database, owner: str) -> None:
-    """Free every lease but one's own: for a server that is alone on its database, at start, after a crash."""
-    with database.write() as transaction:
-        transaction.connection.execute(
-            update(_rotations).where(_rotations.c.lease_owner.is_not(None), _rotations.c.lease_owner != owner),
-            {"lease_owner": None, "lease_expires_at": None},
-        )
-
-
-def write_under_lease(transaction: Transaction, rotation: RotationRecord, **columns: object) -> None:
-    """Change a rotation, provided that the lease it was claimed with still holds.
-
-    Raises:
-        LeaseLost: It does not; the transaction must be left by this exception.
-    """
-    mine = and_(
-        _rotations.c.rotation_id == rotation.rotation_id,
-        _rotations.c.lease_owner == rotation.lease_owner,
-        _rotations.c.lease_generation == rotation.lease_generation,
-        _rotations.c.status == RotationStatus.PENDING,
-    )
-    if transaction.connection.execute(update(_rotations).where(mine).values(**columns)).rowcount != 1:
-        raise LeaseLost(f"rotation {rotation.rotation_id}")
+def is_value_from_elsewhere(connection: Connection, rotation_id: int) -> bool:
+    """Whether that was noted."""
+    return bool(connection.execute(_IS_FOREIGN, {"rotation_id": rotation_id}).scalar_one())
 
 
 def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:
@@ -280,16 +247,24 @@ def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, r
 
 
 def end_step(
-    transaction: Transaction, rotation: RotationRecord, position: int, at: datetime, outcome: str, error: str | None
+    transaction: Transaction,
+    rotation: RotationRecord,
+    position: int,
+    at: datetime,
+    *,
+    outcome: str,
+    error: str | None,
+    cause: str | None,
 ) -> None:
     """Note how a step ended."""
     transaction.connection.execute(
         update(_steps).where(_steps.c.rotation_id == rotation.rotation_id, _steps.c.position == position),
-        {"ended_at": at, "outcome": outcome, "error": error},
+        {"ended_at": at, "outcome": outcome, "error": error, "cause": cause},
     )
 
 
-def _record(row: Row[Any]) -> RotationRecord:
+def record_of(row: Row[Any]) -> RotationRecord:
+    """Return a row of the table as a record."""
     columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
     return RotationRecord(**{**columns, "kind": RotationKind(row.kind), "status": RotationStatus(row.status)})
 

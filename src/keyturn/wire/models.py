@@ -17,7 +17,7 @@ from typing import Any, Final, Literal
 
 from botocore.loaders import Loader
 
-from keyturn.wire.service_models import OWN_MODELS
+from keyturn.service_models import OWN_MODELS
 
 ProtocolName = Literal["json", "rest-json", "query"]
 

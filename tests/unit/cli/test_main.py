@@ -22,7 +22,7 @@ register_commands()
 # What serve alone decides about itself, and what cannot be given to a command that makes what it names.
 NOT_SETTINGS = {"no_profile", "replace_profile", "help", "profile", "output"}
 NOT_FLAGS = {"partition", "rate_limits"} | {
-    field.name for field in fields(Settings) if field.name.startswith(("quota_", "audit_"))
+    field.name for field in fields(Settings) if field.name.startswith(("quota_", "rotations_", "audit_"))
 }
 
 

@@ -4,13 +4,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from keyturn.rules.repair import Repair
 from keyturn.rules.rotation import (
+    RESOLUTION,
     ROTATION,
     TEST,
     Abandoned,
     Done,
     Park,
+    Plan,
     RunStep,
+    Settle,
     Step,
     StepOutcome,
     check_labels,
@@ -22,6 +26,7 @@ from keyturn.rules.rotation import (
 )
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
+FAILURES = sorted({*StepOutcome} - {StepOutcome.SUCCEEDED, StepOutcome.REFUSED})
 
 
 def _after(
@@ -30,8 +35,20 @@ def _after(
     *,
     attempt: int = 1,
     closes_at: datetime | None = None,
+    plan: Plan = ROTATION,
+    asks_database: bool = False,
+    repair: Repair = Repair.UNKNOWN,
 ) -> object:
-    return next_action(ROTATION, RunStep(step, attempt, NOW), outcome, NOW, window_closes_at=closes_at, jitter=0)
+    return next_action(
+        plan,
+        RunStep(step, attempt, NOW),
+        outcome,
+        NOW,
+        window_closes_at=closes_at,
+        jitter=0,
+        asks_database=asks_database,
+        repair=repair,
+    )
 
 
 def test_the_four_steps_follow_each_other_at_once() -> None:
@@ -42,8 +59,8 @@ def test_the_four_steps_follow_each_other_at_once() -> None:
     assert _after(Step.FINISH) == Done()
 
 
-@pytest.mark.parametrize("outcome", [outcome for outcome in StepOutcome if outcome is not StepOutcome.SUCCEEDED])
-@pytest.mark.parametrize("step", list(Step))
+@pytest.mark.parametrize("outcome", [*FAILURES])
+@pytest.mark.parametrize("step", ROTATION.steps)
 def test_a_failed_attempt_begins_again_at_the_first_step(step: Step, outcome: StepOutcome) -> None:
     assert _after(step, outcome, attempt=2) == RunStep(Step.CREATE, 3, NOW + timedelta(seconds=10))
 
@@ -105,3 +122,54 @@ def test_a_parked_rotation_whose_version_is_made_current_by_hand_is_done() -> No
 
 def test_a_failure_reads_as_in_aws() -> None:
     assert failure_message("arn:f", Step.SET) == "Error when executing lambda arn:f during setSecret step"
+
+
+def test_what_no_further_try_can_change_is_parked_at_once() -> None:
+    assert _after(Step.CREATE, StepOutcome.REFUSED) == Park()
+
+
+@pytest.mark.parametrize("outcome", FAILURES)
+@pytest.mark.parametrize("step", ROTATION.steps)
+def test_a_database_that_may_have_been_touched_is_asked_at_once(step: Step, outcome: StepOutcome) -> None:
+    for attempt in (1, 5):
+        assert _after(step, outcome, attempt=attempt, asks_database=True) == RunStep(Step.PROBE, attempt, NOW)
+
+
+@pytest.mark.parametrize("attempt", [1, 5, 60])
+@pytest.mark.parametrize("repair", [Repair.FORWARD, Repair.NONE_NEEDED])
+def test_a_password_that_the_database_has_already_is_taken(attempt: int, repair: Repair) -> None:
+    assert _after(Step.PROBE, attempt=attempt, repair=repair) == Settle(repair)
+
+
+@pytest.mark.parametrize("repair", [Repair.BACK, Repair.REVERT, Repair.ALL_REFUSED, Repair.UNKNOWN])
+def test_as_long_as_there_are_attempts_the_next_one_follows_the_question(repair: Repair) -> None:
+    assert _after(Step.PROBE, attempt=2, repair=repair) == RunStep(Step.CREATE, 3, NOW + timedelta(seconds=10))
+
+
+@pytest.mark.parametrize(
+    ("repair", "after"),
+    [
+        (Repair.BACK, Settle(Repair.BACK)),
+        (Repair.REVERT, Settle(Repair.REVERT)),
+        (Repair.ALL_REFUSED, Park()),
+        (Repair.UNKNOWN, RunStep(Step.PROBE, 6, NOW + timedelta(seconds=80))),
+    ],
+)
+@pytest.mark.parametrize("outcome", StepOutcome)
+def test_then_the_labels_follow_the_database_or_it_is_asked_again(
+    repair: Repair, after: object, outcome: StepOutcome
+) -> None:
+    assert _after(Step.PROBE, outcome, attempt=5, repair=repair) == after
+    assert _after(Step.PROBE, outcome, closes_at=NOW, repair=repair, attempt=5) == after
+
+
+def test_a_resolution_asks_five_times_and_does_what_it_finds() -> None:
+    asked = [_after(Step.PROBE, plan=RESOLUTION, attempt=attempt) for attempt in (1, 4, 5)]
+
+    assert asked == [
+        RunStep(Step.PROBE, 2, NOW + timedelta(seconds=5)),
+        RunStep(Step.PROBE, 5, NOW + timedelta(seconds=40)),
+        Park(),
+    ]
+    for repair in set(Repair) - {Repair.UNKNOWN}:
+        assert _after(Step.PROBE, plan=RESOLUTION, repair=repair) == Settle(repair)

@@ -11,6 +11,7 @@ import pytest
 
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.planning import plan_after_clock_was_set_back
+from keyturn.rules.lanes import Limits
 from keyturn.scheduler.rotations import begin_due
 from keyturn.scheduler.worker import Scheduler
 from keyturn.storage import planned_rotations, secrets
@@ -305,7 +306,7 @@ def test_the_scheduler_finds_a_clock_that_was_set_back(desk: Desk) -> None:
     desk.set_clock(START + 60 * DAY)
     desk.configured({"AutomaticallyAfterDays": 30})
     desk.bench.clock.advance(-60 * DAY)
-    scheduler = Scheduler(desk.kit)
+    scheduler = Scheduler(desk.kit, Limits(total=1, per_function=1, per_database=1))
     scheduler.run_once()
     scheduler.join()
     assert _date(desk.planned_at) == _date(START + 30 * DAY)

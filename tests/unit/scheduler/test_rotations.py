@@ -18,6 +18,7 @@ from keyturn.errors.secretsmanager import InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.subject import Subject
+from keyturn.rules.lanes import Limits
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, Invocation
@@ -25,12 +26,13 @@ from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.storage import functions, rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
-from keyturn.storage.rotations import LeaseLost, RotationRecord, RotationStatus
+from keyturn.storage.rotation_leases import LEASE, LeaseLost, claim_due, release_leases_of_others, write_under_lease
+from keyturn.storage.rotations import RotationRecord, RotationStatus
 from keyturn.testing.handlers import PLACE, HandlerBench, open_bench
 
 STEPS = ["createSecret", "setSecret", "testSecret", "finishSecret"]
 FUNCTION_ARN = PLACE.function_arn("rotate")
-LEASE = timedelta(seconds=60)
+LIMITS = Limits(10, 10, 10)
 
 
 class Killed(BaseException):
@@ -59,6 +61,10 @@ class FakeRuntime:
         self.fails_in = ""
         self.says = "no"
         self.database = "first"
+        self.answers_nothing = False
+        self.proves_itself = True
+        self.offers_probe = False
+        self.rotation_tokens: dict[str, str] = {}
 
     def invoke(self, _spec: FunctionSpec, payload: bytes, *, request_id: str, client_context: str | None = None) -> Any:
         event = json.loads(payload)
@@ -67,15 +73,19 @@ class FakeRuntime:
         if event["Step"] == self.fails_in:
             error = {"errorType": "ValueError", "errorMessage": self.says}
             return Invocation(json.dumps(error).encode(), "Unhandled", b"", "$LATEST", 1.0)
-        getattr(self, event["Step"])(event["SecretId"], event["ClientRequestToken"])
+        self.rotation_tokens[event["ClientRequestToken"]] = event["RotationToken"]
+        answer = getattr(self, event["Step"])(event["SecretId"], event["ClientRequestToken"])
         self.interrupt()
-        return Invocation(b"null", None, b"", "$LATEST", 1.0)
+        return Invocation(json.dumps(answer).encode(), None, b"", "$LATEST", 1.0)
 
-    def createSecret(self, secret: str, token: str) -> None:  # noqa: N802 - the step's name
+    def createSecret(self, secret: str, token: str) -> object:  # noqa: N802 - the step's name
         stored = self.bench.call("secretsmanager", "ListSecretVersionIds", SecretId=secret)["Versions"]
         if token not in [version["VersionId"] for version in stored]:
             value = {"SecretString": f"new-{token}", "VersionStages": ["AWSPENDING"]}
+            if token in self.rotation_tokens and self.proves_itself:
+                value["RotationToken"] = self.rotation_tokens[token]
             self.bench.call("secretsmanager", "PutSecretValue", SecretId=secret, ClientRequestToken=token, **value)
+        return {"rotator": "keyturn.rotator/1", "offers": ["probeSecret"]} if self.offers_probe else None
 
     def setSecret(self, secret: str, token: str) -> None:  # noqa: N802 - likewise
         value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=token)
@@ -84,6 +94,16 @@ class FakeRuntime:
     def testSecret(self, secret: str, token: str) -> None:  # noqa: N802 - likewise
         value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=token)
         assert value["SecretString"] == self.database
+
+    def probeSecret(self, secret: str, _token: str) -> object:  # noqa: N802 - likewise
+        accepted: list[str] = []
+        refused: list[str] = []
+        for version in self.bench.call("secretsmanager", "ListSecretVersionIds", SecretId=secret)["Versions"]:
+            version_id = version["VersionId"]
+            value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=version_id)
+            (accepted if value["SecretString"] == self.database else refused).append(version_id)
+        told = {} if self.answers_nothing else {"accepted": accepted, "refused": refused}
+        return {"rotator": "keyturn.rotator/1", **told}
 
     def finishSecret(self, secret: str, token: str) -> None:  # noqa: N802 - likewise
         described = self.bench.call("secretsmanager", "DescribeSecret", SecretId=secret)
@@ -156,7 +176,7 @@ class Desk:
 
     def claim(self, owner: str = "me") -> list[RotationRecord]:
         now = self.bench.clock.now()
-        return rotations.claim_due(self.kit.state, owner, now, now + LEASE, 10)
+        return claim_due(self.kit.state, owner, now, [], LIMITS)
 
     def work(self) -> None:
         """Drive what is due, until nothing is."""
@@ -268,7 +288,7 @@ def test_a_rotation_killed_at_any_moment_is_finished_by_the_next_server(
             else:
                 break
             desk.interrupt.at = None
-            rotations.release_leases_of_others(desk.kit.state, "the next server")
+            release_leases_of_others(desk.kit.state, "the next server")
             desk.work()
             assert desk.stages()[version_id] == ["AWSCURRENT", "AWSPENDING"], moment
             assert desk.runtime.database == f"new-{version_id}"
@@ -360,7 +380,7 @@ def test_whoever_lost_the_lease_changes_nothing_any_more(desk: Desk) -> None:
     drive(desk.kit, slow, Event())
     assert desk.runtime.steps == []
     with pytest.raises(LeaseLost), desk.kit.state.write() as transaction:
-        rotations.write_under_lease(transaction, slow, step="setSecret")
+        write_under_lease(transaction, slow, desk.bench.clock.now(), step="setSecret")
     drive(desk.kit, taken, Event())
     assert desk.runtime.steps == STEPS
 

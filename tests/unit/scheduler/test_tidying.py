@@ -8,6 +8,7 @@ import pytest
 from sqlalchemy import Table, func, select
 
 from keyturn.operations.secretsmanager.search import LIST_LIFETIME
+from keyturn.rules.lanes import Limits
 from keyturn.scheduler.worker import Scheduler
 from keyturn.storage import kept, schema
 from keyturn.testing.handlers import HandlerBench, open_bench
@@ -29,7 +30,7 @@ def test_the_scheduler_forgets_what_no_list_and_no_server_needs_any_more(
     bench: HandlerBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(kept, "_CHANGES_KEPT", 2)
-    scheduler = Scheduler(bench.kit)
+    scheduler = Scheduler(bench.kit, Limits(16, 8, 4))
     for number in range(3):
         bench.call(
             "secretsmanager", "CreateSecret", Name=f"s{number}", SecretString="x", ClientRequestToken=f"{number:032}"

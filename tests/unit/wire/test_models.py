@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from botocore.loaders import Loader
 
+from keyturn.service_models import OWN_MODELS
 from keyturn.wire.models import API_VERSIONS, service
 from keyturn.wire.patterns import compiled
-from keyturn.wire.service_models import OWN_MODELS
 
 
 def _patterns() -> Iterator[str]:

@@ -6,9 +6,9 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.rotation_intent import resume
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive
-from keyturn.rules import rotation as rules
 from keyturn.storage import rotations
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import RetryRotationRequest, RetryRotationResponse
@@ -26,6 +26,6 @@ def retry_rotation(
             raise InvalidRequestException("There is no unfinished rotation of this secret. RotateSecret begins one.")
         if not current.rotation_enabled:
             raise InvalidRequestException("Rotation of this secret is off. RotateSecret turns it on.")
-        rotations.resume_rotation(transaction, unfinished, rules.ROTATION.first_step, call.at, None)
+        resume(transaction, unfinished, call.at, None)
     kit.wake_scheduler()
     return {"ARN": subject.arn, "Name": subject.name, "VersionId": unfinished.version_id}

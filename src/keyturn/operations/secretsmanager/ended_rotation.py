@@ -19,9 +19,9 @@ from keyturn.storage.secrets import SecretRecord
 
 @dataclass(frozen=True, slots=True)
 class EndedRotation:
-    """What is to be recorded of a rotation, once its end is stored."""
+    """What is to be recorded of a rotation, once its end is stored; ``event`` is None for a repair."""
 
-    event: ServiceEventName
+    event: ServiceEventName | None
     version_id: str
 
 
@@ -65,14 +65,15 @@ def end_rotation(
     else:
         status, event, cause = RotationStatus.SUCCEEDED, ServiceEventName.ROTATION_SUCCEEDED, None
         begin = at
-        secrets.update_secret(transaction, secret, last_rotated_at=at)
+        if rotation.kind is RotationKind.ROTATION:
+            secrets.update_secret(transaction, secret, last_rotated_at=at)
     rotations.end_unfinished(transaction, secret.secret_id, status, at, cause)
     if rotation.kind is RotationKind.ROTATION:
         plan_rotation(kit, transaction, secret.arn, counted_from=begin, not_before=at)
-    elif not change.after.stages_of(version_id):
+    elif rotation.kind is RotationKind.TEST and not change.after.stages_of(version_id):
         # The copy of the current value that a test works with goes with the test.
         secrets.delete_versions(transaction, secret.secret_id, [version_id])
-    return EndedRotation(event, version_id)
+    return EndedRotation(None if rotation.kind is RotationKind.RESOLUTION else event, version_id)
 
 
 def record_end(kit: Kit, secret_arn: str, ended: EndedRotation | None, at: datetime) -> None:
@@ -81,5 +82,5 @@ def record_end(kit: Kit, secret_arn: str, ended: EndedRotation | None, at: datet
     Raises:
         StorageError: The journal failed.
     """
-    if ended is not None:
+    if ended is not None and ended.event is not None:
         rotation_event(kit, ended.event, secret_arn, ended.version_id, at)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from keyturn.call import Call
@@ -20,18 +22,19 @@ from keyturn.operations.secretsmanager.planning import (
     counted_from,
     plan_rotation,
 )
-from keyturn.operations.secretsmanager.rotation_function import check_function
+from keyturn.operations.secretsmanager.rotation_function import check_function, invocable_function
+from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
 from keyturn.operations.subject import Subject
-from keyturn.rules import rotation as rules
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.replication import Part, check_may_change
-from keyturn.rules.staging import AWSCURRENT, begin_rotation
+from keyturn.rules.rotation import Step
+from keyturn.rules.staging import AWSCURRENT, begin_rotation, previous_not_complete
 from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
 from keyturn.wire.types.secretsmanager import (
     CancelRotateSecretRequest,
@@ -84,7 +87,8 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             # Whatever was planned: the next one is planned when this one ends, by the rules there are then.
             configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
-            refusal, ended = _begin(kit, transaction, current, token, call, immediately=immediately)
+            configured_secret = replace(current, **configured)
+            refusal, ended = _begin(kit, transaction, configured_secret, token, call, immediately=immediately)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
@@ -110,7 +114,10 @@ def cancel_rotate_secret(
         rotations.end_unfinished(
             transaction, current.secret_id, RotationStatus.CANCELLED, call.at, "Rotation was cancelled."
         )
+        if unfinished is not None:
+            _resolve(kit, transaction, current, unfinished, call)
         secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
+    kit.wake_scheduler()
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if unfinished is not None:
         response["VersionId"] = unfinished.version_id
@@ -126,17 +133,19 @@ def _begin(
         Why there is none, after what is unfinished was made due again; and the rotation before, if this one ended it.
     """
     state = staging_of(transaction, current)
+    unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
     if token in state.created_at:
         raise InvalidRequestException(
             f"You can't use ClientRequestToken {token} because that value is already in use for a version of secret"
             f" {current.arn}."
         )
     try:
+        if unfinished is not None and unfinished.kind is RotationKind.RESOLUTION:
+            raise previous_not_complete()
         change = begin_rotation(state, token, call.at)
     except InvalidRequestException as refusal:
-        unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
         if unfinished is not None:
-            rotations.resume_rotation(transaction, unfinished, rules.ROTATION.first_step, call.at, None)
+            resume(transaction, unfinished, call.at, None)
         return refusal, None
     pending = VersionRecord(
         version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
@@ -147,16 +156,23 @@ def _begin(
     store_change(transaction, current, change)
     # One that has made its version current, and whose last step has yet to return, is over.
     ended = end_rotation(kit, transaction, current, change, call.at)
-    rotations.start_rotation(
-        transaction,
-        current.secret_id,
-        token,
-        RotationKind.ROTATION if immediately else RotationKind.TEST,
-        (rules.ROTATION if immediately else rules.TEST).first_step,
-        call.at,
-        None,
-    )
+    kind = RotationKind.ROTATION if immediately else RotationKind.TEST
+    store_intent(kit, transaction, current, token, kind, call.at)
     return None, ended
+
+
+def _resolve(kit: Kit, transaction: Transaction, secret: SecretRecord, cancelled: RotationRecord, call: Call) -> None:
+    """Have the database asked what a cancelled rotation has done to it, if the function can and it may have."""
+    if not cancelled.offers_probe or not rotations.has_run(transaction.connection, cancelled.rotation_id, Step.SET):
+        return
+    # What runs just now is not ended by this call; it has done what it does when its time is over.
+    wait = _function_timeout(kit, secret) if cancelled.lease_owner is not None else timedelta(0)
+    store_intent(kit, transaction, secret, cancelled.version_id, RotationKind.RESOLUTION, call.at + wait)
+
+
+def _function_timeout(kit: Kit, secret: SecretRecord) -> timedelta:
+    invocable = invocable_function(kit, secret.rotation_function_arn or "", secret.arn)
+    return timedelta(seconds=invocable[0].timeout_seconds if invocable else 0)
 
 
 def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:

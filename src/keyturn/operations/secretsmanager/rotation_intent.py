@@ -1,0 +1,55 @@
+"""The intent to rotate: a row that a worker takes from there, with the pending version beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Final
+
+from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.rotation_marks import database_lane
+from keyturn.rules.lanes import Lane
+from keyturn.rules.rotation import RESOLUTION, ROTATION, TEST, Plan
+from keyturn.storage import rotations
+from keyturn.storage.database import Transaction
+from keyturn.storage.rotations import RotationKind, RotationRecord
+from keyturn.storage.secrets import SecretRecord
+
+PLANS: Final[Mapping[RotationKind, Plan]] = {
+    RotationKind.ROTATION: ROTATION,
+    RotationKind.TEST: TEST,
+    RotationKind.RESOLUTION: RESOLUTION,
+}
+"""The steps of each kind."""
+
+
+def store_intent(
+    kit: Kit,
+    transaction: Transaction,
+    secret: SecretRecord,
+    version_id: str,
+    kind: RotationKind,
+    due_at: datetime,
+    window_closes_at: datetime | None = None,
+) -> None:
+    """Store the intent to rotate, to test or to resolve.
+
+    Args:
+        kit: For the database that the secret is of.
+        transaction: In which ``secret`` was locked, and no rotation of it is unfinished.
+        secret: With the function that is to run.
+        version_id: What the steps are about.
+        kind: What for.
+        due_at: When it may begin.
+        window_closes_at: When no further attempt begins; None for a rotation out of turn.
+    """
+    lane = Lane(secret.rotation_function_arn or "", database_lane(kit, secret) or "")
+    first_step = PLANS[kind].first_step
+    rotations.start_rotation(
+        transaction, secret.secret_id, version_id, kind, first_step, due_at, window_closes_at, lane
+    )
+
+
+def resume(transaction: Transaction, unfinished: RotationRecord, at: datetime, closes_at: datetime | None) -> None:
+    """Make an unfinished rotation due from its first step, with fresh attempts; one that runs is left alone."""
+    rotations.resume_rotation(transaction, unfinished, PLANS[unfinished.kind].first_step, at, closes_at)

@@ -1,0 +1,86 @@
+"""What a database's own answer means for the labels of a secret: roll forward, roll back, or ask again.
+
+A rotation can stop between the database and the secret: the database has the new password and AWSCURRENT is on the old
+version, or somebody has changed either by hand. Which stored version is true is then never guessed but asked of the
+database: the rotation function tries to log in with the versions labelled AWSPENDING, AWSCURRENT and AWSPREVIOUS.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Change, Staging, move_label
+
+
+class Repair(StrEnum):
+    """What brings the labels in line with the database."""
+
+    # The database accepts the pending version: it becomes current.
+    FORWARD = "forward"
+    # It accepts the current version and not the pending one: AWSPENDING is taken off, for a rotation to begin afresh.
+    BACK = "back"
+    # It accepts the previous version only: that becomes current again.
+    REVERT = "revert"
+    # It accepts the current version, and nothing is pending.
+    NONE_NEEDED = "noneNeeded"
+    # It refuses all of them: no label helps, somebody has to set a password.
+    ALL_REFUSED = "allRefused"
+    # It could not be asked, or did not tell.
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """What the database said to each version that it was asked about; of any other nothing is known.
+
+    Attributes:
+        accepted: Version ids that log in.
+        refused: Version ids whose user or password it refuses.
+    """
+
+    accepted: frozenset[str] = frozenset()
+    refused: frozenset[str] = frozenset()
+
+
+def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> Repair:
+    """Return what is to be done about a secret's labels.
+
+    Args:
+        labels: Staging label to version id, as stored now.
+        with_value: Versions that have a value; one without cannot be what the database has.
+        answers: What the database said.
+    """
+    current, previous, pending = labels.get(AWSCURRENT), labels.get(AWSPREVIOUS), labels.get(AWSPENDING)
+    if pending == current:
+        pending = None
+    if pending is not None and pending in with_value:
+        if pending in answers.accepted:
+            return Repair.FORWARD
+        if pending not in answers.refused:
+            return Repair.UNKNOWN
+    if current in answers.accepted:
+        return Repair.NONE_NEEDED if pending is None else Repair.BACK
+    if current not in answers.refused:
+        return Repair.UNKNOWN
+    if previous is None or previous not in with_value or previous in answers.refused:
+        return Repair.ALL_REFUSED
+    return Repair.REVERT if previous in answers.accepted else Repair.UNKNOWN
+
+
+def settled(state: Staging, repair: Repair) -> Change:
+    """Bring the labels in line with what the database accepts.
+
+    Args:
+        state: Before.
+        repair: What :func:`repair_of` says of these labels.
+    """
+    after = state
+    current, pending = state.labels.get(AWSCURRENT), state.labels.get(AWSPENDING)
+    target = {Repair.FORWARD: AWSPENDING, Repair.REVERT: AWSPREVIOUS}.get(repair)
+    if target is not None:
+        after = move_label(after, AWSCURRENT, state.labels[target], current).after
+    if repair in (Repair.BACK, Repair.REVERT) and pending is not None:
+        after = move_label(after, AWSPENDING, None, pending).after
+    return Change(state, after)

@@ -1,0 +1,143 @@
+"""Invoke a rotation function for one step, and read what it answers.
+
+Beside AWS's contract, in which an answer means nothing, a function may offer ``probeSecret`` (``rules/rotation.py``)
+by answering any step with::
+
+    {"rotator": "keyturn.rotator/1", "offers": ["probeSecret"]}
+
+and answers that step with the ids of the versions that the database accepts and refuses::
+
+    {"rotator": "keyturn.rotator/1", "accepted": ["…"], "refused": ["…"]}
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+from dataclasses import dataclass, field
+
+from keyturn.errors.base import AwsError, KeyturnError
+from keyturn.errors.common import AccessDenied
+from keyturn.errors.crypto import SealFault, SealRefused
+from keyturn.errors.lambda_ import TooManyRequestsException
+from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.specs import spec_of
+from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.rotation_function import cannot_invoke, invocable_function
+from keyturn.operations.secretsmanager.rotation_marks import rotation_token
+from keyturn.rules.masking import masked
+from keyturn.rules.repair import Answers
+from keyturn.rules.rotation import Step, StepOutcome
+from keyturn.runtime.spec import Invocation
+from keyturn.storage import secrets
+from keyturn.storage.rotations import RotationRecord
+from keyturn.storage.secrets import SecretRecord
+from keyturn.storage.stored_text import storable
+
+_log = logging.getLogger(__name__)
+
+_TIMED_OUT = "Sandbox.Timedout"
+_ERROR_LENGTH = 1000
+# What a function calls its errors, if that can be told from a sentence and goes into a column.
+_CAUSE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
+_FORMAT = "keyturn.rotator/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """How one invocation ended.
+
+    Attributes:
+        outcome: For the state machine.
+        error: For people; None if it succeeded.
+        cause: A short name of the error.
+        refusal: What refused it, if a policy did.
+        offers_probe: Whether the function says that it knows ``probeSecret``.
+        answers: What it has found out by that.
+    """
+
+    outcome: StepOutcome
+    error: str | None = None
+    cause: str | None = None
+    refusal: AccessDenied | None = None
+    offers_probe: bool = False
+    answers: Answers = field(default_factory=Answers)
+
+
+def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
+    """Run the rotation function once, and return when it has ended."""
+    function_arn = secret.rotation_function_arn or ""
+    invocable = invocable_function(kit, function_arn, secret.arn)
+    if invocable is None:
+        return Outcome(
+            StepOutcome.NOT_INVOKED,
+            "Secrets Manager cannot invoke the function: it is gone, or its policy does not let"
+            " secretsmanager.amazonaws.com invoke it.",
+            "notInvoked",
+            cannot_invoke(kit, function_arn, secret.arn),
+        )
+    function, qualifier = invocable
+    event = {
+        "Step": step.value,
+        "SecretId": secret.arn,
+        "ClientRequestToken": rotation.version_id,
+        "RotationToken": rotation_token(kit, secret.arn, rotation.version_id).reveal(),
+    }
+    try:
+        spec = spec_of(kit, function, qualifier)
+        invocation = kit.runtime.invoke(spec, json.dumps(event).encode(), request_id=request_id)
+    except TooManyRequestsException as error:
+        return Outcome(StepOutcome.THROTTLED, error.message, StepOutcome.THROTTLED)
+    except AwsError as error:
+        return Outcome(StepOutcome.NOT_INVOKED, error.message, StepOutcome.NOT_INVOKED)
+    except KeyturnError as error:
+        _log.exception("function %s could not run", function.name)
+        return Outcome(StepOutcome.NOT_INVOKED, f"The function could not run: {error.message}", StepOutcome.NOT_INVOKED)
+    return _outcome_of(kit, rotation, invocation)
+
+
+def _outcome_of(kit: Kit, rotation: RotationRecord, invocation: Invocation) -> Outcome:
+    try:
+        document = json.loads(invocation.payload)
+    except (ValueError, RecursionError):
+        document = None
+    said = document if isinstance(document, dict) else {}
+    if invocation.function_error is None:
+        is_ours = said.get("rotator") == _FORMAT
+        offers_probe = is_ours and Step.PROBE in _texts(said.get("offers"))
+        answers = Answers(_texts(said.get("accepted")), _texts(said.get("refused"))) if is_ours else Answers()
+        return Outcome(StepOutcome.SUCCEEDED, offers_probe=offers_probe, answers=answers)
+    values = secret_values(kit, rotation.secret_id)
+    kind = str(said.get("errorType", ""))
+    message = str(said.get("errorMessage", "")) if said else "The function failed without saying why."
+    outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
+    # A function can say anything, and what it said must be stored.
+    error = storable(masked(f"{kind}: {message}" if kind else message, values))[:_ERROR_LENGTH]
+    is_name = outcome is StepOutcome.FUNCTION_ERROR and _CAUSE.fullmatch(kind) and masked(kind, values) == kind
+    return Outcome(outcome, error, kind if is_name else outcome.value)
+
+
+def _texts(listed: object) -> frozenset[str]:
+    return frozenset(text for text in listed if isinstance(text, str)) if isinstance(listed, list) else frozenset()
+
+
+def secret_values(kit: Kit, secret_id: int) -> list[str]:
+    """Return the values of all labelled versions, to be masked in what a function that can read them has said."""
+    with kit.state.read() as connection:
+        secret = secrets.load_secret_by_id(connection, secret_id)
+    if secret is None:
+        return []
+    values = []
+    for version in secret.versions.values():
+        if version.sealed is None:
+            continue
+        try:
+            plaintext = open_value(kit, secret.arn, version.version_id, version.sealed)
+        except SealRefused as error:
+            # Its key was destroyed: the function cannot have read it either.
+            if error.fault is not SealFault.UNKNOWN_KEY:
+                raise
+        else:
+            values.append(plaintext.reveal().decode(errors="replace"))
+    return values

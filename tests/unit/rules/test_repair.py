@@ -1,0 +1,69 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import product
+
+import pytest
+
+from keyturn.rules.repair import Answers, Repair, repair_of, settled
+from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Staging
+
+LABELS = {AWSCURRENT: "c", AWSPREVIOUS: "p", AWSPENDING: "n"}
+ALL = frozenset("cpn")
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def said(**answers: bool) -> Answers:
+    """What the database says to each version: True if it accepts it."""
+    return Answers(
+        frozenset(name for name, yes in answers.items() if yes),
+        frozenset(name for name, yes in answers.items() if not yes),
+    )
+
+
+@pytest.mark.parametrize(
+    ("answers", "repair"),
+    [
+        (said(n=True), Repair.FORWARD),
+        # Alternating users: both log in.
+        (said(n=True, c=True, p=True), Repair.FORWARD),
+        (said(n=False, c=True), Repair.BACK),
+        (said(n=False, c=False, p=True), Repair.REVERT),
+        (said(n=False, c=False, p=False), Repair.ALL_REFUSED),
+        (said(), Repair.UNKNOWN),
+        (said(c=True), Repair.UNKNOWN),
+        (said(n=False), Repair.UNKNOWN),
+        (said(n=False, p=True), Repair.UNKNOWN),
+        (said(n=False, c=False), Repair.UNKNOWN),
+    ],
+)
+def test_what_the_database_accepts_decides(answers: Answers, repair: Repair) -> None:
+    assert repair_of(LABELS, ALL, answers) is repair
+
+
+def test_a_pending_version_without_value_is_none_that_the_database_has() -> None:
+    assert repair_of(LABELS, frozenset("cp"), said(c=True)) is Repair.BACK
+    assert repair_of(LABELS, frozenset("cp"), said(c=False, p=True)) is Repair.REVERT
+
+
+def test_without_a_pending_version_there_may_be_nothing_to_do() -> None:
+    for labels in ({AWSCURRENT: "c"}, {AWSCURRENT: "c", AWSPENDING: "c"}):
+        assert repair_of(labels, ALL, said(c=True)) is Repair.NONE_NEEDED
+        assert repair_of(labels, ALL, said(c=False)) is Repair.ALL_REFUSED
+        assert repair_of(labels, ALL, said()) is Repair.UNKNOWN
+
+
+def test_what_is_settled_leaves_the_label_on_a_version_that_logs_in_and_nothing_pending_beside_it() -> None:
+    state = Staging(dict.fromkeys(ALL, AT), LABELS)
+    for pending, current, previous in product((True, False, None), repeat=3):
+        answered = {"n": pending, "c": current, "p": previous}
+        answers = said(**{name: yes for name, yes in answered.items() if yes is not None})
+
+        after = settled(state, repair_of(LABELS, ALL, answers)).after
+
+        if after.labels == LABELS:
+            continue
+        assert after.labels[AWSCURRENT] in answers.accepted
+        assert after.unfinished_rotation is None
+        assert after.created_at == state.created_at
+        assert after.labels[AWSPREVIOUS] == ("p" if after.labels[AWSCURRENT] == "c" else "c")
