@@ -397,7 +397,9 @@ def update_secret(transaction: Transaction, secret: SecretRecord, **columns: obj
     changed_at = columns.get("last_changed_at")
     if isinstance(changed_at, datetime):
         transaction.move(secret.secret_id, SortBy.CHANGED, secret.last_changed_at, changed_at)
-    transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret.secret_id), columns)
+    # As values, not as parameters: a column that there is not is an error then, and is passed over otherwise.
+    change = update(_secrets).where(_secrets.c.secret_id == secret.secret_id).values(**columns)
+    transaction.connection.execute(change)
     transaction.touch(SECRET, secret.arn)
 
 

@@ -65,7 +65,7 @@ def delete_secret(
                 check_alive(current.deletion_at)
             abandoned = _abandon_rotation(transaction, current, call.at)
             secrets.update_secret(
-                transaction, current, deleted_at=call.at, deletion_at=ends_at, counted_fromd_at=call.at
+                transaction, current, deleted_at=call.at, deletion_at=ends_at, last_changed_at=call.at
             )
         elif not force:
             raise ResourceNotFoundException
