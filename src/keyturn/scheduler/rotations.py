@@ -275,7 +275,8 @@ class _Ending:
         rotation = self.rotation
         status = _status_after(rotation.kind, action)
         columns |= {"status": status, "lease_owner": None, "lease_expires_at": None}
-        if status is RotationStatus.SUCCEEDED:
+        if isinstance(action, Done):
+            # Of a rotation that had to be settled it stays to be seen what went wrong.
             columns |= {"error": None, "cause": None}
         if status is not RotationStatus.PARKED:
             columns["ended_at"] = now
