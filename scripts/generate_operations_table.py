@@ -26,7 +26,9 @@ _BYTES: Final = "65,536 counts bytes of `SecretString`, not characters"
 DEVIATIONS: Final[Mapping[str, str]] = {
     "AssociateCrossAccountReplica": "done when the call is answered; texts are Keyturn's",
     "BatchGetSecretValue": "texts about members that do not go together were collected by moto, not recorded",
-    "CancelRotateSecret": "the text about rotation that was never configured is Keyturn's; the database may be asked afterwards (below)",
+    "CancelRotateSecret": (
+        "the text about rotation that was never configured is Keyturn's; the database may be asked afterwards (below)"
+    ),
     "CreateSecret": f"no external secrets (`Type`); {_BYTES}",
     "DeleteSecret": "the name is free at once after a deletion by force, in AWS after some seconds",
     "DisassociateCrossAccountReplica": "texts are Keyturn's",
