@@ -26,7 +26,9 @@ _BYTES: Final = "65,536 counts bytes of `SecretString`, not characters"
 DEVIATIONS: Final[Mapping[str, str]] = {
     "AssociateCrossAccountReplica": "done when the call is answered; texts are Keyturn's",
     "BatchGetSecretValue": "texts about members that do not go together were collected by moto, not recorded",
-    "CancelRotateSecret": "the text about rotation that was never configured is Keyturn's",
+    "CancelRotateSecret": (
+        "the text about rotation that was never configured is Keyturn's; the database may be asked afterwards (below)"
+    ),
     "CreateSecret": f"no external secrets (`Type`); {_BYTES}",
     "DeleteSecret": "the name is free at once after a deletion by force, in AWS after some seconds",
     "DisassociateCrossAccountReplica": "texts are Keyturn's",
@@ -38,7 +40,7 @@ DEVIATIONS: Final[Mapping[str, str]] = {
     "RemoveRegionsFromReplication": "regions without a replica are passed over, which nobody has recorded",
     "ReplicateSecretToRegions": "done when the call is answered: no status is ever `InProgress`",
     "RestoreSecret": "rotation goes on where it was on, which nobody has recorded",
-    "RotateSecret": "no external secrets; events carry no `RotationToken`; Keyturn's own number and spacing of retries",
+    "RotateSecret": "no external secrets; Keyturn's own number and spacing of retries",
     "StopReplicationToReplica": "the text about a secret that is no replica is Keyturn's",
     "TagResource": "texts about tags that cannot be are Keyturn's",
     "UpdateSecret": f"no external secrets (`Type`); {_BYTES}",

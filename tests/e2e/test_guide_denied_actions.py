@@ -85,19 +85,23 @@ def test_without_one_of_the_five_actions_a_step_fails_is_told_everywhere_and_suc
     assert denied["userIdentity"]["arn"] == f"arn:aws:sts::{server.account_id}:assumed-role/{job.name}/{job.name}"
     assert denied["userIdentity"]["type"] == "AssumedRole"
     assert denied["responseElements"] is None
-    # What the secret and the database are left with: whoever reads the secret gets in, or the failed step was the last.
-    assert job.password() == job.first_password
-    assert job.stages() == {job.secret["VersionId"]: ["AWSCURRENT"], version_id: ["AWSPENDING"]}
+    # What the secret and the database are left with: whoever reads the secret gets in.
     if step == "createSecret":
+        assert job.password() == job.first_password
+        assert job.stages() == {job.secret["VersionId"]: ["AWSCURRENT"], version_id: ["AWSPENDING"]}
         assert job.accepts(job.first_password)
         pending = ("--secret-id", job.name, "--version-stage", "AWSPENDING")
         assert "ResourceNotFoundException" in guide.refused("secretsmanager", "get-secret-value", *pending)
+        assert guide.refused("secretsmanager", "rotate-secret", "--secret-id", job.name) == UNFINISHED
     else:
-        assert job.accepts(job.password("AWSPENDING"))
-
-    assert guide.refused("secretsmanager", "rotate-secret", "--secret-id", job.name) == UNFINISHED
+        # The database had the new password already: Secrets Manager has moved the label that the function could not.
+        wait_until(lambda: job.is_current(version_id), "the repair", server)
+        [resolved] = guide.wait_for("RotationResolved", secret_arn, server)
+        assert resolved["additionalEventData"]["Repair"] == "forward"
     assert guide.put_policy(job.name, policy(FIVE_ACTIONS, narrowed), tmp_path) == ""
-    wait_until(lambda: job.is_current(version_id), "the same version finished", server)
+    if step != "createSecret":
+        version_id = guide.rotate(job.name, job.function)["VersionId"]
+    wait_until(lambda: job.is_current(version_id), "the version finished", server)
     assert job.accepts(job.password())
     assert not job.accepts(job.first_password)
 

@@ -173,9 +173,20 @@ def test_a_failed_step_leaves_the_current_password_working_and_says_why(
     assert failed[0]["errorMessage"] == f"Error when executing lambda {job.function} during finishSecret step"
     said = job.events("Invoke")[-1]["errorMessage"]
     assert "is not authorized to perform: secretsmanager:UpdateSecretVersionStage" in said
-    # The database has the pending password; the current version is what applications read, and is told to be stale
-    # by the failure. Both are stored, and one of them logs in.
-    assert job.accepts(job.password("AWSPENDING"))
+    # The database had the pending password, and no application may read one that does not log in.
+    wait_until(lambda: job.is_current(version_id), "the repair", server)
+    assert [event["additionalEventData"]["Repair"] for event in job.events("RotationResolved")] == ["forward"]
+    assert job.accepts(job.password())
+
+
+def test_a_rotation_that_fails_before_the_database_is_tried_again_with_the_same_version(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    job = Job(server, postgresql, "too_little")
+    job.allow([action for action in FIVE_ACTIONS if action != "GetRandomPassword"])
+    version_id = job.rotate()
+    wait_until(lambda: job.events("RotationFailed"), "the failure", server)
+    assert job.accepts(job.password())
     with pytest.raises(ClientError, match=r"A previous rotation isn't complete\. That rotation will be reattempted\."):
         job.rotate()
 

@@ -68,8 +68,8 @@ class Plan:
 ROTATION = Plan((Step.CREATE, Step.SET, Step.TEST, Step.FINISH), attempts=5)
 # RotateImmediately=false: a look whether the function works, with a copy of the current value, and no retry.
 TEST = Plan((Step.TEST,), attempts=1)
-# Somebody wants to know, or has cancelled a rotation that may have touched the database.
-RESOLUTION = Plan((Step.PROBE,), attempts=5)
+# Somebody wants to know, or has cancelled a rotation that may have touched the database. It is asked until it answers.
+RESOLUTION = Plan((Step.PROBE,), attempts=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,16 +149,15 @@ def next_action(
 def _after_probe(plan: Plan, current: RunStep, repair: Repair, due_at: datetime, *, is_last: bool) -> Action:
     if repair in (Repair.FORWARD, Repair.NONE_NEEDED):
         return Settle(repair)
-    if plan is RESOLUTION:
-        if repair is not Repair.UNKNOWN:
-            return Settle(repair)
-        return Park() if is_last else RunStep(Step.PROBE, current.attempt + 1, due_at)
-    if not is_last:
-        return RunStep(plan.first_step, current.attempt + 1, due_at)
+    if plan.first_step is not Step.PROBE:
+        if not is_last:
+            return RunStep(plan.first_step, current.attempt + 1, due_at)
+        if repair is Repair.ALL_REFUSED:
+            return Park()
     if repair is Repair.UNKNOWN:
         # AWSCURRENT may be refused while the pending version would be accepted: it is found out as soon as it can be.
         return RunStep(Step.PROBE, current.attempt + 1, due_at)
-    return Park() if repair is Repair.ALL_REFUSED else Settle(repair)
+    return Settle(repair)
 
 
 def retry_delay(attempt: int, jitter: float) -> timedelta:

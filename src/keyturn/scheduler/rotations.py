@@ -29,6 +29,7 @@ from keyturn.operations.secretsmanager.planning import (
     plan_after_missed_window,
     plan_rotation,
 )
+from keyturn.operations.secretsmanager.rotation_function import function_timeout
 from keyturn.operations.secretsmanager.rotation_intent import PLANS, resume, store_intent
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
@@ -131,18 +132,20 @@ def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRec
         return None
     step = Step(rotation.step)
     request_id = ids.new_request_id()
-    position = _store_start(kit, rotation, secret, step, request_id)
+    started_at = kit.clock.now()
+    position = _store_start(kit, rotation, secret, step, request_id, started_at)
     result = invoke_step(kit, rotation, secret, step, request_id)
     if stopping.is_set():
         # The function was ended with the server, which is not its fault: the step runs again.
         return None
     if result.outcome is StepOutcome.SUCCEEDED:
         result = _checked(kit, rotation, secret, step, result)
-    return _Ending(kit, rotation, step, result).store(secret, position, request_id)
+    return _Ending(kit, rotation, step, result, started_at).store(secret, position, request_id)
 
 
-def _store_start(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> int:
-    now = kit.clock.now()
+def _store_start(
+    kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str, now: datetime
+) -> int:
     with kit.state.write() as transaction:
         write_under_lease(transaction, rotation, now, step=step.value)
         position = rotations.insert_step(transaction, rotation, step.value, request_id, now)
@@ -176,6 +179,7 @@ class _Ending:
     rotation: RotationRecord
     step: Step
     result: Outcome
+    started_at: datetime
 
     def store(self, secret: SecretRecord, position: int, request_id: str) -> RotationRecord | None:
         kit, rotation, result, now = self.kit, self.rotation, self.result, self.kit.clock.now()
@@ -229,6 +233,8 @@ class _Ending:
         if self.step is Step.PROBE:
             with_value = frozenset(version.version_id for version in secret.versions.values() if version.sealed)
             repair = repair_of(secret.labels, with_value, self.result.answers)
+            if repair in (Repair.BACK, Repair.REVERT) and self._may_be_set_later(transaction, secret):
+                repair = Repair.UNKNOWN
         offers_probe = rotation.offers_probe or self.result.offers_probe
         action = rules.next_action(
             PLANS[rotation.kind],
@@ -237,11 +243,18 @@ class _Ending:
             now,
             window_closes_at=rotation.window_closes_at,
             jitter=self.kit.random.randbelow(1000) / 1000,
-            asks_database=bool(offers_probe)
-            and rotations.has_run(transaction.connection, rotation.rotation_id, Step.SET),
+            asks_database=bool(offers_probe) and rotations.has_run(transaction.connection, rotation, Step.SET),
             repair=repair,
         )
         return action, repair
+
+    def _may_be_set_later(self, transaction: Transaction, secret: SecretRecord) -> bool:
+        """Whether the function of a server that was held up, not killed, may have set the pending value meanwhile.
+
+        What the database has said of the current version is then true no longer.
+        """
+        since = self.started_at - function_timeout(self.kit, secret.rotation_function_arn, secret.arn)
+        return rotations.may_still_run(transaction.connection, self.rotation, Step.SET, since)
 
     def _store_action(
         self,
@@ -287,7 +300,8 @@ class _Ending:
         rotation = self.rotation
         status = _status_after(rotation.kind, action)
         columns |= {"status": status, "lease_owner": None, "lease_expires_at": None}
-        if status is RotationStatus.SUCCEEDED:
+        if isinstance(action, Done):
+            # Of a rotation that had to be settled it stays to be seen what went wrong.
             columns |= {"error": None, "cause": None}
         if status is not RotationStatus.PARKED:
             columns["ended_at"] = now

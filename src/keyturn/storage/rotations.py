@@ -123,9 +123,16 @@ _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where
 _IS_FOREIGN = select(_rotations.c.value_from_elsewhere).where(_rotations.c.rotation_id == bindparam("rotation_id"))
 _HAS_RUN = (
     select(_steps.c.position)
-    .where(_steps.c.rotation_id == bindparam("rotation_id"), _steps.c.step == bindparam("step"))
+    .join(_rotations, _rotations.c.rotation_id == _steps.c.rotation_id)
+    .where(
+        _rotations.c.secret_id == bindparam("secret_id"),
+        _rotations.c.version_id == bindparam("version_id"),
+        _steps.c.step == bindparam("step"),
+    )
     .limit(1)
 )
+
+_STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
 
 
 def start_rotation(
@@ -137,6 +144,8 @@ def start_rotation(
     due_at: datetime,
     window_closes_at: datetime | None,
     lane: Lane,
+    *,
+    offers_probe: bool | None = None,
 ) -> None:
     """Store the intent to rotate; a worker takes it from there."""
     transaction.connection.execute(
@@ -154,6 +163,7 @@ def start_rotation(
             "lease_generation": 0,
             "function_arn": lane.function_arn,
             "database_lane": lane.database,
+            "offers_probe": offers_probe,
         },
     )
 
@@ -212,9 +222,19 @@ def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
     return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
 
 
-def has_run(connection: Connection, rotation_id: int, step: str) -> bool:
-    """Whether a step of a rotation was ever begun."""
-    return connection.execute(_HAS_RUN, {"rotation_id": rotation_id, "step": step}).first() is not None
+def has_run(connection: Connection, rotation: RotationRecord, step: str) -> bool:
+    """Whether a step was ever begun for the version that a rotation makes, by this rotation or one before it."""
+    parameters = {"secret_id": rotation.secret_id, "version_id": rotation.version_id, "step": step}
+    return connection.execute(_HAS_RUN, parameters).first() is not None
+
+
+def may_still_run(connection: Connection, rotation: RotationRecord, step: str, since: datetime) -> bool:
+    """Whether a run of a step that began after a moment has no outcome: its server died, or was held up.
+
+    Runs for the version that a rotation makes count, by this rotation or one before it.
+    """
+    parameters = {"secret_id": rotation.secret_id, "version_id": rotation.version_id, "step": step, "since": since}
+    return connection.execute(_STILL_RUNS, parameters).first() is not None
 
 
 def note_value_from_elsewhere(transaction: Transaction, rotation: RotationRecord) -> None:

@@ -12,6 +12,8 @@ import pytest
 from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
+from keyturn.scheduler.rotations import begin_due
+from keyturn.storage import rotations, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.testing.handlers import open_bench
 
@@ -124,6 +126,47 @@ def test_a_database_that_cannot_be_asked_is_asked_until_it_answers(desk: Desk) -
     assert desk.runtime.steps.count("probeSecret") == asked + 1
     assert current_value(desk) == f"new-{version_id}"
     assert desk.history()[0].status is RotationStatus.SUCCEEDED
+
+
+def test_nothing_is_dropped_that_the_function_of_a_server_that_was_held_up_may_yet_set(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in = "setSecret"
+    for _ in range(4):
+        desk.work()
+        now = desk.bench.clock.advance(timedelta(minutes=5))
+    with desk.kit.state.write() as transaction:
+        rotations.insert_step(transaction, desk.history()[0], "setSecret", "of-another-server", now)
+
+    desk.work()
+
+    assert desk.stages()[version_id] == ["AWSPENDING"]
+    desk.runtime.database = f"new-{version_id}"
+    desk.bench.clock.advance(timedelta(minutes=5))
+    desk.work()
+    assert current_value(desk) == f"new-{version_id}"
+
+
+def test_a_version_that_a_rotation_has_left_may_be_in_the_database_for_the_next_one_too(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    has, desk.runtime.database, desk.runtime.answers_nothing = desk.runtime.database, "nobody's", False
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.work()
+    assert [rotation.status for rotation in desk.history()] == [RotationStatus.FAILED, RotationStatus.CANCELLED]
+    desk.runtime.fails_in, desk.runtime.database = "createSecret", has
+    now = desk.bench.clock.now()
+    with desk.kit.state.write() as transaction:
+        secret = secrets.lock_secret(transaction, desk.call("DescribeSecret", SecretId="db")["ARN"])
+        assert secret is not None
+        planned = {"rotation_enabled": True, "next_rotation_at": now, "next_rotation_closes_at": None}
+        secrets.update_secret(transaction, secret, **planned)
+    begin_due(desk.kit, secret, now)
+
+    desk.work()
+
+    assert desk.runtime.steps[-2:] == ["createSecret", "probeSecret"]
+    assert current_value(desk) == f"new-{version_id}"
 
 
 def test_a_function_that_offers_nothing_is_never_asked(desk: Desk) -> None:

@@ -22,7 +22,7 @@ from keyturn.operations.secretsmanager.planning import (
     counted_from,
     plan_rotation,
 )
-from keyturn.operations.secretsmanager.rotation_function import check_function, invocable_function
+from keyturn.operations.secretsmanager.rotation_function import check_function, function_timeout
 from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
@@ -163,16 +163,15 @@ def _begin(
 
 def _resolve(kit: Kit, transaction: Transaction, secret: SecretRecord, cancelled: RotationRecord, call: Call) -> None:
     """Have the database asked what a cancelled rotation has done to it, if the function can and it may have."""
-    if not cancelled.offers_probe or not rotations.has_run(transaction.connection, cancelled.rotation_id, Step.SET):
+    if not cancelled.offers_probe or not rotations.has_run(transaction.connection, cancelled, Step.SET):
         return
     # What runs just now is not ended by this call; it has done what it does when its time is over.
-    wait = _function_timeout(kit, secret) if cancelled.lease_owner is not None else timedelta(0)
+    wait = (
+        function_timeout(kit, secret.rotation_function_arn, secret.arn)
+        if cancelled.lease_owner is not None
+        else timedelta(0)
+    )
     store_intent(kit, transaction, secret, cancelled.version_id, RotationKind.RESOLUTION, call.at + wait)
-
-
-def _function_timeout(kit: Kit, secret: SecretRecord) -> timedelta:
-    invocable = invocable_function(kit, secret.rotation_function_arn or "", secret.arn)
-    return timedelta(seconds=invocable[0].timeout_seconds if invocable else 0)
 
 
 def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:

@@ -5,6 +5,8 @@ Source: Secrets Manager User Guide, "Permissions policies for the Lambda rotatio
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
@@ -47,6 +49,12 @@ def _find_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[Functi
         return None
     function = load_function(kit, reference)
     return None if function is None else (reference, function)
+
+
+def function_timeout(kit: Kit, function_arn: str | None, secret_arn: str) -> timedelta:
+    """Return how long a step of the rotation function can take; no time if there is no function."""
+    found = _find_function(kit, function_arn or "", secret_arn)
+    return timedelta(seconds=found[1].timeout_seconds if found else 0)
 
 
 def check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> None:

@@ -45,8 +45,19 @@ def store_intent(
     """
     lane = Lane(secret.rotation_function_arn or "", database_lane(kit, secret) or "")
     first_step = PLANS[kind].first_step
+    # A version that one rotation has left and another takes up may be in the database already.
+    former = rotations.load_rotation(transaction.connection, secret.secret_id, version_id)
+    offers_probe = former is not None and former.function_arn == lane.function_arn and bool(former.offers_probe)
     rotations.start_rotation(
-        transaction, secret.secret_id, version_id, kind, first_step, due_at, window_closes_at, lane
+        transaction,
+        secret.secret_id,
+        version_id,
+        kind,
+        first_step,
+        due_at,
+        window_closes_at,
+        lane,
+        offers_probe=offers_probe,
     )
 
 
