@@ -26,6 +26,18 @@ class RotationType(TypedDict):
     RotationLambdaARN: NotRequired[str]
 
 
+class RotationStepType(TypedDict):
+    Attempt: NotRequired[int]
+    Step: NotRequired[str]
+    StartedAt: NotRequired[datetime]
+    EndedAt: NotRequired[datetime]
+    DurationMilliseconds: NotRequired[int]
+    Outcome: NotRequired[str]
+    Cause: NotRequired[str]
+    Error: NotRequired[str]
+    RequestId: NotRequired[str]
+
+
 class TimelineEntryType(TypedDict):
     At: datetime
     Kind: str
@@ -42,6 +54,8 @@ class GetRotationResponse(TypedDict):
     ARN: NotRequired[str]
     Name: NotRequired[str]
     Rotation: NotRequired[RotationType]
+    VersionIdsToStages: NotRequired[dict[str, list[str]]]
+    Steps: NotRequired[list[RotationStepType]]
     Timeline: NotRequired[list[TimelineEntryType]]
     Truncated: NotRequired[bool]
 
