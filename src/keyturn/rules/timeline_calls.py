@@ -129,7 +129,8 @@ def _service_entry(record: AuditRecord, event: _Event) -> Entry:
 
 
 def _entry(record: AuditRecord, event: _Event, who: str, secret_arn: str) -> Entry:
-    at, called = from_milliseconds(record.event_time), f"{record.event_name} by {who}"
+    at, stage = from_milliseconds(record.event_time), (event.get("requestParameters") or {}).get("versionStage")
+    called = f"{record.event_name}{f' ({stage})' if stage else ''} by {who}"
     if record.resource_name not in (None, secret_arn):
         called += f" on {record.resource_name}"
     error = event.get("errorMessage") or record.error_code
