@@ -208,7 +208,7 @@ def _ended(told: Told, position: int, calls: Calls, lines: Sequence[Entry]) -> l
     """Return how a step ended, behind the refusal to invoke the function if there was one; nothing while it runs."""
     run = told.steps[position - 1]
     if run.outcome is None:
-        return _not_ended(told, position)
+        return _not_ended(told, position, lines)
     at = run.ended_at or run.started_at
     invoked = calls.invocations.get(run.request_id)
     event_id = None if invoked is None else invoked.event_id
@@ -226,12 +226,13 @@ def _ended(told: Told, position: int, calls: Calls, lines: Sequence[Entry]) -> l
     return [*refusals, replace(ended, duration_milliseconds=milliseconds_of(run), event_id=event_id)]
 
 
-def _not_ended(told: Told, position: int) -> list[Entry]:
+def _not_ended(told: Told, position: int, lines: Sequence[Entry]) -> list[Entry]:
     run, is_newest = told.steps[position - 1], position == len(told.steps)
     if is_newest and told.status == "running":
         return []
-    # When it was nobody knows, but before the next thing.
-    at = run.started_at if is_newest else told.steps[position].started_at
+    # When it was nobody knows: after the last sign of life, before the next step.
+    last = lines[-1].at if lines else run.started_at
+    at = last if is_newest else told.steps[position].started_at
     return [_of(run, at, EntryKind.STEP_ENDED, "was interrupted: its server ended while it ran", Severity.WARNING)]
 
 

@@ -1,0 +1,321 @@
+"""ListRotations and GetRotation over rows as the scheduler writes them, a log, and a trail."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from keyturn.arn import Place
+from keyturn.call import Principal
+from keyturn.clock import to_milliseconds
+from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
+from keyturn.ids import new_event_id
+from keyturn.operations.keyturn import rotations as operations
+from keyturn.operations.keyturn import timeline_audit, timeline_logs
+from keyturn.rules.audit_record import AuditRecord
+from keyturn.storage import function_logs, inline_policies, rotations, secrets
+from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
+from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench, user
+
+FUNCTION = PLACE.function_arn("rotate")
+GROUP = "/aws/lambda/rotate"
+SECOND = timedelta(seconds=1)
+
+
+class Desk:
+    """A secret, and what a scheduler, a function and a pipeline would store about its rotations."""
+
+    def __init__(self, bench: HandlerBench) -> None:
+        self.bench, self.kit, self.clock = bench, bench.kit, bench.clock
+        self.arn: str = bench.call(
+            "secretsmanager", "CreateSecret", Name="db", SecretString="hunter22", ClientRequestToken="v" * 32
+        )["ARN"]
+        self.reader = user("reader")
+        self.allow(json.loads(ALLOW_ALL)["Statement"][0])
+        with self.kit.state.write() as transaction:
+            self.secret = secrets.lock_secret(transaction, self.arn)
+            assert self.secret is not None
+            self.secret_id = self.secret.secret_id
+            secrets.update_secret(transaction, self.secret, rotation_enabled=True, rotation_function_arn=FUNCTION)
+
+    def allow(self, *statements: dict[str, Any]) -> None:
+        document = json.dumps({"Version": "2012-10-17", "Statement": statements})
+        with self.kit.state.write() as transaction:
+            inline_policies.put_inline_policy(transaction, self.reader.arn, "inline", document)
+
+    def begin(self, version_id: str = "v2", kind: RotationKind = RotationKind.ROTATION) -> RotationRecord:
+        with self.kit.state.write() as transaction:
+            rotations.start_rotation(
+                transaction, self.secret_id, version_id, kind, "createSecret", self.clock.now(), None
+            )
+        return self.rotation(version_id)
+
+    def rotation(self, version_id: str = "v2") -> RotationRecord:
+        with self.kit.state.read() as connection:
+            found = rotations.load_rotation(connection, self.secret_id, version_id)
+        assert found is not None
+        return found
+
+    def claim(self) -> RotationRecord:
+        now = self.clock.now()
+        (claimed,) = rotations.claim_due(self.kit.state, "me", now, now + timedelta(minutes=1), 1)
+        return claimed
+
+    def step(
+        self,
+        rotation: RotationRecord,
+        step: str,
+        request_id: str,
+        outcome: str | None = "succeeded",
+        error: str | None = None,
+    ) -> None:
+        """A step of one second; one without outcome does not end."""
+        with self.kit.state.write() as transaction:
+            position = rotations.insert_step(transaction, rotation, step, request_id, self.clock.now())
+        self.clock.advance(SECOND)
+        if outcome is not None:
+            with self.kit.state.write() as transaction:
+                rotations.end_step(transaction, rotation, position, self.clock.now(), outcome, error)
+
+    def log(self, *lines: str, at: datetime | None = None, stream: str = "s", place: Place = PLACE) -> None:
+        at_ms = to_milliseconds(at or self.clock.now())
+        function_logs.append_events(
+            self.kit.journal, place, GROUP, stream, [(at_ms, line) for line in lines], self.clock.now()
+        )
+
+    def record(
+        self,
+        name: str,
+        at: datetime,
+        *,
+        reads: bool = False,
+        about: str | None = None,
+        key: str = "ASIA1",
+        who: str = "rotate",
+    ) -> str:
+        event_id = new_event_id(at)
+        event = {"eventName": name, "userIdentity": {"arn": f"arn:aws:sts::000000000000:assumed-role/rotate/{who}"}}
+        record = AuditRecord(
+            PLACE.account_id, PLACE.region, event_id, to_milliseconds(at), "secretsmanager.amazonaws.com", name, who,
+            key, reads, about or self.arn, None, None, "r", json.dumps(event),
+        )  # fmt: skip
+        self.kit.audit_log.append([record])
+        return event_id
+
+    def get(self, who: Principal | None = None, **request: Any) -> Any:
+        call = self.bench.as_(who or self.reader)
+        return self.bench.call_as(call, "keyturn", "GetRotation", SecretId="db", **request)
+
+    def notes(self) -> list[str]:
+        return [entry["Message"] for entry in self.get()["Timeline"] if entry["Kind"] == "note"]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Iterator[Desk]:
+    with open_bench(tmp_path) as bench:
+        yield Desk(bench)
+
+
+def lines_of(answer: Any) -> list[str]:
+    return [entry["Message"] for entry in answer["Timeline"] if entry["Kind"] == "log"]
+
+
+def test_a_secret_that_never_rotated_has_no_rotation(desk: Desk) -> None:
+    with pytest.raises(ResourceNotFoundException, match=r"The secret has not been rotated\."):
+        desk.get()
+    with pytest.raises(ResourceNotFoundException, match=r"The secret has no rotation to version v7\."):
+        desk.get(VersionId="v7")
+
+
+def test_the_newest_rotation_is_meant_unless_a_version_is_named(desk: Desk) -> None:
+    for version_id in ("v2", "v3"):
+        desk.begin(version_id)
+        with desk.kit.state.write() as transaction:
+            rotations.end_unfinished(
+                transaction, desk.secret_id, RotationStatus.CANCELLED, desk.clock.now(), "Cancelled."
+            )
+
+    assert desk.get()["Rotation"]["VersionId"] == "v3"
+    assert desk.get(VersionId="v2")["Rotation"]["VersionId"] == "v2"
+    assert desk.get()["Timeline"][-1]["Message"] == "The rotation was cancelled: Cancelled."
+
+
+def test_a_rotation_runs_as_long_as_its_lease_is_held(desk: Desk) -> None:
+    desk.begin()
+    assert desk.get()["Rotation"]["Status"] == "pending"
+    assert desk.get()["Rotation"]["DueAt"] == desk.clock.now()
+
+    desk.step(desk.claim(), "createSecret", "r1", outcome=None)
+    assert desk.get()["Rotation"]["Status"] == "running"
+    assert desk.get()["Steps"][0]["Outcome"] == "running"
+
+    desk.clock.advance(timedelta(minutes=2))
+    assert desk.get()["Rotation"]["Status"] == "pending"
+    assert desk.get()["Steps"][0]["Outcome"] == "interrupted"
+
+
+def test_a_parked_rotation_says_when_its_next_window_is(desk: Desk) -> None:
+    desk.begin()
+    claimed, opens_at = desk.claim(), desk.clock.now() + timedelta(days=1)
+    desk.step(claimed, "createSecret", "r1", "functionError", "E: no")
+    with desk.kit.state.write() as transaction:
+        rotations.write_under_lease(transaction, claimed, status=RotationStatus.PARKED, error="E: no", lease_owner=None)
+        assert desk.secret is not None
+        secrets.update_secret(
+            transaction, desk.secret, next_rotation_at=opens_at, next_rotation_closes_at=opens_at + timedelta(hours=3)
+        )
+
+    rotation = desk.get()["Rotation"]
+
+    assert (rotation["Status"], rotation["Error"]) == ("parked", "E: no")
+    assert (rotation["DueAt"], rotation["WindowClosesAt"]) == (opens_at, opens_at + timedelta(hours=3))
+
+
+def test_lines_of_an_invocation_are_those_between_its_start_and_its_report(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    start = desk.clock.now()
+    desk.step(claimed, "createSecret", "r1")
+    desk.log(
+        "START RequestId: r0 Version: $LATEST\n", "of another\n", "REPORT RequestId: r0\tx\n", "between\n", at=start
+    )
+    desk.log("START RequestId: r1 Version: $LATEST\n", "mine\n", at=start)
+    desk.log("of another environment\n", stream="t", at=start)
+    desk.log("is hunter22\n", "REPORT RequestId: r1\tx\n", "later\n", at=start + SECOND)
+
+    assert lines_of(desk.get()) == ["START RequestId: r1 Version: $LATEST", "mine", "is ***", "REPORT RequestId: r1\tx"]
+
+
+def test_a_log_without_report_ends_where_the_next_invocation_begins(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    desk.log("START RequestId: r1 Version\n", "mine\n", "START RequestId: r2 Version\n", "not mine\n")
+    desk.step(claimed, "createSecret", "r1")
+
+    assert lines_of(desk.get()) == ["START RequestId: r1 Version", "mine"]
+
+
+def test_a_log_that_is_gone_is_noted(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n")
+        desk.step(claimed, "createSecret", f"r{number}")
+    desk.record("DescribeSecret", desk.clock.now() - timedelta(days=1), reads=True)
+    assert desk.notes() == []
+
+    desk.step(claimed, "setSecret", "r3")
+    assert desk.notes() == ["The log of 1 of 3 invocations is gone, or was never written."]
+
+
+def test_a_log_is_read_only_where_its_streams_may_be(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n", stream=f"stream{number}")
+        desk.step(claimed, "createSecret", f"r{number}")
+    group = PLACE.log_group_arn(GROUP)
+    deny = {"Effect": "Deny", "Action": "logs:GetLogEvents", "Resource": f"{group}:log-stream:stream2"}
+    desk.allow(*json.loads(ALLOW_ALL)["Statement"], deny)
+
+    answer = desk.get()
+
+    assert lines_of(answer) == ["START RequestId: r1 Version"]
+    assert f"logs:GetLogEvents on {group}." in answer["Timeline"][1]["Message"]
+
+
+def test_a_very_long_log_is_read_from_its_end_and_that_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_logs, "_MOST_LINES", 3)
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n", "one\n", f"REPORT RequestId: r{number}\n")
+        desk.step(claimed, "createSecret", f"r{number}")
+
+    answer = desk.get()
+
+    assert answer["Truncated"]
+    assert lines_of(answer) == ["START RequestId: r2 Version", "one", "REPORT RequestId: r2"]
+    assert desk.notes()[-1] == "The function logged more than is shown: the log lines of earlier steps are left out."
+
+
+def test_of_very_many_steps_the_newest_are_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "_MOST_STEPS", 2)
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in range(3):
+        desk.step(claimed, "createSecret", f"r{number}")
+
+    assert [step["RequestId"] for step in desk.get()["Steps"]] == ["r1", "r2"]
+    assert desk.get()["Truncated"]
+
+
+def test_the_trail_is_searched_around_the_rotation_and_not_beyond(desk: Desk) -> None:
+    before = desk.record("TagResource", desk.clock.now() - SECOND, who="alice")
+    claimed = (desk.begin(), desk.claim())[1]
+    during = desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.record("GetSecretValue", desk.clock.now(), who="alice", reads=True)
+    desk.step(claimed, "createSecret", "r1", "functionError")
+    desk.clock.advance(timedelta(hours=3))
+    long_after = desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.clock.advance(timedelta(hours=3))
+
+    told = {entry["EventId"] for entry in desk.get()["Timeline"] if entry["Kind"] == "call"}
+
+    assert during in told
+    assert not told & {before, long_after}
+
+
+def test_a_trail_with_too_much_in_it_is_cut_and_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_audit, "_MOST_RECORDS", 2)
+    claimed = (desk.begin(), desk.claim())[1]
+    for _ in range(3):
+        desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.step(claimed, "createSecret", "r1")
+
+    assert desk.get()["Truncated"]
+    assert "The audit trail has more of this time than is shown: earlier calls are left out." in desk.notes()
+
+
+def test_a_trail_that_does_not_reach_back_is_noted(desk: Desk) -> None:
+    desk.begin()
+    assert desk.notes() == ["The audit trail is empty: of the time before only the rotation's own record is left."]
+
+    desk.clock.advance(SECOND)
+    desk.record("TagResource", desk.clock.now(), who="alice")
+    (note,) = desk.notes()
+    assert note.startswith(f"The audit trail begins at {desk.clock.now():%Y-%m-%dT%H:%M:%SZ}: ")
+
+
+def test_a_function_of_nowhere_has_no_log(desk: Desk) -> None:
+    desk.record("TagResource", desk.clock.now() - SECOND, who="alice")
+    with desk.kit.state.write() as transaction:
+        assert desk.secret is not None
+        elsewhere = Place("aws", "us-east-1", "111111111111").function_arn("rotate")
+        secrets.update_secret(transaction, desk.secret, rotation_function_arn=elsewhere)
+    desk.step((desk.begin(), desk.claim())[1], "createSecret", "r1")
+
+    assert lines_of(desk.get()) == []
+    assert desk.notes() == []
+
+
+def test_a_list_goes_on_where_it_ended_and_its_tokens_serve_one_secret(desk: Desk) -> None:
+    for number in range(5):
+        desk.begin(f"v{number}", RotationKind.TEST)
+        with desk.kit.state.write() as transaction:
+            rotations.end_unfinished(transaction, desk.secret_id, RotationStatus.FAILED, desk.clock.now(), "no")
+    desk.bench.call("secretsmanager", "CreateSecret", Name="other", ClientRequestToken="o" * 32)
+
+    def page(**request: Any) -> Any:
+        return desk.bench.call("keyturn", "ListRotations", **{"SecretId": "db", "MaxResults": 2, **request})
+
+    first = page()
+    second = page(NextToken=first["NextToken"])
+    third = page(NextToken=second["NextToken"])
+
+    assert [[each["VersionId"] for each in found["Rotations"]] for found in (first, second, third)] == [
+        ["v4", "v3"], ["v2", "v1"], ["v0"]
+    ]  # fmt: skip
+    assert "NextToken" not in third
+    assert {(each["Kind"], each["Status"]) for each in first["Rotations"]} == {("test", "failed")}
+    with pytest.raises(InvalidNextTokenException):
+        page(SecretId="other", NextToken=first["NextToken"])
