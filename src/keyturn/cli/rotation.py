@@ -22,6 +22,7 @@ from keyturn.cli.shown import shown, shown_json
 
 # Of documents printed with --output json.
 _FORMAT = "keyturn.rotation/1"
+_STYLES = {"succeeded": "green", "resolved": "green", "pending": "bold", "running": "bold"}
 
 app = typer.Typer(help="Look at a secret's rotations, and get one going that is stuck.", no_args_is_help=True)
 
@@ -147,13 +148,11 @@ def _list(clients: Clients, secret: str, limit: int) -> list[dict[str, Any]]:
 
 
 def _print_in_list(console: Console, rotation: dict[str, Any]) -> None:
-    status, kind = rotation["Status"], rotation["Kind"]
-    style = {"succeeded": "green", "resolved": "green", "pending": "", "running": ""}.get(status, "red")
-    ended_at = rotation.get("EndedAt")
-    took = "" if ended_at is None else f"after {duration(ended_at - rotation['RequestedAt'])}"
+    status, kind, ended_at = rotation["Status"], rotation["Kind"], rotation.get("EndedAt")
+    style = _STYLES.get(status, "red")
     what = status if kind == "rotation" else f"{kind} {status}"
-    line = f"{moment(rotation['RequestedAt'])}  {escape(shown(rotation['VersionId']))}"
-    console.print(f"{line}  [{style}]{what}[/] [dim]{took}[/]" if style else f"{line}  {what}")
+    line = f"{moment(rotation['RequestedAt'])}  {escape(shown(rotation['VersionId']))}  [{style}]{what}[/]"
+    console.print(line if ended_at is None else f"{line} [dim]after {duration(ended_at - rotation['RequestedAt'])}[/]")
     error = error_of(rotation)
     if error and status != "succeeded":
         print_below(console, "    ", f"{rotation['Cause']}: {error}" if rotation.get("Cause") else error, "dim")

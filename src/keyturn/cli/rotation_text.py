@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from keyturn.cli.rotation_report import NextStep, Report
+from keyturn.cli.shown import shown
 
 _NAME_WIDTH = 10
 _TIME_WIDTH = 14
@@ -36,7 +37,8 @@ def print_report(console: Console, report: Report, options: str) -> None:
             beside = (line.time if number == 0 else "").ljust(_TIME_WIDTH) if line.time else ""
             print_below(console, beside, text, line.style if line.time else "bold")
         if line.event_id is not None:
-            console.print(f"{'':{_TIME_WIDTH}}  keyturn audit explain {escape(line.event_id + options)}")
+            command = f"keyturn audit explain {line.event_id}{options}"
+            console.print(f"{'':{_TIME_WIDTH}}  {escape(shown(command))}")
     if report.is_truncated:
         console.print("\nSomething was left out, because there is too much of it.")
     print_next_steps(console, report.next_steps(options))

@@ -14,8 +14,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -137,7 +139,7 @@ _LINE = (
     .where(
         _events.c.group_id == bindparam("in_group"),
         _events.c.timestamp_ms.between(bindparam("starts_ms"), bindparam("ends_ms")),
-        func.substr(_events.c.message, 1, bindparam("length")) == bindparam("text"),
+        func.substr(_events.c.message, 1, bindparam("length", type_=Integer)) == bindparam("text", type_=Text),
     )
     .order_by(_events.c.timestamp_ms, _events.c.event_row)
     .limit(1)
