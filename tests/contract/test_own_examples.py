@@ -10,8 +10,8 @@ from botocore.model import ServiceModel
 from botocore.validate import ParamValidator
 
 from keyturn.operations import registry
+from keyturn.service_models import OWN_MODELS
 from keyturn.wire.models import API_VERSIONS
-from keyturn.wire.service_models import OWN_MODELS
 
 registry.discover()
 _LOADER = Loader(extra_search_paths=[str(OWN_MODELS)])

@@ -20,8 +20,8 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from keyturn.service_models import OWN_MODELS
 from keyturn.testing.postgresql import PostgresqlServer
-from keyturn.wire.service_models import OWN_MODELS
 
 DEADLINE_SECONDS = 30
 _READY = re.compile(r"ready on (http://\S+)")

@@ -17,8 +17,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .callers import Caller, allow
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
-from .guide import FIVE_ACTIONS
-from .test_main_job import Job
+from .test_main_job import FIVE_ACTIONS, Job
 
 ACTIONS = [f"secretsmanager:{action}" for action in FIVE_ACTIONS]
 MASKED = "***"
@@ -86,6 +85,20 @@ def has_succeeded(server: ServerProcess, secret: str, version_id: str) -> bool:
     return bool(found["Rotation"]["Status"] == "succeeded")
 
 
+def stuck(server: ServerProcess, postgresql: PostgresqlServer, name: str) -> Job:
+    """A secret whose password somebody has changed in the database: its rotations fail in setSecret."""
+    job = Job(server, postgresql, name)
+    postgresql.run(f"ALTER ROLE {name} PASSWORD 'changed-behind-our-back'")
+    return job
+
+
+def wait_for_pause(job: Job, server: ServerProcess) -> None:
+    """Wait until an attempt has failed, and the next one has not begun."""
+    wait_for_failure(job, server)
+    client = server.client("keyturn")
+    wait_until(lambda: client.get_rotation(SecretId=job.name)["Rotation"]["Status"] == "pending", "a pause", server)
+
+
 def wait_for_failure(job: Job, server: ServerProcess) -> None:
     wait_until(lambda: job.events("RotationFailed"), "the failure", server)
 
@@ -139,8 +152,7 @@ def test_who_wants_every_detail_gets_calls_and_the_lines_of_the_runtime(server: 
 
 
 def test_a_wrong_password_is_told_where_it_was_noticed(server: ServerProcess, postgresql: PostgresqlServer) -> None:
-    job = Job(server, postgresql, "wrong")
-    postgresql.run("ALTER ROLE wrong PASSWORD 'changed-behind-our-back'")
+    job = stuck(server, postgresql, "wrong")
     version_id = job.rotate()
     wait_for_failure(job, server)
 
@@ -155,10 +167,10 @@ def test_a_wrong_password_is_told_where_it_was_noticed(server: ServerProcess, po
     assert "Traceback" in shown(server, "wrong", "--verbose")
     # The next attempt begins after some seconds.
     assert re.search(r"\n  status    (pending: attempt [2-5] begins at|running: attempt [2-5], )", text)
-    assert re.search(r"\n  error     setSecret step: \w+: ", text)
+    assert "\n  cause     AuthenticationFailed\n  error     setSecret step: AuthenticationFailed: " in text
     assert re.search(r"\n  keyturn rotation (retry wrong --wait|show wrong)\n", text)
     listed = keyturn(server, "list", "wrong").stdout
-    assert re.match(rf"[\d:\- ]+ UTC  {version_id}  (?:pending|running)\n    setSecret step: ", listed)
+    assert re.match(rf"[\d:\- ]+ UTC  {version_id}  (?:pending|running)\n    AuthenticationFailed: setSecret step: ", listed)
 
 
 def test_a_refusal_by_another_secret_comes_with_the_command_that_explains_it(
@@ -194,15 +206,9 @@ def test_a_refusal_by_another_secret_comes_with_the_command_that_explains_it(
 
 
 def test_a_rotation_ended_by_hand_says_by_whom(server: ServerProcess, postgresql: PostgresqlServer) -> None:
-    job = Job(server, postgresql, "byhand")
-    job.allow([action for action in FIVE_ACTIONS if action != "UpdateSecretVersionStage"])
+    job = stuck(server, postgresql, "byhand")
     version_id = job.rotate()
-    wait_for_failure(job, server)
-    wait_until(
-        lambda: server.client("keyturn").get_rotation(SecretId="byhand")["Rotation"]["Status"] == "pending",
-        "the pause before the next attempt",
-        server,
-    )
+    wait_for_pause(job, server)
     job.secrets.update_secret_version_stage(
         SecretId="byhand", VersionStage="AWSPENDING", RemoveFromVersionId=version_id
     )
@@ -238,11 +244,10 @@ def test_programs_get_the_same(server: ServerProcess) -> None:
 
 
 def test_retrying_follows_the_same_rotation_to_its_end(server: ServerProcess, postgresql: PostgresqlServer) -> None:
-    job = Job(server, postgresql, "again")
-    job.allow([action for action in FIVE_ACTIONS if action != "UpdateSecretVersionStage"])
+    job = stuck(server, postgresql, "again")
     version_id = job.rotate()
-    wait_for_failure(job, server)
-    job.allow(FIVE_ACTIONS)
+    wait_for_pause(job, server)
+    postgresql.run(f"ALTER ROLE again PASSWORD '{job.first_password}'")
 
     done = keyturn(server, "retry", "again", "--wait")
 
@@ -253,6 +258,60 @@ def test_retrying_follows_the_same_rotation_to_its_end(server: ServerProcess, po
     refused = keyturn(server, "retry", "again")
     assert refused.returncode == 1
     assert "There is no unfinished rotation of this secret." in refused.stderr
+
+
+def test_a_password_set_back_in_the_database_is_found_and_the_label_goes_back(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    job = Job(server, postgresql, "restored")
+    before, after = job.secret["VersionId"], job.rotate()
+    wait_until(lambda: job.is_current(after), "the rotation", server)
+    postgresql.run(f"ALTER ROLE restored PASSWORD '{job.first_password}'")
+
+    done = keyturn(server, "resolve", "restored", "--yes")
+
+    assert done.returncode == 0, done.stderr + done.stdout
+    found, _, changed = done.stdout.partition("The rotation function is to log in")
+    assert [line.split() for line in found.splitlines()[1:4]] == [
+        ["AWSPENDING", after], ["AWSCURRENT", after], ["AWSPREVIOUS", before]
+    ]  # fmt: skip
+    assert "\nThe database accepts the previous version only: AWSCURRENT was moved back to it\n" in changed
+    assert "The labels are in line with the database." in changed
+    assert ["AWSCURRENT", after, before] in [line.split() for line in changed.splitlines()]
+    assert job.accepts(job.password())
+    text = shown(server, "restored")
+    assert text.startswith(f"restored: resolution of version {after}\n\n  status    resolved\n")
+    assert "▸ probeSecret began" in text
+    assert story(shown(server, "restored", "--version-id", after, "--kind", "rotation"))[-1] == (
+        "The rotation has succeeded"
+    )
+
+
+def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "keyturn.cli.main", "rotation", "resolve", "restored"],
+        env=server.environ(),
+        input="n\n",
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+    )
+
+    assert done.returncode == 1
+    assert "Ask the database now? [y/N]" in done.stdout
+    assert len(server.client("keyturn").list_rotations(SecretId="restored")["Rotations"]) == 2
+
+
+def test_a_database_that_refuses_everything_is_told(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+    job = stuck(server, postgresql, "locked")
+    job.rotate()
+    wait_for_pause(job, server)
+
+    done = keyturn(server, "resolve", "locked", "--yes")
+
+    assert done.returncode == 1, done.stdout
+    assert "The database refuses every version that is stored: no label would help" in done.stdout
+    assert "Not resolved: no version is accepted" in done.stdout
 
 
 def test_rotations_are_listed_newest_first_page_by_page(server: ServerProcess) -> None:

@@ -17,7 +17,14 @@ from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotate import follow
 from keyturn.cli.rotation_markdown import markdown
 from keyturn.cli.rotation_report import Report, duration, error_of, members, moment
-from keyturn.cli.rotation_text import print_below, print_report
+from keyturn.cli.rotation_resolving import (
+    labels_of,
+    print_labels,
+    print_plan,
+    print_resolution,
+    resolve_rotation,
+)
+from keyturn.cli.rotation_text import print_below, print_next_steps, print_report
 from keyturn.cli.shown import shown, shown_json
 
 # Of documents printed with --output json.
@@ -37,6 +44,14 @@ class ReportOutput(StrEnum):
     MARKDOWN = "markdown"
 
 
+class RotationKind(StrEnum):
+    """What a rotation is for."""
+
+    ROTATION = "rotation"
+    TEST = "test"
+    RESOLUTION = "resolution"
+
+
 def register(parent: typer.Typer) -> None:
     """Add the group."""
     parent.add_typer(app, name="rotation")
@@ -51,6 +66,9 @@ def _group() -> None:
 def show(
     secret: Secret,
     version_id: Annotated[str | None, typer.Option(help="The rotation that made it; else the newest.")] = None,
+    kind: Annotated[
+        RotationKind | None, typer.Option(help="Of those of the version; else the newest.", show_default=False)
+    ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every call, every line of the log, whole version ids.")
     ] = False,
@@ -61,16 +79,17 @@ def show(
         ReportOutput, typer.Option(help="Text for people, JSON for programs, Markdown for a ticket.")
     ] = ReportOutput.TEXT,
 ) -> None:
-    """Tell one rotation as a story: its steps, what the function logged, labels that moved, refusals.
+    """Tell one rotation as a story.
 
-    Begins with where it stands and why, and ends with what can be done. Log lines are shown to who may
+    Its steps, what the function logged, labels that moved, refusals. Begins with where it stands and why, and ends with
+    what can be done. Log lines are shown to who may
     logs:GetLogEvents on the function's log group, calls and refusals to who may cloudtrail:LookupEvents. No secret
     value is shown: those that the function has logged are masked.
     """
     clients = Clients(profile, endpoint_url, region)
     with explained():
-        asked = {"SecretId": secret, **({} if version_id is None else {"VersionId": version_id})}
-        answer = clients["keyturn"].get_rotation(**asked)
+        asked = {"SecretId": secret, "VersionId": version_id, "Kind": None if kind is None else kind.value}
+        answer = clients["keyturn"].get_rotation(**{name: value for name, value in asked.items() if value is not None})
     report = Report(answer, datetime.now(UTC), is_verbose=verbose)
     if output is ReportOutput.JSON:
         typer.echo(shown_json(json.dumps({"format": _FORMAT, **report.document()}, indent=2)))
@@ -78,6 +97,38 @@ def show(
         typer.echo(markdown(report))
     else:
         print_report(_console(), report, as_given(profile, endpoint_url, region))
+
+
+@app.command()
+def resolve(
+    secret: Secret,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch; the server itself goes on.")] = 300,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+) -> None:
+    """Bring the labels in line with what the database accepts.
+
+    For a rotation that stopped between database and secret, or a password that was changed by hand. Shows the labels,
+    says what each answer would change, and asks before it begins. The rotation function does the asking: ours offer it
+    (probeSecret). A rotation that waits is ended by this; one that runs is not.
+
+    Exits with 1 if the database refuses every version, or could not be asked.
+    """
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    console = _console()
+    with explained():
+        before = labels_of(clients, secret)
+        print_labels(console, before)
+        print_plan(console, before)
+        if not yes and not typer.confirm("Ask the database now?"):
+            raise typer.Exit(1)
+        answer = resolve_rotation(clients, secret, timeout, console)
+        print_resolution(console, answer, before, labels_of(clients, secret))
+    if answer["Rotation"]["Status"] != "resolved":
+        print_next_steps(console, Report(answer, datetime.now(UTC)).next_steps(options))
+        raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -89,7 +140,7 @@ def list_(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """List the rotations of a secret, newest first: when, to which version, how each ended."""
+    """List a secret's rotations, newest first, and how each ended."""
     clients = Clients(profile, endpoint_url, region)
     with explained():
         answered = _list(clients, secret, limit)

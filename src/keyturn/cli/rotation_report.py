@@ -15,8 +15,9 @@ from keyturn.cli.log_lines import is_platform_line, log_event
 from keyturn.cli.shown import shown
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+_PROBE = "probeSecret"
 _MARKS = {"succeeded": "✓", "running": "…", "interrupted": "!"}
-_UNFINISHED = ("pending", "running", "parked")
+_KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 # So many refusals are worth a command each; more of them are mostly the same one again.
 _EXPLAINED = 3
 _SHORT_ID = 8
@@ -90,8 +91,7 @@ class Report:
     @property
     def title(self) -> str:
         """What it is about."""
-        kind = {"test": "Test of the function, with version"}.get(self._rotation["Kind"], "Rotation to version")
-        return f"{self.name}: {kind.lower()} {self.version_id}"
+        return f"{self.name}: {_KINDS[self._rotation['Kind']]} version {self.version_id}"
 
     @property
     def _has_days(self) -> bool:
@@ -126,9 +126,7 @@ class Report:
         """Return the runs through the steps, oldest first."""
         groups: list[list[Json]] = []
         for step in self._answer.get("Steps", []):
-            before = groups[-1][-1] if groups else None
-            goes_on = before is not None and before["Attempt"] == step["Attempt"] and not _failed(before)
-            if goes_on:
+            if groups and _goes_on(groups[-1][-1], step):
                 groups[-1].append(step)
             else:
                 groups.append([step])
@@ -143,9 +141,9 @@ class Report:
         ]
 
     def steps(self) -> list[str]:
-        """Return the names of the steps, in order; those of a rotation, unless it has others."""
-        seen = dict.fromkeys(step["Step"] for step in self._answer.get("Steps", []))
-        return list(STEPS) if seen.keys() <= set(STEPS) and self._rotation["Kind"] == "rotation" else list(seen)
+        """Return the names of the steps, in order: all four of a rotation, and others that were run."""
+        seen = [step["Step"] for step in self._answer.get("Steps", [])]
+        return list(dict.fromkeys([*(STEPS if self._rotation["Kind"] == "rotation" else ()), *seen]))
 
     def timeline(self) -> Iterator[Line]:
         """Yield the timeline, with a line for each day that begins."""
@@ -171,8 +169,11 @@ class Report:
             NextStep(f"keyturn audit explain {event_id}{options}", f"why {called} was denied, and what would allow it")
             for event_id, called in self._denials()
         ]
-        if status in _UNFINISHED and status != "running" and self._rotation["Kind"] == "rotation":
+        if status in ("pending", "parked"):
             steps.append(NextStep(f"keyturn rotation retry {self.name} --wait{options}", "try again now, and watch"))
+            if any(step["Step"] == STEPS[1] for step in self._answer.get("Steps", [])):
+                what = "ask the database which version it accepts, and move the labels there"
+                steps.append(NextStep(f"keyturn rotation resolve {self.name}{options}", what))
         elif status in ("failed", "abandoned", "cancelled"):
             steps.append(NextStep(f"keyturn rotate {self.name}{options}", "begin another rotation, and watch it"))
         elif status == "running":
@@ -298,8 +299,20 @@ def error_of(rotation: Json) -> str:
     return shown(rest if during and begin.startswith("Error when executing lambda ") else error)
 
 
-def _failed(step: Json) -> bool:
-    return step.get("Outcome") not in ("succeeded", "running", "interrupted")
+def _goes_on(before: Json, step: Json) -> bool:
+    """Whether a step belongs to the run of the one before."""
+    if before["Attempt"] != step["Attempt"]:
+        return False
+    if before["Outcome"] == "interrupted":
+        return True
+    # Behind a failure the database may be asked, and nothing else.
+    is_next = _order(before) < _order(step)
+    return is_next and (before["Outcome"] == "succeeded" or step["Step"] == _PROBE)
+
+
+def _order(step: Json) -> int:
+    name = step["Step"]
+    return STEPS.index(name) if name in STEPS else len(STEPS)
 
 
 def _cell(step: Json) -> str:

@@ -31,10 +31,12 @@ _MOST_CHARACTERS = 600_000
 _MILLISECOND = timedelta(milliseconds=1)
 _ACCESS_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 _TIMED_OUT = "Task timed out after"
+_KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 _WORDS = {
     StepOutcome.FUNCTION_ERROR: "failed",
     StepOutcome.TIMEOUT: "timed out",
     StepOutcome.THROTTLED: "was not invoked: every execution environment was busy",
+    StepOutcome.REFUSED: "was not what it was to be",
     StepOutcome.NOT_INVOKED: "was not invoked",
 }
 
@@ -84,7 +86,7 @@ class Told:
 
     Attributes:
         status: As it is shown: ``running``, ``parked``, …
-        is_test: Whether it is the test of a function.
+        kind: ``rotation``, ``test`` or ``resolution``.
         reason: Why it was abandoned or cancelled.
         steps: In order.
         has_earlier_steps: Whether there are more steps, before these.
@@ -92,7 +94,7 @@ class Told:
 
     version_id: str
     status: str
-    is_test: bool
+    kind: str
     requested_at: datetime
     ended_at: datetime | None
     reason: str | None
@@ -190,10 +192,10 @@ def _within(run: StepRun, entry: Entry) -> Entry:
 
 
 def _beginning(told: Told, calls: Calls) -> Entry:
-    what = "test of the function, with" if told.is_test else "rotation to"
+    what = f"{_KINDS[told.kind]} version {told.version_id}"
     if calls.asked_by is None:
-        return Entry(told.requested_at, EntryKind.EVENT, f"The {what} version {told.version_id} began")
-    message = f"{calls.asked_by.who} asked for the {what} version {told.version_id}"
+        return Entry(told.requested_at, EntryKind.EVENT, f"The {what} began")
+    message = f"{calls.asked_by.who} asked for the {what}"
     return Entry(told.requested_at, EntryKind.EVENT, message, event_id=calls.asked_by.event_id)
 
 
@@ -249,8 +251,9 @@ def _ending(told: Told, calls: Calls) -> list[Entry]:
         at = told.steps[-1].ended_at or told.steps[-1].started_at
         message = "Out of attempts: the rotation waits for its next window, or to be retried or resolved"
         return [Entry(at, EntryKind.EVENT, message, Severity.WARNING)]
-    what = "test" if told.is_test else "rotation"
-    message = f"The {what} {'has' if told.status in ('succeeded', 'failed') else 'was'} {told.status}"
+    message = f"The {told.kind} {'has' if told.status in ('succeeded', 'failed') else 'was'} {told.status}"
+    if told.status == "resolved":
+        message = "The labels are in line with the database"
     if told.reason:
         message = f"{message}: {told.reason}"
     severity = {"succeeded": Severity.INFO, "resolved": Severity.INFO, "failed": Severity.ERROR}.get(told.status)

@@ -14,14 +14,23 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from keyturn.clock import from_milliseconds, to_milliseconds
-from keyturn.rules.audit_event import rotation_request_id
+from keyturn.rules.audit_event import ServiceEventName, rotation_request_id
 from keyturn.rules.audit_record import AuditRecord
+from keyturn.rules.repair import Repair
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
 
 _DENIED = "AccessDenied"
 _FUNCTION = "the function"
 _ENDINGS = ("RotationSucceeded", "RotationAbandoned", "TestRotationSucceeded", "TestRotationFailed", "RotationFailed")
+_BEGINNINGS = ("RotateSecret", "ResolveRotation")
+_REPAIRS: Mapping[str, str] = {
+    Repair.FORWARD: "The database accepts {}: AWSCURRENT was moved to it",
+    Repair.BACK: "The database accepts the current version and not {}: AWSPENDING was taken off it",
+    Repair.REVERT: "The database accepts the previous version only: AWSCURRENT was moved back to it",
+    Repair.NONE_NEEDED: "The database accepts the current version: no label was moved",
+    Repair.ALL_REFUSED: "The database refuses every version that is stored: no label would help",
+}
 _Event = Mapping[str, Any]
 
 
@@ -91,7 +100,9 @@ def calls_of(question: Question, records: Iterable[AuditRecord]) -> Calls:
             continue
         event: _Event = json.loads(record.event)
         if event.get("eventType") == "AwsServiceEvent":
-            if record.request_id == rotation_request_id(question.secret_arn, question.version_id):
+            if record.event_name == ServiceEventName.ROTATION_RESOLVED:
+                entries.append(_resolution(record, event))
+            elif record.request_id == rotation_request_id(question.secret_arn, question.version_id):
                 ended_by = Told(record.event_id) if record.event_name in _ENDINGS else ended_by
             elif not record.request_id.startswith("Rotation-"):
                 entries.append(_service_entry(record, event))
@@ -110,7 +121,7 @@ def _is_invocation(event: _Event) -> bool:
 
 def _begins(record: AuditRecord, event: _Event, version_id: str) -> bool:
     made = (event.get("responseElements") or {}).get("versionId")
-    return record.event_name == "RotateSecret" and record.error_code is None and made == version_id
+    return record.event_name in _BEGINNINGS and record.error_code is None and made == version_id
 
 
 def _who(event: _Event) -> str:
@@ -118,6 +129,15 @@ def _who(event: _Event) -> str:
     identity = event.get("userIdentity") or {}
     who = str(identity.get("arn") or identity.get("invokedBy") or identity.get("principalId") or "somebody")
     return who.split(":", 5)[-1] if who.startswith("arn:") else who
+
+
+def _resolution(record: AuditRecord, event: _Event) -> Entry:
+    data = event.get("additionalEventData") or {}
+    repair = str(data.get("Repair"))
+    words = _REPAIRS.get(repair, "The database was asked which version it accepts")
+    severity = Severity.ERROR if repair == Repair.ALL_REFUSED else Severity.INFO
+    at, message = from_milliseconds(record.event_time), words.format(data.get("SecretVersionId"))
+    return Entry(at, EntryKind.LABEL, message, severity, event_id=record.event_id)
 
 
 def _service_entry(record: AuditRecord, event: _Event) -> Entry:

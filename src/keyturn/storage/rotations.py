@@ -207,9 +207,12 @@ def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | 
     return None if row is None else record_of(row)
 
 
-def load_rotation(connection: Connection, secret_id: int, version_id: str) -> RotationRecord | None:
-    """Return the rotation that makes (or made) this version."""
-    row = connection.execute(_BY_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
+def load_rotation(
+    connection: Connection, secret_id: int, version_id: str, kind: RotationKind | None = None
+) -> RotationRecord | None:
+    """Return the newest rotation that makes (or made) this version, or that of a kind."""
+    statement = _BY_VERSION if kind is None else _BY_VERSION.where(_rotations.c.kind == kind)
+    row = connection.execute(statement, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
     return None if row is None else record_of(row)
 
 

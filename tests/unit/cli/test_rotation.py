@@ -106,13 +106,16 @@ def test_runs_are_told_apart_by_failures_and_an_interrupted_step_counts_as_it_en
         step("createSecret", "interrupted"),
         step("createSecret"),
         step("setSecret", "timeout"),
+        step("probeSecret"),
         step("createSecret", attempt=1, seconds=60),
         step("setSecret", "running", seconds=61),
     ]
+    of = report(rotation(), steps=steps)
 
-    first, second = report(rotation(), steps=steps).runs()
+    first, second = of.runs()
 
-    assert first.cells == {"createSecret": "✓ 1.5 s", "setSecret": "✗ timeout 1.5 s"}
+    assert of.steps() == ["createSecret", "setSecret", "testSecret", "finishSecret", "probeSecret"]
+    assert first.cells == {"createSecret": "✓ 1.5 s", "setSecret": "✗ timeout 1.5 s", "probeSecret": "✓ 1.5 s"}
     assert second.cells == {"createSecret": "✓ 1.5 s", "setSecret": "… running"}
     assert (first.began, second.began) == ("05:06:07", "05:07:07")
 
@@ -282,6 +285,7 @@ def test_a_ticket_stands_for_itself() -> None:
         "### What next",
         "",
         "- `keyturn rotation retry db --wait`: try again now, and watch",
+        "- `keyturn rotation resolve db`: ask the database which version it accepts, and move the labels there",
     ]
 
 

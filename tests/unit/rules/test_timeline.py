@@ -38,7 +38,7 @@ class Step:
 
 def told(*steps: Step, status: str = "pending", **more: Any) -> Told:
     return Told(
-        "v1", status, more.pop("is_test", False), AT, more.pop("ended_at", None), more.pop("reason", None), steps
+        "v1", status, more.pop("kind", "rotation"), AT, more.pop("ended_at", None), more.pop("reason", None), steps
     )
 
 
@@ -158,8 +158,8 @@ def test_a_step_that_runs_has_no_end_and_one_whose_server_died_was_interrupted()
             "The rotation was cancelled: Cancelled.",
             "warning",
         ),
-        (told(status="failed", ended_at=AT, is_test=True), "The test has failed", "error"),
-        (told(status="resolved", ended_at=AT), "The rotation was resolved", "info"),
+        (told(status="failed", ended_at=AT, kind="test"), "The test has failed", "error"),
+        (told(status="resolved", ended_at=AT, kind="resolution"), "The labels are in line with the database", "info"),
         (
             told(Step("setSecret", AT, AT, "timeout"), status="parked"),
             "Out of attempts: the rotation waits for its next window, or to be retried or resolved",

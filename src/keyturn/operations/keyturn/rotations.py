@@ -15,6 +15,7 @@ from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
 from keyturn.operations.keyturn.spans import spans_of
+from keyturn.operations.keyturn.standing import RUNNING, status_of
 from keyturn.operations.keyturn.timeline_audit import CallsSeen, calls_seen
 from keyturn.operations.keyturn.timeline_logs import LogsSeen, logs_of
 from keyturn.operations.kit import Kit
@@ -43,7 +44,6 @@ from keyturn.wire.types.keyturn import (
 _PAGE_SIZE = 20
 # A rotation that fails in every window has ever more of them.
 _MOST_STEPS = 200
-_RUNNING = "running"
 
 
 @operation("keyturn", "ListRotations", subject=secret)
@@ -69,12 +69,13 @@ def list_rotations(kit: Kit, call: Call, request: ListRotationsRequest, subject:
 @operation("keyturn", "GetRotation", subject=secret)
 def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: SecretRecord) -> GetRotationResponse:
     """Tell one rotation of a secret with its timeline."""
-    version_id = request.get("VersionId")
+    version_id, kind = request.get("VersionId"), request.get("Kind")
     with kit.state.read() as connection:
         if version_id is None:
             rotation = next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
         else:
-            rotation = rotations.load_rotation(connection, subject.secret_id, version_id)
+            of_kind = None if kind is None else RotationKind(kind)
+            rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
         if rotation is None:
             made = "has not been rotated" if version_id is None else f"has no rotation to version {version_id}"
             raise ResourceNotFoundException(f"The secret {made}.")
@@ -85,7 +86,7 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
     told = Told(
         version_id=rotation.version_id,
         status=shown["Status"],
-        is_test=rotation.kind is RotationKind.TEST,
+        kind=rotation.kind.value,
         requested_at=rotation.requested_at,
         ended_at=rotation.ended_at,
         reason=rotation.error if rotation.status in (RotationStatus.ABANDONED, RotationStatus.CANCELLED) else None,
@@ -99,7 +100,7 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
         "Name": subject.name,
         "Rotation": shown,
         "VersionIdsToStages": stages_by_version(subject),
-        "Steps": [_step(step, is_running=told.status == _RUNNING and step is newest[-1]) for step in newest],
+        "Steps": [_step(step, is_running=told.status == RUNNING and step is newest[-1]) for step in newest],
         "Timeline": [_entry(entry) for entry in story.entries],
         "Truncated": story.is_truncated or logs.is_cut or calls.is_cut,
     }
@@ -138,7 +139,7 @@ def _rotation(rotation: RotationRecord, subject: SecretRecord, at: datetime) -> 
     members: dict[str, Any] = {
         "VersionId": rotation.version_id,
         "Kind": rotation.kind.value,
-        "Status": _status(rotation, at),
+        "Status": status_of(rotation, at),
         "Step": rotation.step,
         "Attempt": rotation.attempt,
         "RequestedAt": rotation.requested_at,
@@ -152,13 +153,6 @@ def _rotation(rotation: RotationRecord, subject: SecretRecord, at: datetime) -> 
     if is_parked and members["DueAt"] is not None:
         members["WindowClosesAt"] = subject.next_rotation_closes_at
     return {name: value for name, value in members.items() if value is not None}  # type: ignore[return-value]  # member by member
-
-
-def _status(rotation: RotationRecord, at: datetime) -> str:
-    """Return where a rotation stands: one that is pending runs while somebody holds its lease."""
-    expires_at = rotation.lease_expires_at
-    is_held = rotation.lease_owner is not None and expires_at is not None and expires_at > at
-    return _RUNNING if rotation.status is RotationStatus.PENDING and is_held else rotation.status.value
 
 
 def _step(step: StepRecord, *, is_running: bool) -> RotationStepType:

@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 class GetRotationRequest(TypedDict):
     SecretId: str
     VersionId: NotRequired[str]
+    Kind: NotRequired[str]
 
 
 class RotationType(TypedDict):

@@ -18,7 +18,8 @@ from keyturn.ids import new_event_id
 from keyturn.operations.keyturn import rotations as operations
 from keyturn.operations.keyturn import timeline_audit, timeline_logs
 from keyturn.rules.audit_record import AuditRecord
-from keyturn.storage import function_logs, inline_policies, rotations, secrets
+from keyturn.rules.lanes import Lane, Limits
+from keyturn.storage import function_logs, inline_policies, rotation_leases, rotations, secrets
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench, user
 
@@ -48,10 +49,19 @@ class Desk:
         with self.kit.state.write() as transaction:
             inline_policies.put_inline_policy(transaction, self.reader.arn, "inline", document)
 
-    def begin(self, version_id: str = "v2", kind: RotationKind = RotationKind.ROTATION) -> RotationRecord:
+    def begin(
+        self, version_id: str = "v2", kind: RotationKind = RotationKind.ROTATION, function_arn: str = FUNCTION
+    ) -> RotationRecord:
         with self.kit.state.write() as transaction:
             rotations.start_rotation(
-                transaction, self.secret_id, version_id, kind, "createSecret", self.clock.now(), None
+                transaction,
+                self.secret_id,
+                version_id,
+                kind,
+                "createSecret",
+                self.clock.now(),
+                None,
+                Lane(function_arn, ""),
             )
         return self.rotation(version_id)
 
@@ -63,7 +73,7 @@ class Desk:
 
     def claim(self) -> RotationRecord:
         now = self.clock.now()
-        (claimed,) = rotations.claim_due(self.kit.state, "me", now, now + timedelta(minutes=1), 1)
+        (claimed,) = rotation_leases.claim_due(self.kit.state, "me", now, [], Limits(9, 9, 9))
         return claimed
 
     def step(
@@ -80,7 +90,9 @@ class Desk:
         self.clock.advance(SECOND)
         if outcome is not None:
             with self.kit.state.write() as transaction:
-                rotations.end_step(transaction, rotation, position, self.clock.now(), outcome, error)
+                rotations.end_step(
+                    transaction, rotation, position, self.clock.now(), outcome=outcome, error=error, cause=None
+                )
 
     def log(self, *lines: str, at: datetime | None = None, stream: str = "s", place: Place = PLACE) -> None:
         at_ms = to_milliseconds(at or self.clock.now())
@@ -164,7 +176,9 @@ def test_a_parked_rotation_says_when_its_next_window_is(desk: Desk) -> None:
     claimed, opens_at = desk.claim(), desk.clock.now() + timedelta(days=1)
     desk.step(claimed, "createSecret", "r1", "functionError", "E: no")
     with desk.kit.state.write() as transaction:
-        rotations.write_under_lease(transaction, claimed, status=RotationStatus.PARKED, error="E: no", lease_owner=None)
+        rotation_leases.write_under_lease(
+            transaction, claimed, desk.clock.now(), status=RotationStatus.PARKED, error="E: no", lease_owner=None
+        )
         assert desk.secret is not None
         secrets.update_secret(
             transaction, desk.secret, next_rotation_at=opens_at, next_rotation_closes_at=opens_at + timedelta(hours=3)
@@ -288,11 +302,8 @@ def test_a_trail_that_does_not_reach_back_is_noted(desk: Desk) -> None:
 
 def test_a_function_of_nowhere_has_no_log(desk: Desk) -> None:
     desk.record("TagResource", desk.clock.now() - SECOND, who="alice")
-    with desk.kit.state.write() as transaction:
-        assert desk.secret is not None
-        elsewhere = Place("aws", "us-east-1", "111111111111").function_arn("rotate")
-        secrets.update_secret(transaction, desk.secret, rotation_function_arn=elsewhere)
-    desk.step((desk.begin(), desk.claim())[1], "createSecret", "r1")
+    elsewhere = Place("aws", "us-east-1", "111111111111").function_arn("rotate")
+    desk.step((desk.begin(function_arn=elsewhere), desk.claim())[1], "createSecret", "r1")
 
     assert lines_of(desk.get()) == []
     assert desk.notes() == []
