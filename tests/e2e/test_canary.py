@@ -440,6 +440,8 @@ def use_rotations(caller: Caller) -> None:
     assert {"log", "call", "label", "step-ended"} <= {entry["Kind"] for entry in told["Timeline"]}
     with pytest.raises(ClientError, match="no unfinished rotation"):
         client.retry_rotation(SecretId="rotated")
+    with pytest.raises(ClientError, match="has not offered"):
+        client.resolve_rotation(SecretId="rotated")
 
 
 def use_logs(caller: Caller) -> None:

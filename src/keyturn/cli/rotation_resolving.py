@@ -30,13 +30,12 @@ def labels_of(clients: Clients, secret: str) -> Labels:
     return {label: held[label] for label in _LABELS if label in held}
 
 
-def print_labels(console: Console, labels: Labels, after: Labels | None = None) -> None:
-    """Print which version has which label, and which it has afterwards if that is known."""
-    columns = ["Label", "Version"] if after is None else ["Label", "Version before", "Version after"]
-    table = Table(*columns, box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+def print_labels(console: Console, labels: Labels, before: Labels | None = None) -> None:
+    """Print which version has which label, and which of them moved if it is known where they were."""
+    table = Table("Label", "Version", "", box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
     for label in _LABELS:
-        cells = [shown(held.get(label, "–")) for held in (labels, after) if held is not None]
-        table.add_row(label, *map(escape, cells))
+        moved = before is not None and before.get(label) != labels.get(label)
+        table.add_row(label, escape(shown(labels.get(label, "–"))), "moved" if moved else "")
     console.print(table)
 
 
@@ -86,4 +85,4 @@ def print_resolution(console: Console, answer: Mapping[str, Any], before: Labels
         console.print("[bold green]The labels are in line with the database.[/]\n")
     else:
         console.print(f"[bold red]Not resolved:[/] {escape(error_of(rotation) or 'no version is accepted')}\n")
-    print_labels(console, before, after)
+    print_labels(console, after, before)

@@ -188,3 +188,19 @@ def test_invocations_are_known_by_their_request_ids() -> None:
 
     assert calls.entries == []
     assert (calls.invocations["r7"].event_id, calls.invocations["r7"].is_denied) == (invoked.event_id, True)
+
+
+@pytest.mark.parametrize(
+    ("repair", "message", "severity"),
+    [
+        ("forward", "The database accepts v2: AWSCURRENT was moved to it", Severity.INFO),
+        ("allRefused", "The database refuses every version that is stored: no label would help", Severity.ERROR),
+        ("something new", "The database was asked which version it accepts", Severity.INFO),
+    ],
+)
+def test_what_the_database_said_is_told_in_words(repair: str, message: str, severity: Severity) -> None:
+    resolved = service("RotationResolved", additionalEventData={"Repair": repair, "SecretVersionId": "v2"})
+
+    (entry,) = calls_of(QUESTION, [resolved]).entries
+
+    assert (entry.kind, entry.message, entry.severity) == (EntryKind.LABEL, message, severity)
