@@ -429,7 +429,19 @@ def use_functions(caller: Caller, marks: Marks) -> None:
     wait_until(
         lambda: "LastRotatedDate" in secretsmanager.describe_secret(SecretId="rotated"), "it ended", caller.server
     )
+    use_rotations(caller)
     secretsmanager.cancel_rotate_secret(SecretId="rotated")
+
+
+def use_rotations(caller: Caller) -> None:
+    client = caller.client("keyturn")
+    (rotation,) = client.list_rotations(SecretId="rotated")["Rotations"]
+    told = client.get_rotation(SecretId="rotated", VersionId=rotation["VersionId"])
+    assert {"log", "call", "label", "step-ended"} <= {entry["Kind"] for entry in told["Timeline"]}
+    with pytest.raises(ClientError, match="no unfinished rotation"):
+        client.retry_rotation(SecretId="rotated")
+    with pytest.raises(ClientError, match="has not offered"):
+        client.resolve_rotation(SecretId="rotated")
 
 
 def use_logs(caller: Caller) -> None:
