@@ -50,6 +50,9 @@ class Pipeline:
         self._reads_on_loop = kit.state.dialect.is_embedded
         self._is_fresh = False
         self._refreshed_at_commit = -1
+        # Replies by service, operation and status; written on the loop only. What is no operation of a model is counted
+        # without its name, which could be anything.
+        self.replies: dict[tuple[str, str, int], int] = {}
 
     async def answer(self, request: HttpRequest) -> HttpReply:
         """Run one request through all steps."""
@@ -98,6 +101,9 @@ class Pipeline:
             _log.exception("audit event not stored, request id %s", exchange.request_id)
             exchange.error = InternalFailure()
             reply = _serialise(exchange)
+        model, replies = exchange.model, self.replies
+        counted = (model.service.name, model.name, reply.status) if model is not None else ("", "", reply.status)
+        replies[counted] = replies.get(counted, 0) + 1
         return reply
 
     def close(self) -> None:

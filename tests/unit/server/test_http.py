@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -32,11 +32,14 @@ class Bench:
     def __init__(self) -> None:
         self.pipeline = FakePipeline()
         self.is_ready = True
-        self.application = Application(cast("Any", self.pipeline), lambda: self.is_ready, self.download)
+        self.application = Application(cast("Any", self.pipeline), lambda: self.is_ready, self.download, self.metrics)
         self.sent: list[Any] = []
 
     def download(self, path: bytes, _query: bytes) -> HttpReply | None:
         return HttpReply(200, (), b"zip") if path == b"/package" else None
+
+    async def metrics(self, headers: Mapping[str, str]) -> HttpReply:
+        return HttpReply(200, (), headers.get("authorization", "no token").encode())
 
     def ask(
         self,
