@@ -53,9 +53,9 @@ def send_test(
     data_dir: DataDir = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Send a test message through each notifier of the setting notify, and say what came back.
+    """Send a test message, and say what came back.
 
-    Runs on the server's machine, as the server's user and with its settings: it reads the same files. The server may
+    Sends it through each notifier of the setting notify, or through one of them. Runs on the server's machine, as the server's user and with its settings: it reads the same files. The server may
     be running or not. Each notifier is tried once.
 
     Exits with 0 if all of them took the message, and with 1 if one did not.
