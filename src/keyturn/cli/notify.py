@@ -55,8 +55,8 @@ def send_test(
 ) -> None:
     """Send a test message, and say what came back.
 
-    Sends it through each notifier of the setting notify, or through one of them. Runs on the server's machine, as the server's user and with its settings: it reads the same files. The server may
-    be running or not. Each notifier is tried once.
+    Sends it through each notifier of the setting notify, or through one of them, once. Runs on the server's machine, as
+    the server's user and with its settings: it reads the same files. The server may be running or not.
 
     Exits with 0 if all of them took the message, and with 1 if one did not.
     """
