@@ -29,6 +29,7 @@ from keyturn.sensitive import Sensitive
 from keyturn.storage import notifications, rotation_totals
 from keyturn.storage.database import StorageError
 from keyturn.wire.http import HttpReply
+from keyturn.wire.models import OperationModel
 
 _log = logging.getLogger(__name__)
 
@@ -43,13 +44,13 @@ class Sources:
 
     Attributes:
         kit: For the databases, the clock, the runtime and what rotations came to.
-        requests: Replies by service, operation and HTTP status.
+        replies: By operation, None for what is none, and HTTP status.
         shippers: Of the audit sinks.
         senders: Of the notifiers.
     """
 
     kit: Kit
-    requests: Mapping[tuple[str, str, int], int]
+    replies: Mapping[tuple[OperationModel | None, int], int]
     shippers: Sequence[Shipper]
     senders: Sequence[Sender]
 
@@ -85,8 +86,9 @@ class KeyturnCollector(Collector):
             "keyturn_requests", "Calls answered, by HTTP status.", labels=("service", "operation", "status")
         )
         # Copied at once: the loop goes on counting.
-        for (service, operation, status), count in sorted(dict(self._sources.requests).items()):
-            family.add_metric((service, operation, str(status)), count)
+        for (model, status), count in dict(self._sources.replies).items():
+            names = ("", "") if model is None else (model.service.name, model.name)
+            family.add_metric((*names, str(status)), count)
         yield family
 
     def _rotations(self) -> Iterator[Metric]:

@@ -91,6 +91,16 @@ def test_the_pieces_of_a_body_are_put_together(bench: Bench) -> None:
     assert bench.reply == (200, b"")
 
 
+def test_metrics_are_asked_for_with_a_token_and_never_of_the_pipeline(bench: Bench) -> None:
+    bench.ask(method="GET", path=b"/metrics", headers=[(b"authorization", b"Bearer token")])
+
+    assert bench.reply == (200, b"Bearer token")
+    assert bench.pipeline.requests == []
+    bench.sent.clear()
+    bench.ask(b"", method="POST", path=b"/metrics")
+    assert len(bench.pipeline.requests) == 1
+
+
 def test_headers_keep_every_octet_and_are_joined_where_they_repeat(bench: Bench) -> None:
     bench.ask(b"", headers=[(b"x-a", b" \xff "), (b"host", b"a"), (b"x-a", b"b")])
 

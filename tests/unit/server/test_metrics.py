@@ -28,6 +28,7 @@ from keyturn.server.metrics import MetricsPage, Sources
 from keyturn.storage.database import StorageError
 from keyturn.testing.handlers import HandlerBench, open_bench
 from keyturn.wire.http import HttpReply
+from keyturn.wire.models import service as service_model
 
 DOCS = Path(__file__).parents[3] / "docs"
 TOKEN = "a token of metrics"
@@ -57,8 +58,9 @@ class Desk:
         shipper = Shipper(
             kit.audit_log, "json-lines:/a", cast("Any", None), kit.clock, owner="o", limit_records=0, limit_seconds=0
         )
-        self.requests = {("secretsmanager", "GetSecretValue", 200): 41, ("", "", 403): 1}
-        self.sources = Sources(kit, self.requests, [shipper], [sender])
+        read = service_model("secretsmanager").operation("GetSecretValue")
+        self.replies = {(read, 200): 41, (None, 403): 1}
+        self.sources = Sources(kit, self.replies, [shipper], [sender])
         self.page = MetricsPage(Sensitive(TOKEN), self.sources)
         kit.meters.note_step("rotation", "setSecret", "succeeded", "", timedelta(seconds=2))
         kit.meters.note_step("rotation", "setSecret", "functionError", "ValueError", timedelta(seconds=-1))
