@@ -2,8 +2,8 @@
 
 Every operation is called, at log level debug. A mark is looked for as it is and in Base64, in every file of the data
 directory, in the server's output, in the audit trail and where its sinks deliver it, in what notifiers are told and on
-the page of metrics, in every reply that must not hold it, and on command lines. Then every operation that is offered is called with marks in all that its model calls
-sensitive, in ways that fail.
+the page of metrics, in every reply that must not hold it, and on command lines. Then every operation that is offered is
+called with marks in all that its model calls sensitive, in ways that fail.
 """
 
 from __future__ import annotations
