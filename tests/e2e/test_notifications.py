@@ -160,7 +160,7 @@ def test_a_failed_rotation_is_told_signed_and_counted_and_no_value_leaves(
     found = samples(server, token)
     assert found["keyturn_rotation_attempts_failed_total,AuthenticationFailed,rotation,setSecret"] >= 1
     assert found["keyturn_rotations_succeeded_total,rotation"] == 1
-    assert found["keyturn_notifications_sent_total,hook"] >= 1
+    wait_until(lambda: samples(server, token)["keyturn_notifications_sent_total,hook"] >= 1, "it was counted", server)
     assert found["keyturn_rotation_secrets"] == 2
     assert found["keyturn_requests_total,RotateSecret,secretsmanager,200"] == 2
     assert scrape(server, None)[0] == scrape(server, "wrong")[0] == 401

@@ -112,21 +112,27 @@ class WebhookNotifier:
             body = json.dumps({"text": json.loads(document)["text"]}).encode()
         try:
             response = self._pool.request(
-                "POST", self._url, body=body, headers=self._signed(message_id, body, at), redirect=False,
+                "POST",
+                self._url,
+                body=body,
+                headers=self._signed(message_id, body, at),
+                redirect=False,
                 preload_content=False,
-            )  # fmt: skip
+            )
             try:
-                answer = response.read(_ANSWER_BYTES, decode_content=False)
+                is_taken = 200 <= response.status < 300
+                # What comes at once is enough to say why; nobody waits for more.
+                answer = b"" if is_taken else response.read1(_ANSWER_BYTES, decode_content=False)
             finally:
                 # Whatever more it says, this connection is done with.
                 response.close()
         except (HTTPError, OSError) as error:
-            # As below: what urllib3 says may quote the URL.
+            # What urllib3 says may quote the URL.
             raise NotifierError(_in_words(error), *_hints(error)) from None
         said = _named(response.status)
         if response.status == _GONE:
             raise NotifierGone(f"It answered {said}: it wants no more messages.", "Take it out of the setting notify.")
-        if not 200 <= response.status < 300:
+        if not is_taken:
             raise NotifierError(f"It answered {said}.", *_hints_of_status(response.status, answer))
         return said
 
