@@ -359,7 +359,7 @@ def test_an_event_nobody_foresaw_does_not_keep_the_next_from_being_told(
     event = service_event(
         ServiceEventName.ROTATION_FAILED, event_id="e", secret_arn="x", at=at, place=PLACE, request_id="r"
     )
-    bench.log.append([record_of(event, at, resource_name="no ARN")])
+    bench.log.append([record_of(event, at, resource_name="x")._replace(event="no JSON")])
     event_id = bench.happen()
     run(collector)
     run(sender)

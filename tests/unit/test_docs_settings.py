@@ -36,7 +36,8 @@ def test_a_setting_is_given_with_flag_variable_and_default(setting: Field[Any]) 
     else:
         is_quota = setting.name.startswith(("quota_", "rate_", "rotations_", "audit_", "notify", "metrics_"))
         assert (
-            "neither have quotas, rates, bounds of rotations and what concerns the audit trail, notifications and metrics"
+            "neither have quotas, rates, bounds of rotations and what concerns the audit trail, notifications and"
+            " metrics"
             if is_quota
             else f"`{setting.name}` has no flag"
         ) in " ".join(PAGE.split())

@@ -12,19 +12,23 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 
-from keyturn.arn import Arn
 from keyturn.clock import from_milliseconds
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.audit_record import AuditRecord
+from keyturn.rules.repair import Repair
 
 FORMAT = "keyturn.notification/1"
 TEST_EVENT = "NotificationTest"
 """What ``keyturn notify test`` sends; it stands in no audit trail."""
 
-DEFAULT_EVENTS = frozenset({ServiceEventName.ROTATION_FAILED, ServiceEventName.ROTATION_ABANDONED})
+DEFAULT_EVENTS = frozenset(
+    {ServiceEventName.ROTATION_FAILED, ServiceEventName.ROTATION_ABANDONED, ServiceEventName.ROTATION_RESOLVED}
+)
 FAILURES = frozenset({ServiceEventName.ROTATION_FAILED, ServiceEventName.TEST_ROTATION_FAILED})
 ROTATION_EVENTS = frozenset(name for name in ServiceEventName if "Rotation" in name)
 
+DECIDED_AFTER = timedelta(seconds=5)
+"""For so long after a failure it may be waited until it is known how the rotation goes on."""
 LONGEST_WAIT = timedelta(hours=24)
 """A message that nobody has taken for so long is given up."""
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(seconds=5), timedelta(minutes=15)
@@ -40,10 +44,18 @@ _HAPPENED = {
     ServiceEventName.ROTATION_SUCCEEDED: "{} was rotated",
     ServiceEventName.ROTATION_FAILED: "The rotation of {} failed",
     ServiceEventName.ROTATION_ABANDONED: "The rotation of {} was abandoned: its version is not pending any more",
+    ServiceEventName.ROTATION_RESOLVED: "The database of {} was asked which password it accepts",
     ServiceEventName.TEST_ROTATION_STARTED: "The test rotation of {} has begun",
     ServiceEventName.TEST_ROTATION_SUCCEEDED: "The test rotation of {} succeeded",
     ServiceEventName.TEST_ROTATION_FAILED: "The test rotation of {} failed",
     TEST_EVENT: "Keyturn can reach you here. This is a test, nothing has happened",
+}
+_REPAIRS: dict[str, str] = {
+    Repair.FORWARD: "the new one, which is current now.",
+    Repair.BACK: "the current one; the new one was dropped.",
+    Repair.REVERT: "the previous one, which is current again.",
+    Repair.NONE_NEEDED: "the current one; nothing was pending.",
+    Repair.ALL_REFUSED: "none that is stored. Somebody has to set a password.",
 }
 
 
@@ -58,9 +70,12 @@ class RotationFacts:
         step: That failed.
         cause: In one word (``rules/rotation_cause.py``).
         error: In the function's words, masked.
-        is_final: Whether nothing more is tried until the next window, or until somebody asks; None if nothing failed.
+        is_final: Whether nothing more is tried until the next window, or until somebody asks; None if nothing failed,
+            or if it is not known yet, because the database is being asked which password it accepts.
         next_attempt_at: When it is tried again, if it is.
         next_rotation_at: When the secret rotates next, if that is planned.
+        repair: What was done about the labels, if that is what the event tells (``rules/repair.py``).
+        is_decided: Whether this is all there is to know: the event is there a moment before the state is.
     """
 
     function_arn: str | None
@@ -72,6 +87,8 @@ class RotationFacts:
     is_final: bool | None = None
     next_attempt_at: datetime | None = None
     next_rotation_at: datetime | None = None
+    repair: str | None = None
+    is_decided: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,9 +114,12 @@ class Notification:
     @property
     def secret_name(self) -> str | None:
         """The secret's name: what its ARN has before the six random characters."""
-        if self.secret_arn is None:
-            return None
-        return Arn.parse(self.secret_arn).resource.removeprefix("secret:")[:-_SUFFIX_CHARACTERS]
+        return None if self.secret_arn is None else self.secret_arn.partition(":secret:")[2][:-_SUFFIX_CHARACTERS]
+
+    def may_be_decided_soon(self, now: datetime) -> bool:
+        """Whether more will be known in a moment."""
+        is_fresh = timedelta(0) <= now - self.at < DECIDED_AFTER
+        return is_fresh and self.rotation is not None and not self.rotation.is_decided
 
     def document(self) -> dict[str, object]:
         """Return what a notifier is given, ready for JSON."""
@@ -124,6 +144,7 @@ class Notification:
                 "final": rotation.is_final,
                 "next_attempt_at": _iso(rotation.next_attempt_at),
                 "next_rotation_at": _iso(rotation.next_rotation_at),
+                "repair": rotation.repair,
             },
             "text": self.text(),
         }
@@ -136,6 +157,8 @@ class Notification:
             said += f" ({self.account_id}, {self.region})"
         if self.rotation is not None and self.event_name in FAILURES:
             said += _course(self.rotation)
+        if self.rotation is not None and self.rotation.repair is not None:
+            said += f": {_REPAIRS.get(self.rotation.repair, self.rotation.repair)}"
         error = (self.rotation and self.rotation.error) or self.error
         if error:
             said += f" {error}"
@@ -175,7 +198,7 @@ def is_final(failed_attempt: int, *, begun_later: int | None, planned: int | Non
     Args:
         failed_attempt: Its number.
         begun_later: The number of the first attempt that was begun after it; None if there is none.
-        planned: The number of the one that is due; None if none is.
+        planned: The number of the one that is due; None if none is. Asking the database is no attempt.
     """
     following = planned if begun_later is None else begun_later
     return following != failed_attempt + 1
@@ -209,7 +232,7 @@ def _course(rotation: RotationFacts) -> str:
     elif rotation.is_final and rotation.next_rotation_at is not None:
         goes_on = f"; it is not tried again before {rotation.next_rotation_at:%Y-%m-%d %H:%M} UTC"
     else:
-        goes_on = "; it is not tried again by itself" if rotation.is_final else "; it is tried again"
+        goes_on = {True: "; it is not tried again by itself", False: "; it goes on", None: ""}[rotation.is_final]
     return f"{where}{number}{goes_on}:" if rotation.error else f"{where}{number}{goes_on}."
 
 

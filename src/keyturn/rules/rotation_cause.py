@@ -1,20 +1,21 @@
-"""Why a step of a rotation failed, in one word of a closed set.
+"""Causes of failed steps, as they are counted: words of a closed set.
 
-A rotation function can be anybody's, and what it calls its errors is its own affair: whatever counts or groups by cause
-must not have to keep every word that a function makes up.
+A rotation function can be anybody's, and what it calls its errors is its own affair: whoever counts by cause must not
+have to keep every word that a function makes up.
 """
 
 from __future__ import annotations
 
-import re
-
 from keyturn.rules.rotation import StepOutcome
 
 OTHER = "other"
-# What a function's own error type may be called to be told apart: the faults of Keyturn's rotation functions
-# (rotators/engines/base.py), what Python and boto3 raise in any, and what Lambda says of a function that did not run.
+# What Keyturn itself calls causes (scheduler/), the faults of its rotation functions (rotators/engines/base.py), what
+# Python and boto3 raise in any function, and what Lambda says of one that did not run.
 KNOWN = frozenset(
     {
+        *(outcome.value for outcome in StepOutcome if outcome is not StepOutcome.SUCCEEDED),
+        "NotFinished",
+        "PendingFromElsewhere",
         "AuthenticationFailed",
         "AuthenticationMethodRefused",
         "ConnectionLost",
@@ -58,23 +59,12 @@ KNOWN = frozenset(
         "Runtime.UserCodeSyntaxError",
     }
 )
-_TYPE = re.compile(r"([A-Za-z][A-Za-z0-9.]{0,63}): ", re.ASCII)
 
 
-def cause_of(outcome: StepOutcome, error: str | None) -> str:
-    """Return the cause of a step that failed.
+def counted_cause(cause: str | None) -> str:
+    """Return the cause under which a failure is counted: one of :data:`KNOWN`, or ``other``.
 
     Args:
-        outcome: How its invocation ended.
-        error: What is stored of the error: its type, a colon and its message, if a function said so.
-
-    Returns:
-        One of :data:`KNOWN`; ``other`` for errors of any other name; ``timeout``, ``throttled`` and ``notInvoked`` for
-        functions that did not get to say anything. Empty if the step succeeded.
+        cause: As it is stored; None if there is none.
     """
-    if outcome is StepOutcome.SUCCEEDED:
-        return ""
-    if outcome is not StepOutcome.FUNCTION_ERROR:
-        return outcome.value
-    named = _TYPE.match(error or "")
-    return named[1] if named is not None and named[1] in KNOWN else OTHER
+    return cause if cause in KNOWN else OTHER

@@ -23,7 +23,7 @@ from keyturn.clock import Clock
 from keyturn.notifiers.base import NamedNotifier, NotifierError, NotifierGone
 from keyturn.operations.secretsmanager.rotation_facts import notification_of
 from keyturn.rules.audit_record import AuditRecord
-from keyturn.rules.notification import LONGEST_WAIT, next_try
+from keyturn.rules.notification import LONGEST_WAIT, Notification, next_try
 from keyturn.rules.schedule import RandomSource
 from keyturn.storage import notifications
 from keyturn.storage.audit_log import AuditLog
@@ -249,7 +249,16 @@ class Collector:
             records = notifications.named_events(connection, self._position, through, self._names, _AT_ONCE)
         if len(records) == _AT_ONCE:
             through = records[-1].sequence
-        messages = [message for stored in records for message in self._messages_of(stored.record)]
+        messages: list[tuple[str, str]] = []
+        for stored in records:
+            notification = self._notification(stored.record)
+            if notification is not None and notification.may_be_decided_soon(now):
+                # It and what comes behind it are looked at again.
+                through = stored.sequence - 1
+                break
+            messages += self._messages_of(notification)
+        if through == self._position:
+            return False
         # Most of what is added concerns nobody: how far that goes is stored once a minute.
         if messages and not self._store(messages, through):
             self._stored = self._position = notifications.begin(self._audit_log.database)
@@ -272,18 +281,22 @@ class Collector:
                 self._is_failing = True
                 pause = _FAILED_SECONDS
 
-    def _messages_of(self, record: AuditRecord) -> list[tuple[str, str]]:
-        """Return what each notifier is to be told of a record."""
+    def _notification(self, record: AuditRecord) -> Notification | None:
+        """Return what there is to be told of a record; None if that cannot be found out."""
         try:
-            notification = notification_of(self._state, record)
-            senders = [sender for sender in self._senders if not sender.is_gone and sender.wanted.wants(notification)]
-            document = json.dumps(notification.document(), ensure_ascii=False)
+            return notification_of(self._state, record)
         except StorageError:
             raise
         except Exception:  # noqa: BLE001 - as the next comment says
             # A record that nobody foresaw must not keep all that come after it from being told.
             _log.exception("nobody is told of the event %s", record.event_id)
+            return None
+
+    def _messages_of(self, notification: Notification | None) -> list[tuple[str, str]]:
+        if notification is None:
             return []
+        document = json.dumps(notification.document(), ensure_ascii=False)
+        senders = [sender for sender in self._senders if not sender.is_gone and sender.wanted.wants(notification)]
         return [(sender.name, document) for sender in senders]
 
     def _store(self, messages: Sequence[tuple[str, str]], through: int) -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from keyturn.arn import Place
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.notification import LONGEST_WAIT, Notification, RotationFacts, Wanted, is_final, next_try
+from keyturn.rules.repair import Repair
 
 PLACE = Place("aws", "us-east-1", "000000000000")
 NOW = datetime(2026, 3, 4, 5, 6, 7, 89_000, tzinfo=UTC)
@@ -72,11 +73,31 @@ def test_every_event_has_a_line_for_people(name: ServiceEventName) -> None:
             " in setSecret at attempt 2; it is not tried again before 2026-03-05 05:06 UTC: Authentication",
         ),
         ({"is_final": True, "next_attempt_at": None}, " at attempt 2; it is not tried again by itself: Authentication"),
-        ({"next_attempt_at": None}, " at attempt 2; it is tried again: Authentication"),
+        ({"next_attempt_at": None}, " at attempt 2; it goes on: Authentication"),
     ],
 )
 def test_the_line_says_how_a_failed_rotation_goes_on(changes: dict[str, Any], ending: str) -> None:
     assert ending in facts(**changes).text()
+
+
+@pytest.mark.parametrize("repair", [repair for repair in Repair if repair is not Repair.UNKNOWN])
+def test_what_was_done_about_labels_is_said_in_words(repair: Repair) -> None:
+    rotation = RotationFacts(None, "v", repair=repair.value)
+    resolved = replace(FAILED, event_name="RotationResolved", error=None, rotation=rotation)
+
+    assert "which password it accepts (000000000000, us-east-1): " in resolved.text()
+    assert repair.value not in resolved.text().rpartition(": ")[2].split()
+
+
+def test_a_failure_waits_a_moment_until_it_is_known_how_it_goes_on() -> None:
+    undecided = facts(is_decided=False)
+    assert undecided.may_be_decided_soon(NOW)
+    assert undecided.may_be_decided_soon(NOW + timedelta(seconds=4.9))
+    assert not undecided.may_be_decided_soon(NOW + timedelta(seconds=5))
+    # A clock that was set back must not make it wait for an hour.
+    assert not undecided.may_be_decided_soon(NOW - timedelta(seconds=1))
+    assert not facts().may_be_decided_soon(NOW)
+    assert not replace(FAILED, rotation=None).may_be_decided_soon(NOW)
 
 
 def test_what_a_function_says_cannot_act_on_who_reads_it() -> None:
@@ -97,7 +118,7 @@ def test_events_that_are_about_no_rotation_say_so() -> None:
 
 def test_by_default_failures_and_abandoned_rotations_are_told() -> None:
     told = [name for name in ServiceEventName if Wanted().wants(replace(FAILED, event_name=name))]
-    assert told == ["RotationFailed", "RotationAbandoned"]
+    assert told == ["RotationFailed", "RotationAbandoned", "RotationResolved"]
 
 
 def test_patterns_are_of_whole_names_and_case_counts() -> None:
