@@ -232,7 +232,11 @@ def _course(rotation: RotationFacts) -> str:
     elif rotation.is_final and rotation.next_rotation_at is not None:
         goes_on = f"; it is not tried again before {rotation.next_rotation_at:%Y-%m-%d %H:%M} UTC"
     else:
-        goes_on = {True: "; it is not tried again by itself", False: "; it goes on", None: ""}[rotation.is_final]
+        goes_on = {
+            True: "; it is not tried again by itself",
+            False: "; it goes on",
+            None: "; the database is being asked which password it accepts" if rotation.attempt else "",
+        }[rotation.is_final]
     return f"{where}{number}{goes_on}:" if rotation.error else f"{where}{number}{goes_on}."
 
 

@@ -74,6 +74,11 @@ def test_every_event_has_a_line_for_people(name: ServiceEventName) -> None:
         ),
         ({"is_final": True, "next_attempt_at": None}, " at attempt 2; it is not tried again by itself: Authentication"),
         ({"next_attempt_at": None}, " at attempt 2; it goes on: Authentication"),
+        ({"next_attempt_at": None, "is_final": None}, " at attempt 2; the database is being asked which password it"),
+        (
+            {"next_attempt_at": None, "is_final": None, "attempt": None, "step": None},
+            " (000000000000, us-east-1): Auth",
+        ),
     ],
 )
 def test_the_line_says_how_a_failed_rotation_goes_on(changes: dict[str, Any], ending: str) -> None:

@@ -119,6 +119,73 @@ def test_a_rotation_that_was_parked_in_a_window_before_is_told_as_it_was(desk: D
     ]  # fmt: skip
 
 
+def test_a_failure_that_the_database_settles_is_told_with_what_became_of_it(desk: Desk, listener: Listener) -> None:
+    desk.runtime.offers_probe, desk.runtime.fails_in = True, "testSecret"
+    desk.rotate()
+    desk.work()
+    heard = {document["event"]: document for document in listener.hear()}
+
+    assert set(heard) == {"RotationStarted", "RotationFailed", "RotationResolved", "RotationSucceeded"}
+    assert heard["RotationFailed"]["rotation"]["final"] is False
+    assert heard["RotationFailed"]["rotation"]["next_attempt_at"] is None
+    assert heard["RotationResolved"]["rotation"]["repair"] == "forward"
+    assert "the new one, which is current now" in heard["RotationResolved"]["text"]
+
+
+def test_while_the_database_is_asked_it_is_waited_a_moment_and_no_longer(desk: Desk, listener: Listener) -> None:
+    runtime = desk.runtime
+    runtime.offers_probe, runtime.answers_nothing, runtime.fails_in = True, True, "testSecret"
+    desk.rotate()
+    for _ in range(4):
+        desk.work()
+        desk.bench.clock.advance(10 * MINUTE)
+    assert [found["rotation"]["final"] for found in listener.hear() if found["error"]] == [False] * 4
+
+    desk.work()
+    assert listener.hear() == []
+    desk.bench.clock.advance(timedelta(seconds=6))
+    (failed,) = listener.hear()
+
+    assert (failed["rotation"]["attempt"], failed["rotation"]["final"]) == (5, None)
+    assert "the database is being asked" in failed["text"]
+
+
+def test_an_event_whose_step_is_not_committed_yet_is_looked_at_again(desk: Desk, listener: Listener) -> None:
+    desk.runtime.fails_in = "setSecret"
+    desk.rotate()
+    desk.work()
+    state = desk.kit.state
+    with state.write() as transaction:
+        ended = transaction.connection.exec_driver_sql(
+            "SELECT ended_at FROM rotation_steps WHERE position = 2"
+        ).scalar()
+        transaction.connection.exec_driver_sql("UPDATE rotation_steps SET ended_at = NULL WHERE position = 2")
+    assert [document["event"] for document in listener.hear()] == ["RotationStarted"]
+
+    with state.write() as transaction:
+        transaction.connection.exec_driver_sql(f"UPDATE rotation_steps SET ended_at = {ended} WHERE position = 2")
+    (failed,) = listener.hear()
+    assert failed["rotation"]["attempt"] == 1
+
+
+def test_an_event_whose_step_was_never_committed_is_told_by_itself(desk: Desk, listener: Listener) -> None:
+    desk.runtime.fails_in = "setSecret"
+    desk.rotate()
+    desk.work()
+    with desk.kit.state.write() as transaction:
+        transaction.connection.exec_driver_sql("UPDATE rotation_steps SET ended_at = NULL")
+    listener.hear()
+    desk.bench.clock.advance(timedelta(seconds=6))
+    (failed,) = listener.hear()
+
+    assert (failed["event"], failed["rotation"]["attempt"], failed["rotation"]["final"]) == (
+        "RotationFailed",
+        None,
+        None,
+    )
+    assert failed["error"].startswith("Error when executing lambda")
+
+
 def test_success_and_a_failed_test_are_told_if_asked_for(desk: Desk, listener: Listener) -> None:
     desk.rotate()
     desk.work()
