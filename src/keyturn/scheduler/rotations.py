@@ -36,6 +36,7 @@ from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.repair import Repair, repair_of, settled
 from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcome
+from keyturn.rules.rotation_cause import counted_cause
 from keyturn.rules.staging import begin_rotation, end_test
 from keyturn.scheduler.steps import Outcome, invoke_step
 from keyturn.storage import rotations, secrets
@@ -135,11 +136,14 @@ def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRec
     started_at = kit.clock.now()
     position = _store_start(kit, rotation, secret, step, request_id, started_at)
     result = invoke_step(kit, rotation, secret, step, request_id)
+    took = kit.clock.now() - started_at
     if stopping.is_set():
         # The function was ended with the server, which is not its fault: the step runs again.
         return None
     if result.outcome is StepOutcome.SUCCEEDED:
         result = _checked(kit, rotation, secret, step, result)
+    cause = counted_cause(result.cause) if result.error is not None else ""
+    kit.meters.note_step(rotation.kind.value, step.value, result.outcome.value, cause, took)
     return _Ending(kit, rotation, step, result, started_at).store(secret, position, request_id)
 
 
@@ -217,6 +221,8 @@ class _Ending:
             action, repair = self._action(transaction, current, now)
             after = self._store_action(transaction, current, action, failure, now)
             self._tell(secret, action, repair, message, now)
+        if (status := _status_after(rotation.kind, action)) is not None:
+            kit.meters.note_end(rotation.kind.value, status.value, now - rotation.requested_at)
         return after
 
     def _message(self, function_arn: str) -> str | None:
