@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import platform
+import signal
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from functools import partial
 
 from keyturn.clock import SystemClock
 
-from . import server_killed
+from . import database_faults, function_killed, server_faults, server_killed, two_servers
 from .bench import Bench, Choice, Report, opened
 from .report import listing, table
 
@@ -19,6 +20,15 @@ SERIES: dict[str, Callable[[Bench], Report]] = {
     "server-sqlite": partial(server_killed.at_statements, on_postgresql=False),
     "server-postgresql": partial(server_killed.at_statements, on_postgresql=True),
     "server-words": server_killed.at_words,
+    "function": function_killed.at_words,
+    "lost-replies": function_killed.lost_replies,
+    "target-killed": database_faults.killed,
+    "target-closed": database_faults.closed,
+    "state-killed": server_faults.database_killed,
+    "disk-full": server_faults.disk_full,
+    "clock": server_faults.clock_jumps,
+    "one-killed": two_servers.one_killed,
+    "one-stopped": two_servers.one_stopped,
 }
 
 
@@ -32,6 +42,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.series) - set(SERIES):
         parser.error(f"no series: {', '.join(sorted(unknown))}")
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        # So that databases and servers end with it.
+        signal.signal(number, lambda *_: sys.exit(2))
     began, reports = time.monotonic(), []
     for name in arguments.series or SERIES:
         with opened(Choice(arguments.every, arguments.sample, arguments.points)) as bench:

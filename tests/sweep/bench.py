@@ -105,7 +105,12 @@ class Bench:
         self.directory = Path(closing.enter_context(tempfile.TemporaryDirectory(prefix="keyturn-sweep-")))
         # Functions run as other users.
         self.directory.chmod(0o711)
+        self._initialising = threading.Lock()
         self._numbers = iter(range(1, 10_000))
+
+    def at_end(self, close: Callable[[], object]) -> None:
+        """Have something undone when the run ends."""
+        self._closing.callback(close)
 
     def postgresql(self) -> PostgresqlServer:
         """Start a database server."""
@@ -122,7 +127,9 @@ class Bench:
     def keyturn(self, *, database_url: str = "", any_clock: bool = False, folder: Path | None = None) -> Keyturn:
         """Make a new server; it is not started."""
         keyturn = Keyturn(folder or self.folder(), database_url=database_url, any_clock=any_clock)
-        administrator = initialise(keyturn.settings)
+        # Alembic migrates one database at a time.
+        with self._initialising:
+            administrator = initialise(keyturn.settings)
         keyturn.sign_with(administrator.access_key_id, administrator.secret_access_key.reveal())
         self._closing.callback(keyturn.end)
         return keyturn
@@ -199,8 +206,9 @@ def side_by_side(
             try:
                 outcome = play(lane, point)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is reported with its point
-                outcome = Outcome(str(point), "", None, violations=[f"{type(error).__name__}: {error}"])
-            report.outcomes.append(outcome)
+                broken = Outcome(str(point), "", None, violations=[f"{type(error).__name__}: {error}"])
+                _tell(report, len(points), broken)
+                return
             _tell(report, len(points), outcome)
 
     threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in lanes[: len(points)]]
@@ -208,11 +216,14 @@ def side_by_side(
         thread.start()
     for thread in threads:
         thread.join()
+    while not waiting.empty():
+        _tell(report, len(points), Outcome(str(waiting.get()), "", None, violations=["no lane is left to play it on"]))
     report.seconds = time.monotonic() - began
     return report
 
 
 def _tell(report: Report, total: int, outcome: Outcome) -> None:
+    report.outcomes.append(outcome)
     done = len(report.outcomes)
     line = f"{report.series}: {done} of {total}, {len(report.violating)} with violations"
     if outcome.violations:

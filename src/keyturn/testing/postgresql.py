@@ -196,6 +196,8 @@ class PostgresqlServer:
                     each.kill()
             if not _has_ended(*family):
                 raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
+            # Where nobody collects the exit status of its first process PostgreSQL takes that for a running server.
+            (self.directory / "data" / "postmaster.pid").unlink()
 
     def restart(self) -> None:
         """Start a server that has crashed on its own port again; returns when it takes connections.
