@@ -163,7 +163,7 @@ def opened(choice: Choice) -> Iterator[Bench]:
 
 @dataclass(slots=True)
 class Point:
-    """A rotation that is about to have something happen to it."""
+    """A rotation that is about to have something happen to it; ``may_repeat`` as in :func:`violations`."""
 
     lane: Lane
     before: Version
@@ -171,13 +171,22 @@ class Point:
     watched: Watched
     began: float
     fault_at: float | None = None
+    may_repeat: bool = False
 
     def judged(
         self, name: object, where: str, seen: Seen | None, *, more: Sequence[str] = (), clock_is_true: bool = True
     ) -> Outcome:
         """Return the outcome, with everything that is wrong."""
         ended = time.monotonic()
-        wrong = violations(self.lane, self.before, self.token, seen, self.watched, clock_is_true=clock_is_true)
+        wrong = violations(
+            self.lane,
+            self.before,
+            self.token,
+            seen,
+            self.watched,
+            may_repeat=self.may_repeat,
+            clock_is_true=clock_is_true,
+        )
         return Outcome(
             str(name),
             where,

@@ -16,7 +16,8 @@ from .processes import Keyturn
 from .proxy import AtMessage, PostgresqlProxy
 
 _LANES = 6
-_END_SECONDS = 180.0
+# Who cannot ask the database asks again, up to five minutes apart.
+_END_SECONDS = 600.0
 # A database that was killed is started again after so long.
 _DOWN_SECONDS = 0.3
 # Shorter than the pause before the second attempt, as long as some attempts, longer than all five.

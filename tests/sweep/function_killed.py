@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from keyturn import ids
-from keyturn.rules.rotation import Step
+from keyturn.rules.rotation import ROTATION, Step
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .bench import Bench, Outcome, Point, Report, side_by_side
@@ -55,7 +55,7 @@ def at_words(bench: Bench) -> Report:
 def lost_replies(bench: Bench) -> Report:
     """Have a step do its work and its answer lost: the process dies, or says nothing until its time is up."""
     lanes = lanes_on_one_server(bench, bench.keyturn(), bench.postgresql(), timeout_seconds=_TIMEOUT_SECONDS)
-    points = [(step, end) for step in Step for end in (DIE, HANG)]
+    points = [(step, end) for step in ROTATION.steps for end in (DIE, HANG)]
 
     def play(lane: Lane, point: tuple[Step, str]) -> Outcome:
         step, end = point

@@ -11,10 +11,11 @@ from keyturn.storage.rotations import RotationStatus
 from .bench import Outcome, Report
 
 _HEADINGS = (
-    "series", "points", "succeeded", "parked", "abandoned", "other",
+    "series", "points", "succeeded", "rolled back", "parked", "abandoned", "other",
     "attempts, median / max", "seconds to end, median / max", "seconds to take over", "violations",
 )  # fmt: skip
-_SUCCEEDED, _PARKED, _ABANDONED = RotationStatus.SUCCEEDED, RotationStatus.PARKED, RotationStatus.ABANDONED
+# One that failed for good has its labels where the database is.
+_NAMED = (RotationStatus.SUCCEEDED, RotationStatus.FAILED, RotationStatus.PARKED, RotationStatus.ABANDONED)
 
 
 def table(reports: Sequence[Report]) -> str:
@@ -29,12 +30,11 @@ def _line(report: Report) -> str:
         return "| " + " | ".join(cells) + " |"
     reached = report.reached
     ends = Counter(outcome.status for outcome in reached)
-    named = (_SUCCEEDED, _PARKED, _ABANDONED)
     cells = [
         report.series,
         str(len(reached)),
-        *(str(ends[status]) for status in named),
-        str(len(reached) - sum(ends[status] for status in named)),
+        *(str(ends[status]) for status in _NAMED),
+        str(len(reached) - sum(ends[status] for status in _NAMED)),
         _spread([outcome.attempts for outcome in reached], "d"),
         _spread([outcome.seconds for outcome in reached], ".1f"),
         _spread([o.takeover_seconds for o in reached if o.takeover_seconds is not None], ".1f"),

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass, field, replace
 
 from keyturn import ids
-from keyturn.rules.rotation import Step
+from keyturn.rules.rotation import ROTATION, Step
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .bench import Bench, Outcome, Point, Report, side_by_side
@@ -87,7 +87,7 @@ class Strike:
         self.pair.lane.rotate(point.token)
         if not self.happened.wait(_END_SECONDS):
             raise AssertionError(f"{self.step} never came to {self.place}")
-        point.fault_at = self.struck_at
+        point.fault_at, point.may_repeat = self.struck_at, True
         return point
 
 
@@ -95,7 +95,7 @@ def one_killed(bench: Bench) -> Report:
     """Kill the server that rotates: as a step begins, in its middle, and as it is done."""
     target, state = bench.postgresql(), bench.postgresql()
     middle = {Step.CREATE: "16", Step.SET: "60", Step.TEST: "20", Step.FINISH: "8"}
-    points = [(step, {"middle": middle[step]}.get(place, place)) for step in Step for place in _PLACES]
+    points = [(step, {"middle": middle[step]}.get(place, place)) for step in ROTATION.steps for place in _PLACES]
     pairs = [Pair(bench, target, state) for _ in range(min(_LANES, len(points)))]
 
     def play(pair: Pair, at: tuple[Step, str]) -> Outcome:
@@ -122,7 +122,7 @@ def one_stopped(bench: Bench) -> Report:
     """
     target, state = bench.postgresql(), bench.postgresql()
     halts = [(Step.SET, str(word)) for word in range(4, 68, 4)]
-    points = [(step, "begin", hold) for step in Step for hold in (False, True)] + [(*halt, True) for halt in halts]
+    points = [(step, "begin", hold) for step in ROTATION.steps for hold in (False, True)] + [(*halt, True) for halt in halts]
     chosen = bench.choice.of(points)
     pairs = [Pair(bench, target, state) for _ in range(min(_LANES, len(chosen)))]
     return side_by_side("two servers, one stopped for a while", pairs, chosen, _play_stopped)
