@@ -197,9 +197,7 @@ class Point:
         )
 
 
-def side_by_side(
-    name: str, lanes: Sequence[_L], points: Sequence[_P], play: Callable[[_L, _P], Outcome]
-) -> Report:
+def side_by_side(name: str, lanes: Sequence[_L], points: Sequence[_P], play: Callable[[_L, _P], Outcome]) -> Report:
     """Play all points, each on whichever lane is free; a lane on which a point breaks down is used no more."""
     report, waiting = Report(name), queue.SimpleQueue[_P]()
     began = time.monotonic()

@@ -20,7 +20,12 @@ GO, DIE, HANG = "go", "die", "hang"
 
 @dataclass(slots=True)
 class Visit:
-    """One run of one step, as the function itself tells it; moments are of ``time.monotonic()``."""
+    """One run of one step, as the function itself tells it.
+
+    Attributes:
+        began: A moment of ``time.monotonic()``, like ``ended``.
+        is_orphaned: Its server is stopped and cannot end it, so it may be open beside another.
+    """
 
     step: str
     token: str
@@ -29,6 +34,7 @@ class Visit:
     began: float
     ended: float | None = None
     boundaries: list[str] = field(default_factory=list)
+    is_orphaned: bool = False
 
     @property
     def is_open(self) -> bool:
@@ -103,7 +109,7 @@ class Gate:
         with self._lock:
             watched = self._watched.setdefault(secret_arn, Watched(go))
             for other in watched.visits:
-                if other.is_open:
+                if other.is_open and not other.is_orphaned:
                     watched.overlaps.append(f"{visit.step} began while {other.step} ran")
             watched.visits.append(visit)
         return watched

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import time
+from dataclasses import replace
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
@@ -52,13 +53,10 @@ class Keyturn:
         any_clock: bool = False,
     ) -> None:
         self.directory = directory
-        self.settings = Settings(
-            data_dir=directory / "data",
-            port=_free_port(),
-            database_url=database_url,
-            root_key_file=root_key_file,
-            **({"clock_skew_seconds": _ANY_SKEW_SECONDS} if any_clock else {}),
+        settings = Settings(
+            data_dir=directory / "data", port=_free_port(), database_url=database_url, root_key_file=root_key_file
         )
+        self.settings = replace(settings, clock_skew_seconds=_ANY_SKEW_SECONDS) if any_clock else settings
         self.log_path = directory / "server.log"
         self._control_path = directory / "control"
         self._process: BaseProcess | None = None

@@ -19,7 +19,7 @@ _END_SECONDS = 60.0
 # After a rotation has ended its last events are stored and the scheduler looks round once more.
 _SETTLE_SECONDS = 0.5
 _POLL_SECONDS = 0.02
-# A server that starts again on PostgreSQL must let the lease of the one that died run out; its clock is put forward by so much.
+# A server that starts again on PostgreSQL must let the lease of the one that died run out: its clock is put forward.
 LEASE_SECONDS = LEASE.total_seconds()
 
 
