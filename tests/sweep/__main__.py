@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import platform
 import signal
 import sys
@@ -42,6 +43,9 @@ def main() -> int:
     arguments = parser.parse_args()
     if unknown := set(arguments.series) - set(SERIES):
         parser.error(f"no series: {', '.join(sorted(unknown))}")
+    for variable in [name for name in os.environ if name.startswith(("AWS_", "KEYTURN_"))]:
+        # Nothing of the developer's own AWS or Keyturn is seen.
+        del os.environ[variable]
     for number in (signal.SIGTERM, signal.SIGHUP):
         # So that databases and servers end with it.
         signal.signal(number, lambda *_: sys.exit(2))

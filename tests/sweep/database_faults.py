@@ -10,7 +10,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .bench import Bench, Outcome, Report, side_by_side
 from .function_killed import begin
-from .gate import GO, AtBoundary, Visit
+from .gate import GO, AtBoundary, Visit, go
 from .lane import Lane
 from .processes import Keyturn
 from .proxy import AtMessage, PostgresqlProxy
@@ -38,12 +38,11 @@ def killed(bench: Bench) -> Report:
     """Kill the database's processes before and after each message that it and the function exchange."""
     keyturn = bench.keyturn()
     keyturn.start()
-    lanes = [Behind(bench, keyturn, bench.postgresql()) for _ in range(_LANES)]
-    counting = AtMessage(0, lambda: None)
-    lanes[0].proxy.observe = counting
-    point = begin(bench, lanes[0].lane, AtBoundary(0, lambda: GO))
-    lanes[0].lane.rotate(point.token)
-    lanes[0].lane.wait_for_end(point.token, _END_SECONDS)
+    first = Behind(bench, keyturn, bench.postgresql())
+    counting = first.proxy.observe = AtMessage(0, lambda: None)
+    point = begin(bench, first.lane, go)
+    first.lane.rotate(point.token)
+    first.lane.wait_for_end(point.token, _END_SECONDS)
 
     def play(behind: Behind, number: int) -> Outcome:
         is_back = threading.Event()
@@ -57,7 +56,7 @@ def killed(bench: Bench) -> Report:
             threading.Timer(_DOWN_SECONDS, restart).start()
 
         at = behind.proxy.observe = AtMessage(number, kill)
-        point = begin(bench, behind.lane, AtBoundary(0, lambda: GO))
+        point = begin(bench, behind.lane, go)
         behind.lane.rotate(point.token)
         seen = behind.lane.wait_for_end(point.token, _END_SECONDS)
         if at.fired_at is not None and not is_back.wait(_END_SECONDS):
@@ -66,7 +65,8 @@ def killed(bench: Bench) -> Report:
         return point.judged(number, at.name or "not reached", seen)
 
     points = bench.choice.of(range(1, counting.count + 1))
-    return side_by_side("target PostgreSQL killed at a message", lanes, points, play)
+    others = (Behind(bench, keyturn, bench.postgresql()) for _ in points[1:_LANES])
+    return side_by_side("target PostgreSQL killed at a message", [first, *others], points, play)
 
 
 def closed(bench: Bench) -> Report:

@@ -124,10 +124,11 @@ def disk_full(bench: Bench) -> Report:
 
 
 def _struck(name: str, bench: Bench, lane: Callable[[], Struck], seconds: float) -> Report:
-    lanes = [lane() for _ in range(_LANES)]
-    points = bench.choice.of(range(1, lanes[0].count() + 1))
-    step = max(1, len(points) // _POINTS)
-    return side_by_side(name, lanes, points[::step], lambda struck, number: struck.play(number, seconds))
+    first = lane()
+    points = bench.choice.of(range(1, first.count() + 1))
+    points = points[:: max(1, len(points) // _POINTS)]
+    others = (lane() for _ in points[1:_LANES])
+    return side_by_side(name, [first, *others], points, lambda struck, number: struck.play(number, seconds))
 
 
 def _cannot_mount(folder: Path) -> str:

@@ -75,22 +75,24 @@ class Ground:
 def at_statements(bench: Bench, *, on_postgresql: bool) -> Report:
     """Kill the server at boundaries of statements, of its own and of those that its function's calls cause."""
     target = bench.postgresql()
-    grounds = [Ground(bench, target, on_postgresql=on_postgresql) for _ in range(LANES)]
-    points = bench.choice.of(range(1, _count(grounds[0]) + 1))
+    first = Ground(bench, target, on_postgresql=on_postgresql)
+    points = bench.choice.of(range(1, _count(first) + 1))
+    others = (Ground(bench, target, on_postgresql=on_postgresql) for _ in points[1:LANES])
     name = f"server killed at a statement, state in {'PostgreSQL' if on_postgresql else 'SQLite'}"
-    return side_by_side(name, grounds, points, _play_statement)
+    return side_by_side(name, [first, *others], points, _play_statement)
 
 
 def at_words(bench: Bench) -> Report:
     """Kill the server at boundaries of its function's words: while it waits for the function, or answers it."""
     target = bench.postgresql()
-    grounds = [Ground(bench, target, on_postgresql=False) for _ in range(LANES)]
+    first = Ground(bench, target, on_postgresql=False)
     counting = AtBoundary(0, lambda: GO)
-    point = grounds[0].begin(counting)
-    grounds[0].lane.rotate(point.token)
-    grounds[0].lane.wait_for_end(point.token, _END_SECONDS)
+    point = first.begin(counting)
+    first.lane.rotate(point.token)
+    first.lane.wait_for_end(point.token, _END_SECONDS)
     points = bench.choice.of(range(1, counting.count + 1))
-    return side_by_side("server killed at a word of its function", grounds, points, _play_word)
+    others = (Ground(bench, target, on_postgresql=False) for _ in points[1:LANES])
+    return side_by_side("server killed at a word of its function", [first, *others], points, _play_word)
 
 
 def _count(ground: Ground) -> int:

@@ -96,7 +96,8 @@ def one_killed(bench: Bench) -> Report:
     target, state = bench.postgresql(), bench.postgresql()
     middle = {Step.CREATE: "16", Step.SET: "60", Step.TEST: "20", Step.FINISH: "8"}
     points = [(step, {"middle": middle[step]}.get(place, place)) for step in ROTATION.steps for place in _PLACES]
-    pairs = [Pair(bench, target, state) for _ in range(min(_LANES, len(points)))]
+    chosen = bench.choice.of(points)
+    pairs = [Pair(bench, target, state) for _ in chosen[:_LANES]]
 
     def play(pair: Pair, at: tuple[Step, str]) -> Outcome:
         strike = Strike(pair, *at, signal.SIGKILL)
@@ -111,7 +112,7 @@ def one_killed(bench: Bench) -> Report:
             strike.struck.start()
         return replace(outcome, takeover_seconds=taken_over_at and taken_over_at - strike.struck_at)
 
-    return side_by_side("two servers, one killed", pairs, bench.choice.of(points), play)
+    return side_by_side("two servers, one killed", pairs, chosen, play)
 
 
 def one_stopped(bench: Bench) -> Report:
@@ -127,7 +128,7 @@ def one_stopped(bench: Bench) -> Report:
     points = [(step, "begin", hold) for step in ROTATION.steps for hold in (False, True)]
     points += [(*halt, True) for halt in halts]
     chosen = bench.choice.of(points)
-    pairs = [Pair(bench, target, state) for _ in range(min(_LANES, len(chosen)))]
+    pairs = [Pair(bench, target, state) for _ in chosen[:_LANES]]
     return side_by_side("two servers, one stopped for a while", pairs, chosen, _play_stopped)
 
 
