@@ -46,7 +46,7 @@ def lambda_handler(event, context):
         client.put_secret_value(
             SecretId=event["SecretId"],
             ClientRequestToken=version,
-            RotationToken=os.environ["MARK"] + "-rotation-token",
+            RotationToken=event["RotationToken"],
             SecretString=os.environ["MARK"] + "-rotated",
             VersionStages=["AWSPENDING"],
         )
