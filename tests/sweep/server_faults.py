@@ -28,6 +28,7 @@ _POINTS = 24
 _DOWN_SECONDS = 0.5
 _FULL_SECONDS = 3.0
 _DISK_MEGABYTES = 64
+_LOOK_SECONDS = 2.0
 _HOUR = 3600.0
 # Past the lease; past the window and the session of the function's role; back by hours, and by days.
 _JUMPS = (LEASE_SECONDS + 30, 2 * _HOUR, 3 * 24 * _HOUR, -3 * _HOUR, -2 * 24 * _HOUR)
@@ -195,4 +196,6 @@ class _AtMiddle(AtBoundary):
         if self.fired_at is None and visit.step == self._step and len(visit.boundaries) == 10:
             self.fired_at, self.name = time.monotonic(), f"{visit.step}: {boundary}"
             self._move()
+            # Long enough for the scheduler to look round while the step runs.
+            time.sleep(_LOOK_SECONDS)
         return GO
