@@ -98,6 +98,9 @@ class Scheduler:
                 # The database may be away for a moment; rotations are not lost, they are rows.
                 _log.exception("the scheduler could not look what is due")
                 pause = _LONGEST_SLEEP
+            except Exception:  # noqa: BLE001 - what nobody foresaw must not end all rotations of this server
+                _log.exception("the scheduler failed")
+                pause = _LONGEST_SLEEP
             self._wake.wait(pause.total_seconds())
 
     def run_once(self) -> timedelta:

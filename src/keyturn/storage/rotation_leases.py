@@ -93,6 +93,12 @@ def renew_leases(database: Database, owner: str, rotation_ids: Iterable[int], no
         )
 
 
+def is_held(rotation: RotationRecord, at: datetime) -> bool:
+    """Whether a worker runs a rotation: it holds a lease that has not expired."""
+    expires_at = rotation.lease_expires_at
+    return rotation.lease_owner is not None and expires_at is not None and expires_at > at
+
+
 def release_leases_of_others(database: Database, owner: str) -> None:
     """Free every lease but one's own: for a server that is alone on its database, at start, after a crash."""
     with database.write() as transaction:
