@@ -20,7 +20,7 @@ from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotation_leases, secrets
-from keyturn.storage.rotation_leases import LEASE, lane_of
+from keyturn.storage.rotation_leases import LEASE
 from keyturn.storage.rotations import RotationRecord
 
 _log = logging.getLogger(__name__)
@@ -129,8 +129,7 @@ class Scheduler:
 
     def _claim(self, now: datetime) -> None:
         running = self._still_running()
-        lanes = [lane_of(rotation) for rotation in running]
-        for rotation in rotation_leases.claim_due(self._kit.state, self._owner, now, lanes, self._limits):
+        for rotation in rotation_leases.claim_due(self._kit.state, self._owner, now, running, self._limits):
             future = self._pool.submit(drive, self._kit, rotation, self._stopping)
             with self._lock:
                 self._running[rotation.rotation_id] = (rotation, future)

@@ -10,7 +10,7 @@ leases and moments in a future that is far away; what no server can have written
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
@@ -48,7 +48,7 @@ def next_due(connection: Connection) -> datetime | None:
 
 
 def claim_due(
-    database: Database, owner: str, now: datetime, running: Iterable[Lane], limits: Limits
+    database: Database, owner: str, now: datetime, running: Sequence[RotationRecord], limits: Limits
 ) -> list[RotationRecord]:
     """Take leases on rotations that are due and that nobody holds, longest due first, as far as there are places.
 
@@ -56,14 +56,14 @@ def claim_due(
         database: Where they are.
         owner: Who takes them.
         now: Aware UTC.
-        running: The lanes of what this server runs already.
+        running: What this server runs already; that is not taken again, even if its lease has run out.
         limits: How many it runs at once.
     """
-    places = Places(limits, list(running))
+    places = Places(limits, [lane_of(rotation) for rotation in running])
     if not places.free:
         return []
     with database.write() as transaction:
-        chosen = _choose(transaction.connection, now, places)
+        chosen = _choose(transaction.connection, now, places, [rotation.rotation_id for rotation in running])
         if not chosen:
             return []
         claim = (
@@ -125,11 +125,11 @@ def write_under_lease(transaction: Transaction, rotation: RotationRecord, now: d
         raise LeaseLost(f"rotation {rotation.rotation_id}")
 
 
-def _choose(connection: Connection, now: datetime, places: Places) -> list[int]:
+def _choose(connection: Connection, now: datetime, places: Places, own: list[int]) -> list[int]:
     """Return the rotations that get a place; what has none now is passed over, so that it holds up nobody behind it."""
     chosen: list[int] = []
     while places.free:
-        rows = connection.execute(_waiting(now, places, chosen)).all()
+        rows = connection.execute(_waiting(now, places, own + chosen)).all()
         taken = [row.rotation_id for row in rows if places.take(_lane(row.function_arn, row.database_lane))]
         chosen += taken
         if not taken or len(rows) < _AT_ONCE:
@@ -137,7 +137,7 @@ def _choose(connection: Connection, now: datetime, places: Places) -> list[int]:
     return chosen
 
 
-def _waiting(now: datetime, places: Places, chosen: list[int]) -> Select[tuple[int, str | None, str | None]]:
+def _waiting(now: datetime, places: Places, passed_over: list[int]) -> Select[tuple[int, str | None, str | None]]:
     statement = (
         select(_rotations.c.rotation_id, _rotations.c.function_arn, _rotations.c.database_lane)
         .where(_rotations.c.status == RotationStatus.PENDING, _is_due(now), _is_free(now))
@@ -145,8 +145,8 @@ def _waiting(now: datetime, places: Places, chosen: list[int]) -> Select[tuple[i
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    if chosen:
-        statement = statement.where(_rotations.c.rotation_id.not_in(chosen))
+    if passed_over:
+        statement = statement.where(_rotations.c.rotation_id.not_in(passed_over))
     if full := places.full_functions:
         statement = statement.where(func.coalesce(_rotations.c.function_arn, "").not_in(full))
     if full := places.full_databases:

@@ -553,4 +553,5 @@ def _version(row: Row[Any]) -> VersionRecord:
         is_binary=row.is_binary,
         kms_key_id=row.kms_key_id,
         former_wrapped=row.former_wrapped,
+        from_rotation=row.from_rotation,
     )

@@ -17,10 +17,6 @@ from keyturn.testing.handlers import open_bench
 from .test_rotations import Desk
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="scheduler/worker.py claims a rotation again whose lease has run out while its own thread still drives it",
-)
 def test_a_rotation_that_still_runs_here_is_not_begun_again_when_its_lease_has_run_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
