@@ -4,7 +4,7 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-stop test check fuzz bench bench-policies types upgrade clean
+.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
@@ -28,6 +28,10 @@ check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and co
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
 	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz
+
+sweep: $(VENV)/.dev ## Kill everything at every point of a rotation and look what is left (SWEEP_ARGS="function --every 5").
+	@scripts/debian-packages bubblewrap postgresql
+	@$(BIN)/python -m tests.sweep $(SWEEP_ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.fuzz ## Throw broken input at every parser, a minute each (FUZZ_SECONDS=300, FUZZ_TARGETS="sigv4 json").

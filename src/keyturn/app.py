@@ -21,18 +21,22 @@ from keyturn.crypto.root_key import RootKeyProvider
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException
+from keyturn.notifiers.base import open_notifiers
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
+from keyturn.operations.meters import Meters
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.sessions import issue_session
 from keyturn.operations.uses import Uses
+from keyturn.owner_only import read_owner_only
 from keyturn.quotas import parse_rate_limits
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
+from keyturn.scheduler.notifying import Notifying
 from keyturn.scheduler.shipping import Shipper
 from keyturn.scheduler.trail import TrailKeeper
 from keyturn.scheduler.worker import Scheduler
@@ -42,6 +46,7 @@ from keyturn.server.authenticate import Authenticator
 from keyturn.server.authorise import Authoriser
 from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
+from keyturn.server.metrics import MetricsPage, Sources
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
 from keyturn.sinks.base import open_sinks
@@ -259,6 +264,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         system_key_id=system_key_id,
         accesses=Accesses(),
         uses=Uses(),
+        meters=Meters(),
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         grant_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="kms-grant"),
@@ -282,6 +288,9 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     shippers = _open_shippers(settings, audit_log, clock, closing)
     keeper.start()
     closing.callback(keeper.close)
+    notifying = Notifying(stores.state, audit_log, open_notifiers(settings.notify), clock, secrets)
+    notifying.start()
+    closing.callback(notifying.close)
     writer = AuditWriter(audit_log)
     closing.callback(writer.close)
     pipeline = Pipeline(
@@ -291,6 +300,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         Throttle(parse_rate_limits(settings.rate_limits)),
     )
     closing.callback(pipeline.close)
+    metrics = _open_metrics(settings, Sources(kit, pipeline.replies, shippers, notifying.senders))
+    closing.callback(metrics.close)
     scheduler = Scheduler(kit, settings.rotation_limits)
     scheduler_wake.connect(scheduler)
     # Closing goes backwards: no new rotations, then no more functions, which ends whatever waits for them.
@@ -299,7 +310,8 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     closing.callback(scheduler.stop)
     if runtime.sandbox_warning:
         _log.warning("%s", runtime.sandbox_warning)
-    return Application(pipeline, lambda: not audit_log.refuses, downloads.answer), kit, scheduler
+    application = Application(pipeline, lambda: not audit_log.refuses, downloads.answer, metrics.answer)
+    return application, kit, scheduler
 
 
 class _Wake:
@@ -385,6 +397,11 @@ def _open_shippers(settings: Settings, log: AuditLog, clock: Clock, closing: Exi
         shipper.start()
         closing.callback(shipper.close)
     return shippers
+
+
+def _open_metrics(settings: Settings, sources: Sources) -> MetricsPage:
+    path = settings.metrics_token_file
+    return MetricsPage(None if path is None else read_owner_only(path, "The metrics token"), sources)
 
 
 def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:

@@ -72,6 +72,8 @@ class Settings:
     audit_sinks: str = ""
     audit_sink_limit_records: int = 0
     audit_sink_limit_seconds: int = 0
+    notify: str = ""
+    metrics_token_file: Path | None = None
     log_level: str = "info"
 
     @property

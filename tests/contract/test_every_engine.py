@@ -109,7 +109,7 @@ def test_a_user_made_like_another_logs_in_beside_it_and_alternates_with_it(engin
     for password in ("second", "third"):
         with engine.connect(engine.login(server.superuser_value())) as connection:
             for _ in range(2):
-                connection.create_user_like(other, "first_of_two", password)
+                connection.create_user_like(other, "first_of_two", password, lambda: None)
         assert server.accepts(other, password)
         assert server.accepts("first_of_two", "first")
     assert not server.accepts(other, "second")
@@ -121,7 +121,7 @@ def test_a_user_without_rights_makes_no_others(engine: base.Engine, server: Serv
         engine.connect(engine.login(server.secret_value("plain", "first"))) as connection,
         pytest.raises(base.MissingGrant),
     ):
-        connection.create_user_like("plain_clone", "plain", "second")
+        connection.create_user_like("plain_clone", "plain", "second", lambda: None)
     assert not server.accepts("plain_clone", "second")
 
 
@@ -142,7 +142,7 @@ def test_any_password_can_be_set_and_logs_in(engine: base.Engine, server: Server
     value = server.secret_value(username, "first")
     with engine.connect(engine.login(value)) as connection:
         for _ in range(2):
-            connection.set_password(username, password)
+            connection.set_password(username, password, lambda: None)
     with engine.connect(engine.login(changed(value, password=password))) as connection:
         assert connection.password_was_checked
         connection.test()

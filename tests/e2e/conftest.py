@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +20,19 @@ import boto3
 import pytest
 from botocore.config import Config
 
+from keyturn.service_models import OWN_MODELS
 from keyturn.testing.postgresql import PostgresqlServer
 
 DEADLINE_SECONDS = 30
 _READY = re.compile(r"ready on (http://\S+)")
+
+
+@cache
+def _session() -> boto3.Session:
+    """A session that knows Keyturn's own service, too."""
+    session = boto3.Session()
+    session._session.get_component("data_loader").search_paths.append(str(OWN_MODELS))
+    return session
 
 
 def clean_environ(home: Path) -> dict[str, str]:
@@ -163,7 +173,7 @@ class ServerProcess:
     def client(self, service: str, credentials: Credentials | None = None, *, region: str = "", **config: Any) -> Any:
         """A boto3 client with the administrator's key, or another's."""
         signer = credentials or self.admin
-        return boto3.client(
+        return _session().client(
             service,
             endpoint_url=self.endpoint_url,
             region_name=region or self.region,

@@ -1,9 +1,9 @@
 """Marked values go in everywhere a secret can; afterwards nothing that is kept, logged or told holds a mark.
 
 Every operation is called, at log level debug. A mark is looked for as it is and in Base64, in every file of the data
-directory, in the server's output, in the audit trail and where its sinks deliver it, in every reply that must not hold
-it, and on command lines. Then every operation that is offered is called with marks in all that its model calls
-sensitive, in ways that fail.
+directory, in the server's output, in the audit trail and where its sinks deliver it, in what notifiers are told and on
+the page of metrics, in every reply that must not hold it, and on command lines. Then every operation that is offered is
+called with marks in all that its model calls sensitive, in ways that fail.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import secrets
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError, ParamValidationError
 from tests.contract.receivers import StreamReceiver
+from tests.contract.told import WebhookReceiver
 
 from keyturn.operations import registry
 from keyturn.testing.functions import zip_package
@@ -61,6 +63,7 @@ def lambda_handler(event, context):
 POLICY = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*"}]})
 
 ELSEWHERE = "eu-west-1"
+METRICS_TOKEN = "token-of-metrics"
 RESOURCE_POLICY = POLICY.replace('"Action"', '"Principal": {"AWS": "000000000000"}, "Action"')
 
 
@@ -158,10 +161,23 @@ def receiver() -> Iterator[StreamReceiver]:
 
 
 @pytest.fixture
-def server(tmp_path: Path, receiver: StreamReceiver) -> Iterator[ServerProcess]:
+def hook(tmp_path: Path) -> Iterator[WebhookReceiver]:
+    """Who is told of everything."""
+    opened = WebhookReceiver(tmp_path)
+    yield opened
+    opened.stop()
+
+
+@pytest.fixture
+def server(tmp_path: Path, receiver: StreamReceiver, hook: WebhookReceiver) -> Iterator[ServerProcess]:
     process = ServerProcess(tmp_path, "--log-level", "debug")
     sinks = f"json-lines:{tmp_path}/audit.jsonl {receiver.url}"
-    (process.data_dir / "keyturn.toml").write_text(f'audit_sinks = "{sinks}"\n')
+    token_file = tmp_path / "metrics.token"
+    token_file.write_text(METRICS_TOKEN)
+    token_file.chmod(0o600)
+    (process.data_dir / "keyturn.toml").write_text(
+        f'audit_sinks = "{sinks}"\nnotify = "{hook.setting}&events=all"\nmetrics_token_file = "{token_file}"\n'
+    )
     process.start()
     yield process
     if process._process is not None:
@@ -169,7 +185,7 @@ def server(tmp_path: Path, receiver: StreamReceiver) -> Iterator[ServerProcess]:
 
 
 def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(
-    server: ServerProcess, receiver: StreamReceiver
+    server: ServerProcess, receiver: StreamReceiver, hook: WebhookReceiver
 ) -> None:
     marks = Marks()
     caller = Caller(server, marks)
@@ -186,6 +202,7 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(
         with suppress(OSError):
             caller.look("command line", command_line.read_bytes())
     look_through_audit_trail(caller)
+    look_through_what_is_told(caller, hook)
     # Once as it is in the middle of things, with its write-ahead logs, and once when the server has ended.
     look_through_files(caller)
     remove_everything(caller)
@@ -429,7 +446,19 @@ def use_functions(caller: Caller, marks: Marks) -> None:
     wait_until(
         lambda: "LastRotatedDate" in secretsmanager.describe_secret(SecretId="rotated"), "it ended", caller.server
     )
+    use_rotations(caller)
     secretsmanager.cancel_rotate_secret(SecretId="rotated")
+
+
+def use_rotations(caller: Caller) -> None:
+    client = caller.client("keyturn")
+    (rotation,) = client.list_rotations(SecretId="rotated")["Rotations"]
+    told = client.get_rotation(SecretId="rotated", VersionId=rotation["VersionId"])
+    assert {"log", "call", "label", "step-ended"} <= {entry["Kind"] for entry in told["Timeline"]}
+    with pytest.raises(ClientError, match="no unfinished rotation"):
+        client.retry_rotation(SecretId="rotated")
+    with pytest.raises(ClientError, match="has not offered"):
+        client.resolve_rotation(SecretId="rotated")
 
 
 def use_logs(caller: Caller) -> None:
@@ -543,6 +572,19 @@ def look_through_sinks(caller: Caller, receiver: StreamReceiver) -> None:
     assert len(lines) > 500
     for line in [*lines, *receiver.messages]:
         caller.look("sink", line)
+
+
+def look_through_what_is_told(caller: Caller, hook: WebhookReceiver) -> None:
+    """Look at what notifiers were told, and at the metrics."""
+    hook.wait_for(lambda posts: {"RotationSucceeded", "ReplicationSucceeded"} <= {p.document["event"] for p in posts})
+    for post in hook.posts:
+        caller.look("notification", post.body + str(post.headers).encode())
+    url = f"{caller.server.endpoint_url}/metrics"
+    request = urllib.request.Request(url, headers={"authorization": f"Bearer {METRICS_TOKEN}"})
+    with urllib.request.urlopen(request) as reply:
+        page = reply.read()
+    assert b"keyturn_rotations_succeeded_total" in page
+    caller.look("metrics", page)
 
 
 def look_through_audit_trail(caller: Caller) -> None:

@@ -33,6 +33,8 @@ from keyturn.rotators.package import build, handler_name
 from keyturn.testing.postgresql import PostgresqlServer, _program_folders
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
+from .conftest import wait_until
+
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 TOKEN = "11111111-2222-3333-4444-555555555555"
 # Rules by user name: a server of each kind in one.
@@ -204,7 +206,7 @@ def test_a_user_with_a_scram_password_keeps_it_whatever_the_server_prefers(
 ) -> None:
     server.run(f"ALTER ROLE {username} SET password_encryption = 'md5'")
     with connect(server.secret_value(username, "first password")) as connection:
-        connection.set_password(username, "second password")
+        connection.set_password(username, "second password", lambda: None)
     [[stored]] = server.run(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{username}'")
     assert stored.startswith("SCRAM-SHA-256$4096:")
 
@@ -212,7 +214,7 @@ def test_a_user_with_a_scram_password_keeps_it_whatever_the_server_prefers(
 def test_the_servers_number_of_iterations_is_used(server: PostgresqlServer, username: str) -> None:
     server.run(f"ALTER ROLE {username} SET scram_iterations = 5000")
     with connect(server.secret_value(username, "first password")) as connection:
-        connection.set_password(username, "second password")
+        connection.set_password(username, "second password", lambda: None)
     [[stored]] = server.run(f"SELECT rolpassword FROM pg_authid WHERE rolname = '{username}'")
     assert stored.startswith("SCRAM-SHA-256$5000:")
     assert server.accepts(username, "second password")
@@ -359,24 +361,24 @@ def test_a_read_only_session_is_named_as_such(server: PostgresqlServer, username
         connect(server.secret_value(username, "first password")) as connection,
         pytest.raises(base.ReadOnlyReplica, match="read-only transaction"),
     ):
-        connection.set_password(username, "second password")
+        connection.set_password(username, "second password", lambda: None)
 
 
 def test_another_users_password_needs_a_grant_and_a_missing_user_is_named(
     server: PostgresqlServer, username: str
 ) -> None:
     with connect(server.secret_value(username, "first password")) as connection, pytest.raises(base.MissingGrant):
-        connection.set_password("postgres", "second password")
+        connection.set_password("postgres", "second password", lambda: None)
     with (
         connect(server.secret_value("postgres", server.superuser_password)) as connection,
         pytest.raises(base.UserMissing, match="does not exist"),
     ):
-        connection.set_password("nobody_here", "second password")
+        connection.set_password("nobody_here", "second password", lambda: None)
 
 
 def test_a_password_rule_of_the_server_is_named(server: PostgresqlServer, username: str) -> None:
     with connect(server.secret_value(username, "first password")) as connection, pytest.raises(base.PasswordRejected):
-        connection.set_password(username, username)
+        connection.set_password(username, username, lambda: None)
 
 
 def test_a_connection_that_the_server_ends_is_lost(server: PostgresqlServer, username: str) -> None:
@@ -384,6 +386,38 @@ def test_a_connection_that_the_server_ends_is_lost(server: PostgresqlServer, use
         server.run(f"SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = '{username}'")
         with pytest.raises(base.ConnectionLost):
             connection.test()
+
+
+def test_while_a_password_waits_to_be_confirmed_nobody_else_can_set_one(
+    server: PostgresqlServer, username: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse() -> None:
+        monkeypatch.setattr(postgresql, "STATEMENT_TIMEOUT_SECONDS", 1)
+        with (
+            connect(server.secret_value(username, "first password")) as other,
+            pytest.raises(base.DatabaseError, match="statement timeout"),
+        ):
+            other.set_password(username, "third password", lambda: None)
+        raise ValueError("not any more")
+
+    with (
+        connect(server.secret_value(username, "first password")) as connection,
+        pytest.raises(ValueError, match="not any more"),
+    ):
+        connection.set_password(username, "second password", refuse)
+    assert server.accepts(username, "first password")
+
+
+def test_a_function_that_is_halted_before_it_confirms_is_ended_by_the_server(
+    server: PostgresqlServer, username: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "STATEMENT_TIMEOUT_SECONDS", 1)
+    sessions = f"SELECT 1 FROM pg_stat_activity WHERE usename = '{username}'"
+    with connect(server.secret_value(username, "first password")) as connection, pytest.raises(base.ConnectionLost):
+        connection.set_password(
+            username, "second password", lambda: wait_until(lambda: not server.run(sessions), "the end of the session")
+        )
+    assert server.accepts(username, "first password")
 
 
 def test_a_statement_that_waits_gives_up_and_never_comes_true(
@@ -397,7 +431,7 @@ def test_a_statement_that_waits_gives_up_and_never_comes_true(
             connect(server.secret_value(username, "first password")) as connection,
             pytest.raises(base.DatabaseError, match="statement timeout"),
         ):
-            connection.set_password(username, "second password")
+            connection.set_password(username, "second password", lambda: None)
         blocker._run("ROLLBACK")
     assert server.accepts(username, "first password")
 

@@ -191,11 +191,11 @@ def test_a_second_attempt_that_comes_between_looking_and_making_is_no_failure(
 ) -> None:
     real_create = PostgresqlConnection._create_role
 
-    def create(self: PostgresqlConnection, name: str, like: str, stored: str) -> None:
+    def create(self: PostgresqlConnection, name: str, like: str, stored: str, confirm: base.Confirm) -> None:
         monkeypatch.setattr(PostgresqlConnection, "_create_role", real_create)
         with superuser(server) as other:
-            other.create_user_like(name, like, "of the other attempt")
-        real_create(self, name, like, stored)
+            other.create_user_like(name, like, "of the other attempt", confirm)
+        real_create(self, name, like, stored, confirm)
 
     monkeypatch.setattr(PostgresqlConnection, "_create_role", create)
     current = rotate(service_for(server, username))

@@ -12,7 +12,7 @@ from keyturn.ids import new_event_id
 from keyturn.rules.audit_record import AuditRecord
 from keyturn.storage import audit_index, audit_log, schema
 from keyturn.storage.audit_index import BLOCK_RECORDS, entries_of, index_next_block, stored_entries
-from keyturn.storage.audit_lookup import Question, lookup
+from keyturn.storage.audit_lookup import Question, lookup, oldest_time
 from keyturn.storage.database import Stores
 
 from .conftest import NOW, PLACE, OpenStores
@@ -44,6 +44,14 @@ def test_the_moment_of_the_event_decides_and_not_that_of_its_storing(stores: Sto
     assert [(one.event_time, one.username) for one in found(stores)] == [
         (9_000, "bob"), (9_000, "alice"), (5_000, "alice"), (3_000, "alice"), (1_000, "alice")
     ]  # fmt: skip
+
+
+def test_how_far_back_a_trail_reaches_is_the_time_of_its_oldest_record(stores: Stores) -> None:
+    with stores.journal.read() as connection:
+        assert oldest_time(connection) is None
+    store(open_log(stores), [record(5), record(9), record(7)])
+    with stores.journal.read() as connection:
+        assert oldest_time(connection) == 5_000
 
 
 @pytest.mark.parametrize("attribute", [None, ("username", "alice")])
@@ -209,6 +217,7 @@ def test_a_lookup_finds_what_reading_everything_finds(
                 data.draw(st.none() | st.integers(0, 9_000)),
             )
 
+            reader = data.draw(st.sampled_from([None, "u", "nobody"]))
             column, value = attribute
             expected = sorted(
                 (
@@ -218,11 +227,12 @@ def test_a_lookup_finds_what_reading_everything_finds(
                     and (before is None or (chained.record.event_time, chained.sequence) < before)
                     and (starts_at is None or chained.record.event_time >= starts_at)
                     and (ends_at is None or chained.record.event_time <= ends_at)
+                    and (reader is None or not chained.record.read_only or chained.record.username == reader)
                 ),
                 reverse=True,
             )[:limit]
             with stores.journal.read() as connection:
-                page = lookup(connection, Question(PLACE, attribute, starts_at, ends_at, before), limit)
+                page = lookup(connection, Question(PLACE, attribute, starts_at, ends_at, before, reader), limit)
             assert [(chained.record.event_time, chained.sequence) for chained in page] == expected
         finally:
             stores.close()

@@ -2,8 +2,10 @@ from __future__ import annotations
 
 import threading
 from datetime import timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import text
 
 from keyturn.clock import to_milliseconds
 from keyturn.storage import function_logs, schema
@@ -333,3 +335,56 @@ def test_lines_that_cannot_be_stored_leave_neither_group_nor_stream(stores: Stor
 
     with stores.journal.read() as connection:
         assert function_logs.load_group(connection, PLACE, _GROUP) is None
+
+
+def test_a_line_is_found_by_how_it_begins_within_a_time_and_a_group(stores: Stores) -> None:
+    _append(stores, "a", (_NOW_MS, "START 1"), (_NOW_MS + 1, "start 2"), (_NOW_MS + 2, "is START 2"))
+    _append(stores, "b", (_NOW_MS + 3, "START 2 of b"), (_NOW_MS + 4, "START 2 again"))
+    _append(stores, "c", (_NOW_MS, "START 2 of another group"), group="other")
+
+    def find(text: str, starts_ms: int = _NOW_MS, ends_ms: int = _NOW_MS + 9) -> tuple[str, int] | None:
+        with stores.journal.read() as connection:
+            found = function_logs.find_line(connection, _group(stores), text, starts_ms=starts_ms, ends_ms=ends_ms)
+        return None if found is None else (found[0].name, found[1].timestamp_ms - _NOW_MS)
+
+    assert find("START 2") == ("b", 3)
+    assert find("START 2", starts_ms=_NOW_MS + 4) == ("b", 4)
+    assert find("START 2", ends_ms=_NOW_MS + 2) is None
+    assert find("START 3") is None
+    assert find("START 1") == ("a", 0)
+
+
+def test_where_a_line_is_found_its_stream_is_read_on(stores: Stores) -> None:
+    _append(stores, "a", (_NOW_MS, "before"), (_NOW_MS, "START 1"), (_NOW_MS, "behind"))
+
+    with stores.journal.read() as connection:
+        found = function_logs.find_line(connection, _group(stores), "START", starts_ms=_NOW_MS, ends_ms=_NOW_MS)
+        assert found is not None
+        stream, position = found
+        page = function_logs.get_events(connection, stream, position=position, forward=True, limit=9)
+
+    assert stream == _stream(stores, "a")
+    assert _messages(page) == ["START 1", "behind"]
+
+
+def test_a_line_is_looked_for_along_an_index(stores: Stores) -> None:
+    """Of a group with millions of events those of the time in question are looked at."""
+    if not stores.journal.dialect.is_embedded:
+        pytest.skip("PostgreSQL reads small tables through, whatever indexes there are")
+    _append(stores, "a", (_NOW_MS, "START 1"))
+    group = _group(stores)
+    seen: list[str] = []
+    with stores.journal.read() as connection:
+        execute = connection.execute
+
+        def explain(statement: Any, parameters: dict[str, object]) -> Any:
+            compiled = statement.params(**parameters).compile(connection, compile_kwargs={"literal_binds": True})
+            seen.extend(row[3] for row in execute(text(f"EXPLAIN QUERY PLAN {compiled}")))
+            return execute(statement, parameters)
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(connection, "execute", explain)
+            function_logs.find_line(connection, group, "START", starts_ms=_NOW_MS, ends_ms=_NOW_MS)
+
+    assert [step for step in seen if "log_events_of_group (group_id=? AND timestamp_ms>? AND timestamp_ms<?)" in step]
+    assert not [step for step in seen if step.startswith("SCAN") or "TEMP B-TREE" in step]

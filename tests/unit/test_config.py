@@ -39,6 +39,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "audit_sinks": ("json-lines:/a", "json-lines:/a"),
     "audit_sink_limit_records": ("16", 16),
     "audit_sink_limit_seconds": ("17", 17),
+    "notify": ("command:/bin/page", "command:/bin/page"),
+    "metrics_token_file": ("/etc/keyturn/metrics.token", Path("/etc/keyturn/metrics.token")),
     "rate_limits": ("aws", "aws"),
     "log_level": ("debug", "debug"),
 }

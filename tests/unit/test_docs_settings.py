@@ -34,12 +34,13 @@ def test_a_setting_is_given_with_flag_variable_and_default(setting: Field[Any]) 
     if setting.name in FLAGS:
         assert f"`{FLAGS[setting.name]}`" in section
     else:
-        is_quota = setting.name.startswith(("quota_", "rate_", "rotations_", "audit_"))
+        is_quota = setting.name.startswith(("quota_", "rate_", "rotations_", "audit_", "notify", "metrics_"))
         assert (
-            "neither have quotas, rates, bounds of rotations and what concerns the audit trail"
+            "neither have quotas, rates, bounds of rotations and what concerns the audit trail, notifications and"
+            " metrics"
             if is_quota
             else f"`{setting.name}` has no flag"
-        ) in PAGE
+        ) in " ".join(PAGE.split())
     if setting.default not in (MISSING, None, ""):
         shown = str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
         assert f"Default `{shown}`" in section

@@ -20,13 +20,14 @@ FLOORS = {
     "storage": 2,
     "runtime": 2,
     "sinks": 2,
+    "notifiers": 2,
     "operations": 3,
     "scheduler": 3,
     "server": 4,
     "cli": 4,
     "app": 5,
 }
-ADAPTERS = {"wire", "crypto", "storage", "runtime", "sinks"}
+ADAPTERS = {"wire", "crypto", "storage", "runtime", "sinks", "notifiers"}
 # Beside the floors: usable without a server, or allowed to see everything.
 FREE = {"rotators", "testing", "config", "__init__"}
 

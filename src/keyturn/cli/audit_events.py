@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,13 +10,12 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from keyturn.cli.clients import Clients
+from keyturn.cli.moments import read_span
 from keyturn.errors.base import KeyturnError
 
 _POLL_SECONDS = 2.0
 # An event is stored when its call has ended, and has the time at which it began.
 _LONGEST_CALL = timedelta(minutes=1)
-_AGO = re.compile(r"(\d{1,6})([smhd])", re.ASCII)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _POLLED = "LookupEvents"
 
@@ -156,9 +154,9 @@ def _arn_of(clients: Clients, secret: str) -> str:
 
 
 def _moment(text: str) -> datetime:
-    match = _AGO.fullmatch(text)
-    if match is not None:
-        return datetime.now(UTC) - timedelta(**{_UNITS[match[2]]: int(match[1])})
+    ago = read_span(text)
+    if ago is not None:
+        return datetime.now(UTC) - ago
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:

@@ -14,11 +14,11 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
+from keyturn.cli.log_lines import is_platform_line, log_event
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
 
-_PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 _DENIALS = ("AccessDenied", "is not authorized to perform", "cannot invoke the specified Lambda function")
 _DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
 
@@ -106,7 +106,7 @@ def print_step(console: Console, seen: StepSeen) -> None:
     mark = "[green]✓[/]" if seen.error is None else "[red]✗[/]"
     console.print(f"{mark} [bold]{seen.step:13}[/] [dim]{_duration(seen.lines)}[/]")
     for line in seen.lines:
-        if not line.startswith(_PLATFORM_LINES):
+        if not is_platform_line(line):
             _print_log_event(console, line)
 
 
@@ -117,12 +117,7 @@ def _duration(lines: list[str]) -> str:
 
 
 def _print_log_event(console: Console, event: str) -> None:
-    # A record of Python's logging as Lambda writes it: level, time, request id, message.
-    fields = event.split("\t", 3)
-    is_record = len(fields) == 4 and fields[0].startswith("[")
-    level, text = (fields[0].strip("[]"), fields[3]) if is_record else ("", event)
-    is_error = level in ("ERROR", "CRITICAL") or "[ERROR]" in text or "Task timed out" in text
-    style = "red" if is_error else "yellow" if level == "WARNING" else "dim"
-    for number, part in enumerate(text.replace("\r", "\n").splitlines()):
-        beside = shown(level) if number == 0 else ""
-        console.print(f"    [{style}]{escape(beside):7} {escape(shown(part.expandtabs(2)))}[/]")
+    told = log_event(event)
+    for number, line in enumerate(told.lines):
+        beside = told.level if number == 0 else ""
+        console.print(f"    [{told.style}]{escape(beside):7} {escape(line)}[/]")

@@ -13,6 +13,7 @@ from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.meters import Meters
 from keyturn.operations.subject import Subject
 from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
@@ -86,6 +87,7 @@ class Kit:
         system_key_id: The key that seals access keys and environment variables; no API shows it.
         accesses: Which versions were read today, not stored yet.
         uses: When access keys and roles were last used.
+        meters: What rotations came to.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         grant_tokens: Seals GrantToken (``operations/kms/granted.py``).
@@ -108,6 +110,7 @@ class Kit:
     system_key_id: str
     accesses: Accesses
     uses: Uses
+    meters: Meters
     session_tokens: TokenSealer
     page_tokens: TokenSealer
     grant_tokens: TokenSealer

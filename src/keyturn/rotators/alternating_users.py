@@ -71,7 +71,7 @@ class Strategy:
         _connect(engine, proof, complaint).close()
         complaint = f"setSecret: Unable to log into database using credentials in master secret {superuser_arn}"
         with _connect(engine, superuser, complaint) as connection:
-            connection.create_user_like(pending.username, current.username, pending.password)
+            connection.create_user_like(pending.username, current.username, pending.password, secret.confirm_pending)
         logger.info(
             "setSecret: Successfully set password for %s in %s DB for secret arn %s.",
             pending.username, engine.title, secret.arn,

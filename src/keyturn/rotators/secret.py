@@ -77,6 +77,15 @@ class RotatingSecret:
             raise ValueError(f"Secret {self.arn} is not enabled for rotation")
         return {version_id: list(labels) for version_id, labels in reply["VersionIdsToStages"].items()}
 
+    def confirm_pending(self) -> None:
+        """Return if the new version is still the one that is to be set.
+
+        Raises:
+            ValueError: Another rotation has passed this one, or rotation was cancelled.
+        """
+        if "AWSPENDING" not in self.labels().get(self.token, []):
+            raise ValueError(f"Secret version {self.token} not set as AWSPENDING for rotation of secret {self.arn}.")
+
     def current(self) -> dict[str, object]:
         """Return the value labelled AWSCURRENT."""
         return self._value(VersionStage="AWSCURRENT")

@@ -62,7 +62,7 @@ class Strategy:
             )  # fmt: skip
             raise
         with connection:
-            connection.set_password(pending.username, pending.password)
+            connection.set_password(pending.username, pending.password, secret.confirm_pending)
         logger.info(
             "setSecret: Successfully set password for user %s in %s DB for secret arn %s.",
             pending.username, engine.title, secret.arn,

@@ -23,18 +23,38 @@ _PLAIN_MEMBERS = frozenset(
 )
 
 
-def masked(text: str, values: Iterable[str]) -> str:
-    """Return the text with every known value replaced.
+class Mask:
+    """Replaces known values in many texts. What it costs does not grow with their number.
 
     Args:
-        text: What the function said.
         values: Secret values, plaintext.
     """
-    spellings = {spelling for value in values for part in _parts(value) for spelling in _spellings(part)}
-    # A value may contain another one; the longer goes first.
-    for spelling in sorted(spellings, key=len, reverse=True):
-        text = text.replace(spelling, MASK)
-    return text
+
+    def __init__(self, values: Iterable[str]) -> None:
+        self._by_head: dict[str, list[str]] = {}
+        spellings = {spelling for value in values for part in _parts(value) for spelling in _spellings(part)}
+        for spelling in sorted(spellings, key=len, reverse=True):
+            self._by_head.setdefault(spelling[:_SHORTEST], []).append(spelling)
+
+    def __call__(self, text: str, most: int | None = None) -> str:
+        """Return a text, or its first ``most`` characters, with every known value replaced, also one that is cut."""
+        end = len(text) if most is None else min(most, len(text))
+        kept: list[str] = []
+        hidden_to = 0
+        for at in range(end):
+            length = self._length_at(text, at)
+            if not length:
+                continue
+            # One that begins within another is hidden with it.
+            if at >= hidden_to:
+                kept += [text[hidden_to:at], MASK]
+            hidden_to = max(hidden_to, at + length)
+        return "".join([*kept, text[hidden_to:end]])
+
+    def _length_at(self, text: str, at: int) -> int:
+        """Return how long the longest value is that stands there, 0 for none."""
+        spellings = self._by_head.get(text[at : at + _SHORTEST], ())
+        return next((len(spelling) for spelling in spellings if text.startswith(spelling, at)), 0)
 
 
 def _parts(value: str) -> Iterator[str]:

@@ -77,10 +77,11 @@ def settled(state: Staging, repair: Repair) -> Change:
         repair: What :func:`repair_of` says of these labels.
     """
     after = state
-    current, pending = state.labels.get(AWSCURRENT), state.labels.get(AWSPENDING)
     target = {Repair.FORWARD: AWSPENDING, Repair.REVERT: AWSPREVIOUS}.get(repair)
     if target is not None:
-        after = move_label(after, AWSCURRENT, state.labels[target], current).after
+        after = move_label(after, AWSCURRENT, state.labels[target], state.labels.get(AWSCURRENT)).after
+    # A version that AWSCURRENT has left has lost AWSPENDING with it.
+    pending = after.labels.get(AWSPENDING)
     if repair in (Repair.BACK, Repair.REVERT) and pending is not None:
         after = move_label(after, AWSPENDING, None, pending).after
     return Change(state, after)

@@ -110,6 +110,12 @@ class Runtime:
         """What a function can do here that it should not; None if nothing is known."""
         return self._sandbox.warning
 
+    def occupancy(self) -> tuple[int, int, int]:
+        """How many environments are busy, how many are idle, and how many there may be."""
+        with self._lock:
+            busy = sum(place.is_busy for place in self._places)
+            return busy, len(self._places) - busy, self._settings.max_environments
+
     def available_runtimes(self) -> tuple[str, ...]:
         """Runtime identifiers this machine can serve."""
         return interpreters.available_runtimes()

@@ -23,7 +23,12 @@ from threading import Event
 from keyturn import ids
 from keyturn.operations.audit_trail import resolution_event, rotation_event, step_event
 from keyturn.operations.kit import Kit
-from keyturn.operations.secretsmanager.planning import plan_rotation
+from keyturn.operations.secretsmanager.planning import (
+    WHILE_IT_RUNS,
+    counted_from,
+    plan_after_missed_window,
+    plan_rotation,
+)
 from keyturn.operations.secretsmanager.rotation_function import function_timeout
 from keyturn.operations.secretsmanager.rotation_intent import PLANS, resume, store_intent
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
@@ -31,6 +36,7 @@ from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.repair import Repair, repair_of, settled
 from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcome
+from keyturn.rules.rotation_cause import counted_cause
 from keyturn.rules.staging import begin_rotation, end_test
 from keyturn.scheduler.steps import Outcome, invoke_step
 from keyturn.storage import rotations, secrets
@@ -74,7 +80,10 @@ def drive(kit: Kit, rotation: RotationRecord, stopping: Event) -> None:
 
 
 def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
-    """Start the rotation that a schedule has made due; one that is unfinished gets a fresh set of attempts."""
+    """Start the rotation that a schedule has made due; one that is unfinished gets a fresh set of attempts.
+
+    What was due while nobody was there begins now if a window is open, and is planned anew if not.
+    """
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, secret.arn)
         if current is None or not current.rotation_enabled or current.deletion_at is not None:
@@ -82,6 +91,10 @@ def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
         if current.next_rotation_at is None or current.next_rotation_at > now:
             return
         closes_at = current.next_rotation_closes_at
+        if closes_at is not None and closes_at <= now:
+            closes_at = plan_after_missed_window(kit, transaction, current, now)
+            if closes_at is None:
+                return
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
         if unfinished is not None and unfinished.kind is not RotationKind.ROTATION:
             # A test or a repair takes seconds, and nobody plans the next rotation when it ends.
@@ -92,7 +105,7 @@ def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
         else:
             _begin(kit, transaction, current, now, closes_at)
         # The next one is planned when this one ends, from its actual date.
-        secrets.update_secret(transaction, current, next_rotation_at=None)
+        secrets.update_secret(transaction, current, next_rotation_closes_at=closes_at, **WHILE_IT_RUNS)
 
 
 def _begin(kit: Kit, transaction: Transaction, secret: SecretRecord, now: datetime, closes_at: datetime | None) -> None:
@@ -123,11 +136,14 @@ def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRec
     started_at = kit.clock.now()
     position = _store_start(kit, rotation, secret, step, request_id, started_at)
     result = invoke_step(kit, rotation, secret, step, request_id)
+    took = kit.clock.now() - started_at
     if stopping.is_set():
         # The function was ended with the server, which is not its fault: the step runs again.
         return None
     if result.outcome is StepOutcome.SUCCEEDED:
         result = _checked(kit, rotation, secret, step, result)
+    cause = counted_cause(result.cause) if result.error is not None else ""
+    kit.meters.note_step(rotation.kind.value, step.value, result.outcome.value, cause, took)
     return _Ending(kit, rotation, step, result, started_at).store(secret, position, request_id)
 
 
@@ -205,6 +221,8 @@ class _Ending:
             action, repair = self._action(transaction, current, now)
             after = self._store_action(transaction, current, action, failure, now)
             self._tell(secret, action, repair, message, now)
+        if (status := _status_after(rotation.kind, action)) is not None:
+            kit.meters.note_end(rotation.kind.value, status.value, now - rotation.requested_at)
         return after
 
     def _message(self, function_arn: str) -> str | None:
@@ -317,7 +335,7 @@ class _Ending:
             self.kit,
             transaction,
             secret.arn,
-            counted_from=now if succeeded else secret.last_rotated_at,
+            counted_from=now if succeeded else counted_from(secret),
             not_before=now if succeeded else max(now, self.rotation.window_closes_at or now),
         )
 
@@ -369,6 +387,6 @@ def _abandon(kit: Kit, rotation: RotationRecord, secret: SecretRecord) -> None:
             lease_owner=None,
             lease_expires_at=None,
         )
-        plan_rotation(kit, transaction, secret.arn, counted_from=now, not_before=now)
+        plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
         if rotation.kind is not RotationKind.RESOLUTION:
             rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, now)

@@ -151,10 +151,15 @@ class Shipper:
             self.cursor = audit_cursors.open_cursor(database, self.name) if cursor is None else cursor
         return self._lease_until is not None and now < self._lease_until
 
+    @property
+    def lag(self) -> int:
+        """How many records that this server knows of the sink does not have."""
+        heads = [head.sequence for head in (self._audit_log.head, self._audit_log.synced) if head is not None]
+        return max(max(heads, default=0) - self.cursor, 0)
+
     def _judge(self, waiting: Sequence[ChainedRecord]) -> None:
         """Have calls refused if the sink is too far behind, and taken again if it is not."""
-        heads = [head.sequence for head in (self._audit_log.head, self._audit_log.synced) if head is not None]
-        behind = max(heads, default=0) - self.cursor
+        behind = self.lag
         too_many = 0 < self._limit_records < behind
         since = from_milliseconds(waiting[0].record.event_time) if waiting else None
         too_long = since is not None and bool(self._limit) and self._clock.now() - since > self._limit

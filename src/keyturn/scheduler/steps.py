@@ -19,18 +19,15 @@ from dataclasses import dataclass, field
 
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.common import AccessDenied
-from keyturn.errors.crypto import SealFault, SealRefused
 from keyturn.errors.lambda_ import TooManyRequestsException
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
-from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.known_values import mask_of
 from keyturn.operations.secretsmanager.rotation_function import cannot_invoke, invocable_function
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
-from keyturn.rules.masking import masked
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.runtime.spec import Invocation
-from keyturn.storage import secrets
 from keyturn.storage.rotations import RotationRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.storage.stored_text import storable
@@ -94,10 +91,10 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
     except KeyturnError as error:
         _log.exception("function %s could not run", function.name)
         return Outcome(StepOutcome.NOT_INVOKED, f"The function could not run: {error.message}", StepOutcome.NOT_INVOKED)
-    return _outcome_of(kit, rotation, invocation)
+    return _outcome_of(kit, secret, invocation)
 
 
-def _outcome_of(kit: Kit, rotation: RotationRecord, invocation: Invocation) -> Outcome:
+def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outcome:
     try:
         document = json.loads(invocation.payload)
     except (ValueError, RecursionError):
@@ -108,36 +105,16 @@ def _outcome_of(kit: Kit, rotation: RotationRecord, invocation: Invocation) -> O
         offers_probe = is_ours and Step.PROBE in _texts(said.get("offers"))
         answers = Answers(_texts(said.get("accepted")), _texts(said.get("refused"))) if is_ours else Answers()
         return Outcome(StepOutcome.SUCCEEDED, offers_probe=offers_probe, answers=answers)
-    values = secret_values(kit, rotation.secret_id)
+    with kit.state.read() as connection:
+        mask = mask_of(kit, connection, secret.arn, secret.secret_id)
     kind = str(said.get("errorType", ""))
     message = str(said.get("errorMessage", "")) if said else "The function failed without saying why."
     outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
     # A function can say anything, and what it said must be stored.
-    error = storable(masked(f"{kind}: {message}" if kind else message, values))[:_ERROR_LENGTH]
-    is_name = outcome is StepOutcome.FUNCTION_ERROR and _CAUSE.fullmatch(kind) and masked(kind, values) == kind
+    error = storable(mask(f"{kind}: {message}" if kind else message, _ERROR_LENGTH))
+    is_name = outcome is StepOutcome.FUNCTION_ERROR and _CAUSE.fullmatch(kind) and mask(kind) == kind
     return Outcome(outcome, error, kind if is_name else outcome.value)
 
 
 def _texts(listed: object) -> frozenset[str]:
     return frozenset(text for text in listed if isinstance(text, str)) if isinstance(listed, list) else frozenset()
-
-
-def secret_values(kit: Kit, secret_id: int) -> list[str]:
-    """Return the values of all labelled versions, to be masked in what a function that can read them has said."""
-    with kit.state.read() as connection:
-        secret = secrets.load_secret_by_id(connection, secret_id)
-    if secret is None:
-        return []
-    values = []
-    for version in secret.versions.values():
-        if version.sealed is None:
-            continue
-        try:
-            plaintext = open_value(kit, secret.arn, version.version_id, version.sealed)
-        except SealRefused as error:
-            # Its key was destroyed: the function cannot have read it either.
-            if error.fault is not SealFault.UNKNOWN_KEY:
-                raise
-        else:
-            values.append(plaintext.reveal().decode(errors="replace"))
-    return values

@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import new_request_id
 from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.planning import plan_after_clock_was_set_back
 from keyturn.rules.lanes import Limits
 from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
@@ -108,6 +109,7 @@ class Scheduler:
         kit, now = self._kit, self._kit.clock.now()
         kit.accesses.store(kit.state)
         kit.uses.store(kit.state)
+        plan_after_clock_was_set_back(kit, now)
         with kit.state.read() as connection:
             due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret in due:

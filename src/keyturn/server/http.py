@@ -1,4 +1,4 @@
-"""The ASGI application: health without a signature, everything else through the pipeline.
+"""The ASGI application: health without a signature, metrics for a token, everything else through the pipeline.
 
 A plain callable; no framework's routing stands between a signed request and the pipeline. HTTP's own dangers are met in
 ``connection.py``; here bodies are bounded, each by itself and all together.
@@ -17,6 +17,7 @@ Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
+Metrics = Callable[[Mapping[str, str]], Awaitable[HttpReply]]
 Page = Callable[[], HttpReply | None]
 
 # Whoever can reach the port can send a body: its signature is known to be good only when all of it is here.
@@ -37,14 +38,20 @@ class Application:
         pipeline: For all signed calls.
         is_ready: Whether the server can serve; asked by ``/readyz``.
         downloads: Answers links that were handed out for function packages: path to reply, or None.
+        metrics: Answers ``/metrics``, if the request's headers let it.
     """
 
     def __init__(
-        self, pipeline: Pipeline, is_ready: Callable[[], bool], downloads: Callable[[bytes, bytes], HttpReply | None]
+        self,
+        pipeline: Pipeline,
+        is_ready: Callable[[], bool],
+        downloads: Callable[[bytes, bytes], HttpReply | None],
+        metrics: Metrics,
     ) -> None:
         self._pipeline = pipeline
         self._is_ready = is_ready
         self._downloads = downloads
+        self._metrics = metrics
         # Bytes of bodies that came in more than one piece; small ones are not worth counting.
         self._held_bytes = 0
 
@@ -53,6 +60,9 @@ class Application:
         if scope["type"] != "http":
             return
         if scope["method"] in ("GET", "HEAD"):
+            if scope["raw_path"] == b"/metrics":
+                await _send(send, await self._metrics(_headers(scope)))
+                return
             reply = self._page(scope["raw_path"], scope["query_string"])
             if reply is not None:
                 await _send(send, reply)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
@@ -27,6 +28,7 @@ from keyturn.server.exchange import Exchange
 from keyturn.server.throttle import Throttle
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
+from keyturn.wire.models import OperationModel
 from keyturn.wire.route import addressed_service, route
 
 _log = logging.getLogger(__name__)
@@ -50,6 +52,9 @@ class Pipeline:
         self._reads_on_loop = kit.state.dialect.is_embedded
         self._is_fresh = False
         self._refreshed_at_commit = -1
+        # Replies by operation and HTTP status, written on the loop only. What is no operation of a model is counted
+        # under None: its name could be anything.
+        self.replies: defaultdict[tuple[OperationModel | None, int], int] = defaultdict(int)
 
     async def answer(self, request: HttpRequest) -> HttpReply:
         """Run one request through all steps."""
@@ -98,6 +103,7 @@ class Pipeline:
             _log.exception("audit event not stored, request id %s", exchange.request_id)
             exchange.error = InternalFailure()
             reply = _serialise(exchange)
+        self.replies[exchange.model, reply.status] += 1
         return reply
 
     def close(self) -> None:

@@ -10,24 +10,20 @@ The scheme is the kind, behind a plus sign the transport; options are in the que
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from types import ModuleType
-from typing import ClassVar, Protocol, Self, runtime_checkable
+from typing import ClassVar, Protocol, Self, cast, runtime_checkable
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from keyturn import sinks as sink_package
 from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
+from keyturn.kinds import classes_by_kind
 from keyturn.rules.audit_record import ChainedRecord
+from keyturn.setting_options import SettingOptions
 
-_SKIPPED = {f"{sink_package.__name__}.base"}
 _LONGEST_NAME = 512
-_NUMBER = re.compile(r"\d{1,15}", re.ASCII)
 
 
 class SinkError(KeyturnError):
@@ -35,7 +31,7 @@ class SinkError(KeyturnError):
 
 
 @dataclass(frozen=True, slots=True)
-class Location:
+class Location(SettingOptions):
     """A sink as settings name it.
 
     Attributes:
@@ -47,12 +43,13 @@ class Location:
     """
 
     kind: str
-    name: str
     transport: str
     host: str
     port: int | None
     path: str
-    options: Mapping[str, str]
+
+    kind_of_thing: ClassVar[str] = "audit sink"
+    page: ClassVar[str] = "docs/audit.md"
 
     @classmethod
     def parse(cls, url: str) -> Self:
@@ -71,43 +68,7 @@ class Location:
         name = url.partition("?")[0]
         if not kind or len(name) > _LONGEST_NAME:
             raise KeyturnError(f"{url} does not name an audit sink.", "For instance: json-lines:/var/log/audit.jsonl.")
-        return cls(kind, name, transport, parsed.hostname or "", port, unquote(parsed.path), options)
-
-    def number(self, option: str, default: int, *, least: int = 0, most: int = 10**15) -> int:
-        """Return an option that is a whole number.
-
-        Raises:
-            KeyturnError: It is none, too small or too large.
-        """
-        text = self.options.get(option, str(default))
-        if not _NUMBER.fullmatch(text) or not least <= int(text) <= most:
-            raise self.refusal(f"{option} is {text!r}, not a whole number from {least} to {most}")
-        return int(text)
-
-    def flag(self, option: str, *, default: bool) -> bool:
-        """Return an option that is true or false.
-
-        Raises:
-            KeyturnError: It is neither.
-        """
-        text = self.options.get(option, str(default).lower())
-        if text not in ("true", "false"):
-            raise self.refusal(f"{option} is {text!r}, not true or false")
-        return text == "true"
-
-    def refuse_others(self, *known: str) -> None:
-        """Refuse options that the sink does not know.
-
-        Raises:
-            KeyturnError: There is one.
-        """
-        unknown = sorted(set(self.options) - set(known))
-        if unknown:
-            raise self.refusal(f"it has no option {unknown[0]}")
-
-    def refusal(self, what: str) -> KeyturnError:
-        """Return the error of a setting that cannot be."""
-        return KeyturnError(f"The audit sink {self.name}: {what}.", "docs/audit.md has the options of each sink.")
+        return cls(name, options, kind, transport, parsed.hostname or "", port, unquote(parsed.path))
 
 
 @runtime_checkable
@@ -147,15 +108,7 @@ def sink_kinds() -> Mapping[str, type[Sink]]:
     Raises:
         TypeError: A file has no sink or several, or two files claim one kind.
     """
-    found: dict[str, type[Sink]] = {}
-    for info in pkgutil.iter_modules(sink_package.__path__, f"{sink_package.__name__}."):
-        if info.name in _SKIPPED:
-            continue
-        sink = _sink_of(importlib.import_module(info.name))
-        if sink.kind in found:
-            raise TypeError(f"Two audit sinks are called {sink.kind!r}.")
-        found[sink.kind] = sink
-    return found
+    return cast("dict[str, type[Sink]]", classes_by_kind(sink_package))
 
 
 def open_sinks(setting: str, clock: Clock) -> list[tuple[str, Sink]]:
@@ -175,15 +128,3 @@ def open_sinks(setting: str, clock: Clock) -> list[tuple[str, Sink]]:
             raise location.refusal("it is named twice")
         opened[location.name] = kind.open(location, clock)
     return list(opened.items())
-
-
-def _sink_of(module: ModuleType) -> type[Sink]:
-    classes = [
-        value
-        for value in vars(module).values()
-        if isinstance(value, type) and value.__module__ == module.__name__ and hasattr(value, "kind")
-    ]
-    if len(classes) != 1:
-        raise TypeError(f"{module.__name__} must hold exactly one class with a kind.")
-    sink: type[Sink] = classes[0]
-    return sink

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc, select, true, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc, or_, select, true, tuple_
 
 from keyturn.arn import Place
 from keyturn.ids import moment_of_event_id
@@ -21,6 +21,7 @@ _NEWEST_FIRST = (desc(_events.c.event_time), desc(_events.c.sequence))
 _BLOCKS_AT_ONCE = 8
 _WANTED = _events.c.sequence.in_(bindparam("sequences", expanding=True))
 _ROWS = select(_events).where(_WANTED).order_by(*_NEWEST_FIRST)
+_OLDEST_TIME = select(_events.c.event_time).order_by(_events.c.sequence).limit(1)
 # Ids of events from before they began with their moment.
 _OLDER_THAN_CHAIN = _events.c.sequence <= select(_marks.c.sequence).where(_marks.c.name == CHECKPOINT).scalar_subquery()
 
@@ -38,6 +39,7 @@ class Question:
         starts_at: Milliseconds since the epoch, inclusive.
         ends_at: Likewise, inclusive.
         before: Only records before this one: the last of the page before.
+        reader: If given, what only read is left out, unless the user or session of this name did.
     """
 
     place: Place
@@ -45,6 +47,7 @@ class Question:
     starts_at: int | None = None
     ends_at: int | None = None
     before: Moment | None = None
+    reader: str | None = None
 
     @property
     def owner(self) -> ColumnElement[bool]:
@@ -71,7 +74,15 @@ class Question:
             conditions.append(event.event_time <= self.ends_at)
         if self.before is not None:
             conditions.append(tuple_(event.event_time, event.sequence) < tuple_(*self.before))
+        if self.reader is not None:
+            conditions.append(or_(event.read_only.is_(False), event.username == self.reader))
         return and_(*conditions)
+
+
+def oldest_time(connection: Connection) -> int | None:
+    """Return the event time of the oldest record there is, in milliseconds since the epoch; None without any."""
+    oldest: int | None = connection.execute(_OLDEST_TIME).scalar_one_or_none()
+    return oldest
 
 
 def lookup(connection: Connection, question: Question, limit: int) -> list[ChainedRecord]:

@@ -14,8 +14,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Integer,
     Row,
     Select,
+    Text,
     and_,
     bindparam,
     case,
@@ -131,6 +133,17 @@ _EVENTS = select(
     _events.c.message,
 ).join_from(_events, _streams)
 _place = tuple_(_events.c.timestamp_ms, _events.c.event_row)
+_LINE = (
+    select(_streams, _events.c.timestamp_ms, _events.c.event_row)
+    .join_from(_events, _streams)
+    .where(
+        _events.c.group_id == bindparam("in_group"),
+        _events.c.timestamp_ms.between(bindparam("starts_ms"), bindparam("ends_ms")),
+        func.substr(_events.c.message, 1, bindparam("length", type_=Integer)) == bindparam("text", type_=Text),
+    )
+    .order_by(_events.c.timestamp_ms, _events.c.event_row)
+    .limit(1)
+)
 
 
 def create_group(transaction: Transaction, place: Place, group: str, at: datetime) -> bool:
@@ -298,6 +311,27 @@ def get_events(
     if not forward:
         events.reverse()
     return _page(events, position or LogPosition(starts_ms or 0, 0))
+
+
+def find_line(
+    connection: Connection, group: LogGroupRecord, text: str, *, starts_ms: int, ends_ms: int
+) -> tuple[LogStreamRecord, LogPosition] | None:
+    """Return where the first event of a group is that begins with a text, None if there is none.
+
+    Args:
+        connection: Of the journal.
+        group: Which group.
+        text: Letters' case counts.
+        starts_ms: Milliseconds since the epoch, inclusive; all events are looked at from here on.
+        ends_ms: Likewise, to here.
+    """
+    span = {"in_group": group.group_id, "starts_ms": starts_ms, "ends_ms": ends_ms}
+    row = connection.execute(_LINE, {**span, "text": text, "length": len(text)}).one_or_none()
+    if row is None:
+        return None
+    columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    position = LogPosition(columns.pop("timestamp_ms"), columns.pop("event_row"))
+    return LogStreamRecord(**columns), position
 
 
 def filter_events(

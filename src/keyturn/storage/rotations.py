@@ -103,9 +103,10 @@ _UNFINISHED_OF = (
     .order_by(_rotations.c.rotation_id.desc())
     .limit(1)
 )
+_NEWEST = 2**62
 _OF_SECRET = (
     select(_rotations)
-    .where(_rotations.c.secret_id == bindparam("secret_id"))
+    .where(_rotations.c.secret_id == bindparam("secret_id"), _rotations.c.rotation_id < bindparam("before"))
     .order_by(_rotations.c.rotation_id.desc())
     .limit(bindparam("limit"))
 )
@@ -206,15 +207,21 @@ def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | 
     return None if row is None else record_of(row)
 
 
-def load_rotation(connection: Connection, secret_id: int, version_id: str) -> RotationRecord | None:
-    """Return the rotation that makes (or made) this version."""
-    row = connection.execute(_BY_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
+def load_rotation(
+    connection: Connection, secret_id: int, version_id: str, kind: RotationKind | None = None
+) -> RotationRecord | None:
+    """Return the newest rotation that makes (or made) this version, or that of a kind."""
+    statement = _BY_VERSION if kind is None else _BY_VERSION.where(_rotations.c.kind == kind)
+    row = connection.execute(statement, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
     return None if row is None else record_of(row)
 
 
-def load_history(connection: Connection, secret_id: int, limit: int = 20) -> list[RotationRecord]:
-    """Return the newest rotations of a secret, newest first."""
-    return [record_of(row) for row in connection.execute(_OF_SECRET, {"secret_id": secret_id, "limit": limit})]
+def load_history(
+    connection: Connection, secret_id: int, limit: int = 20, *, before: int = _NEWEST
+) -> list[RotationRecord]:
+    """Return rotations of a secret, newest first: the newest, or those before the one with this number."""
+    parameters = {"secret_id": secret_id, "before": before, "limit": limit}
+    return [record_of(row) for row in connection.execute(_OF_SECRET, parameters)]
 
 
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:

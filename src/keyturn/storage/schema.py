@@ -32,6 +32,7 @@ from sqlalchemy import (
     Text,
     TypeDecorator,
     UniqueConstraint,
+    and_,
 )
 
 from keyturn.arn import Place
@@ -194,18 +195,30 @@ secrets = Table(
     Column("rotation_rules", JSON(none_as_null=True)),
     Column("next_rotation_at", Moment),
     Column("next_rotation_closes_at", Moment),
+    Column("rotation_planned_at", Moment),
     # Of a replica; of a secret with replicas its own.
     Column("primary_arn", Text),
     UniqueConstraint("account_id", "region", "name", name="secrets_name"),
     sqlite_autoincrement=True,
 )
 Index("secrets_due", secrets.c.next_rotation_at)
+Index("secrets_planned_at", secrets.c.rotation_planned_at)
 Index("secrets_deletion", secrets.c.deletion_at)
+# Which secret has gone without rotation for longest, and how many rotate at all.
+_ROTATING = and_(secrets.c.rotation_enabled, secrets.c.deleted_at.is_(None))
+Index(
+    "secrets_rotating",
+    secrets.c.last_rotated_at,
+    secrets.c.created_at,
+    sqlite_where=_ROTATING,
+    postgresql_where=_ROTATING,
+)
 # Lists of an account's region, by each date they can be sorted by; by name they have the constraint's index.
 _SECRETS_OWNER = (secrets.c.account_id, secrets.c.region)
 Index("secrets_created", *_SECRETS_OWNER, secrets.c.created_at, secrets.c.secret_id)
 Index("secrets_changed", *_SECRETS_OWNER, secrets.c.last_changed_at, secrets.c.secret_id)
 Index("secrets_accessed", *_SECRETS_OWNER, secrets.c.last_accessed_at, secrets.c.secret_id)
+Index("secrets_planned", *_SECRETS_OWNER, secrets.c.next_rotation_at, secrets.c.secret_id)
 
 # The dates that secrets had before they got others, for lists that are being read; see storage/secret_lists.py.
 secret_moves = Table(
@@ -568,6 +581,22 @@ audit_cursors = Table(
     Column("lease_owner", String(64)),
     Column("lease_expires_at", Moment),
 )
+
+# What notifiers have still to be told: one row for each message and notifier, until it was taken or is given up.
+notifications = Table(
+    "notifications",
+    journal,
+    Column("notification_id", RowId, primary_key=True, autoincrement=True),
+    Column("notifier", String(64), nullable=False),
+    # The message as JSON; it is the same at each try.
+    Column("document", Text, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    # How often it was offered. Whoever offers it has put due_at off until that must have ended.
+    Column("tries", Integer, nullable=False),
+    Column("due_at", Moment, nullable=False),
+    sqlite_autoincrement=True,
+)
+Index("notifications_due", notifications.c.notifier, notifications.c.due_at)
 
 # Everything of the logs counts in milliseconds on the wire and is never anything else on the way there.
 log_groups = Table(

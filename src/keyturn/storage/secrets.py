@@ -89,7 +89,9 @@ class SecretRecord:
         labels: Staging label to version id.
         versions: The versions that carry labels, by id; deprecated ones are read with :func:`load_versions`.
         tags: Key to value, in the order they were added; None if never tagged.
+        next_rotation_at: When it rotates by itself; None if it does not, or a rotation is under way.
         next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
+        rotation_planned_at: When that moment was chosen; None if there is none.
         primary_arn: Of a replica's primary; of a secret with replicas its own.
     """
 
@@ -114,6 +116,7 @@ class SecretRecord:
     rotation_rules: Mapping[str, Any] | None
     next_rotation_at: datetime | None
     next_rotation_closes_at: datetime | None
+    rotation_planned_at: datetime | None
     primary_arn: str | None
     labels: Mapping[str, str]
     versions: Mapping[str, VersionRecord]
@@ -379,14 +382,6 @@ def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> 
     ]
 
 
-def planned_moments(connection: Connection, opens_at: datetime, closes_at: datetime) -> list[datetime]:
-    """Return when rotations are planned in a span, so that new ones can keep away from them."""
-    planned = select(_secrets.c.next_rotation_at).where(
-        _secrets.c.rotation_enabled, _secrets.c.next_rotation_at >= opens_at, _secrets.c.next_rotation_at < closes_at
-    )
-    return list(connection.execute(planned).scalars())
-
-
 def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, at: datetime, **columns: object) -> int:
     """Store a new secret without versions and return its row's number."""
     values = {**schema.owner_of(place), "arn": arn, "name": name, "created_at": at, "last_changed_at": at, **columns}
@@ -402,7 +397,9 @@ def update_secret(transaction: Transaction, secret: SecretRecord, **columns: obj
     changed_at = columns.get("last_changed_at")
     if isinstance(changed_at, datetime):
         transaction.move(secret.secret_id, SortBy.CHANGED, secret.last_changed_at, changed_at)
-    transaction.connection.execute(update(_secrets).where(_secrets.c.secret_id == secret.secret_id), columns)
+    # As values, not as parameters: a column that there is not is an error then, and is passed over otherwise.
+    change = update(_secrets).where(_secrets.c.secret_id == secret.secret_id).values(**columns)
+    transaction.connection.execute(change)
     transaction.touch(SECRET, secret.arn)
 
 

@@ -18,6 +18,7 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
+from keyturn.operations.meters import Meters
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
@@ -83,6 +84,7 @@ class HandlerBench:
             "system_key_id": _SYSTEM.key_id,
             "accesses": Accesses(),
             "uses": Uses(),
+            "meters": Meters(),
             "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
             "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),

@@ -44,6 +44,7 @@ _STOP_SECONDS = 30
 _POLL_SECONDS = 0.02
 _SCRAM_ITERATIONS = 4096
 _COMMAND_SECONDS = 120
+_LOG_FILE = "server.log"
 
 # Data that nobody will miss: durability costs time only.
 _SETTINGS: Mapping[str, str] = {
@@ -114,7 +115,7 @@ class PostgresqlServer:
     @property
     def log_path(self) -> Path:
         """The server's log."""
-        return self.directory / "server.log"
+        return self.directory / _LOG_FILE
 
     @property
     def certificate_path(self) -> Path:
@@ -180,6 +181,33 @@ class PostgresqlServer:
     def url(self, database: str = "postgres", driver: str = "postgresql+psycopg") -> str:
         """Return SQLAlchemy's URL for the superuser; it contains the password."""
         return f"{driver}://{SUPERUSER}:{self.superuser_password}@{HOST}:{self.port}/{database}"
+
+    def crash(self) -> None:
+        """Kill all of the server's processes, as far as a power cut can be played; its files stay for :meth:`restart`.
+
+        Raises:
+            KeyturnError: One of them does not end.
+        """
+        if process := self._process():
+            # The first one first, or it would put new ones in the places of those that die.
+            family = [process, *process.children(recursive=True)]
+            for each in family:
+                with contextlib.suppress(psutil.NoSuchProcess):
+                    each.kill()
+            if not _has_ended(*family):
+                raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
+            # Where nobody collects the exit status of its first process PostgreSQL takes that for a running server.
+            (self.directory / "data" / "postmaster.pid").unlink()
+
+    def restart(self) -> None:
+        """Start a server that has crashed on its own port again; returns when it takes connections.
+
+        Raises:
+            KeyturnError: It does not start; with its own reason.
+        """
+        done = _start(_Owner.of_this_process(), self.programs, self.directory)
+        if done.returncode != 0:
+            raise KeyturnError(f"PostgreSQL does not start again: {self.log_path.read_text().strip()[-2000:]}")
 
     def stop(self) -> None:
         """Stop the server and remove everything it wrote. Does nothing if both have happened.
@@ -339,15 +367,12 @@ def _initialise(owner: _Owner, programs: Path, directory: Path, password: str) -
 def _start_on_free_port(owner: _Owner, programs: Path, directory: Path, settings: Mapping[str, str]) -> int:
     configuration = directory / "data" / "postgresql.conf"
     initial = configuration.read_text()
-    log_path = directory / "server.log"
+    log_path = directory / _LOG_FILE
     for _ in range(_START_ATTEMPTS):
         port = _free_port()
         lines = [f"{name} = '{value}'" for name, value in {**settings, "port": str(port)}.items()]
         configuration.write_text("\n".join([initial, *lines, ""]))
-        done = owner.run(
-            programs / "pg_ctl", "start", "--pgdata", directory / "data", "--log", log_path,
-            "--wait", "--timeout", str(_START_SECONDS), "--silent",
-        )  # fmt: skip
+        done = _start(owner, programs, directory)
         if done.returncode == 0:
             return port
         # Between asking for a free port and using it another process may take it; only then another attempt helps.
@@ -355,6 +380,13 @@ def _start_on_free_port(owner: _Owner, programs: Path, directory: Path, settings
         if "could not bind" not in reason:
             break
     raise KeyturnError(f"PostgreSQL of {programs} does not start: {reason.strip()[-2000:]}")
+
+
+def _start(owner: _Owner, programs: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+    return owner.run(
+        programs / "pg_ctl", "start", "--pgdata", directory / "data", "--log", directory / _LOG_FILE,
+        "--wait", "--timeout", str(_START_SECONDS), "--silent",
+    )  # fmt: skip
 
 
 def _free_port() -> int:
@@ -368,12 +400,19 @@ def _end(process: psutil.Process) -> None:
     for request in (signal.SIGINT, signal.SIGQUIT):
         with contextlib.suppress(psutil.NoSuchProcess):
             process.send_signal(request)
-        deadline = time.monotonic() + _STOP_SECONDS
-        while time.monotonic() < deadline:
-            if not _lives(process):
-                return
-            time.sleep(_POLL_SECONDS)
+        if _has_ended(process):
+            return
     raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
+
+
+def _has_ended(*processes: psutil.Process) -> bool:
+    """Wait for a while, and tell whether none of them is left."""
+    deadline = time.monotonic() + _STOP_SECONDS
+    while any(map(_lives, processes)):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(_POLL_SECONDS)
+    return True
 
 
 def _lives(process: psutil.Process) -> bool:

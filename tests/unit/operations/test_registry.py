@@ -15,6 +15,7 @@ WITHOUT_RESOURCE = {
     "cloudtrail:LookupEvents",
     "iam:GetContextKeysForCustomPolicy",
     "iam:SimulateCustomPolicy",
+    "keyturn:ListPlannedRotations",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
     "secretsmanager:BatchGetSecretValue",

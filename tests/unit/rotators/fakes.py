@@ -65,13 +65,15 @@ class FakeConnection:
     def password_was_checked(self) -> bool:
         return not self._engine.trusting
 
-    def set_password(self, username: str, password: str) -> None:
+    def set_password(self, username: str, password: str, confirm: base.Confirm) -> None:
         self._engine.interrupt("before set_password")
+        confirm()
         self._engine.passwords[username] = password
         self._engine.interrupt("after set_password")
 
-    def create_user_like(self, username: str, like: str, password: str) -> None:
+    def create_user_like(self, username: str, like: str, password: str, confirm: base.Confirm) -> None:
         self._engine.interrupt("before create_user_like")
+        confirm()
         if username not in self._engine.passwords:
             self._engine.clones[username] = like
         self._engine.passwords[username] = password

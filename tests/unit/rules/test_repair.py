@@ -67,3 +67,13 @@ def test_what_is_settled_leaves_the_label_on_a_version_that_logs_in_and_nothing_
         assert after.unfinished_rotation is None
         assert after.created_at == state.created_at
         assert after.labels[AWSPREVIOUS] == ("p" if after.labels[AWSCURRENT] == "c" else "c")
+
+
+def test_a_version_that_was_rotated_to_and_is_refused_since_gives_both_of_its_labels_up() -> None:
+    # AWSPENDING stays on the version that a rotation has made current.
+    labels = {AWSCURRENT: "c", AWSPENDING: "c", AWSPREVIOUS: "p"}
+    state = Staging(dict.fromkeys("cp", AT), labels)
+
+    after = settled(state, repair_of(labels, frozenset("cp"), said(c=False, p=True))).after
+
+    assert after.labels == {AWSCURRENT: "p", AWSPREVIOUS: "c"}

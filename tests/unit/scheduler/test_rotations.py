@@ -293,6 +293,8 @@ def test_a_rotation_killed_at_any_moment_is_finished_by_the_next_server(
             assert desk.stages()[version_id] == ["AWSCURRENT", "AWSPENDING"], moment
             assert desk.runtime.database == f"new-{version_id}"
             assert [rotation.status for rotation in desk.history()] == [RotationStatus.SUCCEEDED]
+            # Told before it is committed, so perhaps once more, and never not at all.
+            assert {desk.told().count(event) for event in ("RotationStarted", "RotationSucceeded")} <= {1, 2}, moment
     # Each of the four steps has two writes around it, two moments each, and two around what the function does.
     assert moment > 4 * 6
 

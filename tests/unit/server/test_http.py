@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import pytest
@@ -32,11 +32,14 @@ class Bench:
     def __init__(self) -> None:
         self.pipeline = FakePipeline()
         self.is_ready = True
-        self.application = Application(cast("Any", self.pipeline), lambda: self.is_ready, self.download)
+        self.application = Application(cast("Any", self.pipeline), lambda: self.is_ready, self.download, self.metrics)
         self.sent: list[Any] = []
 
     def download(self, path: bytes, _query: bytes) -> HttpReply | None:
         return HttpReply(200, (), b"zip") if path == b"/package" else None
+
+    async def metrics(self, headers: Mapping[str, str]) -> HttpReply:
+        return HttpReply(200, (), headers.get("authorization", "no token").encode())
 
     def ask(
         self,
@@ -86,6 +89,16 @@ def test_the_pieces_of_a_body_are_put_together(bench: Bench) -> None:
 
     assert bench.pipeline.requests[0].body == b"one two three"
     assert bench.reply == (200, b"")
+
+
+def test_metrics_are_asked_for_with_a_token_and_never_of_the_pipeline(bench: Bench) -> None:
+    bench.ask(method="GET", path=b"/metrics", headers=[(b"authorization", b"Bearer token")])
+
+    assert bench.reply == (200, b"Bearer token")
+    assert bench.pipeline.requests == []
+    bench.sent.clear()
+    bench.ask(b"", method="POST", path=b"/metrics")
+    assert len(bench.pipeline.requests) == 1
 
 
 def test_headers_keep_every_octet_and_are_joined_where_they_repeat(bench: Bench) -> None:

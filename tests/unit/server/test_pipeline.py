@@ -98,6 +98,16 @@ def test_a_call_is_answered_and_recorded(bench: Bench) -> None:
     assert bench.auditor.codes == [None]
 
 
+def test_replies_are_counted_by_operation_and_what_is_none_without_its_name(bench: Bench) -> None:
+    bench.answer()
+    bench.answer()
+    nonsense = request(IDENTITY.headers, b"Action=NoSuchAction&Version=2011-06-15")
+    status = asyncio.run(bench.pipeline.answer(nonsense)).status
+
+    counted = {(model and model.name, status): count for (model, status), count in bench.pipeline.replies.items()}
+    assert counted == {("GetCallerIdentity", 200): 2, (None, status): 1}
+
+
 def test_what_nobody_foresaw_is_an_internal_error_without_detail(
     bench: Bench, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

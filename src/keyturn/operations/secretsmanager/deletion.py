@@ -16,7 +16,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.sealing import forget_value
 from keyturn.operations.secretsmanager import subjects
-from keyturn.operations.secretsmanager.planning import plan_rotation
+from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.operations.subject import Subject
@@ -160,7 +160,7 @@ def _resume_rotation(kit: Kit, transaction: Transaction, restored: SecretRecord,
         return
     planned_at = restored.next_rotation_at
     if planned_at is None or planned_at <= at:
-        plan_rotation(kit, transaction, restored.arn, counted_from=restored.last_rotated_at, not_before=at)
+        plan_rotation(kit, transaction, restored.arn, counted_from=counted_from(restored), not_before=at)
     state = staging_of(transaction, restored)
     if state.unfinished_rotation is not None:
         # The scheduler takes the pending version up and runs all steps with it, as after a failure.

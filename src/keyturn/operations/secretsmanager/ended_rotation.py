@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
-from keyturn.operations.secretsmanager.planning import plan_rotation
+from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.rotation import Abandoned, ended_by
 from keyturn.rules.staging import Change
@@ -57,17 +57,19 @@ def end_rotation(
     end = ended_by(change.before.labels, change.after.labels, version_id, is_parked=is_parked)
     if end is None:
         return None
+    begin = counted_from(secret)
     # A test that was interfered with has shown nothing, even if its version was made current.
     if isinstance(end, Abandoned) or rotation.kind is RotationKind.TEST:
         status, event = RotationStatus.ABANDONED, ServiceEventName.ROTATION_ABANDONED
         cause: str | None = "AWSPENDING was taken off its version while it was under way."
     else:
         status, event, cause = RotationStatus.SUCCEEDED, ServiceEventName.ROTATION_SUCCEEDED, None
+        begin = at
         if rotation.kind is RotationKind.ROTATION:
             secrets.update_secret(transaction, secret, last_rotated_at=at)
     rotations.end_unfinished(transaction, secret.secret_id, status, at, cause)
     if rotation.kind is RotationKind.ROTATION:
-        plan_rotation(kit, transaction, secret.arn, counted_from=at, not_before=at)
+        plan_rotation(kit, transaction, secret.arn, counted_from=begin, not_before=at)
     elif rotation.kind is RotationKind.TEST and not change.after.stages_of(version_id):
         # The copy of the current value that a test works with goes with the test.
         secrets.delete_versions(transaction, secret.secret_id, [version_id])

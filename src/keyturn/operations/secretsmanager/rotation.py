@@ -15,7 +15,13 @@ from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
-from keyturn.operations.secretsmanager.planning import checked_rules, plan_rotation
+from keyturn.operations.secretsmanager.planning import (
+    NO_PLAN,
+    WHILE_IT_RUNS,
+    checked_rules,
+    counted_from,
+    plan_rotation,
+)
 from keyturn.operations.secretsmanager.rotation_function import check_function, function_timeout
 from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
@@ -77,15 +83,17 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
         configured: dict[str, Any] = {"rotation_enabled": True, "rotation_function_arn": function_arn}
         if rotation_rules is not None:
             configured["rotation_rules"] = rotation_rules
+        if immediately:
+            # Whatever was planned: the next one is planned when this one ends, by the rules there are then.
+            configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
             configured_secret = replace(current, **configured)
             refusal, ended = _begin(kit, transaction, configured_secret, token, call, immediately=immediately)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
-                    plan_rotation(
-                        kit, transaction, subject.arn, counted_from=current.last_rotated_at, not_before=call.at
-                    )
+                    begin = counted_from(current) or call.at
+                    plan_rotation(kit, transaction, subject.arn, counted_from=begin, not_before=call.at)
     kit.wake_scheduler()
     record_end(kit, subject.arn, ended, call.at)
     if refusal is not None:
@@ -108,9 +116,7 @@ def cancel_rotate_secret(
         )
         if unfinished is not None:
             _resolve(kit, transaction, current, unfinished, call)
-        secrets.update_secret(
-            transaction, current, rotation_enabled=False, next_rotation_at=None, next_rotation_closes_at=None
-        )
+        secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
     kit.wake_scheduler()
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if unfinished is not None:

@@ -7,7 +7,7 @@ driver's exception may carry the statement or the connection's parameters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
@@ -185,6 +185,15 @@ class Login:
         return tuple(zip(hosts, ports, strict=True))
 
 
+Confirm = Callable[[], None]
+"""Raises unless a password is still to be set.
+
+Called by whoever sets one, at the last moment at which nothing has come true yet, and when no other session can set
+that user's password before it has: a function that was held up while its rotation was finished by another one, and
+passed by a later one, must not put the password back.
+"""
+
+
 class Connection(Protocol):
     """One login. Every method may be repeated."""
 
@@ -193,15 +202,15 @@ class Connection(Protocol):
         """Whether the server asked for the password; a trusting server proves nothing by letting us in."""
         ...
 
-    def set_password(self, username: str, password: str) -> None:
-        """Set a user's password, durably.
+    def set_password(self, username: str, password: str, confirm: Confirm) -> None:
+        """Set a user's password, durably; if ``confirm`` raises, nothing was changed.
 
         Raises:
             DatabaseError: The server refused; or the outcome is unknown, which the next login finds out.
         """
         ...
 
-    def create_user_like(self, username: str, like: str, password: str) -> None:
+    def create_user_like(self, username: str, like: str, password: str, confirm: Confirm) -> None:
         """Create a user who may do what ``like`` may; of one that exists set the password only. All or nothing.
 
         Raises:

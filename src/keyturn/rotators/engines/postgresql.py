@@ -48,6 +48,7 @@ _SCRAM_LEAST_ITERATIONS = 4096
 # PostgreSQL documentation, appendix "PostgreSQL Error Codes".
 _ERRORS: Mapping[str, type[base.DatabaseError]] = {
     "25006": base.ReadOnlyReplica,
+    "25P03": base.ConnectionLost,
     "28000": base.NotAdmitted,
     "28P01": base.AuthenticationFailed,
     "3D000": base.DatabaseMissing,
@@ -149,21 +150,21 @@ class PostgresqlConnection:
             self.close()
             raise base.ReadOnlyReplica(f"{self._host} is a read-only replica: it is in recovery")
 
-    def set_password(self, username: str, password: str) -> None:
+    def set_password(self, username: str, password: str, confirm: base.Confirm) -> None:
         """Store the new password's verifier in the server."""
         stored = self._stored_form(username, password)
-        with _password_rules():
+        with self._confirmed(confirm), _password_rules():
             # Both forms consist of letters, digits and + / = $ : - so they need no escaping.
             self._run(f"ALTER ROLE {quoted_identifier(username)} PASSWORD '{stored}'")
 
-    def create_user_like(self, username: str, like: str, password: str) -> None:
+    def create_user_like(self, username: str, like: str, password: str, confirm: base.Confirm) -> None:
         """Create a role that is a member of ``like`` and has its attributes, or set the password of the one there is.
 
         Source: PostgreSQL documentation, "Role Membership" (what a member inherits) and "Role Attributes" (what not).
         """
         if not self._run(_ROLE, username=username):
             try:
-                self._create_role(username, like, self._stored_form(username, password))
+                self._create_role(username, like, self._stored_form(username, password), confirm)
             except base.DatabaseError as error:
                 # Another attempt of the same step has been faster.
                 if error.code not in _EXISTS:
@@ -172,20 +173,32 @@ class PostgresqlConnection:
                 return
         if self._run(_STRONGER_STRANGER, username=username, like=like):
             raise base.NotAClone(f"{self._host}: user {username} may do more than {like} and is not its clone")
-        self.set_password(username, password)
+        self.set_password(username, password, confirm)
 
-    def _create_role(self, username: str, like: str, stored: str) -> None:
+    def _create_role(self, username: str, like: str, stored: str, confirm: base.Confirm) -> None:
         *has, connection_limit = self._run(_ROLE, username=like)[0]
         attributes = [keyword for keyword, held in zip(_ATTRIBUTES, has, strict=True) if held]
-        self._run("BEGIN")
-        try:
+        with self._confirmed(confirm):
             with _password_rules():
                 self._run(
                     f"CREATE ROLE {quoted_identifier(username)} LOGIN {' '.join(attributes)}"
                     f" CONNECTION LIMIT {int(connection_limit)} PASSWORD '{stored}'"
                 )
             self._run(f"GRANT {quoted_identifier(like)} TO {quoted_identifier(username)}")
-        except base.DatabaseError:
+
+    @contextlib.contextmanager
+    def _confirmed(self, confirm: base.Confirm) -> Iterator[None]:
+        """Commit what the block changes once ``confirm`` has returned; all or nothing.
+
+        A role that a transaction has changed is locked until it ends, so no rotation can pass this one between the
+        question and the commit. Whoever is held up in between must not keep the others waiting: the server ends it.
+        """
+        self._run("BEGIN")
+        try:
+            self._run(f"SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
+            yield
+            confirm()
+        except BaseException:
             with contextlib.suppress(base.DatabaseError):
                 self._run("ROLLBACK")
             raise

@@ -9,6 +9,7 @@ from typing import NotRequired, TypedDict
 class GetRotationRequest(TypedDict):
     SecretId: str
     VersionId: NotRequired[str]
+    Kind: NotRequired[str]
 
 
 class RotationType(TypedDict):
@@ -24,6 +25,18 @@ class RotationType(TypedDict):
     Cause: NotRequired[str]
     Error: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
+
+
+class RotationStepType(TypedDict):
+    Attempt: NotRequired[int]
+    Step: NotRequired[str]
+    StartedAt: NotRequired[datetime]
+    EndedAt: NotRequired[datetime]
+    DurationMilliseconds: NotRequired[int]
+    Outcome: NotRequired[str]
+    Cause: NotRequired[str]
+    Error: NotRequired[str]
+    RequestId: NotRequired[str]
 
 
 class TimelineEntryType(TypedDict):
@@ -42,6 +55,8 @@ class GetRotationResponse(TypedDict):
     ARN: NotRequired[str]
     Name: NotRequired[str]
     Rotation: NotRequired[RotationType]
+    VersionIdsToStages: NotRequired[dict[str, list[str]]]
+    Steps: NotRequired[list[RotationStepType]]
     Timeline: NotRequired[list[TimelineEntryType]]
     Truncated: NotRequired[bool]
 
@@ -66,9 +81,12 @@ class PlannedRotationType(TypedDict):
     Name: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
     NextRotationAt: NotRequired[datetime]
+    PlannedAt: NotRequired[datetime]
+    PlannedInMinute: NotRequired[int]
     WindowOpensAt: NotRequired[datetime]
     WindowClosesAt: NotRequired[datetime]
     LastRotatedDate: NotRequired[datetime]
+    CountedFrom: NotRequired[datetime]
     RotationRules: NotRequired[RotationRulesType]
     Running: NotRequired[bool]
 

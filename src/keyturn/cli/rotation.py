@@ -1,0 +1,209 @@
+"""``keyturn rotation``: what became of a secret's rotations, step by step, and what to do about one that is stuck."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
+from keyturn.cli.follow import Rotation, retry_rotation
+from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.rotate import follow
+from keyturn.cli.rotation_markdown import markdown
+from keyturn.cli.rotation_report import Report, duration, error_of, members, moment
+from keyturn.cli.rotation_resolving import (
+    labels_of,
+    print_labels,
+    print_plan,
+    print_resolution,
+    resolve_rotation,
+)
+from keyturn.cli.rotation_text import print_below, print_next_steps, print_report
+from keyturn.cli.shown import shown, shown_json
+
+# Of documents printed with --output json.
+_FORMAT = "keyturn.rotation/1"
+_STYLES = {"succeeded": "green", "resolved": "green", "pending": "bold", "running": "bold"}
+
+app = typer.Typer(help="Look at a secret's rotations, and get one going that is stuck.", no_args_is_help=True)
+
+Secret = Annotated[str, typer.Argument(help="Name or ARN of the secret.", show_default=False)]
+
+
+class ReportOutput(StrEnum):
+    """How one rotation is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+class RotationKind(StrEnum):
+    """What a rotation is for."""
+
+    ROTATION = "rotation"
+    TEST = "test"
+    RESOLUTION = "resolution"
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="rotation")
+
+
+@app.callback()
+def _group() -> None:
+    """Look at a secret's rotations, and get one going that is stuck."""
+
+
+@app.command()
+def show(
+    secret: Secret,
+    version_id: Annotated[str | None, typer.Option(help="The rotation that made it; else the newest.")] = None,
+    kind: Annotated[
+        RotationKind | None, typer.Option(help="Of those of the version; else the newest.", show_default=False)
+    ] = None,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="Every call, every line of the log, whole version ids.")
+    ] = False,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    output: Annotated[
+        ReportOutput, typer.Option(help="Text for people, JSON for programs, Markdown for a ticket.")
+    ] = ReportOutput.TEXT,
+) -> None:
+    """Tell one rotation as a story.
+
+    Its steps, what the function logged, labels that moved, refusals. Begins with where it stands and why, and ends with
+    what can be done. Log lines are shown to who may
+    logs:GetLogEvents on the function's log group, calls and refusals to who may cloudtrail:LookupEvents. No secret
+    value is shown: those that the function has logged are masked.
+    """
+    clients = Clients(profile, endpoint_url, region)
+    with explained():
+        asked = {"SecretId": secret, "VersionId": version_id, "Kind": None if kind is None else kind.value}
+        answer = clients["keyturn"].get_rotation(**{name: value for name, value in asked.items() if value is not None})
+    report = Report(answer, datetime.now(UTC), is_verbose=verbose)
+    if output is ReportOutput.JSON:
+        typer.echo(shown_json(json.dumps({"format": _FORMAT, **report.document()}, indent=2)))
+    elif output is ReportOutput.MARKDOWN:
+        typer.echo(markdown(report))
+    else:
+        print_report(_console(), report, as_given(profile, endpoint_url, region))
+
+
+@app.command()
+def resolve(
+    secret: Secret,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch; the server itself goes on.")] = 300,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+) -> None:
+    """Bring the labels in line with what the database accepts.
+
+    For a rotation that stopped between database and secret, or a password that was changed by hand. Shows the labels,
+    says what each answer would change, and asks before it begins. The rotation function does the asking: ours offer it
+    (probeSecret). A rotation that waits is ended by this; one that runs is not.
+
+    Exits with 1 if the database refuses every version, or could not be asked.
+    """
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    console = _console()
+    with explained():
+        before = labels_of(clients, secret)
+        print_labels(console, before)
+        print_plan(console, before)
+        if not yes and not typer.confirm("Ask the database now?"):
+            raise typer.Exit(1)
+        answer = resolve_rotation(clients, secret, timeout, console)
+        print_resolution(console, answer, before, labels_of(clients, secret))
+    if answer["Rotation"]["Status"] != "resolved":
+        print_next_steps(console, Report(answer, datetime.now(UTC)).next_steps(options))
+        raise typer.Exit(1)
+
+
+@app.command(name="list")
+def list_(
+    secret: Secret,
+    limit: Annotated[int, typer.Option(help="How many at most; the newest.", min=1)] = 20,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """List a secret's rotations, newest first, and how each ended."""
+    clients = Clients(profile, endpoint_url, region)
+    with explained():
+        answered = _list(clients, secret, limit)
+    if output is Output.JSON:
+        document = {"format": _FORMAT, "secret": secret, "rotations": [members(rotation) for rotation in answered]}
+        typer.echo(shown_json(json.dumps(document, indent=2)))
+        return
+    console = _console()
+    for rotation in answered:
+        _print_in_list(console, rotation)
+    if not answered:
+        console.print("The secret has not been rotated.")
+
+
+@app.command()
+def retry(
+    secret: Secret,
+    wait: Annotated[bool, typer.Option("--wait", help="Follow it, as keyturn rotate does.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch; the rotation itself goes on.")] = 900,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+) -> None:
+    """Try the unfinished rotation of a secret again, now.
+
+    It goes on with the same pending version, and has a fresh set of attempts. With --wait it is followed, and the exit
+    status is 1 if it fails.
+    """
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    console = _console()
+    with explained():
+        started = retry_rotation(clients, secret)
+        console.print(
+            f"Retrying the rotation of [bold]{escape(shown(secret))}[/] to {escape(shown(started.version_id))}"
+        )
+        error = None
+        if wait:
+            _, error = follow(console, Rotation(clients, secret, started), timeout)
+    if error is not None or not wait:
+        console.print(f"  keyturn rotation show {escape(shown(secret))}{escape(shown(options))}")
+    if error is not None:
+        raise typer.Exit(1)
+
+
+def _console() -> Console:
+    return Console(highlight=False, emoji=False, soft_wrap=True)
+
+
+def _list(clients: Clients, secret: str, limit: int) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = []
+    for page in clients["keyturn"].get_paginator("list_rotations").paginate(SecretId=secret):
+        found += page["Rotations"]
+        if len(found) >= limit:
+            break
+    return found[:limit]
+
+
+def _print_in_list(console: Console, rotation: dict[str, Any]) -> None:
+    status, kind, ended_at = rotation["Status"], rotation["Kind"], rotation.get("EndedAt")
+    style = _STYLES.get(status, "red")
+    what = status if kind == "rotation" else f"{kind} {status}"
+    line = f"{moment(rotation['RequestedAt'])}  {escape(shown(rotation['VersionId']))}  [{style}]{what}[/]"
+    console.print(line if ended_at is None else f"{line} [dim]after {duration(ended_at - rotation['RequestedAt'])}[/]")
+    error = error_of(rotation)
+    if error and status != "succeeded":
+        print_below(console, "    ", f"{rotation['Cause']}: {error}" if rotation.get("Cause") else error, "dim")

@@ -1,0 +1,330 @@
+"""One rotation for people: what GetRotation answers, laid out as header, attempts, timeline and what to do next.
+
+What is printed to a screen (``rotation_text.py``) and pasted into a ticket (``rotation_markdown.py``) is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from typing import Any
+
+from keyturn.cli.log_lines import is_platform_line, log_event
+from keyturn.cli.shown import shown
+
+STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
+_PROBE = "probeSecret"
+_MARKS = {"succeeded": "✓", "running": "…", "interrupted": "!"}
+_KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
+# So many refusals are worth a command each; more of them are mostly the same one again.
+_EXPLAINED = 3
+_SHORT_ID = 8
+_TRACEBACK = "Traceback (most recent call last):"
+_DENIED = " was denied: "
+_SECOND = timedelta(seconds=1)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One run through the steps: when it began, and each step's outcome and duration by name."""
+
+    attempt: int
+    began: str
+    cells: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One thing of the timeline.
+
+    Attributes:
+        time: Of day, to the millisecond; a line that begins a day has the date as text and nothing else.
+        text: What is printed; further lines belong below it.
+        style: As Rich has them.
+        event_id: Of a refusal that can be explained.
+    """
+
+    time: str
+    text: Sequence[str]
+    style: str = ""
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NextStep:
+    """A command that may help, and what it does."""
+
+    command: str
+    what: str
+
+
+class Report:
+    """What GetRotation has answered.
+
+    Args:
+        answer: The response.
+        now: Aware.
+        is_verbose: Show every call, every line of the log, stack traces and whole version ids.
+    """
+
+    def __init__(self, answer: Json, now: datetime, *, is_verbose: bool = False) -> None:
+        self._answer = answer
+        self._rotation: Json = answer["Rotation"]
+        self._now = now
+        self._is_verbose = is_verbose
+        self._short_ids = {} if is_verbose else _short_ids([self.version_id, *answer.get("VersionIdsToStages", {})])
+
+    @property
+    def name(self) -> str:
+        """The secret's name."""
+        return shown(self._answer["Name"])
+
+    @property
+    def version_id(self) -> str:
+        """The version that the rotation makes."""
+        return shown(self._rotation["VersionId"])
+
+    @property
+    def title(self) -> str:
+        """What it is about."""
+        return f"{self.name}: {_KINDS[self._rotation['Kind']]} version {self.version_id}"
+
+    @property
+    def _has_days(self) -> bool:
+        """Whether it went on for longer than a day."""
+        return len({step["StartedAt"].astimezone(UTC).date() for step in self._answer.get("Steps", [])}) > 1
+
+    @property
+    def is_truncated(self) -> bool:
+        """Whether something was left out."""
+        return bool(self._answer.get("Truncated"))
+
+    def header(self) -> list[tuple[str, str]]:
+        """Return names and values, the most important first."""
+        rotation = self._rotation
+        rows = [("status", self._status())]
+        if rotation.get("Cause"):
+            rows.append(("cause", shown(rotation["Cause"])))
+        if error_of(rotation):
+            rows.append(("error", error_of(rotation)))
+        if rotation.get("RotationLambdaARN"):
+            rows.append(("function", shown(rotation["RotationLambdaARN"])))
+        rows.append(("began", moment(rotation["RequestedAt"])))
+        if rotation.get("EndedAt"):
+            took = duration(rotation["EndedAt"] - rotation["RequestedAt"])
+            rows.append(("ended", f"{moment(rotation['EndedAt'])}, after {took}"))
+        stages: Mapping[str, list[str]] = self._answer.get("VersionIdsToStages", {})
+        for version_id, labels in sorted(stages.items(), key=lambda each: sorted(each[1])):
+            rows.append(("version", f"{shown(version_id)}  {shown(', '.join(labels))}"))
+        return rows
+
+    def runs(self) -> list[Run]:
+        """Return the runs through the steps, oldest first."""
+        groups: list[list[Json]] = []
+        for step in self._answer.get("Steps", []):
+            if groups and _goes_on(groups[-1][-1], step):
+                groups[-1].append(step)
+            else:
+                groups.append([step])
+        return [
+            Run(
+                group[0]["Attempt"],
+                f"{group[0]['StartedAt'].astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if self._has_days else '%H:%M:%S'}}",
+                # A step that was interrupted has run again: how it ended then counts.
+                {step["Step"]: _cell(step) for step in group},
+            )
+            for group in groups
+        ]
+
+    def steps(self) -> list[str]:
+        """Return the names of the steps, in order: all four of a rotation, and others that were run."""
+        seen = [step["Step"] for step in self._answer.get("Steps", [])]
+        return list(dict.fromkeys([*(STEPS if self._rotation["Kind"] == "rotation" else ()), *seen]))
+
+    def timeline(self) -> Iterator[Line]:
+        """Yield the timeline, with a line for each day that begins."""
+        date = None
+        for entry in self._answer.get("Timeline", []):
+            line = self._line(entry)
+            if line is None:
+                continue
+            at = entry["At"].astimezone(UTC)
+            if at.date() != date:
+                date = at.date()
+                yield Line("", [f"{date} (UTC)"])
+            yield line
+
+    def next_steps(self, options: str = "") -> list[NextStep]:
+        """Return what can be done.
+
+        Args:
+            options: Of the server, as ``as_given`` returns them.
+        """
+        status = self._rotation["Status"]
+        steps = [
+            NextStep(f"keyturn audit explain {event_id}{options}", f"why {called} was denied, and what would allow it")
+            for event_id, called in self._denials()
+        ]
+        if status in ("pending", "parked"):
+            steps.append(NextStep(f"keyturn rotation retry {self.name} --wait{options}", "try again now, and watch"))
+            if any(step["Step"] == STEPS[1] for step in self._answer.get("Steps", [])):
+                what = "ask the database which version it accepts, and move the labels there"
+                steps.append(NextStep(f"keyturn rotation resolve {self.name}{options}", what))
+        elif status in ("failed", "abandoned", "cancelled"):
+            steps.append(NextStep(f"keyturn rotate {self.name}{options}", "begin another rotation, and watch it"))
+        elif status == "running":
+            steps.append(NextStep(f"keyturn rotation show {self.name}{options}", "look again"))
+        return [step for step in steps if shown(step.command) == step.command]
+
+    def document(self) -> dict[str, Any]:
+        """Return it for programs."""
+        answer = self._answer
+        return {
+            "secret": answer["Name"],
+            "arn": answer["ARN"],
+            "rotation": members(self._rotation),
+            "versions": answer.get("VersionIdsToStages", {}),
+            "steps": [members(step) for step in answer.get("Steps", [])],
+            "timeline": [members(entry) for entry in answer.get("Timeline", [])],
+            "truncated": self.is_truncated,
+        }
+
+    def _status(self) -> str:
+        rotation, status = self._rotation, self._rotation["Status"]
+        due_at = rotation.get("DueAt")
+        if status == "pending" and due_at is not None:
+            when = f"at {moment(due_at)}" if due_at > self._now else "at once"
+            return f"pending: attempt {rotation['Attempt']} begins {when}"
+        if status == "running":
+            return f"running: attempt {rotation['Attempt']}, {rotation['Step']}"
+        if status == "parked":
+            if due_at is None:
+                return "parked: out of attempts, and no window is planned"
+            closes_at = rotation.get("WindowClosesAt")
+            until = f", in the window that closes at {moment(closes_at)}" if closes_at else ""
+            return f"parked: out of attempts; tried again at {moment(due_at)}{until}"
+        return str(status)
+
+    def _denials(self) -> list[tuple[str, str]]:
+        """Return the newest refusals, by event id, with what was called; the same refusal once."""
+        found: dict[str, tuple[str, str]] = {}
+        for entry in self._answer.get("Timeline", []):
+            if entry["Kind"] == "denied" and entry.get("EventId"):
+                found[entry["Message"]] = (entry["EventId"], shown(entry["Message"].partition(" ")[0]))
+        return list(found.values())[-_EXPLAINED:]
+
+    def _line(self, entry: Json) -> Line | None:
+        kind, message = entry["Kind"], entry["Message"]
+        time = entry["At"].astimezone(UTC).strftime("%H:%M:%S.%f")[:-3]
+        if kind == "log":
+            return self._log_line(time, message)
+        if kind == "call" and entry.get("Severity", "info") == "info" and not self._is_verbose:
+            return None
+        text, style = self._told(entry)
+        return Line(time, [shown(text)], style, entry.get("EventId") if kind == "denied" else None)
+
+    def _log_line(self, time: str, message: str) -> Line | None:
+        if not self._is_verbose:
+            # What a refusal has just told, and where in the function it was.
+            if is_platform_line(message) or any(denied in message for denied in self._denied):
+                return None
+            message = message.partition(f"\n{_TRACEBACK}")[0]
+        told = log_event(message)
+        first, *rest = told.lines or [""]
+        level = f"{told.level:7} " if told.level else ""
+        return Line(time, [f"    {level}{first}", *(f"    {line}" for line in rest)], told.style)
+
+    @cached_property
+    def _denied(self) -> set[str]:
+        """What callers were told of refusals."""
+        entries = self._answer.get("Timeline", [])
+        return {why for entry in entries if (why := entry["Message"].partition(_DENIED)[2])}
+
+    def _told(self, entry: Json) -> tuple[str, str]:
+        kind, severity = entry["Kind"], entry.get("Severity", "info")
+        message: str = entry["Message"]
+        for version_id, short in self._short_ids.items():
+            message = message.replace(version_id, short)
+        if "DurationMilliseconds" in entry:
+            message = f"{message} ({duration(timedelta(milliseconds=entry['DurationMilliseconds']))})"
+        style = {"error": "red", "warning": "yellow"}.get(severity, "")
+        if kind == "step-started":
+            attempt = entry.get("Attempt", 1)
+            return f"▸ {message}{f', in attempt {attempt}' if attempt > 1 else ''}", "bold"
+        if kind == "step-ended":
+            mark = {"info": "✓", "warning": "!"}.get(severity, "✗")
+            return f"{mark} {message}", style or "green"
+        if kind == "note":
+            return f"note: {message}", "dim"
+        return (f"✗ {message}" if kind == "denied" else f"  {message}"), style
+
+
+def moment(at: datetime) -> str:
+    """Return a moment to the second."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+
+
+def duration(took: timedelta) -> str:
+    """Return how long something took, as exactly as matters."""
+    if took < _SECOND:
+        return f"{round(took / timedelta(milliseconds=1))} ms"
+    if took < timedelta(minutes=1):
+        return f"{took / _SECOND:.1f} s"
+    minutes, seconds = divmod(int(took.total_seconds()), 60)
+    hours, minutes = divmod(minutes, 60)
+    days, hours = divmod(hours, 24)
+    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
+    shown_parts = [f"{number} {unit}" for number, unit in parts if number]
+    return " ".join(shown_parts[:2])
+
+
+def members(answer: Json) -> dict[str, Any]:
+    """Return a structure of an answer for programs: names with underscores, moments as text."""
+    from botocore import xform_name  # noqa: PLC0415 - as boto3, it takes a while to import
+
+    return {
+        xform_name(name): value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
+        for name, value in answer.items()
+    }
+
+
+def error_of(rotation: Json) -> str:
+    """Return why a rotation failed, without what every such error begins with; empty if it has none."""
+    error: str = rotation.get("Error", "")
+    begin, during, rest = error.partition(" during ")
+    return shown(rest if during and begin.startswith("Error when executing lambda ") else error)
+
+
+def _goes_on(before: Json, step: Json) -> bool:
+    """Whether a step belongs to the run of the one before."""
+    if before["Attempt"] != step["Attempt"]:
+        return False
+    if before["Outcome"] == "interrupted":
+        return True
+    # Behind a failure the database may be asked, and nothing else.
+    is_next = _order(before) < _order(step)
+    return is_next and (before["Outcome"] == "succeeded" or step["Step"] == _PROBE)
+
+
+def _order(step: Json) -> int:
+    name = step["Step"]
+    return STEPS.index(name) if name in STEPS else len(STEPS)
+
+
+def _cell(step: Json) -> str:
+    outcome: str = step["Outcome"]
+    mark = _MARKS.get(outcome, "✗")
+    words = "" if outcome in ("succeeded", "functionError") else f" {outcome}"
+    took = step.get("DurationMilliseconds")
+    return mark + words + ("" if took is None else f" {duration(timedelta(milliseconds=took))}")
+
+
+def _short_ids(version_ids: Sequence[str]) -> dict[str, str]:
+    """Return ids with what they can be called where they are told apart by their beginnings."""
+    shorts = {version_id: version_id[:_SHORT_ID] for version_id in version_ids}
+    is_clear = len(set(shorts.values())) == len(shorts)
+    return {version_id: f"{short}…" for version_id, short in shorts.items()} if is_clear else {}

@@ -1,0 +1,181 @@
+"""A schedule before it is used: its windows, how far they are apart, and what AWS would say to it. Needs no server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import islice, pairwise
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from keyturn.cli.moments import in_local_time, is_utc_here
+from keyturn.cli.shown import shown
+from keyturn.errors.base import KeyturnError
+from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.cron import Cron
+from keyturn.rules.schedule import Hours, RotationRules, RotationWindow, next_windows, parse_rotation_rules
+
+# Enough to tell the average of everything but what comes once in many years.
+_COMPARED = 400
+_DAY = timedelta(days=1)
+_DAYS = re.compile(r"\s*(?P<days>[0-9]{1,6})\s*(?:d|days?)?\s*")
+_PLAIN_HOURS = re.compile(r"[0-9]+|[0-9*]*/[0-9]+")
+_INSIDE = (
+    "In its window Keyturn draws the hour, each as likely as any other, and the minute, the top of the hour and minutes"
+    " in which nothing is planned being likelier. The last ten minutes are left to retries. A window in which no server"
+    " was running is not made up for, but by days."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Preview:
+    """A schedule that is accepted.
+
+    Attributes:
+        members: RotationRules as RotateSecret takes them.
+        windows: The next ones.
+        intervals: How far apart windows open, over a long time.
+        notes: What is to be known about AWS.
+    """
+
+    members: Mapping[str, object]
+    windows: Sequence[RotationWindow]
+    intervals: Sequence[timedelta]
+    notes: Sequence[str]
+
+    @property
+    def average(self) -> timedelta:
+        """How far windows are apart."""
+        return sum(self.intervals, timedelta()) / len(self.intervals)
+
+    def document(self) -> dict[str, object]:
+        """The same for programs."""
+        return {
+            "rotation_rules": dict(self.members),
+            "accepted": True,
+            "windows": [
+                {"opens_at": window.opens_at.isoformat(), "closes_at": window.closes_at.isoformat()}
+                for window in self.windows
+            ],
+            "average_interval_hours": _hours(self.average),
+            "shortest_interval_hours": _hours(min(self.intervals)),
+            "longest_interval_hours": _hours(max(self.intervals)),
+            "notes": list(self.notes),
+        }
+
+
+def read_rules(expression: str, duration: str | None) -> dict[str, object]:
+    """Return RotationRules as RotateSecret takes them."""
+    match = _DAYS.fullmatch(expression)
+    rules: dict[str, object] = (
+        {"ScheduleExpression": expression} if match is None else {"AutomaticallyAfterDays": int(match["days"])}
+    )
+    return rules if duration is None else {**rules, "Duration": duration}
+
+
+def preview(members: Mapping[str, object], begin: datetime, count: int) -> Preview:
+    """Work out the windows of a schedule for a secret that has rotated at ``begin``.
+
+    Raises:
+        InvalidParameterException: RotateSecret would refuse it.
+    """
+    rules = parse_rotation_rules(members)
+    windows = _first(rules, begin, max(count, _COMPARED))
+    intervals = [later.opens_at - earlier.opens_at for earlier, later in pairwise(windows)]
+    return Preview(members, windows[:count], intervals, list(_notes(rules, members, intervals)))
+
+
+def refusal(error: InvalidParameterException, expression: str) -> KeyturnError:
+    """Return what a person is told of a schedule that is refused."""
+    hints = []
+    if len(expression.split()) in (5, 6) and "(" not in expression:
+        hints.append(f"A cron expression stands in parentheses: 'cron({expression})'.")
+    hints.append(
+        "Say a number of days, rate(10 days), rate(12 hours) or cron(0 16 1,15 * ? *); docs/rotation.md has the rules."
+    )
+    return KeyturnError(f"RotateSecret would refuse this schedule. {error.message}", *hints)
+
+
+def print_preview(console: Console, shown_preview: Preview) -> None:
+    """Print it for people."""
+    windows = shown_preview.windows
+    is_utc = all(is_utc_here(window.opens_at) for window in windows)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Opens (UTC)", no_wrap=True)
+    table.add_column("Closes (UTC)", no_wrap=True)
+    if not is_utc:
+        table.add_column("Local time", no_wrap=True)
+    table.add_column("After", no_wrap=True)
+    before = None
+    for window in windows:
+        local = [] if is_utc else [_local(window)]
+        after = "" if before is None else _said(window.opens_at - before.opens_at)
+        table.add_row(f"{window.opens_at:%a %Y-%m-%d %H:%M}", _closing(window), *local, after)
+        before = window
+    console.print(" ".join(f"[bold]{name}[/]={escape(shown(value))}" for name, value in shown_preview.members.items()))
+    console.print(table)
+    console.print(_apart(shown_preview.intervals, shown_preview.average))
+    console.print(_INSIDE)
+    for note in shown_preview.notes:
+        console.print(f"[bold]note:[/] {escape(note)}")
+
+
+def _first(rules: RotationRules, begin: datetime, count: int) -> list[RotationWindow]:
+    windows: list[RotationWindow] = []
+    try:
+        windows.extend(islice(next_windows(rules, begin, begin), count))
+    except InvalidParameterException:
+        # Calendars end with the year 9999; two windows there have to be.
+        if len(windows) < 2:
+            raise
+    return windows
+
+
+def _notes(rules: RotationRules, members: Mapping[str, object], intervals: Sequence[timedelta]) -> list[str]:
+    notes = []
+    if isinstance(rules.schedule, Cron):
+        hours = str(members["ScheduleExpression"]).split()[1]
+        if not _PLAIN_HOURS.fullmatch(hours):
+            notes.append(f"AWS's guide names a number and / for hours; whether AWS takes {hours} is not known.")
+        if max(intervals) > 366 * _DAY:
+            notes.append(
+                "AWS says that it does not support schedules that are more than a year apart, and not whether it"
+                " refuses this one."
+            )
+    if isinstance(rules.schedule, Hours):
+        notes.append("Hours are counted from the window in which the secret rotated last, or from the hour if by hand.")
+    return notes
+
+
+def _closing(window: RotationWindow) -> str:
+    if window.closes_at == window.opens_at.replace(hour=0) + _DAY:
+        return "24:00"
+    is_same_day = window.closes_at.date() == window.opens_at.date()
+    return f"{window.closes_at:%H:%M}" if is_same_day else f"{window.closes_at:%a %Y-%m-%d %H:%M}"
+
+
+def _local(window: RotationWindow) -> str:
+    opens_at, closes_at = in_local_time(window.opens_at), in_local_time(window.closes_at)
+    return f"{opens_at:%a %H:%M} to {closes_at:%a %H:%M %Z}"
+
+
+def _apart(intervals: Sequence[timedelta], average: timedelta) -> str:
+    shortest, longest = min(intervals), max(intervals)
+    if shortest == longest:
+        return f"Every {_said(average)}."
+    return f"Every {_said(average)} on average; {_said(shortest)} at least, {_said(longest)} at most."
+
+
+def _said(span: timedelta) -> str:
+    days = span / _DAY
+    if days >= 2 or span == _DAY:
+        return f"{days:.1f}".removesuffix(".0") + (" day" if span == _DAY else " days")
+    return f"{_hours(span):g} hours"
+
+
+def _hours(span: timedelta) -> float:
+    return round(span / timedelta(hours=1), 1)

@@ -1,0 +1,1 @@
+"""Notifiers: who is told when a rotation fails. One module each, found by walking the package."""

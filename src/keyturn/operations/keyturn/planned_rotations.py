@@ -1,0 +1,70 @@
+"""ListPlannedRotations: when secrets rotate next, and what that was worked out from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from keyturn.call import Call
+from keyturn.clock import from_milliseconds, to_milliseconds
+from keyturn.errors.secretsmanager import InvalidNextTokenException
+from keyturn.operations.kit import Kit
+from keyturn.operations.paging import open_page, seal_page
+from keyturn.operations.registry import no_subject, operation
+from keyturn.rules.schedule import RotationRules, last_change, parse_rotation_rules, window_that_closes
+from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, load_planned
+from keyturn.wire.types.keyturn import ListPlannedRotationsRequest, ListPlannedRotationsResponse
+
+_PAGE_SIZE = 100
+
+
+@operation("keyturn", "ListPlannedRotations", subject=no_subject)
+def list_planned_rotations(
+    kit: Kit, call: Call, request: ListPlannedRotationsRequest, _subject: None
+) -> ListPlannedRotationsResponse:
+    """List when secrets of the caller's account and region rotate next, earliest first."""
+    wanted = PlannedFilter(
+        begin=request.get("From"),
+        end=request.get("To"),
+        name_prefix=request.get("NamePrefix", ""),
+        function_arn=request.get("RotationLambdaARN"),
+    )
+    # A token serves the question that it answers the beginning of.
+    listing = f"ListPlannedRotations {wanted}"
+    after = None
+    if "NextToken" in request:
+        position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
+        after = PlannedPosition(from_milliseconds(int(position["at_ms"])), int(position["secret_id"]))
+    limit = request.get("MaxResults", _PAGE_SIZE)
+    with kit.state.read() as connection:
+        found = load_planned(connection, call.place, wanted, after=after, limit=limit + 1)
+    response: ListPlannedRotationsResponse = {"PlannedRotations": [_entry(record) for record in found[:limit]]}
+    if len(found) > limit:
+        at_ms, secret_id = to_milliseconds(found[limit - 1].next_rotation_at), found[limit - 1].secret_id
+        response["NextToken"] = seal_page(kit, call, listing, at_ms=str(at_ms), secret_id=str(secret_id))
+    return response
+
+
+def _entry(record: PlannedRecord) -> Any:
+    rules = parse_rotation_rules(record.rotation_rules or {})
+    members: Mapping[str, object] = {
+        "ARN": record.arn,
+        "Name": record.name,
+        "RotationLambdaARN": record.rotation_function_arn,
+        "NextRotationAt": record.next_rotation_at,
+        "PlannedAt": record.rotation_planned_at,
+        "PlannedInMinute": record.planned_in_minute,
+        **_window(record, rules),
+        "LastRotatedDate": record.last_rotated_at,
+        "CountedFrom": last_change(record.last_rotated_at, record.value_made_at),
+        "RotationRules": record.rotation_rules,
+        "Running": record.is_running,
+    }
+    return {name: value for name, value in members.items() if value is not None}
+
+
+def _window(record: PlannedRecord, rules: RotationRules) -> Mapping[str, object]:
+    closes_at = record.next_rotation_closes_at
+    if closes_at is None or rules.schedule is None:
+        return {}
+    return {"WindowOpensAt": window_that_closes(rules, closes_at).opens_at, "WindowClosesAt": closes_at}

@@ -1,0 +1,185 @@
+"""ListRotations and GetRotation: what became of a secret's rotations, and the timeline of one.
+
+Whoever may ask for a rotation sees what its own record says. The function's log lines are shown to callers who may read
+that log, calls and refusals to those who may look up events; a note in the timeline says what is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from keyturn.arn import Arn, InvalidArn, Place
+from keyturn.call import Call
+from keyturn.errors.base import AwsError
+from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
+from keyturn.operations.keyturn.spans import spans_of
+from keyturn.operations.keyturn.standing import RUNNING, status_of
+from keyturn.operations.keyturn.timeline_audit import CallsSeen, calls_seen
+from keyturn.operations.keyturn.timeline_logs import LogsSeen, logs_of
+from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.names import parse_function_name
+from keyturn.operations.lambda_.specs import log_group_of
+from keyturn.operations.paging import open_page, seal_page
+from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.known_values import mask_of
+from keyturn.operations.secretsmanager.secrets import stages_by_version
+from keyturn.operations.secretsmanager.subjects import secret
+from keyturn.rules.timeline import Told, milliseconds_of, shown_outcome, timeline
+from keyturn.rules.timeline_entry import Entry
+from keyturn.storage import rotations
+from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus, StepRecord
+from keyturn.storage.secrets import SecretRecord
+from keyturn.wire.types.keyturn import (
+    GetRotationRequest,
+    GetRotationResponse,
+    ListRotationsRequest,
+    ListRotationsResponse,
+    RotationStepType,
+    RotationType,
+    TimelineEntryType,
+)
+
+_PAGE_SIZE = 20
+# A rotation that fails in every window has ever more of them.
+_MOST_STEPS = 200
+
+
+@operation("keyturn", "ListRotations", subject=secret)
+def list_rotations(kit: Kit, call: Call, request: ListRotationsRequest, subject: SecretRecord) -> ListRotationsResponse:
+    """List the rotations of a secret, newest first."""
+    listing, limit = f"ListRotations {subject.arn}", request.get("MaxResults", _PAGE_SIZE)
+    before = {}
+    if "NextToken" in request:
+        position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
+        before = {"before": int(position["rotation"])}
+    with kit.state.read() as connection:
+        found = rotations.load_history(connection, subject.secret_id, limit + 1, **before)
+    response: ListRotationsResponse = {
+        "ARN": subject.arn,
+        "Name": subject.name,
+        "Rotations": [_rotation(rotation, subject, call.at) for rotation in found[:limit]],
+    }
+    if len(found) > limit:
+        response["NextToken"] = seal_page(kit, call, listing, rotation=str(found[limit - 1].rotation_id))
+    return response
+
+
+@operation("keyturn", "GetRotation", subject=secret)
+def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: SecretRecord) -> GetRotationResponse:
+    """Tell one rotation of a secret with its timeline."""
+    version_id, kind = request.get("VersionId"), request.get("Kind")
+    with kit.state.read() as connection:
+        if version_id is None:
+            rotation = next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
+        else:
+            of_kind = None if kind is None else RotationKind(kind)
+            rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
+        if rotation is None:
+            made = "has not been rotated" if version_id is None else f"has no rotation to version {version_id}"
+            raise ResourceNotFoundException(f"The secret {made}.")
+        steps = rotations.load_steps(connection, rotation.rotation_id)
+        mask = mask_of(kit, connection, subject.arn, subject.secret_id)
+    shown = _rotation(rotation, subject, call.at)
+    newest = steps[-_MOST_STEPS:]
+    told = Told(
+        version_id=rotation.version_id,
+        status=shown["Status"],
+        kind=rotation.kind.value,
+        requested_at=rotation.requested_at,
+        ended_at=rotation.ended_at,
+        reason=rotation.error if rotation.status in (RotationStatus.ABANDONED, RotationStatus.CANCELLED) else None,
+        steps=newest,
+        has_earlier_steps=len(newest) < len(steps),
+    )
+    logs, calls, notes = _seen(kit, call, subject, rotation, newest)
+    story = timeline(told, logs.lines, calls.calls, notes, mask)
+    return {
+        "ARN": subject.arn,
+        "Name": subject.name,
+        "Rotation": shown,
+        "VersionIdsToStages": stages_by_version(subject),
+        "Steps": [_step(step, is_running=told.status == RUNNING and step is newest[-1]) for step in newest],
+        "Timeline": [_entry(entry) for entry in story.entries],
+        "Truncated": story.is_truncated or logs.is_cut or calls.is_cut,
+    }
+
+
+def _seen(
+    kit: Kit, call: Call, subject: SecretRecord, rotation: RotationRecord, steps: Sequence[StepRecord]
+) -> tuple[LogsSeen, CallsSeen, list[str]]:
+    """Return what log and trail say of a rotation to this caller, and what is to be noted of that."""
+    owner = Place.of(subject.arn)
+    if call.principal.account_id != owner.account_id:
+        note = "Log lines, calls and refusals are left out: they are shown to callers of the secret's own account."
+        return LogsSeen(), CallsSeen(), [note]
+    spans = spans_of(steps, call.at)
+    function = _function(owner, rotation.function_arn or subject.rotation_function_arn)
+    place, name = function or (owner, "")
+    calls = calls_seen(kit, call, subject.arn, rotation, name, spans)
+    logs = logs_of(kit, call, place, log_group_of(name), spans) if function else LogsSeen()
+    return logs, calls, [*calls.notes, *logs.notes]
+
+
+def _function(place: Place, function_arn: str | None) -> tuple[Place, str] | None:
+    """Return where a function is, and its name; None if it cannot be one, or is another account's."""
+    try:
+        reference = parse_function_name(place, function_arn or "")
+        Arn.parse(reference.unqualified_arn)
+    except (InvalidArn, AwsError):
+        return None
+    return (place, reference.name) if reference.unqualified_arn == place.function_arn(reference.name) else None
+
+
+def _rotation(rotation: RotationRecord, subject: SecretRecord, at: datetime) -> RotationType:
+    # What a function said of its failure was masked when it was stored.
+    is_parked = rotation.status is RotationStatus.PARKED
+    is_pending = rotation.status is RotationStatus.PENDING
+    members: dict[str, Any] = {
+        "VersionId": rotation.version_id,
+        "Kind": rotation.kind.value,
+        "Status": status_of(rotation, at),
+        "Step": rotation.step,
+        "Attempt": rotation.attempt,
+        "RequestedAt": rotation.requested_at,
+        "DueAt": rotation.due_at if is_pending else subject.next_rotation_at if is_parked else None,
+        "WindowClosesAt": rotation.window_closes_at if is_pending else None,
+        "EndedAt": rotation.ended_at,
+        "Cause": rotation.cause,
+        "Error": rotation.error,
+        "RotationLambdaARN": rotation.function_arn or subject.rotation_function_arn,
+    }
+    if is_parked and members["DueAt"] is not None:
+        members["WindowClosesAt"] = subject.next_rotation_closes_at
+    return {name: value for name, value in members.items() if value is not None}  # type: ignore[return-value]  # member by member
+
+
+def _step(step: StepRecord, *, is_running: bool) -> RotationStepType:
+    members: dict[str, Any] = {
+        "Attempt": step.attempt,
+        "Step": step.step,
+        "StartedAt": step.started_at,
+        "EndedAt": step.ended_at,
+        "DurationMilliseconds": milliseconds_of(step),
+        "Outcome": shown_outcome(step, is_running=is_running),
+        "Cause": step.cause,
+        "Error": step.error,
+        "RequestId": step.request_id,
+    }
+    return {name: value for name, value in members.items() if value is not None}  # type: ignore[return-value]  # likewise
+
+
+def _entry(entry: Entry) -> TimelineEntryType:
+    members: dict[str, Any] = {
+        "At": entry.at,
+        "Kind": entry.kind.value,
+        "Severity": entry.severity.value,
+        "Attempt": entry.attempt,
+        "Step": entry.step,
+        "Message": entry.message,
+        "DurationMilliseconds": entry.duration_milliseconds,
+        "RequestId": entry.request_id,
+        "EventId": entry.event_id,
+    }
+    return {name: value for name, value in members.items() if value is not None}  # type: ignore[return-value]  # likewise

@@ -1,0 +1,70 @@
+"""Causes of failed steps, as they are counted: words of a closed set.
+
+A rotation function can be anybody's, and what it calls its errors is its own affair: whoever counts by cause must not
+have to keep every word that a function makes up.
+"""
+
+from __future__ import annotations
+
+from keyturn.rules.rotation import StepOutcome
+
+OTHER = "other"
+# What Keyturn itself calls causes (scheduler/), the faults of its rotation functions (rotators/engines/base.py), what
+# Python and boto3 raise in any function, and what Lambda says of one that did not run.
+KNOWN = frozenset(
+    {
+        *(outcome.value for outcome in StepOutcome if outcome is not StepOutcome.SUCCEEDED),
+        "NotFinished",
+        "PendingFromElsewhere",
+        "AuthenticationFailed",
+        "AuthenticationMethodRefused",
+        "ConnectionLost",
+        "ConnectionRefused",
+        "ConnectionTimedOut",
+        "DatabaseError",
+        "DatabaseMissing",
+        "HostNotFound",
+        "HostUnreachable",
+        "MissingGrant",
+        "NotAClone",
+        "NotAdmitted",
+        "NotReady",
+        "PasswordRejected",
+        "ReadOnlyReplica",
+        "TlsFailed",
+        "TlsRequired",
+        "UserMissing",
+        "AttributeError",
+        "ClientError",
+        "ConnectTimeoutError",
+        "EndpointConnectionError",
+        "Exception",
+        "IndexError",
+        "KeyError",
+        "NameError",
+        "OSError",
+        "OperationalError",
+        "PermissionError",
+        "ReadTimeoutError",
+        "ResourceNotFoundException",
+        "RuntimeError",
+        "TimeoutError",
+        "TypeError",
+        "ValueError",
+        "Runtime.ExitError",
+        "Runtime.HandlerNotFound",
+        "Runtime.ImportModuleError",
+        "Runtime.MalformedHandlerName",
+        "Runtime.OutOfMemory",
+        "Runtime.UserCodeSyntaxError",
+    }
+)
+
+
+def counted_cause(cause: str | None) -> str:
+    """Return the cause under which a failure is counted: one of :data:`KNOWN`, or ``other``.
+
+    Args:
+        cause: As it is stored; None if there is none.
+    """
+    return cause if cause in KNOWN else OTHER

@@ -1,0 +1,162 @@
+"""Planned rotations: listed in order, a page at a time, counted by minute, and each found by an index."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy import event, insert, text
+
+from keyturn.arn import Place
+from keyturn.rules.lanes import Lane
+from keyturn.storage import rotations, schema, secrets
+from keyturn.storage.database import Stores
+from keyturn.storage.planned_rotations import (
+    PlannedFilter,
+    PlannedPosition,
+    load_planned,
+    load_planned_after,
+    planned_by_minute,
+)
+from keyturn.storage.rotations import RotationKind
+from keyturn.storage.secrets import VersionRecord
+
+from .conftest import NOW, PLACE
+
+TOP = datetime(2026, 3, 5, 7, tzinfo=NOW.tzinfo)
+ELSEWHERE = Place("aws", "eu-west-1", "000000000000")
+EVERYTHING = PlannedFilter()
+
+
+def _plan(stores: Stores, name: str, at: datetime | None, place: Place = PLACE, **columns: Any) -> int:
+    with stores.state.write() as transaction:
+        arn = f"{place.partial_secret_arn(name)}-suffix"
+        values = {"rotation_enabled": True, "next_rotation_at": at, **columns}
+        return secrets.insert_secret(transaction, place, arn, name, NOW, **values)
+
+
+def _names(stores: Stores, wanted: PlannedFilter = EVERYTHING, place: Place = PLACE, limit: int = 100) -> list[str]:
+    with stores.state.read() as connection:
+        return [record.name for record in load_planned(connection, place, wanted, after=None, limit=limit)]
+
+
+def test_they_are_listed_by_moment_and_the_rest_is_left_out(stores: Stores) -> None:
+    _plan(stores, "third", TOP + timedelta(seconds=2))
+    _plan(stores, "first", TOP - timedelta(days=400))
+    _plan(stores, "second", TOP)
+    _plan(stores, "not planned", None)
+    _plan(stores, "switched off", TOP, rotation_enabled=False)
+    _plan(stores, "deleted", TOP, deleted_at=NOW)
+    _plan(stores, "elsewhere", TOP, ELSEWHERE)
+    assert _names(stores) == ["first", "second", "third"]
+    assert _names(stores, place=ELSEWHERE) == ["elsewhere"]
+
+
+def test_they_are_listed_by_span_prefix_and_function(stores: Stores) -> None:
+    _plan(stores, "prod/a", TOP, rotation_function_arn="f")
+    _plan(stores, "prod/b", TOP + timedelta(hours=1), rotation_function_arn="g")
+    _plan(stores, "Prod/c", TOP + timedelta(hours=2), rotation_function_arn="g")
+    assert _names(stores, PlannedFilter(begin=TOP + timedelta(milliseconds=1))) == ["prod/b", "Prod/c"]
+    assert _names(stores, PlannedFilter(end=TOP + timedelta(hours=1))) == ["prod/a"]
+    assert _names(stores, PlannedFilter(name_prefix="prod/")) == ["prod/a", "prod/b"]
+    assert _names(stores, PlannedFilter(name_prefix="prod_")) == []
+    assert _names(stores, PlannedFilter(name_prefix="%")) == []
+    assert _names(stores, PlannedFilter(function_arn="g")) == ["prod/b", "Prod/c"]
+
+
+def test_a_page_goes_on_behind_the_last_even_within_one_moment(stores: Stores) -> None:
+    for number in range(7):
+        _plan(stores, f"s{number}", TOP + timedelta(seconds=number // 3))
+    found: list[str] = []
+    after: PlannedPosition | None = None
+    with stores.state.read() as connection:
+        while page := load_planned(connection, PLACE, EVERYTHING, after=after, limit=2):
+            found += [record.name for record in page]
+            after = page[-1].position
+    assert found == [f"s{number}" for number in range(7)]
+
+
+def test_each_says_what_its_moment_was_worked_out_from(stores: Stores) -> None:
+    made_at = NOW - timedelta(days=3)
+    columns: dict[str, Any] = {
+        "rotation_function_arn": "f",
+        "rotation_rules": {"AutomaticallyAfterDays": 30},
+        "next_rotation_closes_at": TOP + timedelta(days=1),
+        "rotation_planned_at": NOW,
+        "last_rotated_at": NOW - timedelta(days=9),
+    }
+    secret_id = _plan(stores, "a", TOP, **columns)
+    _plan(stores, "b", TOP + timedelta(seconds=59))
+    _plan(stores, "c", TOP + timedelta(seconds=60))
+    _plan(stores, "d", TOP, ELSEWHERE)
+    with stores.state.write() as transaction:
+        for version_id, created_at in (("new", made_at), ("old", NOW - timedelta(days=10))):
+            version = VersionRecord(version_id, created_at, None, b"sealed", is_binary=False, kms_key_id=None)
+            secrets.insert_version(transaction, secret_id, version)
+        secrets.store_labels(transaction, secret_id, {}, {"AWSCURRENT": "new", "AWSPREVIOUS": "old"})
+        lane = Lane("f", "")
+        rotations.start_rotation(transaction, secret_id, "new", RotationKind.ROTATION, "createSecret", NOW, None, lane)
+    with stores.state.read() as connection:
+        first, second, third = load_planned(connection, PLACE, EVERYTHING, after=None, limit=10)
+    assert {name: getattr(first, name) for name in columns} == columns
+    assert (first.name, first.next_rotation_at, first.value_made_at) == ("a", TOP, made_at)
+    assert [record.is_running for record in (first, second, third)] == [True, False, False]
+    assert [record.planned_in_minute for record in (first, second, third)] == [2, 2, 1]
+    assert second.value_made_at is None
+
+
+def test_minutes_are_counted_from_their_first_millisecond_to_their_last(stores: Stores) -> None:
+    _plan(stores, "before", TOP - timedelta(milliseconds=1))
+    _plan(stores, "first", TOP)
+    _plan(stores, "last of the first minute", TOP + timedelta(seconds=59, milliseconds=999))
+    _plan(stores, "elsewhere weighs as much", TOP + timedelta(minutes=7, seconds=1), ELSEWHERE)
+    _plan(stores, "after", TOP + timedelta(hours=1))
+    with stores.state.read() as connection:
+        load = planned_by_minute(connection, TOP, TOP + timedelta(hours=1))
+    assert load == {TOP: 2, TOP + timedelta(minutes=7): 1}
+
+
+def test_plans_of_a_clock_that_was_ahead_are_found_furthest_last(stores: Stores) -> None:
+    _plan(stores, "now", TOP, rotation_planned_at=NOW)
+    _plan(stores, "later", TOP, rotation_planned_at=NOW + timedelta(days=2))
+    _plan(stores, "sooner", TOP, rotation_planned_at=NOW + timedelta(days=1))
+    with stores.state.read() as connection:
+        found = load_planned_after(connection, NOW, 10)
+        assert [arn.rpartition(":")[2] for arn in found] == ["sooner-suffix", "later-suffix"]
+        assert load_planned_after(connection, NOW, 1) == found[:1]
+
+
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_an_index_answers_each_question(stores: Stores) -> None:
+    with stores.state.write() as transaction:
+        rows = [
+            {
+                "account_id": PLACE.account_id,
+                "region": PLACE.region,
+                "arn": f"arn{number}",
+                "name": f"n{number}",
+                "created_at": NOW,
+                "last_changed_at": NOW,
+                "rotation_enabled": True,
+                "next_rotation_at": TOP + timedelta(seconds=number),
+            }
+            for number in range(2000)
+        ]
+        transaction.connection.execute(insert(schema.secrets), rows)
+        transaction.connection.execute(text("ANALYZE"))
+    with stores.state.read() as connection:
+        asked: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
+        load_planned(connection, PLACE, EVERYTHING, after=PlannedPosition(TOP, 3), limit=10)
+        planned_by_minute(connection, TOP, TOP + timedelta(hours=1))
+        load_planned_after(connection, NOW, 10)
+        plans = [
+            [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            for statement, parameters in list(asked)
+            if statement.startswith("SELECT")
+        ]
+    for plan, index in zip(plans, ("secrets_planned", "secrets_due", "secrets_planned_at"), strict=True):
+        assert f"INDEX {index} " in plan[0], plan
+        # Neither read as a whole nor sorted, but for the few minutes of an hour.
+        assert not [line for line in plan if line.startswith("SCAN") or line.endswith("ORDER BY")], plan

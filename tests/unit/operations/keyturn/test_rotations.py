@@ -1,0 +1,214 @@
+"""ListRotations and GetRotation over rows as the scheduler writes them, a log, and a trail."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from keyturn.arn import Place
+from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
+from keyturn.operations.keyturn import rotations as operations
+from keyturn.operations.keyturn import timeline_audit, timeline_logs
+from keyturn.storage import rotation_leases, secrets
+from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.testing.handlers import ALLOW_ALL, PLACE
+
+from .conftest import GROUP, SECOND, Desk
+
+
+def lines_of(answer: Any) -> list[str]:
+    return [entry["Message"] for entry in answer["Timeline"] if entry["Kind"] == "log"]
+
+
+def test_a_secret_that_never_rotated_has_no_rotation(desk: Desk) -> None:
+    with pytest.raises(ResourceNotFoundException, match=r"The secret has not been rotated\."):
+        desk.get()
+    with pytest.raises(ResourceNotFoundException, match=r"The secret has no rotation to version v7\."):
+        desk.get(VersionId="v7")
+
+
+def test_the_newest_rotation_is_meant_unless_a_version_is_named(desk: Desk) -> None:
+    for version_id in ("v2", "v3"):
+        desk.begin(version_id)
+        desk.end(RotationStatus.CANCELLED, "Cancelled.")
+
+    assert desk.get()["Rotation"]["VersionId"] == "v3"
+    assert desk.get(VersionId="v2")["Rotation"]["VersionId"] == "v2"
+    assert desk.get()["Timeline"][-1]["Message"] == "The rotation was cancelled: Cancelled."
+
+
+def test_a_rotation_runs_as_long_as_its_lease_is_held(desk: Desk) -> None:
+    desk.begin()
+    assert desk.get()["Rotation"]["Status"] == "pending"
+    assert desk.get()["Rotation"]["DueAt"] == desk.clock.now()
+
+    desk.step(desk.claim(), "createSecret", "r1", outcome=None)
+    assert desk.get()["Rotation"]["Status"] == "running"
+    assert desk.get()["Steps"][0]["Outcome"] == "running"
+
+    desk.clock.advance(timedelta(minutes=2))
+    assert desk.get()["Rotation"]["Status"] == "pending"
+    assert desk.get()["Steps"][0]["Outcome"] == "interrupted"
+
+
+def test_a_parked_rotation_says_when_its_next_window_is(desk: Desk) -> None:
+    desk.begin()
+    claimed, opens_at = desk.claim(), desk.clock.now() + timedelta(days=1)
+    desk.step(claimed, "createSecret", "r1", "functionError", "E: no")
+    with desk.kit.state.write() as transaction:
+        rotation_leases.write_under_lease(
+            transaction, claimed, desk.clock.now(), status=RotationStatus.PARKED, error="E: no", lease_owner=None
+        )
+        assert desk.secret is not None
+        secrets.update_secret(
+            transaction, desk.secret, next_rotation_at=opens_at, next_rotation_closes_at=opens_at + timedelta(hours=3)
+        )
+
+    rotation = desk.get()["Rotation"]
+
+    assert (rotation["Status"], rotation["Error"]) == ("parked", "E: no")
+    assert (rotation["DueAt"], rotation["WindowClosesAt"]) == (opens_at, opens_at + timedelta(hours=3))
+
+
+def test_lines_of_an_invocation_are_those_between_its_start_and_its_report(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    start = desk.clock.now()
+    desk.step(claimed, "createSecret", "r1")
+    desk.log(
+        "START RequestId: r0 Version: $LATEST\n", "of another\n", "REPORT RequestId: r0\tx\n", "between\n", at=start
+    )
+    desk.log("START RequestId: r1 Version: $LATEST\n", "mine\n", at=start)
+    desk.log("of another environment\n", stream="t", at=start)
+    desk.log("is hunter22\n", "REPORT RequestId: r1\tx\n", "later\n", at=start + SECOND)
+
+    assert lines_of(desk.get()) == ["START RequestId: r1 Version: $LATEST", "mine", "is ***", "REPORT RequestId: r1\tx"]
+
+
+def test_a_log_without_report_ends_where_the_next_invocation_begins(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    desk.log("START RequestId: r1 Version\n", "mine\n", "START RequestId: r2 Version\n", "not mine\n")
+    desk.step(claimed, "createSecret", "r1")
+
+    assert lines_of(desk.get()) == ["START RequestId: r1 Version", "mine"]
+
+
+def test_a_log_that_is_gone_is_noted(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n")
+        desk.step(claimed, "createSecret", f"r{number}")
+    desk.record("DescribeSecret", desk.clock.now() - timedelta(days=1), reads=True)
+    assert desk.notes() == []
+
+    desk.step(claimed, "setSecret", "r3")
+    assert desk.notes() == ["The log of 1 of 3 invocations is gone, or was never written."]
+
+
+def test_a_log_is_read_only_where_its_streams_may_be(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n", stream=f"stream{number}")
+        desk.step(claimed, "createSecret", f"r{number}")
+    group = PLACE.log_group_arn(GROUP)
+    deny = {"Effect": "Deny", "Action": "logs:GetLogEvents", "Resource": f"{group}:log-stream:stream2"}
+    desk.allow(*json.loads(ALLOW_ALL)["Statement"], deny)
+
+    answer = desk.get()
+
+    assert lines_of(answer) == ["START RequestId: r1 Version"]
+    assert f"logs:GetLogEvents on {group}." in answer["Timeline"][1]["Message"]
+
+
+def test_a_very_long_log_is_read_from_its_end_and_that_is_said(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_logs, "_MOST_LINES", 3)
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in (1, 2):
+        desk.log(f"START RequestId: r{number} Version\n", "one\n", f"REPORT RequestId: r{number}\n")
+        desk.step(claimed, "createSecret", f"r{number}")
+
+    answer = desk.get()
+
+    assert answer["Truncated"]
+    assert lines_of(answer) == ["START RequestId: r2 Version", "one", "REPORT RequestId: r2"]
+    assert desk.notes()[-1] == "The function logged more than is shown: the log lines of earlier steps are left out."
+
+
+def test_of_very_many_steps_the_newest_are_shown(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operations, "_MOST_STEPS", 2)
+    claimed = (desk.begin(), desk.claim())[1]
+    for number in range(3):
+        desk.step(claimed, "createSecret", f"r{number}")
+
+    assert [step["RequestId"] for step in desk.get()["Steps"]] == ["r1", "r2"]
+    assert desk.get()["Truncated"]
+
+
+def test_the_trail_is_searched_around_the_rotation_and_not_beyond(desk: Desk) -> None:
+    before = desk.record("TagResource", desk.clock.now() - SECOND, who="alice")
+    claimed = (desk.begin(), desk.claim())[1]
+    during = desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.record("GetSecretValue", desk.clock.now(), who="alice", reads=True)
+    desk.step(claimed, "createSecret", "r1", "functionError")
+    desk.clock.advance(timedelta(hours=3))
+    long_after = desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.clock.advance(timedelta(hours=3))
+
+    told = {entry["EventId"] for entry in desk.get()["Timeline"] if entry["Kind"] == "call"}
+
+    assert during in told
+    assert not told & {before, long_after}
+
+
+def test_a_trail_with_too_much_in_it_is_cut_and_says_so(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(timeline_audit, "_MOST_RECORDS", 2)
+    claimed = (desk.begin(), desk.claim())[1]
+    for _ in range(3):
+        desk.record("TagResource", desk.clock.now(), who="alice")
+    desk.step(claimed, "createSecret", "r1")
+
+    assert desk.get()["Truncated"]
+    assert "The audit trail has more of this time than is shown: earlier calls are left out." in desk.notes()
+
+
+def test_a_trail_that_does_not_reach_back_is_noted(desk: Desk) -> None:
+    desk.begin()
+    assert desk.notes() == ["The audit trail is empty: of the time before only the rotation's own record is left."]
+
+    desk.clock.advance(SECOND)
+    desk.record("TagResource", desk.clock.now(), who="alice")
+    (note,) = desk.notes()
+    assert note.startswith(f"The audit trail begins at {desk.clock.now():%Y-%m-%dT%H:%M:%SZ}: ")
+
+
+def test_a_function_of_nowhere_has_no_log(desk: Desk) -> None:
+    desk.record("TagResource", desk.clock.now() - SECOND, who="alice")
+    elsewhere = Place("aws", "us-east-1", "111111111111").function_arn("rotate")
+    desk.step((desk.begin(function_arn=elsewhere), desk.claim())[1], "createSecret", "r1")
+
+    assert lines_of(desk.get()) == []
+    assert desk.notes() == []
+
+
+def test_a_list_goes_on_where_it_ended_and_its_tokens_serve_one_secret(desk: Desk) -> None:
+    for number in range(5):
+        desk.begin(f"v{number}", RotationKind.TEST)
+        desk.end(RotationStatus.FAILED, "no")
+    desk.bench.call("secretsmanager", "CreateSecret", Name="other", ClientRequestToken="o" * 32)
+
+    def page(**request: Any) -> Any:
+        return desk.bench.call("keyturn", "ListRotations", **{"SecretId": "db", "MaxResults": 2, **request})
+
+    first = page()
+    second = page(NextToken=first["NextToken"])
+    third = page(NextToken=second["NextToken"])
+
+    assert [[each["VersionId"] for each in found["Rotations"]] for found in (first, second, third)] == [
+        ["v4", "v3"], ["v2", "v1"], ["v0"]
+    ]  # fmt: skip
+    assert "NextToken" not in third
+    assert {(each["Kind"], each["Status"]) for each in first["Rotations"]} == {("test", "failed")}
+    with pytest.raises(InvalidNextTokenException):
+        page(SecretId="other", NextToken=first["NextToken"])
