@@ -149,7 +149,7 @@ def _database(url: str) -> list[str]:
 
 
 def _secrets(count: int, now: datetime, busy_hour: datetime) -> Iterator[NewSecret]:
-    """Make secrets whose rotations are spread over days, hours and minutes as Keyturn does it, but for one busy hour."""
+    """Make secrets whose rotations are spread over days, hours and minutes like Keyturn's, but for one busy hour."""
     chance = random.Random(count)  # The same ones each time.
     for number in range(count):
         name = f"team-{number % 997:03}/database-{number:07}"

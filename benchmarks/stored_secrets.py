@@ -124,6 +124,7 @@ class _Rows:
                 "rotation_rules": dict(secret.rules),
                 "next_rotation_at": secret.next_rotation_at,
                 "next_rotation_closes_at": secret.closes_at,
+                "rotation_planned_at": None if secret.next_rotation_at is None else last or self._created_at,
             }
         )
         labels = [AWSCURRENT, AWSPREVIOUS][: 1 + bool(secret.rotated_at)]
