@@ -134,11 +134,11 @@ def _measure(options: Options, count: int, progress: Console) -> Result:
             progress.print(f"  {stored_seconds:.0f} s; asking the database")
             if options.postgresql:
                 _analyse(url)
-            megabytes = _megabytes(directory, url)
             found = []
             for timing in timings(kit, options.repeats, [each for each in options.due if each <= count], busy_hour):
                 progress.print(f"  {timing.name}: {timing.median_ms:.2f} ms")
                 found.append(timing)
+        megabytes = _megabytes(directory, url)
         progress.print("  starting the server")
         starts, resident_mb, pages = _starts(directory, administrator, url)
     return Result(count, stored_seconds, megabytes, median(starts), resident_mb, pages, found)

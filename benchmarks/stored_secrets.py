@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import func, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from keyturn import ids
 from keyturn.app import Server
@@ -27,6 +27,7 @@ from keyturn.operations.sealing import seal_value
 from keyturn.rules.rotation import ROTATION
 from keyturn.rules.staging import AWSCURRENT, AWSPREVIOUS
 from keyturn.storage import schema
+from keyturn.storage.database import Database
 from keyturn.storage.rotations import RotationKind, RotationStatus
 
 _AT_ONCE = 5_000
@@ -80,14 +81,27 @@ def store_secrets(kit: Kit, place: Place, secrets: Iterable[NewSecret], *, creat
         }
     rows = _Rows(kit, place, MaterialId(key.key_id, key.material_number), created_at, *numbers.values())
     remaining = iter(secrets)
-    while batch := list(islice(remaining, _AT_ONCE)):
-        for secret in batch:
-            rows.add(secret)
-        with kit.state.write() as transaction:
-            for table, listed in rows.tables.items():
-                if listed:
-                    transaction.connection.execute(insert(schema.state.tables[table]), listed)
-                    listed.clear()
+    with _quick_connection(kit.state) as connection:
+        while batch := list(islice(remaining, _AT_ONCE)):
+            for secret in batch:
+                rows.add(secret)
+            with connection.begin():
+                for table, listed in rows.tables.items():
+                    if listed:
+                        connection.execute(insert(schema.state.tables[table]), listed)
+                        listed.clear()
+
+
+@contextmanager
+def _quick_connection(state: Database) -> Iterator[Connection]:
+    """A connection on which many rows in no order are stored quickly, if nothing goes wrong meanwhile."""
+    with state.engine.connect() as connection:
+        if state.dialect.is_embedded:
+            driver: Any = connection.connection.driver_connection
+            connection.detach()
+            for pragma in ("synchronous=OFF", "cache_size=-1000000", "wal_autocheckpoint=100000"):
+                driver.execute(f"PRAGMA {pragma}")
+        yield connection
 
 
 class _Rows:
