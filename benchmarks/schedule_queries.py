@@ -18,7 +18,7 @@ from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.rules.lanes import Lane, Limits
 from keyturn.rules.rotation import Step
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import rotation_leases, schema, secrets
+from keyturn.storage import rotation_leases, rotation_totals, schema, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 
 _LIMITS = Limits(total=16, per_function=8, per_database=4)
@@ -68,7 +68,7 @@ def timings(kit: Kit, repeats: int, due: Sequence[int], busy_hour: datetime) -> 
         busy_hour: An hour in which very many rotations are planned.
     """
     now = kit.clock.now()
-    for query in _moments(kit):
+    for query in _moments(kit, now):
         yield _timed(kit, query, repeats)
     for count in due:
         with _due_secrets(kit, count, now):
@@ -98,8 +98,8 @@ def timings(kit: Kit, repeats: int, due: Sequence[int], busy_hour: datetime) -> 
     yield from _one_secret(kit, repeats, now, busy_hour)
 
 
-def _moments(kit: Kit) -> list[Query]:
-    """What the scheduler asks to know how long it may sleep."""
+def _moments(kit: Kit, now: datetime) -> list[Query]:
+    """What the scheduler asks to know how long it may sleep, and what metrics ask."""
 
     def asking(ask: Callable[[Any], object]) -> Callable[[], object]:
         def run() -> None:
@@ -112,6 +112,8 @@ def _moments(kit: Kit) -> list[Query]:
         Query("when the next rotation is planned", asking(secrets.next_planned)),
         Query("when the next one can be claimed", asking(rotation_leases.next_due)),
         Query("when the next recovery window ends", asking(secrets.next_deletion)),
+        Query("for metrics: how rotation stands", asking(lambda each: rotation_totals.load_totals(each, now))),
+        Query("for metrics, once a minute: how many rotate", asking(rotation_totals.count_rotating)),
     ]
 
 
