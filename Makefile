@@ -4,10 +4,10 @@ SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies types upgrade clean
+.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies bench-schedule bench-rotations types upgrade clean
 
 help: ## Print this.
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-14s %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
 
 demo: $(VENV)/.demo ## Rotate a real PostgreSQL password before your eyes. No root, no questions.
 	@$(BIN)/keyturn demo
@@ -42,6 +42,12 @@ bench: $(VENV)/.bench ## Measure signed, audited reads beside OpenBao on this ma
 
 bench-policies: $(VENV)/.bench ## Measure what deciding a call costs, with few policies and with many.
 	@$(BIN)/python benchmarks/policies.py $(BENCH_ARGS)
+
+bench-schedule: $(VENV)/.bench ## Measure the scheduler with a thousand secrets and with a million. Needs 2 GB of disk.
+	@$(BIN)/python benchmarks/schedule.py $(BENCH_ARGS)
+
+bench-rotations: $(VENV)/.bench ## Measure rotations of real passwords beside OpenBao's and beside the least that they cost.
+	@$(BIN)/python benchmarks/rotations.py $(BENCH_ARGS)
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py

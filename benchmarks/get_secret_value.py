@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,6 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
 from rich.console import Console
 
 # Run as a script, Python looks for modules in this folder only.
@@ -25,8 +23,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.keyturn_server import keyturn_server
 from benchmarks.load import Generator, Request, learn
 from benchmarks.openbao_server import openbao_server
+from benchmarks.processes import machine_cpu_seconds
 from benchmarks.report import Measurement, Report
-from benchmarks.servers import SecretValue, Target, secret_values
+from benchmarks.servers import SecretValue, Target, prepare_this_process, secret_values
 
 from keyturn.cli.main import print_error
 from keyturn.errors.base import KeyturnError
@@ -52,9 +51,8 @@ class Options:
 def main() -> int:
     """Measure, print, and return the exit status."""
     options = _options()
-    signal.signal(signal.SIGTERM, _end)
+    prepare_this_process()
     progress = Console(stderr=True, highlight=False)
-    _forget_settings()
     try:
         report = _measure(options, progress)
     except KeyturnError as error:
@@ -88,19 +86,6 @@ def _positive(text: str) -> int:
     if number < 1:
         raise argparse.ArgumentTypeError("must be at least 1")
     return number
-
-
-def _end(_number: int, _frame: object) -> None:
-    # Raised where the program stands, so that every block ends what it started.
-    raise KeyboardInterrupt
-
-
-def _forget_settings() -> None:
-    """Leave no profile, endpoint or proxy of the person at the keyboard to boto3."""
-    for name in list(os.environ):
-        if name.startswith(("AWS_", "KEYTURN_")) or name.lower().endswith("_proxy"):
-            del os.environ[name]
-    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
 
 
 def _measure(options: Options, progress: Console) -> Report:
@@ -145,10 +130,10 @@ def _round(target: Target, round_number: int, options: Options, values: Mapping[
     requests = _first_reading(target, values)
     with Generator(target.port, requests, options.connections) as generator:
         generator.run(_WARM_UP_SECONDS)
-        machine_before, server_before = _machine_cpu_seconds(), target.process.cpu_seconds()
+        machine_before, server_before = machine_cpu_seconds(), target.process.cpu_seconds()
         run = generator.run(options.seconds)
         server_seconds = target.process.cpu_seconds() - server_before
-        machine_seconds = _machine_cpu_seconds() - machine_before
+        machine_seconds = machine_cpu_seconds() - machine_before
     replies = len(run.latencies)
     if not replies:
         raise KeyturnError(f"{target.name} gave no good reply: {dict(run.faults)}")
@@ -175,12 +160,6 @@ def _first_reading(target: Target, values: Mapping[str, SecretValue]) -> list[Re
             raise KeyturnError(f"{target.name} returned another value for {name} than was stored.")
 
     return learn(target.port, target.reads(), check)
-
-
-def _machine_cpu_seconds() -> float:
-    times = psutil.cpu_times()
-    busy: float = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
-    return busy
 
 
 if __name__ == "__main__":

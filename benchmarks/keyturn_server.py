@@ -9,11 +9,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import boto3
-from benchmarks.processes import running
+from benchmarks.processes import ServerProcess, running
 from benchmarks.servers import SecretValue, Target, environment, http_request
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -23,6 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import keyturn
 from keyturn.errors.base import KeyturnError
+from keyturn.service_models import OWN_MODELS
 
 _PROGRAM = Path(sys.executable).with_name("keyturn")
 _READY = re.compile(r" ready on http://127\.0\.0\.1:(\d+)")
@@ -34,6 +36,32 @@ _CONFIG = Config(
 )
 
 
+@dataclass(frozen=True, slots=True)
+class KeyturnServer:
+    """A running server.
+
+    Attributes:
+        process: It, and below it the functions.
+        port: On loopback.
+        administrator: What ``keyturn init`` has printed.
+    """
+
+    process: ServerProcess
+    port: int
+    administrator: Mapping[str, str]
+
+    def client(self, service: str) -> Any:
+        """Return a client of one service with the administrator's key."""
+        session = boto3.Session(
+            region_name=self.administrator["region"],
+            aws_access_key_id=self.administrator["access_key_id"],
+            aws_secret_access_key=self.administrator["secret_access_key"],
+        )
+        # Keyturn's own service; boto3 has no public way to it.
+        session._session.get_component("data_loader").search_paths.append(str(OWN_MODELS))  # noqa: SLF001 - see above
+        return session.client(service, endpoint_url=f"http://127.0.0.1:{self.port}", config=_CONFIG)
+
+
 @contextmanager
 def keyturn_server(directory: Path, values: Mapping[str, SecretValue]) -> Iterator[Target]:
     """Run Keyturn with these secrets; it is ended when the block is left.
@@ -41,42 +69,64 @@ def keyturn_server(directory: Path, values: Mapping[str, SecretValue]) -> Iterat
     Raises:
         KeyturnError: It does not start, or refuses what it is asked to store.
     """
-    data = directory / "data"
-    administrator = _init(data, directory)
-    command: list[str | Path] = [_PROGRAM, "serve", "--data-dir", data, "--port", "0", "--no-profile"]
-    with running("Keyturn", command, directory / "output", environment(directory)) as process:
-        ready = process.wait_for(lambda: _READY.search(process.output()), "line that says it is ready")
-        port, region = int(ready[1]), administrator["region"]
-
-        def client(service: str) -> Any:
-            return boto3.client(
-                service,
-                endpoint_url=f"http://127.0.0.1:{port}",
-                region_name=region,
-                aws_access_key_id=administrator["access_key_id"],
-                aws_secret_access_key=administrator["secret_access_key"],
-                config=_CONFIG,
-            )
-
+    administrator = init(directory)
+    with serving(directory, administrator) as server:
+        port, region = server.port, administrator["region"]
         try:
-            _create_secrets(client("secretsmanager"), values)
-            reader = _create_reader(client("iam"), region, administrator["account_id"])
+            _create_secrets(server.client("secretsmanager"), values)
+            reader = _create_reader(server.client("iam"), region, administrator["account_id"])
         except (BotoCoreError, ClientError) as error:
             raise KeyturnError(f"Keyturn could not be prepared: {error}") from error
         yield Target(
             name=f"Keyturn {keyturn.__version__}",
             port=port,
-            process=process,
+            process=server.process,
             reads=lambda: [_signed_read(name, port, region, reader) for name in values],
             value_in=lambda body: json.loads(json.loads(body)["SecretString"]),
         )
 
 
-def _init(data: Path, home: Path) -> dict[str, str]:
-    command: list[str | Path] = [_PROGRAM, "init", "--data-dir", data, "--output", "json", "--no-profile"]
+@contextmanager
+def serving(
+    directory: Path, administrator: Mapping[str, str], *options: str, seconds: float = 30
+) -> Iterator[KeyturnServer]:
+    """Run ``keyturn serve`` on what :func:`init` has made; it is ended when the block is left.
+
+    Args:
+        directory: As of :func:`init`.
+        administrator: Likewise its result.
+        options: Of the command, beyond the necessary ones.
+        seconds: How long it may take to get ready.
+
+    Raises:
+        KeyturnError: It does not start.
+    """
+    command: list[str | Path] = [_PROGRAM, "serve", "--data-dir", data_of(directory), "--port", "0", "--no-profile"]
+    with running("Keyturn", [*command, *options], directory / "output", environment(directory)) as process:
+        ready = process.wait_for(lambda: _READY.search(process.output()), "line that says it is ready", seconds)
+        yield KeyturnServer(process, int(ready[1]), administrator)
+
+
+def data_of(directory: Path) -> Path:
+    """Return the data directory below a benchmark's own."""
+    return directory / "data"
+
+
+def init(directory: Path, *options: str) -> dict[str, str]:
+    """Run ``keyturn init`` and return the administrator that it prints.
+
+    Raises:
+        KeyturnError: It failed.
+    """
+    command: list[str | Path] = [_PROGRAM, "init", "--data-dir", data_of(directory), "--output", "json", "--no-profile"]
     try:
         done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_INIT_SECONDS, env=environment(home), check=True
+            [*command, *options],
+            capture_output=True,
+            text=True,
+            timeout=_INIT_SECONDS,
+            env=environment(directory),
+            check=True,
         )
     except FileNotFoundError as error:
         raise KeyturnError(f"{_PROGRAM} is missing.", "make bench installs it.") from error

@@ -40,6 +40,25 @@ def openbao_server(directory: Path, values: Mapping[str, SecretValue], *, root_t
     Raises:
         KeyturnError: It is not installed, does not start, or refuses what it is asked to store.
     """
+    with openbao(directory) as (name, process, api):
+        _store(api, process, values)
+        token = api.token if root_token else _reader_token(api)
+        yield Target(
+            name=name,
+            port=api.port,
+            process=process,
+            reads=lambda: [_read(name, api.port, token) for name in values],
+            value_in=lambda body: json.loads(body)["data"]["data"],
+        )
+
+
+@contextmanager
+def openbao(directory: Path) -> Iterator[tuple[str, ServerProcess, OpenBaoApi]]:
+    """Run OpenBao, unsealed and audited, with nothing stored yet; yields its name with its version, too.
+
+    Raises:
+        KeyturnError: It is not installed, or does not start.
+    """
     if not _PROGRAM.exists():
         raise KeyturnError(
             "OpenBao is not installed in this environment.",
@@ -50,24 +69,18 @@ def openbao_server(directory: Path, values: Mapping[str, SecretValue], *, root_t
     with running(
         "OpenBao", [_PROGRAM, "server", f"-config={config}"], directory / "output", environment(directory)
     ) as process:
-        api = _Api(port)
+        api = OpenBaoApi(port)
         version = _unseal(api, process)
-        _store(api, process, values)
-        token = api.token if root_token else _reader_token(api)
-        yield Target(
-            name=f"OpenBao {version}",
-            port=port,
-            process=process,
-            reads=lambda: [_read(name, port, token) for name in values],
-            value_in=lambda body: json.loads(body)["data"]["data"],
-        )
+        if not api.call("GET", "sys/audit").get("data"):
+            raise KeyturnError("OpenBao runs without its audit device; the comparison would not be fair.")
+        yield f"OpenBao {version}", process, api
 
 
-class _Api:
+class OpenBaoApi:
     """OpenBao's HTTP API."""
 
     def __init__(self, port: int) -> None:
-        self._port = port
+        self.port = port
         self.token = ""
 
     def status(self, path: str) -> int | None:
@@ -93,7 +106,7 @@ class _Api:
         return answer
 
     def _call(self, method: str, path: str, document: Mapping[str, object] | None) -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=_CALL_SECONDS)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=_CALL_SECONDS)
         try:
             headers = {"X-Vault-Token": self.token} if self.token else {}
             connection.request(method, f"/v1/{path}", json.dumps(document or {}), headers)
@@ -127,7 +140,7 @@ def _write_config(directory: Path, port: int, cluster_port: int) -> Path:
     return path
 
 
-def _unseal(api: _Api, process: ServerProcess) -> str:
+def _unseal(api: OpenBaoApi, process: ServerProcess) -> str:
     """Initialise and unseal, take the root token, and return the version."""
     process.wait_for(lambda: api.status("sys/health"), "answer on its port")
     keys = api.call("PUT", "sys/init", {"secret_shares": 1, "secret_threshold": 1})
@@ -137,9 +150,7 @@ def _unseal(api: _Api, process: ServerProcess) -> str:
     return version
 
 
-def _store(api: _Api, process: ServerProcess, values: Mapping[str, SecretValue]) -> None:
-    if not api.call("GET", "sys/audit").get("data"):
-        raise KeyturnError("OpenBao runs without its audit device; the comparison would not be fair.")
+def _store(api: OpenBaoApi, process: ServerProcess, values: Mapping[str, SecretValue]) -> None:
     api.call("POST", "sys/mounts/secret", {"type": "kv", "options": {"version": "2"}})
     # A new KV store of version 2 upgrades itself for a moment, and refuses writes until it has.
     process.wait_for(lambda: api.status("secret/config") == _ACTIVE or None, "KV store")
@@ -147,14 +158,14 @@ def _store(api: _Api, process: ServerProcess, values: Mapping[str, SecretValue])
         api.call("POST", f"secret/data/{name}", {"data": value})
 
 
-def _reader_token(api: _Api) -> str:
+def _reader_token(api: OpenBaoApi) -> str:
     """Return a token that may read the secrets and nothing else, for an hour."""
     api.call("POST", "sys/policies/acl/benchmark", {"policy": _READ_POLICY})
     token: str = api.call("POST", "auth/token/create", {"policies": ["benchmark"], "ttl": "1h"})["auth"]["client_token"]
     return token
 
 
-def _wait_until_active(api: _Api, process: ServerProcess) -> None:
+def _wait_until_active(api: OpenBaoApi, process: ServerProcess) -> None:
     process.wait_for(lambda: api.status("sys/health") == _ACTIVE or None, "leadership of its one node")
 
 

@@ -47,14 +47,23 @@ class ServerProcess:
         """Return what the server has printed."""
         return self._log.read_text(errors="replace")
 
+    @property
+    def pid(self) -> int:
+        """Process id of the server."""
+        return self._popen.pid
+
     def cpu_seconds(self) -> float:
         """Return the processor time the server has used so far, kernel included, with its children."""
-        total = 0.0
-        for process in _tree(self._popen.pid):
-            with suppress(psutil.NoSuchProcess):
-                times = process.cpu_times()
-                total += times.user + times.system + times.children_user + times.children_system
-        return total
+        return tree_cpu_seconds(self._popen.pid)
+
+    def own_cpu_seconds(self) -> float:
+        """Likewise, of the server's own process only."""
+        times = psutil.Process(self._popen.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def resident_bytes(self) -> int:
+        """Return how much memory the server's own process has."""
+        return int(psutil.Process(self._popen.pid).memory_info().rss)
 
     def end(self) -> None:
         """End the server and whatever it leaves behind."""
@@ -105,6 +114,23 @@ def running(
         yield process
     finally:
         process.end()
+
+
+def tree_cpu_seconds(pid: int) -> float:
+    """Return the processor time that a process and its children have used so far, those included that have ended."""
+    total = 0.0
+    for process in _tree(pid):
+        with suppress(psutil.NoSuchProcess):
+            times = process.cpu_times()
+            total += times.user + times.system + times.children_user + times.children_system
+    return total
+
+
+def machine_cpu_seconds() -> float:
+    """Return the processor time that anything on this machine has used so far."""
+    times = psutil.cpu_times()
+    busy: float = times.user + times.nice + times.system + times.irq + times.softirq + times.steal
+    return busy
 
 
 def _tree(pid: int) -> list[psutil.Process]:

@@ -147,6 +147,11 @@ def machine() -> str:
     return f"{os.cpu_count()} cores of {_processor()}, {kernel}, Python {platform.python_version()}"
 
 
+def load_averages() -> str:
+    """Return how busy the machine is, as ``uptime`` shows it."""
+    return ", ".join(f"{load:.2f}" for load in os.getloadavg())
+
+
 def _processor() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +52,20 @@ def environment(home: Path) -> dict[str, str]:
     """Return an environment in which no setting, profile or token of the person at the keyboard is found."""
     kept = {name: value for name, value in os.environ.items() if name in ("PATH", "LANG", "TMPDIR")}
     return {**kept, "HOME": str(home)}
+
+
+def prepare_this_process() -> None:
+    """Leave no profile, endpoint or proxy of whoever runs this to boto3, and end in good order when told to."""
+    signal.signal(signal.SIGTERM, _end)
+    for name in list(os.environ):
+        if name.startswith(("AWS_", "KEYTURN_")) or name.lower().endswith("_proxy"):
+            del os.environ[name]
+    os.environ["AWS_CONFIG_FILE"] = os.environ["AWS_SHARED_CREDENTIALS_FILE"] = os.devnull
+
+
+def _end(_number: int, _frame: object) -> None:
+    # Raised where the program stands, so that every block ends what it started.
+    raise KeyboardInterrupt
 
 
 def json_object(body: bytes) -> SecretValue:
