@@ -128,7 +128,7 @@ def _load_due(kit: Kit, count: int, now: datetime) -> Query:
 
 def _claim(kit: Kit, what: str, now: datetime, running: list[Lane]) -> Query:
     def run() -> None:
-        rotation_leases.claim_due(kit.state, _OWNER, now, running, _LIMITS)
+        rotation_leases.claim_due(kit.state, _OWNER, now, dict(enumerate(running, -len(running))), _LIMITS)
 
     return Query(f"claim rotations: {what}", run, lambda: rotation_leases.release_leases_of_others(kit.state, "nobody"))
 

@@ -49,7 +49,7 @@ def test_who_drives_a_rotation_waits_for_its_secret_before_touching_it(
     rotate = {"SecretId": "db", "RotationLambdaARN": function_arn, "ClientRequestToken": _VERSION_ID}
     bench.call("secretsmanager", "RotateSecret", **rotate)
     now = bench.clock.now()
-    (claimed,) = rotation_leases.claim_due(stores.state, "me", now, [], Limits(1, 1, 1))
+    (claimed,) = rotation_leases.claim_due(stores.state, "me", now, {}, Limits(1, 1, 1))
 
     with ThreadPoolExecutor(1) as elsewhere:
         with stores.state.write() as transaction:

@@ -18,7 +18,11 @@ from keyturn.errors.base import KeyturnError
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _POLL_SECONDS = 0.2
-_ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned"}
+_ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned", "RotationResolved"}
+_SWITCHED_OFF = (
+    "Rotation of this secret is off: it was cancelled. If the database may have been changed, it is asked which version"
+    " it accepts (keyturn rotation show); then start rotation again."
+)
 # Whoever starts a rotation and whoever serves it may have clocks that differ a little.
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _EVENTS_AT_ONCE = 50
@@ -90,10 +94,13 @@ class Rotation:
                     yield self._step(event)
                     done += 1
                 else:
-                    succeeded = event["eventName"] == "RotationSucceeded"
-                    yield Ending(None if succeeded else event.get("errorMessage") or event["eventName"])
+                    yield self._ending(event, deadline)
                     return
-            polls_since_rotated += self._has_rotated()
+            described = self._clients["secretsmanager"].describe_secret(SecretId=self._described["ARN"])
+            if described.get("RotationEnabled") is False:
+                yield Ending(_SWITCHED_OFF)
+                return
+            polls_since_rotated += self._has_rotated(described)
             if polls_since_rotated > _POLLS_FOR_EVENTS:
                 yield Ending(None)
                 return
@@ -118,8 +125,34 @@ class Rotation:
             return (event.get("additionalEventData") or {}).get("ClientRequestToken") == self._version_id
         return event["eventName"] in _ENDED and str(event.get("requestID", "")).endswith(self._version_id)
 
-    def _has_rotated(self) -> bool:
-        described = self._clients["secretsmanager"].describe_secret(SecretId=self._described["ARN"])
+    def _ending(self, event: Mapping[str, Any], deadline: float) -> Ending:
+        name = event["eventName"]
+        if name == "RotationSucceeded":
+            return Ending(None)
+        if name == "RotationResolved":
+            repair = (event.get("additionalEventData") or {}).get("Repair")
+            return Ending(
+                "No rotation was started: the one before had been cancelled, and the database was asked which version"
+                f" it accepts ({repair}). Start it again."
+            )
+        if name == "RotationFailed" and self._is_settled(deadline):
+            return Ending(None)
+        return Ending(event.get("errorMessage") or name)
+
+    def _is_settled(self, deadline: float) -> bool:
+        """Whether a rotation that failed has succeeded nevertheless, because the database had the new password."""
+        if "amazonaws.com" in self._clients["secretsmanager"].meta.endpoint_url:
+            return False
+        while time.monotonic() < deadline:
+            found = self._clients["keyturn"].get_rotation(
+                SecretId=self._described["ARN"], VersionId=self._version_id, Kind="rotation"
+            )
+            if found["Rotation"]["Status"] != "running":
+                return bool(found["Rotation"]["Status"] == "succeeded")
+            time.sleep(_POLL_SECONDS)
+        return False
+
+    def _has_rotated(self, described: Mapping[str, Any]) -> bool:
         rotated_at = described.get("LastRotatedDate")
         stages = described.get("VersionIdsToStages", {}).get(self._version_id, [])
         return "AWSCURRENT" in stages and rotated_at is not None and rotated_at >= self._since

@@ -20,7 +20,7 @@ from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotation_leases, secrets
-from keyturn.storage.rotation_leases import LEASE
+from keyturn.storage.rotation_leases import LEASE, lane_of
 from keyturn.storage.rotations import RotationRecord
 
 _log = logging.getLogger(__name__)
@@ -128,7 +128,7 @@ class Scheduler:
         return self._pause(now, is_erased=is_erased)
 
     def _claim(self, now: datetime) -> None:
-        running = self._still_running()
+        running = {rotation.rotation_id: lane_of(rotation) for rotation in self._still_running()}
         for rotation in rotation_leases.claim_due(self._kit.state, self._owner, now, running, self._limits):
             future = self._pool.submit(drive, self._kit, rotation, self._stopping)
             with self._lock:

@@ -10,7 +10,7 @@ leases and moments in a future that is far away; what no server can have written
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
@@ -48,7 +48,7 @@ def next_due(connection: Connection) -> datetime | None:
 
 
 def claim_due(
-    database: Database, owner: str, now: datetime, running: Sequence[RotationRecord], limits: Limits
+    database: Database, owner: str, now: datetime, running: Mapping[int, Lane], limits: Limits
 ) -> list[RotationRecord]:
     """Take leases on rotations that are due and that nobody holds, longest due first, as far as there are places.
 
@@ -56,14 +56,15 @@ def claim_due(
         database: Where they are.
         owner: Who takes them.
         now: Aware UTC.
-        running: What this server runs already; that is not taken again, even if its lease has run out.
+        running: The ids and lanes of what this server runs already; that is not taken again, even if its lease has run
+            out.
         limits: How many it runs at once.
     """
-    places = Places(limits, [lane_of(rotation) for rotation in running])
+    places = Places(limits, list(running.values()))
     if not places.free:
         return []
     with database.write() as transaction:
-        chosen = _choose(transaction.connection, now, places, [rotation.rotation_id for rotation in running])
+        chosen = _choose(transaction.connection, now, places, list(running))
         if not chosen:
             return []
         claim = (

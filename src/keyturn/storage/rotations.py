@@ -143,6 +143,7 @@ def start_rotation(
     window_closes_at: datetime | None,
     lane: Lane,
     *,
+    requested_at: datetime | None = None,
     offers_probe: bool | None = None,
 ) -> None:
     """Store the intent to rotate; a worker takes it from there."""
@@ -155,7 +156,7 @@ def start_rotation(
             "status": RotationStatus.PENDING,
             "step": first_step,
             "attempt": 1,
-            "requested_at": due_at,
+            "requested_at": requested_at or due_at,
             "due_at": due_at,
             "window_closes_at": window_closes_at,
             "lease_generation": 0,

@@ -176,7 +176,7 @@ class Desk:
 
     def claim(self, owner: str = "me") -> list[RotationRecord]:
         now = self.bench.clock.now()
-        return claim_due(self.kit.state, owner, now, [], LIMITS)
+        return claim_due(self.kit.state, owner, now, {}, LIMITS)
 
     def work(self) -> None:
         """Drive what is due, until nothing is."""

@@ -10,6 +10,7 @@ from keyturn.operations.secretsmanager.rotation_intent import resume
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.storage import rotations
+from keyturn.storage.rotation_leases import is_held
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import RetryRotationRequest, RetryRotationResponse
 
@@ -26,6 +27,10 @@ def retry_rotation(
             raise InvalidRequestException("There is no unfinished rotation of this secret. RotateSecret begins one.")
         if not current.rotation_enabled:
             raise InvalidRequestException("Rotation of this secret is off. RotateSecret turns it on.")
+        if is_held(unfinished, call.at):
+            raise InvalidRequestException(
+                f"The rotation of this secret is running just now: attempt {unfinished.attempt}, {unfinished.step}."
+            )
         resume(transaction, unfinished, call.at, None)
     kit.wake_scheduler()
     return {"ARN": subject.arn, "Name": subject.name, "VersionId": unfinished.version_id}

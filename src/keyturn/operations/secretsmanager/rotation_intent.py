@@ -32,6 +32,8 @@ def store_intent(
     kind: RotationKind,
     due_at: datetime,
     window_closes_at: datetime | None = None,
+    *,
+    requested_at: datetime | None = None,
 ) -> None:
     """Store the intent to rotate, to test or to resolve.
 
@@ -43,6 +45,7 @@ def store_intent(
         kind: What for.
         due_at: When it may begin.
         window_closes_at: When no further attempt begins; None for a rotation out of turn.
+        requested_at: When it was asked for, if that was before it may begin.
     """
     lane = Lane(secret.rotation_function_arn or "", database_lane(kit, secret) or "")
     first_step = PLANS[kind].first_step
@@ -58,6 +61,7 @@ def store_intent(
         due_at,
         window_closes_at,
         lane,
+        requested_at=requested_at,
         offers_probe=offers_probe,
     )
 
@@ -76,4 +80,4 @@ def resolve_left_version(
     # What runs just now is not ended by this; it has done what it does when its time is over.
     is_running = left.lease_owner is not None
     wait = function_timeout(kit, secret.rotation_function_arn, secret.arn) if is_running else timedelta(0)
-    store_intent(kit, transaction, secret, left.version_id, RotationKind.RESOLUTION, at + wait)
+    store_intent(kit, transaction, secret, left.version_id, RotationKind.RESOLUTION, at + wait, requested_at=at)

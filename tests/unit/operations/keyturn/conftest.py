@@ -68,7 +68,7 @@ class Desk:
 
     def claim(self) -> RotationRecord:
         now = self.clock.now()
-        (claimed,) = rotation_leases.claim_due(self.kit.state, "me", now, [], Limits(9, 9, 9))
+        (claimed,) = rotation_leases.claim_due(self.kit.state, "me", now, {}, Limits(9, 9, 9))
         return claimed
 
     def step(
