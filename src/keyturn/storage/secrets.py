@@ -407,7 +407,7 @@ def update_secret(transaction: Transaction, secret: SecretRecord, **columns: obj
 def _update_of(names: tuple[str, ...]) -> Update:
     """Return the statement that changes these columns of a secret, built once."""
     # As values, not as parameters: a column that there is not is an error then, and is passed over otherwise.
-    values = {name: bindparam(f"new_{name}") for name in names}
+    values: dict[str, object] = {name: bindparam(f"new_{name}") for name in names}
     return update(_secrets).where(_secrets.c.secret_id == bindparam("of_secret")).values(values)
 
 
