@@ -43,13 +43,16 @@ def lambda_handler(event, context):
         return {name: os.environ[name] for name in ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")}
     client, version = boto3.client("secretsmanager"), event["ClientRequestToken"]
     if event["Step"] == "createSecret":
-        client.put_secret_value(
-            SecretId=event["SecretId"],
-            ClientRequestToken=version,
-            RotationToken=os.environ["MARK"] + "-rotation-token",
-            SecretString=os.environ["MARK"] + "-rotated",
-            VersionStages=["AWSPENDING"],
-        )
+        put = {
+            "SecretId": event["SecretId"],
+            "ClientRequestToken": version,
+            "SecretString": os.environ["MARK"] + "-rotated",
+            "VersionStages": ["AWSPENDING"],
+        }
+        try:
+            client.put_secret_value(RotationToken=os.environ["MARK"] + "-rotation-token", **put)
+        except client.exceptions.InvalidParameterException:
+            client.put_secret_value(RotationToken=event["RotationToken"], **put)
     if event["Step"] == "finishSecret":
         stages = client.describe_secret(SecretId=event["SecretId"])["VersionIdsToStages"]
         (current,) = [name for name, labels in stages.items() if "AWSCURRENT" in labels]

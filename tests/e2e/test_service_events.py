@@ -44,10 +44,15 @@ def lambda_handler(event, context):
     step, name = event["Step"], client.describe_secret(SecretId=secret)["Name"]
     if name.startswith("failing"):
         raise RuntimeError("no")
+    if name == "settled" and step == "testSecret":
+        raise RuntimeError("no")
+    if step == "probeSecret":
+        return {"rotator": "keyturn.rotator/1", "accepted": [token], "refused": []}
     if step == "createSecret":
         client.put_secret_value(
             SecretId=secret, ClientRequestToken=token, SecretString="rotated", VersionStages=["AWSPENDING"]
         )
+        return {"rotator": "keyturn.rotator/1", "offers": ["probeSecret"] if name == "settled" else []}
     if name == "abandoned":
         client.update_secret_version_stage(SecretId=secret, VersionStage="AWSPENDING", RemoveFromVersionId=token)
     if step == "finishSecret":
@@ -65,6 +70,7 @@ REPLICATION = {
 ROTATIONS = [
     ("rotated", True, "RotationStarted", "RotationSucceeded"),
     ("failing", True, "RotationStarted", "RotationFailed"),
+    ("settled", True, "RotationStarted", "RotationResolved"),
     ("abandoned", True, "RotationStarted", "RotationAbandoned"),
     ("tested", False, "TestRotationStarted", "TestRotationSucceeded"),
     ("failing-test", False, "TestRotationStarted", "TestRotationFailed"),

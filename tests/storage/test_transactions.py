@@ -10,7 +10,7 @@ from sqlalchemy import select, text
 
 from keyturn.storage import schema, secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
-from keyturn.storage.dialects import sqlite
+from keyturn.storage.dialects import postgresql, sqlite
 from keyturn.storage.migrate import migrate
 from keyturn.storage.secrets import VersionRecord
 
@@ -205,3 +205,25 @@ def test_a_version_is_filled_once(stores: Stores) -> None:
 
     with stores.state.read() as connection:
         assert secrets.load_versions(connection, secret_id) == [first]
+
+
+def test_a_server_that_is_halted_in_a_transaction_does_not_keep_the_others_waiting(
+    open_stores: OpenStores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgresql, "IDLE_IN_TRANSACTION_MILLISECONDS", 100)
+    halted = open_stores()
+    if halted.state.dialect.is_embedded:
+        pytest.skip("nobody shares the database with it")
+
+    def write_while_halted() -> None:
+        with halted.state.write() as transaction:
+            _setting(transaction, "of the halted")
+            with open_stores().state.write() as other:
+                # Waits for the same row until the server has ended the transaction that holds it.
+                _setting(other, "of the halted", "of another")
+
+    with pytest.raises(StorageError):
+        write_while_halted()
+
+    with halted.state.read() as connection:
+        assert connection.execute(select(schema.settings.c.value)).scalars().all() == ["of another"]

@@ -30,6 +30,7 @@ SERIES: dict[str, Callable[[Bench], Report]] = {
     "clock": server_faults.clock_jumps,
     "one-killed": two_servers.one_killed,
     "one-stopped": two_servers.one_stopped,
+    "one-stopped-statement": two_servers.one_stopped_in_a_statement,
 }
 
 

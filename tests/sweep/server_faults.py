@@ -28,6 +28,9 @@ _POINTS = 24
 _DOWN_SECONDS = 0.5
 _FULL_SECONDS = 3.0
 _DISK_MEGABYTES = 64
+# Long enough for the scheduler, which sleeps until a lease would expire, to look round while the step runs.
+_LOOK_SECONDS = LEASE_SECONDS + 2
+_TIMEOUT_SECONDS = 60
 _HOUR = 3600.0
 # Past the lease; past the window and the session of the function's role; back by hours, and by days.
 _JUMPS = (LEASE_SECONDS + 30, 2 * _HOUR, 3 * 24 * _HOUR, -3 * _HOUR, -2 * 24 * _HOUR)
@@ -171,7 +174,7 @@ def clock_jumps(bench: Bench) -> Report:
         keyturn = bench.keyturn(any_clock=True)
         keyturn.start()
         lane = Lane(keyturn, target, bench.name("clock"))
-        lane.create(bench.gate)
+        lane.create(bench.gate, timeout_seconds=_TIMEOUT_SECONDS)
         at = _AtMiddle(step, lambda: keyturn.order("clock", seconds))
         began = begin(bench, lane, at)
         lane.rotate(began.token)
@@ -195,4 +198,5 @@ class _AtMiddle(AtBoundary):
         if self.fired_at is None and visit.step == self._step and len(visit.boundaries) == 10:
             self.fired_at, self.name = time.monotonic(), f"{visit.step}: {boundary}"
             self._move()
+            time.sleep(_LOOK_SECONDS)
         return GO

@@ -110,6 +110,8 @@ def _play_statement(ground: Ground, number: int) -> Outcome:
     ground.keyturn.order("arm", number, "kill")
     acknowledged = ground.lane.rotate(point.token)
     if not _dies(ground, point):
+        # Or looking at what is left would kill it.
+        ground.keyturn.order("arm", 0, "kill")
         return point.judged(number, "not reached", ground.lane.wait_for_end(point.token, _END_SECONDS))
     ground.go_on(point, acknowledged=acknowledged)
     return point.judged(number, ground.keyturn.where(), ground.lane.wait_for_end(point.token, _END_SECONDS))

@@ -12,7 +12,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .bench import Bench, Outcome, Point, Report, side_by_side
 from .function_killed import begin
-from .gate import GO, Visit
+from .gate import GO, Visit, go
 from .lane import Lane
 from .processes import Keyturn
 from .server_killed import LEASE_SECONDS
@@ -21,6 +21,8 @@ _LANES = 12
 _END_SECONDS = 3 * LEASE_SECONDS + 60
 # After a stopped server has come back: time for it to do what it must not do.
 _AWAKE_SECONDS = 4.0
+_STATEMENTS = 36
+_REACHED_SECONDS = 10.0
 _PLACES = ("begin", "middle", "return")
 
 
@@ -132,13 +134,59 @@ def one_stopped(bench: Bench) -> Report:
     return side_by_side("two servers, one stopped for a while", pairs, chosen, _play_stopped)
 
 
+def one_stopped_in_a_statement(bench: Bench) -> Report:
+    """Stop the server at boundaries of its statements: what it has locked must not keep the other one waiting."""
+    target, state = bench.postgresql(), bench.postgresql()
+    first = Pair(bench, target, state)
+    point = begin(bench, first.lane, go)
+    first.first.order("arm", 0, "wait")
+    first.lane.rotate(point.token)
+    first.lane.wait_for_end(point.token, _END_SECONDS)
+    points = bench.choice.of(range(1, int(first.first.order("count")) + 1))
+    points = points[:: max(1, len(points) // _STATEMENTS)]
+    pairs = [first, *(Pair(bench, target, state) for _ in points[1:_LANES])]
+    return side_by_side("two servers, one stopped in a statement", pairs, points, _play_stopped_in_a_statement)
+
+
+def _play_stopped_in_a_statement(pair: Pair, number: int) -> Outcome:
+    struck, lane = pair.first, pair.lane
+    lane.keyturn = struck
+    point = begin(pair.bench, lane, go)
+    struck.order("arm", number, "wait")
+    asked: list[bool] = []
+    # It is never answered if the server is stopped in it.
+    threading.Thread(target=lambda: asked.append(lane.rotate(point.token)), daemon=True).start()
+    try:
+        struck.order("reached", seconds=_REACHED_SECONDS)
+    except TimeoutError:
+        return point.judged(number, "not reached", lane.wait_for_end(point.token, _END_SECONDS))
+    where = struck.where()
+    struck.signal(signal.SIGSTOP)
+    lane.keyturn = pair.second
+    point.fault_at, point.may_repeat = time.monotonic(), True
+    try:
+        if not asked and not lane.rotate(point.token):
+            raise AssertionError("the other server does not answer RotateSecret")
+        for visit in point.watched.visits:
+            visit.is_orphaned = True
+        outcome = point.judged(number, where, lane.wait_for_end(point.token, _END_SECONDS))
+    finally:
+        struck.signal(signal.SIGCONT)
+    struck.order("go")
+    struck.order("count")
+    return outcome
+
+
 def _play_stopped(pair: Pair, at: tuple[Step, str, bool]) -> Outcome:
     step, place, hold = at
     strike = Strike(pair, step, place, signal.SIGSTOP, hold=hold)
     try:
         first = strike.point()
         name, where = f"{step} {place}{' halted' if hold else ''}", f"{step}: {place}"
-        outcome = first.judged(name, where, pair.lane.wait_for_end(first.token, _END_SECONDS))
+        seen = pair.lane.wait_for_end(first.token, _END_SECONDS)
+        outcome = first.judged(name, where, seen)
+        if outcome.violations:
+            return outcome
         second = begin(pair.bench, pair.lane, strike)
         pair.lane.rotate(second.token)
         seen = pair.lane.wait_for_end(second.token, _END_SECONDS)

@@ -205,5 +205,5 @@ def _print_in_list(console: Console, rotation: dict[str, Any]) -> None:
     line = f"{moment(rotation['RequestedAt'])}  {escape(shown(rotation['VersionId']))}  [{style}]{what}[/]"
     console.print(line if ended_at is None else f"{line} [dim]after {duration(ended_at - rotation['RequestedAt'])}[/]")
     error = error_of(rotation)
-    if error and status != "succeeded":
+    if error:
         print_below(console, "    ", f"{rotation['Cause']}: {error}" if rotation.get("Cause") else error, "dim")

@@ -81,6 +81,8 @@ def _leaves(document: Any) -> Iterator[str]:
 
 
 def _spellings(part: str) -> Iterator[str]:
-    for spelling in (part, repr(part)[1:-1], json.dumps(part)[1:-1], quote(part, safe=""), quote_plus(part)):
+    # Half a character, which JSON can spell and UTF-8 cannot, must not end whoever masks.
+    as_url = (quote(part, safe="", errors="replace"), quote_plus(part, errors="replace"))
+    for spelling in (part, repr(part)[1:-1], json.dumps(part)[1:-1], *as_url):
         if len(spelling) >= _SHORTEST:
             yield spelling

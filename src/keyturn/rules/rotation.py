@@ -68,8 +68,9 @@ class Plan:
 ROTATION = Plan((Step.CREATE, Step.SET, Step.TEST, Step.FINISH), attempts=5)
 # RotateImmediately=false: a look whether the function works, with a copy of the current value, and no retry.
 TEST = Plan((Step.TEST,), attempts=1)
-# Somebody wants to know, or has cancelled a rotation that may have touched the database. It is asked until it answers.
-RESOLUTION = Plan((Step.PROBE,), attempts=1)
+# Somebody wants to know, or has cancelled a rotation that may have touched the database. It is asked until it answers,
+# unless nothing is pending.
+RESOLUTION = Plan((Step.PROBE,), attempts=5)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +117,7 @@ def next_action(
     jitter: float,
     asks_database: bool = False,
     repair: Repair = Repair.UNKNOWN,
+    is_pending: bool = True,
 ) -> Action:
     """Return what follows a step.
 
@@ -128,10 +130,13 @@ def next_action(
         jitter: Uniform in [0, 1); keeps secrets that failed together from trying again together.
         asks_database: Whether the database may have been touched, and the function knows ``probeSecret``.
         repair: What ``probeSecret`` found, if that was the step.
+        is_pending: Whether a version is pending that the database may have: then it is asked until it answers.
     """
     due_at = now + retry_delay(current.attempt, jitter)
     is_last = current.attempt >= plan.attempts or (window_closes_at is not None and due_at >= window_closes_at)
     if current.step is Step.PROBE:
+        if repair is Repair.UNKNOWN and is_last and not is_pending:
+            return Park()
         return _after_probe(plan, current, repair, due_at, is_last=is_last)
     if outcome is StepOutcome.SUCCEEDED:
         position = plan.steps.index(current.step) + 1

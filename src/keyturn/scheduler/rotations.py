@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from threading import Event
 
 from keyturn import ids
+from keyturn.errors.base import KeyturnError
 from keyturn.operations.audit_trail import resolution_event, rotation_event, step_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.planning import (
@@ -41,7 +42,7 @@ from keyturn.rules.staging import begin_rotation, end_test
 from keyturn.scheduler.steps import Outcome, invoke_step
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.rotation_leases import LeaseLost, write_under_lease
+from keyturn.storage.rotation_leases import LeaseLost, is_held, write_under_lease
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
 
@@ -97,9 +98,14 @@ def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
                 return
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
         if unfinished is not None and unfinished.kind is not RotationKind.ROTATION:
-            # A test or a repair takes seconds, and nobody plans the next rotation when it ends.
-            secrets.update_secret(transaction, current, next_rotation_at=now + _AFTER_ANOTHER)
-            return
+            if unfinished.kind is RotationKind.TEST or is_held(unfinished, now):
+                # It takes seconds, and nobody plans the next rotation when it ends.
+                secrets.update_secret(transaction, current, next_rotation_at=now + _AFTER_ANOTHER)
+                return
+            # A rotation takes the pending version up, and asks the database itself.
+            superseded = "Its time has come to rotate, which finds out as well."
+            rotations.end_unfinished(transaction, current.secret_id, RotationStatus.CANCELLED, now, superseded)
+            unfinished = None
         if unfinished is not None:
             resume(transaction, unfinished, now, closes_at)
         else:
@@ -135,16 +141,27 @@ def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRec
     request_id = ids.new_request_id()
     started_at = kit.clock.now()
     position = _store_start(kit, rotation, secret, step, request_id, started_at)
-    result = invoke_step(kit, rotation, secret, step, request_id)
+    result = _run_step(kit, rotation, secret, step, request_id)
     took = kit.clock.now() - started_at
     if stopping.is_set():
         # The function was ended with the server, which is not its fault: the step runs again.
         return None
-    if result.outcome is StepOutcome.SUCCEEDED:
-        result = _checked(kit, rotation, secret, step, result)
     cause = counted_cause(result.cause) if result.error is not None else ""
     kit.meters.note_step(rotation.kind.value, step.value, result.outcome.value, cause, took)
     return _Ending(kit, rotation, step, result, started_at).store(secret, position, request_id)
+
+
+def _run_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
+    """Run the function, and look whether it did its work."""
+    try:
+        result = invoke_step(kit, rotation, secret, step, request_id)
+        return _checked(kit, rotation, secret, step, result) if result.outcome is StepOutcome.SUCCEEDED else result
+    except KeyturnError:
+        # The database is away: another run of this step follows when the lease has expired.
+        raise
+    except Exception:  # noqa: BLE001 - what nobody foresaw is a failed attempt: it must not be repeated for ever, unseen
+        _log.exception("step %s of %s broke", step, secret.name)
+        return Outcome(StepOutcome.NOT_INVOKED, "Keyturn itself failed; its log says how.", "internal")
 
 
 def _store_start(
@@ -168,8 +185,8 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
             return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=said, cause="NotFinished")
     if step is Step.CREATE:
         with kit.state.read() as connection:
-            is_foreign = rotations.is_value_from_elsewhere(connection, rotation.rotation_id)
-        if is_foreign:
+            pending = secrets.load_version(connection, secret.secret_id, rotation.version_id)
+        if pending is not None and pending.sealed is not None and pending.from_rotation is False:
             said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
             return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingFromElsewhere")
     return result
@@ -251,6 +268,7 @@ class _Ending:
             jitter=self.kit.random.randbelow(1000) / 1000,
             asks_database=bool(offers_probe) and rotations.has_run(transaction.connection, rotation, Step.SET),
             repair=repair,
+            is_pending=staging_of(transaction, secret).unfinished_rotation is not None,
         )
         return action, repair
 
@@ -347,7 +365,8 @@ class _Ending:
             rotation_event(kit, _FAILED[rotation.kind], secret.arn, rotation.version_id, now, message)
         if message is not None:
             # Quoted: a function must not write lines of this log.
-            _log.warning("rotation of %s failed: %r", secret.name, f"{message}: {self.result.error}")
+            said = message if message == self.result.error else f"{message}: {self.result.error}"
+            _log.warning("rotation of %s failed: %r", secret.name, said)
         if isinstance(action, Settle):
             resolution_event(kit, secret.arn, rotation.version_id, repair.value, now)
             _log.warning("rotation of %s was settled by what the database accepts: %s", secret.name, repair.value)

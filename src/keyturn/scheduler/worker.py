@@ -20,7 +20,7 @@ from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotation_leases, secrets
-from keyturn.storage.rotation_leases import LEASE, lane_of
+from keyturn.storage.rotation_leases import LEASE
 from keyturn.storage.rotations import RotationRecord
 
 _log = logging.getLogger(__name__)
@@ -98,6 +98,9 @@ class Scheduler:
                 # The database may be away for a moment; rotations are not lost, they are rows.
                 _log.exception("the scheduler could not look what is due")
                 pause = _LONGEST_SLEEP
+            except Exception:  # noqa: BLE001 - what nobody foresaw must not end all rotations of this server
+                _log.exception("the scheduler failed")
+                pause = _LONGEST_SLEEP
             self._wake.wait(pause.total_seconds())
 
     def run_once(self) -> timedelta:
@@ -126,8 +129,7 @@ class Scheduler:
 
     def _claim(self, now: datetime) -> None:
         running = self._still_running()
-        lanes = [lane_of(rotation) for rotation in running]
-        for rotation in rotation_leases.claim_due(self._kit.state, self._owner, now, lanes, self._limits):
+        for rotation in rotation_leases.claim_due(self._kit.state, self._owner, now, running, self._limits):
             future = self._pool.submit(drive, self._kit, rotation, self._stopping)
             with self._lock:
                 self._running[rotation.rotation_id] = (rotation, future)

@@ -10,7 +10,7 @@ leases and moments in a future that is far away; what no server can have written
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from functools import cache
 
@@ -49,7 +49,7 @@ def next_due(connection: Connection) -> datetime | None:
 
 
 def claim_due(
-    database: Database, owner: str, now: datetime, running: Iterable[Lane], limits: Limits
+    database: Database, owner: str, now: datetime, running: Sequence[RotationRecord], limits: Limits
 ) -> list[RotationRecord]:
     """Take leases on rotations that are due and that nobody holds, longest due first, as far as there are places.
 
@@ -57,14 +57,14 @@ def claim_due(
         database: Where they are.
         owner: Who takes them.
         now: Aware UTC.
-        running: The lanes of what this server runs already.
+        running: What this server runs already; that is not taken again, even if its lease has run out.
         limits: How many it runs at once.
     """
-    places = Places(limits, list(running))
+    places = Places(limits, [lane_of(rotation) for rotation in running])
     if not places.free:
         return []
     with database.write() as transaction:
-        chosen = _choose(transaction.connection, now, places)
+        chosen = _choose(transaction.connection, now, places, [rotation.rotation_id for rotation in running])
         if not chosen:
             return []
         claim = (
@@ -92,6 +92,12 @@ def renew_leases(database: Database, owner: str, rotation_ids: Iterable[int], no
             ),
             {"lease_expires_at": now + LEASE},
         )
+
+
+def is_held(rotation: RotationRecord, at: datetime) -> bool:
+    """Whether a worker runs a rotation: it holds a lease that has not expired."""
+    expires_at = rotation.lease_expires_at
+    return rotation.lease_owner is not None and expires_at is not None and expires_at > at
 
 
 def release_leases_of_others(database: Database, owner: str) -> None:
@@ -133,11 +139,11 @@ def _update_of_mine(names: tuple[str, ...]) -> Update:
     return update(_rotations).where(*mine).values({name: bindparam(f"new_{name}") for name in names})
 
 
-def _choose(connection: Connection, now: datetime, places: Places) -> list[int]:
+def _choose(connection: Connection, now: datetime, places: Places, own: list[int]) -> list[int]:
     """Return the rotations that get a place; what has none now is passed over, so that it holds up nobody behind it."""
     chosen: list[int] = []
     while places.free:
-        rows = connection.execute(_waiting(now, places, chosen)).all()
+        rows = connection.execute(_waiting(now, places, own + chosen)).all()
         taken = [row.rotation_id for row in rows if places.take(_lane(row.function_arn, row.database_lane))]
         chosen += taken
         if not taken or len(rows) < _AT_ONCE:
@@ -145,7 +151,7 @@ def _choose(connection: Connection, now: datetime, places: Places) -> list[int]:
     return chosen
 
 
-def _waiting(now: datetime, places: Places, chosen: list[int]) -> Select[tuple[int, str | None, str | None]]:
+def _waiting(now: datetime, places: Places, passed_over: list[int]) -> Select[tuple[int, str | None, str | None]]:
     statement = (
         select(_rotations.c.rotation_id, _rotations.c.function_arn, _rotations.c.database_lane)
         .where(_rotations.c.status == RotationStatus.PENDING, _is_due(now), _is_free(now))
@@ -153,8 +159,8 @@ def _waiting(now: datetime, places: Places, chosen: list[int]) -> Select[tuple[i
         .limit(_AT_ONCE)
         .with_for_update(skip_locked=True)
     )
-    if chosen:
-        statement = statement.where(_rotations.c.rotation_id.not_in(chosen))
+    if passed_over:
+        statement = statement.where(_rotations.c.rotation_id.not_in(passed_over))
     if full := places.full_functions:
         statement = statement.where(func.coalesce(_rotations.c.function_arn, "").not_in(full))
     if full := places.full_databases:

@@ -57,7 +57,6 @@ class RotationRecord:
         database_lane: Which database it is for, as a digest; likewise.
         cause: A short name of ``error``: ``AuthenticationFailed``, ``timeout``.
         offers_probe: Whether the function can ask the database which stored version it accepts.
-        value_from_elsewhere: Whether the pending value was stored by somebody other than the function.
     """
 
     rotation_id: int
@@ -79,7 +78,6 @@ class RotationRecord:
     database_lane: str | None
     cause: str | None
     offers_probe: bool | None
-    value_from_elsewhere: bool | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +119,6 @@ _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id"
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
 )
-_IS_FOREIGN = select(_rotations.c.value_from_elsewhere).where(_rotations.c.rotation_id == bindparam("rotation_id"))
 _HAS_RUN = (
     select(_steps.c.position)
     .join(_rotations, _rotations.c.rotation_id == _steps.c.rotation_id)
@@ -242,18 +239,6 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
     """
     parameters = {"secret_id": rotation.secret_id, "version_id": rotation.version_id, "step": step, "since": since}
     return connection.execute(_STILL_RUNS, parameters).first() is not None
-
-
-def note_value_from_elsewhere(transaction: Transaction, rotation: RotationRecord) -> None:
-    """Note that the pending value was stored by somebody other than the function."""
-    transaction.connection.execute(
-        update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id), {"value_from_elsewhere": True}
-    )
-
-
-def is_value_from_elsewhere(connection: Connection, rotation_id: int) -> bool:
-    """Whether that was noted."""
-    return bool(connection.execute(_IS_FOREIGN, {"rotation_id": rotation_id}).scalar_one())
 
 
 def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:

@@ -250,6 +250,8 @@ secret_versions = Table(
     Column("kms_key_id", Text),
     # The same data key wrapped by the secret's previous KMS key, which still opens a version after the key was changed.
     Column("former_wrapped", LargeBinary),
+    # Whether the rotation function stored the value for the rotation that made the version; None before this was noted.
+    Column("from_rotation", Boolean),
 )
 
 staging_labels = Table(
@@ -300,7 +302,6 @@ rotations = Table(
     Column("database_lane", String(64)),
     Column("cause", String(64)),
     Column("offers_probe", Boolean),
-    Column("value_from_elsewhere", Boolean),
     sqlite_autoincrement=True,
 )
 Index("rotations_due", rotations.c.status, rotations.c.due_at)

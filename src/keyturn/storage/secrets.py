@@ -40,6 +40,7 @@ class VersionRecord:
         sealed: None until createSecret has put its value.
         kms_key_id: ARN of the customer managed key that this is sealed under; None for the default key.
         former_wrapped: The data key under the KMS key before that, from before the secret was given another.
+        from_rotation: Whether the rotation function stored the value for a rotation; None if that was not noted.
     """
 
     version_id: str
@@ -49,6 +50,7 @@ class VersionRecord:
     is_binary: bool
     kms_key_id: str | None
     former_wrapped: bytes | None = None
+    from_rotation: bool | None = None
 
 
 class VersionPosition(NamedTuple):
@@ -450,6 +452,7 @@ def insert_version(transaction: Transaction, secret_id: int, version: VersionRec
             "sealed": version.sealed,
             "is_binary": version.is_binary,
             "kms_key_id": version.kms_key_id,
+            "from_rotation": version.from_rotation,
         },
     )
 
@@ -467,6 +470,7 @@ def fill_version(transaction: Transaction, secret_id: int, version: VersionRecor
             "is_binary": version.is_binary,
             "kms_key_id": version.kms_key_id,
             "created_at": version.created_at,
+            "from_rotation": version.from_rotation,
         },
     )
 
@@ -557,4 +561,5 @@ def _version(row: Row[Any]) -> VersionRecord:
         is_binary=row.is_binary,
         kms_key_id=row.kms_key_id,
         former_wrapped=row.former_wrapped,
+        from_rotation=row.from_rotation,
     )

@@ -326,12 +326,13 @@ def test_programs_get_names_with_underscores_and_moments_as_text(monkeypatch: py
 
 
 def test_a_list_says_how_each_ended_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = rotation("succeeded", EndedAt=AT + 2 * SECOND, Error="E: an attempt before")
+    ended = rotation("succeeded", EndedAt=AT + 2 * SECOND, Error="E: an attempt before it was settled")
     parked = rotation("parked", Cause="timeout", Error="E: no")
     test = rotation("failed", Kind="test")
 
     assert run(monkeypatch, "list", "db", "--limit", "3", server=Server(ended, parked, test, test)).splitlines() == [
         f"2026-03-04 05:06:07 UTC  {VERSION}  succeeded after 2.0 s",
+        "    E: an attempt before it was settled",
         f"2026-03-04 05:06:07 UTC  {VERSION}  parked",
         "    timeout: E: no",
         f"2026-03-04 05:06:07 UTC  {VERSION}  test failed",

@@ -243,6 +243,92 @@ def test_a_repair_killed_at_any_moment_is_finished_by_the_next_server(
     assert moment > 12
 
 
+def test_a_question_that_nobody_answers_does_not_keep_the_schedule_waiting(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.answers_nothing = True
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+    with desk.kit.state.write() as transaction:
+        secret = secrets.lock_secret(transaction, desk.call("DescribeSecret", SecretId="db")["ARN"])
+        assert secret is not None
+        secrets.update_secret(transaction, secret, next_rotation_at=desk.bench.clock.now())
+
+    begin_due(desk.kit, secret, desk.bench.clock.now())
+    desk.work()
+
+    assert [(each.kind, each.status) for each in desk.history()[:2]] == [
+        (RotationKind.ROTATION, RotationStatus.SUCCEEDED),
+        (RotationKind.RESOLUTION, RotationStatus.CANCELLED),
+    ]
+
+
+def test_a_question_about_nothing_that_is_pending_is_given_up(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.answers_nothing = True
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+
+    exhaust(desk)
+
+    assert desk.history()[0].status is RotationStatus.FAILED
+    assert desk.runtime.steps.count("probeSecret") == 5
+
+
+def test_a_question_can_be_cancelled(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.answers_nothing = True
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.work()
+
+    assert desk.runtime.steps.count("probeSecret") == 0
+    assert desk.history()[0].status is RotationStatus.CANCELLED
+
+
+def test_a_secret_that_is_restored_is_asked_about_again_after_its_rotation_was_cancelled(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.work()
+    desk.call("DeleteSecret", SecretId="db")
+    desk.call("RestoreSecret", SecretId="db")
+    desk.runtime.answers_nothing = False
+
+    exhaust(desk)
+
+    assert current_value(desk) == f"new-{version_id}"
+
+
+def test_a_test_rotation_leaves_nothing_behind_when_the_database_is_asked_instead(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    before = desk.stages()
+    desk.rotate(RotateImmediately=False)
+
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+
+    assert {*before} == {*desk.stages()}
+    assert desk.history()[0].status is RotationStatus.SUCCEEDED
+    assert resolutions(desk) == ["noneNeeded"]
+
+
+def test_what_nobody_foresaw_is_a_failed_attempt(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    desk.rotate()
+
+    def breaks(*_: object, **__: object) -> object:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(desk.runtime, "invoke", breaks)
+    exhaust(desk)
+
+    assert (desk.history()[0].status, desk.history()[0].cause) == (RotationStatus.PARKED, "internal")
+
+
 # Whose value it is ----------------------------------------------------------------------------------------------------
 
 
@@ -267,11 +353,97 @@ def test_a_pending_value_that_somebody_else_has_stored_is_not_set_in_the_databas
     assert desk.history()[0].status is RotationStatus.SUCCEEDED
 
 
+def put_foreign(desk: Desk, version_id: str, *stages: str) -> None:
+    desk.call(
+        "PutSecretValue",
+        SecretId="db",
+        SecretString="foreign",
+        ClientRequestToken=version_id,
+        VersionStages=[*(stages or ("AWSPENDING",))],
+    )
+
+
+def come_due(desk: Desk) -> None:
+    """Let the scheduled rotation begin, and work."""
+    now = desk.bench.clock.now()
+    with desk.kit.state.write() as transaction:
+        secret = secrets.lock_secret(transaction, desk.call("DescribeSecret", SecretId="db")["ARN"])
+        assert secret is not None
+        secrets.update_secret(transaction, secret, next_rotation_at=now, next_rotation_closes_at=None)
+    begin_due(desk.kit, secret, now)
+    desk.work()
+
+
+def test_a_foreign_value_is_not_set_by_the_schedule_either(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    put_foreign(desk, new_version_id())
+
+    come_due(desk)
+
+    assert (desk.history()[0].status, desk.history()[0].cause) == (RotationStatus.PARKED, "PendingFromElsewhere")
+    assert desk.runtime.database != "foreign"
+
+
+def test_a_foreign_value_stays_one_whatever_becomes_of_its_rotation(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    put_foreign(desk, desk.rotate())
+    desk.work()
+    desk.call("DeleteSecret", SecretId="db")
+    desk.call("RestoreSecret", SecretId="db")
+    come_due(desk)
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    right, desk.runtime.database = desk.runtime.database, "nobody's"
+    desk.work()
+    desk.runtime.database = right
+    come_due(desk)
+
+    assert desk.runtime.database == right
+    assert {each.cause for each in desk.history()} == {"PendingFromElsewhere", None}
+
+
+@pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecret"])
+def test_a_value_that_somebody_makes_current_under_the_rotations_token_ends_it(desk: Desk, operation: str) -> None:
+    version_id = desk.rotate()
+
+    desk.call(operation, SecretId="db", SecretString="foreign", ClientRequestToken=version_id)
+    desk.work()
+
+    assert desk.history()[0].status is RotationStatus.ABANDONED
+    assert desk.runtime.steps == []
+    come_due(desk)
+    assert desk.history()[0].status is RotationStatus.SUCCEEDED
+    assert desk.history()[0].version_id != version_id
+
+
+def test_half_a_character_in_a_value_does_not_end_who_masks_it(desk: Desk) -> None:
+    put_half = {"SecretString": json.dumps({"password": "\ud800abcd"})}
+    desk.call("PutSecretValue", SecretId="db", ClientRequestToken=new_version_id(), **put_half)
+    desk.rotate()
+    desk.runtime.fails_in = "createSecret"
+
+    desk.work()
+
+    assert desk.history()[0].cause == "ValueError"
+    desk.bench.call("keyturn", "GetRotation", SecretId="db")
+
+
+def test_the_token_is_masked_in_what_a_function_says(desk: Desk) -> None:
+    version_id = desk.rotate()
+    token = rotation_token(desk.kit, desk.call("DescribeSecret", SecretId="db")["ARN"], version_id).reveal()
+    desk.runtime.fails_in, desk.runtime.says = "createSecret", f"bad event {{'RotationToken': '{token}'}}"
+
+    desk.work()
+
+    assert (desk.history()[0].error or "").endswith("bad event {'RotationToken': '***'}")
+
+
 def test_a_token_of_another_rotation_is_refused(desk: Desk) -> None:
     version_id = desk.rotate()
     arn = desk.call("DescribeSecret", SecretId="db")["ARN"]
     value: dict[str, Any] = {"SecretId": "db", "SecretString": "x", "VersionStages": ["AWSPENDING"]}
-    for wrong in ("a" * 64, rotation_token(desk.kit, arn, new_version_id()).reveal()):
+    for wrong in ("a" * 64, "ä" * 64, rotation_token(desk.kit, arn, new_version_id()).reveal()):
         with pytest.raises(InvalidParameterException, match="RotationToken"):
             desk.call("PutSecretValue", ClientRequestToken=version_id, RotationToken=wrong, **value)
 

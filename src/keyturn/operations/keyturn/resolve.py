@@ -9,15 +9,15 @@ from datetime import datetime
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException
-from keyturn.operations.keyturn.standing import is_held
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
-from keyturn.operations.secretsmanager.writing import lock_alive
-from keyturn.rules.staging import AWSCURRENT, AWSPENDING
+from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
+from keyturn.rules.staging import AWSCURRENT, AWSPENDING, end_test
 from keyturn.storage import rotations
 from keyturn.storage.database import Transaction
+from keyturn.storage.rotation_leases import is_held
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import ResolveRotationRequest, ResolveRotationResponse
@@ -71,5 +71,9 @@ def _store(kit: Kit, transaction: Transaction, current: SecretRecord, version_id
             return unfinished.version_id
         ended = "The database is asked instead which version it accepts (ResolveRotation)."
         rotations.end_unfinished(transaction, current.secret_id, RotationStatus.CANCELLED, at, ended)
+        if unfinished.kind is RotationKind.TEST:
+            # Its copy of the current value goes with it, and is nothing to ask about.
+            store_change(transaction, current, end_test(staging_of(transaction, current), unfinished.version_id))
+            version_id = current.labels[AWSCURRENT]
     store_intent(kit, transaction, current, version_id, RotationKind.RESOLUTION, at)
     return version_id

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from datetime import datetime
 
+from keyturn.storage.rotation_leases import is_held
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
 
 RUNNING, RESOLVED = "running", "resolved"
-
-
-def is_held(rotation: RotationRecord, at: datetime) -> bool:
-    """Whether a worker runs a rotation: it holds a lease that has not expired."""
-    expires_at = rotation.lease_expires_at
-    return rotation.lease_owner is not None and expires_at is not None and expires_at > at
 
 
 def status_of(rotation: RotationRecord, at: datetime) -> str:

@@ -17,6 +17,7 @@ from keyturn.operations.registry import operation
 from keyturn.operations.sealing import forget_value
 from keyturn.operations.secretsmanager import subjects
 from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
+from keyturn.operations.secretsmanager.rotation_intent import resolve_left_version
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.operations.subject import Subject
@@ -157,6 +158,10 @@ def _abandon_rotation(transaction: Transaction, current: SecretRecord, at: datet
 def _resume_rotation(kit: Kit, transaction: Transaction, restored: SecretRecord, at: datetime) -> None:
     """Plan the next rotation: at once if one was abandoned half-way, anew if its moment has passed meanwhile."""
     if not restored.rotation_enabled:
+        pending = staging_of(transaction, restored).unfinished_rotation
+        left = pending and rotations.load_rotation(transaction.connection, restored.secret_id, pending)
+        if left:
+            resolve_left_version(kit, transaction, restored, left, at)
         return
     planned_at = restored.next_rotation_at
     if planned_at is None or planned_at <= at:

@@ -10,7 +10,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.rotation import Abandoned, ended_by
-from keyturn.rules.staging import Change
+from keyturn.rules.staging import AWSCURRENT, Change
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
@@ -33,6 +33,7 @@ def end_rotation(
     at: datetime,
     *,
     even_if_running: bool = True,
+    by_hand: bool = False,
 ) -> EndedRotation | None:
     """End the rotation of a secret if a change of its labels has decided it, and plan the next one.
 
@@ -44,6 +45,7 @@ def end_rotation(
         at: The moment of the call.
         even_if_running: False for a change that may be one of several by the function's own finishSecret, in whatever
             order: who drives the rotation looks at the labels when the step has returned.
+        by_hand: Whether somebody else than the function has stored a value: if that is current now, it was no rotation.
 
     Returns:
         None if it goes on or there is none.
@@ -55,6 +57,8 @@ def end_rotation(
         return None
     version_id, is_parked = rotation.version_id, rotation.status is RotationStatus.PARKED
     end = ended_by(change.before.labels, change.after.labels, version_id, is_parked=is_parked)
+    if by_hand and change.moved_labels.get(AWSCURRENT) == version_id:
+        end = Abandoned()
     if end is None:
         return None
     begin = counted_from(secret)

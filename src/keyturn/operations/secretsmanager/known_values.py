@@ -7,25 +7,28 @@ from __future__ import annotations
 
 from sqlalchemy import Connection
 
-from keyturn.errors.crypto import SealFault, SealRefused
+from keyturn.errors.crypto import SealRefused
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.rotation_marks import rotation_token
 from keyturn.rules.masking import Mask
 from keyturn.storage import secrets
 
 
 def mask_of(kit: Kit, connection: Connection, secret_arn: str, secret_id: int) -> Mask:
-    """Return what masks the values of all versions of a secret, those included that have no label any more."""
+    """Return what masks the values of all versions of a secret, those included that have no label any more.
+
+    So are the RotationTokens with which a function proves itself: whoever has one could store a value in its place.
+    """
     values = []
     for version in secrets.load_versions(connection, secret_id):
+        values.append(rotation_token(kit, secret_arn, version.version_id).reveal())
         if version.sealed is None:
             continue
         try:
             plaintext = open_value(kit, secret_arn, version.version_id, version.sealed)
-        except SealRefused as error:
-            # Its key was destroyed: nobody can have read it since.
-            if error.fault is not SealFault.UNKNOWN_KEY:
-                raise
-        else:
-            values.append(plaintext.reveal().decode(errors="replace"))
+        except SealRefused:
+            # Its key was destroyed, or its row is damaged: nobody can have read it either.
+            continue
+        values.append(plaintext.reveal().decode(errors="replace"))
     return Mask(values)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import timedelta
 from typing import Any
 
 from keyturn.call import Call
@@ -22,19 +21,19 @@ from keyturn.operations.secretsmanager.planning import (
     counted_from,
     plan_rotation,
 )
-from keyturn.operations.secretsmanager.rotation_function import check_function, function_timeout
-from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
+from keyturn.operations.secretsmanager.rotation_function import check_function
+from keyturn.operations.secretsmanager.rotation_intent import resolve_left_version, resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
 from keyturn.operations.subject import Subject
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.replication import Part, check_may_change
-from keyturn.rules.rotation import Step
 from keyturn.rules.staging import AWSCURRENT, begin_rotation, previous_not_complete
 from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
+from keyturn.storage.rotation_leases import is_held
+from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord, VersionRecord
 from keyturn.wire.types.secretsmanager import (
     CancelRotateSecretRequest,
@@ -114,8 +113,8 @@ def cancel_rotate_secret(
         rotations.end_unfinished(
             transaction, current.secret_id, RotationStatus.CANCELLED, call.at, "Rotation was cancelled."
         )
-        if unfinished is not None:
-            _resolve(kit, transaction, current, unfinished, call)
+        if unfinished is not None and unfinished.kind is RotationKind.ROTATION:
+            resolve_left_version(kit, transaction, current, unfinished, call.at)
         secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
     kit.wake_scheduler()
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
@@ -141,7 +140,11 @@ def _begin(
         )
     try:
         if unfinished is not None and unfinished.kind is RotationKind.RESOLUTION:
-            raise previous_not_complete()
+            if state.unfinished_rotation is not None or is_held(unfinished, call.at):
+                raise previous_not_complete()
+            # Nothing is pending: what it was to find out this rotation does.
+            superseded = "A rotation was asked for, which finds out as well."
+            rotations.end_unfinished(transaction, current.secret_id, RotationStatus.CANCELLED, call.at, superseded)
         change = begin_rotation(state, token, call.at)
     except InvalidRequestException as refusal:
         if unfinished is not None:
@@ -159,19 +162,6 @@ def _begin(
     kind = RotationKind.ROTATION if immediately else RotationKind.TEST
     store_intent(kit, transaction, current, token, kind, call.at)
     return None, ended
-
-
-def _resolve(kit: Kit, transaction: Transaction, secret: SecretRecord, cancelled: RotationRecord, call: Call) -> None:
-    """Have the database asked what a cancelled rotation has done to it, if the function can and it may have."""
-    if not cancelled.offers_probe or not rotations.has_run(transaction.connection, cancelled, Step.SET):
-        return
-    # What runs just now is not ended by this call; it has done what it does when its time is over.
-    wait = (
-        function_timeout(kit, secret.rotation_function_arn, secret.arn)
-        if cancelled.lease_owner is not None
-        else timedelta(0)
-    )
-    store_intent(kit, transaction, secret, cancelled.version_id, RotationKind.RESOLUTION, call.at + wait)
 
 
 def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:

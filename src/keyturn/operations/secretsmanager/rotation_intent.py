@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.rotation_function import function_timeout
 from keyturn.operations.secretsmanager.rotation_marks import database_lane
 from keyturn.rules.lanes import Lane
-from keyturn.rules.rotation import RESOLUTION, ROTATION, TEST, Plan
+from keyturn.rules.rotation import RESOLUTION, ROTATION, TEST, Plan, Step
 from keyturn.storage import rotations
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationRecord
@@ -64,3 +65,15 @@ def store_intent(
 def resume(transaction: Transaction, unfinished: RotationRecord, at: datetime, closes_at: datetime | None) -> None:
     """Make an unfinished rotation due from its first step, with fresh attempts; one that runs is left alone."""
     rotations.resume_rotation(transaction, unfinished, PLANS[unfinished.kind].first_step, at, closes_at)
+
+
+def resolve_left_version(
+    kit: Kit, transaction: Transaction, secret: SecretRecord, left: RotationRecord, at: datetime
+) -> None:
+    """Have the database asked about the version that a rotation was ended with, if it may have it and can be asked."""
+    if not left.offers_probe or not rotations.has_run(transaction.connection, left, Step.SET):
+        return
+    # What runs just now is not ended by this; it has done what it does when its time is over.
+    is_running = left.lease_owner is not None
+    wait = function_timeout(kit, secret.rotation_function_arn, secret.arn) if is_running else timedelta(0)
+    store_intent(kit, transaction, secret, left.version_id, RotationKind.RESOLUTION, at + wait)

@@ -26,7 +26,7 @@ def rotation_token(kit: Kit, secret_arn: str, version_id: str) -> Sensitive[str]
 
 def is_rotation_token(kit: Kit, secret_arn: str, version_id: str, presented: str) -> bool:
     """Whether a caller has the token of the rotation that makes a version."""
-    return hmac.compare_digest(rotation_token(kit, secret_arn, version_id).reveal(), presented)
+    return hmac.compare_digest(rotation_token(kit, secret_arn, version_id).reveal().encode(), presented.encode())
 
 
 def database_lane(kit: Kit, secret: SecretRecord) -> str | None:
@@ -43,7 +43,10 @@ def database_lane(kit: Kit, secret: SecretRecord) -> str | None:
         # Its key is gone, which the rotation will find out and tell; or it is no JSON.
         return None
     host = value.get("host") if isinstance(value, Mapping) else None
-    return _mark(kit, "database", str(host).lower(), str(value.get("port", "")))[:32] if host else None
+    if not isinstance(host, str) or not host:
+        return None
+    port = value.get("port")
+    return _mark(kit, "database", host.lower(), str(port) if isinstance(port, str | int) else "")[:32]
 
 
 def _mark(kit: Kit, purpose: str, *parts: str) -> str:

@@ -9,7 +9,6 @@ from keyturn.operations.secretsmanager.encryption import decrypt_value
 from keyturn.operations.secretsmanager.ended_rotation import record_end
 from keyturn.operations.secretsmanager.planning import plan_after_change
 from keyturn.operations.secretsmanager.subjects import secret, secret_to_write
-from keyturn.operations.secretsmanager.value_source import check_token, note_source
 from keyturn.operations.secretsmanager.writing import lock_alive, value_of, write_value
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import AWSCURRENT
@@ -64,10 +63,8 @@ def put_secret_value(
         raise TypeError("require_value has seen one")
     with kit.state.write() as transaction:
         current = lock_alive(transaction, subject.arn, call.at)
-        check_token(kit, current, token, request.get("RotationToken"))
-        written = write_value(kit, transaction, call, current, token, value, request.get("VersionStages"))
-        if written.is_new:
-            note_source(kit, transaction, call, current, token, request.get("RotationToken"))
+        stages, rotation_token = request.get("VersionStages"), request.get("RotationToken")
+        written = write_value(kit, transaction, call, current, token, value, stages, rotation_token)
         if written.is_new and AWSCURRENT in written.stages:
             plan_after_change(kit, transaction, current, call.at)
     record_end(kit, subject.arn, written.ended, call.at)

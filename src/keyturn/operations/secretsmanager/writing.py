@@ -16,6 +16,7 @@ from keyturn.operations.sealing import forget_value
 from keyturn.operations.secretsmanager.encryption import decrypt_value, encrypt_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation
 from keyturn.operations.secretsmanager.mirroring import mirror_value
+from keyturn.operations.secretsmanager.value_source import comes_from_rotation
 from keyturn.rules import staging
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.deletion import check_alive, is_over
@@ -111,6 +112,7 @@ def write_value(
     token: str,
     value: Value,
     stages: Collection[str] | None,
+    rotation_token: str | None = None,
 ) -> Written:
     """Store a value under a client request token.
 
@@ -122,8 +124,10 @@ def write_value(
         token: Becomes the version id.
         value: What to store.
         stages: Labels asked for; None means AWSCURRENT.
+        rotation_token: With which a rotation function proves itself.
 
     Raises:
+        InvalidParameterException: The token is of another rotation.
         ResourceExistsException: The token is in use for another value.
         LimitExceededException: Too many labels.
         AwsError: The caller cannot use the secret's key.
@@ -139,6 +143,7 @@ def write_value(
     )
     if use is TokenUse.REPEATS:
         return Written(state.stages_of(token), is_new=False)
+    from_rotation = comes_from_rotation(kit, transaction, call, secret, token, rotation_token)
     change = staging.put_version(state, token, stages, at, label_limit=kit.quotas.labels)
     sealed = encrypt_value(kit, transaction, call, secret.arn, secret.kms_key_id, token, value.plaintext)
     version = VersionRecord(
@@ -148,6 +153,7 @@ def write_value(
         sealed=sealed.sealed,
         is_binary=value.is_binary,
         kms_key_id=sealed.kms_key_id,
+        from_rotation=from_rotation,
     )
     if use is TokenUse.FILLS:
         secrets.fill_version(transaction, secret.secret_id, version)
@@ -156,7 +162,7 @@ def write_value(
     store_change(transaction, secret, change)
     _clean_up(kit, transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions), at)
     secrets.update_secret(transaction, secret, last_changed_at=at)
-    ended = end_rotation(kit, transaction, secret, change, at)
+    ended = end_rotation(kit, transaction, secret, change, at, by_hand=not from_rotation)
     mirror_value(kit, transaction, secret.arn, call)
     return Written(change.after.stages_of(token), is_new=True, ended=ended)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, func, make_url, select, text
+from sqlalchemy import Connection, Engine, create_engine, event, func, make_url, select, text
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from keyturn.storage import schema
 from keyturn.storage.database import Append, AppendConflict, Compose, Purge, StorageError
@@ -16,6 +18,8 @@ _CHANGES_LOCK = 44_686_473_407
 # Another, for whoever appends to the audit log.
 _APPEND_DURABLY = "SELECT pg_advisory_xact_lock(44686473408)"
 _APPEND = f"{_APPEND_DURABLY}, set_config('synchronous_commit', 'off', true)"
+# A transaction of a server waits for nothing but the database; another server takes its rotations over just as soon.
+IDLE_IN_TRANSACTION_MILLISECONDS = 15_000
 # Another vacuum of the same table is in the way; it may have begun before the rows were erased.
 _PURGE_LOCK_MILLISECONDS = 1_000
 _LOCK_NOT_AVAILABLE = "55P03"
@@ -52,6 +56,7 @@ class PostgresqlDialect:
             pool_pre_ping=True,
             hide_parameters=True,
         )
+        event.listen(engine, "connect", _prepare)
         return engine, engine
 
     def triggers(self, connection: Connection) -> set[str]:
@@ -141,6 +146,18 @@ class PostgresqlDialect:
         unreachable = error.connection_invalidated or isinstance(error, OperationalError)
         hints = ["Check that the PostgreSQL server is running and reachable."] if unreachable else []
         return StorageError(f"The database failed: {reason}.", *hints)
+
+
+def _prepare(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    """Have the server end a session that does nothing in the middle of a transaction: all other servers wait for it.
+
+    A process that dies lets go at once. One that is halted, or whose machine is gone, would hold its locks until TCP
+    finds out, which takes hours. Set by a statement: poolers refuse options they do not know when a session begins.
+    """
+    cursor = connection.cursor()
+    cursor.execute(f"SET idle_in_transaction_session_timeout = {IDLE_IN_TRANSACTION_MILLISECONDS}")
+    cursor.close()
+    connection.commit()
 
 
 def _take_turns(connection: Connection, kind: int, name: str) -> None:

@@ -14,5 +14,5 @@ def upgrade() -> None:
     op.add_column("rotations", sa.Column("database_lane", sa.String(length=64), nullable=True))
     op.add_column("rotations", sa.Column("cause", sa.String(length=64), nullable=True))
     op.add_column("rotations", sa.Column("offers_probe", sa.Boolean(), nullable=True))
-    op.add_column("rotations", sa.Column("value_from_elsewhere", sa.Boolean(), nullable=True))
+    op.add_column("secret_versions", sa.Column("from_rotation", sa.Boolean(), nullable=True))
     op.add_column("rotation_steps", sa.Column("cause", sa.String(length=64), nullable=True))
