@@ -432,6 +432,7 @@ def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSeale
             endpoint_url=settings.endpoint_url,
             sandbox=settings.sandbox_demand.value,
             max_environments=settings.max_environments,
+            max_environments_per_function=settings.max_environments_per_function,
             hidden=(settings.data_dir.resolve(), settings.root_key_path.resolve().parent),
         ),
         clock=clock,

@@ -27,6 +27,8 @@ from keyturn.rules.lanes import Limits
 CONFIG_FILE = "keyturn.toml"
 DATABASE_FILE = "keyturn.db"
 _PREFIX = "KEYTURN_"
+# Of a function whose rotations need fewer.
+_ENVIRONMENTS_PER_FUNCTION = 10
 # How alike two names are, of which one is a slip of the pen: difflib's ratio.
 _ALIKE = 0.85
 
@@ -111,6 +113,11 @@ class Settings:
             per_function=self.rotations_per_function,
             per_database=self.rotations_per_database,
         )
+
+    @property
+    def max_environments_per_function(self) -> int:
+        """How many processes one function may have: enough for its rotations, and for two invocations beside them."""
+        return max(_ENVIRONMENTS_PER_FUNCTION, self.rotations_per_function + 2)
 
     @property
     def sandbox_demand(self) -> SandboxChoice:

@@ -100,6 +100,13 @@ def test_the_file_is_that_of_the_data_directory_a_variable_names(tmp_path: Path)
     assert load_settings({}, {"KEYTURN_DATA_DIR": str(tmp_path)}).port == 4999
 
 
+@pytest.mark.parametrize(("rotations", "environments"), [(1, 10), (8, 10), (9, 11), (24, 26)])
+def test_a_function_has_a_process_for_each_of_its_rotations(rotations: int, environments: int, tmp_path: Path) -> None:
+    variables = {"KEYTURN_ROTATIONS_PER_FUNCTION": str(rotations)}
+    settings = load_settings({"data_dir": tmp_path}, variables)
+    assert settings.max_environments_per_function == environments
+
+
 @pytest.mark.parametrize(
     ("environ", "expected"),
     [

@@ -63,10 +63,12 @@ class KeptRows:
             if probed == self._probed:
                 return
             with self._database.read() as connection:
-                oldest = connection.execute(_OLDEST).scalar_one()
                 changes = connection.execute(_SINCE, {"after": self._generation}).all()
+                # Whether some were trimmed is asked only if the next one is not there: a rollback leaves a gap as well.
+                is_gap = bool(changes) and changes[0].generation > self._generation + 1
+                was_trimmed = is_gap and connection.execute(_OLDEST).scalar_one() > self._generation + 1
             self._epoch += 1
-            if oldest > self._generation + 1:
+            if was_trimmed:
                 for kept in (self._rows, self._sources, self._made_of):
                     kept.clear()
             for change in changes:

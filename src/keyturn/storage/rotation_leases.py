@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, func, or_, select, update
 
 from keyturn.rules.lanes import Lane, Limits, Places
 from keyturn.storage import schema
@@ -115,15 +116,28 @@ def write_under_lease(transaction: Transaction, rotation: RotationRecord, now: d
     Raises:
         LeaseLost: It does not; the transaction must be left by this exception.
     """
-    mine = and_(
-        _rotations.c.rotation_id == rotation.rotation_id,
-        _rotations.c.lease_owner == rotation.lease_owner,
-        _rotations.c.lease_generation == rotation.lease_generation,
-        _rotations.c.lease_expires_at > now,
+    mine = {
+        "of_rotation": rotation.rotation_id,
+        "of_owner": rotation.lease_owner,
+        "of_generation": rotation.lease_generation,
+        "now": now,
+    }
+    values = {f"new_{name}": value for name, value in columns.items()}
+    if transaction.connection.execute(_update_of_mine(tuple(columns)), {**mine, **values}).rowcount != 1:
+        raise LeaseLost(f"rotation {rotation.rotation_id}")
+
+
+@cache
+def _update_of_mine(names: tuple[str, ...]) -> Update:
+    """Return the statement that changes these columns, built once: a rotation needs it eight times."""
+    mine = (
+        _rotations.c.rotation_id == bindparam("of_rotation"),
+        _rotations.c.lease_owner == bindparam("of_owner"),
+        _rotations.c.lease_generation == bindparam("of_generation"),
+        _rotations.c.lease_expires_at > bindparam("now"),
         _rotations.c.status == RotationStatus.PENDING,
     )
-    if transaction.connection.execute(update(_rotations).where(mine).values(**columns)).rowcount != 1:
-        raise LeaseLost(f"rotation {rotation.rotation_id}")
+    return update(_rotations).where(*mine).values({name: bindparam(f"new_{name}") for name in names})
 
 
 def _choose(connection: Connection, now: datetime, places: Places, own: list[int]) -> list[int]:

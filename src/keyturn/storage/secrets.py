@@ -9,10 +9,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, and_, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, delete, func, insert, or_, select, tuple_, update
 
 from keyturn.arn import Place
 from keyturn.rules.listing import SortBy
@@ -399,10 +400,17 @@ def update_secret(transaction: Transaction, secret: SecretRecord, **columns: obj
     changed_at = columns.get("last_changed_at")
     if isinstance(changed_at, datetime):
         transaction.move(secret.secret_id, SortBy.CHANGED, secret.last_changed_at, changed_at)
-    # As values, not as parameters: a column that there is not is an error then, and is passed over otherwise.
-    change = update(_secrets).where(_secrets.c.secret_id == secret.secret_id).values(**columns)
-    transaction.connection.execute(change)
+    values = {f"new_{name}": value for name, value in columns.items()}
+    transaction.connection.execute(_update_of(tuple(columns)), {"of_secret": secret.secret_id, **values})
     transaction.touch(SECRET, secret.arn)
+
+
+@cache
+def _update_of(names: tuple[str, ...]) -> Update:
+    """Return the statement that changes these columns of a secret, built once."""
+    # As values, not as parameters: a column that there is not is an error then, and is passed over otherwise.
+    values: dict[str, object] = {name: bindparam(f"new_{name}") for name in names}
+    return update(_secrets).where(_secrets.c.secret_id == bindparam("of_secret")).values(values)
 
 
 def free_name(transaction: Transaction, secret: SecretRecord) -> None:
