@@ -89,11 +89,20 @@ def preview(members: Mapping[str, object], begin: datetime, count: int) -> Previ
     return Preview(members, windows[:count], intervals, list(_notes(rules, members, intervals)))
 
 
+def _as_aws_has_it(fields: list[str]) -> str:
+    """Return the fields of a cron expression as AWS has them: with a year, and ``?`` for the day that says nothing."""
+    minutes, hours, month_day, month, weekday, *year = fields
+    if "?" not in (month_day, weekday):
+        weekday, month_day = ("?", month_day) if weekday == "*" else (weekday, "?" if month_day == "*" else month_day)
+    return " ".join((minutes, hours, month_day, month, weekday, *(year or ["*"])))
+
+
 def refusal(error: InvalidParameterException, expression: str) -> KeyturnError:
     """Return what a person is told of a schedule that is refused."""
     hints = []
-    if len(expression.split()) in (5, 6) and "(" not in expression:
-        hints.append(f"A cron expression stands in parentheses: 'cron({expression})'.")
+    fields = expression.split()
+    if len(fields) in (5, 6) and "(" not in expression:
+        hints.append(f"A cron expression of AWS stands in parentheses: 'cron({_as_aws_has_it(fields)})'.")
     hints.append(
         "Say a number of days, rate(10 days), rate(12 hours) or cron(0 16 1,15 * ? *); docs/rotation.md has the rules."
     )

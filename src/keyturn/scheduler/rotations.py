@@ -369,7 +369,8 @@ class _Ending:
             _log.warning("rotation of %s failed: %r", secret.name, said)
         if isinstance(action, Settle):
             resolution_event(kit, secret.arn, rotation.version_id, repair.value, now)
-            _log.warning("rotation of %s was settled by what the database accepts: %s", secret.name, repair.value)
+            level = logging.INFO if repair is Repair.NONE_NEEDED else logging.WARNING
+            _log.log(level, "rotation of %s was settled by what the database accepts: %s", secret.name, repair.value)
         if rotation.kind in _SUCCEEDED and _status_after(rotation.kind, action) is RotationStatus.SUCCEEDED:
             rotation_event(kit, _SUCCEEDED[rotation.kind], secret.arn, rotation.version_id, now)
 

@@ -21,9 +21,10 @@ from keyturn.cli.calendar_feed import feed
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.moments import read_span, rough
 from keyturn.cli.planned import PlannedRotation, Wanted
-from keyturn.cli.schedule_preview import preview
+from keyturn.cli.schedule_preview import preview, refusal
 from keyturn.errors.base import KeyturnError
-from keyturn.rules.schedule import RotationWindow
+from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.schedule import RotationWindow, parse_rotation_rules
 
 register_commands()
 
@@ -133,7 +134,7 @@ def test_what_would_be_refused_is_refused_with_the_reason() -> None:
     assert document["reason"] == "A secret can't rotate more often than every four hours."
     with pytest.raises(KeyturnError) as caught:
         CliRunner().invoke(app, ["schedule", "preview", "0 8 * * ? *"], catch_exceptions=False)
-    assert caught.value.hints[0] == "A cron expression stands in parentheses: 'cron(0 8 * * ? *)'."
+    assert caught.value.hints[0] == "A cron expression of AWS stands in parentheses: 'cron(0 8 * * ? *)'."
 
 
 def test_a_table_shows_moments_in_utc_and_here() -> None:
@@ -256,3 +257,19 @@ def test_options_say_which_rotations() -> None:
     for begin, end, within in (("soon", None, None), (None, None, "soon"), (None, "2026-03-02", "1d")):
         with pytest.raises(KeyturnError):
             Wanted.of(begin, end, within, None, None, NOW)
+
+
+@pytest.mark.parametrize(
+    ("written", "hinted"),
+    [
+        ("0 16 * * *", "0 16 * * ? *"),
+        ("0 16 * * MON", "0 16 ? * MON *"),
+        ("0 16 1,15 * *", "0 16 1,15 * ? *"),
+        ("0 16 ? * SUN *", "0 16 ? * SUN *"),
+    ],
+)
+def test_a_cron_expression_of_unix_is_hinted_at_as_aws_has_it(written: str, hinted: str) -> None:
+    told = refusal(InvalidParameterException("no"), written)
+
+    assert told.hints[0] == f"A cron expression of AWS stands in parentheses: 'cron({hinted})'."
+    parse_rotation_rules({"ScheduleExpression": f"cron({hinted})"})
