@@ -236,6 +236,9 @@ class SecretModel:
             secret.attach(stage, token)
         if "AWSCURRENT" in stages:
             secret.make_current(token)
+            # Somebody has made the rotation's version current with a value of their own: nothing is rotated to.
+            if secret.rotating == token:
+                secret.rotating = None
         self._settle(secret, before, stages)
         self._clean_up(secret)
         secret.changed_at = self._now()
