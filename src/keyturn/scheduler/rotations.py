@@ -38,7 +38,7 @@ from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.repair import Repair, repair_of, settled
 from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcome
 from keyturn.rules.rotation_cause import counted_cause
-from keyturn.rules.staging import begin_rotation, end_test
+from keyturn.rules.staging import Staging, begin_rotation, end_test
 from keyturn.scheduler.steps import Outcome, invoke_step
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
@@ -216,7 +216,7 @@ class _Ending:
             error=result.error,
             refusal=result.refusal,
         )
-        message = self._message(function_arn)
+        message, error = self._failure(function_arn)
         with kit.state.write() as transaction:
             # The secret before its rotation, as handlers do: crosswise, both would wait for each other.
             current = secrets.lock_secret(transaction, secret.arn)
@@ -231,26 +231,25 @@ class _Ending:
                 error=result.error,
                 cause=result.cause,
             )
-            failure: dict[str, object] = {}
-            if message is not None:
-                error = message if result.outcome is StepOutcome.REFUSED else f"{message}: {result.error}"
-                failure = {"error": error, "cause": result.cause}
-            action, repair = self._action(transaction, current, now)
+            failure: dict[str, object] = {} if error is None else {"error": error, "cause": result.cause}
+            action = self._action(transaction, current, now)
             after = self._store_action(transaction, current, action, failure, now)
-            self._tell(secret, action, repair, message, now)
+            self._tell(secret, action, message, error, now)
         if (status := _status_after(rotation.kind, action)) is not None:
             kit.meters.note_end(rotation.kind.value, status.value, now - rotation.requested_at)
         return after
 
-    def _message(self, function_arn: str) -> str | None:
-        """Return what RotationFailed says; None if the step succeeded, or was none of AWS's."""
-        if self.result.error is None:
-            return None
+    def _failure(self, function_arn: str) -> tuple[str, str] | tuple[None, None]:
+        """Return what RotationFailed says, and that with the function's own error; None if the step succeeded."""
+        error = self.result.error
+        if error is None:
+            return None, None
         if self.result.outcome is StepOutcome.REFUSED:
-            return self.result.error
-        return rules.failure_message(function_arn, self.step)
+            return error, error
+        message = rules.failure_message(function_arn, self.step)
+        return message, f"{message}: {error}"
 
-    def _action(self, transaction: Transaction, secret: SecretRecord, now: datetime) -> tuple[rules.Action, Repair]:
+    def _action(self, transaction: Transaction, secret: SecretRecord, now: datetime) -> rules.Action:
         rotation = self.rotation
         repair = Repair.UNKNOWN
         if self.step is Step.PROBE:
@@ -258,19 +257,25 @@ class _Ending:
             repair = repair_of(secret.labels, with_value, self.result.answers)
             if repair in (Repair.BACK, Repair.REVERT) and self._may_be_set_later(transaction, secret):
                 repair = Repair.UNKNOWN
-        offers_probe = rotation.offers_probe or self.result.offers_probe
-        action = rules.next_action(
+        # Asked of the database only when it matters: most steps succeed.
+        has_failed = self.result.outcome is not StepOutcome.SUCCEEDED
+        return rules.next_action(
             PLANS[rotation.kind],
             RunStep(self.step, rotation.attempt, rotation.due_at),
             self.result.outcome,
             now,
             window_closes_at=rotation.window_closes_at,
             jitter=self.kit.random.randbelow(1000) / 1000,
-            asks_database=bool(offers_probe) and rotations.has_run(transaction.connection, rotation, Step.SET),
+            asks_database=has_failed
+            and self._offers_probe
+            and rotations.has_run(transaction.connection, rotation, Step.SET),
             repair=repair,
-            is_pending=staging_of(transaction, secret).unfinished_rotation is not None,
+            is_pending=Staging({}, secret.labels).unfinished_rotation is not None,
         )
-        return action, repair
+
+    @property
+    def _offers_probe(self) -> bool:
+        return bool(self.rotation.offers_probe) or self.result.offers_probe
 
     def _may_be_set_later(self, transaction: Transaction, secret: SecretRecord) -> bool:
         """Whether the function of a server that was held up, not killed, may have set the pending value meanwhile.
@@ -308,7 +313,7 @@ class _Ending:
                 step=action.step.value,
                 attempt=action.attempt,
                 due_at=action.due_at,
-                offers_probe=rotation.offers_probe or self.result.offers_probe,
+                offers_probe=self._offers_probe,
             )
         self._end(transaction, secret, action, columns, now)
         return None
@@ -358,16 +363,16 @@ class _Ending:
         )
 
     def _tell(
-        self, secret: SecretRecord, action: rules.Action, repair: Repair, message: str | None, now: datetime
+        self, secret: SecretRecord, action: rules.Action, message: str | None, error: str | None, now: datetime
     ) -> None:
         kit, rotation = self.kit, self.rotation
         if message is not None and self.step is not Step.PROBE:
             rotation_event(kit, _FAILED[rotation.kind], secret.arn, rotation.version_id, now, message)
-        if message is not None:
+        if error is not None:
             # Quoted: a function must not write lines of this log.
-            said = message if message == self.result.error else f"{message}: {self.result.error}"
-            _log.warning("rotation of %s failed: %r", secret.name, said)
+            _log.warning("rotation of %s failed: %r", secret.name, error)
         if isinstance(action, Settle):
+            repair = action.repair
             resolution_event(kit, secret.arn, rotation.version_id, repair.value, now)
             level = logging.INFO if repair is Repair.NONE_NEEDED else logging.WARNING
             _log.log(level, "rotation of %s was settled by what the database accepts: %s", secret.name, repair.value)

@@ -19,10 +19,10 @@ from typing import ClassVar, Self
 from keyturn.crypto import aead
 from keyturn.crypto.root_key import HeldRootKey
 from keyturn.errors.crypto import RootKeyRefused
+from keyturn.owner_only import OTHERS, read_with_mode
 
 _PREFIX = b"keyturn-root-key-1:"
 _FILE_BYTES = len(_PREFIX) + 44 + 1
-_OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 class LocalFileProvider(HeldRootKey):
@@ -73,10 +73,7 @@ class LocalFileProvider(HeldRootKey):
             RootKeyRefused: It is missing, unreadable, not a root key, or others may read it.
         """
         try:
-            # Not to block, should somebody have put a named pipe there.
-            with os.fdopen(os.open(location, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                text = file.read(_FILE_BYTES + 1) if stat.S_ISREG(mode) else b""
+            mode, text = read_with_mode(location, _FILE_BYTES)
         except FileNotFoundError as error:
             raise RootKeyRefused(
                 f"There is no root key at {location}.",
@@ -90,7 +87,7 @@ class LocalFileProvider(HeldRootKey):
             ) from error
         if not stat.S_ISREG(mode):
             raise RootKeyRefused(f"The root key {location} is not a regular file.")
-        if mode & _OTHERS:
+        if mode & OTHERS:
             raise RootKeyRefused(
                 f"The root key file {location} has mode {stat.S_IMODE(mode):04o}: others than its owner may use it.",
                 f"Run: chmod 600 {location}",
