@@ -120,10 +120,10 @@ def _moments(kit: Kit, now: datetime) -> list[Query]:
 def _load_due(kit: Kit, count: int, now: datetime) -> Query:
     def run() -> None:
         with kit.state.read() as connection:
-            found = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
+            found = secrets.due_for_rotation(connection, now, _DUE_AT_ONCE)
         assert len(found) == min(count, _DUE_AT_ONCE)
 
-    return Query(f"load secrets that are due, {count:,} are", run)
+    return Query(f"which secrets are due, {count:,} are", run)
 
 
 def _claim(kit: Kit, what: str, now: datetime, running: list[Lane]) -> Query:
@@ -157,7 +157,7 @@ def _one_secret(kit: Kit, repeats: int, now: datetime, busy_hour: datetime) -> I
     yield _timed(kit, Query("plan one rotation into the busiest hour, and commit", plan, set_back), repeats)
     due = {"next_rotation_at": now - timedelta(seconds=1), "next_rotation_closes_at": now + timedelta(hours=1)}
     # The version that is pending from then on is adopted by the next one.
-    begin = Query("begin one rotation, and commit", lambda: begin_due(kit, secret, now), lambda: set_back(**due))
+    begin = Query("begin one rotation, and commit", lambda: begin_due(kit, secret.arn, now), lambda: set_back(**due))
     set_back(**due)
     yield _timed(kit, begin, repeats)
     set_back()

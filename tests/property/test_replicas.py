@@ -201,7 +201,7 @@ class Replicas(RuleBasedStateMachine):
     def the_next_rotation_is_due(self) -> None:
         planned_at = self.primary().next_rotation_at
         if planned_at is not None:
-            begin_due(self.bench.kit, self.primary(), planned_at)
+            begin_due(self.bench.kit, self.primary().arn, planned_at)
 
     @rule()
     def cancel(self) -> None:

@@ -5,8 +5,9 @@ The life of a rotation here:
 1. A row with the intent to rotate and a version labelled AWSPENDING exist before anything is done (RotateSecret, or
    :func:`begin_due` when the time has come).
 2. A worker holds a lease on the row. Every write below checks that it still does; whoever lost it stops.
-3. Before a step its start is stored, after it its outcome, in that order around the invocation. A server that dies in
-   between leaves a step without outcome, and the step runs again: each may be repeated.
+3. Before a step its start is stored, after it its outcome (with the start of the one that follows at once), in that
+   order around the invocation. A server that dies in between leaves a step without outcome, and the step runs again:
+   each may be repeated.
 4. The row ends as succeeded; or is parked with its cause until the next window; or, if the function can ask the
    database which version it accepts, the labels are brought in line with the answer (``rules/repair.py``).
 5. What happened is written to the audit trail as the last thing before it is committed: a server that dies in between
@@ -73,20 +74,20 @@ def drive(kit: Kit, rotation: RotationRecord, stopping: Event) -> None:
         stopping: Set when the server stops; what is under way then is left to the next server.
     """
     try:
-        current: RotationRecord | None = rotation
-        while current is not None and not stopping.is_set():
-            current = _advance(kit, current, stopping)
+        running = None if stopping.is_set() else _take_up(kit, rotation)
+        while running is not None:
+            running = _run(kit, running, stopping)
     except LeaseLost:
         _log.info("rotation %s of another worker or ended", rotation.rotation_id)
 
 
-def begin_due(kit: Kit, secret: SecretRecord, now: datetime) -> None:
+def begin_due(kit: Kit, secret_arn: str, now: datetime) -> None:
     """Start the rotation that a schedule has made due; one that is unfinished gets a fresh set of attempts.
 
     What was due while nobody was there begins now if a window is open, and is planned anew if not.
     """
     with kit.state.write() as transaction:
-        current = secrets.lock_secret(transaction, secret.arn)
+        current = secrets.lock_secret(transaction, secret_arn)
         if current is None or not current.rotation_enabled or current.deletion_at is not None:
             return
         if current.next_rotation_at is None or current.next_rotation_at > now:
@@ -128,33 +129,64 @@ def _begin(kit: Kit, transaction: Transaction, secret: SecretRecord, now: dateti
     store_intent(kit, transaction, secret, token, RotationKind.ROTATION, now, closes_at)
 
 
-def _advance(kit: Kit, rotation: RotationRecord, stopping: Event) -> RotationRecord | None:
-    """Run one step; return the rotation as it goes on at once, or None."""
-    with kit.state.read() as connection:
-        secret = secrets.load_secret_by_id(connection, rotation.secret_id)
-    if secret is None:
-        return None
-    if rules.check_labels(secret.labels, rotation.version_id) is not None:
-        _abandon(kit, rotation, secret)
-        return None
-    step = Step(rotation.step)
-    request_id = ids.new_request_id()
-    started_at = kit.clock.now()
-    position = _store_start(kit, rotation, secret, step, request_id, started_at)
-    result = _run_step(kit, rotation, secret, step, request_id)
-    took = kit.clock.now() - started_at
+@dataclass(frozen=True, slots=True)
+class _Running:
+    """A step whose start is stored, with the secret as it was then."""
+
+    rotation: RotationRecord
+    secret: SecretRecord
+    position: int
+    request_id: str
+    started_at: datetime
+
+    @property
+    def step(self) -> Step:
+        return Step(self.rotation.step)
+
+
+def _take_up(kit: Kit, rotation: RotationRecord) -> _Running | None:
+    """Store that the next step of a rotation begins; None if there is none."""
+    now = kit.clock.now()
+    with kit.state.write() as transaction:
+        secret = secrets.load_secret_by_id(transaction.connection, rotation.secret_id)
+        if secret is None:
+            return None
+        if rules.check_labels(secret.labels, rotation.version_id) is not None:
+            _abandon(kit, transaction, rotation, secret, now)
+            return None
+        write_under_lease(transaction, rotation, now, step=rotation.step)
+        running = _store_start(transaction, rotation, secret, rotations.next_position(transaction, rotation), now)
+        if running.position == 1 and rotation.kind in _STARTED:
+            rotation_event(kit, _STARTED[rotation.kind], secret.arn, rotation.version_id, now)
+    return running
+
+
+def _store_start(
+    transaction: Transaction, rotation: RotationRecord, secret: SecretRecord, position: int, now: datetime
+) -> _Running:
+    """Note the start of a step, in a transaction that has written under the rotation's lease."""
+    running = _Running(rotation, secret, position, ids.new_request_id(), now)
+    rotations.insert_step(transaction, rotation, position, running.request_id, now)
+    return running
+
+
+def _run(kit: Kit, running: _Running, stopping: Event) -> _Running | None:
+    """Run a step; return the one that follows at once, or None."""
+    result = _run_step(kit, running)
+    took = kit.clock.now() - running.started_at
     if stopping.is_set():
         # The function was ended with the server, which is not its fault: the step runs again.
         return None
     cause = counted_cause(result.cause) if result.error is not None else ""
-    kit.meters.note_step(rotation.kind.value, step.value, result.outcome.value, cause, took)
-    return _Ending(kit, rotation, step, result, started_at).store(secret, position, request_id)
+    kit.meters.note_step(running.rotation.kind.value, running.step.value, result.outcome.value, cause, took)
+    return _Ending(kit, running, result, stopping).store()
 
 
-def _run_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
+def _run_step(kit: Kit, running: _Running) -> Outcome:
     """Run the function, and look whether it did its work."""
+    rotation, secret, step = running.rotation, running.secret, running.step
     try:
-        result = invoke_step(kit, rotation, secret, step, request_id)
+        result = invoke_step(kit, rotation, secret, step, running.request_id)
         return _checked(kit, rotation, secret, step, result) if result.outcome is StepOutcome.SUCCEEDED else result
     except KeyturnError:
         # The database is away: another run of this step follows when the lease has expired.
@@ -164,23 +196,12 @@ def _run_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: St
         return Outcome(StepOutcome.NOT_INVOKED, "Keyturn itself failed; its log says how.", "internal")
 
 
-def _store_start(
-    kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str, now: datetime
-) -> int:
-    with kit.state.write() as transaction:
-        write_under_lease(transaction, rotation, now, step=step.value)
-        position = rotations.insert_step(transaction, rotation, step.value, request_id, now)
-        if position == 1 and rotation.kind in _STARTED:
-            rotation_event(kit, _STARTED[rotation.kind], secret.arn, rotation.version_id, now)
-    return position
-
-
 def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, result: Outcome) -> Outcome:
     """Look whether a step did its work: a function may return without having done it."""
     if step is Step.FINISH:
         with kit.state.read() as connection:
-            after = secrets.load_secret_by_id(connection, rotation.secret_id)
-        if after is None or not rules.is_finished(after.labels, rotation.version_id):
+            labels = secrets.load_labels(connection, secret.secret_id)
+        if not rules.is_finished(labels, rotation.version_id):
             said = "finishSecret returned, but AWSCURRENT is not on the version it was to finish."
             return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=said, cause="NotFinished")
     if step is Step.CREATE:
@@ -197,13 +218,22 @@ class _Ending:
     """What follows a step that has ended: stored in one transaction, with the secret locked."""
 
     kit: Kit
-    rotation: RotationRecord
-    step: Step
+    running: _Running
     result: Outcome
-    started_at: datetime
+    stopping: Event
 
-    def store(self, secret: SecretRecord, position: int, request_id: str) -> RotationRecord | None:
-        kit, rotation, result, now = self.kit, self.rotation, self.result, self.kit.clock.now()
+    @property
+    def rotation(self) -> RotationRecord:
+        return self.running.rotation
+
+    @property
+    def step(self) -> Step:
+        return self.running.step
+
+    def store(self) -> _Running | None:
+        """Store it, and return the step that follows at once, which has begun with it."""
+        kit, running, result, now = self.kit, self.running, self.result, self.kit.clock.now()
+        rotation, secret = running.rotation, running.secret
         function_arn = secret.rotation_function_arn or ""
         step_event(
             kit,
@@ -211,7 +241,7 @@ class _Ending:
             version_id=rotation.version_id,
             step=self.step.value,
             function_arn=function_arn,
-            request_id=request_id,
+            request_id=running.request_id,
             at=now,
             error=result.error,
             refusal=result.refusal,
@@ -225,7 +255,7 @@ class _Ending:
             rotations.end_step(
                 transaction,
                 rotation,
-                position,
+                running.position,
                 now,
                 outcome=result.outcome.value,
                 error=result.error,
@@ -282,7 +312,7 @@ class _Ending:
 
         What the database has said of the current version is then true no longer.
         """
-        since = self.started_at - function_timeout(self.kit, secret.rotation_function_arn, secret.arn)
+        since = self.running.started_at - function_timeout(self.kit, secret.rotation_function_arn, secret.arn)
         return rotations.may_still_run(transaction.connection, self.rotation, Step.SET, since)
 
     def _store_action(
@@ -292,7 +322,7 @@ class _Ending:
         action: rules.Action,
         failure: dict[str, object],
         now: datetime,
-    ) -> RotationRecord | None:
+    ) -> _Running | None:
         rotation = self.rotation
         columns = dict(failure)
         if self.result.offers_probe and not rotation.offers_probe:
@@ -306,17 +336,26 @@ class _Ending:
             if action.step is Step.PROBE and not goes_on and secret.next_rotation_at is None:
                 # Out of attempts, and nobody knows when the database will answer: the next window must not wait.
                 self._plan(transaction, secret, now, succeeded=False)
-            if not goes_on:
-                return None
-            return replace(
-                rotation,
-                step=action.step.value,
-                attempt=action.attempt,
-                due_at=action.due_at,
-                offers_probe=self._offers_probe,
-            )
+            return self._begin_next(transaction, secret, action, now) if goes_on else None
         self._end(transaction, secret, action, columns, now)
         return None
+
+    def _begin_next(
+        self, transaction: Transaction, secret: SecretRecord, action: RunStep, now: datetime
+    ) -> _Running | None:
+        if self.stopping.is_set():
+            return None
+        rotation = replace(
+            self.rotation,
+            step=action.step.value,
+            attempt=action.attempt,
+            due_at=action.due_at,
+            offers_probe=self._offers_probe,
+        )
+        if rules.check_labels(secret.labels, rotation.version_id) is not None:
+            _abandon(self.kit, transaction, rotation, secret, now)
+            return None
+        return _store_start(transaction, rotation, secret, self.running.position + 1, now)
 
     def _end(
         self,
@@ -397,21 +436,19 @@ def _status_after(kind: RotationKind, action: rules.Action) -> RotationStatus | 
             return RotationStatus.FAILED
 
 
-def _abandon(kit: Kit, rotation: RotationRecord, secret: SecretRecord) -> None:
-    now = kit.clock.now()
-    with kit.state.write() as transaction:
-        # As above, the secret first.
-        secrets.lock_secret(transaction, secret.arn)
-        write_under_lease(
-            transaction,
-            rotation,
-            now,
-            status=RotationStatus.ABANDONED,
-            ended_at=now,
-            error="Its version is not pending any more.",
-            lease_owner=None,
-            lease_expires_at=None,
-        )
-        plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
-        if rotation.kind is not RotationKind.RESOLUTION:
-            rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, now)
+def _abandon(kit: Kit, transaction: Transaction, rotation: RotationRecord, secret: SecretRecord, now: datetime) -> None:
+    # As above, the secret first.
+    secrets.lock_secret(transaction, secret.arn)
+    write_under_lease(
+        transaction,
+        rotation,
+        now,
+        status=RotationStatus.ABANDONED,
+        ended_at=now,
+        error="Its version is not pending any more.",
+        lease_owner=None,
+        lease_expires_at=None,
+    )
+    plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
+    if rotation.kind is not RotationKind.RESOLUTION:
+        rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, now)

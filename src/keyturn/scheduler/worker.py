@@ -114,9 +114,9 @@ class Scheduler:
         kit.uses.store(kit.state)
         plan_after_clock_was_set_back(kit, now)
         with kit.state.read() as connection:
-            due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
-        for secret in due:
-            begin_due(kit, secret, now)
+            due = secrets.due_for_rotation(connection, now, _DUE_AT_ONCE)
+        for secret_arn in due:
+            begin_due(kit, secret_arn, now)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             tidy(kit, now)

@@ -129,8 +129,13 @@ _HAS_RUN = (
     )
     .limit(1)
 )
-
 _STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
+_INSERT_STEP = insert(_steps)
+_END_STEP = (
+    update(_steps)
+    .where(_steps.c.rotation_id == bindparam("of_rotation"), _steps.c.position == bindparam("of_position"))
+    .values({name: bindparam(name) for name in ("ended_at", "outcome", "error", "cause")})
+)
 
 
 def start_rotation(
@@ -242,21 +247,27 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
     return connection.execute(_STILL_RUNS, parameters).first() is not None
 
 
-def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:
-    """Note that a step begins and return its position."""
+def next_position(transaction: Transaction, rotation: RotationRecord) -> int:
+    """Return the position of the next run of a step."""
     position: int = transaction.connection.execute(_NEXT_POSITION, {"rotation_id": rotation.rotation_id}).scalar_one()
+    return position
+
+
+def insert_step(
+    transaction: Transaction, rotation: RotationRecord, position: int, request_id: str, at: datetime
+) -> None:
+    """Note that the step at which a rotation stands begins."""
     transaction.connection.execute(
-        insert(_steps),
+        _INSERT_STEP,
         {
             "rotation_id": rotation.rotation_id,
             "position": position,
             "attempt": rotation.attempt,
-            "step": step,
+            "step": rotation.step,
             "request_id": request_id,
             "started_at": at,
         },
     )
-    return position
 
 
 def end_step(
@@ -271,8 +282,15 @@ def end_step(
 ) -> None:
     """Note how a step ended."""
     transaction.connection.execute(
-        update(_steps).where(_steps.c.rotation_id == rotation.rotation_id, _steps.c.position == position),
-        {"ended_at": at, "outcome": outcome, "error": error, "cause": cause},
+        _END_STEP,
+        {
+            "of_rotation": rotation.rotation_id,
+            "of_position": position,
+            "ended_at": at,
+            "outcome": outcome,
+            "error": error,
+            "cause": cause,
+        },
     )
 
 

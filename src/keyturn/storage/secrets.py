@@ -322,15 +322,15 @@ def count(connection: Connection, place: Place) -> int:
     return number
 
 
-def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
-    """Return secrets whose planned rotation has come, earliest first."""
+def due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[str]:
+    """Return the ARNs of secrets whose planned rotation has come, earliest first."""
     due = (
-        select(_secrets)
+        select(_secrets.c.arn)
         .where(_secrets.c.rotation_enabled, _secrets.c.next_rotation_at <= at, _secrets.c.deleted_at.is_(None))
         .order_by(_secrets.c.next_rotation_at)
         .limit(limit)
     )
-    return _records(connection, connection.execute(due).all())
+    return list(connection.execute(due).scalars())
 
 
 def next_planned(connection: Connection) -> datetime | None:
@@ -537,10 +537,6 @@ def record_accesses(transaction: Transaction, accesses: Sequence[Access]) -> Non
 
 def _touch_name(transaction: Transaction, secret: SecretRecord) -> None:
     transaction.touch(SECRET_NAME, Place.of(secret.arn).partial_secret_arn(secret.name))
-
-
-def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:
-    return [_record(connection, row) for row in rows]
 
 
 def _record(connection: Connection, row: Row[Any]) -> SecretRecord:

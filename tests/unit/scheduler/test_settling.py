@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -135,7 +136,9 @@ def test_nothing_is_dropped_that_the_function_of_a_server_that_was_held_up_may_y
         desk.work()
         now = desk.bench.clock.advance(timedelta(minutes=5))
     with desk.kit.state.write() as transaction:
-        rotations.insert_step(transaction, desk.history()[0], "setSecret", "of-another-server", now)
+        of_another_server = replace(desk.history()[0], step="setSecret")
+        position = rotations.next_position(transaction, of_another_server)
+        rotations.insert_step(transaction, of_another_server, position, "request", now)
 
     desk.work()
 
@@ -161,7 +164,7 @@ def test_a_version_that_a_rotation_has_left_may_be_in_the_database_for_the_next_
         assert secret is not None
         planned = {"rotation_enabled": True, "next_rotation_at": now, "next_rotation_closes_at": None}
         secrets.update_secret(transaction, secret, **planned)
-    begin_due(desk.kit, secret, now)
+    begin_due(desk.kit, secret.arn, now)
 
     desk.work()
 
@@ -254,7 +257,7 @@ def test_a_question_that_nobody_answers_does_not_keep_the_schedule_waiting(desk:
         assert secret is not None
         secrets.update_secret(transaction, secret, next_rotation_at=desk.bench.clock.now())
 
-    begin_due(desk.kit, secret, desk.bench.clock.now())
+    begin_due(desk.kit, secret.arn, desk.bench.clock.now())
     desk.work()
 
     assert [(each.kind, each.status) for each in desk.history()[:2]] == [
@@ -370,7 +373,7 @@ def come_due(desk: Desk) -> None:
         secret = secrets.lock_secret(transaction, desk.call("DescribeSecret", SecretId="db")["ARN"])
         assert secret is not None
         secrets.update_secret(transaction, secret, next_rotation_at=now, next_rotation_closes_at=None)
-    begin_due(desk.kit, secret, now)
+    begin_due(desk.kit, secret.arn, now)
     desk.work()
 
 
