@@ -156,7 +156,7 @@ class Scheduler:
                 continue
             try:
                 rotation_leases.renew_leases(self._kit.state, self._owner, running, self._kit.clock.now())
-            except KeyturnError:
+            except Exception:  # noqa: BLE001 - as above: this thread must not end before the rotations that rely on it
                 # Whoever drives one of them finds out at its next write whether the lease still holds.
                 _log.exception("leases could not be renewed")
 

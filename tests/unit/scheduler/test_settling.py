@@ -278,6 +278,23 @@ def test_a_question_about_nothing_that_is_pending_is_given_up(desk: Desk) -> Non
     assert desk.runtime.steps.count("probeSecret") == 5
 
 
+def test_what_is_left_pending_is_taken_up_by_who_asks_for_a_rotation(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in, right = "setSecret", desk.runtime.database
+    desk.work()
+    desk.runtime.database = "nobody's"
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+    assert desk.history()[0].status is RotationStatus.FAILED
+    desk.runtime.fails_in, desk.runtime.database = "", right
+
+    with pytest.raises(InvalidRequestException, match="That rotation will be reattempted"):
+        desk.rotate()
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{version_id}"
+
+
 def test_a_question_can_be_cancelled(desk: Desk) -> None:
     desk.rotate()
     desk.work()

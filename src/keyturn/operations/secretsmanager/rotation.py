@@ -87,7 +87,10 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
             configured_secret = replace(current, **configured)
-            refusal, ended = _begin(kit, transaction, configured_secret, token, call, immediately=immediately)
+            is_on = bool(current.rotation_enabled)
+            refusal, ended = _begin(
+                kit, transaction, configured_secret, token, call, immediately=immediately, is_on=is_on
+            )
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
@@ -124,7 +127,7 @@ def cancel_rotate_secret(
 
 
 def _begin(
-    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
+    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool, is_on: bool
 ) -> tuple[AwsError | None, EndedRotation | None]:
     """Store the intent to rotate.
 
@@ -149,6 +152,9 @@ def _begin(
     except InvalidRequestException as refusal:
         if unfinished is not None:
             resume(transaction, unfinished, call.at, None)
+        elif is_on and state.unfinished_rotation is not None:
+            # Nobody is about to finish what was left pending.
+            store_intent(kit, transaction, current, state.unfinished_rotation, RotationKind.ROTATION, call.at)
         return refusal, None
     pending = VersionRecord(
         version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
