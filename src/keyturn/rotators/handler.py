@@ -12,7 +12,8 @@ true. The value is stored before the database is touched and never replaced, so 
 version with which the database can be entered.
 
 A fifth step is Keyturn's own, and AWS never asks for it: ``probeSecret`` logs in with each labelled version and answers
-which of them the database accepts and which it refuses. What it could not find out is in neither list.
+which of them the database accepts and which it refuses. What it could not find out is in neither list. If all are
+refused it goes on with the versions that the event names in ``LostVersionIds``, up to the first that is accepted.
 
 Log lines follow the wording of AWS's rotation functions, so that articles about those help here too. No line and no
 error contains a secret value.
@@ -23,8 +24,8 @@ Source: AWS Secrets Manager User Guide, "How rotation works" and "Lambda rotatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login
 from .secret import RotatingSecret, SecretsManager
@@ -72,11 +73,12 @@ class Rotator:
         # Lambda's root logger stays at WARNING unless told otherwise; these lines are what a rotation is diagnosed by.
         logging.getLogger(__package__).setLevel(logging.INFO)
 
-    def __call__(self, event: Mapping[str, str], context: object) -> dict[str, object]:  # noqa: ARG002 - Lambda's
+    def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, object]:  # noqa: ARG002 - Lambda's
         """Run one step.
 
         Args:
-            event: ``Step``, ``SecretId`` (the ARN) and ``ClientRequestToken``, as Secrets Manager sends them.
+            event: ``Step``, ``SecretId`` (the ARN) and ``ClientRequestToken``, as Secrets Manager sends them;
+                of ``probeSecret`` also ``LostVersionIds``, from Keyturn.
             context: Lambda's; not used.
 
         Returns:
@@ -91,7 +93,7 @@ class Rotator:
         step = event["Step"]
         secret = RotatingSecret(self._client(), event["SecretId"], event["ClientRequestToken"])
         if step == "probeSecret":
-            return {**_ANSWER, **self._probe(secret)}
+            return {**_ANSWER, **self._probe(secret, event.get("LostVersionIds", []))}
         self._run(step, secret)
         return dict(_ANSWER)
 
@@ -128,7 +130,7 @@ class Rotator:
         else:
             logger.info("createSecret: Another attempt has put version %s of secret %s.", secret.token, secret.arn)
 
-    def _probe(self, secret: RotatingSecret) -> dict[str, object]:
+    def _probe(self, secret: RotatingSecret, lost: Sequence[str]) -> dict[str, object]:
         """Log in with every labelled version; the pending one first, because it decides most."""
         values = secret.labelled_values()
         current = self._login(values["AWSCURRENT"][1]) if "AWSCURRENT" in values else None
@@ -136,6 +138,12 @@ class Rotator:
         try:
             for label, (version_id, value) in values.items():
                 said[self._is_accepted(label, self._login(value), current)].append(version_id)
+            for version_id in lost:
+                if said[True] or said[None]:
+                    break
+                # As for a pending one: whose it is has to be right.
+                login = self._login(secret.lost(version_id))
+                said[self._is_accepted("AWSPENDING", login, current)].append(version_id)
         except DatabaseError as error:
             logger.error("probeSecret: Unable to ask the database: %s", error)  # noqa: TRY400 - as in testSecret
         logger.info("probeSecret: %s DB accepts %s and refuses %s.", self._engine.title, said[True], said[False])

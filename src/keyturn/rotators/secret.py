@@ -17,6 +17,8 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+logger = logging.getLogger(__name__)
+
 _TRUE = frozenset({"true", "1", "y", "yes"})
 
 
@@ -124,6 +126,16 @@ class RotatingSecret:
             found = {other: held for other, held in found.items() if held[0] != reply["VersionId"]}
             found[label] = (reply["VersionId"], value)
         return found
+
+    def lost(self, version_id: str) -> dict[str, object]:
+        """Return the value of a version that has no label any more; an empty one if it cannot be read or used."""
+        try:
+            return self._value(VersionId=version_id)
+        except ClientError as error:
+            logger.warning("Version %s of secret %s cannot be read: %s", version_id, self.arn, _code(error))
+        except (KeyError, ValueError):
+            pass
+        return {}
 
     def superuser(self, arn: str) -> dict[str, object]:
         """Return the current value of the superuser secret, which ``masterarn`` of this one names."""

@@ -32,7 +32,7 @@ from keyturn.operations.secretsmanager.planning import (
     plan_rotation,
 )
 from keyturn.operations.secretsmanager.rotation_function import function_timeout
-from keyturn.operations.secretsmanager.rotation_intent import PLANS, resume, store_intent
+from keyturn.operations.secretsmanager.rotation_intent import PLANS, resolve_left_version, resume, store_intent
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
@@ -151,7 +151,7 @@ def _take_up(kit: Kit, rotation: RotationRecord) -> _Running | None:
         secret = secrets.load_secret_by_id(transaction.connection, rotation.secret_id)
         if secret is None:
             return None
-        if rules.check_labels(secret.labels, rotation.version_id) is not None:
+        if not _is_wanted(rotation, secret):
             _abandon(kit, transaction, rotation, secret, now)
             return None
         write_under_lease(transaction, rotation, now, step=rotation.step)
@@ -283,9 +283,10 @@ class _Ending:
         rotation = self.rotation
         repair = Repair.UNKNOWN
         if self.step is Step.PROBE:
-            with_value = frozenset(version.version_id for version in secret.versions.values() if version.sealed)
-            repair = repair_of(secret.labels, with_value, self.result.answers)
-            if repair in (Repair.BACK, Repair.REVERT) and self._may_be_set_later(transaction, secret):
+            with_value = {version.version_id for version in secret.versions.values() if version.sealed}
+            with_value |= set(rotations.lost_versions(transaction.connection, secret.secret_id))
+            repair = repair_of(secret.labels, frozenset(with_value), self.result.answers)
+            if repair in (Repair.BACK, Repair.REVERT, Repair.RECOVER) and self._may_be_set_later(transaction, secret):
                 repair = Repair.UNKNOWN
         # Asked of the database only when it matters: most steps succeed.
         has_failed = self.result.outcome is not StepOutcome.SUCCEEDED
@@ -352,7 +353,7 @@ class _Ending:
             due_at=action.due_at,
             offers_probe=self._offers_probe,
         )
-        if rules.check_labels(secret.labels, rotation.version_id) is not None:
+        if not _is_wanted(rotation, secret):
             _abandon(self.kit, transaction, rotation, secret, now)
             return None
         return _store_start(transaction, rotation, secret, self.running.position + 1, now)
@@ -384,7 +385,7 @@ class _Ending:
             self._plan(transaction, secret, now, succeeded=is_new or status is RotationStatus.SUCCEEDED)
 
     def _settle(self, transaction: Transaction, secret: SecretRecord, repair: Repair, now: datetime) -> None:
-        change = settled(staging_of(transaction, secret), repair)
+        change = settled(staging_of(transaction, secret), repair, self.result.answers)
         store_change(transaction, secret, change)
         if change.moved_labels:
             secrets.update_secret(transaction, secret, last_changed_at=now)
@@ -436,6 +437,12 @@ def _status_after(kind: RotationKind, action: rules.Action) -> RotationStatus | 
             return RotationStatus.FAILED
 
 
+def _is_wanted(rotation: RotationRecord, secret: SecretRecord) -> bool:
+    # A question is about all versions.
+    is_question = rotation.kind is RotationKind.RESOLUTION
+    return is_question or rules.check_labels(secret.labels, rotation.version_id) is None
+
+
 def _abandon(kit: Kit, transaction: Transaction, rotation: RotationRecord, secret: SecretRecord, now: datetime) -> None:
     # As above, the secret first.
     secrets.lock_secret(transaction, secret.arn)
@@ -450,5 +457,7 @@ def _abandon(kit: Kit, transaction: Transaction, rotation: RotationRecord, secre
         lease_expires_at=None,
     )
     plan_rotation(kit, transaction, secret.arn, counted_from=counted_from(secret), not_before=now)
-    if rotation.kind is not RotationKind.RESOLUTION:
-        rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, now)
+    if rotation.kind is RotationKind.ROTATION:
+        # As where the label was taken off; nothing of it runs.
+        resolve_left_version(kit, transaction, secret, replace(rotation, lease_owner=None), now)
+    rotation_event(kit, ServiceEventName.ROTATION_ABANDONED, secret.arn, rotation.version_id, now)

@@ -8,6 +8,9 @@ by answering any step with::
 and answers that step with the ids of the versions that the database accepts and refuses::
 
     {"rotator": "keyturn.rotator/1", "accepted": ["…"], "refused": ["…"]}
+
+It asks about the labelled versions and, if all of these are refused, about those in the event's ``LostVersionIds``, in
+their order and up to the first that is accepted: rotations may have set them before somebody took their label off.
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from keyturn.operations.secretsmanager.rotation_marks import rotation_token
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.runtime.spec import Invocation
+from keyturn.storage import rotations
 from keyturn.storage.rotations import RotationRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.storage.stored_text import storable
@@ -75,12 +79,15 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
             cannot_invoke(kit, function_arn, secret.arn),
         )
     function, qualifier = invocable
-    event = {
+    event: dict[str, object] = {
         "Step": step.value,
         "SecretId": secret.arn,
         "ClientRequestToken": rotation.version_id,
         "RotationToken": rotation_token(kit, secret.arn, rotation.version_id).reveal(),
     }
+    if step is Step.PROBE:
+        with kit.state.read() as connection:
+            event["LostVersionIds"] = rotations.lost_versions(connection, secret.secret_id)
     try:
         spec = spec_of(kit, function, qualifier)
         invocation = kit.runtime.invoke(spec, json.dumps(event).encode(), request_id=request_id)

@@ -14,6 +14,7 @@ from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
 _rotations, _steps = schema.rotations, schema.rotation_steps
+_versions, _labels = schema.secret_versions, schema.staging_labels
 
 
 class RotationKind(StrEnum):
@@ -130,6 +131,25 @@ _HAS_RUN = (
     .limit(1)
 )
 _STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
+_MOST_LOST = 3
+_LOST_OF = (
+    select(_versions.c.version_id)
+    .where(
+        _versions.c.secret_id == bindparam("secret_id"),
+        _versions.c.sealed.is_not(None),
+        _versions.c.from_rotation,
+        _versions.c.version_id.not_in(
+            select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+        ),
+        _versions.c.version_id.in_(
+            select(_rotations.c.version_id)
+            .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
+            .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == "setSecret")
+        ),
+    )
+    .order_by(_versions.c.created_at.desc(), _versions.c.version_id)
+    .limit(_MOST_LOST)
+)
 _INSERT_STEP = insert(_steps)
 _END_STEP = (
     update(_steps)
@@ -245,6 +265,11 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
     """
     parameters = {"secret_id": rotation.secret_id, "version_id": rotation.version_id, "step": step, "since": since}
     return connection.execute(_STILL_RUNS, parameters).first() is not None
+
+
+def lost_versions(connection: Connection, secret_id: int) -> list[str]:
+    """Return versions without a label that rotations may have set in the database: the three newest, newest first."""
+    return list(connection.execute(_LOST_OF, {"secret_id": secret_id}).scalars())
 
 
 def next_position(transaction: Transaction, rotation: RotationRecord) -> int:

@@ -65,6 +65,7 @@ class FakeRuntime:
         self.proves_itself = True
         self.offers_probe = False
         self.rotation_tokens: dict[str, str] = {}
+        self.lost: list[str] = []
 
     def invoke(self, _spec: FunctionSpec, payload: bytes, *, request_id: str, client_context: str | None = None) -> Any:
         event = json.loads(payload)
@@ -73,6 +74,7 @@ class FakeRuntime:
         if event["Step"] == self.fails_in:
             error = {"errorType": "ValueError", "errorMessage": self.says}
             return Invocation(json.dumps(error).encode(), "Unhandled", b"", "$LATEST", 1.0)
+        self.lost = event.get("LostVersionIds", [])
         self.rotation_tokens[event["ClientRequestToken"]] = event["RotationToken"]
         answer = getattr(self, event["Step"])(event["SecretId"], event["ClientRequestToken"])
         self.interrupt()
@@ -98,8 +100,8 @@ class FakeRuntime:
     def probeSecret(self, secret: str, _token: str) -> object:  # noqa: N802 - likewise
         accepted: list[str] = []
         refused: list[str] = []
-        for version in self.bench.call("secretsmanager", "ListSecretVersionIds", SecretId=secret)["Versions"]:
-            version_id = version["VersionId"]
+        listed = self.bench.call("secretsmanager", "ListSecretVersionIds", SecretId=secret)["Versions"]
+        for version_id in [*(version["VersionId"] for version in listed), *self.lost]:
             value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=version_id)
             (accepted if value["SecretString"] == self.database else refused).append(version_id)
         told = {} if self.answers_nothing else {"accepted": accepted, "refused": refused}

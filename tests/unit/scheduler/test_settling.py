@@ -469,3 +469,65 @@ def test_a_token_of_another_rotation_is_refused(desk: Desk) -> None:
 
     right = rotation_token(desk.kit, arn, version_id).reveal()
     desk.call("PutSecretValue", ClientRequestToken=version_id, RotationToken=right, **value)
+
+
+def take_label_off(desk: Desk, version_id: str) -> None:
+    desk.call("UpdateSecretVersionStage", SecretId="db", VersionStage="AWSPENDING", RemoveFromVersionId=version_id)
+
+
+def test_a_password_in_the_database_whose_label_was_taken_off_becomes_current(desk: Desk) -> None:
+    version_id = desk.rotate()
+    # As AWS's pages say what to do with a rotation that does not end.
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    take_label_off(desk, version_id)
+    assert desk.history()[0].kind is RotationKind.RESOLUTION
+    desk.runtime.answers_nothing = False
+
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{version_id}"
+    assert resolutions(desk) == ["recover"]
+    assert desk.told()[:2] == ["RotationResolved", "RotationAbandoned"]
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] > desk.bench.clock.now()
+
+
+def test_it_is_found_by_the_rotation_that_was_asked_for_next(desk: Desk) -> None:
+    lost = desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    take_label_off(desk, lost)
+    pending = desk.rotate()
+    assert [rotation.status for rotation in desk.history()][1:] == [RotationStatus.CANCELLED, RotationStatus.ABANDONED]
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "setSecret", False
+
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{lost}"
+    assert pending not in desk.stages()
+    assert desk.history()[0].status is RotationStatus.FAILED
+
+
+def test_nothing_is_asked_after_a_label_was_taken_off_that_the_database_cannot_have(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in = "createSecret"
+    desk.work()
+
+    take_label_off(desk, version_id)
+
+    assert [rotation.kind for rotation in desk.history()] == [RotationKind.ROTATION]
+
+
+def test_only_what_a_rotation_may_have_set_counts_as_lost_and_the_newest_first(desk: Desk) -> None:
+    rotated = []
+    for _ in range(6):
+        rotated.append(desk.rotate())
+        desk.work()
+        desk.bench.clock.advance(timedelta(minutes=1))
+    desk.call("PutSecretValue", SecretId="db", SecretString="by hand", ClientRequestToken=new_version_id())
+    desk.call("PutSecretValue", SecretId="db", SecretString="again", ClientRequestToken=new_version_id())
+    with desk.kit.state.read() as connection:
+        secret = secrets.load_secret(connection, desk.call("DescribeSecret", SecretId="db")["ARN"])
+        assert secret is not None
+        lost = rotations.lost_versions(connection, secret.secret_id)
+    assert lost == [version for version in reversed(rotated) if version not in desk.stages()][:3]
