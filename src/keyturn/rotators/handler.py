@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login
-from .secret import RotatingSecret, SecretsManager
+from .secret import NotPending, RotatingSecret, SecretsManager
 from .secret import client as default_client
 
 logger = logging.getLogger(__name__)
@@ -98,37 +98,39 @@ class Rotator:
         return dict(_ANSWER)
 
     def _run(self, step: str, secret: RotatingSecret) -> None:
-        labels = secret.labels()
-        if secret.token not in labels:
-            raise _refusal(f"Secret version {secret.token} has no stage for rotation of secret {secret.arn}.")
-        if "AWSCURRENT" in labels[secret.token]:
-            logger.info("Secret version %s already set as AWSCURRENT for secret %s.", secret.token, secret.arn)
+        if step in ("setSecret", "testSecret"):
+            try:
+                self._use_pending_value(step, secret)
+            except NotPending:
+                # Asked only now why there is none: a call less where all is well.
+                if _labels_while_pending(secret) is not None:
+                    raise
             return
-        if "AWSPENDING" not in labels[secret.token]:
-            raise _refusal(f"Secret version {secret.token} not set as AWSPENDING for rotation of secret {secret.arn}.")
+        labels = _labels_while_pending(secret)
+        if labels is None:
+            return
         if step == "createSecret":
             self._create_secret(secret)
-        elif step == "setSecret":
-            self._strategy.set_secret(secret, self._engine)
-        elif step == "testSecret":
-            self._test_secret(secret)
         elif step == "finishSecret":
             _finish_secret(secret, labels)
         else:
             raise _refusal(f"Invalid step parameter {step} for secret {secret.arn}")
 
+    def _use_pending_value(self, step: str, secret: RotatingSecret) -> None:
+        if step == "setSecret":
+            self._strategy.set_secret(secret, self._engine)
+        else:
+            self._test_secret(secret)
+
     def _create_secret(self, secret: RotatingSecret) -> None:
         current = secret.current()
         # A value that this engine cannot use is refused now, while nothing has been stored yet.
         self._engine.login(current)
-        if secret.has_pending_value():
-            logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
-            return
         password = secret.random_password(self._engine.exclude_characters)
         if secret.put_pending(self._strategy.new_value(self._engine, current, password)):
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:
-            logger.info("createSecret: Another attempt has put version %s of secret %s.", secret.token, secret.arn)
+            logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
 
     def _probe(self, secret: RotatingSecret, lost: Sequence[str]) -> dict[str, object]:
         """Log in with every labelled version; the pending one first, because it decides most."""
@@ -199,6 +201,23 @@ class Rotator:
         logger.info(
             "testSecret: Successfully signed into %s DB with AWSPENDING secret in %s.", self._engine.title, secret.arn
         )
+
+
+def _labels_while_pending(secret: RotatingSecret) -> dict[str, list[str]] | None:
+    """Return the labels by version, or None if the version is current already.
+
+    Raises:
+        ValueError: It is not pending, or rotation is switched off.
+    """
+    labels = secret.labels()
+    if secret.token not in labels:
+        raise _refusal(f"Secret version {secret.token} has no stage for rotation of secret {secret.arn}.")
+    if "AWSCURRENT" in labels[secret.token]:
+        logger.info("Secret version %s already set as AWSCURRENT for secret %s.", secret.token, secret.arn)
+        return None
+    if "AWSPENDING" not in labels[secret.token]:
+        raise _refusal(f"Secret version {secret.token} not set as AWSPENDING for rotation of secret {secret.arn}.")
+    return labels
 
 
 def _finish_secret(secret: RotatingSecret, labels: Mapping[str, list[str]]) -> None:

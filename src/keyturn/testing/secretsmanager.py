@@ -82,7 +82,12 @@ class FakeSecretsManager:
         for name, version in self.versions.items():
             wanted = request.get("VersionId", name) == name and (not label or label in version.labels)
             if wanted and version.value is not None:
-                return {"ARN": ARN, "VersionId": name, "SecretString": version.value}
+                return {
+                    "ARN": ARN,
+                    "VersionId": name,
+                    "SecretString": version.value,
+                    "VersionStages": sorted(version.labels),
+                }
         raise _error(
             "GetSecretValue",
             "ResourceNotFoundException",
