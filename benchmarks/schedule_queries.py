@@ -18,7 +18,7 @@ from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.rules.lanes import Lane, Limits
 from keyturn.rules.rotation import Step
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import rotation_leases, rotation_totals, schema, secrets
+from keyturn.storage import rotation_leases, rotation_totals, schema, secret_erasure, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 
 _LIMITS = Limits(total=16, per_function=8, per_database=4)
@@ -111,7 +111,7 @@ def _moments(kit: Kit, now: datetime) -> list[Query]:
     return [
         Query("when the next rotation is planned", asking(secrets.next_planned)),
         Query("when the next one can be claimed", asking(rotation_leases.next_due)),
-        Query("when the next recovery window ends", asking(secrets.next_deletion)),
+        Query("when the next recovery window ends", asking(secret_erasure.next_deletion)),
         Query("for metrics: how rotation stands", asking(lambda each: rotation_totals.load_totals(each, now))),
         Query("for metrics, once a minute: how many rotate", asking(rotation_totals.count_rotating)),
     ]

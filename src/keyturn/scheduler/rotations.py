@@ -41,11 +41,11 @@ from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcom
 from keyturn.rules.rotation_cause import counted_cause
 from keyturn.rules.staging import Staging, begin_rotation, end_test
 from keyturn.scheduler.steps import Outcome, invoke_step
-from keyturn.storage import rotations, secrets
+from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import LeaseLost, is_held, write_under_lease
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 _log = logging.getLogger(__name__)
 
@@ -121,10 +121,7 @@ def _begin(kit: Kit, transaction: Transaction, secret: SecretRecord, now: dateti
     token = state.unfinished_rotation or ids.new_version_id()
     change = begin_rotation(state, token, now)
     if change.added_versions:
-        version = VersionRecord(
-            version_id=token, created_at=now, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
-        )
-        secrets.insert_version(transaction, secret.secret_id, version)
+        secret_versions.insert_empty_version(transaction, secret.secret_id, token, now)
     store_change(transaction, secret, change)
     store_intent(kit, transaction, secret, token, RotationKind.ROTATION, now, closes_at)
 
@@ -206,7 +203,7 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
             return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=said, cause="NotFinished")
     if step is Step.CREATE:
         with kit.state.read() as connection:
-            pending = secrets.load_version(connection, secret.secret_id, rotation.version_id)
+            pending = secret_versions.load_version(connection, secret.secret_id, rotation.version_id)
         if pending is not None and pending.sealed is not None and pending.from_rotation is False:
             said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
             return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingFromElsewhere")

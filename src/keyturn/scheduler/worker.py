@@ -19,7 +19,7 @@ from keyturn.rules.lanes import Limits
 from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
-from keyturn.storage import rotation_leases, secrets
+from keyturn.storage import rotation_leases, secret_erasure, secrets
 from keyturn.storage.rotation_leases import LEASE, lane_of
 from keyturn.storage.rotations import RotationRecord
 
@@ -168,6 +168,6 @@ class Scheduler:
                 next_due = now + _LOOK_AGAIN
             moments = [next_due, secrets.next_planned(connection)]
             # What could not be erased just now was in somebody's way.
-            moments.append(secrets.next_deletion(connection) if is_erased else now + _ERASE_AGAIN)
+            moments.append(secret_erasure.next_deletion(connection) if is_erased else now + _ERASE_AGAIN)
         until = [moment - now for moment in moments if moment is not None]
         return max(min([*until, _LONGEST_SLEEP]), _SHORTEST_SLEEP)

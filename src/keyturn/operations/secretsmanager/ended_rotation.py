@@ -12,7 +12,7 @@ from keyturn.operations.secretsmanager.rotation_intent import resolve_left_versi
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.rotation import Abandoned, ended_by
 from keyturn.rules.staging import AWSCURRENT, Change
-from keyturn.storage import rotations, secrets
+from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
@@ -83,7 +83,7 @@ def end_rotation(
             resolve_left_version(kit, transaction, secret, rotation, at)
     elif not change.after.stages_of(version_id):
         # The copy of the current value that a test works with goes with the test.
-        secrets.delete_versions(transaction, secret.secret_id, [version_id])
+        secret_versions.delete_versions(transaction, secret.secret_id, [version_id])
     return EndedRotation(event, version_id)
 
 
