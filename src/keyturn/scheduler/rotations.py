@@ -270,7 +270,8 @@ class _Ending:
             and self._offers_probe
             and rotations.has_run(transaction.connection, rotation, Step.SET),
             repair=repair,
-            is_pending=Staging({}, secret.labels).unfinished_rotation is not None,
+            is_pending=Staging({}, secret.labels).unfinished_rotation is not None
+            and _set_aside(transaction, rotation, secret) is None,
         )
 
     @property
@@ -340,6 +341,10 @@ class _Ending:
             return
         if isinstance(action, Settle):
             self._settle(transaction, secret, action.repair, now)
+        waiting = _set_aside(transaction, rotation, secret)
+        if waiting is not None and status is RotationStatus.FAILED:
+            _take_up_again(transaction, secret, waiting, now)
+            return
         is_new = isinstance(action, Done) or action == Settle(Repair.FORWARD)
         if rotation.kind is RotationKind.ROTATION or is_new or secret.next_rotation_at is None:
             self._plan(transaction, secret, now, succeeded=is_new or status is RotationStatus.SUCCEEDED)
@@ -395,6 +400,28 @@ def _status_after(kind: RotationKind, action: rules.Action) -> RotationStatus | 
             return RotationStatus.PARKED
         case _:
             return RotationStatus.FAILED
+
+
+def _set_aside(transaction: Transaction, rotation: RotationRecord, secret: SecretRecord) -> RotationRecord | None:
+    """Return the rotation that waited when somebody asked for this resolution, and is to be gone on with."""
+    if rotation.kind is not RotationKind.RESOLUTION or not secret.rotation_enabled:
+        return None
+    return rotations.load_set_aside(transaction.connection, rotation)
+
+
+def _take_up_again(transaction: Transaction, secret: SecretRecord, waiting: RotationRecord, now: datetime) -> None:
+    """Let a rotation wait as before: nothing came of asking the database, which must not cost it an attempt."""
+    steps = rotations.load_steps(transaction.connection, waiting.rotation_id)
+    error = next((step for step in reversed(steps) if step.error is not None and step.step != Step.PROBE), None)
+    said = error and f"{rules.failure_message(waiting.function_arn or '', Step(error.step))}: {error.error}"
+    # One that was parked had begun its last attempt when it was due last; its next window is planned.
+    was_parked = bool(steps) and steps[-1].outcome is not None and waiting.due_at <= steps[-1].started_at
+    closes_at = waiting.window_closes_at
+    if was_parked or (closes_at is not None and closes_at <= now):
+        rotations.take_up_again(transaction, waiting, RotationStatus.PARKED, waiting.due_at, said)
+        return
+    rotations.take_up_again(transaction, waiting, RotationStatus.PENDING, max(waiting.due_at, now), said)
+    secrets.update_secret(transaction, secret, next_rotation_closes_at=closes_at, **WHILE_IT_RUNS)
 
 
 def _abandon(kit: Kit, rotation: RotationRecord, secret: SecretRecord) -> None:

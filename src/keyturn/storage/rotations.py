@@ -199,6 +199,22 @@ def end_unfinished(
     )
 
 
+def load_set_aside(connection: Connection, resolution: RotationRecord) -> RotationRecord | None:
+    """Return the rotation that waited when a resolution was asked for, and was ended for it; None if none did."""
+    (before,) = load_history(connection, resolution.secret_id, 1, before=resolution.rotation_id) or [None]
+    if before is None or (before.kind, before.status) != (RotationKind.ROTATION, RotationStatus.CANCELLED):
+        return None
+    return before if before.ended_at == resolution.requested_at else None
+
+
+def take_up_again(
+    transaction: Transaction, rotation: RotationRecord, status: RotationStatus, due_at: datetime, error: str | None
+) -> None:
+    """Let a rotation that was ended wait again, with the attempts that it had left."""
+    columns = {"status": status, "due_at": due_at, "ended_at": None, "error": error}
+    transaction.connection.execute(update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id), columns)
+
+
 def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:
     """Return the rotation of this secret that is pending or parked."""
     row = connection.execute(_UNFINISHED_OF, {"secret_id": secret_id}).one_or_none()
