@@ -110,6 +110,7 @@ def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, post
 
     text = shown(server, "fine")
 
+    refused = 'host 127.0.0.1: password authentication failed for user "fine"'
     old, new, arn = f"{before[:8]}…", f"{after[:8]}…", job.secret["ARN"]
     assert [line.replace(" ", "") for line in story(text)] == [
         line.replace(" ", "")
@@ -121,7 +122,7 @@ def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, post
             f"INFO createSecret: Successfully put secret for ARN {arn} and version {after}.",
             "✓ createSecret succeeded (…)",
             "▸ setSecret began",
-            'INFO setSecret: host 127.0.0.1: password authentication failed for user "fine"',
+            f"INFO setSecret: AWSPENDING (version {after}) does not log in yet: {refused}",
             f"INFO setSecret: Successfully set password for user fine in PostgreSQL DB for secret arn {arn}.",
             "✓ setSecret succeeded (…)",
             "▸ testSecret began",

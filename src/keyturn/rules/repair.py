@@ -69,6 +69,18 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
     return Repair.REVERT if previous in answers.accepted else Repair.UNKNOWN
 
 
+def in_words(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> str:
+    """Return what the database said to each labelled version, by its label: ``pending refused, current accepted``."""
+    said: dict[str, str] = {}
+    for name, label in (("pending", AWSPENDING), ("current", AWSCURRENT), ("previous", AWSPREVIOUS)):
+        version_id = labels.get(label)
+        if version_id not in with_value or (label == AWSPENDING and version_id == labels.get(AWSCURRENT)):
+            continue
+        is_accepted, is_refused = version_id in answers.accepted, version_id in answers.refused
+        said[name] = "accepted" if is_accepted else "refused" if is_refused else "no answer"
+    return ", ".join(f"{name} {answer}" for name, answer in said.items())
+
+
 def settled(state: Staging, repair: Repair) -> Change:
     """Bring the labels in line with what the database accepts.
 

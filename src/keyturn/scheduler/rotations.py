@@ -35,11 +35,11 @@ from keyturn.operations.secretsmanager.rotation_intent import PLANS, resume, sto
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.rules.repair import Repair, repair_of, settled
+from keyturn.rules.repair import Repair, in_words, repair_of, settled
 from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcome
 from keyturn.rules.rotation_cause import counted_cause
 from keyturn.rules.staging import Staging, begin_rotation, end_test
-from keyturn.scheduler.steps import Outcome, invoke_step
+from keyturn.scheduler.steps import CAUSE, Outcome, invoke_step
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import LeaseLost, is_held, write_under_lease
@@ -183,6 +183,8 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
         if after is None or not rules.is_finished(after.labels, rotation.version_id):
             said = "finishSecret returned, but AWSCURRENT is not on the version it was to finish."
             return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=said, cause="NotFinished")
+    if step is Step.PROBE:
+        return _answered(secret, result)
     if step is Step.CREATE:
         with kit.state.read() as connection:
             pending = secrets.load_version(connection, secret.secret_id, rotation.version_id)
@@ -190,6 +192,23 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
             said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
             return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingFromElsewhere")
     return result
+
+
+def _answered(secret: SecretRecord, result: Outcome) -> Outcome:
+    """Return what the database has said as the step's cause; a question that it has left open has failed."""
+    with_value = _with_value(secret)
+    said = in_words(secret.labels, with_value, result.answers)
+    if repair_of(secret.labels, with_value, result.answers) is not Repair.UNKNOWN:
+        return replace(result, cause=said)
+    why = result.unanswered or "the function does not say why."
+    name = why.partition(":")[0]
+    error = f"The database has not said which version it accepts ({said}): {why}"
+    cause = name if CAUSE.fullmatch(name) else "Unanswered"
+    return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=error, cause=cause)
+
+
+def _with_value(secret: SecretRecord) -> frozenset[str]:
+    return frozenset(version.version_id for version in secret.versions.values() if version.sealed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,8 +272,7 @@ class _Ending:
         rotation = self.rotation
         repair = Repair.UNKNOWN
         if self.step is Step.PROBE:
-            with_value = frozenset(version.version_id for version in secret.versions.values() if version.sealed)
-            repair = repair_of(secret.labels, with_value, self.result.answers)
+            repair = repair_of(secret.labels, _with_value(secret), self.result.answers)
             if repair in (Repair.BACK, Repair.REVERT) and self._may_be_set_later(transaction, secret):
                 repair = Repair.UNKNOWN
         # Asked of the database only when it matters: most steps succeed.
@@ -333,6 +351,8 @@ class _Ending:
         if isinstance(action, Done):
             # Of a rotation that had to be settled it stays to be seen what went wrong.
             columns |= {"error": None, "cause": None}
+        elif action == Settle(Repair.ALL_REFUSED):
+            columns |= {"error": "The database refuses every version that is stored.", "cause": "AllRefused"}
         if status is not RotationStatus.PARKED:
             columns["ended_at"] = now
         write_under_lease(transaction, rotation, now, **columns)

@@ -82,7 +82,12 @@ class RotationRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One run of one step. ``outcome`` is None while it runs, or if the server died in it."""
+    """One run of one step.
+
+    Attributes:
+        outcome: None while it runs, or if the server died in it.
+        cause: A short name of ``error``; of ``probeSecret`` that was answered, what the database said to each label.
+    """
 
     position: int
     attempt: int

@@ -15,7 +15,7 @@ from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.storage import rotations, secrets
-from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.rotations import RotationKind, RotationStatus, StepRecord
 from keyturn.testing.handlers import open_bench
 
 from .test_rotations import FUNCTION_ARN, Desk, desk
@@ -352,6 +352,60 @@ def test_the_next_window_stays_planned_whatever_the_database_says(desk: Desk) ->
     assert desk.history()[1].status is RotationStatus.CANCELLED
 
 
+def steps_of(desk: Desk) -> list[StepRecord]:
+    with desk.kit.state.read() as connection:
+        return rotations.load_steps(connection, desk.history()[0].rotation_id)
+
+
+def test_what_the_database_has_said_is_kept_with_the_step(desk: Desk) -> None:
+    desk.rotate()
+    desk.runtime.fails_in = "setSecret"
+    desk.work()
+
+    probe = steps_of(desk)[-1]
+
+    assert (probe.outcome, probe.error, probe.cause) == ("succeeded", None, "pending refused, current accepted")
+    assert desk.history()[0].cause == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "cause", "why"),
+    [
+        ("ConnectionRefused: nothing listens", "ConnectionRefused", "ConnectionRefused: nothing listens"),
+        ("it was first, or not", "Unanswered", "it was ***, or not"),
+        (None, "Unanswered", "the function does not say why."),
+    ],
+)
+def test_a_question_that_is_left_open_has_failed_and_the_rotation_says_why(
+    desk: Desk, unanswered: str | None, cause: str, why: str
+) -> None:
+    desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing, desk.runtime.unanswered = "testSecret", True, unanswered
+    desk.work()
+
+    probe = steps_of(desk)[-1]
+
+    said = f"The database has not said which version it accepts (pending no answer, current no answer): {why}"
+    assert (probe.step, probe.outcome, probe.error, probe.cause) == ("probeSecret", "functionError", said, cause)
+    waiting = desk.history()[0]
+    assert (waiting.status, waiting.cause) == (RotationStatus.PENDING, cause)
+    assert str(waiting.error).endswith(f"during probeSecret step: {said}")
+
+
+def test_a_question_that_is_answered_with_no_for_everything_says_so(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.database = "nobody's"
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+
+    resolution = desk.history()[0]
+
+    assert (resolution.status, resolution.cause) == (RotationStatus.FAILED, "AllRefused")
+    assert resolution.error == "The database refuses every version that is stored."
+    assert steps_of(desk)[-1].cause == "current refused, previous refused"
+
+
 def test_a_question_can_be_cancelled(desk: Desk) -> None:
     desk.rotate()
     desk.work()
@@ -478,7 +532,7 @@ def test_a_foreign_value_stays_one_whatever_becomes_of_its_rotation(desk: Desk) 
     come_due(desk)
 
     assert desk.runtime.database == right
-    assert {each.cause for each in desk.history()} == {"PendingFromElsewhere", None}
+    assert {each.cause for each in desk.history()} == {"PendingFromElsewhere", "AllRefused", None}
 
 
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecret"])
