@@ -13,6 +13,8 @@ from enum import StrEnum
 
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Change, Staging, move_label
 
+_NAMES = {"pending": AWSPENDING, "current": AWSCURRENT, "previous": AWSPREVIOUS}
+
 
 class Repair(StrEnum):
     """What brings the labels in line with the database."""
@@ -72,13 +74,19 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
 def in_words(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> str:
     """Return what the database said to each labelled version, by its label: ``pending refused, current accepted``."""
     said: dict[str, str] = {}
-    for name, label in (("pending", AWSPENDING), ("current", AWSCURRENT), ("previous", AWSPREVIOUS)):
+    for name, label in _NAMES.items():
         version_id = labels.get(label)
         if version_id not in with_value or (label == AWSPENDING and version_id == labels.get(AWSCURRENT)):
             continue
         is_accepted, is_refused = version_id in answers.accepted, version_id in answers.refused
         said[name] = "accepted" if is_accepted else "refused" if is_refused else "no answer"
     return ", ".join(f"{name} {answer}" for name, answer in said.items())
+
+
+def read_words(said: str) -> dict[str, str]:
+    """Return the answers that :func:`in_words` has told, by staging label."""
+    parts = (part.partition(" ") for part in said.split(", "))
+    return {_NAMES[name]: answer for name, _, answer in parts if name in _NAMES}
 
 
 def settled(state: Staging, repair: Repair) -> Change:

@@ -120,6 +120,12 @@ _BY_VERSION = (
     .order_by(_rotations.c.rotation_id.desc())
     .limit(1)
 )
+_LAST_SUCCESS = select(func.max(_rotations.c.ended_at)).where(
+    _rotations.c.secret_id == bindparam("secret_id"),
+    _rotations.c.rotation_id < bindparam("before"),
+    _rotations.c.kind == RotationKind.ROTATION,
+    _rotations.c.status == RotationStatus.SUCCEEDED,
+)
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
@@ -241,6 +247,13 @@ def load_history(
     """Return rotations of a secret, newest first: the newest, or those before the one with this number."""
     parameters = {"secret_id": secret_id, "before": before, "limit": limit}
     return [record_of(row) for row in connection.execute(_OF_SECRET, parameters)]
+
+
+def last_success_before(connection: Connection, rotation: RotationRecord) -> datetime | None:
+    """Return when a rotation of the same secret before this one has succeeded last; None if none has."""
+    parameters = {"secret_id": rotation.secret_id, "before": rotation.rotation_id}
+    ended_at: datetime | None = connection.execute(_LAST_SUCCESS, parameters).scalar_one()
+    return ended_at
 
 
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:

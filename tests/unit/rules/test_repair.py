@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from keyturn.rules.repair import Answers, Repair, in_words, repair_of, settled
+from keyturn.rules.repair import Answers, Repair, in_words, read_words, repair_of, settled
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Staging
 
 LABELS = {AWSCURRENT: "c", AWSPREVIOUS: "p", AWSPENDING: "n"}
@@ -58,6 +58,9 @@ def test_what_the_database_said_is_told_by_label() -> None:
     assert in_words(LABELS, ALL, answers) == "pending refused, current accepted, previous no answer"
     assert in_words(LABELS, frozenset("cp"), answers) == "current accepted, previous no answer"
     assert in_words({AWSCURRENT: "c", AWSPENDING: "c"}, ALL, answers) == "current accepted"
+    assert read_words(in_words(LABELS, ALL, answers)) == {
+        AWSPENDING: "refused", AWSCURRENT: "accepted", AWSPREVIOUS: "no answer"
+    }  # fmt: skip
     # It has a column's room.
     nothing = in_words(LABELS, ALL, Answers())
     assert len(nothing) <= 64

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException
+from keyturn.operations.keyturn.standing import can_be_resolved
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
@@ -42,7 +43,7 @@ def resolve_rotation(
 
 
 def _check_function(transaction: Transaction, current: SecretRecord) -> None:
-    """Return if the secret's function has offered to ask the database: one that has not might do anything.
+    """Return if the secret's function has offered to ask the database.
 
     Raises:
         InvalidRequestException: It has not, or there is none.
@@ -50,8 +51,7 @@ def _check_function(transaction: Transaction, current: SecretRecord) -> None:
     function_arn = current.rotation_function_arn
     if not function_arn:
         raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")
-    history = rotations.load_history(transaction.connection, current.secret_id)
-    if not any(before.offers_probe and before.function_arn == function_arn for before in history):
+    if not can_be_resolved(transaction.connection, current):
         raise InvalidRequestException(
             f"The function {function_arn} has not offered to ask the database (probeSecret). Find out which version"
             " logs in, and move the labels with UpdateSecretVersionStage."
