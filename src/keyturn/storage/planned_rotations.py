@@ -57,11 +57,11 @@ class PlannedState(StrEnum):
 
 
 class PlannedPosition(NamedTuple):
-    """A secret's place in the list: in which part of it, its moment there, if it has one, and its row."""
+    """A secret's place in the list: in which part of it, its moment there, if it has one, and a row's number."""
 
     part: int
     at: datetime | None
-    secret_id: int
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,8 @@ class PlannedRecord:
         next_rotation_at: The moment that was chosen; None if there is none.
         value_made_at: When the current version was made; None if there is none.
         planned_in_minute: How many rotations of the account's region are planned in the same minute, this one included.
-        version_id: What the rotation makes that is unfinished; None, like the next four, if none is.
+        rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
+        version_id: What it makes.
         due_at: When it runs next, or began to.
     """
 
@@ -107,6 +108,7 @@ class PlannedRecord:
     last_rotated_at: datetime | None
     value_made_at: datetime | None
     planned_in_minute: int
+    rotation_id: int | None
     version_id: str | None
     kind: RotationKind | None
     due_at: datetime | None
@@ -116,13 +118,17 @@ class PlannedRecord:
     @property
     def position(self) -> PlannedPosition:
         """Its place in the list."""
-        at = {_UNDER_WAY: self.due_at, _PLANNED: self.next_rotation_at, _OTHERS: None}[self.part]
-        return PlannedPosition(self.part, at, self.secret_id)
+        if self.part == _UNDER_WAY and self.rotation_id is not None:
+            return PlannedPosition(self.part, self.due_at, self.rotation_id)
+        return PlannedPosition(self.part, self.next_rotation_at, self.secret_id)
 
 
-# The parts of the list, in order, and what each is ordered by.
+# The parts of the list, in order, and what each is ordered by: an index has it.
 _UNDER_WAY, _PLANNED, _OTHERS = range(3)
 _MOMENTS = {_UNDER_WAY: _rotations.c.due_at, _PLANNED: _secrets.c.next_rotation_at}
+# What is under way may have its next moment already.
+_FILTERED = {**_MOMENTS, _UNDER_WAY: func.coalesce(_secrets.c.next_rotation_at, _rotations.c.due_at)}
+_ROWS = {_UNDER_WAY: _rotations.c.rotation_id, _PLANNED: _secrets.c.secret_id, _OTHERS: _secrets.c.secret_id}
 _MOMENT_MS = type_coerce(_secrets.c.next_rotation_at, BigInteger)
 _BESIDE_MS = type_coerce(_beside.c.next_rotation_at, BigInteger)
 _THIS_MINUTE_MS = _MOMENT_MS - _MOMENT_MS % _MINUTE_MS
@@ -157,12 +163,12 @@ _VALUE_MADE_AT = (
 _IS_HELD = and_(_rotations.c.lease_owner.is_not(None), _rotations.c.lease_expires_at > bindparam("now"))
 _IS_PENDING = _rotations.c.status == RotationStatus.PENDING
 _STATE = case(
-    (and_(_IS_PENDING, _IS_HELD), PlannedState.RUNNING),
-    (_IS_PENDING, PlannedState.PENDING),
-    (_secrets.c.rotation_enabled.is_(False), PlannedState.OFF),
-    (_rotations.c.status == RotationStatus.PARKED, PlannedState.PARKED),
-    (_secrets.c.next_rotation_at.is_(None), PlannedState.UNPLANNED),
-    else_=PlannedState.PLANNED,
+    (and_(_IS_PENDING, _IS_HELD), PlannedState.RUNNING.value),
+    (_IS_PENDING, PlannedState.PENDING.value),
+    (_secrets.c.rotation_enabled.is_(False), PlannedState.OFF.value),
+    (_rotations.c.status == RotationStatus.PARKED, PlannedState.PARKED.value),
+    (_secrets.c.next_rotation_at.is_(None), PlannedState.UNPLANNED.value),
+    else_=PlannedState.PLANNED.value,
 )
 _COLUMNS = (
     _STATE.label("state"),
@@ -177,6 +183,7 @@ _COLUMNS = (
     _secrets.c.last_rotated_at,
     _VALUE_MADE_AT.label("value_made_at"),
     _PLANNED_IN_MINUTE.label("planned_in_minute"),
+    _rotations.c.rotation_id,
     _rotations.c.version_id,
     _rotations.c.kind,
     _rotations.c.due_at,
@@ -197,7 +204,7 @@ _PARTS: Mapping[int, Select[Any]] = {
     _UNDER_WAY: select(*_COLUMNS)
     .select_from(join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id))
     .where(*_OF_PLACE, _IS_PENDING)
-    .order_by(_rotations.c.due_at, _secrets.c.secret_id),
+    .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
     _PLANNED: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(
         _secrets.c.next_rotation_at, _secrets.c.secret_id
     ),
@@ -241,7 +248,7 @@ def load_planned(
     parameters = {**schema.owner_of(place), "now": now}
     has_moment = wanted.begin is not None or wanted.end is not None
     for part in range(after.part if after else _UNDER_WAY, _PLANNED + 1 if has_moment else _OTHERS + 1):
-        page = _matching(_PARTS[part], wanted, _MOMENTS.get(part))
+        page = _matching(_PARTS[part], wanted, _FILTERED.get(part))
         if after is not None and after.part == part:
             page = page.where(_behind(after))
         rows = connection.execute(page.limit(limit - len(found)), parameters)
@@ -253,7 +260,7 @@ def load_planned(
 
 def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[datetime] | None) -> Select[Any]:
     if wanted.states:
-        page = page.where(_STATE.in_(wanted.states))
+        page = page.where(_STATE.in_([state.value for state in wanted.states]))
     if moment is not None and wanted.begin is not None:
         page = page.where(moment >= wanted.begin)
     if moment is not None and wanted.end is not None:
@@ -266,10 +273,8 @@ def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[da
 
 
 def _behind(after: PlannedPosition) -> ColumnElement[bool]:
-    moment = _MOMENTS.get(after.part)
-    if moment is None:
-        return _secrets.c.secret_id > after.secret_id
-    return tuple_(moment, _secrets.c.secret_id) > (after.at, after.secret_id)
+    moment, row = _MOMENTS.get(after.part), _ROWS[after.part]
+    return row > after.row if moment is None else tuple_(moment, row) > (after.at, after.row)
 
 
 def _record(part: int, row: Row[Any]) -> PlannedRecord:

@@ -38,7 +38,7 @@ def list_planned_rotations(
     if "NextToken" in request:
         position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
         at = from_milliseconds(int(position["at_ms"])) if position["at_ms"] else None
-        after = PlannedPosition(int(position["part"]), at, int(position["secret_id"]))
+        after = PlannedPosition(int(position["part"]), at, int(position["row"]))
     limit = request.get("MaxResults", _PAGE_SIZE)
     with kit.state.read() as connection:
         found = load_planned(connection, call.place, wanted, call.at, after=after, limit=limit + 1)
@@ -46,7 +46,7 @@ def list_planned_rotations(
     if len(found) > limit:
         last = found[limit - 1].position
         at_ms = "" if last.at is None else str(to_milliseconds(last.at))
-        position = {"part": str(last.part), "at_ms": at_ms, "secret_id": str(last.secret_id)}
+        position = {"part": str(last.part), "at_ms": at_ms, "row": str(last.row)}
         response["NextToken"] = seal_page(kit, call, listing, **position)
     return response
 
