@@ -118,9 +118,9 @@ def _run(console: Console, directory: Path) -> None:
         )["VersionId"]
         console.print("")
         rotation = Rotation(clients, _SECRET, Started(version_id, rotation_started))
-        _, error = follow(console, rotation, _ROTATION_SECONDS)
-        if error is not None:
-            raise KeyturnError(f"The demo's rotation failed: {error}", f"The server's log is {server.log_path}.")
+        _, ending = follow(console, rotation, _ROTATION_SECONDS)
+        if ending.error is not None:
+            raise KeyturnError(f"The demo's rotation failed: {ending.error}", f"The server's log is {server.log_path}.")
         _print_versions(console, before, _versions(clients))
         new_value = json.loads(clients["secretsmanager"].get_secret_value(SecretId=secret["ARN"])["SecretString"])
     _prove(console, postgresql, old_password, new_value["password"])

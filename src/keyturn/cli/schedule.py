@@ -133,9 +133,9 @@ def list_(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """List when secrets rotate next, earliest first, and where each stands.
+    """List when secrets rotate next, earliest first.
 
-    Shows the moment that was chosen in UTC and in local time, the window it lies in, and the rule. AWS shows the end of
+    Shows where each secret stands, the moment that was chosen in UTC and in local time, the window it lies in, and the rule. AWS shows the end of
     the window only (NextRotationDate). Secrets whose rotation is under way come first: running, or pending until the
     next attempt. Parked is one that is out of attempts until its next window. Behind the planned stand those that are
     rotated by hand only (unplanned) and those whose rotation is off.

@@ -235,7 +235,7 @@ def test_a_feed_is_what_the_standard_says() -> None:
     assert [str(event["SUMMARY"]) for event in events] == ["Rotation of prod/db", f"Rotation of {named.name[:-1]}\\x0a"]
     assert "30 days later is 2026-03-06" in str(events[0]["DESCRIPTION"])
     # Planned anew it is the same event, at another moment.
-    moved = Calendar.from_ical(feed([replace(ROTATION, at=ROTATION.at + DAY)], NOW)).walk("VEVENT")[0]
+    moved = Calendar.from_ical(feed([replace(ROTATION, at=DAILY.opens_at + DAY)], NOW)).walk("VEVENT")[0]
     assert moved["UID"] == events[0]["UID"] != events[1]["UID"]
     assert feed([ROTATION], NOW) == feed([ROTATION], NOW + DAY)
 

@@ -64,7 +64,7 @@ def _entry(version: VersionRecord, told: Told | None) -> Entry:
     by = "by hand" if told is None else f"by hand, by {told.who}"
     message = f"Before this rotation the value was changed {by}: version {version.version_id}"
     event_id = None if told is None else told.event_id
-    return Entry(version.created_at, EntryKind.LABEL, message, Severity.WARNING, event_id=event_id)
+    return Entry(version.created_at, EntryKind.EVENT, message, Severity.WARNING, event_id=event_id)
 
 
 def _who(kit: Kit, subject: SecretRecord, version: VersionRecord) -> Told | None:

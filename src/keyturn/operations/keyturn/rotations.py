@@ -119,14 +119,15 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
 
 
 def _find(connection: Connection, request: GetRotationRequest, subject: SecretRecord) -> RotationRecord:
-    """Return the rotation that is asked for, or the newest.
+    """Return the rotation that is asked for; or the one that is unfinished, or the newest.
 
     Raises:
         ResourceNotFoundException: There is none.
     """
     version_id, kind = request.get("VersionId"), request.get("Kind")
     if version_id is None:
-        rotation = next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
+        unfinished = rotations.load_unfinished(connection, subject.secret_id)
+        rotation = unfinished or next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
     else:
         of_kind = None if kind is None else RotationKind(kind)
         rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
