@@ -135,10 +135,10 @@ def list_(
 ) -> None:
     """List when secrets rotate next, earliest first.
 
-    Shows where each secret stands, the moment that was chosen in UTC and in local time, the window it lies in, and the rule. AWS shows the end of
-    the window only (NextRotationDate). Secrets whose rotation is under way come first: running, or pending until the
-    next attempt. Parked is one that is out of attempts until its next window. Behind the planned stand those that are
-    rotated by hand only (unplanned) and those whose rotation is off.
+    Shows where each secret stands, the moment that was chosen in UTC and in local time, the window it lies in, and the
+    rule. AWS shows the end of the window only (NextRotationDate). Secrets whose rotation is under way come first:
+    running, or pending until the next attempt. Parked is one that is out of attempts until its next window. Behind the
+    planned stand those that are rotated by hand only (unplanned) and those whose rotation is off.
     """
     from keyturn.cli import planned, planned_views  # noqa: PLC0415 - as above
 
