@@ -432,8 +432,10 @@ def _set_aside(transaction: Transaction, rotation: RotationRecord, secret: Secre
 def _take_up_again(transaction: Transaction, secret: SecretRecord, waiting: RotationRecord, now: datetime) -> None:
     """Let a rotation wait as before: nothing came of asking the database, which must not cost it an attempt."""
     steps = rotations.load_steps(transaction.connection, waiting.rotation_id)
-    error = next((step for step in reversed(steps) if step.error is not None and step.step != Step.PROBE), None)
-    said = error and f"{rules.failure_message(waiting.function_arn or '', Step(error.step))}: {error.error}"
+    failed = next((step for step in reversed(steps) if step.error is not None), None)
+    said = None if failed is None else failed.error
+    if failed is not None and failed.outcome != StepOutcome.REFUSED:
+        said = f"{rules.failure_message(waiting.function_arn or '', Step(failed.step))}: {failed.error}"
     # One that was parked had begun its last attempt when it was due last; its next window is planned.
     was_parked = bool(steps) and steps[-1].outcome is not None and waiting.due_at <= steps[-1].started_at
     closes_at = waiting.window_closes_at

@@ -212,7 +212,7 @@ def end_unfinished(
 
 def load_set_aside(connection: Connection, resolution: RotationRecord) -> RotationRecord | None:
     """Return the rotation that waited when a resolution was asked for, and was ended for it; None if none did."""
-    (before,) = load_history(connection, resolution.secret_id, 1, before=resolution.rotation_id) or [None]
+    before = next(iter(load_history(connection, resolution.secret_id, 1, before=resolution.rotation_id)), None)
     if before is None or (before.kind, before.status) != (RotationKind.ROTATION, RotationStatus.CANCELLED):
         return None
     return before if before.ended_at == resolution.requested_at else None
