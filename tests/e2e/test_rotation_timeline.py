@@ -226,7 +226,7 @@ def test_a_rotation_ended_by_hand_says_by_whom(server: ServerProcess, postgresql
     )
     wait_until(lambda: job.events("RotationAbandoned"), "the end", server)
 
-    text = shown(server, "byhand", "--version-id", version_id)
+    text = shown(server, "byhand", "--version-id", version_id, "--kind", "rotation")
 
     assert "\n  status    abandoned\n" in text
     moved, ended = story(text)[-2:]

@@ -265,7 +265,7 @@ def store(world: World, number: int, worker: Worker, result: tuple[StepOutcome, 
             parked = row._replace(is_parked=True)
             return replace(world, row=parked, lease=released, told="parked").with_worker(number, None)
         case Settle(repair):
-            settled_labels = world.labelled(settled(world.staging, repair).after)
+            settled_labels = world.labelled(settled(world.staging, repair, answers).after)
             told = {Repair.FORWARD: "", Repair.NONE_NEEDED: ""}.get(repair, repair.value)
             return replace(settled_labels, row=None, lease=released, told=told).with_worker(number, None)
         case Done() | Park():

@@ -10,7 +10,7 @@ from sqlalchemy import event, insert, text, update
 
 from keyturn.arn import Place
 from keyturn.rules.lanes import Lane
-from keyturn.storage import rotations, schema, secrets
+from keyturn.storage import rotations, schema, secret_versions, secrets
 from keyturn.storage.database import Stores
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
@@ -21,7 +21,7 @@ from keyturn.storage.planned_rotations import (
     planned_by_minute,
 )
 from keyturn.storage.rotations import RotationKind, RotationStatus
-from keyturn.storage.secrets import VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
 
 from .conftest import NOW, PLACE
 
@@ -146,7 +146,7 @@ def test_each_says_what_its_moment_was_worked_out_from(stores: Stores) -> None:
     with stores.state.write() as transaction:
         for version_id, created_at in (("new", made_at), ("old", NOW - timedelta(days=10))):
             version = VersionRecord(version_id, created_at, None, b"sealed", is_binary=False, kms_key_id=None)
-            secrets.insert_version(transaction, secret_id, version)
+            secret_versions.insert_version(transaction, secret_id, version)
         secrets.store_labels(transaction, secret_id, {}, {"AWSCURRENT": "new", "AWSPREVIOUS": "old"})
         lane = Lane("f", "")
         rotations.start_rotation(transaction, secret_id, "new", RotationKind.ROTATION, "createSecret", NOW, None, lane)

@@ -61,8 +61,7 @@ def _when_all_is_refused(name: str, unlabelled: Sequence[Json], options: str) ->
     for version in unlabelled[:_MOST_VERSIONS]:
         yield NextStep(
             f"{aws} get-secret-value --secret-id {name} --version-id {shown(version['VersionId'])}{options}",
-            f"this version, made {moment(version['CreatedDate'])}, has no label and was not asked about: if it logs in,"
-            " store it again",
+            f"this version, made {moment(version['CreatedDate'])}, has no label: if it logs in, store it again",
         )
     yield NextStep(
         f"{aws} get-secret-value --secret-id {name}{options}",

@@ -51,6 +51,7 @@ def print_plan(console: Console, labels: Labels) -> None:
         console.print("  the current one: nothing changes")
     if "AWSPREVIOUS" in labels:
         console.print("  the previous one only: AWSCURRENT moves back to it")
+    console.print("  none of these, but one of a rotation that has lost its label: AWSCURRENT moves to it")
     console.print("  none of them: nothing changes, and it says so")
 
 

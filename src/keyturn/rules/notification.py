@@ -54,6 +54,7 @@ _REPAIRS: dict[str, str] = {
     Repair.FORWARD: "the new one, which is current now.",
     Repair.BACK: "the current one; the new one was dropped.",
     Repair.REVERT: "the previous one, which is current again.",
+    Repair.RECOVER: "one that had lost its label, which is current now.",
     Repair.NONE_NEEDED: "the current one; nothing was pending.",
     Repair.ALL_REFUSED: "none that is stored. Somebody has to set a password.",
 }

@@ -40,6 +40,7 @@ _REPAIRS: Mapping[str, str] = {
     Repair.FORWARD: "The database accepts {}: AWSCURRENT was moved to it",
     Repair.BACK: "The database accepts the current version and not {}: AWSPENDING was taken off it",
     Repair.REVERT: "The database accepts the previous version only: AWSCURRENT was moved back to it",
+    Repair.RECOVER: "The database accepts a version only that had lost its label: AWSCURRENT was moved to it",
     Repair.NONE_NEEDED: "The database accepts the current version: no label was moved",
     Repair.ALL_REFUSED: "The database refuses every version that is stored: no label would help",
 }

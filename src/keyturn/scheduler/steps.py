@@ -9,6 +9,9 @@ and answers that step with the ids of the versions that the database accepts and
 
     {"rotator": "keyturn.rotator/1", "accepted": ["…"], "refused": ["…"]}
 
+It asks about the labelled versions and, if all of these are refused, about those in the event's ``LostVersionIds``, in
+their order and up to the first that is accepted: rotations may have set them before somebody took their label off.
+
 It may add in ``unanswered`` why it could not find out more, begun with a short name: ``"ConnectionRefused: …"``.
 """
 
@@ -31,6 +34,7 @@ from keyturn.rules.masking import Mask
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.runtime.spec import Invocation
+from keyturn.storage import rotations
 from keyturn.storage.rotations import RotationRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.storage.stored_text import storable
@@ -80,12 +84,15 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
             cannot_invoke(kit, function_arn, secret.arn),
         )
     function, qualifier = invocable
-    event = {
+    event: dict[str, object] = {
         "Step": step.value,
         "SecretId": secret.arn,
         "ClientRequestToken": rotation.version_id,
         "RotationToken": rotation_token(kit, secret.arn, rotation.version_id).reveal(),
     }
+    if step is Step.PROBE:
+        with kit.state.read() as connection:
+            event["LostVersionIds"] = rotations.lost_versions(connection, secret.secret_id)
     try:
         spec = spec_of(kit, function, qualifier)
         invocation = kit.runtime.invoke(spec, json.dumps(event).encode(), request_id=request_id)

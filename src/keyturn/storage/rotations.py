@@ -14,6 +14,7 @@ from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
 _rotations, _steps = schema.rotations, schema.rotation_steps
+_versions, _labels = schema.secret_versions, schema.staging_labels
 
 
 class RotationKind(StrEnum):
@@ -140,8 +141,32 @@ _HAS_RUN = (
     )
     .limit(1)
 )
-
 _STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
+_MOST_LOST = 3
+_LOST_OF = (
+    select(_versions.c.version_id)
+    .where(
+        _versions.c.secret_id == bindparam("secret_id"),
+        _versions.c.sealed.is_not(None),
+        _versions.c.from_rotation,
+        _versions.c.version_id.not_in(
+            select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+        ),
+        _versions.c.version_id.in_(
+            select(_rotations.c.version_id)
+            .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
+            .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == "setSecret")
+        ),
+    )
+    .order_by(_versions.c.created_at.desc(), _versions.c.version_id)
+    .limit(_MOST_LOST)
+)
+_INSERT_STEP = insert(_steps)
+_END_STEP = (
+    update(_steps)
+    .where(_steps.c.rotation_id == bindparam("of_rotation"), _steps.c.position == bindparam("of_position"))
+    .values({name: bindparam(name) for name in ("ended_at", "outcome", "error", "cause")})
+)
 
 
 def start_rotation(
@@ -276,21 +301,32 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
     return connection.execute(_STILL_RUNS, parameters).first() is not None
 
 
-def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:
-    """Note that a step begins and return its position."""
+def lost_versions(connection: Connection, secret_id: int) -> list[str]:
+    """Return versions without a label that rotations may have set in the database: the three newest, newest first."""
+    return list(connection.execute(_LOST_OF, {"secret_id": secret_id}).scalars())
+
+
+def next_position(transaction: Transaction, rotation: RotationRecord) -> int:
+    """Return the position of the next run of a step."""
     position: int = transaction.connection.execute(_NEXT_POSITION, {"rotation_id": rotation.rotation_id}).scalar_one()
+    return position
+
+
+def insert_step(
+    transaction: Transaction, rotation: RotationRecord, position: int, request_id: str, at: datetime
+) -> None:
+    """Note that the step at which a rotation stands begins."""
     transaction.connection.execute(
-        insert(_steps),
+        _INSERT_STEP,
         {
             "rotation_id": rotation.rotation_id,
             "position": position,
             "attempt": rotation.attempt,
-            "step": step,
+            "step": rotation.step,
             "request_id": request_id,
             "started_at": at,
         },
     )
-    return position
 
 
 def end_step(
@@ -305,8 +341,15 @@ def end_step(
 ) -> None:
     """Note how a step ended."""
     transaction.connection.execute(
-        update(_steps).where(_steps.c.rotation_id == rotation.rotation_id, _steps.c.position == position),
-        {"ended_at": at, "outcome": outcome, "error": error, "cause": cause},
+        _END_STEP,
+        {
+            "of_rotation": rotation.rotation_id,
+            "of_position": position,
+            "ended_at": at,
+            "outcome": outcome,
+            "error": error,
+            "cause": cause,
+        },
     )
 
 

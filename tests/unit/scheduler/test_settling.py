@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from threading import Event
@@ -136,7 +137,9 @@ def test_nothing_is_dropped_that_the_function_of_a_server_that_was_held_up_may_y
         desk.work()
         now = desk.bench.clock.advance(timedelta(minutes=5))
     with desk.kit.state.write() as transaction:
-        rotations.insert_step(transaction, desk.history()[0], "setSecret", "of-another-server", now)
+        of_another_server = replace(desk.history()[0], step="setSecret")
+        position = rotations.next_position(transaction, of_another_server)
+        rotations.insert_step(transaction, of_another_server, position, "request", now)
 
     desk.work()
 
@@ -162,7 +165,7 @@ def test_a_version_that_a_rotation_has_left_may_be_in_the_database_for_the_next_
         assert secret is not None
         planned = {"rotation_enabled": True, "next_rotation_at": now, "next_rotation_closes_at": None}
         secrets.update_secret(transaction, secret, **planned)
-    begin_due(desk.kit, secret, now)
+    begin_due(desk.kit, secret.arn, now)
 
     desk.work()
 
@@ -255,7 +258,7 @@ def test_a_question_that_nobody_answers_does_not_keep_the_schedule_waiting(desk:
         assert secret is not None
         secrets.update_secret(transaction, secret, next_rotation_at=desk.bench.clock.now())
 
-    begin_due(desk.kit, secret, desk.bench.clock.now())
+    begin_due(desk.kit, secret.arn, desk.bench.clock.now())
     desk.work()
 
     assert [(each.kind, each.status) for each in desk.history()[:2]] == [
@@ -406,6 +409,23 @@ def test_a_question_that_is_answered_with_no_for_everything_says_so(desk: Desk) 
     assert steps_of(desk)[-1].cause == "current refused, previous refused"
 
 
+def test_what_is_left_pending_is_taken_up_by_who_asks_for_a_rotation(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in, right = "setSecret", desk.runtime.database
+    desk.work()
+    desk.runtime.database = "nobody's"
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+    assert desk.history()[0].status is RotationStatus.FAILED
+    desk.runtime.fails_in, desk.runtime.database = "", right
+
+    with pytest.raises(InvalidRequestException, match="That rotation will be reattempted"):
+        desk.rotate()
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{version_id}"
+
+
 def test_a_question_can_be_cancelled(desk: Desk) -> None:
     desk.rotate()
     desk.work()
@@ -502,7 +522,7 @@ def come_due(desk: Desk, window: timedelta | None = None) -> None:
         assert secret is not None
         closes_at = window and now + window
         secrets.update_secret(transaction, secret, next_rotation_at=now, next_rotation_closes_at=closes_at)
-    begin_due(desk.kit, secret, now)
+    begin_due(desk.kit, secret.arn, now)
     desk.work()
 
 
@@ -581,3 +601,65 @@ def test_a_token_of_another_rotation_is_refused(desk: Desk) -> None:
 
     right = rotation_token(desk.kit, arn, version_id).reveal()
     desk.call("PutSecretValue", ClientRequestToken=version_id, RotationToken=right, **value)
+
+
+def take_label_off(desk: Desk, version_id: str) -> None:
+    desk.call("UpdateSecretVersionStage", SecretId="db", VersionStage="AWSPENDING", RemoveFromVersionId=version_id)
+
+
+def test_a_password_in_the_database_whose_label_was_taken_off_becomes_current(desk: Desk) -> None:
+    version_id = desk.rotate()
+    # As AWS's pages say what to do with a rotation that does not end.
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    take_label_off(desk, version_id)
+    assert desk.history()[0].kind is RotationKind.RESOLUTION
+    desk.runtime.answers_nothing = False
+
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{version_id}"
+    assert resolutions(desk) == ["recover"]
+    assert desk.told()[:2] == ["RotationResolved", "RotationAbandoned"]
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] > desk.bench.clock.now()
+
+
+def test_it_is_found_by_the_rotation_that_was_asked_for_next(desk: Desk) -> None:
+    lost = desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "testSecret", True
+    desk.work()
+    take_label_off(desk, lost)
+    pending = desk.rotate()
+    assert [rotation.status for rotation in desk.history()][1:] == [RotationStatus.CANCELLED, RotationStatus.ABANDONED]
+    desk.runtime.fails_in, desk.runtime.answers_nothing = "setSecret", False
+
+    desk.work()
+
+    assert current_value(desk) == desk.runtime.database == f"new-{lost}"
+    assert pending not in desk.stages()
+    assert desk.history()[0].status is RotationStatus.FAILED
+
+
+def test_nothing_is_asked_after_a_label_was_taken_off_that_the_database_cannot_have(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in = "createSecret"
+    desk.work()
+
+    take_label_off(desk, version_id)
+
+    assert [rotation.kind for rotation in desk.history()] == [RotationKind.ROTATION]
+
+
+def test_only_what_a_rotation_may_have_set_counts_as_lost_and_the_newest_first(desk: Desk) -> None:
+    rotated = []
+    for _ in range(6):
+        rotated.append(desk.rotate())
+        desk.work()
+        desk.bench.clock.advance(timedelta(minutes=1))
+    desk.call("PutSecretValue", SecretId="db", SecretString="by hand", ClientRequestToken=new_version_id())
+    desk.call("PutSecretValue", SecretId="db", SecretString="again", ClientRequestToken=new_version_id())
+    with desk.kit.state.read() as connection:
+        secret = secrets.load_secret(connection, desk.call("DescribeSecret", SecretId="db")["ARN"])
+        assert secret is not None
+        lost = rotations.lost_versions(connection, secret.secret_id)
+    assert lost == [version for version in reversed(rotated) if version not in desk.stages()][:3]

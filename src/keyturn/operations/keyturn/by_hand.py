@@ -17,9 +17,10 @@ from keyturn.rules.audit_record import AuditRecord
 from keyturn.rules.staging import AWSCURRENT, AWSPREVIOUS
 from keyturn.rules.timeline_calls import Told, told_of
 from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
-from keyturn.storage import audit_lookup, rotations, secrets
+from keyturn.storage import audit_lookup, rotations, secret_versions
 from keyturn.storage.rotations import RotationRecord
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 _MOST = 5
 _MOST_RECORDS = 100
@@ -38,7 +39,7 @@ def values_by_hand(connection: Connection, subject: SecretRecord, rotation: Rota
     since = rotations.last_success_before(connection, rotation) or subject.created_at
     stored = [
         version
-        for version in secrets.load_versions(connection, subject.secret_id)
+        for version in secret_versions.load_versions(connection, subject.secret_id)
         if version.sealed is not None
         and version.from_rotation is False
         and since < version.created_at <= rotation.requested_at

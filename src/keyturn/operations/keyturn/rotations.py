@@ -41,9 +41,10 @@ from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.timeline import Told, milliseconds_of, shown_outcome, timeline
 from keyturn.rules.timeline_calls import Told as Event
 from keyturn.rules.timeline_entry import Entry
-from keyturn.storage import rotations, secrets
+from keyturn.storage import rotations, secret_versions
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus, StepRecord
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import (
     GetRotationRequest,
     GetRotationResponse,
@@ -155,7 +156,7 @@ def _ended_by_others(
 def _unlabelled(connection: Connection, subject: SecretRecord) -> list[UnlabelledVersionType]:
     """Return versions that only who knows their ids can read, newest first."""
     labelled = set(subject.labels.values())
-    stored = secrets.load_versions(connection, subject.secret_id)
+    stored = secret_versions.load_versions(connection, subject.secret_id)
     found = [version for version in stored if version.sealed is not None and version.version_id not in labelled]
     return [
         {"VersionId": version.version_id, "CreatedDate": version.created_at}

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class Desk:
     ) -> None:
         """A step of one second; one without outcome does not end."""
         with self.kit.state.write() as transaction:
-            position = rotations.insert_step(transaction, rotation, step, request_id, self.clock.now())
+            position = rotations.next_position(transaction, rotation)
+            rotations.insert_step(transaction, replace(rotation, step=step), position, request_id, self.clock.now())
         self.clock.advance(SECOND)
         if outcome is not None:
             with self.kit.state.write() as transaction:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -278,7 +279,8 @@ def test_whether_the_database_can_be_asked_and_what_it_said_is_told(desk: Desk) 
     assert not desk.get()["CanBeResolved"]
     with desk.kit.state.write() as transaction:
         rotation_leases.write_under_lease(transaction, claimed, desk.clock.now(), offers_probe=True)
-        position = rotations.insert_step(transaction, claimed, "probeSecret", "r1", desk.clock.now())
+        position = rotations.next_position(transaction, claimed)
+        rotations.insert_step(transaction, replace(claimed, step="probeSecret"), position, "r1", desk.clock.now())
         said = "pending refused, current accepted"
         rotations.end_step(
             transaction, claimed, position, desk.clock.now(), outcome="succeeded", error=None, cause=said
