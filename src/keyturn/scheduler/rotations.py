@@ -21,6 +21,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from threading import Event
 
+from sqlalchemy import Connection
+
 from keyturn import ids
 from keyturn.errors.base import KeyturnError
 from keyturn.operations.audit_trail import resolution_event, rotation_event, step_event
@@ -36,11 +38,11 @@ from keyturn.operations.secretsmanager.rotation_intent import PLANS, resolve_lef
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.rules import rotation as rules
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.rules.repair import Repair, repair_of, settled
+from keyturn.rules.repair import Repair, in_words, repair_of, settled
 from keyturn.rules.rotation import Done, Park, RunStep, Settle, Step, StepOutcome
 from keyturn.rules.rotation_cause import counted_cause
 from keyturn.rules.staging import Staging, begin_rotation, end_test
-from keyturn.scheduler.steps import Outcome, invoke_step
+from keyturn.scheduler.steps import CAUSE, Outcome, invoke_step
 from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import LeaseLost, is_held, write_under_lease
@@ -201,6 +203,9 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
         if not rules.is_finished(labels, rotation.version_id):
             said = "finishSecret returned, but AWSCURRENT is not on the version it was to finish."
             return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=said, cause="NotFinished")
+    if step is Step.PROBE:
+        with kit.state.read() as connection:
+            return _answered(secret, _with_value(connection, secret), result)
     if step is Step.CREATE:
         with kit.state.read() as connection:
             pending = secret_versions.load_version(connection, secret.secret_id, rotation.version_id)
@@ -208,6 +213,24 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
             said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
             return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingFromElsewhere")
     return result
+
+
+def _answered(secret: SecretRecord, with_value: frozenset[str], result: Outcome) -> Outcome:
+    """Return what the database has said as the step's cause; a question that it has left open has failed."""
+    said = in_words(secret.labels, with_value, result.answers)
+    if repair_of(secret.labels, with_value, result.answers) is not Repair.UNKNOWN:
+        return replace(result, cause=said)
+    why = result.unanswered or "the function does not say why."
+    name = why.partition(":")[0]
+    error = f"The database has not said which version it accepts ({said}): {why}"
+    cause = name if CAUSE.fullmatch(name) else "Unanswered"
+    return replace(result, outcome=StepOutcome.FUNCTION_ERROR, error=error, cause=cause)
+
+
+def _with_value(connection: Connection, secret: SecretRecord) -> frozenset[str]:
+    """Return the versions that the database is asked about and that have a value."""
+    labelled = {version.version_id for version in secret.versions.values() if version.sealed}
+    return frozenset(labelled | set(rotations.lost_versions(connection, secret.secret_id)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -280,9 +303,7 @@ class _Ending:
         rotation = self.rotation
         repair = Repair.UNKNOWN
         if self.step is Step.PROBE:
-            with_value = {version.version_id for version in secret.versions.values() if version.sealed}
-            with_value |= set(rotations.lost_versions(transaction.connection, secret.secret_id))
-            repair = repair_of(secret.labels, frozenset(with_value), self.result.answers)
+            repair = repair_of(secret.labels, _with_value(transaction.connection, secret), self.result.answers)
             if repair in (Repair.BACK, Repair.REVERT, Repair.RECOVER) and self._may_be_set_later(transaction, secret):
                 repair = Repair.UNKNOWN
         # Asked of the database only when it matters: most steps succeed.
@@ -298,7 +319,8 @@ class _Ending:
             and self._offers_probe
             and rotations.has_run(transaction.connection, rotation, Step.SET),
             repair=repair,
-            is_pending=Staging({}, secret.labels).unfinished_rotation is not None,
+            is_pending=Staging({}, secret.labels).unfinished_rotation is not None
+            and _set_aside(transaction, rotation, secret) is None,
         )
 
     @property
@@ -369,6 +391,8 @@ class _Ending:
         if isinstance(action, Done):
             # Of a rotation that had to be settled it stays to be seen what went wrong.
             columns |= {"error": None, "cause": None}
+        elif action == Settle(Repair.ALL_REFUSED):
+            columns |= {"error": "The database refuses every version that is stored.", "cause": "AllRefused"}
         if status is not RotationStatus.PARKED:
             columns["ended_at"] = now
         write_under_lease(transaction, rotation, now, **columns)
@@ -377,6 +401,10 @@ class _Ending:
             return
         if isinstance(action, Settle):
             self._settle(transaction, secret, action.repair, now)
+        waiting = _set_aside(transaction, rotation, secret)
+        if waiting is not None and status is RotationStatus.FAILED:
+            _take_up_again(transaction, secret, waiting, now)
+            return
         is_new = isinstance(action, Done) or action == Settle(Repair.FORWARD)
         if rotation.kind is RotationKind.ROTATION or is_new or secret.next_rotation_at is None:
             self._plan(transaction, secret, now, succeeded=is_new or status is RotationStatus.SUCCEEDED)
@@ -432,6 +460,30 @@ def _status_after(kind: RotationKind, action: rules.Action) -> RotationStatus | 
             return RotationStatus.PARKED
         case _:
             return RotationStatus.FAILED
+
+
+def _set_aside(transaction: Transaction, rotation: RotationRecord, secret: SecretRecord) -> RotationRecord | None:
+    """Return the rotation that waited when somebody asked for this resolution, and is to be gone on with."""
+    if rotation.kind is not RotationKind.RESOLUTION or not secret.rotation_enabled:
+        return None
+    return rotations.load_set_aside(transaction.connection, rotation)
+
+
+def _take_up_again(transaction: Transaction, secret: SecretRecord, waiting: RotationRecord, now: datetime) -> None:
+    """Let a rotation wait as before: nothing came of asking the database, which must not cost it an attempt."""
+    steps = rotations.load_steps(transaction.connection, waiting.rotation_id)
+    failed = next((step for step in reversed(steps) if step.error is not None), None)
+    said = None if failed is None else failed.error
+    if failed is not None and failed.outcome != StepOutcome.REFUSED:
+        said = f"{rules.failure_message(waiting.function_arn or '', Step(failed.step))}: {failed.error}"
+    # One that was parked had begun its last attempt when it was due last; its next window is planned.
+    was_parked = bool(steps) and steps[-1].outcome is not None and waiting.due_at <= steps[-1].started_at
+    closes_at = waiting.window_closes_at
+    if was_parked or (closes_at is not None and closes_at <= now):
+        rotations.take_up_again(transaction, waiting, RotationStatus.PARKED, waiting.due_at, said)
+        return
+    rotations.take_up_again(transaction, waiting, RotationStatus.PENDING, max(waiting.due_at, now), said)
+    secrets.update_secret(transaction, secret, next_rotation_closes_at=closes_at, **WHILE_IT_RUNS)
 
 
 def _is_wanted(rotation: RotationRecord, secret: SecretRecord) -> bool:

@@ -62,6 +62,7 @@ class FakeRuntime:
         self.says = "no"
         self.database = "first"
         self.answers_nothing = False
+        self.unanswered: str | None = None
         self.proves_itself = True
         self.offers_probe = False
         self.rotation_tokens: dict[str, str] = {}
@@ -104,7 +105,9 @@ class FakeRuntime:
         for version_id in [*(version["VersionId"] for version in listed), *self.lost]:
             value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=version_id)
             (accepted if value["SecretString"] == self.database else refused).append(version_id)
-        told = {} if self.answers_nothing else {"accepted": accepted, "refused": refused}
+        told: dict[str, object] = {"accepted": accepted, "refused": refused}
+        if self.answers_nothing:
+            told = {"unanswered": self.unanswered}
         return {"rotator": "keyturn.rotator/1", **told}
 
     def finishSecret(self, secret: str, token: str) -> None:  # noqa: N802 - likewise
