@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 VENV := .venv
 BIN := $(VENV)/bin
+# Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help demo demo-stop test check sweep fuzz bench bench-policies bench-schedule bench-rotations types upgrade clean
 

@@ -18,6 +18,7 @@ from keyturn.storage.erased import Erased
 from keyturn.storage.secrets import Access, VersionRecord
 from keyturn.storage.sqlite_file import SqliteFile
 from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.sqlite import new_database
 
 from .conftest import NOW, PLACE
 from .files import state_files
@@ -26,9 +27,11 @@ _PAGE_BYTES = 4096
 
 
 @pytest.fixture
-def sqlite(sqlite_template: Path, tmp_path: Path) -> Iterator[Stores]:
+def sqlite(tmp_path: Path) -> Iterator[Stores]:
     """SQLite only: the test is about its file."""
-    stores = Stores.open(f"sqlite:///{shutil.copytree(sqlite_template, tmp_path / 'migrated')}/keyturn.db")
+    directory = tmp_path / "data"
+    directory.mkdir()
+    stores = Stores.open(new_database(directory))
     yield stores
     stores.close()
 

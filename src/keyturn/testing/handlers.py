@@ -29,9 +29,9 @@ from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Database, Stores
 from keyturn.storage.kept import KeptRows
-from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.root_key import InMemoryProvider
+from keyturn.testing.sqlite import new_database
 
 PLACE = Place("aws", "us-east-1", "000000000000")
 _SYSTEM = MaterialId("system")
@@ -150,9 +150,8 @@ def _stored_material(
 @contextmanager
 def open_bench(directory: Path) -> Iterator[HandlerBench]:
     """A bench with databases in which there is an account and nothing else."""
-    stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
+    stores = Stores.open(new_database(directory))
     try:
-        migrate(stores)
         with stores.state.write() as transaction:
             made_at = FakeClock().now()
             account = AccountRecord(PLACE.account_id, "management", f"root@{PLACE.account_id}", made_at)
