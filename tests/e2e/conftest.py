@@ -56,7 +56,8 @@ def run_keyturn(
     )
 
 
-def _initialise(data_dir: Path, *options: str) -> dict[str, str]:
+def initialise(data_dir: Path, *options: str) -> dict[str, str]:
+    """Make a data directory and return what ``keyturn init`` prints."""
     command = ("init", "--data-dir", str(data_dir), "--output", "json", "--no-profile", *options)
     made: dict[str, str] = json.loads(run_keyturn(*command, home=data_dir.parent).stdout)
     return made
@@ -64,15 +65,15 @@ def _initialise(data_dir: Path, *options: str) -> dict[str, str]:
 
 @cache
 def _initialised() -> tuple[dict[str, str], dict[str, bytes]]:
-    """What ``keyturn init`` prints, and the files that it makes: a second's work, so only one in each process."""
+    """What ``keyturn init`` prints, and the files that it makes. It takes a second, so that one does for all tests."""
     with TemporaryDirectory() as home:
         data_dir = Path(home) / "data"
-        made = _initialise(data_dir)
+        made = initialise(data_dir)
         return made, {path.name: path.read_bytes() for path in data_dir.iterdir()}
 
 
-def _copy_initialised(data_dir: Path) -> dict[str, str]:
-    """Make a data directory that differs in nothing from the others of this process."""
+def copy_initialised(data_dir: Path) -> dict[str, str]:
+    """Do what :func:`initialise` does, at once: all data directories made here have the same keys."""
     made, files = _initialised()
     data_dir.mkdir(mode=0o700)
     for name, content in files.items():
@@ -116,7 +117,9 @@ class ServerProcess:
         database = ("--database-url", database_url) if database_url else ()
         self.options = (*options, *database)
         if beside is None:
-            made = _initialise(self.data_dir, *database) if database else _copy_initialised(self.data_dir)
+            # Where there are settings already, or a database elsewhere, it is like no other.
+            is_own = bool(database) or self.data_dir.exists()
+            made = initialise(self.data_dir, *database) if is_own else copy_initialised(self.data_dir)
             self.admin = Credentials(made["access_key_id"], made["secret_access_key"])
             self.account_id: str = made["account_id"]
             self.region: str = made["region"]
@@ -238,10 +241,13 @@ def wait_until(condition: Callable[[], Any], what: str, server: ServerProcess | 
     timer = threading.Timer(DEADLINE_SECONDS, deadline.set)
     timer.daemon = True
     timer.start()
+    pause_seconds = 0.02
     try:
         while not (result := condition()):
-            if deadline.wait(0.02):
+            if deadline.wait(pause_seconds):
                 raise AssertionError(f"never happened: {what}\n{server.log() if server else ''}")
+            # Asking takes both processors, and what lasts for seconds may be noticed a little later.
+            pause_seconds = min(pause_seconds * 1.2, 0.2)
         return result
     finally:
         timer.cancel()
