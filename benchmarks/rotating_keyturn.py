@@ -206,7 +206,7 @@ class RotatingKeyturn:
         resident_mb: float,
     ) -> Window:
         rows = self._ask("SELECT status, ended_at, attempt FROM rotations WHERE rotation_id > ?", last_before)
-        ended = Counter(status for status, _, _ in rows)
+        ended = dict(Counter(status for status, _, _ in rows))
         moments = sorted(at for status, at, _ in rows if status == RotationStatus.SUCCEEDED)
         if not moments:
             raise KeyturnError(f"No rotation has succeeded: {dict(ended)}")

@@ -18,7 +18,7 @@ from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.rules.lanes import Lane, Limits
 from keyturn.rules.rotation import Step
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import rotation_leases, rotation_totals, schema, secrets
+from keyturn.storage import rotation_leases, rotation_totals, schema, secret_erasure, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 
 _LIMITS = Limits(total=16, per_function=8, per_database=4)
@@ -111,7 +111,7 @@ def _moments(kit: Kit, now: datetime) -> list[Query]:
     return [
         Query("when the next rotation is planned", asking(secrets.next_planned)),
         Query("when the next one can be claimed", asking(rotation_leases.next_due)),
-        Query("when the next recovery window ends", asking(secrets.next_deletion)),
+        Query("when the next recovery window ends", asking(secret_erasure.next_deletion)),
         Query("for metrics: how rotation stands", asking(lambda each: rotation_totals.load_totals(each, now))),
         Query("for metrics, once a minute: how many rotate", asking(rotation_totals.count_rotating)),
     ]
@@ -120,10 +120,10 @@ def _moments(kit: Kit, now: datetime) -> list[Query]:
 def _load_due(kit: Kit, count: int, now: datetime) -> Query:
     def run() -> None:
         with kit.state.read() as connection:
-            found = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
+            found = secrets.due_for_rotation(connection, now, _DUE_AT_ONCE)
         assert len(found) == min(count, _DUE_AT_ONCE)
 
-    return Query(f"load secrets that are due, {count:,} are", run)
+    return Query(f"which secrets are due, {count:,} are", run)
 
 
 def _claim(kit: Kit, what: str, now: datetime, running: list[Lane]) -> Query:
@@ -157,7 +157,7 @@ def _one_secret(kit: Kit, repeats: int, now: datetime, busy_hour: datetime) -> I
     yield _timed(kit, Query("plan one rotation into the busiest hour, and commit", plan, set_back), repeats)
     due = {"next_rotation_at": now - timedelta(seconds=1), "next_rotation_closes_at": now + timedelta(hours=1)}
     # The version that is pending from then on is adopted by the next one.
-    begin = Query("begin one rotation, and commit", lambda: begin_due(kit, secret, now), lambda: set_back(**due))
+    begin = Query("begin one rotation, and commit", lambda: begin_due(kit, secret.arn, now), lambda: set_back(**due))
     set_back(**due)
     yield _timed(kit, begin, repeats)
     set_back()

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Column, Connection, func, insert, select
 
 from keyturn import ids
 from keyturn.app import Server
@@ -90,6 +90,16 @@ def store_secrets(kit: Kit, place: Place, secrets: Iterable[NewSecret], *, creat
                     if listed:
                         connection.execute(insert(schema.state.tables[table]), listed)
                         listed.clear()
+        if not kit.state.dialect.is_embedded:
+            with connection.begin():
+                _number_on(connection, schema.secrets.c.secret_id, schema.rotations.c.rotation_id)
+
+
+def _number_on(connection: Connection, *columns: Column[int]) -> None:
+    """Have PostgreSQL number further rows behind those that brought their own numbers."""
+    for column in columns:
+        sequence = func.pg_get_serial_sequence(column.table.name, column.name)
+        connection.execute(select(func.setval(sequence, select(func.max(column)).scalar_subquery())))
 
 
 @contextmanager

@@ -336,6 +336,10 @@ class SecretModel:
         # error."
         pending = secret.holder("AWSPENDING")
         if pending is not None and pending != secret.holder("AWSCURRENT"):
+            if secret.rotation_enabled and secret.rotating is None:
+                # The promise is kept: whatever left this version pending, a rotation takes it up.
+                secret.rotation_tokens.add(pending)
+                secret.rotating = pending
             raise Refused(
                 "InvalidRequestException",
                 "A previous rotation isn't complete. That rotation will be reattempted.",

@@ -28,7 +28,7 @@ from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import rotation
 from keyturn.rules.replication import replica_arn
 from keyturn.scheduler.rotations import begin_due
-from keyturn.storage import inline_policies, replications, secrets
+from keyturn.storage import inline_policies, replications, secret_versions, secrets
 from keyturn.storage.secrets import SecretRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
@@ -201,7 +201,7 @@ class Replicas(RuleBasedStateMachine):
     def the_next_rotation_is_due(self) -> None:
         planned_at = self.primary().next_rotation_at
         if planned_at is not None:
-            begin_due(self.bench.kit, self.primary(), planned_at)
+            begin_due(self.bench.kit, self.primary().arn, planned_at)
 
     @rule()
     def cancel(self) -> None:
@@ -237,7 +237,7 @@ class Replicas(RuleBasedStateMachine):
                     assert getattr(replica, name) == getattr(primary, name), name
                 assert (replica.tags or {}) == (primary.tags or {})
                 assert replica.next_rotation_at is None
-                versions = [secrets.load_versions(connection, each.secret_id) for each in (primary, replica)]
+                versions = [secret_versions.load_versions(connection, each.secret_id) for each in (primary, replica)]
                 mine, copied = (
                     {
                         version.version_id: (

@@ -15,7 +15,7 @@ from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Kit
 from keyturn.rules.lanes import Limits
 from keyturn.scheduler.worker import Scheduler
-from keyturn.storage import schema, secrets
+from keyturn.storage import schema, secret_versions, secrets
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.storage.database import Stores
@@ -75,7 +75,7 @@ class Desk:
     def sealed(self, arn: str) -> dict[str, bytes]:
         """The sealed values of a secret as they are in the database."""
         with self.kit.state.read() as connection:
-            versions = secrets.load_versions(connection, self.record(arn).secret_id)
+            versions = secret_versions.load_versions(connection, self.record(arn).secret_id)
         return {version.version_id: version.sealed for version in versions if version.sealed}
 
     def turn(self) -> timedelta:

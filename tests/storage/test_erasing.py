@@ -74,7 +74,7 @@ def test_with_its_rows_go_its_rotations_and_their_steps(desk: Desk) -> None:
             )
             rotation = rotations.load_unfinished(transaction.connection, secret_id)
             assert rotation is not None
-            rotations.insert_step(transaction, rotation, ROTATION.first_step, "request", now)
+            rotations.insert_step(transaction, rotation, 1, "request", now)
     before = desk.rows()
 
     desk.call("DeleteSecret", SecretId="db", ForceDeleteWithoutRecovery=True)

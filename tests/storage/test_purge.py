@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import text
 
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions, secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.erased import Erased
-from keyturn.storage.secrets import Access, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import Access
 from keyturn.storage.sqlite_file import SqliteFile
 from keyturn.testing.postgresql import PostgresqlServer
 from keyturn.testing.sqlite import new_database
@@ -57,7 +58,7 @@ class Life:
                     secrets.record_accesses(transaction, [Access(secret_id, "arn", version_id, NOW, NOW)])
                 else:
                     place = self.random.choice(list(self.living))
-                    secrets.delete_versions(transaction, place[0], [place[1]])
+                    secret_versions.delete_versions(transaction, place[0], [place[1]])
                     self.removed.append(self.living.pop(place))
 
     def _store(self, transaction: Transaction, *, filled_later: bool) -> None:
@@ -69,11 +70,11 @@ class Life:
         version = VersionRecord(version_id, NOW, None, sealed, is_binary=False, kms_key_id=None)
         if filled_later:
             empty = VersionRecord(version_id, NOW, None, None, is_binary=False, kms_key_id=None)
-            secrets.insert_version(transaction, secret_id, empty)
+            secret_versions.insert_version(transaction, secret_id, empty)
             self._store(transaction, filled_later=False)
-            secrets.fill_version(transaction, secret_id, version)
+            secret_versions.fill_version(transaction, secret_id, version)
         else:
-            secrets.insert_version(transaction, secret_id, version)
+            secret_versions.insert_version(transaction, secret_id, version)
         self.living[secret_id, version_id] = sealed
 
 
@@ -105,7 +106,7 @@ def test_removed_versions_are_given_up(stores: Stores, server: PostgresqlServer 
     life.live(30)
     with stores.state.write() as transaction:
         for secret_id, version_id in life.living:
-            secrets.delete_versions(transaction, secret_id, [version_id])
+            secret_versions.delete_versions(transaction, secret_id, [version_id])
     values = [*life.removed, *life.living.values()]
     assert _pieces_found(values, state_files(stores, server))
 
@@ -124,7 +125,7 @@ def test_a_copy_in_unused_space_is_found_and_the_file_rewritten(sqlite: Stores, 
     reopened = Stores.open(f"sqlite:///{path}")
 
     with reopened.state.write() as transaction:
-        secrets.delete_versions(transaction, place[0], [place[1]])
+        secret_versions.delete_versions(transaction, place[0], [place[1]])
     assert reopened.state.purge()
 
     assert sealed[100:200] not in state_files(reopened, None)
@@ -213,7 +214,7 @@ def test_a_rolled_back_transaction_has_erased_nothing(stores: Stores) -> None:
 
     def remove_and_stop() -> None:
         with stores.state.write() as transaction:
-            secrets.delete_versions(transaction, secret_id, [version_id])
+            secret_versions.delete_versions(transaction, secret_id, [version_id])
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from keyturn.ids import new_version_id
 from keyturn.operations.sealing import open_value
 from keyturn.rules.replication import replica_arn
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions, secrets
 
 from .desk import Desk
 
@@ -60,7 +60,7 @@ def test_a_version_that_is_cleaned_up_goes_from_its_replicas_too(desk: Desk, fil
         record = secrets.lock_secret(transaction, arn)
         assert record is not None
         secrets.store_labels(transaction, record.secret_id, record.labels, {"AWSCURRENT": record.labels["AWSCURRENT"]})
-        secrets.delete_versions(transaction, record.secret_id, [pending])
+        secret_versions.delete_versions(transaction, record.secret_id, [pending])
         transaction.touch(secrets.SECRET, arn)
 
     desk.turn()

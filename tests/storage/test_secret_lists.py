@@ -10,10 +10,11 @@ from sqlalchemy import select, text
 
 from keyturn.arn import Place
 from keyturn.rules.listing import ListOrder, SortBy
-from keyturn.storage import schema, secret_lists, secrets
+from keyturn.storage import schema, secret_erasure, secret_lists, secret_versions, secrets
 from keyturn.storage.database import Database, Stores, Transaction
 from keyturn.storage.secret_lists import ListPosition, SecretList
-from keyturn.storage.secrets import Access, VersionPosition, VersionRecord
+from keyturn.storage.secret_versions import VersionPosition, VersionRecord
+from keyturn.storage.secrets import Access
 
 from .conftest import NOW, PLACE, OpenStores
 
@@ -243,7 +244,7 @@ def test_a_move_goes_with_its_secret(stores: Stores) -> None:
     with stores.state.write() as transaction:
         secret = secrets.lock_secret(transaction, PLACE.secret_arn("a", "AbCdEf"))
         assert secret is not None
-        secrets.erase_secret(transaction, secret)
+        secret_erasure.erase_secret(transaction, secret)
 
     assert _moves(stores) == []
 
@@ -255,7 +256,7 @@ def test_a_secret_that_is_changed_and_erased_at_once_leaves_no_move(stores: Stor
         change(transaction, "b", NOW)
         secret = secrets.lock_secret(transaction, PLACE.secret_arn("a", "AbCdEf"))
         assert secret is not None
-        secrets.erase_secret(transaction, secret)
+        secret_erasure.erase_secret(transaction, secret)
         # Likewise one whose making is taken back.
         savepoint = transaction.connection.begin_nested()
         make(transaction, "c")
@@ -287,7 +288,7 @@ def test_moves_are_forgotten_after_a_while_and_a_few_at_a_time(stores: Stores, m
 def _accessed(stores: Stores, number: int) -> tuple[datetime | None, dict[str, datetime | None]]:
     with stores.state.read() as connection:
         secret = secrets.load_secret_by_id(connection, number)
-        versions = secrets.load_versions(connection, number)
+        versions = secret_versions.load_versions(connection, number)
     assert secret is not None
     return secret.last_accessed_at, {version.version_id: version.last_accessed_at for version in versions}
 
@@ -296,7 +297,7 @@ def test_a_day_of_access_is_stored_once_and_never_goes_back(stores: Stores) -> N
     (number,) = fill(stores, "a").values()
     with stores.state.write() as transaction:
         for version_id in ("v1", "v2"):
-            secrets.insert_version(
+            secret_versions.insert_version(
                 transaction, number, VersionRecord(version_id, NOW, None, b"x", is_binary=False, kms_key_id=None)
             )
     arn, later, earlier = PLACE.secret_arn("a", "AbCdEf"), DAY + timedelta(days=1), DAY - timedelta(days=1)
@@ -322,13 +323,13 @@ def test_versions_are_listed_without_their_values_oldest_first(stores: Stores) -
             made = VersionRecord(
                 version_id, NOW + timedelta(seconds=seconds), None, sealed, is_binary=False, kms_key_id="key"
             )
-            secrets.insert_version(transaction, number, made)
+            secret_versions.insert_version(transaction, number, made)
         secrets.store_labels(transaction, number, {}, {"AWSCURRENT": "b", "AWSPENDING": "empty", "x": "b"})
 
     with stores.state.read() as connection:
 
         def listed(after: VersionPosition | None = None, limit: int = 9, *, with_deprecated: bool = True) -> list[str]:
-            found = secrets.load_version_page(
+            found = secret_versions.load_version_page(
                 connection, number, with_deprecated=with_deprecated, after=after, limit=limit
             )
             assert all(version.sealed is None and version.kms_key_id == "key" for version in found)

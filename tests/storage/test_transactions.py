@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from sqlalchemy import select, text
 
-from keyturn.storage import schema, secrets
+from keyturn.storage import schema, secret_erasure, secret_versions, secrets
 from keyturn.storage.database import StorageError, Stores, Transaction
 from keyturn.storage.dialects import postgresql, sqlite
 from keyturn.storage.migrate import migrate
-from keyturn.storage.secrets import VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
 
 from .conftest import NOW, PLACE, OpenStores
 
@@ -143,7 +143,7 @@ def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores
     with stores.state.write() as transaction:
         secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW, tags={"b": "2", "a": "1"})
         for version_id in ("old", "new", "unlabelled"):
-            secrets.insert_version(
+            secret_versions.insert_version(
                 transaction,
                 secret_id,
                 VersionRecord(version_id, NOW, None, b"sealed", is_binary=False, kms_key_id=None),
@@ -156,7 +156,7 @@ def test_a_secret_comes_back_with_labels_and_the_versions_that_carry_them(stores
         assert secrets.arn_of_name(connection, PLACE, "db") == _ARN
         assert secrets.load_secret_by_id(connection, secret_id) == loaded
         assert secrets.load_listed(connection, [secret_id]) == [replace(loaded, versions={})]
-        assert {version.version_id for version in secrets.load_versions(connection, secret_id)} == {
+        assert {version.version_id for version in secret_versions.load_versions(connection, secret_id)} == {
             "old",
             "new",
             "unlabelled",
@@ -172,7 +172,7 @@ def test_a_label_moves_and_an_erased_secret_takes_its_versions_with_it(stores: S
     with stores.state.write() as transaction:
         secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW)
         for version_id in ("old", "new"):
-            secrets.insert_version(
+            secret_versions.insert_version(
                 transaction, secret_id, VersionRecord(version_id, NOW, None, None, is_binary=False, kms_key_id=None)
             )
         secrets.store_labels(transaction, secret_id, {}, {"AWSCURRENT": "old"})
@@ -182,11 +182,11 @@ def test_a_label_moves_and_an_erased_secret_takes_its_versions_with_it(stores: S
         assert loaded.labels == {"AWSCURRENT": "new", "AWSPREVIOUS": "old"}
 
     with stores.state.write() as transaction:
-        secrets.erase_secret(transaction, loaded)
+        secret_erasure.erase_secret(transaction, loaded)
 
     with stores.state.read() as connection:
         assert secrets.load_secret(connection, _ARN) is None
-        assert secrets.load_versions(connection, secret_id) == []
+        assert secret_versions.load_versions(connection, secret_id) == []
         assert connection.execute(select(schema.staging_labels)).all() == []
     assert _changes(stores)[-2:] == [(secrets.SECRET, _ARN), (secrets.SECRET_NAME, PLACE.partial_secret_arn("db"))]
 
@@ -195,16 +195,16 @@ def test_a_version_is_filled_once(stores: Stores) -> None:
     first = VersionRecord("v", NOW, None, b"first", is_binary=False, kms_key_id="key")
     with stores.state.write() as transaction:
         secret_id = secrets.insert_secret(transaction, PLACE, _ARN, "db", NOW)
-        secrets.insert_version(
+        secret_versions.insert_version(
             transaction, secret_id, VersionRecord("v", NOW, None, None, is_binary=False, kms_key_id=None)
         )
-        secrets.fill_version(transaction, secret_id, first)
-        secrets.fill_version(
+        secret_versions.fill_version(transaction, secret_id, first)
+        secret_versions.fill_version(
             transaction, secret_id, VersionRecord("v", NOW, None, b"second", is_binary=True, kms_key_id=None)
         )
 
     with stores.state.read() as connection:
-        assert secrets.load_versions(connection, secret_id) == [first]
+        assert secret_versions.load_versions(connection, secret_id) == [first]
 
 
 def test_a_server_that_is_halted_in_a_transaction_does_not_keep_the_others_waiting(

@@ -12,7 +12,8 @@ true. The value is stored before the database is touched and never replaced, so 
 version with which the database can be entered.
 
 A fifth step is Keyturn's own, and AWS never asks for it: ``probeSecret`` logs in with each labelled version and answers
-which of them the database accepts and which it refuses. What it could not find out is in neither list.
+which of them the database accepts and which it refuses. What it could not find out is in neither list. If all are
+refused it goes on with the versions that the event names in ``LostVersionIds``, up to the first that is accepted.
 
 Log lines follow the wording of AWS's rotation functions, so that articles about those help here too. No line and no
 error contains a secret value.
@@ -23,11 +24,11 @@ Source: AWS Secrets Manager User Guide, "How rotation works" and "Lambda rotatio
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login
-from .secret import RotatingSecret, SecretsManager
+from .secret import NotPending, RotatingSecret, SecretsManager
 from .secret import client as default_client
 
 logger = logging.getLogger(__name__)
@@ -72,16 +73,18 @@ class Rotator:
         # Lambda's root logger stays at WARNING unless told otherwise; these lines are what a rotation is diagnosed by.
         logging.getLogger(__package__).setLevel(logging.INFO)
 
-    def __call__(self, event: Mapping[str, str], context: object) -> dict[str, object]:  # noqa: ARG002 - Lambda's
+    def __call__(self, event: Mapping[str, Any], context: object) -> dict[str, object]:  # noqa: ARG002 - Lambda's
         """Run one step.
 
         Args:
-            event: ``Step``, ``SecretId`` (the ARN) and ``ClientRequestToken``, as Secrets Manager sends them.
+            event: ``Step``, ``SecretId`` (the ARN) and ``ClientRequestToken``, as Secrets Manager sends them;
+                of ``probeSecret`` also ``LostVersionIds``, from Keyturn.
             context: Lambda's; not used.
 
         Returns:
             For Keyturn; AWS does not look at it. ``rotator`` is the format, ``offers`` the steps beyond AWS's; of
-            ``probeSecret`` also ``accepted`` and ``refused``, lists of version ids.
+            ``probeSecret`` also ``accepted`` and ``refused``, lists of version ids, and in ``unanswered`` why there is
+            nothing to be said of the others.
 
         Raises:
             ValueError: The secret is not in the state that this step needs, or the step does not exist.
@@ -91,55 +94,65 @@ class Rotator:
         step = event["Step"]
         secret = RotatingSecret(self._client(), event["SecretId"], event["ClientRequestToken"])
         if step == "probeSecret":
-            return {**_ANSWER, **self._probe(secret)}
+            return {**_ANSWER, **self._probe(secret, event.get("LostVersionIds", []))}
         self._run(step, secret)
         return dict(_ANSWER)
 
     def _run(self, step: str, secret: RotatingSecret) -> None:
-        labels = secret.labels()
-        if secret.token not in labels:
-            raise _refusal(f"Secret version {secret.token} has no stage for rotation of secret {secret.arn}.")
-        if "AWSCURRENT" in labels[secret.token]:
-            logger.info("Secret version %s already set as AWSCURRENT for secret %s.", secret.token, secret.arn)
+        if step in ("setSecret", "testSecret"):
+            try:
+                self._use_pending_value(step, secret)
+            except NotPending:
+                # Asked only now why there is none: a call less where all is well.
+                if _labels_while_pending(secret) is not None:
+                    raise
             return
-        if "AWSPENDING" not in labels[secret.token]:
-            raise _refusal(f"Secret version {secret.token} not set as AWSPENDING for rotation of secret {secret.arn}.")
+        labels = _labels_while_pending(secret)
+        if labels is None:
+            return
         if step == "createSecret":
             self._create_secret(secret)
-        elif step == "setSecret":
-            self._strategy.set_secret(secret, self._engine)
-        elif step == "testSecret":
-            self._test_secret(secret)
         elif step == "finishSecret":
             _finish_secret(secret, labels)
         else:
             raise _refusal(f"Invalid step parameter {step} for secret {secret.arn}")
 
+    def _use_pending_value(self, step: str, secret: RotatingSecret) -> None:
+        if step == "setSecret":
+            self._strategy.set_secret(secret, self._engine)
+        else:
+            self._test_secret(secret)
+
     def _create_secret(self, secret: RotatingSecret) -> None:
         current = secret.current()
         # A value that this engine cannot use is refused now, while nothing has been stored yet.
         self._engine.login(current)
-        if secret.has_pending_value():
-            logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
-            return
         password = secret.random_password(self._engine.exclude_characters)
         if secret.put_pending(self._strategy.new_value(self._engine, current, password)):
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:
-            logger.info("createSecret: Another attempt has put version %s of secret %s.", secret.token, secret.arn)
+            logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
 
-    def _probe(self, secret: RotatingSecret) -> dict[str, object]:
+    def _probe(self, secret: RotatingSecret, lost: Sequence[str]) -> dict[str, object]:
         """Log in with every labelled version; the pending one first, because it decides most."""
         values = secret.labelled_values()
         current = self._login(values["AWSCURRENT"][1]) if "AWSCURRENT" in values else None
         said: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+        unanswered: dict[str, object] = {}
         try:
             for label, (version_id, value) in values.items():
                 said[self._is_accepted(label, self._login(value), current)].append(version_id)
+            for version_id in lost:
+                if said[True] or said[None]:
+                    break
+                # As for a pending one: whose it is has to be right.
+                login = self._login(secret.lost(version_id))
+                said[self._is_accepted("AWSPENDING", login, current)].append(version_id)
         except DatabaseError as error:
             logger.error("probeSecret: Unable to ask the database: %s", error)  # noqa: TRY400 - as in testSecret
+            unanswered = {"unanswered": f"{type(error).__name__}: {error}"}
         logger.info("probeSecret: %s DB accepts %s and refuses %s.", self._engine.title, said[True], said[False])
-        return {"accepted": said[True], "refused": said[False]}
+        return {"accepted": said[True], "refused": said[False], **unanswered}
 
     def _is_accepted(self, label: str, login: Login | None, current: Login | None) -> bool | None:
         """Say whether the database of the current value accepts a login; None if that cannot be told."""
@@ -191,6 +204,23 @@ class Rotator:
         logger.info(
             "testSecret: Successfully signed into %s DB with AWSPENDING secret in %s.", self._engine.title, secret.arn
         )
+
+
+def _labels_while_pending(secret: RotatingSecret) -> dict[str, list[str]] | None:
+    """Return the labels by version, or None if the version is current already.
+
+    Raises:
+        ValueError: It is not pending, or rotation is switched off.
+    """
+    labels = secret.labels()
+    if secret.token not in labels:
+        raise _refusal(f"Secret version {secret.token} has no stage for rotation of secret {secret.arn}.")
+    if "AWSCURRENT" in labels[secret.token]:
+        logger.info("Secret version %s already set as AWSCURRENT for secret %s.", secret.token, secret.arn)
+        return None
+    if "AWSPENDING" not in labels[secret.token]:
+        raise _refusal(f"Secret version {secret.token} not set as AWSPENDING for rotation of secret {secret.arn}.")
+    return labels
 
 
 def _finish_secret(secret: RotatingSecret, labels: Mapping[str, list[str]]) -> None:

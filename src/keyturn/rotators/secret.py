@@ -17,6 +17,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+logger = logging.getLogger(__name__)
+
+# A version that there is not, or that has no value; and one with another label.
+_NOT_THERE = frozenset({"ResourceNotFoundException", "InvalidRequestException"})
 _TRUE = frozenset({"true", "1", "y", "yes"})
 
 
@@ -42,6 +46,13 @@ class SecretsManager(Protocol):
     def get_random_password(self, **request: object) -> Mapping[str, Any]:
         """Make a password."""
         ...
+
+
+class NotPending(ValueError):
+    """The version that is to be rotated to has no value labelled AWSPENDING."""
+
+    def __init__(self, arn: str, token: str) -> None:
+        super().__init__(f"Secret version {token} has no value labelled AWSPENDING for rotation of secret {arn}.")
 
 
 @functools.cache
@@ -91,8 +102,20 @@ class RotatingSecret:
         return self._value(VersionStage="AWSCURRENT")
 
     def pending(self) -> dict[str, object]:
-        """Return the value of the new version."""
-        return self._value(VersionId=self.token, VersionStage="AWSPENDING")
+        """Return the value of the new version.
+
+        Raises:
+            NotPending: It has none, is not labelled AWSPENDING, or is current already.
+        """
+        try:
+            reply = self.client.get_secret_value(SecretId=self.arn, VersionId=self.token, VersionStage="AWSPENDING")
+        except ClientError as error:
+            if _code(error) in _NOT_THERE:
+                raise NotPending(self.arn, self.token) from error
+            raise
+        if "AWSCURRENT" in reply["VersionStages"]:
+            raise NotPending(self.arn, self.token)
+        return _parsed(self.arn, reply)
 
     def previous(self) -> dict[str, object] | None:
         """Return the value labelled AWSPREVIOUS, or None if there is none."""
@@ -125,22 +148,22 @@ class RotatingSecret:
             found[label] = (reply["VersionId"], value)
         return found
 
+    def lost(self, version_id: str) -> dict[str, object]:
+        """Return the value of a version that has no label any more; an empty one if it cannot be read or used."""
+        try:
+            return self._value(VersionId=version_id)
+        except ClientError as error:
+            logger.warning("Version %s of secret %s cannot be read: %s", version_id, self.arn, _code(error))
+        except (KeyError, ValueError):
+            pass
+        return {}
+
     def superuser(self, arn: str) -> dict[str, object]:
         """Return the current value of the superuser secret, which ``masterarn`` of this one names."""
         return _value(self.client, arn, VersionStage="AWSCURRENT")
 
-    def has_pending_value(self) -> bool:
-        """Tell whether the new version has got its value already."""
-        try:
-            self.client.get_secret_value(SecretId=self.arn, VersionId=self.token, VersionStage="AWSPENDING")
-        except ClientError as error:
-            if _code(error) == "ResourceNotFoundException":
-                return False
-            raise
-        return True
-
     def put_pending(self, value: Mapping[str, object]) -> bool:
-        """Store the new version's value; False if another attempt of the same rotation has been faster.
+        """Store the new version's value; False if it has one, from another attempt of the same rotation.
 
         A version's value cannot be replaced, so whichever attempt stores first decides the password for all of them.
         """

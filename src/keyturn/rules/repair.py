@@ -2,7 +2,8 @@
 
 A rotation can stop between the database and the secret: the database has the new password and AWSCURRENT is on the old
 version, or somebody has changed either by hand. Which stored version is true is then never guessed but asked of the
-database: the rotation function tries to log in with the versions labelled AWSPENDING, AWSCURRENT and AWSPREVIOUS.
+database: the rotation function tries to log in with the versions labelled AWSPENDING, AWSCURRENT and AWSPREVIOUS, and
+if it refuses those with the newest that rotations have left without a label.
 """
 
 from __future__ import annotations
@@ -12,6 +13,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Change, Staging, move_label
+
+_UNLABELLED = "unlabelled"
+_NAMES = {"pending": AWSPENDING, "current": AWSCURRENT, "previous": AWSPREVIOUS}
 
 
 class Repair(StrEnum):
@@ -23,6 +27,8 @@ class Repair(StrEnum):
     BACK = "back"
     # It accepts the previous version only: that becomes current again.
     REVERT = "revert"
+    # It refuses these, and accepts one that somebody has taken the label off: that becomes current.
+    RECOVER = "recover"
     # It accepts the current version, and nothing is pending.
     NONE_NEEDED = "noneNeeded"
     # It refuses all of them: no label helps, somebody has to set a password.
@@ -49,7 +55,7 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
 
     Args:
         labels: Staging label to version id, as stored now.
-        with_value: Versions that have a value; one without cannot be what the database has.
+        with_value: Versions that have a value, labelled or not; one without cannot be what the database has.
         answers: What the database said.
     """
     current, previous, pending = labels.get(AWSCURRENT), labels.get(AWSPREVIOUS), labels.get(AWSPENDING)
@@ -65,23 +71,57 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
     if current not in answers.refused:
         return Repair.UNKNOWN
     if previous is None or previous not in with_value or previous in answers.refused:
-        return Repair.ALL_REFUSED
+        lost = _lost_version(labels, answers)
+        return Repair.RECOVER if lost is not None and lost in with_value else Repair.ALL_REFUSED
     return Repair.REVERT if previous in answers.accepted else Repair.UNKNOWN
 
 
-def settled(state: Staging, repair: Repair) -> Change:
+def _lost_version(labels: Mapping[str, str], answers: Answers) -> str | None:
+    """Return the version without a label that the database accepts; the function stops asking at the first."""
+    return min(answers.accepted.difference(labels.values()), default=None)
+
+
+def in_words(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> str:
+    """Return what the database said to each labelled version, by its label: ``pending refused, current accepted``.
+
+    ``unlabelled accepted`` if it refuses all of these, and accepts one that has lost its label.
+    """
+    if repair_of(labels, with_value, answers) is Repair.RECOVER:
+        return f"{_UNLABELLED} accepted"
+    said: dict[str, str] = {}
+    for name, label in _NAMES.items():
+        version_id = labels.get(label)
+        if version_id not in with_value or (label == AWSPENDING and version_id == labels.get(AWSCURRENT)):
+            continue
+        is_accepted, is_refused = version_id in answers.accepted, version_id in answers.refused
+        said[name] = "accepted" if is_accepted else "refused" if is_refused else "no answer"
+    return ", ".join(f"{name} {answer}" for name, answer in said.items())
+
+
+def read_words(said: str) -> dict[str, str]:
+    """Return the answers that :func:`in_words` has told, by staging label."""
+    parts = (part.partition(" ") for part in said.split(", "))
+    return {_NAMES.get(name, name): answer for name, _, answer in parts if name in (*_NAMES, _UNLABELLED)}
+
+
+def settled(state: Staging, repair: Repair, answers: Answers) -> Change:
     """Bring the labels in line with what the database accepts.
 
     Args:
         state: Before.
         repair: What :func:`repair_of` says of these labels.
+        answers: What the database said.
     """
     after = state
-    target = {Repair.FORWARD: AWSPENDING, Repair.REVERT: AWSPREVIOUS}.get(repair)
+    target = {
+        Repair.FORWARD: state.labels.get(AWSPENDING),
+        Repair.REVERT: state.labels.get(AWSPREVIOUS),
+        Repair.RECOVER: _lost_version(state.labels, answers),
+    }.get(repair)
     if target is not None:
-        after = move_label(after, AWSCURRENT, state.labels[target], state.labels.get(AWSCURRENT)).after
+        after = move_label(after, AWSCURRENT, target, state.labels.get(AWSCURRENT)).after
     # A version that AWSCURRENT has left has lost AWSPENDING with it.
     pending = after.labels.get(AWSPENDING)
-    if repair in (Repair.BACK, Repair.REVERT) and pending is not None:
+    if repair in (Repair.BACK, Repair.REVERT, Repair.RECOVER) and pending is not None:
         after = move_label(after, AWSPENDING, None, pending).after
     return Change(state, after)

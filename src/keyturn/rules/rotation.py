@@ -152,7 +152,8 @@ def next_action(
 
 
 def _after_probe(plan: Plan, current: RunStep, repair: Repair, due_at: datetime, *, is_last: bool) -> Action:
-    if repair in (Repair.FORWARD, Repair.NONE_NEEDED):
+    if repair in (Repair.FORWARD, Repair.NONE_NEEDED, Repair.RECOVER):
+        # No further attempt could do more: the function itself tries the labelled versions only.
         return Settle(repair)
     if plan.first_step is not Step.PROBE:
         if not is_last:

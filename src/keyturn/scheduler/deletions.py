@@ -15,8 +15,8 @@ from keyturn.operations.audit_trail import deletion_events
 from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import forget_value
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.storage import secrets
-from keyturn.storage.secrets import ErasedVersion
+from keyturn.storage import secret_erasure, secrets
+from keyturn.storage.secret_erasure import ErasedVersion
 
 # The rest follows in the next turn, between which the scheduler does its other work.
 _AT_ONCE = 50
@@ -32,7 +32,7 @@ def erase_past_recovery(kit: Kit, now: datetime) -> bool:
         StorageError: The database failed; what was begun goes on the next time.
     """
     with kit.state.read() as connection:
-        ends_at = secrets.next_deletion(connection)
+        ends_at = secret_erasure.next_deletion(connection)
     is_due = ends_at is not None and ends_at <= now
     if is_due:
         _erase_values(kit, now)
@@ -46,12 +46,12 @@ def erase_past_recovery(kit: Kit, now: datetime) -> bool:
 def _erase_values(kit: Kit, now: datetime) -> None:
     """Steps 1 and 2, as far as memory goes."""
     with kit.state.write() as transaction:
-        over = secrets.lock_past_recovery(transaction, now, _AT_ONCE)
-        held = [version for version in secrets.valued_versions(transaction.connection, over) if version.head]
+        over = secret_erasure.lock_past_recovery(transaction, now, _AT_ONCE)
+        held = [version for version in secret_erasure.valued_versions(transaction.connection, over) if version.head]
         for secret in over:
             # Over by every server's clock: nobody must restore what has lost its values.
             secrets.update_secret(transaction, secret, deletion_at=secret.deleted_at)
-        secrets.erase_values(transaction, held)
+        secret_erasure.erase_values(transaction, held)
         deletion_events(kit, ServiceEventName.START_SECRET_VERSION_DELETE, _named(held), now)
     for version in held:
         forget_value(kit, version.arn, version.version_id, version.head, version.former_wrapped)
@@ -63,12 +63,12 @@ def _erase_values(kit: Kit, now: datetime) -> None:
 def _erase_secrets(kit: Kit, now: datetime) -> None:
     """Step 3; what another server erases at the same time is left to it."""
     with kit.state.write() as transaction:
-        over = secrets.lock_past_recovery(transaction, now, _AT_ONCE)
-        versions = secrets.valued_versions(transaction.connection, over)
+        over = secret_erasure.lock_past_recovery(transaction, now, _AT_ONCE)
+        versions = secret_erasure.valued_versions(transaction.connection, over)
         unfinished = {version.secret_id for version in versions if version.head}
         for secret in over:
             if secret.secret_id not in unfinished:
-                secrets.erase_secret(transaction, secret)
+                secret_erasure.erase_secret(transaction, secret)
         ended = [version for version in versions if version.secret_id not in unfinished]
         deletion_events(kit, ServiceEventName.END_SECRET_VERSION_DELETE, _named(ended), now)
 

@@ -19,7 +19,7 @@ from keyturn.rules.lanes import Limits
 from keyturn.scheduler import deletions, key_deletions, key_rotations
 from keyturn.scheduler.rotations import begin_due, drive
 from keyturn.scheduler.tidying import tidy
-from keyturn.storage import rotation_leases, secrets
+from keyturn.storage import rotation_leases, secret_erasure, secrets
 from keyturn.storage.rotation_leases import LEASE, lane_of
 from keyturn.storage.rotations import RotationRecord
 
@@ -114,9 +114,9 @@ class Scheduler:
         kit.uses.store(kit.state)
         plan_after_clock_was_set_back(kit, now)
         with kit.state.read() as connection:
-            due = secrets.load_due_for_rotation(connection, now, _DUE_AT_ONCE)
-        for secret in due:
-            begin_due(kit, secret, now)
+            due = secrets.due_for_rotation(connection, now, _DUE_AT_ONCE)
+        for secret_arn in due:
+            begin_due(kit, secret_arn, now)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             tidy(kit, now)
@@ -156,7 +156,7 @@ class Scheduler:
                 continue
             try:
                 rotation_leases.renew_leases(self._kit.state, self._owner, running, self._kit.clock.now())
-            except KeyturnError:
+            except Exception:  # noqa: BLE001 - as above: this thread must not end before the rotations that rely on it
                 # Whoever drives one of them finds out at its next write whether the lease still holds.
                 _log.exception("leases could not be renewed")
 
@@ -168,6 +168,6 @@ class Scheduler:
                 next_due = now + _LOOK_AGAIN
             moments = [next_due, secrets.next_planned(connection)]
             # What could not be erased just now was in somebody's way.
-            moments.append(secrets.next_deletion(connection) if is_erased else now + _ERASE_AGAIN)
+            moments.append(secret_erasure.next_deletion(connection) if is_erased else now + _ERASE_AGAIN)
         until = [moment - now for moment in moments if moment is not None]
         return max(min([*until, _LONGEST_SLEEP]), _SHORTEST_SLEEP)

@@ -14,6 +14,7 @@ from keyturn.storage import schema
 from keyturn.storage.database import Transaction
 
 _rotations, _steps = schema.rotations, schema.rotation_steps
+_versions, _labels = schema.secret_versions, schema.staging_labels
 
 
 class RotationKind(StrEnum):
@@ -82,7 +83,12 @@ class RotationRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One run of one step. ``outcome`` is None while it runs, or if the server died in it."""
+    """One run of one step.
+
+    Attributes:
+        outcome: None while it runs, or if the server died in it.
+        cause: A short name of ``error``; of ``probeSecret`` that was answered, what the database said to each label.
+    """
 
     position: int
     attempt: int
@@ -115,6 +121,12 @@ _BY_VERSION = (
     .order_by(_rotations.c.rotation_id.desc())
     .limit(1)
 )
+_LAST_SUCCESS = select(func.max(_rotations.c.ended_at)).where(
+    _rotations.c.secret_id == bindparam("secret_id"),
+    _rotations.c.rotation_id < bindparam("before"),
+    _rotations.c.kind == RotationKind.ROTATION,
+    _rotations.c.status == RotationStatus.SUCCEEDED,
+)
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
@@ -129,8 +141,32 @@ _HAS_RUN = (
     )
     .limit(1)
 )
-
 _STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
+_MOST_LOST = 3
+_LOST_OF = (
+    select(_versions.c.version_id)
+    .where(
+        _versions.c.secret_id == bindparam("secret_id"),
+        _versions.c.sealed.is_not(None),
+        _versions.c.from_rotation,
+        _versions.c.version_id.not_in(
+            select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+        ),
+        _versions.c.version_id.in_(
+            select(_rotations.c.version_id)
+            .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
+            .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == "setSecret")
+        ),
+    )
+    .order_by(_versions.c.created_at.desc(), _versions.c.version_id)
+    .limit(_MOST_LOST)
+)
+_INSERT_STEP = insert(_steps)
+_END_STEP = (
+    update(_steps)
+    .where(_steps.c.rotation_id == bindparam("of_rotation"), _steps.c.position == bindparam("of_position"))
+    .values({name: bindparam(name) for name in ("ended_at", "outcome", "error", "cause")})
+)
 
 
 def start_rotation(
@@ -199,6 +235,22 @@ def end_unfinished(
     )
 
 
+def load_set_aside(connection: Connection, resolution: RotationRecord) -> RotationRecord | None:
+    """Return the rotation that waited when a resolution was asked for, and was ended for it; None if none did."""
+    before = next(iter(load_history(connection, resolution.secret_id, 1, before=resolution.rotation_id)), None)
+    if before is None or (before.kind, before.status) != (RotationKind.ROTATION, RotationStatus.CANCELLED):
+        return None
+    return before if before.ended_at == resolution.requested_at else None
+
+
+def take_up_again(
+    transaction: Transaction, rotation: RotationRecord, status: RotationStatus, due_at: datetime, error: str | None
+) -> None:
+    """Let a rotation that was ended wait again, with the attempts that it had left."""
+    columns = {"status": status, "due_at": due_at, "ended_at": None, "error": error}
+    transaction.connection.execute(update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id), columns)
+
+
 def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:
     """Return the rotation of this secret that is pending or parked."""
     row = connection.execute(_UNFINISHED_OF, {"secret_id": secret_id}).one_or_none()
@@ -222,6 +274,13 @@ def load_history(
     return [record_of(row) for row in connection.execute(_OF_SECRET, parameters)]
 
 
+def last_success_before(connection: Connection, rotation: RotationRecord) -> datetime | None:
+    """Return when a rotation of the same secret before this one has succeeded last; None if none has."""
+    parameters = {"secret_id": rotation.secret_id, "before": rotation.rotation_id}
+    ended_at: datetime | None = connection.execute(_LAST_SUCCESS, parameters).scalar_one()
+    return ended_at
+
+
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
     """Return every run of every step of a rotation, in order."""
     return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
@@ -242,21 +301,32 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
     return connection.execute(_STILL_RUNS, parameters).first() is not None
 
 
-def insert_step(transaction: Transaction, rotation: RotationRecord, step: str, request_id: str, at: datetime) -> int:
-    """Note that a step begins and return its position."""
+def lost_versions(connection: Connection, secret_id: int) -> list[str]:
+    """Return versions without a label that rotations may have set in the database: the three newest, newest first."""
+    return list(connection.execute(_LOST_OF, {"secret_id": secret_id}).scalars())
+
+
+def next_position(transaction: Transaction, rotation: RotationRecord) -> int:
+    """Return the position of the next run of a step."""
     position: int = transaction.connection.execute(_NEXT_POSITION, {"rotation_id": rotation.rotation_id}).scalar_one()
+    return position
+
+
+def insert_step(
+    transaction: Transaction, rotation: RotationRecord, position: int, request_id: str, at: datetime
+) -> None:
+    """Note that the step at which a rotation stands begins."""
     transaction.connection.execute(
-        insert(_steps),
+        _INSERT_STEP,
         {
             "rotation_id": rotation.rotation_id,
             "position": position,
             "attempt": rotation.attempt,
-            "step": step,
+            "step": rotation.step,
             "request_id": request_id,
             "started_at": at,
         },
     )
-    return position
 
 
 def end_step(
@@ -271,8 +341,15 @@ def end_step(
 ) -> None:
     """Note how a step ended."""
     transaction.connection.execute(
-        update(_steps).where(_steps.c.rotation_id == rotation.rotation_id, _steps.c.position == position),
-        {"ended_at": at, "outcome": outcome, "error": error, "cause": cause},
+        _END_STEP,
+        {
+            "of_rotation": rotation.rotation_id,
+            "of_position": position,
+            "ended_at": at,
+            "outcome": outcome,
+            "error": error,
+            "cause": cause,
+        },
     )
 
 

@@ -1,4 +1,4 @@
-"""Secrets, their versions and staging labels.
+"""Secrets and their staging labels; their versions are in ``secret_versions.py``, their end in ``secret_erasure.py``.
 
 Records are frozen; sealed values go in and out as bytes. Functions that take a connection run inside the caller's
 transaction, so that an operation reads and writes in one.
@@ -6,58 +6,25 @@ transaction, so that an operation reads and writes in one.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
 from operator import attrgetter
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Row, Update, and_, bindparam, delete, func, insert, or_, select, tuple_, update
+from sqlalchemy import Connection, Row, Update, and_, bindparam, delete, func, insert, or_, select, update
 
 from keyturn.arn import Place
 from keyturn.rules.listing import SortBy
-from keyturn.storage import schema
+from keyturn.storage import schema, secret_versions
 from keyturn.storage.database import Transaction
-from keyturn.storage.erased import PIECE_BYTES
+from keyturn.storage.secret_versions import VersionRecord
 
 SECRET = "secret"  # noqa: S105 - a kind of kept row, not a password
 SECRET_NAME = "secret-name"  # noqa: S105 - likewise
 
 _secrets, _versions, _labels = schema.secrets, schema.secret_versions, schema.staging_labels
-
-# What a version holds whose value was erased: no envelope is empty.
-_ERASED = b""
-# An envelope begins with what others begin with, too: its format and the name of its key.
-_COMMON_BYTES = 48
-
-
-@dataclass(frozen=True, slots=True)
-class VersionRecord:
-    """One version of a secret.
-
-    Attributes:
-        sealed: None until createSecret has put its value.
-        kms_key_id: ARN of the customer managed key that this is sealed under; None for the default key.
-        former_wrapped: The data key under the KMS key before that, from before the secret was given another.
-        from_rotation: Whether the rotation function stored the value for a rotation; None if that was not noted.
-    """
-
-    version_id: str
-    created_at: datetime
-    last_accessed_at: datetime | None
-    sealed: bytes | None
-    is_binary: bool
-    kms_key_id: str | None
-    former_wrapped: bytes | None = None
-    from_rotation: bool | None = None
-
-
-class VersionPosition(NamedTuple):
-    """A version's place in the list of a secret's versions."""
-
-    created_at: datetime
-    version_id: str
 
 
 class Access(NamedTuple):
@@ -76,21 +43,12 @@ class Access(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class VersionAge:
-    """When a version was made, and whether it has a value."""
-
-    version_id: str
-    created_at: datetime
-    has_value: bool
-
-
-@dataclass(frozen=True, slots=True)
 class SecretRecord:
     """A secret as stored, with its staging labels and their versions.
 
     Attributes:
         labels: Staging label to version id.
-        versions: The versions that carry labels, by id; deprecated ones are read with :func:`load_versions`.
+        versions: The versions that carry labels, by id; deprecated ones are read with ``load_versions``.
         tags: Key to value, in the order they were added; None if never tagged.
         next_rotation_at: When it rotates by itself; None if it does not, or a rotation is under way.
         next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
@@ -144,22 +102,6 @@ class SecretRecord:
         return self.primary_arn is not None and Place.of(self.primary_arn).account_id != self.account_id
 
 
-@dataclass(frozen=True, slots=True)
-class ErasedVersion:
-    """A version of a secret whose value is being erased.
-
-    Attributes:
-        head: How its sealed value began; empty if it has been erased before.
-        former_wrapped: As of the version.
-    """
-
-    secret_id: int
-    arn: str
-    version_id: str
-    head: bytes
-    former_wrapped: bytes | None
-
-
 _BY_ARN = select(_secrets).where(_secrets.c.arn == bindparam("arn"))
 _BY_ID = select(_secrets).where(_secrets.c.secret_id == bindparam("secret_id"))
 _IN_PLACE = and_(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
@@ -171,45 +113,10 @@ _COUNT = (
     .where(_IN_PLACE, or_(_secrets.c.deletion_at.is_(None), _secrets.c.deletion_at > _secrets.c.deleted_at))
 )
 _LABELS_OF = select(_labels.c.label, _labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
-_LABELLED_VERSIONS_OF = select(_versions).where(
-    and_(
-        _versions.c.secret_id == bindparam("secret_id"),
-        _versions.c.version_id.in_(select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))),
-    )
-)
 _BY_IDS = select(_secrets).where(_secrets.c.secret_id.in_(bindparam("secret_ids", expanding=True)))
 _LABELS_OF_ALL = select(_labels).where(_labels.c.secret_id.in_(bindparam("secret_ids", expanding=True)))
-_IS_LABELLED = _versions.c.version_id.in_(
-    select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
-)
-_VALUES_OF = (
-    select(*[column for column in _versions.c if column.name not in ("secret_id", "sealed")])
-    .where(_versions.c.secret_id == bindparam("secret_id"), _versions.c.sealed.is_not(None))
-    .order_by(_versions.c.created_at, _versions.c.version_id)
-)
-_VERSIONS_OF = (
-    select(_versions)
-    .where(_versions.c.secret_id == bindparam("secret_id"))
-    .order_by(_versions.c.created_at, _versions.c.version_id)
-)
-_VERSION = select(_versions).where(
-    _versions.c.secret_id == bindparam("secret_id"), _versions.c.version_id == bindparam("version_id")
-)
-_AGES_OF = select(
-    _versions.c.version_id, _versions.c.created_at, _versions.c.sealed.is_not(None).label("has_value")
-).where(_versions.c.secret_id == bindparam("secret_id"))
 _NEXT_PLANNED = select(func.min(_secrets.c.next_rotation_at)).where(
     _secrets.c.rotation_enabled, _secrets.c.deleted_at.is_(None)
-)
-_NEXT_DELETION = select(func.min(_secrets.c.deletion_at))
-_HEAD = func.substr(_versions.c.sealed, 1, PIECE_BYTES)
-_WIPE = (
-    update(_versions)
-    .where(
-        _versions.c.secret_id == bindparam("of_secret"),
-        _versions.c.version_id == bindparam("of_version"),
-    )
-    .values(sealed=_ERASED, former_wrapped=None)
 )
 _LOCK_ACCESSED = (
     select(_secrets.c.secret_id, _secrets.c.last_accessed_at)
@@ -229,7 +136,6 @@ _VERSION_READ = (
     )
     .values(last_accessed_at=bindparam("day"))
 )
-_INSERT_VERSION = insert(_versions)
 _INSERT_LABEL = insert(_labels)
 
 
@@ -265,22 +171,6 @@ def lock_secret(transaction: Transaction, arn: str) -> SecretRecord | None:
     return None if row is None else _record(transaction.connection, row)
 
 
-def load_versions(connection: Connection, secret_id: int) -> list[VersionRecord]:
-    """Return all versions of a secret, deprecated ones included, oldest first."""
-    return [_version(row) for row in connection.execute(_VERSIONS_OF, {"secret_id": secret_id})]
-
-
-def load_version_ages(connection: Connection, secret_id: int) -> list[VersionAge]:
-    """Return what is to be known of all versions when their labels change, without their values."""
-    return [VersionAge(**row._mapping) for row in connection.execute(_AGES_OF, {"secret_id": secret_id})]  # noqa: SLF001 - SQLAlchemy's public name
-
-
-def load_version(connection: Connection, secret_id: int, version_id: str) -> VersionRecord | None:
-    """Return one version of a secret, deprecated or not."""
-    row = connection.execute(_VERSION, {"secret_id": secret_id, "version_id": version_id}).one_or_none()
-    return None if row is None else _version(row)
-
-
 def load_listed(connection: Connection, secret_ids: Sequence[int]) -> list[SecretRecord]:
     """Return secrets by their rows' numbers, in that order; their versions are left out, lists do not show them."""
     labels: dict[int, dict[str, str]] = {}
@@ -288,27 +178,6 @@ def load_listed(connection: Connection, secret_ids: Sequence[int]) -> list[Secre
         labels.setdefault(row.secret_id, {})[row.label] = row.version_id
     rows = {row.secret_id: row._mapping for row in connection.execute(_BY_IDS, {"secret_ids": secret_ids})}  # noqa: SLF001 - SQLAlchemy's public name
     return [SecretRecord(**rows[secret_id], labels=labels.get(secret_id, {}), versions={}) for secret_id in secret_ids]
-
-
-def load_version_page(
-    connection: Connection, secret_id: int, *, with_deprecated: bool, after: VersionPosition | None, limit: int
-) -> list[VersionRecord]:
-    """Return versions of a secret that hold a value, oldest first, without the value.
-
-    Args:
-        connection: Of the state.
-        secret_id: Whose.
-        with_deprecated: Also those without labels.
-        after: Only versions behind this one, which may be gone: the last of the page before.
-        limit: How many at most.
-    """
-    page = _VALUES_OF
-    if not with_deprecated:
-        page = page.where(_IS_LABELLED)
-    if after is not None:
-        page = page.where(tuple_(_versions.c.created_at, _versions.c.version_id) > after)
-    rows = connection.execute(page.limit(limit), {"secret_id": secret_id})
-    return [VersionRecord(**row._mapping, sealed=None) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
 
 
 def load_labels(connection: Connection, secret_id: int) -> dict[str, str]:
@@ -322,67 +191,21 @@ def count(connection: Connection, place: Place) -> int:
     return number
 
 
-def load_due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[SecretRecord]:
-    """Return secrets whose planned rotation has come, earliest first."""
+def due_for_rotation(connection: Connection, at: datetime, limit: int) -> list[str]:
+    """Return the ARNs of secrets whose planned rotation has come, earliest first."""
     due = (
-        select(_secrets)
+        select(_secrets.c.arn)
         .where(_secrets.c.rotation_enabled, _secrets.c.next_rotation_at <= at, _secrets.c.deleted_at.is_(None))
         .order_by(_secrets.c.next_rotation_at)
         .limit(limit)
     )
-    return _records(connection, connection.execute(due).all())
+    return list(connection.execute(due).scalars())
 
 
 def next_planned(connection: Connection) -> datetime | None:
     """Return when the next rotation is planned."""
     moment: datetime | None = connection.execute(_NEXT_PLANNED).scalar_one()
     return moment
-
-
-def next_deletion(connection: Connection) -> datetime | None:
-    """Return when the next recovery window ends, or ended if nobody has erased the secret yet."""
-    moment: datetime | None = connection.execute(_NEXT_DELETION).scalar_one()
-    return moment
-
-
-def lock_past_recovery(transaction: Transaction, at: datetime, limit: int) -> list[SecretRecord]:
-    """Return secrets whose recovery window is over, and keep other writers away; those that another has are left out.
-
-    Their versions are left out, too: see :func:`valued_versions`.
-    """
-    over = (
-        select(_secrets)
-        .where(_secrets.c.deletion_at <= at)
-        .order_by(_secrets.c.deletion_at, _secrets.c.secret_id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    rows = transaction.connection.execute(over)
-    return [SecretRecord(**row._mapping, labels={}, versions={}) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
-
-
-def valued_versions(connection: Connection, found: Collection[SecretRecord]) -> list[ErasedVersion]:
-    """Return the versions of secrets that hold a value or held one that was erased."""
-    held = (
-        select(
-            _versions.c.secret_id,
-            _secrets.c.arn,
-            _versions.c.version_id,
-            _HEAD.label("head"),
-            _versions.c.former_wrapped,
-        )
-        .join(_secrets, _secrets.c.secret_id == _versions.c.secret_id)
-        .where(
-            _versions.c.secret_id.in_([secret.secret_id for secret in found]),
-            _versions.c.sealed.is_not(None),
-        )
-        .order_by(_versions.c.secret_id, _versions.c.created_at, _versions.c.version_id)
-    )
-    # The beginning of nothing is NULL on SQLite.
-    return [
-        ErasedVersion(row.secret_id, row.arn, row.version_id, bytes(row.head or b""), row.former_wrapped)
-        for row in connection.execute(held)
-    ]
 
 
 def insert_secret(transaction: Transaction, place: Place, arn: str, name: str, at: datetime, **columns: object) -> int:
@@ -417,85 +240,7 @@ def free_name(transaction: Transaction, secret: SecretRecord) -> None:
     """Give away the name of a secret that is past its recovery window and waits for the scheduler."""
     # Its ARN is no name that another secret could have.
     update_secret(transaction, secret, name=secret.arn)
-    _touch_name(transaction, secret)
-
-
-def erase_values(transaction: Transaction, versions: Iterable[ErasedVersion]) -> None:
-    """Remove the values of versions; the versions stay, so that it is known what was erased."""
-    touched = set()
-    for version in versions:
-        transaction.connection.execute(_WIPE, {"of_secret": version.secret_id, "of_version": version.version_id})
-        transaction.erase(version.head[_COMMON_BYTES:])
-        touched.add(version.arn)
-    for arn in sorted(touched):
-        transaction.touch(SECRET, arn)
-
-
-def erase_secret(transaction: Transaction, secret: SecretRecord) -> None:
-    """Remove a secret with its versions, labels, rotations and their steps."""
-    transaction.connection.execute(delete(_secrets).where(_secrets.c.secret_id == secret.secret_id))
-    transaction.touch(SECRET, secret.arn)
-    _touch_name(transaction, secret)
-    # Nobody has to look for its description; the files are rid of it all the same.
-    transaction.erase(b"")
-
-
-def insert_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:
-    """Store a new version."""
-    transaction.connection.execute(
-        _INSERT_VERSION,
-        {
-            "secret_id": secret_id,
-            "version_id": version.version_id,
-            "created_at": version.created_at,
-            "last_accessed_at": version.last_accessed_at,
-            "sealed": version.sealed,
-            "is_binary": version.is_binary,
-            "kms_key_id": version.kms_key_id,
-            "from_rotation": version.from_rotation,
-        },
-    )
-
-
-def fill_version(transaction: Transaction, secret_id: int, version: VersionRecord) -> None:
-    """Put the value into a version that was labelled before it had one."""
-    transaction.connection.execute(
-        update(_versions).where(
-            _versions.c.secret_id == secret_id,
-            _versions.c.version_id == version.version_id,
-            _versions.c.sealed.is_(None),
-        ),
-        {
-            "sealed": version.sealed,
-            "is_binary": version.is_binary,
-            "kms_key_id": version.kms_key_id,
-            "created_at": version.created_at,
-            "from_rotation": version.from_rotation,
-        },
-    )
-
-
-def rewrap_version(transaction: Transaction, secret_id: int, before: VersionRecord, after: VersionRecord) -> None:
-    """Store the value of a version with its data key under another KMS key, and how it was wrapped before."""
-    transaction.connection.execute(
-        update(_versions).where(_versions.c.secret_id == secret_id, _versions.c.version_id == after.version_id),
-        {"sealed": after.sealed, "kms_key_id": after.kms_key_id, "former_wrapped": after.former_wrapped},
-    )
-    if before.sealed is not None:
-        # Whoever erases the value looks for it as it is then.
-        transaction.erase(before.sealed[_COMMON_BYTES:PIECE_BYTES])
-
-
-def delete_versions(transaction: Transaction, secret_id: int, version_ids: Iterable[str]) -> None:
-    """Remove versions with their values; their labels must be gone."""
-    for version_id in version_ids:
-        removed = transaction.connection.execute(
-            delete(_versions)
-            .where(_versions.c.secret_id == secret_id, _versions.c.version_id == version_id)
-            .returning(_HEAD.label("head"))
-        ).scalar_one_or_none()
-        if removed is not None:
-            transaction.erase(bytes(removed)[_COMMON_BYTES:])
+    touch_name(transaction, secret)
 
 
 def store_labels(transaction: Transaction, secret_id: int, before: Mapping[str, str], after: Mapping[str, str]) -> None:
@@ -535,31 +280,12 @@ def record_accesses(transaction: Transaction, accesses: Sequence[Access]) -> Non
         transaction.touch(SECRET, access.arn)
 
 
-def _touch_name(transaction: Transaction, secret: SecretRecord) -> None:
+def touch_name(transaction: Transaction, secret: SecretRecord) -> None:
+    """Tell every holder of kept rows that the name of a secret leads elsewhere now."""
     transaction.touch(SECRET_NAME, Place.of(secret.arn).partial_secret_arn(secret.name))
 
 
-def _records(connection: Connection, rows: Sequence[Row[Any]]) -> list[SecretRecord]:
-    return [_record(connection, row) for row in rows]
-
-
 def _record(connection: Connection, row: Row[Any]) -> SecretRecord:
-    parameters = {"secret_id": row.secret_id}
     labels = load_labels(connection, row.secret_id)
-    versions = {
-        version.version_id: version for version in map(_version, connection.execute(_LABELLED_VERSIONS_OF, parameters))
-    }
+    versions = secret_versions.load_labelled(connection, row.secret_id)
     return SecretRecord(**row._mapping, labels=labels, versions=versions)  # noqa: SLF001 - SQLAlchemy's public name
-
-
-def _version(row: Row[Any]) -> VersionRecord:
-    return VersionRecord(
-        version_id=row.version_id,
-        created_at=row.created_at,
-        last_accessed_at=row.last_accessed_at,
-        sealed=row.sealed,
-        is_binary=row.is_binary,
-        kms_key_id=row.kms_key_id,
-        former_wrapped=row.former_wrapped,
-        from_rotation=row.from_rotation,
-    )

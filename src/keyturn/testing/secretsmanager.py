@@ -78,11 +78,16 @@ class FakeSecretsManager:
             value = self.others[str(request["SecretId"])]
             return {"SecretString": value if isinstance(value, str) else json.dumps(value)}
         self._called("get_secret_value", request)
-        label = str(request.get("VersionStage", "AWSCURRENT"))
+        label = str(request.get("VersionStage", "" if "VersionId" in request else "AWSCURRENT"))
         for name, version in self.versions.items():
-            wanted = request.get("VersionId", name) == name and label in version.labels
+            wanted = request.get("VersionId", name) == name and (not label or label in version.labels)
             if wanted and version.value is not None:
-                return {"ARN": ARN, "VersionId": name, "SecretString": version.value}
+                return {
+                    "ARN": ARN,
+                    "VersionId": name,
+                    "SecretString": version.value,
+                    "VersionStages": sorted(version.labels),
+                }
         raise _error(
             "GetSecretValue",
             "ResourceNotFoundException",

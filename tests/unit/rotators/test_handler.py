@@ -8,6 +8,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from keyturn.rotators.engines import base
+from keyturn.rotators.secret import NotPending
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
 from .fakes import STEPS, TOKEN, VALUE, FakeEngine, event, rotator
@@ -37,7 +38,6 @@ def test_every_step_may_run_twice(service: FakeSecretsManager) -> None:
         rotator(engine, service)(event(step), None)
         assert service.passwords() == stored
     assert service.value("AWSCURRENT")["password"] == engine.passwords["app"]
-    assert [name for name, _ in service.calls].count("put_secret_value") == 1
 
 
 def test_keys_that_are_not_understood_are_kept(service: FakeSecretsManager) -> None:
@@ -68,7 +68,21 @@ def test_a_version_that_is_current_already_leaves_nothing_to_do(service: FakeSec
     service.versions[TOKEN].labels = {"AWSCURRENT"}
     for step in STEPS:
         rotator(FakeEngine(), service)(event(step), None)
-    assert {name for name, _ in service.calls} == {"describe_secret"}
+    assert "put_secret_value" not in dict(service.calls)
+    assert "update_secret_version_stage" not in dict(service.calls)
+
+
+def test_a_version_whose_value_was_never_stored_is_refused(service: FakeSecretsManager) -> None:
+    for step in ("setSecret", "testSecret"):
+        with pytest.raises(NotPending, match=f"^Secret version {TOKEN} has no value labelled AWSPENDING for rotation"):
+            rotator(FakeEngine(), service)(event(step), None)
+
+
+def test_a_rotation_takes_ten_calls(service: FakeSecretsManager) -> None:
+    rotate = rotator(FakeEngine(), service)
+    for step in STEPS:
+        rotate(event(step), None)
+    assert len(service.calls) == 10
 
 
 def test_an_unknown_step_is_refused(service: FakeSecretsManager) -> None:
@@ -179,7 +193,7 @@ def test_the_lines_read_as_in_articles_and_hold_no_password(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO] == [
         f"createSecret: Successfully put secret for ARN {ARN} and version {TOKEN}.",
         f"createSecret: Successfully retrieved secret for {ARN}.",
-        "setSecret: password authentication failed for user app",
+        f"setSecret: AWSPENDING (version {TOKEN}) does not log in yet: password authentication failed for user app",
         f"setSecret: Successfully set password for user app in Fake DB for secret arn {ARN}.",
         f"setSecret: AWSPENDING secret is already set as password in Fake DB for secret arn {ARN}.",
         f"testSecret: Successfully signed into Fake DB with AWSPENDING secret in {ARN}.",
@@ -189,3 +203,18 @@ def test_the_lines_read_as_in_articles_and_hold_no_password(
     ]
     for password in service.passwords():
         assert password not in caplog.text
+
+
+def test_a_question_that_the_database_leaves_open_says_why(service: FakeSecretsManager) -> None:
+    engine = FakeEngine()
+    rotator(engine, service)(event("createSecret"), None)
+    answered = rotator(engine, service)(event("probeSecret"), None)
+    assert answered["refused"] == [TOKEN]
+    assert answered["accepted"]
+    assert "unanswered" not in answered
+    engine.unreachable = base.ConnectionRefused("nothing listens")
+
+    answered = rotator(engine, service)(event("probeSecret"), None)
+
+    assert (answered["accepted"], answered["refused"]) == ([], [])
+    assert str(answered["unanswered"]).startswith("ConnectionRefused: nothing listens. Hint: ")

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from keyturn.rules.repair import Answers, Repair, repair_of, settled
+from keyturn.rules.repair import Answers, Repair, in_words, read_words, repair_of, settled
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Staging
 
 LABELS = {AWSCURRENT: "c", AWSPREVIOUS: "p", AWSPENDING: "n"}
@@ -53,13 +53,29 @@ def test_without_a_pending_version_there_may_be_nothing_to_do() -> None:
         assert repair_of(labels, ALL, said()) is Repair.UNKNOWN
 
 
+def test_what_the_database_said_is_told_by_label() -> None:
+    answers = Answers(frozenset("c"), frozenset("n"))
+    assert in_words(LABELS, ALL, answers) == "pending refused, current accepted, previous no answer"
+    assert in_words(LABELS, frozenset("cp"), answers) == "current accepted, previous no answer"
+    assert in_words({AWSCURRENT: "c", AWSPENDING: "c"}, ALL, answers) == "current accepted"
+    assert read_words(in_words(LABELS, ALL, answers)) == {
+        AWSPENDING: "refused", AWSCURRENT: "accepted", AWSPREVIOUS: "no answer"
+    }  # fmt: skip
+    lost = Answers(frozenset("l"), frozenset("cpn"))
+    assert in_words(LABELS, ALL | {"l"}, lost) == "unlabelled accepted"
+    assert read_words("unlabelled accepted") == {"unlabelled": "accepted"}
+    # It has a column's room.
+    nothing = in_words(LABELS, ALL, Answers())
+    assert len(nothing) <= 64
+
+
 def test_what_is_settled_leaves_the_label_on_a_version_that_logs_in_and_nothing_pending_beside_it() -> None:
     state = Staging(dict.fromkeys(ALL, AT), LABELS)
     for pending, current, previous in product((True, False, None), repeat=3):
         answered = {"n": pending, "c": current, "p": previous}
         answers = said(**{name: yes for name, yes in answered.items() if yes is not None})
 
-        after = settled(state, repair_of(LABELS, ALL, answers)).after
+        after = settled(state, repair_of(LABELS, ALL, answers), answers).after
 
         if after.labels == LABELS:
             continue
@@ -74,6 +90,17 @@ def test_a_version_that_was_rotated_to_and_is_refused_since_gives_both_of_its_la
     labels = {AWSCURRENT: "c", AWSPENDING: "c", AWSPREVIOUS: "p"}
     state = Staging(dict.fromkeys("cp", AT), labels)
 
-    after = settled(state, repair_of(labels, frozenset("cp"), said(c=False, p=True))).after
+    answers = said(c=False, p=True)
+    after = settled(state, repair_of(labels, frozenset("cp"), answers), answers).after
 
     assert after.labels == {AWSCURRENT: "p", AWSPREVIOUS: "c"}
+
+
+def test_a_version_that_lost_its_label_is_found_again_if_all_others_are_refused() -> None:
+    state = Staging(dict.fromkeys("cpnl", AT), LABELS)
+    answers = said(n=False, c=False, p=False, l=True)
+
+    assert repair_of(LABELS, ALL | {"l"}, answers) is Repair.RECOVER
+    assert settled(state, Repair.RECOVER, answers).after.labels == {AWSCURRENT: "l", AWSPREVIOUS: "c"}
+    assert repair_of(LABELS, ALL, answers) is Repair.ALL_REFUSED, "its value is gone"
+    assert repair_of(LABELS, ALL | {"l"}, said(n=False, c=True, l=True)) is Repair.BACK

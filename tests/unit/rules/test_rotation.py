@@ -136,7 +136,7 @@ def test_a_database_that_may_have_been_touched_is_asked_at_once(step: Step, outc
 
 
 @pytest.mark.parametrize("attempt", [1, 5, 60])
-@pytest.mark.parametrize("repair", [Repair.FORWARD, Repair.NONE_NEEDED])
+@pytest.mark.parametrize("repair", [Repair.FORWARD, Repair.NONE_NEEDED, Repair.RECOVER])
 def test_a_password_that_the_database_has_already_is_taken(attempt: int, repair: Repair) -> None:
     assert _after(Step.PROBE, attempt=attempt, repair=repair) == Settle(repair)
 

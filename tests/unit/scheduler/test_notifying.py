@@ -66,9 +66,9 @@ def begin_planned(desk: Desk) -> None:
     with desk.kit.state.read() as connection:
         planned = secrets.next_planned(connection)
         assert planned is not None
-        (secret,) = secrets.load_due_for_rotation(connection, planned, 10)
+        (arn,) = secrets.due_for_rotation(connection, planned, 10)
     desk.bench.clock.advance(planned - desk.bench.clock.now())
-    begin_due(desk.kit, secret, desk.bench.clock.now())
+    begin_due(desk.kit, arn, desk.bench.clock.now())
 
 
 def test_each_failed_attempt_is_told_and_the_last_one_says_so(desk: Desk, listener: Listener) -> None:
@@ -269,15 +269,16 @@ def test_totals_tell_due_running_parked_late_and_oldest(desk: Desk, listener: Li
     assert listener.totals().late == 1, "no server began it before its window closed"
 
     with desk.kit.state.read() as connection:
-        (secret,) = secrets.load_due_for_rotation(connection, clock.now(), 10)
-    begin_due(desk.kit, secret, clock.now())
+        (arn,) = secrets.due_for_rotation(connection, clock.now(), 10)
+    begin_due(desk.kit, arn, clock.now())
     assert listener.totals().late == 0, "what was missed is planned anew"
     with desk.kit.state.read() as connection:
-        secret = secrets.load_secret_by_id(connection, secret.secret_id) or secret
+        secret = secrets.load_secret(connection, arn)
+    assert secret is not None
     assert secret.next_rotation_closes_at is not None
     desk.runtime.fails_in = "setSecret"
     clock.advance(secret.next_rotation_closes_at - clock.now() - SECOND)
-    begin_due(desk.kit, secret, clock.now())
+    begin_due(desk.kit, secret.arn, clock.now())
     desk.work()
     clock.advance(2 * SECOND)
     totals = listener.totals()

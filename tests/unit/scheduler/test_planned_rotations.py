@@ -37,9 +37,9 @@ class Desk(DeskOfRotations):
         now = self.bench.clock.now()
         plan_after_clock_was_set_back(self.kit, now)
         with self.kit.state.read() as connection:
-            due = secrets.load_due_for_rotation(connection, now, 10)
-        for secret in due:
-            begin_due(self.kit, secret, now)
+            due = secrets.due_for_rotation(connection, now, 10)
+        for arn in due:
+            begin_due(self.kit, arn, now)
         self.work()
 
     def set_clock(self, to: datetime) -> None:

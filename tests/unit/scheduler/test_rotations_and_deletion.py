@@ -25,9 +25,9 @@ class Desk(DeskOfRotations):
     def turn(self, now: datetime) -> None:
         """Begin what schedules have made due, and drive it."""
         with self.kit.state.read() as connection:
-            due = secrets.load_due_for_rotation(connection, now, 10)
-        for secret in due:
-            begin_due(self.kit, secret, now)
+            due = secrets.due_for_rotation(connection, now, 10)
+        for arn in due:
+            begin_due(self.kit, arn, now)
         self.work()
 
     def event_names(self) -> list[str]:

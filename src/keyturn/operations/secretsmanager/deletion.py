@@ -26,7 +26,7 @@ from keyturn.rules.deletion import check_alive, deletion_moment, is_over
 from keyturn.rules.names import secret_reference, without_suffix
 from keyturn.rules.replication import Part, check_has_no_replicas, check_may_change
 from keyturn.rules.staging import AWSPENDING, end_test
-from keyturn.storage import replications, rotations, secrets
+from keyturn.storage import replications, rotations, secret_erasure, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
@@ -89,7 +89,7 @@ def restore_secret(
         if current.deletion_at is not None:
             secrets.update_secret(transaction, current, deleted_at=None, deletion_at=None)
             _resume_rotation(kit, transaction, current, call.at)
-            restored = secrets.valued_versions(transaction.connection, [current])
+            restored = secret_erasure.valued_versions(transaction.connection, [current])
             deletion_events(
                 kit,
                 ServiceEventName.CANCEL_SECRET_VERSION_DELETE,
@@ -106,9 +106,9 @@ def erase_now(kit: Kit, transaction: Transaction, secret: SecretRecord, at: date
     Raises:
         StorageError: The journal failed.
     """
-    versions = secrets.valued_versions(transaction.connection, [secret])
-    secrets.erase_values(transaction, versions)
-    secrets.erase_secret(transaction, secret)
+    versions = secret_erasure.valued_versions(transaction.connection, [secret])
+    secret_erasure.erase_values(transaction, versions)
+    secret_erasure.erase_secret(transaction, secret)
     for version in versions:
         forget_value(kit, version.arn, version.version_id, version.head, version.former_wrapped)
     kit.accesses.forget(secret.secret_id)

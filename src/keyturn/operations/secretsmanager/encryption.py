@@ -41,10 +41,11 @@ from keyturn.operations.sealing import open_value, seal_value, value_context
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, KeyState
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from keyturn.sensitive import Sensitive
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_keys import KmsKeyRecord
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 NO_ACCESS = "Access to KMS is not allowed"
 FOREIGN = (
@@ -278,7 +279,7 @@ def _rewrap(
         kms_key_id=None if chosen.is_default else chosen.record.arn,
         former_wrapped=wrapped_key_of(sealed),
     )
-    secrets.rewrap_version(transaction, secret.secret_id, version, rewrapped)
+    secret_versions.rewrap_version(transaction, secret.secret_id, version, rewrapped)
 
 
 def _default_key(

@@ -8,10 +8,11 @@ from datetime import datetime
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
+from keyturn.operations.secretsmanager.rotation_intent import resolve_left_version
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.rotation import Abandoned, ended_by
 from keyturn.rules.staging import AWSCURRENT, Change
-from keyturn.storage import rotations, secrets
+from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
@@ -19,9 +20,9 @@ from keyturn.storage.secrets import SecretRecord
 
 @dataclass(frozen=True, slots=True)
 class EndedRotation:
-    """What is to be recorded of a rotation, once its end is stored; ``event`` is None for a repair."""
+    """What is to be recorded of a rotation, once its end is stored."""
 
-    event: ServiceEventName | None
+    event: ServiceEventName
     version_id: str
 
 
@@ -55,6 +56,9 @@ def end_rotation(
     rotation = rotations.load_unfinished(transaction.connection, secret.secret_id)
     if rotation is None or (rotation.lease_owner is not None and not even_if_running):
         return None
+    if rotation.kind is RotationKind.RESOLUTION:
+        # The question stands whatever becomes of the labels: its answer is compared with those there are then.
+        return None
     version_id, is_parked = rotation.version_id, rotation.status is RotationStatus.PARKED
     end = ended_by(change.before.labels, change.after.labels, version_id, is_parked=is_parked)
     if by_hand and change.moved_labels.get(AWSCURRENT) == version_id:
@@ -74,10 +78,13 @@ def end_rotation(
     rotations.end_unfinished(transaction, secret.secret_id, status, at, cause)
     if rotation.kind is RotationKind.ROTATION:
         plan_rotation(kit, transaction, secret.arn, counted_from=begin, not_before=at)
-    elif rotation.kind is RotationKind.TEST and not change.after.stages_of(version_id):
+        if isinstance(end, Abandoned) and AWSCURRENT not in change.moved_labels:
+            # Its label was taken off, and the database may have it all the same.
+            resolve_left_version(kit, transaction, secret, rotation, at)
+    elif not change.after.stages_of(version_id):
         # The copy of the current value that a test works with goes with the test.
-        secrets.delete_versions(transaction, secret.secret_id, [version_id])
-    return EndedRotation(None if rotation.kind is RotationKind.RESOLUTION else event, version_id)
+        secret_versions.delete_versions(transaction, secret.secret_id, [version_id])
+    return EndedRotation(event, version_id)
 
 
 def record_end(kit: Kit, secret_arn: str, ended: EndedRotation | None, at: datetime) -> None:
@@ -86,5 +93,5 @@ def record_end(kit: Kit, secret_arn: str, ended: EndedRotation | None, at: datet
     Raises:
         StorageError: The journal failed.
     """
-    if ended is not None and ended.event is not None:
+    if ended is not None:
         rotation_event(kit, ended.event, secret_arn, ended.version_id, at)

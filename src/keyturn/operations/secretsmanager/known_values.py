@@ -12,7 +12,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
 from keyturn.rules.masking import Mask
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions
 
 
 def mask_of(kit: Kit, connection: Connection, secret_arn: str, secret_id: int) -> Mask:
@@ -21,7 +21,7 @@ def mask_of(kit: Kit, connection: Connection, secret_arn: str, secret_id: int) -
     So are the RotationTokens with which a function proves itself: whoever has one could store a value in its place.
     """
     values = []
-    for version in secrets.load_versions(connection, secret_id):
+    for version in secret_versions.load_versions(connection, secret_id):
         values.append(rotation_token(kit, secret_arn, version.version_id).reveal())
         if version.sealed is None:
             continue

@@ -16,8 +16,9 @@ from keyturn.operations.secretsmanager.search import search
 from keyturn.operations.secretsmanager.secrets import description, stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.listing import SortBy
-from keyturn.storage import secrets
-from keyturn.storage.secrets import SecretRecord, VersionPosition, VersionRecord
+from keyturn.storage import secret_versions, secrets
+from keyturn.storage.secret_versions import VersionPosition, VersionRecord
+from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
     ListSecretsRequest,
     ListSecretsResponse,
@@ -54,7 +55,7 @@ def list_secret_version_ids(
         after = VersionPosition(from_milliseconds(int(position["created_ms"])), position["version_id"])
     limit = request.get("MaxResults", _PAGE_SIZE)
     with kit.state.read() as connection:
-        versions = secrets.load_version_page(
+        versions = secret_versions.load_version_page(
             connection, subject.secret_id, with_deprecated=with_deprecated, after=after, limit=limit + 1
         )
         subject = replace(subject, labels=secrets.load_labels(connection, subject.secret_id))

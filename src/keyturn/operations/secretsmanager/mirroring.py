@@ -29,10 +29,11 @@ from keyturn.operations.secretsmanager.replica_keys import copy_by_itself, copy_
 from keyturn.operations.service_roles import trusts_service
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.replication import ReplicationStatus
-from keyturn.storage import replications, roles, secrets
+from keyturn.storage import replications, roles, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.replications import ReplicationRecord
-from keyturn.storage.secrets import SecretRecord, VersionAge, VersionRecord
+from keyturn.storage.secret_versions import VersionAge, VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 _SESSION_NAME = "SecretsManagerReplication"
 # What a replica in another region shows as its primary does. When the scheduler would begin a rotation
@@ -169,7 +170,9 @@ def _follow(
         replications.update_replication(transaction, replace(record, status=ReplicationStatus.IN_SYNC, message=None))
     _remove(kit, transaction, replica, difference.gone)
     for copy in copies:
-        store = secrets.fill_version if copy.version_id in difference.unfilled else secrets.insert_version
+        store = (
+            secret_versions.fill_version if copy.version_id in difference.unfilled else secret_versions.insert_version
+        )
         store(transaction, replica.secret_id, copy)
     secrets.store_labels(transaction, replica.secret_id, replica.labels, primary.labels)
     if difference.columns:
@@ -208,7 +211,7 @@ class _Difference:
 
 def _difference(connection: Connection, primary: SecretRecord, replica: SecretRecord) -> _Difference:
     wanted, held = (
-        {age.version_id: age for age in secrets.load_version_ages(connection, each.secret_id)}
+        {age.version_id: age for age in secret_versions.load_version_ages(connection, each.secret_id)}
         for each in (primary, replica)
     )
     missing = [version_id for version_id, age in wanted.items() if _is_missing(age, held.get(version_id))]
@@ -237,10 +240,10 @@ def _is_missing(age: VersionAge, held: VersionAge | None) -> bool:
 
 def _remove(kit: Kit, transaction: Transaction, replica: SecretRecord, version_ids: Sequence[str]) -> None:
     for version_id in version_ids:
-        version = secrets.load_version(transaction.connection, replica.secret_id, version_id)
+        version = secret_versions.load_version(transaction.connection, replica.secret_id, version_id)
         if version is not None and version.sealed is not None:
             forget_value(kit, replica.arn, version_id, version.sealed, version.former_wrapped)
-    secrets.delete_versions(transaction, replica.secret_id, version_ids)
+    secret_versions.delete_versions(transaction, replica.secret_id, version_ids)
 
 
 def _copy(
@@ -252,7 +255,7 @@ def _copy(
     call: Call | None,
 ) -> VersionRecord:
     """Return a version as the replica is to have it: with the primary's moment, and unread there."""
-    version = secrets.load_version(transaction.connection, primary.secret_id, version_id)
+    version = secret_versions.load_version(transaction.connection, primary.secret_id, version_id)
     if version is None:
         raise LookupError(version_id)
     copied = replace(version, last_accessed_at=None, kms_key_id=None, former_wrapped=None)

@@ -34,7 +34,8 @@ from keyturn.operations.secretsmanager.encryption import (
 from keyturn.rules.kms_keys import DEFAULT_ALIAS, check_usable
 from keyturn.storage.database import Transaction
 from keyturn.storage.kms_keys import KmsKeyRecord
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 
 def copy_to_replica(

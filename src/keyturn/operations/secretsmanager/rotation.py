@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime
 from typing import Any
 
 from keyturn.call import Call
@@ -30,11 +31,12 @@ from keyturn.rules.deletion import check_alive
 from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import AWSCURRENT, begin_rotation, previous_not_complete
 from keyturn.rules.versions import no_token, require_token
-from keyturn.storage import rotations, secrets
+from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import is_held
 from keyturn.storage.rotations import RotationKind, RotationStatus
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
     CancelRotateSecretRequest,
     CancelRotateSecretResponse,
@@ -87,7 +89,10 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
             configured_secret = replace(current, **configured)
-            refusal, ended = _begin(kit, transaction, configured_secret, token, call, immediately=immediately)
+            is_on = bool(current.rotation_enabled)
+            refusal, ended = _begin(
+                kit, transaction, configured_secret, token, call, immediately=immediately, is_on=is_on
+            )
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
@@ -124,7 +129,7 @@ def cancel_rotate_secret(
 
 
 def _begin(
-    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
+    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool, is_on: bool
 ) -> tuple[AwsError | None, EndedRotation | None]:
     """Store the intent to rotate.
 
@@ -149,13 +154,15 @@ def _begin(
     except InvalidRequestException as refusal:
         if unfinished is not None:
             resume(transaction, unfinished, call.at, None)
+        elif is_on and state.unfinished_rotation is not None:
+            # Nobody is about to finish what was left pending.
+            store_intent(kit, transaction, current, state.unfinished_rotation, RotationKind.ROTATION, call.at)
         return refusal, None
-    pending = VersionRecord(
-        version_id=token, created_at=call.at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
-    )
-    if not immediately:
-        pending = _copy_of_current(kit, current, pending)
-    secrets.insert_version(transaction, current.secret_id, pending)
+    copy = None if immediately else _copy_of_current(kit, current, token, call.at)
+    if copy is None:
+        secret_versions.insert_empty_version(transaction, current.secret_id, token, call.at)
+    else:
+        secret_versions.insert_version(transaction, current.secret_id, copy)
     store_change(transaction, current, change)
     # One that has made its version current, and whose last step has yet to return, is over.
     ended = end_rotation(kit, transaction, current, change, call.at)
@@ -164,17 +171,17 @@ def _begin(
     return None, ended
 
 
-def _copy_of_current(kit: Kit, secret: SecretRecord, pending: VersionRecord) -> VersionRecord:
-    """Return the pending version with the current value, for a test of the function that changes nothing."""
+def _copy_of_current(kit: Kit, secret: SecretRecord, version_id: str, at: datetime) -> VersionRecord | None:
+    """Return a version with the current value, for a test of the function that changes nothing; None if it has none."""
     current = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
     if current is None or current.sealed is None:
-        return pending
-    sealed = copy_value(kit, secret.arn, current, pending.version_id)
+        return None
+    sealed = copy_value(kit, secret.arn, current, version_id)
     if sealed is None:
-        return pending
+        return None
     return VersionRecord(
-        version_id=pending.version_id,
-        created_at=pending.created_at,
+        version_id=version_id,
+        created_at=at,
         last_accessed_at=None,
         sealed=sealed,
         is_binary=current.is_binary,

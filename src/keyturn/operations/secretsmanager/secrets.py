@@ -39,7 +39,7 @@ from keyturn.rules.kms_keys import DEFAULT_ALIAS
 from keyturn.rules.replication import Part
 from keyturn.rules.schedule import days_until_next, parse_rotation_rules
 from keyturn.rules.versions import check_single_value, require_token, use_of_token_to_create
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
@@ -257,7 +257,7 @@ def _answer_again(
 ) -> CreateSecretResponse:
     """Answer a CreateSecret that was sent twice as the first time, and refuse any other for a name in use."""
     check_name_free(existing.deletion_at)
-    version = secrets.load_version(transaction.connection, existing.secret_id, token) if token else None
+    version = secret_versions.load_version(transaction.connection, existing.secret_id, token) if token else None
     use_of_token_to_create(
         token,
         existing.name,

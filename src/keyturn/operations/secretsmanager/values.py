@@ -13,8 +13,9 @@ from keyturn.operations.secretsmanager.writing import lock_alive, value_of, writ
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.rules.versions import no_value, require_token, require_value, version_to_read
-from keyturn.storage import secrets
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage import secret_versions
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
     GetSecretValueRequest,
     GetSecretValueResponse,
@@ -79,5 +80,5 @@ def _version(kit: Kit, subject: SecretRecord, version_id: str) -> VersionRecord 
     if version is None:
         # A deprecated version can still be read by its id.
         with kit.state.read() as connection:
-            version = secrets.load_version(connection, subject.secret_id, version_id)
+            version = secret_versions.load_version(connection, subject.secret_id, version_id)
     return version

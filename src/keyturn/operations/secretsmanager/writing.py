@@ -24,9 +24,10 @@ from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import Change, Staging
 from keyturn.rules.versions import Existing, TokenUse, use_of_token
 from keyturn.sensitive import Sensitive
-from keyturn.storage import secrets
+from keyturn.storage import secret_versions, secrets
 from keyturn.storage.database import Transaction
-from keyturn.storage.secrets import SecretRecord, VersionRecord
+from keyturn.storage.secret_versions import VersionRecord
+from keyturn.storage.secrets import SecretRecord
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def lock_alive(transaction: Transaction, arn: str, at: datetime, part: Part = Pa
 
 def staging_of(transaction: Transaction, secret: SecretRecord) -> Staging:
     """Return the state of a secret's labels and all its versions."""
-    versions = secrets.load_version_ages(transaction.connection, secret.secret_id)
+    versions = secret_versions.load_version_ages(transaction.connection, secret.secret_id)
     return Staging(
         created_at={version.version_id: version.created_at for version in versions},
         labels=secret.labels,
@@ -134,7 +135,7 @@ def write_value(
     """
     at = call.at
     state = staging_of(transaction, secret)
-    stored = secrets.load_version(transaction.connection, secret.secret_id, token)
+    stored = secret_versions.load_version(transaction.connection, secret.secret_id, token)
     use = use_of_token(
         token,
         secret.arn,
@@ -156,9 +157,9 @@ def write_value(
         from_rotation=from_rotation,
     )
     if use is TokenUse.FILLS:
-        secrets.fill_version(transaction, secret.secret_id, version)
+        secret_versions.fill_version(transaction, secret.secret_id, version)
     else:
-        secrets.insert_version(transaction, secret.secret_id, version)
+        secret_versions.insert_version(transaction, secret.secret_id, version)
     store_change(transaction, secret, change)
     _clean_up(kit, transaction, secret, staging.clean_up(change.after, at, version_limit=kit.quotas.versions), at)
     secrets.update_secret(transaction, secret, last_changed_at=at)
@@ -169,23 +170,20 @@ def write_value(
 
 def remember_token(transaction: Transaction, secret: SecretRecord, token: str, at: datetime) -> None:
     """Note the token of a CreateSecret that brings no value, so that its repetition is known for one."""
-    version = VersionRecord(
-        version_id=token, created_at=at, last_accessed_at=None, sealed=None, is_binary=False, kms_key_id=None
-    )
-    secrets.insert_version(transaction, secret.secret_id, version)
+    secret_versions.insert_empty_version(transaction, secret.secret_id, token, at)
 
 
 def store_change(transaction: Transaction, secret: SecretRecord, change: Change) -> None:
     """Write the labels that moved and remove the versions that are gone."""
     secrets.store_labels(transaction, secret.secret_id, change.before.labels, change.after.labels)
-    secrets.delete_versions(transaction, secret.secret_id, change.removed_versions)
+    secret_versions.delete_versions(transaction, secret.secret_id, change.removed_versions)
     transaction.touch(secrets.SECRET, secret.arn)
 
 
 def _clean_up(kit: Kit, transaction: Transaction, secret: SecretRecord, cleaned: Change, at: datetime) -> None:
     """Remove the deprecated versions that were chosen, and tell so."""
     loaded = [
-        secrets.load_version(transaction.connection, secret.secret_id, version_id)
+        secret_versions.load_version(transaction.connection, secret.secret_id, version_id)
         for version_id in cleaned.removed_versions
     ]
     store_change(transaction, secret, cleaned)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,8 @@ class Desk:
     ) -> None:
         """A step of one second; one without outcome does not end."""
         with self.kit.state.write() as transaction:
-            position = rotations.insert_step(transaction, rotation, step, request_id, self.clock.now())
+            position = rotations.next_position(transaction, rotation)
+            rotations.insert_step(transaction, replace(rotation, step=step), position, request_id, self.clock.now())
         self.clock.advance(SECOND)
         if outcome is not None:
             with self.kit.state.write() as transaction:
@@ -104,9 +106,14 @@ class Desk:
         about: str | None = None,
         key: str = "ASIA1",
         who: str = "rotate",
+        **more: Any,
     ) -> str:
         event_id = new_event_id(at)
-        event = {"eventName": name, "userIdentity": {"arn": f"arn:aws:sts::000000000000:assumed-role/rotate/{who}"}}
+        event = {
+            "eventName": name,
+            "userIdentity": {"arn": f"arn:aws:sts::000000000000:assumed-role/rotate/{who}"},
+            **more,
+        }
         record = AuditRecord(
             PLACE.account_id, PLACE.region, event_id, to_milliseconds(at), "secretsmanager.amazonaws.com", name, who,
             key, reads, about or self.arn, None, None, "r", json.dumps(event),

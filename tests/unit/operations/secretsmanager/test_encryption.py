@@ -12,8 +12,8 @@ from keyturn.errors.crypto import SealRefused
 from keyturn.errors.secretsmanager import DecryptionFailure
 from keyturn.operations import registry
 from keyturn.operations.secretsmanager.encryption import copy_value
-from keyturn.storage import inline_policies, secrets
-from keyturn.storage.secrets import VersionRecord
+from keyturn.storage import inline_policies, secret_versions, secrets
+from keyturn.storage.secret_versions import VersionRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, user
 
 TOKEN = "0b5dcc8e-3c1c-4c5a-9d8e-2f6a4b1c7d90"
@@ -70,7 +70,7 @@ def test_a_value_is_sealed_under_the_key_and_bound_to_its_place(bench: HandlerBe
     with bench.kit.state.write() as transaction:
         record = secrets.lock_secret(transaction, other)
         assert record is not None
-        secrets.rewrap_version(transaction, record.secret_id, record.versions[TOKEN], version)
+        secret_versions.rewrap_version(transaction, record.secret_id, record.versions[TOKEN], version)
         transaction.touch(secrets.SECRET, other)
     with pytest.raises(SealRefused):
         bench.call("secretsmanager", "GetSecretValue", SecretId=other)

@@ -13,7 +13,7 @@ from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations import registry
 from keyturn.operations.secretsmanager import search
-from keyturn.storage import inline_policies, secrets
+from keyturn.storage import inline_policies, secret_versions
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench
 
 MOVING = ("last-changed-date", "last-accessed-date")
@@ -263,7 +263,7 @@ def test_versions_go_on_behind_the_one_that_a_token_names_be_it_there_or_not(
     first = call("ListSecretVersionIds", **question)
     if gone:
         with bench.kit.state.write() as transaction:
-            secrets.delete_versions(transaction, 1, [version["VersionId"] for version in first["Versions"]])
+            secret_versions.delete_versions(transaction, 1, [version["VersionId"] for version in first["Versions"]])
 
     second = call("ListSecretVersionIds", **question, NextToken=first["NextToken"])
     third = call("ListSecretVersionIds", **question, NextToken=second["NextToken"])
