@@ -3,7 +3,7 @@ function that fails before and after it has acted, a database that cannot be ask
 have the database asked.
 
 The rules are the real ones (``rules/rotation.py``, ``repair.py``, ``staging.py``); around them stands a model of what
-``scheduler/rotations.py`` and ``storage/rotation_leases.py`` do, of a single-user rotation function and of a database
+``scheduler/ended_step.py`` and ``storage/rotation_leases.py`` do, of a single-user rotation function and of a database
 that knows one password. A search this small finds what no list of examples does: each interleaving once.
 
 What the model takes for granted: the process of a function ends before the rotation after its own begins to change the

@@ -22,6 +22,8 @@ import logging
 import re
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.common import AccessDenied
 from keyturn.errors.lambda_ import TooManyRequestsException
@@ -104,6 +106,12 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
         _log.exception("function %s could not run", function.name)
         return Outcome(StepOutcome.NOT_INVOKED, f"The function could not run: {error.message}", StepOutcome.NOT_INVOKED)
     return _outcome_of(kit, secret, invocation)
+
+
+def versions_with_value(connection: Connection, secret: SecretRecord) -> frozenset[str]:
+    """Return the versions of a secret that the database is asked about and that have a value."""
+    labelled = {version.version_id for version in secret.versions.values() if version.sealed}
+    return frozenset(labelled | set(rotations.lost_versions(connection, secret.secret_id)))
 
 
 def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outcome:

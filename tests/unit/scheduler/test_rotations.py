@@ -22,7 +22,8 @@ from keyturn.rules.lanes import Limits
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, Invocation
-from keyturn.scheduler.rotations import begin_due, drive
+from keyturn.scheduler.due import begin_due
+from keyturn.scheduler.rotations import drive
 from keyturn.storage import functions, rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord

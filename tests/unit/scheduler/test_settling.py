@@ -14,7 +14,8 @@ import pytest
 from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
-from keyturn.scheduler.rotations import begin_due, drive
+from keyturn.scheduler.due import begin_due
+from keyturn.scheduler.rotations import drive
 from keyturn.storage import rotations, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus, StepRecord
 from keyturn.testing.handlers import open_bench

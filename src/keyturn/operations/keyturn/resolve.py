@@ -1,7 +1,7 @@
 """ResolveRotation: the database is asked which stored version it accepts, and the labels follow it.
 
 The operation stores the intent; the scheduler has the function ask (``rules/repair.py`` says what an answer means). The
-rotation that waits is ended for the question, and taken up again if nothing comes of it (``scheduler/rotations.py``).
+rotation that waits is ended for the question, and taken up again if nothing comes of it (``scheduler/ended_step.py``).
 """
 
 from __future__ import annotations
