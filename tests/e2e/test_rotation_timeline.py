@@ -104,15 +104,23 @@ def wait_for_failure(job: Job, server: ServerProcess) -> None:
     wait_until(lambda: job.events("RotationFailed"), "the failure", server)
 
 
-def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+@pytest.fixture(scope="module")
+def fine(server: ServerProcess, postgresql: PostgresqlServer) -> Job:
+    """A secret that was rotated once; those who use it only look."""
     job = Job(server, postgresql, "fine")
-    before, after = job.secret["VersionId"], job.rotate()
-    wait_until(lambda: job.is_current(after), "the rotation", server)
+    version_id = job.rotate()
+    wait_until(partial(has_succeeded, server, "fine", version_id), "the rotation", server)
+    return job
+
+
+def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, fine: Job) -> None:
+    before = fine.secret["VersionId"]
+    [after] = fine.stages().keys() - {before}
 
     text = shown(server, "fine")
 
     refused = 'host 127.0.0.1: password authentication failed for user "fine"'
-    old, new, arn = f"{before[:8]}…", f"{after[:8]}…", job.secret["ARN"]
+    old, new, arn = f"{before[:8]}…", f"{after[:8]}…", fine.secret["ARN"]
     assert [line.replace(" ", "") for line in story(text)] == [
         line.replace(" ", "")
         for line in (
@@ -144,7 +152,7 @@ def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, post
     assert [entry["At"] for entry in timeline(server, "fine")] == sorted(e["At"] for e in timeline(server, "fine"))
 
 
-def test_who_wants_every_detail_gets_calls_and_the_lines_of_the_runtime(server: ServerProcess) -> None:
+def test_who_wants_every_detail_gets_calls_and_the_lines_of_the_runtime(server: ServerProcess, fine: Job) -> None:
     brief, text = shown(server, "fine", width=120), shown(server, "fine", "-v", width=120)
 
     assert max(map(len, text.splitlines())) <= 120
@@ -252,17 +260,21 @@ def test_one_that_was_cancelled_says_by_whom_and_beside_it_what_had_failed(
     assert story(text)[-1] == "The rotation was cancelled by user/administrator"
 
 
-def test_a_ticket_has_all_of_it_and_no_secret(server: ServerProcess) -> None:
-    text = shown(server, "wrong", "--output", "markdown")
+def test_a_ticket_has_all_of_it_and_no_secret(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+    job = stuck(server, postgresql, "ticket")
+    job.rotate()
+    wait_for_failure(job, server)
 
-    assert text.startswith("## `wrong: rotation to version ")
+    text = shown(server, "ticket", "--output", "markdown")
+
+    assert text.startswith("## `ticket: rotation to version ")
     for part in ("| status | `", "### Attempts", "### Timeline", "```text\n", "### What next", "✗ setSecret"):
         assert part in text
     assert not re.search(r"\bA[KS]IA[A-Z0-9]{16}\b", text)
     assert "\x1b" not in text
 
 
-def test_programs_get_the_same(server: ServerProcess) -> None:
+def test_programs_get_the_same(server: ServerProcess, fine: Job) -> None:
     document = json.loads(shown(server, "fine", "--output", "json"))
 
     assert document["format"] == "keyturn.rotation/1"
@@ -326,9 +338,12 @@ def test_a_password_set_back_in_the_database_is_found_and_the_label_goes_back(
     )
 
 
-def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess) -> None:
+def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess, fine: Job) -> None:
+    client = server.client("keyturn")
+    before = client.list_rotations(SecretId="fine")["Rotations"]
+
     done = subprocess.run(
-        [sys.executable, "-m", "keyturn.cli.main", "rotation", "resolve", "restored"],
+        [sys.executable, "-m", "keyturn.cli.main", "rotation", "resolve", "fine"],
         env=server.environ(),
         input="n\n",
         capture_output=True,
@@ -338,7 +353,7 @@ def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess) -> 
 
     assert done.returncode == 1
     assert "Ask the database now? [y/N]" in done.stdout
-    assert len(server.client("keyturn").list_rotations(SecretId="restored")["Rotations"]) == 2
+    assert client.list_rotations(SecretId="fine")["Rotations"] == before
 
 
 def test_a_database_that_refuses_everything_is_told(server: ServerProcess, postgresql: PostgresqlServer) -> None:
@@ -359,26 +374,26 @@ def test_a_database_that_refuses_everything_is_told(server: ServerProcess, postg
     assert listed[1]["Status"] in ("pending", "running")
 
 
-def test_rotations_are_listed_newest_first_page_by_page(server: ServerProcess) -> None:
+def test_rotations_are_listed_newest_first_page_by_page(server: ServerProcess, postgresql: PostgresqlServer) -> None:
     client = server.client("keyturn")
-    secrets = server.client("secretsmanager")
-    for _ in range(2):
-        version_id = secrets.rotate_secret(SecretId="fine")["VersionId"]
-        wait_until(partial(has_succeeded, server, "fine", version_id), "another rotation", server)
+    job = Job(server, postgresql, "often")
+    for _ in range(3):
+        version_id = job.rotate()
+        wait_until(partial(has_succeeded, server, "often", version_id), "another rotation", server)
 
-    first = client.list_rotations(SecretId="fine", MaxResults=2)
-    rest = client.list_rotations(SecretId="fine", MaxResults=2, NextToken=first["NextToken"])
+    first = client.list_rotations(SecretId="often", MaxResults=2)
+    rest = client.list_rotations(SecretId="often", MaxResults=2, NextToken=first["NextToken"])
 
     assert first["Rotations"][0]["VersionId"] == version_id
     assert "NextToken" not in rest
     began = [rotation["RequestedAt"] for rotation in [*first["Rotations"], *rest["Rotations"]]]
     assert len(began) == 3
     assert began == sorted(began, reverse=True)
-    listed = keyturn(server, "list", "fine", "--limit", "2").stdout
+    listed = keyturn(server, "list", "often", "--limit", "2").stdout
     assert [line.split()[3] for line in listed.splitlines()[1:]] == ["succeeded"] * 2
 
 
-def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProcess) -> None:
+def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProcess, fine: Job) -> None:
     caller = Caller(server, "user", "curious")
     rotation = allow("keyturn:GetRotation")
     log = f"arn:aws:logs:{server.region}:{server.account_id}:log-group:/aws/lambda/fine:*"
@@ -400,7 +415,7 @@ def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProc
             assert not [entry for entry in entries if "EventId" in entry]
 
 
-def test_another_account_that_may_ask_sees_steps_and_nothing_of_log_and_trail(server: ServerProcess) -> None:
+def test_another_account_that_may_ask_sees_steps_and_nothing_of_log_and_trail(server: ServerProcess, fine: Job) -> None:
     other = server.create_account("onlooker")
     statement = {
         "Effect": "Allow",
