@@ -18,6 +18,7 @@ from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
 from keyturn.operations.keyturn.by_hand import told_by_hand, values_by_hand
+from keyturn.operations.keyturn.database_version import known_version, told_version
 from keyturn.operations.keyturn.spans import spans_of
 from keyturn.operations.keyturn.standing import (
     ENDED_BY_OTHERS,
@@ -90,6 +91,7 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
         steps = rotations.load_steps(connection, rotation.rotation_id)
         by_hand = values_by_hand(connection, subject, rotation)
         unlabelled, resolvable = _unlabelled(connection, subject), can_be_resolved(connection, subject)
+        known, others = known_version(connection, subject), _other_kinds(connection, rotation)
         mask = mask_of(kit, connection, subject.arn, subject.secret_id)
     shown, newest = _rotation(rotation, subject, call.at), steps[-_MOST_STEPS:]
     told = Told(
@@ -113,6 +115,9 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
         "VersionIdsToStages": stages_by_version(subject),
         "UnlabelledVersions": unlabelled,
         "CanBeResolved": resolvable,
+        "RotationEnabled": bool(subject.rotation_enabled),
+        "DatabaseVersion": told_version(known),
+        "OtherKinds": others,
         "Steps": [_step(step, is_running=told.status == RUNNING and step is newest[-1]) for step in newest],
         "Timeline": [_entry(entry) for entry in story.entries],
         "Truncated": story.is_truncated or logs.is_cut or calls.is_cut,
@@ -120,7 +125,9 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
 
 
 def _find(connection: Connection, request: GetRotationRequest, subject: SecretRecord) -> RotationRecord:
-    """Return the rotation that is asked for; or the one that is unfinished, or the newest.
+    """Return the rotation that is asked for; or the one that is unfinished, or that has ended last.
+
+    One that makes the version is meant rather than a question about it.
 
     Raises:
         ResourceNotFoundException: There is none.
@@ -128,14 +135,28 @@ def _find(connection: Connection, request: GetRotationRequest, subject: SecretRe
     version_id, kind = request.get("VersionId"), request.get("Kind")
     if version_id is None:
         unfinished = rotations.load_unfinished(connection, subject.secret_id)
-        rotation = unfinished or next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
+        rotation = unfinished or _ended_last(rotations.load_history(connection, subject.secret_id))
     else:
-        of_kind = None if kind is None else RotationKind(kind)
-        rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
+        wanted = (RotationKind(kind),) if kind else (RotationKind.ROTATION, None)
+        found = (rotations.load_rotation(connection, subject.secret_id, version_id, each) for each in wanted)
+        rotation = next((each for each in found if each is not None), None)
     if rotation is None:
         made = "has not been rotated" if version_id is None else f"has no rotation to version {version_id}"
         raise ResourceNotFoundException(f"The secret {made}.")
     return rotation
+
+
+def _ended_last(history: Sequence[RotationRecord]) -> RotationRecord | None:
+    """Return which of rotations has ended last; of those of one moment the newest."""
+    ended = [(rotation.ended_at, rotation.rotation_id, rotation) for rotation in history if rotation.ended_at]
+    return max(ended, key=lambda each: each[:2])[2] if ended else None
+
+
+def _other_kinds(connection: Connection, rotation: RotationRecord) -> list[str]:
+    """Return of what other kinds there are rotations about the same version."""
+    about = (rotation.secret_id, rotation.version_id)
+    others = [kind for kind in RotationKind if kind is not rotation.kind]
+    return [kind.value for kind in others if rotations.load_rotation(connection, *about, kind) is not None]
 
 
 def _ended_by_others(

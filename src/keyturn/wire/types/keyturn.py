@@ -36,6 +36,18 @@ class UnlabelledVersionType(TypedDict):
     CreatedDate: NotRequired[datetime]
 
 
+class MaybeVersionType(TypedDict):
+    VersionId: NotRequired[str]
+    SetAt: NotRequired[datetime]
+
+
+class DatabaseVersionType(TypedDict):
+    VersionId: NotRequired[str]
+    At: NotRequired[datetime]
+    EveryVersionRefused: NotRequired[bool]
+    MaybeVersions: NotRequired[list[MaybeVersionType]]
+
+
 class RotationStepType(TypedDict):
     Attempt: NotRequired[int]
     Step: NotRequired[str]
@@ -68,6 +80,9 @@ class GetRotationResponse(TypedDict):
     VersionIdsToStages: NotRequired[dict[str, list[str]]]
     UnlabelledVersions: NotRequired[list[UnlabelledVersionType]]
     CanBeResolved: NotRequired[bool]
+    RotationEnabled: NotRequired[bool]
+    DatabaseVersion: NotRequired[DatabaseVersionType]
+    OtherKinds: NotRequired[list[str]]
     Steps: NotRequired[list[RotationStepType]]
     Timeline: NotRequired[list[TimelineEntryType]]
     Truncated: NotRequired[bool]

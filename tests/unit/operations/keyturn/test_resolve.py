@@ -119,5 +119,5 @@ def test_a_resolution_that_succeeded_is_called_resolved_and_found_by_its_kind(de
 
     assert desk.get()["Rotation"]["Status"] == "resolved"
     assert desk.get()["Timeline"][-1]["Message"] == "The labels are in line with the database"
-    assert desk.get(VersionId=OLD)["Rotation"]["Kind"] == "resolution"
+    assert desk.get(VersionId=OLD, Kind="resolution")["Rotation"]["Status"] == "resolved"
     assert desk.get(VersionId=OLD, Kind="rotation")["Rotation"]["Status"] == "cancelled"

@@ -293,3 +293,42 @@ def test_whether_the_database_can_be_asked_and_what_it_said_is_told(desk: Desk) 
     (probe,) = answer["Steps"]
     assert probe["Answers"] == {"AWSPENDING": "refused", "AWSCURRENT": "accepted"}
     assert "Cause" not in probe
+
+
+def test_what_the_database_may_have_is_told_whether_or_not_the_version_has_a_label(desk: Desk) -> None:
+    claimed = (desk.begin("v2"), desk.claim())[1]
+    desk.step(claimed, "testSecret", "r1")
+    tested_at = desk.clock.now()
+    desk.end(RotationStatus.SUCCEEDED)
+    assert desk.get()["DatabaseVersion"] == {
+        "VersionId": "v2", "At": tested_at, "EveryVersionRefused": False, "MaybeVersions": [],
+    }  # fmt: skip
+
+    claimed, began = (desk.begin("v3"), desk.claim())[1], desk.clock.now()
+    desk.step(claimed, "setSecret", "r2", "functionError", "E: no")
+    desk.end(RotationStatus.ABANDONED, "no")
+    desk.begin("v4")
+
+    answer = desk.get()
+
+    assert answer["DatabaseVersion"]["VersionId"] == "v2"
+    assert answer["DatabaseVersion"]["MaybeVersions"] == [{"VersionId": "v3", "SetAt": began}]
+    assert answer["RotationEnabled"]
+
+
+def test_what_has_ended_last_is_shown_and_a_rotation_before_a_question_about_its_version(desk: Desk) -> None:
+    desk.begin("v2")
+    waiting = desk.rotation("v2")
+    desk.end(RotationStatus.CANCELLED, "asked instead")
+    desk.begin("v2", RotationKind.RESOLUTION)
+    desk.end(RotationStatus.FAILED, "E: no")
+    with desk.kit.state.write() as transaction:
+        rotations.take_up_again(transaction, waiting, RotationStatus.PENDING, desk.clock.now(), None)
+    assert desk.get()["Rotation"]["Status"] == "pending"
+    desk.clock.advance(SECOND)
+    desk.end(RotationStatus.SUCCEEDED)
+
+    assert desk.get()["Rotation"]["Status"] == "succeeded"
+    by_version = desk.get(VersionId="v2")
+    assert (by_version["Rotation"]["Kind"], by_version["OtherKinds"]) == ("rotation", ["resolution"])
+    assert desk.get(VersionId="v2", Kind="resolution")["OtherKinds"] == ["rotation"]
