@@ -17,6 +17,11 @@ Profile = Annotated[str | None, typer.Option(help="AWS profile to use. [AWS_PROF
 EndpointUrl = Annotated[str | None, typer.Option(help="Address of the server. [AWS_ENDPOINT_URL, or the profile's]")]
 RegionName = Annotated[str | None, typer.Option("--region", help="Region. [AWS_DEFAULT_REGION, or the profile's]")]
 
+SERVER_FAULT = (
+    "The server's log says what is wrong; if its own database is away, GET /readyz answers 503 until it is back."
+)
+"""What helps if the server is at fault."""
+
 
 # boto3 takes a quarter of a second to import. It is imported where it is used, so that `keyturn --help` is quick.
 class Clients:
@@ -89,7 +94,7 @@ def explained() -> Iterator[None]:
     except exceptions.ClientError as error:
         details = error.response.get("Error", {})
         message = f"{error.operation_name}: {details.get('Message') or details.get('Code', 'refused')}"
-        raise KeyturnError(message, *_hints(details.get("Code", ""))) from error
+        raise KeyturnError(message, *_hints(details.get("Code", ""), message)) from error
     except exceptions.ProfileNotFound as error:
         raise KeyturnError(
             f"There is no AWS profile {error.kwargs['profile']!r}.",
@@ -107,8 +112,15 @@ def explained() -> Iterator[None]:
         raise KeyturnError(str(error)) from error
 
 
-def _hints(code: str) -> list[str]:
+def _hints(code: str, message: str) -> list[str]:
+    if "cannot invoke the specified Lambda function" in message:
+        return [
+            "The function is missing, or its own policy does not let Secrets Manager invoke it.",
+            "aws lambda get-policy shows that policy; docs/access-denied.md shows what has to be in it.",
+        ]
     hints = {
+        "InternalServiceError": SERVER_FAULT,
+        "InternalFailure": SERVER_FAULT,
         "AccessDeniedException": "The policies of this access key (--profile) do not allow it.",
         "UnrecognizedClientException": "The access key is unknown to this server: check --profile and --endpoint-url.",
         "InvalidSignatureException": "The secret access key is wrong, or this machine's clock is.",

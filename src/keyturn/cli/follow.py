@@ -14,19 +14,19 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
-from keyturn.cli.clients import Clients
+from keyturn.cli.clients import SERVER_FAULT, Clients
+from keyturn.cli.rotation_status import ENDED_BY_OTHERS, status_of
 from keyturn.errors.base import KeyturnError
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _POLL_SECONDS = 0.2
+_CURRENT = "AWSCURRENT"
 _ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned", "RotationResolved"}
-_SWITCHED_OFF = (
-    "Rotation of this secret is off: it was cancelled. If the database may have been changed, it is asked which version"
-    " it accepts (keyturn rotation show); then start rotation again."
-)
+_SWITCHED_OFF = "Rotation of this secret is off: it was cancelled."
 # Whoever starts a rotation and whoever serves it may have clocks that differ a little.
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _EVENTS_AT_ONCE = 50
+_FIRST_FAULT = 500
 # AWS shows audit events minutes later. A rotation that is over while its event is not to be seen is not waited for.
 _POLLS_FOR_EVENTS = 10
 
@@ -57,11 +57,14 @@ class Ending:
 
     Attributes:
         error: None if it succeeded.
-        rotation: As GetRotation tells it, with when it goes on; None if that is not known.
+        answer: What GetRotation tells of it afterwards, or of the question that has taken its place; None if that is
+            not known.
+        current: The version that had AWSCURRENT when it began, and the one that has it now.
     """
 
     error: str | None
-    rotation: Mapping[str, Any] | None = None
+    answer: Mapping[str, Any] | None = None
+    current: tuple[str | None, str | None] = (None, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,11 +73,13 @@ class Started:
 
     Attributes:
         seen: Audit events that there were before: a rotation taken up again has failed, maybe a moment ago.
+        was_off: Whether rotation of the secret was off, and this has switched it on.
     """
 
     version_id: str
     started_at: datetime
     seen: frozenset[str] = frozenset()
+    was_off: bool = False
 
 
 class Rotation:
@@ -119,11 +124,11 @@ class Rotation:
                     yield self._step(event)
                     done += 1
                 else:
-                    yield self._ending(event, deadline)
+                    yield self._ending(event, deadline, waiting)
                     return
             described = self._clients["secretsmanager"].describe_secret(SecretId=self._described["ARN"])
             if described.get("RotationEnabled") is False:
-                yield Ending(_SWITCHED_OFF)
+                yield self._failed(_SWITCHED_OFF, self._settled(deadline, waiting))
                 return
             polls_since_rotated += self._has_rotated(described)
             if polls_since_rotated > _POLLS_FOR_EVENTS:
@@ -150,6 +155,15 @@ class Rotation:
                 "The rotation goes on by itself, from the step it was in, when the server is back.",
                 self._look,
             ) from error
+        except exceptions.ClientError as error:
+            if not _is_fault(error):
+                raise
+            raise StillUnderWay(
+                f"The server cannot tell how the rotation goes on just now: {error}",
+                SERVER_FAULT,
+                "The rotation goes on by itself, from the step it was in, when the server can work again.",
+                self._look,
+            ) from error
 
     def _new_events(self) -> list[Mapping[str, Any]]:
         """Return what the audit trail has newly recorded of this rotation, oldest first."""
@@ -165,41 +179,68 @@ class Rotation:
             return (event.get("additionalEventData") or {}).get("ClientRequestToken") == self._version_id
         return event["eventName"] in _ENDED and str(event.get("requestID", "")).endswith(self._version_id)
 
-    def _ending(self, event: Mapping[str, Any], deadline: float) -> Ending:
+    def _ending(self, event: Mapping[str, Any], deadline: float, waiting: Callable[[str], None]) -> Ending:
         name = event["eventName"]
         if name == "RotationSucceeded":
             return Ending(None)
         if name == "RotationResolved":
             repair = (event.get("additionalEventData") or {}).get("Repair")
-            return Ending(
+            return self._failed(
                 "No rotation was started: the one before had been cancelled, and the database was asked which version"
-                f" it accepts ({repair}). Start it again."
+                f" it accepts ({repair}). Start it again.",
+                self._settled(deadline, waiting),
             )
-        rotation = self._settled(deadline) if name == "RotationFailed" else None
-        if rotation is not None and rotation["Status"] == "succeeded":
+        answer = self._settled(deadline, waiting)
+        own = {} if answer is None else answer["Rotation"]
+        if name == "RotationFailed" and (own.get("Kind"), own.get("Status")) == ("rotation", "succeeded"):
             return Ending(None)
-        return Ending(event.get("errorMessage") or name, rotation)
+        said = "AWSPENDING was taken off its version." if name == "RotationAbandoned" else name
+        return self._failed(event.get("errorMessage") or said, answer)
 
-    def _settled(self, deadline: float) -> Mapping[str, Any] | None:
+    def _failed(self, error: str, answer: Mapping[str, Any] | None) -> Ending:
+        """Return an ending with where AWSCURRENT is now."""
+        described = self._clients["secretsmanager"].describe_secret(SecretId=self._described["ARN"])
+        return Ending(error, answer, (_version_of(self._described, _CURRENT), _version_of(described, _CURRENT)))
+
+    def _settled(self, deadline: float, waiting: Callable[[str], None]) -> Mapping[str, Any] | None:
         """Return a rotation whose attempt has failed as it is when it waits, or has ended; None if nobody tells.
 
-        It may have succeeded nevertheless, because the database had the new password.
+        It may have succeeded nevertheless, because the database had the new password. Of one that somebody has ended,
+        the question that has taken its place, if the database is asked.
         """
+        own = self._waited_for({"VersionId": self._version_id, "Kind": "rotation"}, deadline, waiting)
+        if own is None or own["Rotation"]["Status"] not in ENDED_BY_OTHERS:
+            return own
+        newest = self._waited_for({}, deadline, waiting)
+        is_question = newest is not None and newest["Rotation"]["Kind"] == "resolution"
+        return newest if is_question else own
+
+    def _waited_for(
+        self, which: Mapping[str, str], deadline: float, waiting: Callable[[str], None]
+    ) -> Mapping[str, Any] | None:
+        """Return a rotation when it does not run any more, or as it is when the time is over."""
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
         if "amazonaws.com" in self._clients["secretsmanager"].meta.endpoint_url:
             return None
-        asked = {"SecretId": self._described["ARN"], "VersionId": self._version_id, "Kind": "rotation"}
-        while time.monotonic() < deadline:
+        while True:
             try:
-                rotation: Mapping[str, Any] = self._clients["keyturn"].get_rotation(**asked)["Rotation"]
-            except ClientError:
+                answer: Mapping[str, Any] = self._clients["keyturn"].get_rotation(
+                    SecretId=self._described["ARN"], **which
+                )
+            except ClientError as error:
+                if _is_fault(error):
+                    raise
                 # Who may rotate a secret may not be allowed to look at it.
                 return None
-            if rotation["Status"] != "running":
-                return rotation
+            rotation = answer["Rotation"]
+            # A question waits until nothing runs any more that may change the password.
+            has_yet_to_begin = rotation["Kind"] == "resolution" and rotation["Status"] == "pending"
+            is_under_way = rotation["Status"] == "running" or (has_yet_to_begin and rotation["Attempt"] == 1)
+            if not is_under_way or time.monotonic() >= deadline:
+                return answer
+            waiting(f"{rotation['Step']}, {status_of(rotation, datetime.now(UTC))}")
             time.sleep(_POLL_SECONDS)
-        return None
 
     def _has_rotated(self, described: Mapping[str, Any]) -> bool:
         rotated_at = described.get("LastRotatedDate")
@@ -237,18 +278,19 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> Start
     """
     client = clients["secretsmanager"]
     started_at = datetime.now(UTC)
-    arn = client.describe_secret(SecretId=secret)["ARN"]
-    before = _newest_events(clients, arn, started_at - _CLOCKS_DIFFER)
+    described = client.describe_secret(SecretId=secret)
+    was_off = described.get("RotationEnabled") is False
+    before = _newest_events(clients, described["ARN"], started_at - _CLOCKS_DIFFER)
     seen = frozenset(str(event["eventID"]) for event in before)
     try:
-        return Started(client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at, seen)
+        return Started(client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at, seen, was_off)
     except client.exceptions.InvalidRequestException as error:
         if "No Lambda rotation function ARN" in str(error):
             raise KeyturnError(
                 f"RotateSecret: {error.response['Error']['Message']}",
                 "Give it a function first, with aws secretsmanager rotate-secret: docs/rotation.md shows how.",
             ) from error
-        pending = _pending_version(client, secret)
+        pending = _version_of(client.describe_secret(SecretId=secret), "AWSPENDING")
         if pending is None or "previous rotation" not in str(error):
             raise
         # AWS's answer to a rotation that failed before: it will be tried again, with the version it has made.
@@ -273,6 +315,11 @@ def _newest_events(clients: Clients, secret_arn: str, since: datetime) -> list[M
     return [json.loads(entry["CloudTrailEvent"]) for entry in found["Events"]]
 
 
-def _pending_version(client: Any, secret: str) -> str | None:
-    stages: Mapping[str, list[str]] = client.describe_secret(SecretId=secret).get("VersionIdsToStages", {})
-    return next((version for version, labels in stages.items() if "AWSPENDING" in labels), None)
+def _version_of(described: Mapping[str, Any], label: str) -> str | None:
+    stages: Mapping[str, list[str]] = described.get("VersionIdsToStages", {})
+    return next((version for version, labels in stages.items() if label in labels), None)
+
+
+def _is_fault(error: Any) -> bool:
+    """Whether the server was at fault, and may not be for long."""
+    return bool(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= _FIRST_FAULT)

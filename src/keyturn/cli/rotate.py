@@ -17,6 +17,7 @@ from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_gi
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.log_lines import is_platform_line, log_event
 from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.rotation_password import password_of
 from keyturn.cli.rotation_status import members, status_of
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
@@ -50,6 +51,8 @@ def rotate(
         started = start_rotation(clients, secret)
         rotation = Rotation(clients, secret, started, options)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
+        if started.was_off:
+            console.print("Rotation of this secret was off: it is on again now.")
         console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, ending = follow(console, rotation, timeout)
         error = ending.error
@@ -63,7 +66,8 @@ def rotate(
             "version_id": started.version_id,
             "succeeded": error is None,
             "error": error,
-            "rotation": None if ending.rotation is None else members(ending.rotation),
+            "rotation": None if ending.answer is None else members(ending.answer["Rotation"]),
+            "password": password_of(ending.answer) if ending.answer else "",
             "steps": [{"step": seen.step, "error": seen.error, "log": seen.lines} for seen in steps],
         }
         typer.echo(json.dumps(document, indent=2))
@@ -104,10 +108,30 @@ def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tupl
         failed = [seen for seen in steps if seen.error]
         if failed:
             console.print(f"  {failed[-1].step} said: {escape(shown(failed[-1].error))}")
-        console.print("AWSCURRENT is where it was. The next try uses the same pending version.")
-        if ending.rotation is not None:
-            console.print(f"Now [bold]{escape(status_of(ending.rotation, datetime.now(UTC)))}[/]")
+        for line in _outcome(ending, datetime.now(UTC)):
+            console.print(escape(line))
     return steps, ending
+
+
+def _outcome(ending: Ending, now: datetime) -> Iterator[str]:
+    """Yield how things stand after a failure: no more than what is known."""
+    before, current = ending.current
+    if current is not None:
+        current = shown(current)
+        moved = f"has moved from {shown(before)} to {current}" if before else f"is version {current} now"
+        yield f"AWSCURRENT is version {current}, as before." if before == current else f"AWSCURRENT {moved}."
+    if ending.answer is None:
+        yield "How it goes on, and which version the database accepts, is not known here."
+        return
+    password = password_of(ending.answer)
+    if password:
+        yield f"Password: {password}."
+    rotation = ending.answer["Rotation"]
+    status = status_of(rotation, now)
+    if rotation["Kind"] == "resolution":
+        yield f"The database was to be asked which version it accepts: {status}"
+    else:
+        yield f"Now {status}"
 
 
 def print_step(console: Console, seen: StepSeen) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 
 from keyturn.cli.log_lines import is_platform_line, log_event
 from keyturn.cli.rotation_next import NextStep, next_steps
+from keyturn.cli.rotation_password import maybe_versions, password_of
 from keyturn.cli.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
 from keyturn.cli.shown import shown
 
@@ -110,9 +111,11 @@ class Report:
         if rotation.get("LastError"):
             # Not what ended it.
             rows.append(("last try", shown(rotation["LastError"])))
+        if password_of(self._answer):
+            rows.append(("password", password_of(self._answer)))
         if self.answers:
             said = ", ".join(f"{label} {answer}" for label, answer in self.answers.items())
-            rows.append(("database", shown(said)))
+            rows.append(("database", f"{shown(said)} {self._asked_at()}".rstrip()))
         if rotation.get("RotationLambdaARN"):
             rows.append(("function", shown(rotation["RotationLambdaARN"])))
         rows.append(("began", moment(rotation["RequestedAt"])))
@@ -122,7 +125,7 @@ class Report:
         stages: Mapping[str, list[str]] = self._answer.get("VersionIdsToStages", {})
         for version_id, labels in sorted(stages.items(), key=lambda each: sorted(each[1])):
             rows.append(("version", f"{shown(version_id)}  {shown(', '.join(labels))}"))
-        without = [f"{shown(one['VersionId'])}  no label, made {moment(one['CreatedDate'])}" for one in self.unlabelled]
+        without = [f"{shown(one['VersionId'])}  no label, {self._use_of(one)}" for one in self.unlabelled]
         return [*rows, *(("version", text) for text in without)]
 
     @property
@@ -133,8 +136,21 @@ class Report:
 
     @property
     def unlabelled(self) -> Sequence[Json]:
-        """Versions that have no label and hold a value, newest first; only if nothing labelled is of use."""
-        return self._answer.get("UnlabelledVersions", []) if self.is_refused else []
+        """Versions without a label that hold a value and may be of use, newest first.
+
+        All of them if nothing labelled is of use; else those that the database may have.
+        """
+        found: Sequence[Json] = self._answer.get("UnlabelledVersions", [])
+        return found if self.is_refused else [one for one in found if one["VersionId"] in self._set_at]
+
+    @property
+    def _set_at(self) -> Mapping[str, datetime]:
+        """When setSecret ran for versions that the database may have."""
+        return {one["VersionId"]: one["SetAt"] for one in maybe_versions(self._answer)}
+
+    def _use_of(self, version: Json) -> str:
+        set_at = self._set_at.get(version["VersionId"])
+        return f"made {moment(version['CreatedDate'])}" + (f", setSecret ran at {moment(set_at)}" if set_at else "")
 
     @property
     def is_refused(self) -> bool:
@@ -165,6 +181,11 @@ class Report:
             if entry["Kind"] == "event" and after < entry["At"] <= until and " retried " in entry["Message"]:
                 return "retried", self._clock(entry["At"])
         return "again", self._clock(until)
+
+    def _asked_at(self) -> str:
+        """Return when the database was asked last: labels may have moved since."""
+        asked = [step for step in self._answer.get("Steps", []) if step["Step"] == PROBE and step.get("EndedAt")]
+        return f"(of labels as they were at {moment(asked[-1]['EndedAt'])})" if asked else ""
 
     def _clock(self, at: datetime) -> str:
         return f"{at.astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if self._has_days else '%H:%M:%S'}}"
@@ -216,6 +237,8 @@ class Report:
             "unlabelled_versions": [members(version) for version in answer.get("UnlabelledVersions", [])],
             "can_be_resolved": answer.get("CanBeResolved", False),
             "every_version_refused": self.is_refused,
+            "rotation_enabled": answer.get("RotationEnabled"),
+            "password": password_of(answer),
             "steps": [members(step) for step in answer.get("Steps", [])],
             "timeline": [members(entry) for entry in answer.get("Timeline", [])],
             "truncated": self.is_truncated,

@@ -33,6 +33,22 @@ def test_a_refusal_becomes_a_sentence_with_a_hint(code: str) -> None:
     assert told.value.hints
 
 
+def test_a_function_that_cannot_be_invoked_is_not_blamed_on_the_caller() -> None:
+    with pytest.raises(KeyturnError) as told, explained():
+        raise client_error("AccessDeniedException", "Secrets Manager cannot invoke the specified Lambda function.")
+
+    assert told.value.hints[0].startswith("The function is missing, or its own policy")
+    assert not any("--profile" in hint for hint in told.value.hints)
+
+
+@pytest.mark.parametrize("code", ["InternalServiceError", "InternalFailure"])
+def test_a_server_at_fault_says_where_to_look(code: str) -> None:
+    with pytest.raises(KeyturnError) as told, explained():
+        raise client_error(code, "An error occurred on the server side.")
+
+    assert "/readyz" in told.value.hints[0]
+
+
 def test_a_refusal_without_words_is_told_by_its_code() -> None:
     with pytest.raises(KeyturnError) as told, explained():
         raise client_error("SomethingNew", "")

@@ -7,10 +7,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from rich.console import Console
 from typer.testing import CliRunner
 
+from keyturn.cli import follow
 from keyturn.cli import rotate as command
 from keyturn.cli.follow import Ending, Rotation, Started, StepSeen, StillUnderWay
 from keyturn.cli.main import app, register_commands
@@ -90,7 +91,7 @@ def test_a_rotation_that_failed_says_when_the_next_attempt_begins(monkeypatch: p
             pass
 
         def follow(self, *_: Any) -> Iterator[StepSeen | Ending]:
-            yield Ending("no", FAILED)
+            yield Ending("no", {"Rotation": FAILED}, ("old", "old"))
 
     monkeypatch.setattr(command, "Rotation", Followed)
     monkeypatch.setattr(command, "start_rotation", lambda *_: Started("version", datetime(2026, 3, 4, tzinfo=UTC)))
@@ -104,8 +105,149 @@ def test_a_rotation_that_failed_says_when_the_next_attempt_begins(monkeypatch: p
         assert (rotation["attempt"], rotation["attempts"]) == (2, 5)
         assert rotation["due_at"] == "2100-01-01T00:00:00+00:00"
     else:
+        assert "\nAWSCURRENT is version old, as before.\n" in result.stdout
         assert "\nNow pending: attempt 2 of 5 begins at 2100-01-01 00:00:00 UTC\n" in result.stdout
         assert "\n  keyturn rotation show db --endpoint-url http://127.0.0.1:1" in result.stdout
+
+
+ARN = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-abcdef"
+
+
+class Account:
+    """A secret whose rotation to version ``v`` goes as told; GetRotation answers one after the other."""
+
+    def __init__(self, event: str | None, *answers: dict[str, Any], current: str = "old", enabled: bool = True) -> None:
+        self.event, self.answers, self.enabled = event, list(answers), enabled
+        self.current, self.asked = ["old", current], []
+        self.meta = self
+        self.endpoint_url = "http://127.0.0.1:1"
+
+    def describe_secret(self, **_: Any) -> dict[str, Any]:
+        current = self.current.pop(0) if len(self.current) > 1 else self.current[0]
+        return {"ARN": ARN, "VersionIdsToStages": {current: ["AWSCURRENT"]}, "RotationEnabled": self.enabled}
+
+    def lookup_events(self, **_: Any) -> dict[str, Any]:
+        event = {"eventID": "e", "eventName": self.event, "requestID": "Rotation-v", "errorMessage": None}
+        return {"Events": [{"CloudTrailEvent": json.dumps(event)}] if self.event else []}
+
+    def get_rotation(self, **request: Any) -> dict[str, Any]:
+        self.asked.append(request)
+        return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+
+    def __getitem__(self, _: str) -> Account:
+        return self
+
+
+def told(status: str, kind: str = "rotation", attempt: int = 1, **members: Any) -> dict[str, Any]:
+    rotation = {**FAILED, "Status": status, "Kind": kind, "Attempt": attempt, "Step": "probeSecret"}
+    del rotation["DueAt"]
+    return {"Rotation": rotation, **members}
+
+
+def knows(version_id: str, label: str, *maybe: str) -> dict[str, Any]:
+    at = datetime(2026, 3, 4, tzinfo=UTC)
+    known = {"VersionId": version_id, "At": at, "MaybeVersions": [{"VersionId": one, "SetAt": at} for one in maybe]}
+    return {"DatabaseVersion": known, "VersionIdsToStages": {version_id: [label], "v": ["AWSPENDING"]}}
+
+
+MAYBE_PENDING = (
+    "Password: may be that of version v (AWSPENDING): setSecret ran for it at 2026-03-04 00:00:00 UTC;"
+    " before that version old (AWSCURRENT) logged in at 2026-03-04 00:00:00 UTC."
+)
+RUNNING, CANCELLED, ABANDONED = told("running"), told("cancelled"), told("abandoned")
+
+
+@pytest.mark.parametrize(
+    ("account", "lines"),
+    [
+        pytest.param(
+            Account("RotationFailed", RUNNING, told("failed", **knows("lost", "AWSCURRENT")), current="lost"),
+            [
+                "Not rotated: RotationFailed",
+                "AWSCURRENT has moved from old to lost.",
+                "Password: version lost (AWSCURRENT) logged in at 2026-03-04 00:00:00 UTC.",
+                "Now failed",
+            ],
+            id="moved to a version that had lost its label",
+        ),
+        pytest.param(
+            Account(
+                "RotationAbandoned", ABANDONED, told("pending", "resolution"), told("running", "resolution"),
+                told("resolved", "resolution", **knows("v", "AWSCURRENT")), current="v",
+            ),
+            [
+                "Not rotated: AWSPENDING was taken off its version.",
+                "AWSCURRENT has moved from old to v.",
+                "Password: version v (AWSPENDING) logged in at 2026-03-04 00:00:00 UTC.",
+                "The database was to be asked which version it accepts: resolved",
+            ],
+            id="its label was taken off",
+        ),
+        pytest.param(
+            Account(
+                None, CANCELLED, told("pending", "resolution", 2, **knows("old", "AWSCURRENT", "v")), enabled=False
+            ),
+            [
+                "Not rotated: Rotation of this secret is off: it was cancelled.",
+                "AWSCURRENT is version old, as before.",
+                MAYBE_PENDING,
+                "The database was to be asked which version it accepts: pending",
+            ],
+            id="cancelled",
+        ),
+        pytest.param(
+            Account("RotationFailed", told("parked", **knows("old", "AWSCURRENT", "v"))),
+            [
+                "Not rotated: RotationFailed",
+                "AWSCURRENT is version old, as before.",
+                MAYBE_PENDING,
+                "Now parked: out of attempts, and no window is planned",
+            ],
+            id="failed behind setSecret",
+        ),
+    ],
+)  # fmt: skip
+def test_after_a_failure_no_more_is_said_than_is_known(
+    monkeypatch: pytest.MonkeyPatch, account: Any, lines: list[str]
+) -> None:
+    monkeypatch.setattr(follow, "_POLL_SECONDS", 0)
+    file = io.StringIO()
+    rotation = Rotation(account, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC)))
+
+    command.follow(Console(file=file, highlight=False, emoji=False, soft_wrap=True), rotation, 60)
+
+    assert file.getvalue().splitlines() == lines
+
+
+def test_who_may_not_look_is_told_where_current_is_and_nothing_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    account: Any = Account("RotationFailed")
+
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "AccessDeniedException", "Message": "no"}}, "GetRotation")
+
+    monkeypatch.setattr(account, "get_rotation", refuse)
+    (ending,) = Rotation(account, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC))).follow(60, lambda _: None)
+
+    assert ending == Ending("RotationFailed", None, ("old", "old"))
+
+
+@pytest.mark.parametrize("operation", ["get_rotation", "lookup_events"])
+def test_a_server_whose_own_database_is_away_does_not_make_a_rotation_fail(
+    monkeypatch: pytest.MonkeyPatch, operation: str
+) -> None:
+    account: Any = Account("RotationFailed")
+
+    def fault(**_: Any) -> None:
+        said = {"Error": {"Code": "InternalServiceError"}, "ResponseMetadata": {"HTTPStatusCode": 500}}
+        raise ClientError(said, "GetRotation")  # type: ignore[arg-type]  # a part of an answer
+
+    monkeypatch.setattr(account, operation, fault)
+    rotation = Rotation(account, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC)))
+
+    with pytest.raises(StillUnderWay, match="cannot tell how the rotation goes on just now") as caught:
+        list(rotation.follow(60, lambda _: None))
+
+    assert "/readyz" in caught.value.hints[0]
 
 
 class Gone:

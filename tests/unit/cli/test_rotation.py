@@ -17,6 +17,7 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.follow import Started
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.rotation_markdown import markdown
+from keyturn.cli.rotation_password import password_of
 from keyturn.cli.rotation_report import Report, Run
 from keyturn.cli.rotation_status import duration
 from keyturn.cli.rotation_text import print_report
@@ -256,7 +257,11 @@ def test_what_can_be_done_depends_on_where_it_stands(told: dict[str, Any], comma
 
 
 def probed(**answers: str) -> dict[str, Any]:
-    return {**step("probeSecret"), "Answers": {f"AWS{label.upper()}": said for label, said in answers.items()}}
+    return {
+        **step("probeSecret"),
+        "EndedAt": AT + 2 * SECOND,
+        "Answers": {f"AWS{label.upper()}": said for label, said in answers.items()},
+    }
 
 
 def test_when_every_version_is_refused_only_another_password_helps() -> None:
@@ -268,6 +273,7 @@ def test_when_every_version_is_refused_only_another_password_helps() -> None:
 
     assert [each.command for each in of.next_steps(" --profile p")] == [
         "aws secretsmanager put-secret-value --secret-id db --secret-string file://value.json --profile p",
+        "keyturn rotate db --profile p",
         f"aws secretsmanager get-secret-value --secret-id db --version-id {'u' * 32} --profile p",
         "aws secretsmanager get-secret-value --secret-id db --profile p",
         "keyturn rotation retry db --wait --profile p",
@@ -275,12 +281,15 @@ def test_when_every_version_is_refused_only_another_password_helps() -> None:
     words = " ".join(each.what for each in of.next_steps())
     assert "every stored version is refused" in words
     assert "ALTER ROLE" in words
-    assert ("database", "AWSPENDING refused, AWSCURRENT refused") in of.header()
+    said = "AWSPENDING refused, AWSCURRENT refused (of labels as they were at 2026-03-04 05:06:09 UTC)"
+    assert ("database", said) in of.header()
     assert of.header()[-1] == ("version", f"{'u' * 32}  no label, made 2026-03-04 05:06:07 UTC")
     assert (of.document()["every_version_refused"], of.document()["can_be_resolved"]) == (True, True)
     assert of.runs()[0].cells["probeSecret"] == "✗ all refused"
     failed = Report({**told, "Rotation": rotation("failed", Kind="resolution")}, AT).next_steps()
-    assert not [each for each in failed if each.command.startswith("keyturn")]
+    assert [each.command for each in failed if each.command.startswith("keyturn")] == ["keyturn rotate db"]
+    assert "ends the rotation that waits" in words
+    assert not [each for each in failed if "ends the rotation that waits" in each.what]
 
 
 @pytest.mark.parametrize(
@@ -307,7 +316,84 @@ def test_only_a_function_that_offers_it_is_offered_to_be_asked(can_be_resolved: 
 
     commands = [each.command for each in Report(told, AT).next_steps()]
 
-    assert commands == ["keyturn rotation retry db --wait", "keyturn rotation resolve db"][: 1 + can_be_resolved]
+    assert commands == ["keyturn rotation resolve db", "keyturn rotation retry db --wait"][1 - can_be_resolved :]
+
+
+LEFT = "9f02983d-8c1b-4b52-9f0e-0d5a3c1f7e42"
+
+
+def set_but_not_current(status: str, version_id: str, **members: Any) -> dict[str, Any]:
+    """What GetRotation tells where a function without probeSecret has set a password that is not current."""
+    known = {
+        "VersionId": BEFORE,
+        "At": AT,
+        "EveryVersionRefused": False,
+        "MaybeVersions": [{"VersionId": version_id, "SetAt": AT + SECOND}],
+    }
+    return {**answer(rotation(status), steps=[step("setSecret")]), "DatabaseVersion": known, **members}
+
+
+@pytest.mark.parametrize("status", ["pending", "parked", "abandoned", "cancelled", "failed"])
+def test_a_password_that_may_be_in_the_database_and_is_not_current_comes_with_the_commands(status: str) -> None:
+    of = Report(set_but_not_current(status, VERSION), AT)
+
+    read, move, *rest = of.next_steps(" --profile p")
+
+    assert read.command == f"aws secretsmanager get-secret-value --secret-id db --version-id {VERSION} --profile p"
+    assert "the database may have its password, and refuse that of AWSCURRENT" in read.what
+    assert move.command == (
+        f"aws secretsmanager update-secret-version-stage --secret-id db --version-stage AWSCURRENT"
+        f" --move-to-version-id {VERSION} --remove-from-version-id {BEFORE} --profile p"
+    )
+    again = "rotation retry db --wait" if status in ("pending", "parked") else "rotate db"
+    assert [each.command for each in rest] == [f"keyturn {again} --profile p"]
+    password = (
+        f"may be that of version {VERSION} (AWSPENDING): setSecret ran for it at 2026-03-04 05:06:08 UTC;"
+        f" before that version {BEFORE} (AWSCURRENT) logged in at 2026-03-04 05:06:07 UTC"
+    )
+    assert ("password", password) in of.header()
+    assert of.document()["password"] == password
+
+
+def test_a_version_that_has_lost_its_label_and_may_be_in_the_database_is_listed_by_a_later_rotation() -> None:
+    unlabelled = [{"VersionId": LEFT, "CreatedDate": AT}, {"VersionId": "0" * 32, "CreatedDate": AT}]
+    of = Report(set_but_not_current("pending", LEFT, UnlabelledVersions=unlabelled), AT)
+
+    without = [value for name, value in of.header() if name == "version" and "no label" in value]
+    made = "no label, made 2026-03-04 05:06:07 UTC, setSecret ran at 2026-03-04 05:06:08 UTC"
+    assert without == [f"{LEFT}  {made}"]
+    assert f"--move-to-version-id {LEFT}" in of.next_steps()[1].command
+
+
+def test_what_may_be_current_already_needs_no_command() -> None:
+    of = Report(set_but_not_current("pending", BEFORE), AT)
+
+    assert [each.command for each in of.next_steps()] == ["keyturn rotation retry db --wait"]
+
+
+def test_while_rotation_is_off_nothing_is_retried() -> None:
+    told = {**answer(rotation("pending", Kind="resolution")), "RotationEnabled": False}
+
+    assert [each.command for each in Report(told, AT).next_steps()] == ["keyturn rotation show db", "keyturn rotate db"]
+    cancelled = {**answer(rotation("cancelled")), "RotationEnabled": False}
+    (begin,) = Report(cancelled, AT).next_steps()
+    assert begin.what == "switch rotation on again, and rotate"
+
+
+@pytest.mark.parametrize(
+    ("known", "password"),
+    [
+        ({}, ""),
+        ({"EveryVersionRefused": False, "MaybeVersions": []}, ""),
+        (
+            {"VersionId": LEFT, "At": AT},
+            f"version {LEFT} (no label) logged in at 2026-03-04 05:06:07 UTC",
+        ),
+        ({"EveryVersionRefused": True, "At": AT}, "every version was refused at 2026-03-04 05:06:07 UTC"),
+    ],
+)
+def test_no_more_is_said_of_the_password_than_is_known(known: dict[str, Any], password: str) -> None:
+    assert password_of({**answer(rotation()), "DatabaseVersion": known}) == password
 
 
 def test_one_that_was_cancelled_shows_the_last_error_beside_what_ended_it() -> None:
@@ -386,8 +472,8 @@ def test_a_ticket_stands_for_itself() -> None:
         "",
         "### What next",
         "",
-        "- `keyturn rotation retry db --wait`: try again now, and watch",
         "- `keyturn rotation resolve db`: ask the database which version it accepts, and move the labels there",
+        "- `keyturn rotation retry db --wait`: try again now, and watch",
     ]
 
 
