@@ -187,7 +187,8 @@ def test_a_wrong_password_is_told_where_it_was_noticed(server: ServerProcess, po
     # What the database said, and that asking again is of no use.
     wait_for_pause(job, server)
     text = shown(server, "wrong", "--version-id", version_id[:8])
-    assert "\n  database  AWSPENDING refused, AWSCURRENT refused\n" in text
+    assert re.search(r"\n  password  every version was refused at [\d: -]+ UTC\n", text)
+    assert "\n  database  AWSPENDING refused, AWSCURRENT refused (of labels as they were at" in text
     assert "✗ probeSecret was answered: pending refused, current refused (…)" in story(text)
     assert re.search(r"\n  aws secretsmanager put-secret-value --secret-id wrong ", text)
     assert "keyturn rotation resolve" not in text

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -72,11 +72,12 @@ def show(
     version_id: Annotated[
         str | None,
         typer.Option(
-            help="The rotation that made it, whole or its first eight characters; else the unfinished, or the newest."
+            help="That it made, whole or its first eight characters; else the unfinished one, or the last to end."
         ),
     ] = None,
     kind: Annotated[
-        RotationKind | None, typer.Option(help="Of those of the version; else the newest.", show_default=False)
+        RotationKind | None,
+        typer.Option(help="Of those of the version; else a rotation, if there is one.", show_default=False),
     ] = None,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="Every call, every line of the log, whole version ids.")
@@ -96,7 +97,7 @@ def show(
     value is shown: those that the function has logged are masked.
     """
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
-    with explained(), _rotation_found(secret, options):
+    with explained(), _rotation_found(clients, secret, options):
         whole = None if version_id is None else whole_version_id(clients, secret, version_id, options)
         asked = {"SecretId": secret, "VersionId": whole, "Kind": None if kind is None else kind.value}
         answer = clients["keyturn"].get_rotation(**{name: value for name, value in asked.items() if value is not None})
@@ -160,7 +161,7 @@ def list_(
         ReportOutput, typer.Option(help="Text for people, JSON for programs, Markdown for a ticket.")
     ] = ReportOutput.TEXT,
 ) -> None:
-    """List a secret's rotations, newest first, and how each ended.
+    """List a secret's rotations, and how each ended: those first that go on, then by their end.
 
     Version ids are cut to what fits the screen; keyturn rotation show takes them so.
     """
@@ -212,7 +213,7 @@ def _console() -> Console:
 
 
 @contextmanager
-def _rotation_found(secret: str, options: str) -> Iterator[None]:
+def _rotation_found(clients: Clients, secret: str, options: str) -> Iterator[None]:
     """Say what there is to look at instead of a rotation that is not there.
 
     Raises:
@@ -225,8 +226,15 @@ def _rotation_found(secret: str, options: str) -> Iterator[None]:
     except ClientError as error:
         message = error.response.get("Error", {}).get("Message", "")
         if message.startswith("The secret has not been rotated"):
-            raise KeyturnError(message, f"keyturn rotate {secret}{options} rotates it.") from error
+            described = clients["secretsmanager"].describe_secret(SecretId=secret)
+            raise KeyturnError(message, _how_to_rotate(secret, described, options)) from error
         if message.startswith("The secret has no rotation to version"):
             hint = f"keyturn rotation list {secret}{options} shows the rotations there are."
             raise KeyturnError(message, hint) from error
         raise
+
+
+def _how_to_rotate(secret: str, described: Mapping[str, Any], options: str) -> str:
+    if described.get("RotationLambdaARN"):
+        return f"keyturn rotate {secret}{options} rotates it."
+    return "It has no rotation function: aws secretsmanager rotate-secret gives it one (docs/rotation.md)."

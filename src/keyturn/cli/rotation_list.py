@@ -21,17 +21,19 @@ _NAMES = ("began (UTC)", "version", "rotation", "took")
 # The least that stands for a version; a secret has a hundred of them.
 _LEAST_CHARACTERS = 8
 _WHOLE_ID = 32
+_NEVER = datetime.max.replace(tzinfo=UTC)
 _NONE = "The secret has not been rotated."
 
 
 def list_rotations(clients: Clients, secret: str, limit: int | None = None) -> list[dict[str, Any]]:
-    """Return a secret's rotations, newest first: so many at most."""
+    """Return a secret's rotations, those first that have not ended, then by their end: so many of the newest."""
     found: list[dict[str, Any]] = []
     for page in clients["keyturn"].get_paginator("list_rotations").paginate(SecretId=secret):
         found += page["Rotations"]
         if limit is not None and len(found) >= limit:
             break
-    return found[:limit]
+    # A question that was asked later may have ended before.
+    return sorted(found[:limit], key=lambda one: one.get("EndedAt", _NEVER), reverse=True)
 
 
 def whole_version_id(clients: Clients, secret: str, begun: str, options: str) -> str:

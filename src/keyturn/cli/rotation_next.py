@@ -43,7 +43,7 @@ def next_steps(answer: Json, unlabelled: Sequence[Json], options: str, *, is_ref
         yield from _when_all_is_refused(name, unlabelled, options, is_waiting=status != "failed")
         if status != "failed" and not is_off:
             yield NextStep(retry, "try again at once, after the password was set in the database")
-    elif status != "succeeded" and status != "resolved":
+    elif status not in ("succeeded", "resolved"):
         yield from _when_another_was_set(name, answer, options)
         if status in ("pending", "parked") and not is_off:
             yield NextStep(retry, "try again now, and watch")
@@ -53,11 +53,15 @@ def next_steps(answer: Json, unlabelled: Sequence[Json], options: str, *, is_ref
         else:
             what = "switch rotation on again, and rotate" if is_off else "begin another rotation, and watch it"
             yield NextStep(f"keyturn rotate {name}{options}", what)
+    for kind in answer.get("OtherKinds", []):
+        look = f"keyturn rotation show {name} --version-id {shown(rotation['VersionId'])} --kind {kind}{options}"
+        yield NextStep(look, f"look at the {kind} about the same version")
 
 
 def _when_another_was_set(name: str, answer: Json, options: str) -> Iterator[NextStep]:
     """Yield how to get AWSCURRENT to the version that the database has, if it may have another one."""
-    has_set = any(step["Step"] == _SET for step in answer.get("Steps", []))
+    is_waiting = answer["Rotation"]["Status"] in ("pending", "parked")
+    has_set = is_waiting and any(step["Step"] == _SET for step in answer.get("Steps", []))
     maybe = maybe_versions(answer)
     if answer.get("CanBeResolved"):
         if has_set or maybe:

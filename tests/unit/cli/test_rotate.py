@@ -118,7 +118,7 @@ class Account:
 
     def __init__(self, event: str | None, *answers: dict[str, Any], current: str = "old", enabled: bool = True) -> None:
         self.event, self.answers, self.enabled = event, list(answers), enabled
-        self.current, self.asked = ["old", current], []
+        self.current = ["old", current]
         self.meta = self
         self.endpoint_url = "http://127.0.0.1:1"
 
@@ -130,8 +130,7 @@ class Account:
         event = {"eventID": "e", "eventName": self.event, "requestID": "Rotation-v", "errorMessage": None}
         return {"Events": [{"CloudTrailEvent": json.dumps(event)}] if self.event else []}
 
-    def get_rotation(self, **request: Any) -> dict[str, Any]:
-        self.asked.append(request)
+    def get_rotation(self, **_: Any) -> dict[str, Any]:
         return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def __getitem__(self, _: str) -> Account:

@@ -365,6 +365,14 @@ def test_a_version_that_has_lost_its_label_and_may_be_in_the_database_is_listed_
     assert f"--move-to-version-id {LEFT}" in of.next_steps()[1].command
 
 
+def test_a_question_about_the_same_version_is_mentioned() -> None:
+    told = {**answer(rotation("succeeded")), "OtherKinds": ["resolution"]}
+
+    (look,) = Report(told, AT).next_steps(" --profile p")
+
+    assert look.command == f"keyturn rotation show db --version-id {VERSION} --kind resolution --profile p"
+
+
 def test_what_may_be_current_already_needs_no_command() -> None:
     of = Report(set_but_not_current("pending", BEFORE), AT)
 
@@ -517,7 +525,7 @@ LISTED = (
     rotation("succeeded", EndedAt=AT + 2 * SECOND, Error="E: an attempt before it was settled"),
     rotation("parked", Cause="timeout", Error="E: no"),
     rotation("pending", Cause="E", Error="setSecret step: E: no", DueAt=datetime(2100, 1, 1, tzinfo=UTC)),
-    rotation("failed", Kind="test"),
+    rotation("failed", Kind="test", EndedAt=AT + 3 * SECOND),
     rotation("cancelled", EndedAt=AT + SECOND),
 )
 
@@ -528,15 +536,15 @@ def test_a_list_has_a_header_fits_the_screen_and_says_how_each_ended_and_why(mon
 
     assert lines == [
         "began (UTC)          version    rotation     took",
-        "2026-03-04 05:06:07  6ad2f1d0…  succeeded    2.0 s",
-        "  E: an attempt before it was settled",
         "2026-03-04 05:06:07  6ad2f1d0…  parked",
         "  out of attempts, and no window is planned",
         "  timeout: E: no",
         "2026-03-04 05:06:07  6ad2f1d0…  pending",
         "  attempt 2 of 5 begins at 2100-01-01 00:00:00 UTC",
         "  setSecret step: E: no",
-        "2026-03-04 05:06:07  6ad2f1d0…  test failed",
+        "2026-03-04 05:06:07  6ad2f1d0…  test failed  3.0 s",
+        "2026-03-04 05:06:07  6ad2f1d0…  succeeded    2.0 s",
+        "  E: an attempt before it was settled",
         "2026-03-04 05:06:07  6ad2f1d0…  cancelled    1.0 s",
     ]
     monkeypatch.setenv("COLUMNS", "120")
@@ -551,16 +559,18 @@ def test_a_list_for_a_ticket_and_for_programs_has_the_same(monkeypatch: pytest.M
         "",
         "| began (UTC) | version | rotation | took | why |",
         "| --- | --- | --- | --- | --- |",
-        f"| `2026-03-04 05:06:07` | `{VERSION}` | `succeeded` | `2.0 s` | `E: an attempt before it was settled` |",
         (
             f"| `2026-03-04 05:06:07` | `{VERSION}` | `parked` |  | `out of attempts, and no window is planned`<br>"
             "`timeout: E: no` |"
         ),
+        f"| `2026-03-04 05:06:07` | `{VERSION}` | `succeeded` | `2.0 s` | `E: an attempt before it was settled` |",
         "",
     ]
     document = json.loads(run(monkeypatch, "list", "db", "--output", "json", server=Server(*LISTED)))
-    assert [one["status"] for one in document["rotations"]] == [one["Status"] for one in LISTED]
-    assert document["rotations"][2]["attempts"] == 5
+    assert [one["status"] for one in document["rotations"]] == [
+        "parked", "pending", "failed", "succeeded", "cancelled"
+    ]  # fmt: skip
+    assert document["rotations"][1]["attempts"] == 5
 
 
 @pytest.mark.parametrize("begun", [VERSION[:8], f"{VERSION[:8]}…", VERSION[:13].upper(), VERSION])
@@ -597,7 +607,7 @@ def test_a_beginning_that_is_of_no_version_or_of_several_is_refused_with_where_t
 @pytest.mark.parametrize(
     ("message", "hint"),
     [
-        ("The secret has not been rotated.", "keyturn rotate db --endpoint-url"),
+        ("The secret has not been rotated.", "It has no rotation function: aws secretsmanager rotate-secret"),
         (f"The secret has no rotation to version {VERSION}.", "keyturn rotation list db --endpoint-url"),
         ("Secrets Manager can't find the specified secret.", "aws secretsmanager list-secrets"),
     ],
@@ -610,6 +620,7 @@ def test_a_rotation_that_is_not_there_comes_with_a_hint_that_helps(
 
     server = Server()
     monkeypatch.setattr(server, "get_rotation", refuse)
+    monkeypatch.setattr(server, "describe_secret", lambda **_: {}, raising=False)
     monkeypatch.setattr(Clients, "__getitem__", lambda *_: server)
     where = ("--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1")
 
@@ -617,6 +628,22 @@ def test_a_rotation_that_is_not_there_comes_with_a_hint_that_helps(
 
     assert isinstance(result.exception, KeyturnError)
     assert result.exception.hints[0].startswith(hint)
+
+
+def test_a_secret_that_has_a_function_and_was_not_rotated_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(**_: Any) -> None:
+        said = {"Error": {"Code": "ResourceNotFoundException", "Message": "The secret has not been rotated."}}
+        raise ClientError(said, "GetRotation")  # type: ignore[arg-type]  # a part of an answer
+
+    server: Any = Server()
+    monkeypatch.setattr(server, "get_rotation", refuse)
+    monkeypatch.setattr(server, "describe_secret", lambda **_: {"RotationLambdaARN": "arn"}, raising=False)
+    monkeypatch.setattr(Clients, "__getitem__", lambda *_: server)
+
+    result = CliRunner().invoke(app, ["rotation", "show", "db", "--endpoint-url", "http://127.0.0.1:1"])
+
+    assert isinstance(result.exception, KeyturnError)
+    assert result.exception.hints == ("keyturn rotate db --endpoint-url http://127.0.0.1:1 rotates it.",)
 
 
 def test_a_retry_that_is_not_waited_for_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:
