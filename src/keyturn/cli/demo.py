@@ -72,6 +72,9 @@ def demo(
     Makes servers, a secret, a role, a function and a permission, rotates, and proves it. Needs no root and asks
     nothing. Stop it with keyturn demo --stop; Ctrl-C on the way leaves nothing running.
 
+    A demo that is there already is replaced, with everything in it: keyturn demo --restart keeps it, and --directory
+    makes another beside it.
+
     To try settings, write them into keyturn/keyturn.toml in the demo's directory, or set KEYTURN_* variables, and run
     keyturn demo --restart: the server is started again where it was, and everything in it is kept.
     """
@@ -88,7 +91,11 @@ def demo(
         server = server.restart(directory)
         console.print(f"Keyturn is ready on {server.endpoint_url} again. Its log is {server.log_path}.")
         return
-    _take(directory)
+    if _take(directory):
+        console.print(
+            f"The demo that was in {directory} is gone, with its secrets and settings. To keep one: keyturn demo"
+            " --restart starts it again as it is, --directory makes another place.\n"
+        )
     finished = False
     try:
         _run(console, directory)
@@ -219,6 +226,7 @@ def _print_what_next(console: Console, directory: Path) -> None:
         console.print(f"  {line}")
     stop = "make demo-stop" if directory == Path.cwd() / ".demo" else f"{keyturn} demo --stop --directory {directory}"
     console.print(f"\nStop it all with:  {stop}")
+    console.print("The next demo replaces this one, with all that is in it; keyturn demo --restart keeps it.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,17 +318,19 @@ def _endpoint_url(process: subprocess.Popen[bytes], log_path: Path) -> str:
     raise KeyturnError("Keyturn did not start.", f"Its log is {log_path}:", *log_path.read_text().splitlines()[-5:])
 
 
-def _take(directory: Path) -> None:
-    """Make the directory, after what an earlier demo left in it is gone.
+def _take(directory: Path) -> bool:
+    """Make the directory, after what an earlier demo left in it is gone; return whether there was one.
 
     Raises:
         KeyturnError: The directory holds something else.
     """
+    was_taken = (directory / _MARKER).exists()
     _stop(directory)
     if directory.exists() and any(directory.iterdir()):
         raise KeyturnError(f"{directory} is not empty, and not a demo's.", "Choose another with --directory.")
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     (directory / _MARKER).touch()
+    return was_taken
 
 
 def _stop(directory: Path) -> bool:

@@ -50,13 +50,14 @@ _HAPPENED = {
     ServiceEventName.TEST_ROTATION_FAILED: "The test rotation of {} failed",
     TEST_EVENT: "Keyturn can reach you here. This is a test, nothing has happened",
 }
+_LOOK = "keyturn rotation show"
 _REPAIRS: dict[str, str] = {
     Repair.FORWARD: "the new one, which is current now.",
     Repair.BACK: "the current one; the new one was dropped.",
     Repair.REVERT: "the previous one, which is current again.",
     Repair.RECOVER: "one that had lost its label, which is current now.",
     Repair.NONE_NEEDED: "the current one; nothing was pending.",
-    Repair.ALL_REFUSED: "none that is stored. Somebody has to set a password.",
+    Repair.ALL_REFUSED: "none that is stored, so who reads the secret does not get in. Somebody has to set a password.",
 }
 
 
@@ -160,9 +161,13 @@ class Notification:
         if self.event_name != TEST_EVENT:
             said += f" ({self.account_id}, {self.region})"
         if self.rotation is not None and self.event_name in FAILURES:
-            said += _course(self.rotation)
+            said += _course(self.rotation, where)
         if self.rotation is not None and self.rotation.repair is not None:
             said += f": {_REPAIRS.get(self.rotation.repair, self.rotation.repair)}"
+        if self.event_name == ServiceEventName.ROTATION_ABANDONED:
+            said += f" (by whom: {_LOOK} {where})"
+        elif self.rotation is not None and self.rotation.repair == Repair.ALL_REFUSED:
+            said += f" {_LOOK} {where}"
         error = (self.rotation and self.rotation.error) or self.error
         if error:
             said += f" {error}"
@@ -231,7 +236,7 @@ def next_try(first_at: datetime, tries: int, now: datetime, jitter: float) -> da
     return at if at <= first_at + LONGEST_WAIT else None
 
 
-def _course(rotation: RotationFacts) -> str:
+def _course(rotation: RotationFacts, secret: str) -> str:
     """Return how a failed rotation goes on, as the rest of a sentence."""
     where = f" in {rotation.step}" if rotation.step else ""
     of = f" of {rotation.attempts}" if rotation.attempts else ""
@@ -246,7 +251,8 @@ def _course(rotation: RotationFacts) -> str:
             False: "; it goes on",
             None: "; the database is being asked which password it accepts" if rotation.attempt else "",
         }[rotation.is_final]
-    return f"{where}{number}{goes_on}:" if rotation.error else f"{where}{number}{goes_on}."
+    look = f" ({_LOOK} {secret})" if rotation.is_final else ""
+    return f"{where}{number}{goes_on}{look}" + (":" if rotation.error else ".")
 
 
 def _iso(moment: datetime | None) -> str | None:

@@ -20,7 +20,7 @@ from typing import NamedTuple, Protocol
 
 from keyturn.rules.masking import MASK, Mask
 from keyturn.rules.rotation import Step, StepOutcome
-from keyturn.rules.timeline_calls import Calls
+from keyturn.rules.timeline_calls import CANCEL, Calls
 from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
 
 # Of one entry; a stack trace fits.
@@ -28,8 +28,9 @@ MESSAGE_CHARACTERS = 2000
 _STEP_LINES = 200
 _MOST_ENTRIES = 3000
 _MOST_CHARACTERS = 600_000
-_MILLISECOND = timedelta(milliseconds=1)
+_MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
 _ACCESS_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
+_INTERRUPTED = "was interrupted: its server, or Keyturn's own database, went away while it ran"
 _TIMED_OUT = "Task timed out after"
 _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 _WORDS = {
@@ -204,6 +205,11 @@ def _beginning(told: Told, calls: Calls) -> Entry:
     if calls.asked_by is None:
         return Entry(told.requested_at, EntryKind.EVENT, f"The {what} began")
     message = f"{calls.asked_by.who} asked for the {what}"
+    if calls.asked_by.name == CANCEL:
+        message = (
+            f"{calls.asked_by.who} cancelled the rotation to version {told.version_id}, which may have set its"
+            " password: the database is asked which version it accepts"
+        )
     return Entry(told.requested_at, EntryKind.EVENT, message, event_id=calls.asked_by.event_id)
 
 
@@ -245,7 +251,7 @@ def _not_ended(told: Told, position: int, lines: Sequence[Entry]) -> list[Entry]
     # When it was nobody knows: after the last sign of life, before the next step.
     last = lines[-1].at if lines else run.started_at
     at = last if is_newest else told.steps[position].started_at
-    return [_of(run, at, EntryKind.STEP_ENDED, "was interrupted: its server ended while it ran", Severity.WARNING)]
+    return [_of(run, at, EntryKind.STEP_ENDED, _INTERRUPTED, Severity.WARNING)]
 
 
 def _says(line: str, run: StepRun) -> bool:
@@ -256,7 +262,7 @@ def _says(line: str, run: StepRun) -> bool:
 
 def _ending(told: Told, calls: Calls) -> list[Entry]:
     if told.ended_at is None:
-        return _waiting(told) if told.steps else []
+        return _waiting(told) if told.steps else _not_begun(told)
     message = f"The {told.kind} {'has' if told.status in ('succeeded', 'failed') else 'was'} {told.status}"
     if told.status == "resolved":
         message = "The labels are in line with the database"
@@ -281,6 +287,14 @@ def _waiting(told: Told) -> list[Entry]:
     number = f"{attempt} of {attempts}" if attempt <= attempts else f"{attempt}, of the database only,"
     message = f"Attempt {number} begins at {told.due_at:%Y-%m-%d %H:%M:%S} UTC"
     return [Entry(at, EntryKind.EVENT, message, Severity.WARNING)]
+
+
+def _not_begun(told: Told) -> list[Entry]:
+    """Return when the database is asked, if not at once: what was begun before may run until then."""
+    if told.kind != "resolution" or told.due_at is None or told.due_at < told.requested_at + _SECOND:
+        return []
+    message = f"The database is asked at {told.due_at:%Y-%m-%d %H:%M:%S} UTC: a step may run until then"
+    return [Entry(told.requested_at, EntryKind.EVENT, message)]
 
 
 def _clean(entry: Entry, mask: Mask) -> Entry:

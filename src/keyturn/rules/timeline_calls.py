@@ -20,6 +20,8 @@ from keyturn.rules.repair import Repair
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
 
+CANCEL = "CancelRotateSecret"
+"""Whoever calls it may have a rotation asked about that has touched the database."""
 _DENIED = "AccessDenied"
 _FUNCTION = "the function"
 _ENDINGS = ("RotationSucceeded", "RotationAbandoned", "TestRotationSucceeded", "TestRotationFailed", "RotationFailed")
@@ -27,14 +29,13 @@ _BEGINNINGS: Mapping[str, Sequence[str]] = {
     "rotation": ("RotateSecret",),
     "test": ("RotateSecret",),
     # Who cancels a rotation that may have touched the database has it asked.
-    "resolution": ("ResolveRotation", "CancelRotateSecret"),
+    "resolution": ("ResolveRotation", CANCEL),
 }
-_CANCEL = "CancelRotateSecret"
 # What people do about a rotation that is unfinished.
 _DECISIONS: Mapping[str, str] = {
     "RetryRotation": "{} retried the rotation: it is due at once, with a fresh set of attempts",
     "ResolveRotation": "{} had the database asked which version it accepts (ResolveRotation)",
-    _CANCEL: "{} switched rotation off (CancelRotateSecret)",
+    CANCEL: "{} switched rotation off (CancelRotateSecret)",
 }
 _REPAIRS: Mapping[str, str] = {
     Repair.FORWARD: "The database accepts {}: AWSCURRENT was moved to it",
@@ -48,11 +49,12 @@ _Event = Mapping[str, Any]
 
 
 class Told(NamedTuple):
-    """That an audit event says more of something."""
+    """That an audit event says more of something: which call it was, and whose."""
 
     event_id: str
     is_denied: bool = False
     who: str = ""
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +131,14 @@ def calls_of(question: Question, records: Iterable[AuditRecord]) -> Calls:
             asked_by = told_of(record)
         elif is_own or not record.read_only:
             entries.append(_entry(record, event, _FUNCTION if is_own else _who(event), question.secret_arn))
-            if record.event_name == _CANCEL and record.error_code is None:
+            if record.event_name == CANCEL and record.error_code is None:
                 cancelled_by = told_of(record)
     return Calls(entries, of_function, asked_by, invocations, ended_by, cancelled_by)
 
 
 def told_of(record: AuditRecord) -> Told:
     """Return that a call was made, and by whom."""
-    return Told(record.event_id, record.error_code == _DENIED, _who(json.loads(record.event)))
+    return Told(record.event_id, record.error_code == _DENIED, _who(json.loads(record.event)), record.event_name)
 
 
 def _is_invocation(event: _Event) -> bool:

@@ -72,11 +72,11 @@ def test_every_event_has_a_line_for_people(name: ServiceEventName) -> None:
         ),
         (
             {"is_final": True, "next_attempt_at": None, "next_rotation_at": NOW + timedelta(days=1)},
-            " in setSecret at attempt 2 of 5; it is not tried again before 2026-03-05 05:06 UTC: Authentication",
+            "; it is not tried again before 2026-03-05 05:06 UTC (keyturn rotation show app/database): Authentication",
         ),
         (
             {"is_final": True, "next_attempt_at": None},
-            " at attempt 2 of 5; it is not tried again by itself: Authentication",
+            " at attempt 2 of 5; it is not tried again by itself (keyturn rotation show app/database): Authentication",
         ),
         ({"next_attempt_at": None}, " at attempt 2 of 5; it goes on: Authentication"),
         (
@@ -100,6 +100,14 @@ def test_what_was_done_about_labels_is_said_in_words(repair: Repair) -> None:
 
     assert "which password it accepts (000000000000, us-east-1): " in resolved.text()
     assert repair.value not in resolved.text().rpartition(": ")[2].split()
+
+
+def test_who_is_locked_out_and_who_ended_it_is_said_with_the_command_that_tells_more() -> None:
+    refused = replace(facts(repair="allRefused"), event_name="RotationResolved", error=None).text()
+    abandoned = replace(FAILED, event_name="RotationAbandoned", rotation=None, error=None).text()
+
+    assert "who reads the secret does not get in. Somebody has to set a password. keyturn rotation show app/" in refused
+    assert abandoned.endswith(" (by whom: keyturn rotation show app/database)")
 
 
 def test_a_failure_waits_a_moment_until_it_is_known_how_it_goes_on() -> None:

@@ -39,7 +39,14 @@ class Step:
 
 def told(*steps: Step, status: str = "pending", **more: Any) -> Told:
     return Told(
-        "v1", status, more.pop("kind", "rotation"), AT, more.pop("ended_at", None), more.pop("reason", None), steps
+        "v1",
+        status,
+        more.pop("kind", "rotation"),
+        AT,
+        more.pop("ended_at", None),
+        more.pop("reason", None),
+        steps,
+        due_at=more.pop("due_at", None),
     )
 
 
@@ -135,18 +142,30 @@ def test_a_function_that_may_not_be_invoked_is_a_refusal_that_can_be_explained()
     assert (ended.message, ended.event_id) == ("createSecret was not invoked", None)
 
 
+def test_a_question_that_follows_from_a_cancelled_rotation_says_so_and_when_it_is_asked() -> None:
+    asked = told(kind="resolution", status="pending", due_at=AT + 20 * SECOND)
+    cancelled = Calls(asked_by=Event("e0", who="user/alice", name="CancelRotateSecret"))
+
+    began, waits = messages(entries(asked, calls=cancelled))
+
+    assert began.startswith("user/alice cancelled the rotation to version ")
+    assert began.endswith(": the database is asked which version it accepts")
+    assert waits == f"The database is asked at {AT + 20 * SECOND:%Y-%m-%d %H:%M:%S} UTC: a step may run until then"
+    assert len(entries(told(kind="resolution", status="pending", due_at=AT), calls=cancelled)) == 1
+
+
 def test_a_step_that_runs_has_no_end_and_one_whose_server_died_was_interrupted() -> None:
     steps = [Step("createSecret", AT), Step("createSecret", AT + SECOND, request_id="r2")]
 
     assert messages(entries(told(*steps, status="running")))[1:] == [
         "createSecret began",
-        "createSecret was interrupted: its server ended while it ran",
+        "createSecret was interrupted: its server, or Keyturn's own database, went away while it ran",
         "createSecret began",
     ]
     log = {"r2": [LogLine(AT + 2 * SECOND, "a last word")]}
     assert messages(entries(told(*steps), log))[-2:] == [
         "a last word",
-        "createSecret was interrupted: its server ended while it ran",
+        "createSecret was interrupted: its server, or Keyturn's own database, went away while it ran",
     ]
 
 
