@@ -269,16 +269,18 @@ class DemoServer:
     @classmethod
     def _serve(cls, directory: Path, port: int) -> Self:
         log_path = directory / "keyturn.log"
+        # What the server before has said stays.
+        begins_at = log_path.stat().st_size if log_path.exists() else 0
         command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(directory / _DATA)]
         command += ["--port", str(port), "--no-profile"]
-        with log_path.open("wb") as log:
+        with log_path.open("ab") as log:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
         created_at = psutil.Process(process.pid).create_time()
         server = cls(process.pid, created_at, f"http://127.0.0.1:{port}" if port else "", str(log_path))
         server._save(directory)
-        server = cls(process.pid, created_at, _endpoint_url(process, log_path), str(log_path))
+        server = cls(process.pid, created_at, _endpoint_url(process, log_path, begins_at), str(log_path))
         server._save(directory)
         return server
 
@@ -308,14 +310,17 @@ class DemoServer:
         return True
 
 
-def _endpoint_url(process: subprocess.Popen[bytes], log_path: Path) -> str:
+def _endpoint_url(process: subprocess.Popen[bytes], log_path: Path, begins_at: int) -> str:
+    def lines() -> list[str]:
+        return log_path.read_bytes()[begins_at:].decode(errors="replace").splitlines()
+
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline and process.poll() is None:
-        for line in log_path.read_text().splitlines():
+        for line in lines():
             if " ready on " in line:
                 return line.partition(" ready on ")[2].split()[0]
         time.sleep(0.05)
-    raise KeyturnError("Keyturn did not start.", f"Its log is {log_path}:", *log_path.read_text().splitlines()[-5:])
+    raise KeyturnError("Keyturn did not start.", f"Its log is {log_path}:", *lines()[-5:])
 
 
 def _take(directory: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from typing import Annotated
 
 import typer
@@ -84,12 +85,11 @@ def init(
     console.print(f"Root key            {settings.root_key_path}  (back it up: without it nothing can be read)")
     console.print(f"Access key id       {administrator.access_key_id}")
     console.print(f"Secret access key   {administrator.secret_access_key.reveal()}  (shown this once)")
+    serve = "keyturn serve" + (f" --data-dir {shlex.quote(str(data_dir))}" if data_dir else "")
     if no_profile:
-        console.print("\nNext: keyturn serve")
+        console.print(f"\nNext: {serve}")
     else:
         write_profile(profile, settings.region, settings.endpoint_url, administrator)
         config, credentials = aws_files()
         console.print(f"AWS profile         {profile}  (written into {config} and {credentials})")
-        console.print(
-            f"\nNext: keyturn serve, and from another shell: aws --profile {profile} secretsmanager list-secrets"
-        )
+        console.print(f"\nNext: {serve}, and from another shell: aws --profile {profile} secretsmanager list-secrets")

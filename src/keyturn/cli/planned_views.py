@@ -64,8 +64,15 @@ def print_reasons(console: Console, rotations: Iterable[PlannedRotation], now: d
         console.print(Padding(Text(shown(rotation.why())), (0, 0, 0, 2)))
 
 
-def print_calendar(console: Console, per_day: Mapping[date, int], month: date) -> None:
-    """Print a month with the number of rotations that are planned on each day, busy days shaded."""
+def print_calendar(console: Console, per_day: Mapping[date, int], month: date, following: date | None = None) -> None:
+    """Print a month with the number of rotations that are planned on each day, busy days shaded.
+
+    Args:
+        console: Where to.
+        per_day: How many there are.
+        month: Its first day.
+        following: The first day behind the month on which something is planned.
+    """
     most = max(per_day.values(), default=0)
     console.print(Text(f"{month:%B %Y} (UTC)".center(7 * _CELL).rstrip(), "bold"))
     console.print(Text("".join(f"{name:>{_CELL}}" for name in calendar.day_abbr), "dim"))
@@ -75,7 +82,7 @@ def print_calendar(console: Console, per_day: Mapping[date, int], month: date) -
         console.print(Text.assemble(*(_cell(None if day is None else per_day.get(day, 0), most) for day in days)))
     total = sum(per_day.values())
     if not total:
-        console.print("Nothing is planned.")
+        console.print("Nothing is planned." + (f" What is planned next is on {following}." if following else ""))
         return
     busiest = min(day for day, count in per_day.items() if count == most)
     mean = total / calendar.monthrange(month.year, month.month)[1]

@@ -20,6 +20,7 @@ from keyturn.cli.rotation_list import list_rotations, markdown_list, print_list,
 from keyturn.cli.rotation_markdown import markdown
 from keyturn.cli.rotation_report import Report
 from keyturn.cli.rotation_resolving import (
+    check_it_can_be_asked,
     labels_of,
     print_labels,
     print_plan,
@@ -131,6 +132,7 @@ def resolve(
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
     console = _console()
     with explained():
+        check_it_can_be_asked(clients, secret, options)
         before = labels_of(clients, secret)
         print_labels(console, before)
         print_plan(console, before)
@@ -161,9 +163,10 @@ def list_(
         ReportOutput, typer.Option(help="Text for people, JSON for programs, Markdown for a ticket.")
     ] = ReportOutput.TEXT,
 ) -> None:
-    """List a secret's rotations, and how each ended: those first that go on, then by their end.
+    """List a secret's rotations, and how each ended.
 
-    Version ids are cut to what fits the screen; keyturn rotation show takes them so.
+    Those that go on come first, then what ended last. Version ids are cut to what fits the screen; keyturn rotation
+    show takes them so.
     """
     clients, now = Clients(profile, endpoint_url, region), datetime.now(UTC)
     with explained():

@@ -80,7 +80,7 @@ def print_list(console: Console, rotations: Sequence[Json], now: datetime) -> No
 
 def markdown_list(secret: str, rotations: Sequence[Json], now: datetime) -> str:
     """Return the table in Markdown."""
-    lines = [f"## {code(f'{shown(secret)}: rotations')}", ""]
+    lines = [f"## Rotations of {code(shown(secret))}", ""]
     rows = [
         [
             *(code(cell) if cell else "" for cell in _cells(rotation, now, is_wide=True)),

@@ -15,6 +15,7 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.follow import StillUnderWay
 from keyturn.cli.rotation_status import error_of, status_of
 from keyturn.cli.shown import shown
+from keyturn.errors.base import KeyturnError
 
 _POLL_SECONDS = 0.2
 _ENDED = ("resolved", "failed", "abandoned", "cancelled")
@@ -40,6 +41,27 @@ def print_labels(console: Console, labels: Labels, before: Labels | None = None)
     console.print(table)
 
 
+def check_it_can_be_asked(clients: Clients, secret: str, options: str) -> None:
+    """Return if the database can be asked, or if nobody says that it cannot.
+
+    Raises:
+        KeyturnError: The secret's function has not offered it.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3, it takes a while to import
+
+    try:
+        answer = clients["keyturn"].get_rotation(SecretId=secret)
+    except ClientError:
+        # It is told by what is asked for, in its own words.
+        return
+    if not answer.get("CanBeResolved", True):
+        raise KeyturnError(
+            "The secret's function has not offered to ask the database (probeSecret).",
+            f"keyturn rotation show {secret}{options} says which versions the database may have, and how to move the"
+            " labels by hand.",
+        )
+
+
 def print_plan(console: Console, labels: Labels) -> None:
     """Print what each answer of the database would change."""
     pending = labels.get("AWSPENDING")
@@ -63,6 +85,7 @@ def resolve_rotation(clients: Clients, secret: str, timeout_seconds: float, cons
     """
     version_id = clients["keyturn"].resolve_rotation(SecretId=secret)["VersionId"]
     deadline = time.monotonic() + timeout_seconds
+    said = ""
     with console.status("probeSecret") as status:
         while time.monotonic() < deadline:
             answer: dict[str, Any] = clients["keyturn"].get_rotation(
@@ -70,7 +93,12 @@ def resolve_rotation(clients: Clients, secret: str, timeout_seconds: float, cons
             )
             if answer["Rotation"]["Status"] in _ENDED:
                 return answer
-            status.update(f"probeSecret, {status_of(answer['Rotation'], datetime.now(UTC))}")
+            goes_on = f"probeSecret, {status_of(answer['Rotation'], datetime.now(UTC))}"
+            status.update(goes_on)
+            if not console.is_terminal and answer["Rotation"]["Status"] == "pending" and goes_on != said:
+                # Where nothing moves, a line says that it goes on.
+                said = goes_on
+                console.print(escape(shown(goes_on)))
             time.sleep(_POLL_SECONDS)
     raise StillUnderWay(
         f"The database has not answered within {timeout_seconds:.0f} seconds; the server goes on asking it.",

@@ -188,11 +188,16 @@ def calendar(
     wanted = planned.Wanted.of(first.isoformat(), following.isoformat(), None, name_prefix, function, now)
     with explained():
         per_day = Counter(at.date() for at, _ in planned.planned_moments(planned.find_planned(clients, wanted, now)))
+        behind = None
+        if not per_day:
+            later = planned.Wanted.of(following.isoformat(), None, None, name_prefix, function, now)
+            moments = (at.date() for at, _ in planned.planned_moments(planned.find_planned(clients, later, now)))
+            behind = next(moments, None)
     if output is Output.JSON:
         days = {day.isoformat(): count for day, count in sorted(per_day.items())}
         typer.echo(json.dumps({"format": _FORMAT, "month": f"{first:%Y-%m}", "planned": days}, indent=2))
     else:
-        planned_views.print_calendar(_console(), per_day, first)
+        planned_views.print_calendar(_console(), per_day, first, behind)
 
 
 @app.command()

@@ -249,6 +249,26 @@ def test_a_server_whose_own_database_is_away_does_not_make_a_rotation_fail(
     assert "/readyz" in caught.value.hints[0]
 
 
+@pytest.mark.parametrize("enabled", [False, True])
+def test_that_rotation_is_switched_on_again_is_said(monkeypatch: pytest.MonkeyPatch, enabled: bool) -> None:
+    class Followed:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def follow(self, *_: Any) -> Iterator[Ending]:
+            yield Ending(None)
+
+    account: Any = Account(None, enabled=enabled)
+    account.rotate_secret = lambda **_: {"VersionId": "v"}
+    monkeypatch.setattr(command, "Rotation", Followed)
+    monkeypatch.setattr(command, "Clients", lambda *_: account)
+
+    result = CliRunner().invoke(app, ["rotate", "db"])
+
+    assert result.exit_code == 0, result.output
+    assert ("Rotation of this secret was off: it is on again now." in result.stdout) is not enabled
+
+
 class Gone:
     """A server that is there for a moment."""
 

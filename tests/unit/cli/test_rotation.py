@@ -555,7 +555,7 @@ def test_a_list_has_a_header_fits_the_screen_and_says_how_each_ended_and_why(mon
 def test_a_list_for_a_ticket_and_for_programs_has_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     text = run(monkeypatch, "list", "db", "--output", "markdown", server=Server(*LISTED[:2]))
     assert text.splitlines() == [
-        "## `db: rotations`",
+        "## Rotations of `db`",
         "",
         "| began (UTC) | version | rotation | took | why |",
         "| --- | --- | --- | --- | --- |",
@@ -644,6 +644,19 @@ def test_a_secret_that_has_a_function_and_was_not_rotated_can_be(monkeypatch: py
 
     assert isinstance(result.exception, KeyturnError)
     assert result.exception.hints == ("keyturn rotate db --endpoint-url http://127.0.0.1:1 rotates it.",)
+
+
+def test_a_function_that_cannot_ask_is_told_of_before_anything_is_planned(monkeypatch: pytest.MonkeyPatch) -> None:
+    server: Any = Server()
+    monkeypatch.setattr(server, "get_rotation", lambda **_: {**answer(rotation()), "CanBeResolved": False})
+    monkeypatch.setattr(Clients, "__getitem__", lambda *_: server)
+
+    result = CliRunner().invoke(app, ["rotation", "resolve", "db", "--endpoint-url", "http://127.0.0.1:1"])
+
+    assert isinstance(result.exception, KeyturnError)
+    assert "has not offered to ask the database" in result.exception.message
+    assert result.exception.hints[0].startswith("keyturn rotation show db --endpoint-url http://127.0.0.1:1 says which")
+    assert result.stdout == ""
 
 
 def test_a_retry_that_is_not_waited_for_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -208,6 +208,8 @@ def test_a_calendar_shows_the_days_of_a_month_and_shades_the_busy_ones() -> None
     assert lines[-2].split() == ["·", "4", "▄"]
     assert lines[-1] == "13 rotations are planned, 0.4 a day on average; most on Mon 2026-03-02: 8."
     assert _shown(planned_views.print_calendar, {}, date(2026, 3, 1))[-1] == "Nothing is planned."
+    told = _shown(planned_views.print_calendar, {}, date(2026, 3, 1), date(2026, 5, 2))
+    assert told[-1] == "Nothing is planned. What is planned next is on 2026-05-02."
 
 
 def test_a_histogram_draws_hours_or_minutes() -> None:
