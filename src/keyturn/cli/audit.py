@@ -187,7 +187,8 @@ def explain(
     if output is Output.JSON:
         typer.echo(shown_json(json.dumps(denial.document(), indent=2)))
     else:
-        print_denial(Console(highlight=False, emoji=False, soft_wrap=True), denial)
+        console = Console(highlight=False, emoji=False, soft_wrap=True)
+        print_denial(console, denial, as_given(profile, endpoint_url, region))
 
 
 def _heads(texts: Sequence[str]) -> list[Position]:

@@ -123,8 +123,14 @@ def explain_event(clients: Clients, event_id: str) -> Denial:
     return Denial(event, json.loads(decoded))
 
 
-def print_denial(console: Console, denial: Denial) -> None:
-    """Print who was refused what, what each policy said, and what would allow it."""
+def print_denial(console: Console, denial: Denial, options: str = "") -> None:
+    """Print who was refused what, what each policy said, and what would allow it.
+
+    Args:
+        console: Where to.
+        denial: What is told.
+        options: Of the server, as ``as_given`` returns them, for the command.
+    """
     event, context = denial.event, denial.message["context"]
     console.print(f"[bold]{_plain(event['eventName'])}[/] was refused at {_plain(event['eventTime'])}\n")
     for name, value in (
@@ -143,15 +149,16 @@ def print_denial(console: Console, denial: Denial) -> None:
     for statement, placement in placements:
         console.print(f"\nIt takes this statement in {_plain(placement.place)}:\n")
         console.print(_json(statement))
-        _print_how_to_add(console, placement)
+        _print_how_to_add(console, placement, options)
 
 
-def _print_how_to_add(console: Console, placement: Placement) -> None:
-    if placement.command and shown(placement.command) != placement.command:
+def _print_how_to_add(console: Console, placement: Placement, options: str) -> None:
+    command = f"{placement.command}{options}" if placement.command else ""
+    if shown(command) != command:
         # What is pasted into a shell is what is read, or nothing.
         console.print("\nNo command is printed: a name in it has characters that cannot be shown.")
-    elif placement.command:
-        console.print(f"\n[bold]Add it with:[/]\n\n{escape(placement.command)}")
+    elif command:
+        console.print(f"\n[bold]Add it with:[/]\n\n{escape(command)}")
     elif placement.hint:
         console.print(f"\n[bold]Add it with:[/] {_plain(placement.hint)}")
 

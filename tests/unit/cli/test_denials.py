@@ -41,6 +41,7 @@ def printed(
     resource: str = SECRET,
     decision: dict[str, Any] | None = None,
     told: str = "no",
+    options: str = "",
 ) -> str:
     statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": resource}
     kind = IDENTITY if principal.startswith("arn:") else RESOURCE
@@ -64,8 +65,16 @@ def printed(
         "errorMessage": told,
     }  # fmt: skip
     file = io.StringIO()
-    print_denial(Console(file=file, width=80, highlight=False, emoji=False, soft_wrap=True), Denial(event, message))
+    console = Console(file=file, width=80, highlight=False, emoji=False, soft_wrap=True)
+    print_denial(console, Denial(event, message), options)
     return file.getvalue()
+
+
+def test_the_command_that_adds_a_statement_asks_the_same_server() -> None:
+    command = next(line for line in printed().splitlines() if line.startswith("aws iam "))
+
+    assert f"\n{command} --profile p\n" in printed(options=" --profile p")
+    assert "No command is printed" in printed(options=" --profile \x1b")
 
 
 def test_names_are_whole_on_a_narrow_screen_and_silent_policies_take_one_line() -> None:
