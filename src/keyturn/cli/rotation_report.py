@@ -5,10 +5,12 @@ What is printed to a screen (``rotation_text.py``) and pasted into a ticket (``r
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
+from itertools import groupby
 from typing import Any
 
 from keyturn.cli.log_lines import is_platform_line, log_event
@@ -26,6 +28,7 @@ _EXPLAINED = 3
 _SHORT_ID = 8
 _TRACEBACK = "Traceback (most recent call last):"
 _DENIED = " was denied: "
+_NUMBERS = re.compile(r"\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d+")
 
 Json = Mapping[str, Any]
 
@@ -201,12 +204,10 @@ class Report:
         return list(dict.fromkeys([*(STEPS if self._rotation["Kind"] == "rotation" else ()), *seen]))
 
     def timeline(self) -> Iterator[Line]:
-        """Yield the timeline, with a line for each day that begins."""
+        """Yield the timeline, with a line for each day that begins; attempts like the one before are one line."""
         date = None
-        for entry in self._answer.get("Timeline", []):
-            line = self._line(entry)
-            if line is None:
-                continue
+        told = [(entry, line) for entry in self._answer.get("Timeline", []) if (line := self._line(entry)) is not None]
+        for entry, line in told if self._is_verbose else _without_repeats(told):
             at = entry["At"].astimezone(UTC)
             if at.date() != date:
                 date = at.date()
@@ -302,6 +303,34 @@ class Report:
         if kind == "note":
             return f"note: {message}", "dim"
         return (f"✗ {message}" if kind == "denied" else f"  {message}"), style
+
+
+def _without_repeats(told: Sequence[tuple[Json, Line]]) -> Iterator[tuple[Json, Line]]:
+    """Yield entries and their lines; attempts that went as the one before only once, with how many they were."""
+    attempts: list[list[tuple[Json, Line]]] = [[]]
+    for each in told:
+        if each[0]["Kind"] == "step-started" and each[0].get("Attempt") != _attempt_of(attempts[-1]):
+            attempts.append([])
+        attempts[-1].append(each)
+    alike = [list(group) for _, group in groupby(attempts, key=_course)]
+    for first, *repeated in alike:
+        yield from first
+        if repeated:
+            entry, line = repeated[0][0]
+            count = f"{len(repeated)} further attempts" if len(repeated) > 1 else "Another attempt"
+            yield entry, Line(line.time, [f"  {count} went as this one (-v shows all)"], "dim")
+
+
+def _attempt_of(told: Sequence[tuple[Json, Line]]) -> int | None:
+    """Return the number of the attempt that entries are of; None for those before the first."""
+    return next((entry["Attempt"] for entry, _ in told if entry["Kind"] == "step-started" and "Attempt" in entry), None)
+
+
+def _course(told: Sequence[tuple[Json, Line]]) -> list[str]:
+    """Return what attempts that are alike have in common: all but moments, durations and numbers."""
+    # The first attempt does not say which one it is.
+    texts = ([entry["Message"]] if entry["Kind"] == "step-started" else line.text for entry, line in told)
+    return [_NUMBERS.sub("#", text) for each in texts for text in each]
 
 
 def _goes_on(before: Json, step: Json) -> bool:

@@ -193,6 +193,37 @@ def test_each_day_of_a_timeline_begins_with_its_date() -> None:
     assert lines == [["2026-03-04 (UTC)"], ["  first"], ["  second"], ["2026-03-05 (UTC)"], ["  then"]]
 
 
+def test_attempts_that_went_as_the_one_before_are_told_once_and_the_last_one_with_what_came_of_it() -> None:
+    def attempt(number: int, error: str = "no") -> list[dict[str, Any]]:
+        return [
+            entry("step-started", "createSecret began", Attempt=number),
+            entry("log", f"[ERROR] E: {error}, after {number} s", Attempt=number),
+            entry("step-ended", "createSecret failed", "error", Attempt=number, DurationMilliseconds=number * 700),
+        ]
+
+    told = [entry("event", "It began"), *attempt(1), *attempt(2), *attempt(3), *attempt(4, "yes"), *attempt(5, "yes")]
+    parked = entry("event", "Out of attempts")
+
+    text = [line.text[0] for line in report(rotation(), *told, parked).timeline()][1:]
+
+    assert text == [
+        "  It began",
+        "▸ createSecret began",
+        "    [ERROR] E: no, after 1 s",
+        "✗ createSecret failed (700 ms)",
+        "  2 further attempts went as this one (-v shows all)",
+        "▸ createSecret began, in attempt 4 of 5",
+        "    [ERROR] E: yes, after 4 s",
+        "✗ createSecret failed (2.8 s)",
+        "▸ createSecret began, in attempt 5 of 5",
+        "    [ERROR] E: yes, after 5 s",
+        "✗ createSecret failed (3.5 s)",
+        "  Out of attempts",
+    ]
+    assert "Another attempt went as this one" in printed(report(rotation(), *told[:7]))
+    assert len(list(report(rotation(), *told, parked, verbose=True).timeline())) == 1 + 1 + 15 + 1
+
+
 def test_a_brief_story_has_no_calls_that_went_well_and_no_stack_traces() -> None:
     told = [
         entry("call", "DescribeSecret by the function"),
