@@ -33,23 +33,23 @@ def document(*statements: object) -> str:
     return json.dumps({"Version": "2012-10-17", "Statement": statements})
 
 
-def create_rotation_function(server: ServerProcess) -> str:
+def create_rotation_function(server: ServerProcess, name: str = _NAME, source: str = _SOURCE) -> str:
     """Create the function, its role and the permission to invoke it, and return its ARN."""
     iam, functions = server.client("iam"), server.client("lambda")
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
-    role = iam.create_role(RoleName=_NAME, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
+    role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=document(trust))["Role"]["Arn"]
     rotate = {"Effect": "Allow", "Action": "secretsmanager:*", "Resource": "*"}
-    iam.put_role_policy(RoleName=_NAME, PolicyName="rotate", PolicyDocument=document(rotate))
+    iam.put_role_policy(RoleName=name, PolicyName="rotate", PolicyDocument=document(rotate))
     arn: str = functions.create_function(
-        FunctionName=_NAME,
+        FunctionName=name,
         Runtime=f"python3.{sys.version_info.minor}",
         Role=role,
         Handler="lambda_function.lambda_handler",
-        Code={"ZipFile": zip_package({"lambda_function.py": _SOURCE})},
+        Code={"ZipFile": zip_package({"lambda_function.py": source})},
         Timeout=30,
     )["FunctionArn"]
     functions.add_permission(
-        FunctionName=_NAME,
+        FunctionName=name,
         Principal="secretsmanager.amazonaws.com",
         Action="lambda:InvokeFunction",
         StatementId="SecretsManagerAccess",
