@@ -49,5 +49,4 @@ def last_failure(steps: Sequence[StepRecord]) -> StepRecord | None:
 def can_be_resolved(connection: Connection, secret: SecretRecord) -> bool:
     """Whether a secret's function has offered to ask the database: one that has not might do anything."""
     function_arn = secret.rotation_function_arn
-    history = rotations.load_history(connection, secret.secret_id)
-    return bool(function_arn) and any(one.offers_probe and one.function_arn == function_arn for one in history)
+    return function_arn is not None and rotations.has_offered_probe(connection, secret.secret_id, function_arn)

@@ -49,9 +49,8 @@ def store_intent(
     """
     lane = Lane(secret.rotation_function_arn or "", database_lane(kit, secret) or "")
     first_step = PLANS[kind].first_step
-    # A version that one rotation has left and another takes up may be in the database already.
-    former = rotations.load_rotation(transaction.connection, secret.secret_id, version_id)
-    offers_probe = former is not None and former.function_arn == lane.function_arn and bool(former.offers_probe)
+    # The database may have what an earlier rotation has left behind.
+    offers_probe = rotations.has_offered_probe(transaction.connection, secret.secret_id, lane.function_arn)
     rotations.start_rotation(
         transaction,
         secret.secret_id,

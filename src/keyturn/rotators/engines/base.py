@@ -163,6 +163,10 @@ class NotAClone(DatabaseError):
     hint = "If both users are to alternate, make one a member of the other; otherwise rename the secret's user."
 
 
+OF_ONE_LOGIN = (TlsFailed, TlsRequired, AuthenticationMethodRefused, NotAdmitted, DatabaseMissing)
+"""Errors of one login, by its user, its database or what it asks for; another one may succeed."""
+
+
 class TlsMode(StrEnum):
     """What the secret's ``ssl`` asks for."""
 
