@@ -7,9 +7,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from keyturn.rules.lanes import Lane
+from keyturn.rules.rotation import Step
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
@@ -131,6 +132,18 @@ _LAST_SUCCESS = select(func.max(_rotations.c.ended_at)).where(
     _rotations.c.status == RotationStatus.SUCCEEDED,
 )
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
+_NEWEST_STEPS_OF = (
+    select(_steps)
+    .where(_steps.c.rotation_id == bindparam("rotation_id"))
+    .order_by(_steps.c.position.desc())
+    .limit(bindparam("limit"))
+)
+_FAILED_OF = (
+    select(_steps)
+    .where(_steps.c.rotation_id == bindparam("rotation_id"), _steps.c.error.is_not(None))
+    .order_by(case((_steps.c.step == Step.PROBE, 1), else_=0), _steps.c.position.desc())
+    .limit(1)
+)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
 )
@@ -149,7 +162,7 @@ _MOST_LOST = 3
 _SET = (
     select(_rotations.c.version_id)
     .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
-    .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == "setSecret")
+    .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == Step.SET)
 )
 _LOST_OF = (
     select(_versions.c.version_id)
@@ -296,6 +309,18 @@ def last_success_before(connection: Connection, rotation: RotationRecord) -> dat
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
     """Return every run of every step of a rotation, in order."""
     return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
+
+
+def load_newest_steps(connection: Connection, rotation_id: int, limit: int) -> list[StepRecord]:
+    """Return the newest runs of steps of a rotation, in order; it may have very many."""
+    found = connection.execute(_NEWEST_STEPS_OF, {"rotation_id": rotation_id, "limit": limit})
+    return [_step(row) for row in found][::-1]
+
+
+def load_last_failure(connection: Connection, rotation_id: int) -> StepRecord | None:
+    """Return the step that failed last, other than in asking the database unless nothing else has failed."""
+    row = connection.execute(_FAILED_OF, {"rotation_id": rotation_id}).one_or_none()
+    return None if row is None else _step(row)
 
 
 def has_run(connection: Connection, rotation: RotationRecord, step: str) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -38,12 +37,6 @@ def answers_of(step: StepRecord) -> dict[str, str] | None:
     """Return what the database said to each staging label, of a question that was answered."""
     is_answered = step.step == Step.PROBE and step.outcome == StepOutcome.SUCCEEDED
     return read_words(step.cause) if is_answered and step.cause else None
-
-
-def last_failure(steps: Sequence[StepRecord]) -> StepRecord | None:
-    """Return the step that failed last, before the database was asked about it."""
-    failed = [step for step in steps if step.error is not None]
-    return next((step for step in reversed(failed) if step.step != Step.PROBE), failed[-1] if failed else None)
 
 
 def can_be_resolved(connection: Connection, secret: SecretRecord) -> bool:
