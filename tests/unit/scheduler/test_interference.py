@@ -301,3 +301,13 @@ def test_nor_does_taking_the_label_off_after_that(desk: Desk) -> None:
         desk.work()
         desk.bench.clock.advance(timedelta(days=1))
     assert current_value(desk) == desk.runtime.database == f"new-{lost}"
+
+
+def test_a_rotation_that_is_cancelled_before_it_set_anything_leaves_the_question_behind(desk: Desk) -> None:
+    lost = lost_and_waiting(desk)
+    desk.rotate()
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.call("CancelRotateSecret", SecretId="db")
+    desk.runtime.answers_nothing, desk.runtime.fails_in = False, ""
+    exhaust(desk)
+    assert current_value(desk) == desk.runtime.database == f"new-{lost}"

@@ -435,11 +435,8 @@ def test_a_question_can_be_cancelled(desk: Desk) -> None:
 
     desk.call("CancelRotateSecret", SecretId="db")
     desk.work()
-    assert desk.runtime.steps.count("probeSecret") == 1, "what the database has is still to be found out"
-    desk.call("CancelRotateSecret", SecretId="db")
-    exhaust(desk)
 
-    assert desk.runtime.steps.count("probeSecret") == 1
+    assert desk.runtime.steps.count("probeSecret") == 0
     assert desk.history()[0].status is RotationStatus.CANCELLED
 
 

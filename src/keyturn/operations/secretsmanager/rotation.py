@@ -127,14 +127,20 @@ def cancel_rotate_secret(
 def _cancel(
     kit: Kit, transaction: Transaction, current: SecretRecord, unfinished: RotationRecord, at: datetime
 ) -> None:
-    if unfinished.kind is RotationKind.RESOLUTION and current.rotation_enabled:
-        # What the database has is still to be found out; who does not want that cancels once more.
+    if unfinished.kind is RotationKind.RESOLUTION and _is_at_stake(transaction, current, unfinished.version_id):
+        # Rotation is switched off; what the database has is still to be found out.
         return
     rotations.end_unfinished(transaction, current.secret_id, RotationStatus.CANCELLED, at, "Rotation was cancelled.")
     if unfinished.kind is RotationKind.ROTATION:
         resolve_left_version(kit, transaction, current, unfinished, at)
     elif unfinished.kind is RotationKind.TEST:
         store_change(transaction, current, end_test(staging_of(transaction, current), unfinished.version_id))
+
+
+def _is_at_stake(transaction: Transaction, current: SecretRecord, version_id: str) -> bool:
+    """Whether the database may have a version that is not the current one."""
+    is_pending = staging_of(transaction, current).unfinished_rotation == version_id
+    return is_pending or version_id in rotations.lost_versions(transaction.connection, current.secret_id)
 
 
 def _begin(
