@@ -1,0 +1,284 @@
+"""One login to a MySQL or MariaDB server: the steps that both share, and what is left to each.
+
+**Nobody passes.** ALTER USER and SET PASSWORD come true at once; there is no transaction in which to ask whether the
+password is still to be set. In its place the session takes a named lock (GET_LOCK, one for each user name) and tells
+the server to end it after ten idle seconds (``wait_timeout``). Then it asks, and then it sets the password: if the
+function is halted in between, its session and lock are gone before another rotation can set a later password, and its
+own statement finds a closed connection. The lock binds rotation functions only, and one server only: the nodes of a
+Galera cluster or a multi-primary group each have their own, so a secret should name one of them first.
+
+**The account.** A user changes the account that the server has logged it in as (CURRENT_USER), whatever its host. For
+another user it is the account of that name that the server would pick for this client.
+
+**Two users.** The second one gets the first one's account options, roles and grants, under the same host, and at last
+the password: until then nobody can log in as it. Grants that one of two existing users lacks are given to it at its
+turn; one that has more than the user of the secret is refused, for it may belong to somebody else.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import secrets
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from types import TracebackType
+from typing import Any, ClassVar, Self, TypeVar
+
+from .. import base
+from . import driver, errors
+from .accounts import Account, Definition, Grants, account_for, quoted
+
+CONNECT_TIMEOUT_SECONDS = 5
+STATEMENT_TIMEOUT_SECONDS = 10
+SUFFIX = "_clone"
+
+# Aurora's readers say the third only.
+_READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
+
+
+class FamilyConnection(ABC):
+    """One login."""
+
+    # What the server is, in people's words; and what it says of itself.
+    product: ClassVar[str]
+    is_mariadb: ClassVar[bool]
+    may_see_password: ClassVar[bool]
+    # What ALTER USER needs where SHOW CREATE USER says nothing.
+    default_rest: ClassVar[str]
+
+    def __init__(self, login: base.Login, host: str, port: int) -> None:
+        self._login = login
+        self._host = host
+        self._logging_in = True
+        with self._translated():
+            self._driver = driver.log_in(
+                login, host, port, timeout_seconds=CONNECT_TIMEOUT_SECONDS, may_see_password=self.may_see_password
+            )
+        self._logging_in = False
+        # The driver sets it before each answer that it waits for.
+        self._driver._read_timeout = STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS  # noqa: SLF001 - it has no other way
+        try:
+            self._know_server()
+        except BaseException:
+            self.close()
+            raise
+
+    def _know_server(self) -> None:
+        [[account, client, self._version, comment]] = self._run(
+            "SELECT CURRENT_USER(), USER(), VERSION(), @@version_comment"
+        )
+        self._account, self._client = Account.parse(account), Account.parse(client)
+        if "ProxySQL" in comment:
+            raise base.BehindProxy(f"{self._host} is ProxySQL")
+        if ("MariaDB" in self._version) != self.is_mariadb:
+            raise base.AnotherProduct(f"{self._host} is no {self.product} server: it says {self._version}")
+        # Asked even of users whom it does not bind: what they write on a replica is lost or breaks it.
+        names = ", ".join(f"'{name}'" for name in _READ_ONLY)
+        for name, value in self._run(f"SHOW GLOBAL VARIABLES WHERE Variable_name IN ({names})"):
+            if value not in ("OFF", "0"):
+                raise base.ReadOnlyReplica(f"{self._host} is a read-only replica: {name} is {value}")
+
+    @property
+    def password_was_checked(self) -> bool:
+        """False if the server runs with --skip-grant-tables; then any password would have done."""
+        return self._account.user != "skip-grants user"
+
+    def set_password(self, username: str, password: str, confirm: base.Confirm) -> None:
+        """Set the password of the account that this user has logged in as, or of another user's."""
+        self._prepare_session()
+        account = self._account_of(username)
+        definition = self._definition(account)
+        self._refuse_unsuitable(account, definition)
+        with self._lock(username):
+            confirm()
+            self._set_password(account, definition, password)
+
+    def create_user_like(self, username: str, like: str, password: str, confirm: base.Confirm) -> None:
+        """Create an account with the options, roles and grants of ``like``, or complete the one there is; then set the
+        password.
+        """
+        self._prepare_session()
+        model = self._account_of(like)
+        target = Account(username, model.host)
+        definition, grants = self._definition(model), self._grants(model)
+        self._refuse_unsuitable(target, definition)
+        with self._lock(username):
+            is_new = not self._run(
+                f"SELECT 1 FROM mysql.user WHERE User = {quoted(username)} AND Host = {quoted(model.host)}"
+            )
+            if not is_new:
+                self._refuse_stronger(target, model, grants)
+            confirm()
+            if is_new:
+                self._create(target, definition, grants)
+            else:
+                self._complete(target, definition, grants, follows=username == like + SUFFIX)
+            self._set_password(target, definition, password)
+
+    def test(self) -> None:
+        """Read the server's time."""
+        self._run("SELECT NOW()")
+
+    def close(self) -> None:
+        """End the connection; a server that is gone already has ended it too."""
+        with contextlib.suppress(Exception):
+            self._driver.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # What MySQL and MariaDB do each in their own way.
+
+    @abstractmethod
+    def _session_settings(self) -> Mapping[str, str]:
+        """Return variables to set, beside those of :meth:`_prepare_session`."""
+
+    @abstractmethod
+    def _refuse_unsuitable(self, account: Account, definition: Definition) -> None:
+        """Return if a password can be set safely for an account that logs in so; while nothing has been done yet."""
+
+    @abstractmethod
+    def _set_password(self, account: Account, definition: Definition, password: str) -> None:
+        """Set it, at once and durably."""
+
+    @abstractmethod
+    def _create_statement(self, account: Account, definition: Definition, password: str) -> str:
+        """Return CREATE USER for an account that logs in in the same way, with this password."""
+
+    @abstractmethod
+    def _default_role_statement(self, account: Account, definition: Definition, grants: Grants) -> str:
+        """Return what makes the roles default that are so for ``definition`` and ``grants``."""
+
+    # Steps.
+
+    def _prepare_session(self) -> None:
+        """Set what the statements below depend on."""
+        settings = {
+            # Backslashes mean what they mean to accounts.quoted().
+            "sql_mode": "''",
+            "sql_quote_show_create": "1",
+            # A function that is halted loses its session, and a statement that waits gives up.
+            "wait_timeout": str(STATEMENT_TIMEOUT_SECONDS),
+            "lock_wait_timeout": str(STATEMENT_TIMEOUT_SECONDS),
+            **self._session_settings(),
+        }
+        self._run("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
+
+    @contextlib.contextmanager
+    def _lock(self, username: str) -> Iterator[None]:
+        """Be the only rotation function that changes this user, as long as the session lives."""
+        # A lock's name is short in MySQL.
+        name = "keyturn:" + hashlib.sha256(username.encode()).hexdigest()[:40]
+        if self._run(f"SELECT GET_LOCK('{name}', {STATEMENT_TIMEOUT_SECONDS})") != [[1]]:
+            raise base.NotReady(f"{self._host}: another rotation of user {username} is at work")
+        try:
+            yield
+        finally:
+            with contextlib.suppress(base.DatabaseError):
+                self._run(f"SELECT RELEASE_LOCK('{name}')")
+
+    def _account_of(self, username: str) -> Account:
+        """Return the account that a user logs in as from here."""
+        if username == self._account.user:
+            return self._account
+        if username == self._login.username:
+            raise base.UserMissing(f"{self._host}: user {username} is logged in as {self._account}, not by its own name")
+        # MariaDB keeps roles in the same table, without a host.
+        rows = self._run(f"SELECT Host FROM mysql.user WHERE User = {quoted(username)} AND Host <> ''")
+        hosts = [str(host) for [host] in rows]
+        host = hosts[0] if len(hosts) == 1 else account_for(hosts, self._client.host)
+        if host is None:
+            found = f"only from {', '.join(sorted(hosts))}" if hosts else "nowhere"
+            raise base.UserMissing(
+                f"{self._host}: user {username} may log in {found}, and this function comes from {self._client.host}"
+            )
+        return Account(username, host)
+
+    def _definition(self, account: Account) -> Definition:
+        [[statement, *_], *_] = self._run(f"SHOW CREATE USER {account}")
+        definition = Definition.parse(statement)
+        if len(definition.plugins) > 1:
+            raise base.AuthenticationMethodRefused(
+                f"{self._host}: user {account.user} logs in by any of {', '.join(definition.plugins)}, and a rotation"
+                " would set one of them only"
+            )
+        return definition
+
+    def _grants(self, account: Account) -> Grants:
+        return Grants.parse(str(line) for [line] in self._run(f"SHOW GRANTS FOR {account}"))
+
+    def _refuse_stronger(self, target: Account, model: Account, grants: Grants) -> None:
+        allowed = grants.rights()
+        more = [right for right in self._grants(target).rights() if not right.is_within(allowed)]
+        if more:
+            shown = "; ".join(sorted(map(str, more))[:5])
+            raise base.NotAClone(
+                f"{self._host}: user {target.user} may do more than {model.user} ({shown}) and may be somebody else's"
+            )
+
+    def _create(self, target: Account, definition: Definition, grants: Grants) -> None:
+        """Make a whole account, or none, with a password that nobody knows."""
+        statement = self._create_statement(target, definition, secrets.token_urlsafe(32))
+        self._run(f"{statement} {definition.options()}".rstrip())
+        try:
+            for grant in grants.grants:
+                self._run(grant.to(target))
+            if definition.default_roles or grants.default_role:
+                self._run(self._default_role_statement(target, definition, grants))
+        except BaseException:
+            with contextlib.suppress(base.DatabaseError):
+                self._run(f"DROP USER {target}")
+            raise
+
+    def _complete(self, target: Account, definition: Definition, grants: Grants, *, follows: bool) -> None:
+        """Give an account what it lacks.
+
+        Options are what the first user has: they go one way only, or an old one would come back at the next turn.
+        """
+        has = self._grants(target)
+        if not grants.rights() <= has.rights():
+            for grant in grants.grants:
+                self._run(grant.to(target))
+        own = self._definition(target)
+        if not follows:
+            return
+        if own.options() != definition.options():
+            self._run(f"ALTER USER {target} {definition.all_options(self.default_rest)}")
+        if (own.default_roles, has.default_role) != (definition.default_roles, grants.default_role):
+            self._run(self._default_role_statement(target, definition, grants))
+
+    def _run(self, statement: str) -> list[list[Any]]:
+        with self._translated():
+            self._driver.query(statement)
+            return [list(row) for row in self._driver._result.rows or ()]  # noqa: SLF001 - without a cursor's formatting
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        """Turn whatever the driver raises into a DatabaseError, and drop the original: it may hold the statement."""
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and Python's errors
+            raise errors.translation(error, host=self._host, logging_in=self._logging_in) from None
+
+
+_Connection = TypeVar("_Connection", bound=FamilyConnection)
+
+
+def connect_to_first(kind: type[_Connection], login: base.Login) -> _Connection:
+    """Log in at the first host that can be reached and takes changes."""
+    failure: base.DatabaseError | None = None
+    for host, port in login.addresses:
+        try:
+            return kind(login, host, port)
+        except (
+            base.HostNotFound, base.HostUnreachable, base.ConnectionRefused, base.ConnectionTimedOut,
+            base.ConnectionLost, base.NotReady, base.ReadOnlyReplica,
+        ) as error:  # fmt: skip
+            failure = failure or error
+    raise failure or base.HostNotFound("The secret names no host")
