@@ -41,6 +41,8 @@ _SETTINGS: Mapping[str, str] = {
     "bind_address": HOST,
     "skip_name_resolve": "ON",
     "skip_log_bin": "",
+    "debug_no_sync": "ON",
+    "innodb_flush_method": "nosync",
     "innodb_flush_log_at_trx_commit": "0",
     "innodb_fast_shutdown": "2",
     "innodb_buffer_pool_size": "8M",

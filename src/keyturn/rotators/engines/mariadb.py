@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from . import base
 from .mysql_family import hashes
 from .mysql_family.accounts import Account, Definition, Grants
-from .mysql_family.connection import STATEMENT_TIMEOUT_SECONDS, SUFFIX, FamilyConnection, connect_to_first
+from .mysql_family.connection import SUFFIX, FamilyConnection, connect_to_first
 
 _STORED_FORM: Mapping[str, Callable[[str], str]] = {
     "mysql_native_password": hashes.native,
@@ -58,9 +58,10 @@ class MariadbConnection(FamilyConnection):
     may_see_password = False
     default_rest = "ACCOUNT UNLOCK PASSWORD EXPIRE DEFAULT"
 
-    def _session_settings(self) -> Mapping[str, str]:
+    def _session_settings(self, timeout: str) -> Mapping[str, str]:
         # Without NO_AUTO_CREATE_USER a GRANT to a user who has just been dropped makes one without a password.
-        return {"sql_mode": "'NO_AUTO_CREATE_USER'", "max_statement_time": str(STATEMENT_TIMEOUT_SECONDS)}
+        # A statement that waits for the end of FLUSH TABLES WITH READ LOCK heeds no lock_wait_timeout.
+        return {"sql_mode": "'NO_AUTO_CREATE_USER'", "max_statement_time": timeout}
 
     def _refuse_unsuitable(self, account: Account, definition: Definition) -> None:
         [plugin] = definition.plugins

@@ -73,7 +73,7 @@ class MysqlConnection(FamilyConnection):
     # MySQL says everything.
     default_rest = ""
 
-    def _session_settings(self) -> Mapping[str, str]:
+    def _session_settings(self, timeout: str) -> Mapping[str, str]:  # noqa: ARG002 - MariaDB's
         if self._release < (8,):
             # Without it a GRANT to a user who has just been dropped makes one without a password; version 8 never does.
             return {"sql_mode": "'NO_AUTO_CREATE_USER'"}

@@ -51,10 +51,18 @@ class FamilyConnection(ABC):
         self._login = login
         self._host = host
         self._logging_in = True
-        with self._translated():
-            self._driver = driver.log_in(
-                login, host, port, timeout_seconds=CONNECT_TIMEOUT_SECONDS, may_see_password=self.may_see_password
-            )
+        try:
+            with self._translated():
+                self._driver = driver.log_in(
+                    login, host, port, timeout_seconds=CONNECT_TIMEOUT_SECONDS, may_see_password=self.may_see_password
+                )
+        except base.AuthenticationFailed as error:
+            if login.tls is base.TlsMode.FORBIDDEN:
+                # REQUIRE SSL: the server says nothing else than if the password were wrong.
+                error = base.AuthenticationFailed(
+                    f"{error.reason}, or this user must use TLS, which the secret forbids", error.code
+                )
+            raise error from None
         self._logging_in = False
         # The driver sets it before each answer that it waits for.
         self._driver._read_timeout = STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS  # noqa: SLF001 - it has no other way
@@ -136,8 +144,12 @@ class FamilyConnection(ABC):
     # What MySQL and MariaDB do each in their own way.
 
     @abstractmethod
-    def _session_settings(self) -> Mapping[str, str]:
-        """Return variables to set, beside those of :meth:`_prepare_session`."""
+    def _session_settings(self, timeout: str) -> Mapping[str, str]:
+        """Return variables to set, beside those of :meth:`_prepare_session`.
+
+        Args:
+            timeout: After how many seconds a statement that waits is to give up.
+        """
 
     @abstractmethod
     def _refuse_unsuitable(self, account: Account, definition: Definition) -> None:
@@ -159,14 +171,15 @@ class FamilyConnection(ABC):
 
     def _prepare_session(self) -> None:
         """Set what the statements below depend on."""
+        timeout = str(STATEMENT_TIMEOUT_SECONDS)
         settings = {
             # Backslashes mean what they mean to accounts.quoted().
             "sql_mode": "''",
             "sql_quote_show_create": "1",
             # A function that is halted loses its session, and a statement that waits gives up.
-            "wait_timeout": str(STATEMENT_TIMEOUT_SECONDS),
-            "lock_wait_timeout": str(STATEMENT_TIMEOUT_SECONDS),
-            **self._session_settings(),
+            "wait_timeout": timeout,
+            "lock_wait_timeout": timeout,
+            **self._session_settings(timeout),
         }
         self._run("SET SESSION " + ", ".join(f"{name} = {value}" for name, value in settings.items()))
 
