@@ -362,9 +362,7 @@ def test_a_read_only_server_is_named_as_such_to_everybody(server: MariadbServer,
         connection.set_password(username, "second password", lambda: None)
 
 
-def test_another_users_password_needs_a_grant_and_a_missing_user_is_named(
-    server: MariadbServer, username: str
-) -> None:
+def test_another_users_password_needs_a_grant_and_a_missing_user_is_named(server: MariadbServer, username: str) -> None:
     with connect(server.secret_value(username, "first password")) as connection, pytest.raises(base.MissingGrant):
         connection.set_password("root", "second password", lambda: None)
     with connect(server.superuser_value()) as connection:
@@ -402,8 +400,9 @@ def test_a_connection_that_the_server_ends_is_lost(server: MariadbServer, userna
 def test_while_a_password_waits_to_be_confirmed_no_other_rotation_sets_one(
     server: MariadbServer, username: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(family, "LOCK_TIMEOUT_SECONDS", 0)
+
     def refuse() -> None:
-        monkeypatch.setattr(family, "STATEMENT_TIMEOUT_SECONDS", 1)
         with (
             connect(server.secret_value(username, "first password")) as other,
             pytest.raises(base.NotReady, match="another rotation of user"),

@@ -25,6 +25,7 @@ import psutil
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators.engines.mysql_family import hashes
 from keyturn.rotators.engines.mysql_family.accounts import quoted
+from keyturn.rotators.engines.mysql_family.driver import Ed25519
 
 from .private_server import HOST, Owner, end, free_port, write_certificate
 
@@ -122,6 +123,7 @@ class MariadbServer:
                 password=(self.superuser_password if password is None else password).encode(),
                 database=database or None,
                 autocommit=True,
+                auth_plugin_map={"client_ed25519": Ed25519},
             ) as connection,
             connection.cursor() as cursor,
         ):

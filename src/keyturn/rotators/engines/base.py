@@ -125,7 +125,9 @@ class ReadOnlyReplica(DatabaseError):
 class BehindProxy(DatabaseError):
     """A proxy answered, not the database."""
 
-    hint = "Put the database's own endpoint into host: a proxy keeps passwords of its own, and changes may not reach it."
+    hint = (
+        "Put the database's own endpoint into host: a proxy keeps passwords of its own, and changes may not reach it."
+    )
 
 
 class AnotherProduct(DatabaseError):

@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 
 from . import base
 from .mysql_family import hashes
-from .mysql_family.accounts import Account, Definition, Grants
+from .mysql_family.accounts import Account, Definition
 from .mysql_family.connection import SUFFIX, FamilyConnection, connect_to_first
 
 _STORED_FORM: Mapping[str, Callable[[str], str]] = {
@@ -71,12 +71,20 @@ class MariadbConnection(FamilyConnection):
             )
 
     def _set_password(self, account: Account, definition: Definition, password: str) -> None:
-        stored = _STORED_FORM[definition.plugins[0]](password)
-        self._run(f"SET PASSWORD FOR {account} = '{stored}'")
+        if account == self._account:
+            # The one statement for which a user needs no privilege.
+            self._run(f"SET PASSWORD FOR {account} = '{_STORED_FORM[definition.plugins[0]](password)}'")
+        else:
+            self._run(f"ALTER USER {account} {_identified(definition, password)}")
 
     def _create_statement(self, account: Account, definition: Definition, password: str) -> str:
-        [plugin] = definition.plugins
-        return f"CREATE USER {account} IDENTIFIED VIA {plugin} USING '{_STORED_FORM[plugin](password)}'"
+        return f"CREATE USER {account} {_identified(definition, password)}"
 
-    def _default_role_statement(self, account: Account, definition: Definition, grants: Grants) -> str:  # noqa: ARG002 - MySQL's
-        return f"SET DEFAULT ROLE {grants.default_role or 'NONE'} FOR {account}"
+    def _default_role_statement(self, account: Account, roles: str) -> str:
+        return f"SET DEFAULT ROLE {roles} FOR {account}"
+
+
+def _identified(definition: Definition, password: str) -> str:
+    [plugin] = definition.plugins
+    # The forms consist of letters, digits and * + / so they need no escaping.
+    return f"IDENTIFIED VIA {plugin} USING '{_STORED_FORM[plugin](password)}'"

@@ -28,7 +28,7 @@ from collections.abc import Callable, Mapping
 
 from . import base
 from .mysql_family import driver, errors, hashes
-from .mysql_family.accounts import Account, Definition, Grants, quoted
+from .mysql_family.accounts import Account, Definition, quoted
 from .mysql_family.connection import SUFFIX, FamilyConnection, connect_to_first
 
 _STORED_FORM: Mapping[str, Callable[[str], str]] = {
@@ -94,7 +94,9 @@ class MysqlConnection(FamilyConnection):
             )
         if not driver.is_encrypted(self._driver) and (is_own or plugin != "mysql_native_password"):
             needed = base.TlsRequired if self._login.tls is base.TlsMode.FORBIDDEN else base.TlsFailed
-            raise needed(f"{self._host} takes a new password for user {account.user} in clear only, hence over TLS only")
+            raise needed(
+                f"{self._host} takes a new password for user {account.user} in clear only, hence over TLS only"
+            )
 
     def _set_password(self, account: Account, definition: Definition, password: str) -> None:
         if account != self._account:
@@ -125,8 +127,8 @@ class MysqlConnection(FamilyConnection):
     def _create_statement(self, account: Account, definition: Definition, password: str) -> str:
         return f"CREATE USER {account} {_identified(definition, password)}"
 
-    def _default_role_statement(self, account: Account, definition: Definition, grants: Grants) -> str:  # noqa: ARG002 - MariaDB's
-        return f"ALTER USER {account} DEFAULT ROLE {definition.default_roles or 'NONE'}"
+    def _default_role_statement(self, account: Account, roles: str) -> str:
+        return f"ALTER USER {account} DEFAULT ROLE {roles}"
 
 
 def _identified(definition: Definition, password: str) -> str:

@@ -31,6 +31,8 @@ from .accounts import Account, Definition, Grants, account_for, quoted
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
+# Longer than a session that is halted lives, so that the next one need not come back.
+LOCK_TIMEOUT_SECONDS = 12
 SUFFIX = "_clone"
 
 # Aurora's readers say the third only.
@@ -103,8 +105,9 @@ class FamilyConnection(ABC):
             self._set_password(account, definition, password)
 
     def create_user_like(self, username: str, like: str, password: str, confirm: base.Confirm) -> None:
-        """Create an account with the options, roles and grants of ``like``, or complete the one there is; then set the
-        password.
+        """Create an account with the options, roles and grants of ``like``, or complete the one there is.
+
+        Its password is set at last: who finds it in force finds everything else done.
         """
         self._prepare_session()
         model = self._account_of(like)
@@ -112,17 +115,25 @@ class FamilyConnection(ABC):
         definition, grants = self._definition(model), self._grants(model)
         self._refuse_unsuitable(target, definition)
         with self._lock(username):
-            is_new = not self._run(
-                f"SELECT 1 FROM mysql.user WHERE User = {quoted(username)} AND Host = {quoted(model.host)}"
-            )
-            if not is_new:
-                self._refuse_stronger(target, model, grants)
+            if not self._run(
+                f"SELECT 1 FROM mysql.user WHERE User = {quoted(username)} AND Host = {quoted(target.host)}"
+            ):
+                confirm()
+                self._create(target, definition, grants, password)
+                return
+            own, has = self._definition(target), self._grants(target)
+            _refuse_stronger(has, grants, f"{self._host}: user {username} may do more than {like}")
+            # The first of the two is the model in what is not granted: an alteration of it must not be undone.
+            is_model = username != like + SUFFIX
+            if is_model:
+                self._refuse_unsuitable(target, own)
             confirm()
-            if is_new:
-                self._create(target, definition, grants)
-            else:
-                self._complete(target, definition, grants, follows=username == like + SUFFIX)
-            self._set_password(target, definition, password)
+            if not grants.rights() <= has.rights():
+                for grant in grants.grants:
+                    self._run(grant.to(target))
+            if not is_model:
+                self._alter(target, definition, grants, own, has)
+            self._set_password(target, own if is_model else definition, password)
 
     def test(self) -> None:
         """Read the server's time."""
@@ -164,8 +175,8 @@ class FamilyConnection(ABC):
         """Return CREATE USER for an account that logs in in the same way, with this password."""
 
     @abstractmethod
-    def _default_role_statement(self, account: Account, definition: Definition, grants: Grants) -> str:
-        """Return what makes the roles default that are so for ``definition`` and ``grants``."""
+    def _default_role_statement(self, account: Account, roles: str) -> str:
+        """Return what makes these roles the default ones, or none."""
 
     # Steps.
 
@@ -188,7 +199,7 @@ class FamilyConnection(ABC):
         """Be the only rotation function that changes this user, as long as the session lives."""
         # A lock's name is short in MySQL.
         name = "keyturn:" + hashlib.sha256(username.encode()).hexdigest()[:40]
-        if self._run(f"SELECT GET_LOCK('{name}', {STATEMENT_TIMEOUT_SECONDS})") != [[1]]:
+        if self._run(f"SELECT GET_LOCK('{name}', {LOCK_TIMEOUT_SECONDS})") != [[1]]:
             raise base.NotReady(f"{self._host}: another rotation of user {username} is at work")
         try:
             yield
@@ -201,7 +212,9 @@ class FamilyConnection(ABC):
         if username == self._account.user:
             return self._account
         if username == self._login.username:
-            raise base.UserMissing(f"{self._host}: user {username} is logged in as {self._account}, not by its own name")
+            raise base.UserMissing(
+                f"{self._host}: user {username} is logged in as {self._account}, not by its own name"
+            )
         # MariaDB keeps roles in the same table, without a host.
         rows = self._run(f"SELECT Host FROM mysql.user WHERE User = {quoted(username)} AND Host <> ''")
         hosts = [str(host) for [host] in rows]
@@ -226,45 +239,28 @@ class FamilyConnection(ABC):
     def _grants(self, account: Account) -> Grants:
         return Grants.parse(str(line) for [line] in self._run(f"SHOW GRANTS FOR {account}"))
 
-    def _refuse_stronger(self, target: Account, model: Account, grants: Grants) -> None:
-        allowed = grants.rights()
-        more = [right for right in self._grants(target).rights() if not right.is_within(allowed)]
-        if more:
-            shown = "; ".join(sorted(map(str, more))[:5])
-            raise base.NotAClone(
-                f"{self._host}: user {target.user} may do more than {model.user} ({shown}) and may be somebody else's"
-            )
-
-    def _create(self, target: Account, definition: Definition, grants: Grants) -> None:
-        """Make a whole account, or none, with a password that nobody knows."""
+    def _create(self, target: Account, definition: Definition, grants: Grants, password: str) -> None:
+        """Make a whole account, or none; until it is whole with a password that nobody knows."""
         statement = self._create_statement(target, definition, secrets.token_urlsafe(32))
         self._run(f"{statement} {definition.options()}".rstrip())
         try:
             for grant in grants.grants:
                 self._run(grant.to(target))
-            if definition.default_roles or grants.default_role:
-                self._run(self._default_role_statement(target, definition, grants))
+            if roles := definition.default_roles or grants.default_role:
+                self._run(self._default_role_statement(target, roles))
+            self._set_password(target, definition, password)
         except BaseException:
             with contextlib.suppress(base.DatabaseError):
                 self._run(f"DROP USER {target}")
             raise
 
-    def _complete(self, target: Account, definition: Definition, grants: Grants, *, follows: bool) -> None:
-        """Give an account what it lacks.
-
-        Options are what the first user has: they go one way only, or an old one would come back at the next turn.
-        """
-        has = self._grants(target)
-        if not grants.rights() <= has.rights():
-            for grant in grants.grants:
-                self._run(grant.to(target))
-        own = self._definition(target)
-        if not follows:
-            return
+    def _alter(self, target: Account, definition: Definition, grants: Grants, own: Definition, has: Grants) -> None:
+        """Give an account the options and default roles of its model, if they have been altered there."""
         if own.options() != definition.options():
             self._run(f"ALTER USER {target} {definition.all_options(self.default_rest)}")
-        if (own.default_roles, has.default_role) != (definition.default_roles, grants.default_role):
-            self._run(self._default_role_statement(target, definition, grants))
+        roles = definition.default_roles or grants.default_role
+        if roles != (own.default_roles or has.default_role):
+            self._run(self._default_role_statement(target, roles or "NONE"))
 
     def _run(self, statement: str) -> list[list[Any]]:
         with self._translated():
@@ -278,6 +274,13 @@ class FamilyConnection(ABC):
             yield
         except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and Python's errors
             raise errors.translation(error, host=self._host, logging_in=self._logging_in) from None
+
+
+def _refuse_stronger(has: Grants, grants: Grants, complaint: str) -> None:
+    allowed = grants.rights()
+    more = sorted(str(right) for right in has.rights() if not right.is_within(allowed))
+    if more:
+        raise base.NotAClone(f"{complaint} ({'; '.join(more[:5])}), and may be somebody else's")
 
 
 _Connection = TypeVar("_Connection", bound=FamilyConnection)

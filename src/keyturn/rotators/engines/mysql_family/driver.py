@@ -19,7 +19,7 @@ import ssl
 from typing import Any
 
 from .. import base, network
-from . import hashes
+from . import errors, hashes
 
 logger = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def log_in(login: base.Login, host: str, port: int, *, timeout_seconds: float, m
                 self._auth_plugin_name = _SHOW_NOTHING[0]
 
     handlers: dict[str, Any] = {name: functools.partial(_Refused, name) for name in (*_REFUSED, *_WHOLE)}
-    handlers["client_ed25519"] = _Ed25519
+    handlers["client_ed25519"] = Ed25519
     if may_see_password:
         handlers |= {name: functools.partial(_WholePassword, name, host) for name in _WHOLE}
     connection = Connection(
@@ -118,12 +118,10 @@ class _Refused:
         self._method = method
 
     def authenticate(self, packet: Any) -> Any:
-        raise base.AuthenticationMethodRefused(
-            f"The server asks this user for {self._method}, which this function does not do"
-        )
+        raise errors.MethodRefused(f"The server asks this user for {self._method}, which this function does not do")
 
 
-class _Ed25519:
+class Ed25519:
     """MariaDB's ed25519: the server's message, signed."""
 
     def __init__(self, connection: Any) -> None:
@@ -161,7 +159,7 @@ class _WholePassword:
 
     def _shown_password(self) -> bytes:
         if not is_encrypted(self._connection):
-            raise base.AuthenticationMethodRefused(
+            raise errors.MethodRefused(
                 f"The server asks for the whole password ({self._method}) over a connection that is not encrypted"
             )
         if not is_verified(self._connection):

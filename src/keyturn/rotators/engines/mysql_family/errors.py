@@ -21,6 +21,13 @@ MISSING_CURRENT_PASSWORD = 3892
 _OPTION_PREVENTS = 1290
 
 
+class MethodRefused(base.AuthenticationMethodRefused, base.NotAdmitted):
+    """The server wants to authenticate this user in a way that this function does not do, whatever the password.
+
+    It may be a pretence: MariaDB asks for a user who is not there in the way of one who is.
+    """
+
+
 class HostBlocked(base.NotAdmitted):
     """The server has had too many broken connections from this address."""
 
@@ -48,15 +55,15 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1205: base.NotReady,  # another statement holds the lock
     1226: base.NotReady,  # a limit of this user
     1227: base.MissingGrant,
-    1251: base.AuthenticationMethodRefused,
-    1275: base.AuthenticationMethodRefused,
+    1251: MethodRefused,
+    1275: MethodRefused,
     1317: base.ConnectionLost,  # interrupted
     1370: base.MissingGrant,
     1372: base.PasswordRejected,
     CANNOT_USER: base.UserMissing,
     1410: base.MissingGrant,
-    1524: base.AuthenticationMethodRefused,  # the account's plugin is not loaded
-    1698: base.AuthenticationMethodRefused,  # the account's plugin takes no password: unix_socket, auth_socket
+    1524: MethodRefused,  # the account's plugin is not loaded
+    1698: MethodRefused,  # the account's plugin takes no password: unix_socket, auth_socket
     1699: base.AuthenticationMethodRefused,
     1792: base.ReadOnlyReplica,
     1819: base.PasswordRejected,
@@ -69,7 +76,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     2006: base.ConnectionLost,
     2013: base.ConnectionLost,
     2026: base.TlsFailed,
-    2059: base.AuthenticationMethodRefused,
+    2059: MethodRefused,
     3118: base.NotAdmitted,  # MySQL: locked
     3159: base.TlsRequired,
     3638: base.PasswordRejected,  # MySQL: used before
