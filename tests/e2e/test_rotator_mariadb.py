@@ -327,9 +327,14 @@ def test_why_a_user_may_not_log_in_is_named(
     server: MariadbServer, username: str, change: str, kind: type[base.DatabaseError], reason: str
 ) -> None:
     server.run(change.format(f"{username}@'%'"))
+    value = server.secret_value(username, "first password")
+
+    def log_in_twice() -> None:
+        connect(value).close()
+        connect(value).close()
+
     with pytest.raises(kind, match=reason):
-        for _ in range(2):
-            connect(server.secret_value(username, "first password")).close()
+        log_in_twice()
 
 
 def test_a_user_with_two_ways_in_is_refused_before_one_of_them_is_changed(server: MariadbServer) -> None:

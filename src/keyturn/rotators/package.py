@@ -1,8 +1,8 @@
 """Build a rotation function's deployment package: a zip for Lambda's CreateFunction.
 
 Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, those of this package's files that it needs, as
-they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions, with its licences.
-boto3 is not included: Lambda has it, and so has Keyturn.
+they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions,
+with its licences. boto3 is not included: Lambda has it, and so has Keyturn.
 
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.

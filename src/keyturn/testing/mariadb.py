@@ -123,6 +123,7 @@ class MariadbServer:
                 password=(self.superuser_password if password is None else password).encode(),
                 database=database or None,
                 autocommit=True,
+                ssl_disabled=True,
                 auth_plugin_map={"client_ed25519": Ed25519},
             ) as connection,
             connection.cursor() as cursor,
@@ -200,7 +201,7 @@ def _initialise(owner: Owner, directory: Path, password: str) -> None:
         raise KeyturnError(f"mariadb-install-db failed: {done.stdout.strip()[-2000:]}")
     # One statement on each line; run at every start.
     (directory / "init.sql").write_text(
-        "DELETE FROM mysql.global_priv WHERE User IN ('', 'root');\nFLUSH PRIVILEGES;\n"
+        "DELETE FROM mysql.global_priv WHERE User IN ('', 'root');\nFLUSH PRIVILEGES;\n"  # noqa: S608 - ours
         f"CREATE USER {SUPERUSER}@'%' IDENTIFIED BY PASSWORD '{hashes.native(password)}';\n"
         f"GRANT ALL PRIVILEGES ON *.* TO {SUPERUSER}@'%' WITH GRANT OPTION;\n"
     )
@@ -232,7 +233,8 @@ def _start(owner: Owner, directory: Path, settings: Mapping[str, str], port: int
     options = [f"--{name}={value}" if value else f"--{name}" for name, value in settings.items()]
     owner.run(
         "setsid", "--fork", _program("mariadbd"), "--no-defaults", f"--datadir={directory / 'data'}",
-        f"--socket={directory / 'socket'}", f"--log-error={log_path}", f"--init-file={directory / 'init.sql'}", *options,
+        f"--socket={directory / 'socket'}", f"--log-error={log_path}", f"--init-file={directory / 'init.sql'}",
+        *options,
     )  # fmt: skip
     deadline = time.monotonic() + _START_SECONDS
     while time.monotonic() < deadline:

@@ -209,7 +209,7 @@ class PostgresqlServer:
             KeyturnError: The server's process does not end.
         """
         if process := self._process():
-            # PostgreSQL documentation, "Shutting Down the Server": the first disconnects clients, the second does nothing else.
+            # PostgreSQL documentation, "Shutting Down the Server": one disconnects clients, one ends without ceremony.
             end(process, "PostgreSQL", signal.SIGINT, signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 

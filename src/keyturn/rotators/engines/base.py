@@ -164,8 +164,8 @@ class NotAClone(DatabaseError):
     """The user whose password is to be set has more rights than the secret's user and is not its clone."""
 
     hint = (
-        "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights (MySQL,"
-        " MariaDB); otherwise rename the secret's user."
+        "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights"
+        " (MySQL, MariaDB); otherwise rename the secret's user."
     )
 
 

@@ -5,12 +5,13 @@ is in ``mysql_family/``.
 
 **TLS** is as in the PostgreSQL engine: ``ssl`` true verifies certificate and name; ``ssl`` false is plaintext; without
 ``ssl`` TLS is used if the server has it, with whatever certificate, and plaintext only if the server says that it has
-none, which is logged. The password never travels, readable or not: ``mysql_native_password`` and ``ed25519`` are answers
-to a question of the server. Whatever else a server asks for is refused.
+none, which is logged. The password itself never travels: ``mysql_native_password`` and ``ed25519`` are answers to a
+question of the server. Whatever else a server asks for is refused.
 
-**Passwords.** ``SET PASSWORD`` carries the hash that the server would have computed and stored, so no log, binary log or
-replica sees the password; a user may do that for its own account without any privilege. The plugin stays what it was.
-A server whose password rules refuse what they cannot read (``strict_password_validation``) ends in an error that says so.
+**Passwords.** ``SET PASSWORD`` carries the hash that the server would have computed and stored, so no log, binary log
+or replica sees the password; a user may do that for its own account without any privilege. The plugin stays what it
+was. A server whose password rules refuse what they cannot read (``strict_password_validation``) ends in an error that
+says so.
 """
 
 from __future__ import annotations

@@ -119,7 +119,7 @@ class MysqlConnection(FamilyConnection):
         grantee = quoted(f"'{self._account.user}'@'{self._account.host}'")
         return bool(
             self._run(
-                "SELECT 1 FROM information_schema.user_privileges"
+                "SELECT 1 FROM information_schema.user_privileges"  # noqa: S608 - quoted
                 f" WHERE privilege_type = 'APPLICATION_PASSWORD_ADMIN' AND grantee = {grantee}"
             )
         )

@@ -249,6 +249,8 @@ class _Words:
         return self._words[self._at][1] if self._at < len(self._words) else len(self._text)
 
     def next(self) -> str:
+        if self._at == len(self._words):
+            raise base.DatabaseError("The server describes a user in words that this function does not know")
         word = self._words[self._at][0]
         self._at += 1
         return word

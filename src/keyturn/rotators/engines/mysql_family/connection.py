@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,7 @@ STATEMENT_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 12
 SUFFIX = "_clone"
 
+_RDS_PROXY = re.compile(r"\.proxy-\w+\.[\w-]+\.rds\.amazonaws\.com", re.IGNORECASE)
 # Aurora's readers say the third only.
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
 
@@ -53,6 +55,10 @@ class FamilyConnection(ABC):
         self._login = login
         self._host = host
         self._logging_in = True
+        if _RDS_PROXY.search(host):
+            raise base.BehindProxy(
+                f"{host} is an RDS Proxy, which lets users in by the secrets that it has read itself"
+            )
         try:
             with self._translated():
                 self._driver = driver.log_in(
@@ -75,12 +81,11 @@ class FamilyConnection(ABC):
             raise
 
     def _know_server(self) -> None:
-        [[account, client, self._version, comment]] = self._run(
-            "SELECT CURRENT_USER(), USER(), VERSION(), @@version_comment"
-        )
-        self._account, self._client = Account.parse(account), Account.parse(client)
-        if "ProxySQL" in comment:
+        # ProxySQL answers this question, in these words, itself.
+        if "ProxySQL" in str(self._run("SELECT @@version_comment LIMIT 1")):
             raise base.BehindProxy(f"{self._host} is ProxySQL")
+        [[account, client, self._version]] = self._run("SELECT CURRENT_USER(), USER(), VERSION()")
+        self._account, self._client = Account.parse(account), Account.parse(client)
         if ("MariaDB" in self._version) != self.is_mariadb:
             raise base.AnotherProduct(f"{self._host} is no {self.product} server: it says {self._version}")
         # Asked even of users whom it does not bind: what they write on a replica is lost or breaks it.
@@ -115,9 +120,7 @@ class FamilyConnection(ABC):
         definition, grants = self._definition(model), self._grants(model)
         self._refuse_unsuitable(target, definition)
         with self._lock(username):
-            if not self._run(
-                f"SELECT 1 FROM mysql.user WHERE User = {quoted(username)} AND Host = {quoted(target.host)}"
-            ):
+            if target.host not in self._hosts(username):
                 confirm()
                 self._create(target, definition, grants, password)
                 return
@@ -215,9 +218,7 @@ class FamilyConnection(ABC):
             raise base.UserMissing(
                 f"{self._host}: user {username} is logged in as {self._account}, not by its own name"
             )
-        # MariaDB keeps roles in the same table, without a host.
-        rows = self._run(f"SELECT Host FROM mysql.user WHERE User = {quoted(username)} AND Host <> ''")
-        hosts = [str(host) for [host] in rows]
+        hosts = self._hosts(username)
         host = hosts[0] if len(hosts) == 1 else account_for(hosts, self._client.host)
         if host is None:
             found = f"only from {', '.join(sorted(hosts))}" if hosts else "nowhere"
@@ -225,6 +226,12 @@ class FamilyConnection(ABC):
                 f"{self._host}: user {username} may log in {found}, and this function comes from {self._client.host}"
             )
         return Account(username, host)
+
+    def _hosts(self, username: str) -> list[str]:
+        """Return the hosts of all accounts of this name."""
+        # MariaDB keeps roles in the same table, without a host.
+        rows = self._run(f"SELECT Host FROM mysql.user WHERE User = {quoted(username)} AND Host <> ''")  # noqa: S608 - quoted
+        return [str(host) for [host] in rows]
 
     def _definition(self, account: Account) -> Definition:
         [[statement, *_], *_] = self._run(f"SHOW CREATE USER {account}")

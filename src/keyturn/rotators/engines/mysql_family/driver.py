@@ -50,6 +50,8 @@ def log_in(login: base.Login, host: str, port: int, *, timeout_seconds: float, m
     class Connection(pymysql.connections.Connection):  # type: ignore[misc]  # the driver has no types
         """Begins with nothing that shows the password, and knows what to do about TLS before the driver does."""
 
+        _auth_plugin_name: str
+
         def _get_server_information(self) -> None:
             super()._get_server_information()
             if not self.server_capabilities & _TLS_FLAG and login.tls is not base.TlsMode.FORBIDDEN:
@@ -114,10 +116,10 @@ def _context(tls: base.TlsMode) -> ssl.SSLContext | None:
 class _Refused:
     """A method that would show the password, or that keeps no password in the database."""
 
-    def __init__(self, method: str, connection: Any) -> None:
+    def __init__(self, method: str, connection: Any) -> None:  # noqa: ARG002 - the driver's
         self._method = method
 
-    def authenticate(self, packet: Any) -> Any:
+    def authenticate(self, packet: Any) -> Any:  # noqa: ARG002 - the driver's
         raise errors.MethodRefused(f"The server asks this user for {self._method}, which this function does not do")
 
 
@@ -128,6 +130,7 @@ class Ed25519:
         self._connection = connection
 
     def authenticate(self, packet: Any) -> Any:
+        """Answer the server's packet and return its next one."""
         self._connection.write_packet(hashes.ed25519_signature(self._connection.password, packet.read_all()))
         return self._connection._read_packet()  # noqa: SLF001 - what the driver's own handlers do
 

@@ -1,9 +1,9 @@
 """What MySQL and MariaDB servers store for a password, and MariaDB's Ed25519 login, in pure Python.
 
 The algorithms are the servers'. Computed by the client they keep the password out of statements. There is no pure
-Python library that has them: MariaDB's Ed25519 takes a password of any length where RFC 8032 takes 32 bytes, and MySQL's
-SHA-crypt a salt of 20 bytes where libraries end at 16. The integers are not of constant time; each runs a few times in
-the life of a password, behind a network.
+Python library that has them: MariaDB's Ed25519 takes a password of any length where RFC 8032 takes 32 bytes, and
+MySQL's SHA-crypt a salt of 20 bytes where libraries end at 16. The integers are not of constant time; each runs a few
+times in the life of a password, behind a network.
 
 Sources: MySQL Internals, "Secure Password Authentication"; MySQL 8.0 Reference Manual, "Caching SHA-2 Pluggable
 Authentication"; U. Drepper, "Unix crypt using SHA-256 and SHA-512"; MariaDB documentation, "Authentication Plugin -
