@@ -332,6 +332,14 @@ def test_a_superuser_that_may_not_create_users_or_grant_is_told_so_and_nothing_i
         rotate(service)
     assert not is_there(server, f"{username}_clone")
     server.run("GRANT SELECT ON shop.* TO weak@'%' WITH GRANT OPTION")
+    server.run("CREATE ROLE writers")
+    server.run(f"GRANT writers TO {username}@'%'")
+    server.run(f"SET DEFAULT ROLE writers FOR {username}@'%'")
+    for grant in ("writers TO weak@'%' WITH ADMIN OPTION", "UPDATE ON mysql.* TO weak@'%'"):
+        with pytest.raises(base.MissingGrant):
+            rotate(service)
+        assert not is_there(server, f"{username}_clone")
+        server.run(f"GRANT {grant}")
     current = rotate(service)
     assert server.accepts(current["username"], current["password"])
 

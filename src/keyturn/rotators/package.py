@@ -54,6 +54,8 @@ def build(engine: str, strategy: str) -> bytes:
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
     module = importlib.import_module(f".engines.{engine}", __package__)
+    if engine == "base" or not hasattr(module, "Engine"):
+        raise ModuleNotFoundError(f"{engine} is no database engine")
     importlib.import_module(f".{strategy}", __package__)
     chosen = cast("Engine", module.Engine())
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)

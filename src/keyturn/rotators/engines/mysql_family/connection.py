@@ -32,8 +32,8 @@ from .accounts import Account, Definition, Grants, account_for, quoted
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
-# Longer than a session that is halted lives, so that the next one need not come back.
-LOCK_TIMEOUT_SECONDS = 12
+# Less than a statement's, so that it ends in our words.
+LOCK_TIMEOUT_SECONDS = 9
 SUFFIX = "_clone"
 
 _RDS_PROXY = re.compile(r"\.proxy-\w+\.[\w-]+\.rds\.amazonaws\.com", re.IGNORECASE)
@@ -75,17 +75,20 @@ class FamilyConnection(ABC):
         # The driver sets it before each answer that it waits for.
         self._driver._read_timeout = STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS  # noqa: SLF001 - it has no other way
         try:
-            self._know_server()
+            self._know_server(login)
         except BaseException:
             self.close()
             raise
 
-    def _know_server(self) -> None:
+    def _know_server(self, login: base.Login) -> None:
         # ProxySQL answers this question, in these words, itself.
         if "ProxySQL" in str(self._run("SELECT @@version_comment LIMIT 1")):
             raise base.BehindProxy(f"{self._host} is ProxySQL")
         [[account, client, self._version]] = self._run("SELECT CURRENT_USER(), USER(), VERSION()")
         self._account, self._client = Account.parse(account), Account.parse(client)
+        if self.password_was_checked and self._account.user != login.username:
+            # An anonymous account, or a proxied one: whoever knows its password is not who the secret says.
+            raise base.NotAdmitted(f"{self._host} lets {login.username} in as {self._account}, not as itself")
         if ("MariaDB" in self._version) != self.is_mariadb:
             raise base.AnotherProduct(f"{self._host} is no {self.product} server: it says {self._version}")
         # Asked even of users whom it does not bind: what they write on a replica is lost or breaks it.
@@ -214,10 +217,6 @@ class FamilyConnection(ABC):
         """Return the account that a user logs in as from here."""
         if username == self._account.user:
             return self._account
-        if username == self._login.username:
-            raise base.UserMissing(
-                f"{self._host}: user {username} is logged in as {self._account}, not by its own name"
-            )
         hosts = self._hosts(username)
         host = hosts[0] if len(hosts) == 1 else account_for(hosts, self._client.host)
         if host is None:

@@ -12,13 +12,9 @@ from collections.abc import Iterator, Mapping
 
 from .. import base, network
 
-# The server refuses user or password. While a statement runs the same code means that a right is missing.
-ACCESS_DENIED = 1045
-CANNOT_USER = 1396
-SYNTAX = 1064
 MISSING_CURRENT_PASSWORD = 3892
-# The first in a GRANT, the second where the driver is told so by its own check.
 _OPTION_PREVENTS = 1290
+_SYNTAX = 1064
 
 
 class MethodRefused(base.AuthenticationMethodRefused, base.NotAdmitted):
@@ -40,7 +36,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1042: base.NotAdmitted,  # the client's name does not resolve
     1043: base.ConnectionLost,  # bad handshake
     1044: base.MissingGrant,
-    ACCESS_DENIED: base.MissingGrant,
+    1045: base.MissingGrant,
     1049: base.DatabaseMissing,
     1053: base.ConnectionLost,  # shutdown in progress
     1129: HostBlocked,
@@ -60,10 +56,10 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1317: base.ConnectionLost,  # interrupted
     1370: base.MissingGrant,
     1372: base.PasswordRejected,
-    CANNOT_USER: base.UserMissing,
+    1396: base.UserMissing,
     1410: base.MissingGrant,
     1524: MethodRefused,  # the account's plugin is not loaded
-    1698: MethodRefused,  # the account's plugin takes no password: unix_socket, auth_socket
+    1698: base.MissingGrant,
     1699: base.AuthenticationMethodRefused,
     1792: base.ReadOnlyReplica,
     1819: base.PasswordRejected,
@@ -85,9 +81,11 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     4151: base.NotAdmitted,  # MariaDB: locked
     9501: base.BehindProxy,  # RDS Proxy has no connection to the database
 }
+# Before a user is in, the same codes say something else.
 _AT_LOGIN: Mapping[int, type[base.DatabaseError]] = {
     1044: base.DatabaseMissing,  # the password is right, but the user may not use this database
-    ACCESS_DENIED: base.AuthenticationFailed,
+    1045: base.AuthenticationFailed,
+    1698: MethodRefused,  # the account's plugin takes no password: unix_socket, auth_socket
 }
 _PROXIES = ("rds proxy", "proxysql", "hostgroup", "maxscale")
 
@@ -130,7 +128,7 @@ def server_error(code: int, message: str, *, host: str, logging_in: bool) -> bas
         kind = base.NotReady
     elif any(name in message.lower() for name in _PROXIES):
         kind = base.BehindProxy
-    elif code == SYNTAX:
+    elif code == _SYNTAX:
         # It quotes the statement, and with it a password.
         message = "the server does not understand the statement"
     return kind(f"host {host}: {message}", str(code))

@@ -52,6 +52,7 @@ def test_a_refused_login_is_classified_by_its_code(code: int, message: str, kind
     [
         (1044, "Access denied for user 'a'@'%' to database 'mysql'", base.MissingGrant),
         (1045, "Access denied for user 'a'@'%' (using password: YES)", base.MissingGrant),
+        (1698, "Access denied for user 'a'@'%'", base.MissingGrant),
         (1142, "SELECT command denied to user", base.MissingGrant),
         (1227, "Access denied; you need (at least one of) the CREATE USER privilege(s)", base.MissingGrant),
         (1410, "You are not allowed to create a user with GRANT", base.MissingGrant),
