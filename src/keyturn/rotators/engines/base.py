@@ -104,6 +104,21 @@ class NotAdmitted(DatabaseError):
     )
 
 
+class UnsupportedMethod(AuthenticationMethodRefused, NotAdmitted):
+    """The server wants to authenticate this user in a way that this function does not know, whatever the password.
+
+    It may be a pretence: MariaDB asks for a user who is not there in the way of one who is.
+    """
+
+    hint = AuthenticationMethodRefused.hint
+
+
+class HostBlocked(NotAdmitted):
+    """The server has had too many broken connections from this address."""
+
+    hint = "Run FLUSH HOSTS (mysqladmin flush-hosts) in the database, and find out what breaks connections off."
+
+
 class DatabaseMissing(DatabaseError):
     """The server has no database of that name."""
 

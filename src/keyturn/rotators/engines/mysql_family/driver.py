@@ -19,7 +19,7 @@ import ssl
 from typing import Any
 
 from .. import base, network
-from . import errors, hashes
+from . import hashes
 
 logger = logging.getLogger(__name__)
 
@@ -120,7 +120,7 @@ class _Refused:
         self._method = method
 
     def authenticate(self, packet: Any) -> Any:  # noqa: ARG002 - the driver's
-        raise errors.MethodRefused(f"The server asks this user for {self._method}, which this function does not do")
+        raise base.UnsupportedMethod(f"The server asks this user for {self._method}, which this function does not do")
 
 
 class Ed25519:
@@ -162,7 +162,7 @@ class _WholePassword:
 
     def _shown_password(self) -> bytes:
         if not is_encrypted(self._connection):
-            raise errors.MethodRefused(
+            raise base.UnsupportedMethod(
                 f"The server asks for the whole password ({self._method}) over a connection that is not encrypted"
             )
         if not is_verified(self._connection):

@@ -17,19 +17,6 @@ _OPTION_PREVENTS = 1290
 _SYNTAX = 1064
 
 
-class MethodRefused(base.AuthenticationMethodRefused, base.NotAdmitted):
-    """The server wants to authenticate this user in a way that this function does not do, whatever the password.
-
-    It may be a pretence: MariaDB asks for a user who is not there in the way of one who is.
-    """
-
-
-class HostBlocked(base.NotAdmitted):
-    """The server has had too many broken connections from this address."""
-
-    hint = "Run FLUSH HOSTS (mysqladmin flush-hosts) in the database, and find out what breaks connections off."
-
-
 _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1040: base.NotReady,  # too many connections
     1041: base.NotReady,  # out of memory
@@ -39,7 +26,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1045: base.MissingGrant,
     1049: base.DatabaseMissing,
     1053: base.ConnectionLost,  # shutdown in progress
-    1129: HostBlocked,
+    1129: base.HostBlocked,
     1130: base.NotAdmitted,
     1131: base.UserMissing,  # anonymous users have no password
     1133: base.UserMissing,
@@ -51,14 +38,14 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1205: base.NotReady,  # another statement holds the lock
     1226: base.NotReady,  # a limit of this user
     1227: base.MissingGrant,
-    1251: MethodRefused,
-    1275: MethodRefused,
+    1251: base.UnsupportedMethod,
+    1275: base.UnsupportedMethod,
     1317: base.ConnectionLost,  # interrupted
     1370: base.MissingGrant,
     1372: base.PasswordRejected,
     1396: base.UserMissing,
     1410: base.MissingGrant,
-    1524: MethodRefused,  # the account's plugin is not loaded
+    1524: base.UnsupportedMethod,  # the account's plugin is not loaded
     1698: base.MissingGrant,
     1699: base.AuthenticationMethodRefused,
     1792: base.ReadOnlyReplica,
@@ -72,7 +59,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     2006: base.ConnectionLost,
     2013: base.ConnectionLost,
     2026: base.TlsFailed,
-    2059: MethodRefused,
+    2059: base.UnsupportedMethod,
     3118: base.NotAdmitted,  # MySQL: locked
     3159: base.TlsRequired,
     3638: base.PasswordRejected,  # MySQL: used before
@@ -85,7 +72,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
 _AT_LOGIN: Mapping[int, type[base.DatabaseError]] = {
     1044: base.DatabaseMissing,  # the password is right, but the user may not use this database
     1045: base.AuthenticationFailed,
-    1698: MethodRefused,  # the account's plugin takes no password: unix_socket, auth_socket
+    1698: base.UnsupportedMethod,  # the account's plugin takes no password: unix_socket, auth_socket
 }
 _PROXIES = ("rds proxy", "proxysql", "hostgroup", "maxscale")
 

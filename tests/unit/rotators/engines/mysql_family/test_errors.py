@@ -20,17 +20,17 @@ from keyturn.rotators.engines.mysql_family import errors
         (1045, "Access denied for user 'a'@'10.0.0.1' (using password: YES)", base.AuthenticationFailed),
         (1047, "WSREP has not yet prepared node for application use", base.NotReady),
         (1049, "Unknown database 'd'", base.DatabaseMissing),
-        (1129, "Host '10.0.0.1' is blocked because of many connection errors", errors.HostBlocked),
+        (1129, "Host '10.0.0.1' is blocked because of many connection errors", base.HostBlocked),
         (1130, "Host '10.0.0.1' is not allowed to connect to this MySQL server", base.NotAdmitted),
         (1203, "User a already has more than 'max_user_connections' active connections", base.NotReady),
         (1226, "User 'a' has exceeded the 'max_connections_per_hour' resource", base.NotReady),
-        (1251, "Client does not support authentication protocol requested by server", errors.MethodRefused),
-        (1524, "Plugin 'x' is not loaded", errors.MethodRefused),
-        (1698, "Access denied for user 'root'@'localhost'", errors.MethodRefused),
+        (1251, "Client does not support authentication protocol requested by server", base.UnsupportedMethod),
+        (1524, "Plugin 'x' is not loaded", base.UnsupportedMethod),
+        (1698, "Access denied for user 'root'@'localhost'", base.UnsupportedMethod),
         (1862, "Your password has expired.", base.NotAdmitted),
         (2013, "Lost connection to MySQL server during query", base.ConnectionLost),
         (2026, "SSL is required but the server doesn't support it", base.TlsFailed),
-        (2059, "Authentication plugin 'x' not configured", errors.MethodRefused),
+        (2059, "Authentication plugin 'x' not configured", base.UnsupportedMethod),
         (3118, "Access denied for user 'a'@'b'. Account is locked.", base.NotAdmitted),
         (3159, "Connections using insecure transport are prohibited", base.TlsRequired),
         (3159, "This RDS Proxy requires TLS connections", base.BehindProxy),
@@ -79,8 +79,8 @@ def test_a_syntax_error_does_not_quote_the_statement() -> None:
 
 def test_a_way_in_that_is_refused_may_be_a_users_who_is_not_there() -> None:
     # Alternating users make the second one where a login says either.
-    assert issubclass(errors.MethodRefused, base.NotAdmitted)
-    assert issubclass(errors.MethodRefused, base.AuthenticationMethodRefused)
+    assert issubclass(base.UnsupportedMethod, base.NotAdmitted)
+    assert issubclass(base.UnsupportedMethod, base.AuthenticationMethodRefused)
 
 
 @pytest.mark.parametrize(
