@@ -271,6 +271,27 @@ def test_users_of_any_name_alternate(server: MariadbServer, name: str) -> None:
         assert server.accepts(current["username"], current["password"])
 
 
+def test_a_server_that_pretends_that_the_second_user_logs_in_by_a_socket_makes_it_all_the_same(
+    server: MariadbServer, username: str
+) -> None:
+    # Of a user who is not there the server says what it says of some other one, so that nobody learns who is there.
+    accounts = [f"by_socket_{number}@'%'" for number in range(20)]
+    for account in accounts:
+        server.run(f"CREATE USER {account} IDENTIFIED VIA unix_socket")
+    service, engine = service_for(server, username), Engine()
+    try:
+        pretences = []
+        for name in (f"{username}_clone", *(f"nobody_{number}" for number in range(20))):
+            with pytest.raises((base.AuthenticationFailed, base.NotAdmitted)) as caught:
+                engine.connect(engine.login(server.secret_value(name, "x")))
+            pretences.append(caught.type)
+        assert base.UnsupportedMethod in pretences
+        current = rotate(service)
+    finally:
+        server.run(f"DROP USER {', '.join(accounts)}")
+    assert server.accepts(current["username"], current["password"])
+
+
 def test_a_name_that_the_server_would_not_take_is_refused(server: MariadbServer) -> None:
     server.create_user("y" * 123, "first password")
     with pytest.raises(ValueError, match="would exceed 128 characters"):
