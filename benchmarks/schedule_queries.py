@@ -17,7 +17,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.planning import plan_rotation
 from keyturn.rules.lanes import Lane, Limits
 from keyturn.rules.rotation import Step
-from keyturn.scheduler.rotations import begin_due
+from keyturn.scheduler.due import begin_due
 from keyturn.storage import rotation_leases, rotation_totals, schema, secret_erasure, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 

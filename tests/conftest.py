@@ -1,6 +1,8 @@
-"""For every test: no limits of time, and at a run's end a count of how much of AWS's contract it has tried."""
+"""For every test: no limits of time, long files first; at the end a count of how much of AWS's contract was tried."""
 
 from __future__ import annotations
+
+from collections import Counter
 
 import pytest
 from hypothesis import settings
@@ -17,6 +19,12 @@ _TRIED = {
     "modelled errors reached": "test_every_error.py::test_an_error_of_the_model_is_reached",
     "recordings replayed": "test_recordings.py::test_aws_answered_the_same",
 }
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with files of few tests: those are the long ones, and where several workers run they end together."""
+    tests = Counter(item.path for item in items)
+    items.sort(key=lambda item: tests[item.path])
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

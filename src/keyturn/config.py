@@ -151,7 +151,7 @@ def load_settings(flags: Mapping[str, object], environ: Mapping[str, str] | None
     environ = os.environ if environ is None else environ
     given = {name: value for name, value in flags.items() if value is not None}
     variables = _from_environ(environ)
-    data_dir = Path(str(given.get("data_dir") or variables.get("data_dir") or default_data_dir(environ)))
+    data_dir = _path(str(given.get("data_dir") or variables.get("data_dir") or default_data_dir(environ)))
     file = data_dir / CONFIG_FILE
     sources: list[tuple[Mapping[str, Any], Callable[[str], str]]] = [
         (_from_file(file), lambda name: f"The setting {name} in {file}"),
@@ -222,8 +222,13 @@ def _decode(target: type, value: object) -> object:
     if target is Path:
         if not isinstance(value, (str, Path)):
             raise ValueError("not a path")
-        return Path(value).expanduser()
+        return _path(value)
     raise NotImplementedError(target)
+
+
+def _path(value: str | Path) -> Path:
+    # Whoever is handed a path may stand elsewhere: bubblewrap, for one, begins at the root.
+    return Path(value).expanduser().absolute()
 
 
 def _check(settings: Settings) -> None:

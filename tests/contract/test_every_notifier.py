@@ -23,9 +23,9 @@ from keyturn.sensitive import Sensitive
 from keyturn.storage import audit_log, audit_retention, notifications
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Stores
-from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.handlers import PLACE
+from keyturn.testing.sqlite import new_database
 
 from .told import PASSWORD, PATH_SECRET, QUERY_SECRET, TOLD, Told, WebhookReceiver, told
 
@@ -82,8 +82,7 @@ def run(part: Collector | Sender) -> None:
 
 @pytest.fixture
 def stores(tmp_path: Path) -> Iterator[Stores]:
-    opened = Stores.open(f"sqlite:///{tmp_path / 'keyturn.db'}")
-    migrate(opened)
+    opened = Stores.open(new_database(tmp_path))
     yield opened
     opened.close()
 

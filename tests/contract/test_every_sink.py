@@ -22,8 +22,8 @@ from keyturn.sinks.base import Location, Sink, SinkError, open_sinks, sink_kinds
 from keyturn.storage import audit_cursors
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Stores
-from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
+from keyturn.testing.sqlite import new_database
 
 from .receivers import RECEIVERS, DatagramReceiver, FileReceiver, Receiver, StreamReceiver, receiving
 
@@ -92,8 +92,7 @@ def record(number: int, **columns: Any) -> AuditRecord:
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[AuditLog]:
-    stores = Stores.open(f"sqlite:///{tmp_path / 'keyturn.db'}")
-    migrate(stores)
+    stores = Stores.open(new_database(tmp_path))
     opened = AuditLog(stores.journal, KEY)
     opened.begin(FakeClock().now())
     yield opened

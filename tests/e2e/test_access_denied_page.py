@@ -110,7 +110,11 @@ def test_afterwards_the_secrets_log_in(server: ServerProcess, postgresql: Postgr
 
     for secret, stage in (("demo", "AWSCURRENT"), ("team", "AWSCURRENT"), ("team", "AWSPREVIOUS")):
         assert postgresql.accepts(value(secret, stage)["username"], value(secret, stage)["password"])
-    assert (value("demo")["username"], value("team")["username"]) == ("app", "team_clone")
+    assert value("demo")["username"] == "app"
+    # Once its role may, a rotation goes on by itself; where that is done before the page's command, there is another.
+    found = server.client("keyturn").list_rotations(SecretId="team")["Rotations"]
+    rotated = [rotation for rotation in found if rotation["Status"] == "succeeded"]
+    assert value("team")["username"] == {1: "team_clone", 2: "team"}[len(rotated)]
 
 
 def test_the_table_says_where_each_action_is_missed() -> None:

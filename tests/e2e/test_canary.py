@@ -14,6 +14,7 @@ import secrets
 import sys
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -79,21 +80,24 @@ class Marks:
     """Everything that must not be found, with what it is."""
 
     def __init__(self) -> None:
-        self._marks: dict[str, str] = {}
+        # By their first characters: the marks made here are many, and begin alike.
+        self._forms: defaultdict[bytes, dict[bytes, str]] = defaultdict(dict)
 
     def new(self, what: str) -> str:
         """Make a value that is like no other."""
         mark = f"CANARY{secrets.token_hex(12)}"
-        self._marks[mark] = what
+        self.add(what, mark)
         return mark
 
     def add(self, what: str, value: str) -> None:
         """Look for a value that the server has made."""
-        self._marks[value] = what
+        for form in _forms(value):
+            self._forms[form[:5]][form] = what
 
     def in_(self, text: bytes) -> set[str]:
         """Say what is found."""
-        return {what for mark, what in self._marks.items() if any(form in text for form in _forms(mark))}
+        begun = [forms for start, forms in self._forms.items() if start in text]
+        return {what for forms in begun for form, what in forms.items() if form in text}
 
 
 def _forms(mark: str) -> Iterator[bytes]:

@@ -57,6 +57,24 @@ def test_the_demo_rotates_a_real_password_and_stops_without_a_trace(tmp_path: Pa
     assert saved["superuser_password"] not in output
     assert "[profile keyturn-demo]" in (tmp_path / ".aws" / "config").read_text()
 
+    server = json.loads((tmp_path / "the demo" / "keyturn.json").read_text())
+    settings = tmp_path / "the demo" / "keyturn" / "keyturn.toml"
+    for text, status, told in (
+        ("port = 'no'", 1, f"The setting port in {settings} is 'no', not a whole number."),
+        ('log_level = "debug"', 0, f"Keyturn is ready on {server['endpoint_url']} again."),
+    ):
+        settings.write_text(text)
+        restart = demo(tmp_path, "--restart")
+        output, _ = restart.communicate(timeout=DEADLINE_SECONDS * 2)
+        assert (restart.returncode, told in output) == (status, True), output
+    again = json.loads((tmp_path / "the demo" / "keyturn.json").read_text())
+    assert (again["endpoint_url"], again["pid"] == server["pid"]) == (server["endpoint_url"], False)
+    listed = subprocess.run(
+        [sys.executable, "-m", "keyturn.cli.main", "rotation", "list", "demo/postgresql", "--profile", "keyturn-demo"],
+        env=clean_environ(tmp_path), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "succeeded" in listed.stdout, listed.stderr
+
     stop = demo(tmp_path, "--stop")
     output, _ = stop.communicate(timeout=DEADLINE_SECONDS * 2)
     assert (stop.returncode, output) == (0, "Stopped; nothing is left running.\n")

@@ -259,7 +259,9 @@ def test_the_command_says_who_takes_messages_and_what_to_do(
     command = ("notify", "test", "--data-dir", str(own_server.data_dir))
 
     done = run_keyturn(*command, home=own_server.home)
+    said = f"Settings of {own_server.data_dir / 'keyturn.toml'}; KEYTURN_* variables come before them."
     assert done.stdout.splitlines() == [
+        said,
         "ok      hook (webhook): 204 No Content",
         "ok      program (command): exit status 0",
     ]
@@ -270,12 +272,16 @@ def test_the_command_says_who_takes_messages_and_what_to_do(
     receiver.status, receiver.answer = 403, b"invalid_token"
     done = run_keyturn(*command, "--output", "json", home=own_server.home, check=False)
     assert done.returncode == 1
-    hook, other = json.loads(done.stdout)["notifiers"]
+    document = json.loads(done.stdout)
+    hook, other = document["notifiers"]
+    assert (document["data_dir"], document["settings_file"]) == (
+        str(own_server.data_dir), str(own_server.data_dir / "keyturn.toml")
+    )  # fmt: skip
     assert (hook["taken"], hook["said"], other["taken"]) == (False, "It answered 403 Forbidden.", True)
     assert "It said: invalid_token" in hook["hints"]
 
     done = run_keyturn(*command, "program", home=own_server.home)
-    assert done.stdout == "ok      program (command): exit status 0\n"
+    assert done.stdout == f"{said}\nok      program (command): exit status 0\n"
     done = run_keyturn(*command, "nobody", home=own_server.home, check=False)
     assert (done.returncode, "There are: hook, program." in done.stderr) == (1, True)
     for secret in (PASSWORD, PATH_SECRET, QUERY_SECRET):
@@ -283,7 +289,7 @@ def test_the_command_says_who_takes_messages_and_what_to_do(
 
     configure(own_server)
     done = run_keyturn(*command, home=own_server.home, check=False)
-    assert (done.returncode, "No notifier is set up" in done.stderr) == (1, True)
+    assert (done.returncode, f"No notifier is set up in {own_server.data_dir}" in done.stderr) == (1, True)
 
 
 def test_a_setting_that_cannot_be_is_refused_at_start_without_showing_it(own_server: ServerProcess) -> None:

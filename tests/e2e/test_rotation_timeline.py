@@ -17,6 +17,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .callers import Caller, allow
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
+from .rotation_function import create_rotation_function
 from .test_main_job import FIVE_ACTIONS, Job
 
 ACTIONS = [f"secretsmanager:{action}" for action in FIVE_ACTIONS]
@@ -103,14 +104,23 @@ def wait_for_failure(job: Job, server: ServerProcess) -> None:
     wait_until(lambda: job.events("RotationFailed"), "the failure", server)
 
 
-def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+@pytest.fixture(scope="module")
+def fine(server: ServerProcess, postgresql: PostgresqlServer) -> Job:
+    """A secret that was rotated once; those who use it only look."""
     job = Job(server, postgresql, "fine")
-    before, after = job.secret["VersionId"], job.rotate()
-    wait_until(lambda: job.is_current(after), "the rotation", server)
+    version_id = job.rotate()
+    wait_until(partial(has_succeeded, server, "fine", version_id), "the rotation", server)
+    return job
+
+
+def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, fine: Job) -> None:
+    before = fine.secret["VersionId"]
+    [after] = fine.stages().keys() - {before}
 
     text = shown(server, "fine")
 
-    old, new, arn = f"{before[:8]}…", f"{after[:8]}…", job.secret["ARN"]
+    refused = 'host 127.0.0.1: password authentication failed for user "fine"'
+    old, new, arn = f"{before[:8]}…", f"{after[:8]}…", fine.secret["ARN"]
     assert [line.replace(" ", "") for line in story(text)] == [
         line.replace(" ", "")
         for line in (
@@ -121,7 +131,7 @@ def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, post
             f"INFO createSecret: Successfully put secret for ARN {arn} and version {after}.",
             "✓ createSecret succeeded (…)",
             "▸ setSecret began",
-            'INFO setSecret: host 127.0.0.1: password authentication failed for user "fine"',
+            f"INFO setSecret: AWSPENDING (version {after}) does not log in yet: {refused}",
             f"INFO setSecret: Successfully set password for user fine in PostgreSQL DB for secret arn {arn}.",
             "✓ setSecret succeeded (…)",
             "▸ testSecret began",
@@ -135,14 +145,14 @@ def test_a_rotation_that_succeeds_reads_like_a_story(server: ServerProcess, post
         )
     ]
     assert text.startswith(f"fine: rotation to version {after}\n\n  status    succeeded\n")
-    assert re.search(r"\n +1 +\d\d:\d\d:\d\d +✓ [\d.]+ m?s +✓ [\d.]+ m?s +✓ [\d.]+ m?s +✓ [\d.]+ m?s *\n", text)
+    assert re.search(r"\n1 of 5 +\d\d:\d\d:\d\d +✓ [\d.]+ m?s +✓ [\d.]+ m?s +✓ [\d.]+ m?s +✓ [\d.]+ m?s *\n", text)
     assert f"\n  version   {before}  AWSPREVIOUS\n" in text
     assert "What next" not in text
     assert max(map(len, text.splitlines())) <= 80
     assert [entry["At"] for entry in timeline(server, "fine")] == sorted(e["At"] for e in timeline(server, "fine"))
 
 
-def test_who_wants_every_detail_gets_calls_and_the_lines_of_the_runtime(server: ServerProcess) -> None:
+def test_who_wants_every_detail_gets_calls_and_the_lines_of_the_runtime(server: ServerProcess, fine: Job) -> None:
     brief, text = shown(server, "fine", width=120), shown(server, "fine", "-v", width=120)
 
     assert max(map(len, text.splitlines())) <= 120
@@ -166,13 +176,21 @@ def test_a_wrong_password_is_told_where_it_was_noticed(server: ServerProcess, po
     assert "Traceback" not in text
     assert "Traceback" in shown(server, "wrong", "--verbose")
     # The next attempt begins after some seconds.
-    assert re.search(r"\n  status    (pending: attempt [2-5] begins at|running: attempt [2-5], )", text)
+    assert re.search(r"\n  status    (pending: attempt [2-5] of 5 begins at|running: attempt [2-5] of 5, )", text)
     assert "\n  cause     AuthenticationFailed\n  error     setSecret step: AuthenticationFailed: " in text
     assert re.search(r"\n  keyturn rotation (retry wrong --wait|show wrong)\n", text)
-    listed = keyturn(server, "list", "wrong").stdout
-    assert re.match(
-        rf"[\d:\- ]+ UTC  {version_id}  (?:pending|running)\n    AuthenticationFailed: setSecret step: ", listed
-    )
+    assert re.search(r"\n {18}\(-v shows the traceback, \d+ lines\)\n", text)
+    head, line, _, why, *_ = keyturn(server, "list", "wrong").stdout.splitlines()
+    assert head.split() == ["began", "(UTC)", "version", "rotation", "took"]
+    assert re.match(rf"[\d:\- ]+  {version_id}  (?:pending|running)$", line)
+    assert why.startswith("  setSecret step: AuthenticationFailed: ")
+    # What the database said, and that asking again is of no use.
+    wait_for_pause(job, server)
+    text = shown(server, "wrong", "--version-id", version_id[:8])
+    assert "\n  database  AWSPENDING refused, AWSCURRENT refused\n" in text
+    assert "✗ probeSecret was answered: pending refused, current refused (…)" in story(text)
+    assert re.search(r"\n  aws secretsmanager put-secret-value --secret-id wrong ", text)
+    assert "keyturn rotation resolve" not in text
 
 
 def test_a_refusal_by_another_secret_comes_with_the_command_that_explains_it(
@@ -226,17 +244,37 @@ def test_a_rotation_ended_by_hand_says_by_whom(server: ServerProcess, postgresql
     assert "keyturn rotation retry" not in text
 
 
-def test_a_ticket_has_all_of_it_and_no_secret(server: ServerProcess) -> None:
-    text = shown(server, "wrong", "--output", "markdown")
+def test_one_that_was_cancelled_says_by_whom_and_beside_it_what_had_failed(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    job = stuck(server, postgresql, "ended")
+    version_id = job.rotate()
+    wait_for_pause(job, server)
+    job.secrets.cancel_rotate_secret(SecretId="ended")
 
-    assert text.startswith("## `wrong: rotation to version ")
+    text = shown(server, "ended", "--version-id", version_id, "--kind", "rotation")
+
+    assert re.search(r"\n  status    cancelled by user/administrator at [\d: -]+ UTC\n  reason    Rotation was", text)
+    assert "\n  last try  AuthenticationFailed: " in text
+    assert "\n  cause " not in text
+    assert story(text)[-1] == "The rotation was cancelled by user/administrator"
+
+
+def test_a_ticket_has_all_of_it_and_no_secret(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+    job = stuck(server, postgresql, "ticket")
+    job.rotate()
+    wait_for_failure(job, server)
+
+    text = shown(server, "ticket", "--output", "markdown")
+
+    assert text.startswith("## `ticket: rotation to version ")
     for part in ("| status | `", "### Attempts", "### Timeline", "```text\n", "### What next", "✗ setSecret"):
         assert part in text
     assert not re.search(r"\bA[KS]IA[A-Z0-9]{16}\b", text)
     assert "\x1b" not in text
 
 
-def test_programs_get_the_same(server: ServerProcess) -> None:
+def test_programs_get_the_same(server: ServerProcess, fine: Job) -> None:
     document = json.loads(shown(server, "fine", "--output", "json"))
 
     assert document["format"] == "keyturn.rotation/1"
@@ -246,7 +284,11 @@ def test_programs_get_the_same(server: ServerProcess) -> None:
 
 
 def test_retrying_follows_the_same_rotation_to_its_end(server: ServerProcess, postgresql: PostgresqlServer) -> None:
-    job = stuck(server, postgresql, "again")
+    job = Job(server, postgresql, "again")
+    changed = job.secrets.put_secret_value(
+        SecretId="again", SecretString=job.secrets.get_secret_value(SecretId="again")["SecretString"]
+    )
+    postgresql.run("ALTER ROLE again PASSWORD 'changed-behind-our-back'")
     version_id = job.rotate()
     wait_for_pause(job, server)
     postgresql.run(f"ALTER ROLE again PASSWORD '{job.first_password}'")
@@ -257,6 +299,11 @@ def test_retrying_follows_the_same_rotation_to_its_end(server: ServerProcess, po
     assert done.stdout.startswith(f"Retrying the rotation of again to {version_id}\n")
     assert done.stdout.endswith("Rotated.\n")
     assert job.is_current(version_id)
+    lines = story(shown(server, "again"))
+    by = "Before this rotation the value was changed by hand, by user/administrator: version"
+    assert lines[0] == f"{by} {changed['VersionId'][:8]}…"
+    assert "user/administrator retried the rotation: it is due at once, with a fresh set of attempts" in lines
+    assert re.search(r"\nretried +\d\d:\d\d:\d\d", shown(server, "again"))
     refused = keyturn(server, "retry", "again")
     assert refused.returncode == 1
     assert "There is no unfinished rotation of this secret." in refused.stderr
@@ -291,9 +338,12 @@ def test_a_password_set_back_in_the_database_is_found_and_the_label_goes_back(
     )
 
 
-def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess) -> None:
+def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess, fine: Job) -> None:
+    client = server.client("keyturn")
+    before = client.list_rotations(SecretId="fine")["Rotations"]
+
     done = subprocess.run(
-        [sys.executable, "-m", "keyturn.cli.main", "rotation", "resolve", "restored"],
+        [sys.executable, "-m", "keyturn.cli.main", "rotation", "resolve", "fine"],
         env=server.environ(),
         input="n\n",
         capture_output=True,
@@ -303,7 +353,7 @@ def test_who_does_not_want_to_resolve_changes_nothing(server: ServerProcess) -> 
 
     assert done.returncode == 1
     assert "Ask the database now? [y/N]" in done.stdout
-    assert len(server.client("keyturn").list_rotations(SecretId="restored")["Rotations"]) == 2
+    assert client.list_rotations(SecretId="fine")["Rotations"] == before
 
 
 def test_a_database_that_refuses_everything_is_told(server: ServerProcess, postgresql: PostgresqlServer) -> None:
@@ -315,29 +365,35 @@ def test_a_database_that_refuses_everything_is_told(server: ServerProcess, postg
 
     assert done.returncode == 1, done.stdout
     assert "The database refuses every version that is stored: no label would help" in done.stdout
-    assert "Not resolved: no version is accepted" in done.stdout
+    assert "Not resolved: The database refuses every version that is stored." in done.stdout
+    # The rotation that waited has lost nothing.
+    assert re.search(r"\nThe rotation that waited goes on: (pending|running): attempt \d of 5", done.stdout)
+    assert "aws secretsmanager put-secret-value --secret-id locked " in done.stdout
+    listed = server.client("keyturn").list_rotations(SecretId="locked")["Rotations"]
+    assert (listed[0]["Kind"], listed[0]["Status"]) == ("resolution", "failed")
+    assert listed[1]["Status"] in ("pending", "running")
 
 
-def test_rotations_are_listed_newest_first_page_by_page(server: ServerProcess) -> None:
+def test_rotations_are_listed_newest_first_page_by_page(server: ServerProcess, postgresql: PostgresqlServer) -> None:
     client = server.client("keyturn")
-    secrets = server.client("secretsmanager")
-    for _ in range(2):
-        version_id = secrets.rotate_secret(SecretId="fine")["VersionId"]
-        wait_until(partial(has_succeeded, server, "fine", version_id), "another rotation", server)
+    job = Job(server, postgresql, "often")
+    for _ in range(3):
+        version_id = job.rotate()
+        wait_until(partial(has_succeeded, server, "often", version_id), "another rotation", server)
 
-    first = client.list_rotations(SecretId="fine", MaxResults=2)
-    rest = client.list_rotations(SecretId="fine", MaxResults=2, NextToken=first["NextToken"])
+    first = client.list_rotations(SecretId="often", MaxResults=2)
+    rest = client.list_rotations(SecretId="often", MaxResults=2, NextToken=first["NextToken"])
 
     assert first["Rotations"][0]["VersionId"] == version_id
     assert "NextToken" not in rest
     began = [rotation["RequestedAt"] for rotation in [*first["Rotations"], *rest["Rotations"]]]
     assert len(began) == 3
     assert began == sorted(began, reverse=True)
-    listed = keyturn(server, "list", "fine", "--limit", "2").stdout
-    assert [line.split()[4] for line in listed.splitlines()] == ["succeeded"] * 2
+    listed = keyturn(server, "list", "often", "--limit", "2").stdout
+    assert [line.split()[3] for line in listed.splitlines()[1:]] == ["succeeded"] * 2
 
 
-def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProcess) -> None:
+def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProcess, fine: Job) -> None:
     caller = Caller(server, "user", "curious")
     rotation = allow("keyturn:GetRotation")
     log = f"arn:aws:logs:{server.region}:{server.account_id}:log-group:/aws/lambda/fine:*"
@@ -359,7 +415,7 @@ def test_nobody_sees_more_in_a_timeline_than_where_it_is_kept(server: ServerProc
             assert not [entry for entry in entries if "EventId" in entry]
 
 
-def test_another_account_that_may_ask_sees_steps_and_nothing_of_log_and_trail(server: ServerProcess) -> None:
+def test_another_account_that_may_ask_sees_steps_and_nothing_of_log_and_trail(server: ServerProcess, fine: Job) -> None:
     other = server.create_account("onlooker")
     statement = {
         "Effect": "Allow",
@@ -420,3 +476,50 @@ def test_what_a_function_logs_of_secret_values_is_masked(server: ServerProcess) 
         assert "ASIAABCDEFGHIJKLMNOP" not in text
         assert f"it will be {MASKED}, says {MASKED}" in text
         assert f"{MASKED} is no good" in text
+
+
+def rotating(server: ServerProcess) -> subprocess.Popen[str]:
+    """Begin to rotate a secret, and watch."""
+    command = [sys.executable, "-m", "keyturn.cli.main", "rotate", "watched"]
+    return subprocess.Popen(command, env=server.environ(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def test_whoever_watches_is_told_when_the_next_attempt_begins_and_what_becomes_of_it_without_a_server(
+    own_server: ServerProcess,
+) -> None:
+    own_server.start()
+    arn, secrets, keyturn = (
+        create_rotation_function(own_server), own_server.client("secretsmanager"), own_server.client("keyturn")
+    )  # fmt: skip
+    broken = zip_package({"lambda_function.py": "def lambda_handler(event, context): raise LookupError(event['Step'])"})
+    slow = zip_package({"lambda_function.py": "import time\ndef lambda_handler(event, context): time.sleep(25)"})
+    secrets.create_secret(Name="watched", SecretString="value")
+    own_server.client("lambda").update_function_code(FunctionName=arn, ZipFile=broken)
+    secrets.rotate_secret(SecretId="watched", RotationLambdaARN=arn)
+    wait_until(
+        lambda: keyturn.get_rotation(SecretId="watched")["Rotation"]["Status"] == "pending", "a failure", own_server
+    )
+
+    with rotating(own_server) as watching:
+        said, _ = watching.communicate(timeout=DEADLINE_SECONDS)
+
+    assert watching.returncode == 1, said
+    assert re.search(
+        r"\nNow pending: attempt [2-5] of 5 begins at [\d: -]+ UTC\n  keyturn rotation show watched\n", said
+    )
+
+    own_server.client("lambda").update_function_code(FunctionName=arn, ZipFile=slow)
+    with rotating(own_server) as watching:
+        wait_until(
+            lambda: keyturn.get_rotation(SecretId="watched")["Rotation"]["Status"] == "running", "a step", own_server
+        )
+        # It has begun to watch.
+        assert watching.stdout is not None
+        assert watching.stdout.readline().startswith("Rotating watched to version ")
+        own_server.kill()
+        _, told = watching.communicate(timeout=DEADLINE_SECONDS)
+
+    assert watching.returncode == 3, told
+    assert "error: The server does not answer any more: " in told
+    assert "hint: The rotation goes on by itself, from the step it was in, when the server is back.\n" in told
+    assert "hint: keyturn rotation show watched shows how far it is.\n" in told

@@ -443,7 +443,10 @@ def test_a_statement_that_waits_gives_up_and_never_comes_true(
     monkeypatch.setattr(family, "STATEMENT_TIMEOUT_SECONDS", 1)
     with connect(server.superuser_value()) as blocker:
         blocker._run("FLUSH TABLES WITH READ LOCK")
-        with connect(server.secret_value(username, "first password")) as connection, pytest.raises(base.NotReady):
+        with (
+            connect(server.secret_value(username, "first password")) as connection,
+            pytest.raises(base.StatementTimedOut, match="max_statement_time exceeded"),
+        ):
             connection.set_password(username, "second password", lambda: None)
         blocker._run("UNLOCK TABLES")
     assert server.accepts(username, "first password")

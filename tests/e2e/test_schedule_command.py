@@ -89,7 +89,7 @@ def test_the_next_rotations_are_listed_earliest_first_inside_their_windows(serve
 
 def test_the_group_alone_lists_in_local_time_beside_utc(server: ServerProcess) -> None:
     lines = schedule(server, TZ="Asia/Kolkata").splitlines()
-    assert lines[0].split() == ["Next", "(UTC)", "Local", "In", "Secret", "Window", "Rule"]
+    assert lines[0].split() == ["Next", "(UTC)", "Local", "In", "State", "Secret", "Window", "Rule"]
     assert len(lines) == 4
     for one, line in zip(planned(server), lines[1:], strict=True):
         at = datetime.fromisoformat(one["next_rotation_at"])
@@ -162,6 +162,19 @@ def test_whoever_lacks_the_permission_is_refused(server: ServerProcess) -> None:
         AWS_SECRET_ACCESS_KEY=reader.secret_access_key,
     )
     assert "is not authorized to perform: keyturn:ListPlannedRotations" in said
+
+
+def test_a_secret_whose_rotation_was_switched_off_is_listed_with_its_state(server: ServerProcess) -> None:
+    server.client("secretsmanager").cancel_rotate_secret(SecretId="dev/x")
+
+    found = {one["secret"]: (one["state"], one["next_rotation_at"]) for one in planned(server)}
+
+    assert found["dev/x"] == ("off", None)
+    assert {state for name, (state, _) in found.items() if name != "dev/x"} == {"planned"}
+    assert [one["secret"] for one in planned(server, "--state", "off", "--state", "parked")] == ["dev/x"]
+    (head, line) = schedule(server, "--state", "off", COLUMNS="80").splitlines()
+    assert line.split()[:4] == ["–", "off", "dev/x", "rate(12"], head
+    assert "There is no such secret." in schedule(server, "--state", "running")
 
 
 def test_a_preview_needs_no_server(tmp_path: Path) -> None:

@@ -33,21 +33,14 @@ from cryptography.x509.oid import NameOID
 
 from keyturn.testing.functions import zip_package
 
-from .conftest import ServerProcess, clean_environ, run_keyturn, wait_until
+from .conftest import ServerProcess, clean_environ, copy_initialised, run_keyturn, wait_until
 from .raw_http import Wire, request
 
 
-@pytest.fixture(scope="module")
-def initialised(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home with an initialised data directory, to be copied."""
-    home = tmp_path_factory.mktemp("initialised")
-    run_keyturn("init", "--data-dir", str(home / "data"), "--no-profile", home=home)
-    return home
-
-
 @pytest.fixture
-def home(initialised: Path, tmp_path: Path) -> Path:
-    shutil.copytree(initialised, tmp_path, dirs_exist_ok=True)
+def home(tmp_path: Path) -> Path:
+    """A home with an initialised data directory."""
+    copy_initialised(tmp_path / "data")
     return tmp_path
 
 

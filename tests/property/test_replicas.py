@@ -27,7 +27,7 @@ from keyturn.operations.accesses import Accesses
 from keyturn.operations.sealing import open_value
 from keyturn.operations.secretsmanager import rotation
 from keyturn.rules.replication import replica_arn
-from keyturn.scheduler.rotations import begin_due
+from keyturn.scheduler.due import begin_due
 from keyturn.storage import inline_policies, replications, secret_versions, secrets
 from keyturn.storage.secrets import SecretRecord
 from keyturn.testing.handlers import ALLOW_ALL, PLACE, HandlerBench, open_bench

@@ -1,8 +1,9 @@
 """Every state that a rotation can reach, searched exhaustively: two servers that die, are held up and take over, a
-function that fails before and after it has acted, a database that cannot be asked, and people who cancel and rotate.
+function that fails before and after it has acted, a database that cannot be asked, and people who cancel, rotate and
+have the database asked.
 
 The rules are the real ones (``rules/rotation.py``, ``repair.py``, ``staging.py``); around them stands a model of what
-``scheduler/rotations.py`` and ``storage/rotation_leases.py`` do, of a single-user rotation function and of a database
+``scheduler/ended_step.py`` and ``storage/rotation_leases.py`` do, of a single-user rotation function and of a database
 that knows one password. A search this small finds what no list of examples does: each interleaving once.
 
 What the model takes for granted: the process of a function ends before the rotation after its own begins to change the
@@ -35,19 +36,20 @@ from keyturn.rules.rotation import (
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Staging, begin_rotation, move_label
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
-PLANS = {"rotation": Plan(ROTATION.steps, attempts=2), "resolution": RESOLUTION}
+PLANS = {"rotation": Plan(ROTATION.steps, attempts=2), "resolution": Plan(RESOLUTION.steps, attempts=2)}
 # Beyond its last attempt a rotation asks the database for ever; that is one state here.
 MOST_ATTEMPTS = 3
 
 
 class Row(NamedTuple):
-    """The rotation that is unfinished."""
+    """The rotation that is unfinished; of a resolution, the one that waits until it is known what comes of it."""
 
     token: str
     kind: str
     step: Step
     attempt: int
     is_parked: bool = False
+    waiting: Row | None = None
 
 
 class Worker(NamedTuple):
@@ -141,6 +143,8 @@ def by_people(world: World, most_rotations: int) -> Iterator[World]:
         asks = world.offers_probe and world.has_set
         resolution = Row(row.token, "resolution", Step.PROBE, 1) if asks else None
         yield replace(world, row=resolution, lease=FREE, told="cancelled")
+        if world.offers_probe and (world.lease.owner is None or world.lease.is_expired):
+            yield replace(world, row=Row(row.token, "resolution", Step.PROBE, 1, waiting=row), lease=FREE)
 
 
 def by_time(world: World) -> Iterator[World]:
@@ -244,7 +248,11 @@ def store(world: World, number: int, worker: Worker, result: tuple[StepOutcome, 
         jitter=0,
         asks_database=offers and world.has_set,
         repair=repair,
+        is_pending=row.waiting is None,
     )
+    if row.waiting is not None and action in (Park(), Settle(Repair.ALL_REFUSED)):
+        # Nothing has come of it: the rotation that waited goes on.
+        return replace(world, row=row.waiting, lease=FREE).with_worker(number, None)
     released = FREE
     match action:
         case RunStep(step, attempt, due_at):
@@ -323,6 +331,7 @@ def test_no_state_that_can_be_reached_is_one_that_must_not_be() -> None:
     found = reachable(most_rotations=2)
 
     assert len(found) > 5_000
+    assert any(world.row is not None and world.row.waiting is not None for world in found)
     for world in found:
         # Somebody holds the password.
         assert world.password in world.with_value, world

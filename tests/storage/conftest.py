@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from keyturn.arn import Place
 from keyturn.storage.database import Stores
 from keyturn.storage.migrate import migrate
 from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.sqlite import new_database
 
 from .desk import Desk
 from .files import state_files
@@ -36,23 +36,17 @@ def postgresql() -> Iterator[PostgresqlServer]:
 @pytest.fixture(scope="session")
 def postgresql_template(postgresql: PostgresqlServer) -> str:
     postgresql.run("CREATE DATABASE migrated")
-    _migrate(_url(postgresql, "migrated"))
+    stores = Stores.open(_url(postgresql, "migrated"))
+    migrate(stores)
+    stores.close()
     return "migrated"
-
-
-@pytest.fixture(scope="session")
-def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    directory = tmp_path_factory.mktemp("migrated")
-    _migrate(f"sqlite:///{directory}/keyturn.db")
-    return directory
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """A database that is migrated already."""
     if request.param == "sqlite":
-        directory = shutil.copytree(request.getfixturevalue("sqlite_template"), tmp_path / "migrated")
-        yield f"sqlite:///{directory}/keyturn.db"
+        yield new_database(tmp_path)
         return
     server: PostgresqlServer = request.getfixturevalue("postgresql")
     template = request.getfixturevalue("postgresql_template")
@@ -114,9 +108,3 @@ def files(desk: Desk, server: PostgresqlServer | None) -> Callable[[], bytes]:
 
 def _url(server: PostgresqlServer, name: str) -> str:
     return server.url(name, driver="postgresql")
-
-
-def _migrate(url: str) -> None:
-    stores = Stores.open(url)
-    migrate(stores)
-    stores.close()

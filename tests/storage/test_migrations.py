@@ -10,6 +10,7 @@ import pytest
 from alembic import op
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import MetaData, Table, inspect, text
 
 from keyturn.arn import Place
@@ -29,7 +30,7 @@ from keyturn.storage import (
     secrets,
 )
 from keyturn.storage.database import Database, Stores
-from keyturn.storage.migrate import migrate
+from keyturn.storage.migrate import _MIGRATIONS, migrate, revisions
 
 
 @pytest.fixture
@@ -64,6 +65,13 @@ def test_the_comparison_with_the_schema_notices_a_missing_column(stores: Stores)
         transaction.connection.execute(text("ALTER TABLE secrets DROP COLUMN description"))
 
     assert len(_differences(stores.state, schema.state, schema.journal)) == 1
+
+
+@pytest.mark.parametrize("branch", ["state", "journal"])
+def test_the_names_of_the_files_are_the_revisions_in_their_order(branch: str) -> None:
+    walked = ScriptDirectory(str(_MIGRATIONS)).iterate_revisions(f"{branch}@head", "base")
+
+    assert revisions(branch) == [script.revision for script in walked][::-1]
 
 
 def test_migrating_again_changes_nothing(stores: Stores) -> None:

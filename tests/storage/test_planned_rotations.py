@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text
+from sqlalchemy import event, insert, text, update
 
 from keyturn.arn import Place
 from keyturn.rules.lanes import Lane
@@ -15,11 +15,12 @@ from keyturn.storage.database import Stores
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
     PlannedPosition,
+    PlannedState,
     load_planned,
     load_planned_after,
     planned_by_minute,
 )
-from keyturn.storage.rotations import RotationKind
+from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secret_versions import VersionRecord
 
 from .conftest import NOW, PLACE
@@ -38,10 +39,10 @@ def _plan(stores: Stores, name: str, at: datetime | None, place: Place = PLACE, 
 
 def _names(stores: Stores, wanted: PlannedFilter = EVERYTHING, place: Place = PLACE, limit: int = 100) -> list[str]:
     with stores.state.read() as connection:
-        return [record.name for record in load_planned(connection, place, wanted, after=None, limit=limit)]
+        return [record.name for record in load_planned(connection, place, wanted, NOW, after=None, limit=limit)]
 
 
-def test_they_are_listed_by_moment_and_the_rest_is_left_out(stores: Stores) -> None:
+def test_they_are_listed_by_moment_and_behind_them_who_has_none(stores: Stores) -> None:
     _plan(stores, "third", TOP + timedelta(seconds=2))
     _plan(stores, "first", TOP - timedelta(days=400))
     _plan(stores, "second", TOP)
@@ -49,7 +50,9 @@ def test_they_are_listed_by_moment_and_the_rest_is_left_out(stores: Stores) -> N
     _plan(stores, "switched off", TOP, rotation_enabled=False)
     _plan(stores, "deleted", TOP, deleted_at=NOW)
     _plan(stores, "elsewhere", TOP, ELSEWHERE)
-    assert _names(stores) == ["first", "second", "third"]
+    _plan(stores, "does not rotate", None, rotation_enabled=None)
+    assert _names(stores) == ["first", "second", "switched off", "third", "not planned"]
+    assert _names(stores, PlannedFilter(end=TOP)) == ["first"]
     assert _names(stores, place=ELSEWHERE) == ["elsewhere"]
 
 
@@ -65,13 +68,63 @@ def test_they_are_listed_by_span_prefix_and_function(stores: Stores) -> None:
     assert _names(stores, PlannedFilter(function_arn="g")) == ["prod/b", "Prod/c"]
 
 
+def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) -> None:
+    for name, at, enabled, status, lease in (
+        ("running", None, True, RotationStatus.PENDING, timedelta(seconds=1)),
+        ("pending", None, True, RotationStatus.PENDING, None),
+        ("its server died", TOP, True, RotationStatus.PENDING, timedelta(0)),
+        ("parked", TOP, True, RotationStatus.PARKED, None),
+        ("parked for ever", None, True, RotationStatus.PARKED, None),
+        ("planned", TOP, True, RotationStatus.FAILED, None),
+        ("by hand", None, True, None, None),
+        ("off", None, False, RotationStatus.CANCELLED, None),
+    ):
+        secret_id = _plan(stores, name, at, rotation_enabled=enabled)
+        if status is None:
+            continue
+        with stores.state.write() as transaction:
+            rotations.start_rotation(
+                transaction, secret_id, "v", RotationKind.ROTATION, "setSecret", NOW, None, Lane("f", "")
+            )
+            held = {} if lease is None else {"lease_owner": "me", "lease_expires_at": NOW + lease}
+            transaction.connection.execute(
+                update(schema.rotations)
+                .where(schema.rotations.c.secret_id == secret_id)
+                .values(status=status, cause="timeout", **held)
+            )
+    with stores.state.read() as connection:
+        found = load_planned(connection, PLACE, EVERYTHING, NOW, after=None, limit=100)
+    assert [(record.name, record.state.value) for record in found] == [
+        ("running", "running"),
+        ("pending", "pending"),
+        ("its server died", "pending"),
+        ("parked", "parked"),
+        ("planned", "planned"),
+        ("parked for ever", "parked"),
+        ("by hand", "unplanned"),
+        ("off", "off"),
+    ]
+    assert [record.cause for record in found] == ["timeout"] * 4 + [None, "timeout", None, None]
+    assert (found[1].due_at, found[1].attempt, found[1].version_id) == (NOW, 1, "v")
+    parked = frozenset({PlannedState.PARKED, PlannedState.OFF})
+    assert _names(stores, PlannedFilter(states=parked)) == ["parked", "parked for ever", "off"]
+    assert _names(stores, PlannedFilter(states=parked, begin=TOP)) == ["parked"]
+    paged: list[str] = []
+    after: PlannedPosition | None = None
+    with stores.state.read() as connection:
+        while page := load_planned(connection, PLACE, EVERYTHING, NOW, after=after, limit=3):
+            paged += [record.name for record in page]
+            after = page[-1].position
+    assert paged == [record.name for record in found]
+
+
 def test_a_page_goes_on_behind_the_last_even_within_one_moment(stores: Stores) -> None:
     for number in range(7):
         _plan(stores, f"s{number}", TOP + timedelta(seconds=number // 3))
     found: list[str] = []
     after: PlannedPosition | None = None
     with stores.state.read() as connection:
-        while page := load_planned(connection, PLACE, EVERYTHING, after=after, limit=2):
+        while page := load_planned(connection, PLACE, EVERYTHING, NOW, after=after, limit=2):
             found += [record.name for record in page]
             after = page[-1].position
     assert found == [f"s{number}" for number in range(7)]
@@ -98,10 +151,10 @@ def test_each_says_what_its_moment_was_worked_out_from(stores: Stores) -> None:
         lane = Lane("f", "")
         rotations.start_rotation(transaction, secret_id, "new", RotationKind.ROTATION, "createSecret", NOW, None, lane)
     with stores.state.read() as connection:
-        first, second, third = load_planned(connection, PLACE, EVERYTHING, after=None, limit=10)
+        first, second, third = load_planned(connection, PLACE, EVERYTHING, NOW, after=None, limit=10)
     assert {name: getattr(first, name) for name in columns} == columns
     assert (first.name, first.next_rotation_at, first.value_made_at) == ("a", TOP, made_at)
-    assert [record.is_running for record in (first, second, third)] == [True, False, False]
+    assert [record.state for record in (first, second, third)] == ["pending", "planned", "planned"]
     assert [record.planned_in_minute for record in (first, second, third)] == [2, 2, 1]
     assert second.value_made_at is None
 
@@ -148,7 +201,7 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
     with stores.state.read() as connection:
         asked: list[tuple[str, Any]] = []
         event.listen(connection, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
-        load_planned(connection, PLACE, EVERYTHING, after=PlannedPosition(TOP, 3), limit=10)
+        load_planned(connection, PLACE, EVERYTHING, NOW, after=None, limit=10)
         planned_by_minute(connection, TOP, TOP + timedelta(hours=1))
         load_planned_after(connection, NOW, 10)
         plans = [
@@ -156,7 +209,8 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
             for statement, parameters in list(asked)
             if statement.startswith("SELECT")
         ]
-    for plan, index in zip(plans, ("secrets_planned", "secrets_due", "secrets_planned_at"), strict=True):
+    indexes = ("rotations_due", "secrets_planned", "secrets_due", "secrets_planned_at")
+    for plan, index in zip(plans, indexes, strict=True):
         assert f"INDEX {index} " in plan[0], plan
         # Neither read as a whole nor sorted, but for the few minutes of an hour.
         assert not [line for line in plan if line.startswith("SCAN") or line.endswith("ORDER BY")], plan

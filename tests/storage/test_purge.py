@@ -19,6 +19,7 @@ from keyturn.storage.secret_versions import VersionRecord
 from keyturn.storage.secrets import Access
 from keyturn.storage.sqlite_file import SqliteFile
 from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.sqlite import new_database
 
 from .conftest import NOW, PLACE
 from .files import state_files
@@ -27,9 +28,11 @@ _PAGE_BYTES = 4096
 
 
 @pytest.fixture
-def sqlite(sqlite_template: Path, tmp_path: Path) -> Iterator[Stores]:
+def sqlite(tmp_path: Path) -> Iterator[Stores]:
     """SQLite only: the test is about its file."""
-    stores = Stores.open(f"sqlite:///{shutil.copytree(sqlite_template, tmp_path / 'migrated')}/keyturn.db")
+    directory = tmp_path / "data"
+    directory.mkdir()
+    stores = Stores.open(new_database(directory))
     yield stores
     stores.close()
 

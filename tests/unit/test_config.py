@@ -259,6 +259,19 @@ def test_a_tilde_is_the_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     assert load_settings({"data_dir": "~/data"}, {}).data_dir == Path("/home/ada/data")
 
 
+def test_a_path_is_one_from_wherever_it_is_looked_at(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / CONFIG_FILE).write_text('root_key_file = "elsewhere/root.key"\nport = 7\n')
+
+    for given in ("data", "~/data"):
+        settings = load_settings({"data_dir": given}, {})
+        assert settings.data_dir == tmp_path / "data"
+        assert settings.root_key_file == tmp_path / "elsewhere" / "root.key"
+        assert settings.port == 7
+
+
 def test_what_follows_from_settings() -> None:
     settings = Settings(Path("/data"))
 

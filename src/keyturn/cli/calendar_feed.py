@@ -10,7 +10,7 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from keyturn.cli.planned import PlannedRotation
+from keyturn.cli.planned import PlannedRotation, planned_moments
 from keyturn.cli.shown import shown
 
 _PRODUCT = "-//Keyturn//Planned rotations//EN"
@@ -27,12 +27,12 @@ def feed(rotations: Iterable[PlannedRotation], now: datetime) -> bytes:
     document.add("version", "2.0")
     document.add("method", "PUBLISH")
     document.add("x-wr-calname", _CALENDAR_NAME)
-    for rotation in rotations:
+    for at, rotation in planned_moments(rotations):
         event = Event()
         event.add("uid", f"{uuid.uuid5(uuid.NAMESPACE_URL, rotation.arn)}@keyturn")
         # When the event became what it is: an unchanged plan gives an unchanged feed.
         event.add("dtstamp", (rotation.planned_at or now).replace(microsecond=0))
-        event.add("dtstart", rotation.at.replace(microsecond=0))
+        event.add("dtstart", at.replace(microsecond=0))
         event.add("summary", f"Rotation of {shown(rotation.name)}")
         event.add("description", shown(f"{rotation.rule}. {rotation.why()}") + f"\n{rotation.arn}")
         # Nobody is busy because of it.

@@ -18,6 +18,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 import psutil
 import typer
@@ -39,6 +40,7 @@ _FUNCTION = "rotate-postgresql"
 _ROLE = "rotate-postgresql-role"
 _USER = "app"
 _MARKER = "keyturn-demo"
+_DATA = "keyturn"
 _POSTGRESQL = "postgresql.json"
 _READY_SECONDS = 30
 _STOP_SECONDS = 10
@@ -60,18 +62,31 @@ def register(app: typer.Typer) -> None:
 def demo(
     directory: Annotated[Path, typer.Option(help="Where everything is kept.")] = Path(".demo"),
     stop: Annotated[bool, typer.Option("--stop", help="Stop what the demo left running and remove it.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start the demo's Keyturn again, with the settings there are now.")
+    ] = False,
     keep: Annotated[bool, typer.Option(help="Leave the servers running at the end, to try things.")] = True,
 ) -> None:
     """Watch a real PostgreSQL password rotate.
 
     Makes servers, a secret, a role, a function and a permission, rotates, and proves it. Needs no root and asks
     nothing. Stop it with keyturn demo --stop; Ctrl-C on the way leaves nothing running.
+
+    To try settings, write them into keyturn/keyturn.toml in the demo's directory, or set KEYTURN_* variables, and run
+    keyturn demo --restart: the server is started again where it was, and everything in it is kept.
     """
     console = Console(highlight=False, emoji=False, soft_wrap=True)
     directory = directory.absolute()
     if stop:
         stopped = _stop(directory)
         console.print("Stopped; nothing is left running." if stopped else "Nothing was running.")
+        return
+    if restart:
+        server = DemoServer.load(directory)
+        if server is None:
+            raise KeyturnError(f"There is no demo in {directory}.", "keyturn demo starts one.")
+        server = server.restart(directory)
+        console.print(f"Keyturn is ready on {server.endpoint_url} again. Its log is {server.log_path}.")
         return
     _take(directory)
     finished = False
@@ -118,9 +133,9 @@ def _run(console: Console, directory: Path) -> None:
         )["VersionId"]
         console.print("")
         rotation = Rotation(clients, _SECRET, Started(version_id, rotation_started))
-        _, error = follow(console, rotation, _ROTATION_SECONDS)
-        if error is not None:
-            raise KeyturnError(f"The demo's rotation failed: {error}", f"The server's log is {server.log_path}.")
+        _, ending = follow(console, rotation, _ROTATION_SECONDS)
+        if ending.error is not None:
+            raise KeyturnError(f"The demo's rotation failed: {ending.error}", f"The server's log is {server.log_path}.")
         _print_versions(console, before, _versions(clients))
         new_value = json.loads(clients["secretsmanager"].get_secret_value(SecretId=secret["ARN"])["SecretString"])
     _prove(console, postgresql, old_password, new_value["password"])
@@ -224,23 +239,39 @@ class DemoServer:
         """
         from keyturn.app import initialise  # noqa: PLC0415 - stopping the demo does not need the server's parts
 
-        data_dir = directory / "keyturn"
+        data_dir = directory / _DATA
         shutil.rmtree(data_dir, ignore_errors=True)
         settings = load_settings({"data_dir": data_dir})
         administrator = initialise(settings)
+        server = cls._serve(directory, 0)
+        write_profile(PROFILE, settings.region, server.endpoint_url, administrator)
+        return server
+
+    def restart(self, directory: Path) -> Self:
+        """End the process and start another on the same data and port, with the settings there are now.
+
+        Raises:
+            KeyturnError: It did not get ready; its log says why, and it can be started again.
+        """
+        # A mistake in the settings is told before the server is gone.
+        load_settings({"data_dir": directory / _DATA})
+        self.stop()
+        return self._serve(directory, urlsplit(self.endpoint_url).port or 0)
+
+    @classmethod
+    def _serve(cls, directory: Path, port: int) -> Self:
         log_path = directory / "keyturn.log"
-        command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(data_dir)]
-        command += ["--port", "0", "--no-profile"]
+        command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(directory / _DATA)]
+        command += ["--port", str(port), "--no-profile"]
         with log_path.open("wb") as log:
             process = subprocess.Popen(  # noqa: S603 - our own program
                 command, stdout=log, stderr=log, stdin=subprocess.DEVNULL, start_new_session=True
             )
         created_at = psutil.Process(process.pid).create_time()
-        server = cls(process.pid, created_at, "", str(log_path))
+        server = cls(process.pid, created_at, f"http://127.0.0.1:{port}" if port else "", str(log_path))
         server._save(directory)
         server = cls(process.pid, created_at, _endpoint_url(process, log_path), str(log_path))
         server._save(directory)
-        write_profile(PROFILE, settings.region, server.endpoint_url, administrator)
         return server
 
     @classmethod

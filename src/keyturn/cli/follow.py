@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from keyturn.cli.clients import Clients
 from keyturn.errors.base import KeyturnError
@@ -30,6 +31,12 @@ _EVENTS_AT_ONCE = 50
 _POLLS_FOR_EVENTS = 10
 
 
+class StillUnderWay(KeyturnError):
+    """What was watched is not watched any more and goes on by itself: nobody knows how it ends."""
+
+    exit_status: ClassVar[int] = 3
+
+
 @dataclass(frozen=True, slots=True)
 class StepSeen:
     """A step that has ended.
@@ -46,9 +53,15 @@ class StepSeen:
 
 @dataclass(frozen=True, slots=True)
 class Ending:
-    """How the rotation ended; ``error`` is None if it succeeded."""
+    """How the rotation ended, or its attempt.
+
+    Attributes:
+        error: None if it succeeded.
+        rotation: As GetRotation tells it, with when it goes on; None if that is not known.
+    """
 
     error: str | None
+    rotation: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,10 +78,18 @@ class Started:
 
 
 class Rotation:
-    """One rotation, told apart by the secret and the version it makes."""
+    """One rotation, told apart by the secret and the version it makes.
 
-    def __init__(self, clients: Clients, secret: str, started: Started) -> None:
+    Args:
+        clients: Of the server.
+        secret: Name or ARN.
+        started: What :func:`start_rotation` has returned.
+        options: Of the server, for hints, as ``as_given`` returns them.
+    """
+
+    def __init__(self, clients: Clients, secret: str, started: Started, options: str = "") -> None:
         self._clients = clients
+        self._look = f"keyturn rotation show {secret}{options} shows how far it is."
         self._described = clients["secretsmanager"].describe_secret(SecretId=secret)
         self._version_id = started.version_id
         self._since = started.started_at - _CLOCKS_DIFFER
@@ -84,8 +105,12 @@ class Rotation:
             waiting: Called now and then with the step that is under way.
 
         Raises:
-            KeyturnError: The time is over.
+            StillUnderWay: The time is over, or the server has gone away.
         """
+        with self._watched():
+            yield from self._follow(timeout_seconds, waiting)
+
+    def _follow(self, timeout_seconds: float, waiting: Callable[[str], None]) -> Iterator[StepSeen | Ending]:
         deadline = time.monotonic() + timeout_seconds
         done = polls_since_rotated = 0
         while time.monotonic() < deadline:
@@ -106,10 +131,25 @@ class Rotation:
                 return
             waiting(STEPS[min(done, len(STEPS) - 1)])
             time.sleep(_POLL_SECONDS)
-        raise KeyturnError(
+        raise StillUnderWay(
             f"The rotation has not ended within {timeout_seconds:.0f} seconds; it goes on without being watched.",
+            self._look,
             f"aws logs tail {self._log_group} --follow shows what the function does.",
         )
+
+    @contextmanager
+    def _watched(self) -> Iterator[None]:
+        """Say what becomes of the rotation when its server is gone."""
+        from botocore import exceptions  # noqa: PLC0415 - as boto3, it takes a while to import
+
+        try:
+            yield
+        except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
+            raise StillUnderWay(
+                f"The server does not answer any more: {error}",
+                "The rotation goes on by itself, from the step it was in, when the server is back.",
+                self._look,
+            ) from error
 
     def _new_events(self) -> list[Mapping[str, Any]]:
         """Return what the audit trail has newly recorded of this rotation, oldest first."""
@@ -135,22 +175,31 @@ class Rotation:
                 "No rotation was started: the one before had been cancelled, and the database was asked which version"
                 f" it accepts ({repair}). Start it again."
             )
-        if name == "RotationFailed" and self._is_settled(deadline):
+        rotation = self._settled(deadline) if name == "RotationFailed" else None
+        if rotation is not None and rotation["Status"] == "succeeded":
             return Ending(None)
-        return Ending(event.get("errorMessage") or name)
+        return Ending(event.get("errorMessage") or name, rotation)
 
-    def _is_settled(self, deadline: float) -> bool:
-        """Whether a rotation that failed has succeeded nevertheless, because the database had the new password."""
+    def _settled(self, deadline: float) -> Mapping[str, Any] | None:
+        """Return a rotation whose attempt has failed as it is when it waits, or has ended; None if nobody tells.
+
+        It may have succeeded nevertheless, because the database had the new password.
+        """
+        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
         if "amazonaws.com" in self._clients["secretsmanager"].meta.endpoint_url:
-            return False
+            return None
+        asked = {"SecretId": self._described["ARN"], "VersionId": self._version_id, "Kind": "rotation"}
         while time.monotonic() < deadline:
-            found = self._clients["keyturn"].get_rotation(
-                SecretId=self._described["ARN"], VersionId=self._version_id, Kind="rotation"
-            )
-            if found["Rotation"]["Status"] != "running":
-                return bool(found["Rotation"]["Status"] == "succeeded")
+            try:
+                rotation: Mapping[str, Any] = self._clients["keyturn"].get_rotation(**asked)["Rotation"]
+            except ClientError:
+                # Who may rotate a secret may not be allowed to look at it.
+                return None
+            if rotation["Status"] != "running":
+                return rotation
             time.sleep(_POLL_SECONDS)
-        return False
+        return None
 
     def _has_rotated(self, described: Mapping[str, Any]) -> bool:
         rotated_at = described.get("LastRotatedDate")

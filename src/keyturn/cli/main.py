@@ -65,13 +65,13 @@ def print_error(error: KeyturnError) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage."""
+    """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage, 3 not known how it ended."""
     register_commands()
     try:
         app()
     except KeyturnError as error:
         print_error(error)
-        sys.exit(1)
+        sys.exit(error.exit_status)
     except KeyboardInterrupt:
         sys.exit(130)
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from keyturn.cli.options import DataDir, Output, OutputFormat
 from keyturn.cli.shown import shown
 from keyturn.clock import SystemClock
-from keyturn.config import Settings, load_settings
+from keyturn.config import CONFIG_FILE, Settings, load_settings
 from keyturn.errors.base import KeyturnError
 from keyturn.ids import new_event_id
 
@@ -67,17 +67,20 @@ def send_test(
     opened = open_notifiers(settings.notify)
     if not opened:
         raise KeyturnError(
-            "No notifier is set up.", "The setting notify names some: docs/notifications.md shows how."
-        )  # fmt: skip
+            f"No notifier is set up in {_source(settings)}, nor in KEYTURN_NOTIFY.",
+            "The setting notify names some: docs/notifications.md shows how.",
+            "A server with another data directory has settings of its own: name it with --data-dir.",
+        )
     known = [named.name for named in opened]
     if name is not None and name not in known:
         raise KeyturnError(f"There is no notifier {name!r}.", f"There are: {', '.join(known)}.")
     now = SystemClock().now()
     tried = [_try(settings, named, now) for named in opened if name in (None, named.name)]
     if output is Output.JSON:
-        typer.echo(json.dumps(_document(tried), indent=2))
+        document = {"data_dir": str(settings.data_dir), "settings_file": _file_of(settings)}
+        typer.echo(json.dumps({**_document(tried), **document}, indent=2))
     else:
-        _print(tried)
+        _print(tried, settings)
     if any(each.error for each in tried):
         raise typer.Exit(1)
 
@@ -98,8 +101,19 @@ def _try(settings: Settings, named: NamedNotifier, now: datetime) -> Tried:
     return Tried(named.name, named.notifier.kind, said, None)
 
 
-def _print(tried: list[Tried]) -> None:
+def _file_of(settings: Settings) -> str | None:
+    """Return the file with settings that was read; None if there is none."""
+    file = settings.data_dir / CONFIG_FILE
+    return str(file) if file.exists() else None
+
+
+def _source(settings: Settings) -> str:
+    return _file_of(settings) or f"{settings.data_dir}, which has no {CONFIG_FILE}"
+
+
+def _print(tried: list[Tried], settings: Settings) -> None:
     console = Console(highlight=False, emoji=False, soft_wrap=True)
+    console.print(f"Settings of {escape(shown(_source(settings)))}; KEYTURN_* variables come before them.")
     for each in tried:
         if each.error is None:
             console.print(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -40,6 +40,7 @@ class Wanted:
         now: datetime,
         *,
         late: bool = False,
+        states: Sequence[str] = (),
     ) -> Wanted:
         """Read options.
 
@@ -53,35 +54,47 @@ class Wanted:
             if span is None or end_at is not None:
                 raise KeyturnError(f"--within {within}: say how long, 12h or 30d, and then no --to.")
             end_at = (begin_at or now) + span
-        members = {"From": begin_at, "To": end_at, "NamePrefix": name_prefix, "RotationLambdaARN": function}
+        members = {
+            "From": begin_at,
+            "To": end_at,
+            "NamePrefix": name_prefix,
+            "RotationLambdaARN": function,
+            "States": [*states] or None,
+        }
         return cls({name: value for name, value in members.items() if value is not None}, late)
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRotation:
-    """A planned rotation of a secret.
+    """When a secret rotates next, and where it stands.
 
     Attributes:
-        at: The moment that was chosen.
+        state: ``running``, ``pending``, ``planned``, ``parked``, ``unplanned`` or ``off``.
+        at: The moment that was chosen; None while a rotation is under way, and if none is planned.
         planned_at: When it was chosen.
         in_minute: How many rotations are planned in the same minute, this one included.
         window: None if there is none.
         counted_from: The last rotation, or a later value that was put by hand; None if it has never rotated.
         members: RotationRules as they were sent.
-        is_running: Whether a rotation is under way, or waits for its next attempt.
+        due_at: When the next attempt of a pending one begins.
+        attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
+        cause: A short name of why the last attempt failed.
     """
 
     arn: str
     name: str
     function_arn: str
-    at: datetime
+    state: str
+    at: datetime | None
     planned_at: datetime | None
     in_minute: int
     window: RotationWindow | None
     last_rotated_at: datetime | None
     counted_from: datetime | None
     members: Mapping[str, Any]
-    is_running: bool
+    due_at: datetime | None = None
+    attempt: tuple[int, int] | None = None
+    cause: str | None = None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
@@ -91,15 +104,23 @@ class PlannedRotation:
             arn=entry["ARN"],
             name=entry["Name"],
             function_arn=entry.get("RotationLambdaARN", ""),
-            at=entry["NextRotationAt"].astimezone(UTC),
+            state=entry.get("State", "planned"),
+            at=_utc(entry, "NextRotationAt"),
             planned_at=_utc(entry, "PlannedAt"),
             in_minute=entry.get("PlannedInMinute", 1),
             window=None if opens_at is None or closes_at is None else RotationWindow(opens_at, closes_at),
             last_rotated_at=_utc(entry, "LastRotatedDate"),
             counted_from=_utc(entry, "CountedFrom"),
             members=entry.get("RotationRules", {}),
-            is_running=entry.get("Running", False),
+            due_at=_utc(entry, "DueAt"),
+            attempt=(entry["Attempt"], entry.get("Attempts", 1)) if "Attempt" in entry else None,
+            cause=entry.get("Cause"),
         )
+
+    @property
+    def next_at(self) -> datetime | None:
+        """When something happens by itself: the next attempt, or the next rotation."""
+        return self.due_at or self.at
 
     @property
     def rules(self) -> RotationRules:
@@ -109,6 +130,8 @@ class PlannedRotation:
     @property
     def rule(self) -> str:
         """Its schedule in a few words."""
+        if not self.members:
+            return "no schedule"
         days = self.members.get("AutomaticallyAfterDays")
         text = self.members.get("ScheduleExpression") or (f"every {days} days" if days != 1 else "every day")
         duration = self.members.get("Duration")
@@ -116,19 +139,23 @@ class PlannedRotation:
 
     def is_late(self, now: datetime) -> bool:
         """Say whether its moment has passed, or a whole window in which it should have rotated."""
-        if self.at <= now:
+        if self.state == "off":
+            return False
+        if self.at is not None and self.at <= now:
             return True
         due = self._first_window()
         return due is not None and due.closes_at <= now
 
     def why(self) -> str:
-        """Say in sentences why it is planned for then."""
-        return " ".join([self._why_that_window(), *self._why_that_moment()])
+        """Say in sentences where it stands, and why it is planned for then."""
+        reasons = [] if self.at is None else [self._why_that_window(), *self._why_that_moment(self.at)]
+        return " ".join([*self._standing(), *reasons])
 
     def document(self, now: datetime) -> dict[str, object]:
         """The same for programs."""
         moments = {
             "next_rotation_at": self.at,
+            "next_attempt_at": self.due_at,
             "window_opens_at": self.window and self.window.opens_at,
             "window_closes_at": self.window and self.window.closes_at,
             "planned_at": self.planned_at,
@@ -142,10 +169,34 @@ class PlannedRotation:
             **{name: moment and moment.isoformat() for name, moment in moments.items()},
             "rotation_rules": dict(self.members),
             "planned_in_minute": self.in_minute,
+            "state": self.state,
             "late": self.is_late(now),
-            "running": self.is_running,
+            "running": self.state in ("running", "pending"),
+            "attempt": self.attempt and self.attempt[0],
+            "attempts": self.attempt and self.attempt[1],
+            "cause": self.cause,
             "why": self.why(),
         }
+
+    def _standing(self) -> Iterator[str]:
+        """Yield what is to be said of a secret that does not just wait for its moment."""
+        number = f"attempt {self.attempt[0]} of {self.attempt[1]}" if self.attempt else "an attempt"
+        failed = f": {self.cause}" if self.cause else ""
+        if self.state == "running":
+            yield f"A rotation runs: {number}. The next one is planned when it has ended."
+        elif self.state == "pending":
+            begins = f" begins at {_said(self.due_at)}" if self.due_at else " is due"
+            why = f" The last one failed{failed}." if failed else ""
+            yield f"A rotation is under way: {number}{begins}.{why}"
+        elif self.state == "parked":
+            goes_on = (
+                "in the next window" if self.at else "when keyturn rotation retry asks for it: no window is planned"
+            )
+            yield f"Its rotation is out of attempts{failed}, and is tried again {goes_on}."
+        elif self.state == "unplanned":
+            yield "It has no schedule: it rotates when RotateSecret asks for it."
+        elif self.state == "off":
+            yield "Rotation is switched off: RotateSecret turns it on again."
 
     def _first_window(self) -> RotationWindow | None:
         """The window that follows what its schedule counts from, if that is known."""
@@ -176,20 +227,20 @@ class PlannedRotation:
             return f"{begin} {then}: {missed}; the next window opens at {_said(self.window.opens_at)}."
         return f"{begin} {then}."
 
-    def _why_that_moment(self) -> Iterator[str]:
+    def _why_that_moment(self, at: datetime) -> Iterator[str]:
         window = self.window
         if window is not None and window.closes_at - window.opens_at > _HOUR:
             until = "24:00" if window.closes_at == _midnight(window.opens_at) + _DAY else f"{window.closes_at:%H:%M}"
             span = f"{window.opens_at:%H:%M} to {until}"
-            yield f"Of the hours from {span} chance drew {self.at:%H}:00, each being as likely."
+            yield f"Of the hours from {span} chance drew {at:%H}:00, each being as likely."
         beside = "nothing else is planned in it" if self.in_minute == 1 else f"{self.in_minute} are planned in it"
-        yield f"It drew minute {self.at:%M}, the top of the hour and empty minutes being likelier; {beside}."
+        yield f"It drew minute {at:%M}, the top of the hour and empty minutes being likelier; {beside}."
         if self.planned_at is not None:
             yield f"This was planned at {_said(self.planned_at)}."
 
 
 def find_planned(clients: Clients, wanted: Wanted, now: datetime) -> Iterator[PlannedRotation]:
-    """Yield planned rotations, earliest first."""
+    """Yield secrets that rotate or could: those under way first, then by moment, then those that have none."""
     request = {**wanted.request, "MaxResults": _PAGE}
     while True:
         page = clients["keyturn"].list_planned_rotations(**request)
@@ -200,6 +251,11 @@ def find_planned(clients: Clients, wanted: Wanted, now: datetime) -> Iterator[Pl
         if "NextToken" not in page:
             return
         request["NextToken"] = page["NextToken"]
+
+
+def planned_moments(found: Iterable[PlannedRotation]) -> Iterator[tuple[datetime, PlannedRotation]]:
+    """Yield those that have a moment, with it."""
+    return ((rotation.at, rotation) for rotation in found if rotation.at is not None)
 
 
 def _utc(entry: Mapping[str, Any], name: str) -> datetime | None:

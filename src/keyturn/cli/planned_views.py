@@ -25,22 +25,24 @@ _WIDEST_BAR = 80
 _WIDE = 100
 _FOLDED = ("Secret", "Rule")
 _DAY = timedelta(days=1)
+_STATES = {"running": "yellow", "pending": "yellow", "parked": "red", "off": "dim"}
 
 
 def print_table(console: Console, rotations: Iterable[PlannedRotation], now: datetime) -> None:
-    """Print planned rotations, one a row; the window, which the rule tells too, if there is room."""
-    rotations = list(rotations)
+    """Print secrets with when they rotate next; the window, which the rule tells too, and causes if there is room."""
+    rotations, is_wide = list(rotations), console.width >= _WIDE
     columns: dict[str, Callable[[PlannedRotation], str]] = {
-        "Next (UTC)": lambda rotation: f"{rotation.at:%Y-%m-%d %H:%M}",
-        "Local": lambda rotation: _local(rotation.at),
+        "Next (UTC)": lambda rotation: f"{rotation.next_at:%Y-%m-%d %H:%M}" if rotation.next_at else "–",
+        "Local": lambda rotation: _local(rotation.next_at) if rotation.next_at else "",
         "In": lambda rotation: _relative(rotation, now),
+        "State": lambda rotation: _state(rotation, with_cause=is_wide),
         "Secret": lambda rotation: escape(shown(rotation.name)),
         "Window": _window,
         "Rule": lambda rotation: escape(shown(rotation.rule)),
     }
-    if all(is_utc_here(rotation.at) for rotation in rotations):
+    if all(is_utc_here(rotation.next_at) for rotation in rotations if rotation.next_at):
         del columns["Local"]
-    if console.width < _WIDE:
+    if not is_wide:
         del columns["Window"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
@@ -51,11 +53,14 @@ def print_table(console: Console, rotations: Iterable[PlannedRotation], now: dat
 
 
 def print_reasons(console: Console, rotations: Iterable[PlannedRotation], now: datetime) -> None:
-    """Print planned rotations, each with why it is planned for then."""
+    """Print secrets, each with where it stands and why it is planned for then."""
     for rotation in rotations:
-        local = "" if is_utc_here(rotation.at) else f" ({_local(rotation.at)} here)"
-        name = escape(shown(rotation.name))
-        console.print(f"[bold]{name}[/]: {rotation.at:%Y-%m-%d %H:%M:%S} UTC{local}, {_relative(rotation, now)}")
+        at, name = rotation.next_at, escape(shown(rotation.name))
+        if at is None:
+            console.print(f"[bold]{name}[/]: {_state(rotation)}")
+        else:
+            local = "" if is_utc_here(at) else f" ({_local(at)} here)"
+            console.print(f"[bold]{name}[/]: {at:%Y-%m-%d %H:%M:%S} UTC{local}, {_relative(rotation, now)}")
         console.print(Padding(Text(shown(rotation.why())), (0, 0, 0, 2)))
 
 
@@ -108,11 +113,23 @@ def _cell(count: int | None, most: int) -> tuple[str, str]:
 
 
 def _relative(rotation: PlannedRotation, now: datetime) -> str:
-    if rotation.is_running:
-        return "[yellow]running[/]"
-    if rotation.at <= now:
-        return f"[red]late, {rough(now - rotation.at)}[/]"
-    return f"[red]{rough(rotation.at - now)}, late[/]" if rotation.is_late(now) else rough(rotation.at - now)
+    at = rotation.next_at
+    if at is None or rotation.state == "running":
+        return "[red]late[/]" if rotation.is_late(now) else ""
+    if at <= now:
+        return "at once" if rotation.state == "pending" else f"[red]late, {rough(now - at)}[/]"
+    return f"[red]{rough(at - now)}, late[/]" if rotation.is_late(now) else rough(at - now)
+
+
+def _state(rotation: PlannedRotation, *, with_cause: bool = False) -> str:
+    """Return a secret's state, with the attempt and why the last one failed if there is room."""
+    words = rotation.state
+    if with_cause and rotation.attempt and rotation.state in ("running", "pending"):
+        words = f"{words} ({rotation.attempt[0]} of {rotation.attempt[1]})"
+    if with_cause and rotation.cause:
+        words = f"{words}: {shown(rotation.cause)}"
+    style = _STATES.get(rotation.state)
+    return f"[{style}]{escape(words)}[/]" if style else escape(words)
 
 
 def _local(moment: datetime) -> str:

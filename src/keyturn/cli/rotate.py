@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import Annotated
 
 import typer
@@ -16,6 +17,7 @@ from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_gi
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.log_lines import is_platform_line, log_event
 from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.rotation_status import members, status_of
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
 
@@ -38,17 +40,21 @@ def rotate(
 ) -> None:
     """Rotate a secret now and follow it live, step by step.
 
-    Shows the function's log lines, and exits with 1 and the function's own error if the rotation fails. Needs rotation
-    to be configured already: see aws secretsmanager rotate-secret help.
+    Shows the function's log lines, and exits with 1 and the function's own error if an attempt fails; says when the
+    next one begins. Exits with 3 if it was not watched to its end, because the time was over or the server went away:
+    it goes on by itself then. Needs rotation to be configured already: see aws secretsmanager rotate-secret help.
     """
-    clients = Clients(profile, endpoint_url, region)
-    why = f"keyturn audit events --denied --since 10m{as_given(profile, endpoint_url, region)}"
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    why = f"keyturn audit events --denied --since 10m{options}"
     with _saying(why), explained():
         started = start_rotation(clients, secret)
-        rotation = Rotation(clients, secret, started)
+        rotation = Rotation(clients, secret, started, options)
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
         console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
-        steps, error = follow(console, rotation, timeout)
+        steps, ending = follow(console, rotation, timeout)
+        error = ending.error
+        if error is not None:
+            console.print(f"  keyturn rotation show {escape(shown(secret))}{escape(shown(options))}")
         if _is_denial(error or "", *(seen.error or "" for seen in steps)):
             console.print(f"Why: {escape(shown(why))}")
     if output is Output.JSON:
@@ -57,6 +63,7 @@ def rotate(
             "version_id": started.version_id,
             "succeeded": error is None,
             "error": error,
+            "rotation": None if ending.rotation is None else members(ending.rotation),
             "steps": [{"step": seen.step, "error": seen.error, "log": seen.lines} for seen in steps],
         }
         typer.echo(json.dumps(document, indent=2))
@@ -79,26 +86,28 @@ def _is_denial(*errors: str) -> bool:
     return any(denial in error for denial in _DENIALS for error in errors)
 
 
-def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tuple[list[StepSeen], str | None]:
-    """Print a rotation as it goes; return its steps and why it failed, None if it did not."""
+def follow(console: Console, rotation: Rotation, timeout_seconds: float) -> tuple[list[StepSeen], Ending]:
+    """Print a rotation as it goes; return its steps and how it, or its attempt, ended."""
     steps: list[StepSeen] = []
-    error: str | None = None
+    ending = Ending(None)
     with console.status("createSecret") as status:
         for seen in rotation.follow(timeout_seconds, status.update):
             if isinstance(seen, Ending):
-                error = seen.error
+                ending = seen
             else:
                 steps.append(seen)
                 print_step(console, seen)
-    if error is None:
+    if ending.error is None:
         console.print("[bold green]Rotated.[/]")
     else:
-        console.print(f"[bold red]Not rotated:[/] {escape(shown(error))}")
+        console.print(f"[bold red]Not rotated:[/] {escape(shown(ending.error))}")
         failed = [seen for seen in steps if seen.error]
         if failed:
             console.print(f"  {failed[-1].step} said: {escape(shown(failed[-1].error))}")
         console.print("AWSCURRENT is where it was. The next try uses the same pending version.")
-    return steps, error
+        if ending.rotation is not None:
+            console.print(f"Now [bold]{escape(status_of(ending.rotation, datetime.now(UTC)))}[/]")
+    return steps, ending
 
 
 def print_step(console: Console, seen: StepSeen) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -13,10 +15,10 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Rotation, retry_rotation
-from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotate import follow
+from keyturn.cli.rotation_list import list_rotations, markdown_list, print_list, whole_version_id
 from keyturn.cli.rotation_markdown import markdown
-from keyturn.cli.rotation_report import Report, duration, error_of, members, moment
+from keyturn.cli.rotation_report import Report
 from keyturn.cli.rotation_resolving import (
     labels_of,
     print_labels,
@@ -24,12 +26,14 @@ from keyturn.cli.rotation_resolving import (
     print_resolution,
     resolve_rotation,
 )
-from keyturn.cli.rotation_text import print_below, print_next_steps, print_report
+from keyturn.cli.rotation_status import members, status_of
+from keyturn.cli.rotation_text import print_next_steps, print_report
 from keyturn.cli.shown import shown, shown_json
+from keyturn.errors.base import KeyturnError
 
 # Of documents printed with --output json.
 _FORMAT = "keyturn.rotation/1"
-_STYLES = {"succeeded": "green", "resolved": "green", "pending": "bold", "running": "bold"}
+_UNFINISHED = ("pending", "running", "parked")
 
 app = typer.Typer(help="Look at a secret's rotations, and get one going that is stuck.", no_args_is_help=True)
 
@@ -65,7 +69,12 @@ def _group() -> None:
 @app.command()
 def show(
     secret: Secret,
-    version_id: Annotated[str | None, typer.Option(help="The rotation that made it; else the newest.")] = None,
+    version_id: Annotated[
+        str | None,
+        typer.Option(
+            help="The rotation that made it, whole or its first eight characters; else the unfinished, or the newest."
+        ),
+    ] = None,
     kind: Annotated[
         RotationKind | None, typer.Option(help="Of those of the version; else the newest.", show_default=False)
     ] = None,
@@ -86,9 +95,10 @@ def show(
     logs:GetLogEvents on the function's log group, calls and refusals to who may cloudtrail:LookupEvents. No secret
     value is shown: those that the function has logged are masked.
     """
-    clients = Clients(profile, endpoint_url, region)
-    with explained():
-        asked = {"SecretId": secret, "VersionId": version_id, "Kind": None if kind is None else kind.value}
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    with explained(), _rotation_found(secret, options):
+        whole = None if version_id is None else whole_version_id(clients, secret, version_id, options)
+        asked = {"SecretId": secret, "VersionId": whole, "Kind": None if kind is None else kind.value}
         answer = clients["keyturn"].get_rotation(**{name: value for name, value in asked.items() if value is not None})
     report = Report(answer, datetime.now(UTC), is_verbose=verbose)
     if output is ReportOutput.JSON:
@@ -96,7 +106,7 @@ def show(
     elif output is ReportOutput.MARKDOWN:
         typer.echo(markdown(report))
     else:
-        print_report(_console(), report, as_given(profile, endpoint_url, region))
+        print_report(_console(), report, options)
 
 
 @app.command()
@@ -112,9 +122,10 @@ def resolve(
 
     For a rotation that stopped between database and secret, or a password that was changed by hand. Shows the labels,
     says what each answer would change, and asks before it begins. The rotation function does the asking: ours offer it
-    (probeSecret). A rotation that waits is ended by this; one that runs is not.
+    (probeSecret). A rotation that waits is ended if the labels could be brought in line, and goes on waiting if not;
+    one that runs is left alone.
 
-    Exits with 1 if the database refuses every version, or could not be asked.
+    Exits with 1 if the database refuses every version, or could not be asked, and with 3 if that was not known in time.
     """
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
     console = _console()
@@ -126,9 +137,16 @@ def resolve(
             raise typer.Exit(1)
         answer = resolve_rotation(clients, secret, timeout, console)
         print_resolution(console, answer, before, labels_of(clients, secret))
-    if answer["Rotation"]["Status"] != "resolved":
-        print_next_steps(console, Report(answer, datetime.now(UTC)).next_steps(options))
-        raise typer.Exit(1)
+        if answer["Rotation"]["Status"] == "resolved":
+            return
+        waiting = clients["keyturn"].get_rotation(SecretId=secret)
+    now = datetime.now(UTC)
+    if waiting["Rotation"]["Status"] in _UNFINISHED:
+        console.print(f"\nThe rotation that waited goes on: {escape(status_of(waiting['Rotation'], now))}")
+    # What the database has just said counts, for the rotation that waits.
+    told = {**answer, "Rotation": {**answer["Rotation"], "Status": waiting["Rotation"]["Status"]}}
+    print_next_steps(console, Report(told, now).next_steps(options))
+    raise typer.Exit(1)
 
 
 @app.command(name="list")
@@ -138,21 +156,24 @@ def list_(
     profile: Profile = None,
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
-    output: OutputFormat = Output.TEXT,
+    output: Annotated[
+        ReportOutput, typer.Option(help="Text for people, JSON for programs, Markdown for a ticket.")
+    ] = ReportOutput.TEXT,
 ) -> None:
-    """List a secret's rotations, newest first, and how each ended."""
-    clients = Clients(profile, endpoint_url, region)
+    """List a secret's rotations, newest first, and how each ended.
+
+    Version ids are cut to what fits the screen; keyturn rotation show takes them so.
+    """
+    clients, now = Clients(profile, endpoint_url, region), datetime.now(UTC)
     with explained():
-        answered = _list(clients, secret, limit)
-    if output is Output.JSON:
+        answered = list_rotations(clients, secret, limit)
+    if output is ReportOutput.JSON:
         document = {"format": _FORMAT, "secret": secret, "rotations": [members(rotation) for rotation in answered]}
         typer.echo(shown_json(json.dumps(document, indent=2)))
-        return
-    console = _console()
-    for rotation in answered:
-        _print_in_list(console, rotation)
-    if not answered:
-        console.print("The secret has not been rotated.")
+    elif output is ReportOutput.MARKDOWN:
+        typer.echo(markdown_list(secret, answered, now))
+    else:
+        print_list(_console(), answered, now)
 
 
 @app.command()
@@ -167,7 +188,7 @@ def retry(
     """Try the unfinished rotation of a secret again, now.
 
     It goes on with the same pending version, and has a fresh set of attempts. With --wait it is followed, and the exit
-    status is 1 if it fails.
+    status is 1 if it fails, and 3 if it was not watched to its end: it goes on by itself then.
     """
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
     console = _console()
@@ -178,7 +199,8 @@ def retry(
         )
         error = None
         if wait:
-            _, error = follow(console, Rotation(clients, secret, started), timeout)
+            _, ending = follow(console, Rotation(clients, secret, started, options), timeout)
+            error = ending.error
     if error is not None or not wait:
         console.print(f"  keyturn rotation show {escape(shown(secret))}{escape(shown(options))}")
     if error is not None:
@@ -189,21 +211,22 @@ def _console() -> Console:
     return Console(highlight=False, emoji=False, soft_wrap=True)
 
 
-def _list(clients: Clients, secret: str, limit: int) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    for page in clients["keyturn"].get_paginator("list_rotations").paginate(SecretId=secret):
-        found += page["Rotations"]
-        if len(found) >= limit:
-            break
-    return found[:limit]
+@contextmanager
+def _rotation_found(secret: str, options: str) -> Iterator[None]:
+    """Say what there is to look at instead of a rotation that is not there.
 
+    Raises:
+        KeyturnError: There is a secret, and no such rotation.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3, it takes a while to import
 
-def _print_in_list(console: Console, rotation: dict[str, Any]) -> None:
-    status, kind, ended_at = rotation["Status"], rotation["Kind"], rotation.get("EndedAt")
-    style = _STYLES.get(status, "red")
-    what = status if kind == "rotation" else f"{kind} {status}"
-    line = f"{moment(rotation['RequestedAt'])}  {escape(shown(rotation['VersionId']))}  [{style}]{what}[/]"
-    console.print(line if ended_at is None else f"{line} [dim]after {duration(ended_at - rotation['RequestedAt'])}[/]")
-    error = error_of(rotation)
-    if error:
-        print_below(console, "    ", f"{rotation['Cause']}: {error}" if rotation.get("Cause") else error, "dim")
+    try:
+        yield
+    except ClientError as error:
+        message = error.response.get("Error", {}).get("Message", "")
+        if message.startswith("The secret has not been rotated"):
+            raise KeyturnError(message, f"keyturn rotate {secret}{options} rotates it.") from error
+        if message.startswith("The secret has no rotation to version"):
+            hint = f"keyturn rotation list {secret}{options} shows the rotations there are."
+            raise KeyturnError(message, hint) from error
+        raise

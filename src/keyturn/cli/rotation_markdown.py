@@ -20,14 +20,17 @@ def markdown(report: Report) -> str:
 
 
 def _lines(report: Report) -> Iterator[str]:
-    yield f"## {_code(report.title)}"
+    yield f"## {code(report.title)}"
     yield ""
-    yield from _table(["", ""], [[name, _code(value)] for name, value in report.header()])
+    yield from table(["", ""], [[name, code(value)] for name, value in report.header()])
     if report.runs():
         steps = report.steps()
         yield from ("", "### Attempts", "")
-        rows = [[str(run.attempt), run.began, *(run.cells.get(step, "–") for step in steps)] for run in report.runs()]
-        yield from _table(["#", "began (UTC)", *steps], rows)
+        rows = [
+            [run.attempt, run.began, *(run.cells.get(step, "–" if run.cells else "") for step in steps)]
+            for run in report.runs()
+        ]
+        yield from table(["", "began (UTC)", *steps], rows)
     yield from ("", "### Timeline", "")
     yield from _fenced(_timeline(report))
     if report.is_truncated:
@@ -35,7 +38,7 @@ def _lines(report: Report) -> Iterator[str]:
     steps_next = report.next_steps()
     if steps_next:
         yield from ("", "### What next", "")
-        yield from (f"- {_code(step.command)}: {step.what}" for step in steps_next)
+        yield from (f"- {code(step.command)}: {step.what}" for step in steps_next)
 
 
 def _timeline(report: Report) -> Iterator[str]:
@@ -52,11 +55,12 @@ def _fenced(lines: Iterable[str]) -> list[str]:
     return [f"{fence}text", *inside, fence]
 
 
-def _table(names: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+def table(names: list[str], rows: Iterable[list[str]]) -> Iterator[str]:
+    """Yield the lines of a table."""
     for cells in (names, ["---"] * len(names), *rows):
         yield f"| {' | '.join(cells)} |"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
     """Return a text as code, within a table or without; a backtick would end it, and a bar the cell."""
     return f"`{text.replace('`', chr(0x2018)).replace('|', chr(0xA6))}`"

@@ -12,10 +12,12 @@ from functools import cached_property
 from typing import Any
 
 from keyturn.cli.log_lines import is_platform_line, log_event
+from keyturn.cli.rotation_next import NextStep, next_steps
+from keyturn.cli.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
 from keyturn.cli.shown import shown
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
-_PROBE = "probeSecret"
+PROBE = "probeSecret"
 _MARKS = {"succeeded": "✓", "running": "…", "interrupted": "!"}
 _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 # So many refusals are worth a command each; more of them are mostly the same one again.
@@ -23,16 +25,18 @@ _EXPLAINED = 3
 _SHORT_ID = 8
 _TRACEBACK = "Traceback (most recent call last):"
 _DENIED = " was denied: "
-_SECOND = timedelta(seconds=1)
 
 Json = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One run through the steps: when it began, and each step's outcome and duration by name."""
+    """One run through the steps: which of how many, when it began, and each step's outcome and duration by name.
 
-    attempt: int
+    Without cells it tells that a fresh set of attempts begins, because somebody retried it or its next window opened.
+    """
+
+    attempt: str
     began: str
     cells: Mapping[str, str]
 
@@ -52,14 +56,6 @@ class Line:
     text: Sequence[str]
     style: str = ""
     event_id: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class NextStep:
-    """A command that may help, and what it does."""
-
-    command: str
-    what: str
 
 
 class Report:
@@ -110,7 +106,13 @@ class Report:
         if rotation.get("Cause"):
             rows.append(("cause", shown(rotation["Cause"])))
         if error_of(rotation):
-            rows.append(("error", error_of(rotation)))
+            rows.append(("reason" if rotation["Status"] in ENDED_BY_OTHERS else "error", error_of(rotation)))
+        if rotation.get("LastError"):
+            # Not what ended it.
+            rows.append(("last try", shown(rotation["LastError"])))
+        if self.answers:
+            said = ", ".join(f"{label} {answer}" for label, answer in self.answers.items())
+            rows.append(("database", shown(said)))
         if rotation.get("RotationLambdaARN"):
             rows.append(("function", shown(rotation["RotationLambdaARN"])))
         rows.append(("began", moment(rotation["RequestedAt"])))
@@ -120,7 +122,24 @@ class Report:
         stages: Mapping[str, list[str]] = self._answer.get("VersionIdsToStages", {})
         for version_id, labels in sorted(stages.items(), key=lambda each: sorted(each[1])):
             rows.append(("version", f"{shown(version_id)}  {shown(', '.join(labels))}"))
-        return rows
+        without = [f"{shown(one['VersionId'])}  no label, made {moment(one['CreatedDate'])}" for one in self.unlabelled]
+        return [*rows, *(("version", text) for text in without)]
+
+    @property
+    def answers(self) -> Mapping[str, str]:
+        """What the database said last, by staging label; empty if it was not asked, or did not answer."""
+        asked = [step for step in self._answer.get("Steps", []) if step["Step"] == PROBE]
+        return asked[-1].get("Answers", {}) if asked else {}
+
+    @property
+    def unlabelled(self) -> Sequence[Json]:
+        """Versions that have no label and hold a value, newest first; only if nothing labelled is of use."""
+        return self._answer.get("UnlabelledVersions", []) if self.is_refused else []
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database refuses every labelled version: no label helps, and no further attempt."""
+        return bool(self.answers) and {*self.answers.values()} == {"refused"}
 
     def runs(self) -> list[Run]:
         """Return the runs through the steps, oldest first."""
@@ -130,15 +149,30 @@ class Report:
                 groups[-1].append(step)
             else:
                 groups.append([step])
-        return [
-            Run(
-                group[0]["Attempt"],
-                f"{group[0]['StartedAt'].astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if self._has_days else '%H:%M:%S'}}",
-                # A step that was interrupted has run again: how it ended then counts.
-                {step["Step"]: _cell(step) for step in group},
-            )
-            for group in groups
-        ]
+        runs: list[Run] = []
+        for before, group in zip([None, *groups], groups, strict=False):
+            first = group[0]
+            if before is not None and before[-1]["Attempt"] >= first["Attempt"]:
+                runs.append(Run(*self._fresh_set(before[-1]["StartedAt"], first["StartedAt"]), {}))
+            # A step that was interrupted has run again: how it ended then counts.
+            cells = {step["Step"]: _cell(step) for step in group}
+            runs.append(Run(self._attempt(first["Attempt"]), self._clock(first["StartedAt"]), cells))
+        return runs
+
+    def _fresh_set(self, after: datetime, until: datetime) -> tuple[str, str]:
+        """Return why attempts are counted from 1 again, in a word, and when."""
+        for entry in self._answer.get("Timeline", []):
+            if entry["Kind"] == "event" and after < entry["At"] <= until and " retried " in entry["Message"]:
+                return "retried", self._clock(entry["At"])
+        return "again", self._clock(until)
+
+    def _clock(self, at: datetime) -> str:
+        return f"{at.astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if self._has_days else '%H:%M:%S'}}"
+
+    def _attempt(self, number: int) -> str:
+        """Return which attempt of how many; beyond them only the database is asked."""
+        most = self._rotation.get("Attempts")
+        return f"{number} of {most}" if most is not None and number <= most else str(number)
 
     def steps(self) -> list[str]:
         """Return the names of the steps, in order: all four of a rotation, and others that were run."""
@@ -164,20 +198,11 @@ class Report:
         Args:
             options: Of the server, as ``as_given`` returns them.
         """
-        status = self._rotation["Status"]
-        steps = [
+        explained = [
             NextStep(f"keyturn audit explain {event_id}{options}", f"why {called} was denied, and what would allow it")
             for event_id, called in self._denials()
         ]
-        if status in ("pending", "parked"):
-            steps.append(NextStep(f"keyturn rotation retry {self.name} --wait{options}", "try again now, and watch"))
-            if any(step["Step"] == STEPS[1] for step in self._answer.get("Steps", [])):
-                what = "ask the database which version it accepts, and move the labels there"
-                steps.append(NextStep(f"keyturn rotation resolve {self.name}{options}", what))
-        elif status in ("failed", "abandoned", "cancelled"):
-            steps.append(NextStep(f"keyturn rotate {self.name}{options}", "begin another rotation, and watch it"))
-        elif status == "running":
-            steps.append(NextStep(f"keyturn rotation show {self.name}{options}", "look again"))
+        steps = [*explained, *next_steps(self._answer, self.unlabelled, options, is_refused=self.is_refused)]
         return [step for step in steps if shown(step.command) == step.command]
 
     def document(self) -> dict[str, Any]:
@@ -188,26 +213,16 @@ class Report:
             "arn": answer["ARN"],
             "rotation": members(self._rotation),
             "versions": answer.get("VersionIdsToStages", {}),
+            "unlabelled_versions": [members(version) for version in answer.get("UnlabelledVersions", [])],
+            "can_be_resolved": answer.get("CanBeResolved", False),
+            "every_version_refused": self.is_refused,
             "steps": [members(step) for step in answer.get("Steps", [])],
             "timeline": [members(entry) for entry in answer.get("Timeline", [])],
             "truncated": self.is_truncated,
         }
 
     def _status(self) -> str:
-        rotation, status = self._rotation, self._rotation["Status"]
-        due_at = rotation.get("DueAt")
-        if status == "pending" and due_at is not None:
-            when = f"at {moment(due_at)}" if due_at > self._now else "at once"
-            return f"pending: attempt {rotation['Attempt']} begins {when}"
-        if status == "running":
-            return f"running: attempt {rotation['Attempt']}, {rotation['Step']}"
-        if status == "parked":
-            if due_at is None:
-                return "parked: out of attempts, and no window is planned"
-            closes_at = rotation.get("WindowClosesAt")
-            until = f", in the window that closes at {moment(closes_at)}" if closes_at else ""
-            return f"parked: out of attempts; tried again at {moment(due_at)}{until}"
-        return str(status)
+        return status_of(self._rotation, self._now)
 
     def _denials(self) -> list[tuple[str, str]]:
         """Return the newest refusals, by event id, with what was called; the same refusal once."""
@@ -232,7 +247,10 @@ class Report:
             # What a refusal has just told, and where in the function it was.
             if is_platform_line(message) or any(denied in message for denied in self._denied):
                 return None
-            message = message.partition(f"\n{_TRACEBACK}")[0]
+            message, _, traceback = message.partition(f"\n{_TRACEBACK}")
+            if traceback:
+                count = len(traceback.strip("\n").splitlines()) + 1
+                message = f"{message}\n(-v shows the traceback, {count} lines)"
         told = log_event(message)
         first, *rest = told.lines or [""]
         level = f"{told.level:7} " if told.level else ""
@@ -254,49 +272,13 @@ class Report:
         style = {"error": "red", "warning": "yellow"}.get(severity, "")
         if kind == "step-started":
             attempt = entry.get("Attempt", 1)
-            return f"▸ {message}{f', in attempt {attempt}' if attempt > 1 else ''}", "bold"
+            return f"▸ {message}{f', in attempt {self._attempt(attempt)}' if attempt > 1 else ''}", "bold"
         if kind == "step-ended":
             mark = {"info": "✓", "warning": "!"}.get(severity, "✗")
             return f"{mark} {message}", style or "green"
         if kind == "note":
             return f"note: {message}", "dim"
         return (f"✗ {message}" if kind == "denied" else f"  {message}"), style
-
-
-def moment(at: datetime) -> str:
-    """Return a moment to the second."""
-    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
-
-
-def duration(took: timedelta) -> str:
-    """Return how long something took, as exactly as matters."""
-    if took < _SECOND:
-        return f"{round(took / timedelta(milliseconds=1))} ms"
-    if took < timedelta(minutes=1):
-        return f"{took / _SECOND:.1f} s"
-    minutes, seconds = divmod(int(took.total_seconds()), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    parts = [(days, "d"), (hours, "h"), (minutes, "min"), (seconds, "s")]
-    shown_parts = [f"{number} {unit}" for number, unit in parts if number]
-    return " ".join(shown_parts[:2])
-
-
-def members(answer: Json) -> dict[str, Any]:
-    """Return a structure of an answer for programs: names with underscores, moments as text."""
-    from botocore import xform_name  # noqa: PLC0415 - as boto3, it takes a while to import
-
-    return {
-        xform_name(name): value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value
-        for name, value in answer.items()
-    }
-
-
-def error_of(rotation: Json) -> str:
-    """Return why a rotation failed, without what every such error begins with; empty if it has none."""
-    error: str = rotation.get("Error", "")
-    begin, during, rest = error.partition(" during ")
-    return shown(rest if during and begin.startswith("Error when executing lambda ") else error)
 
 
 def _goes_on(before: Json, step: Json) -> bool:
@@ -307,7 +289,7 @@ def _goes_on(before: Json, step: Json) -> bool:
         return True
     # Behind a failure the database may be asked, and nothing else.
     is_next = _order(before) < _order(step)
-    return is_next and (before["Outcome"] == "succeeded" or step["Step"] == _PROBE)
+    return is_next and (before["Outcome"] == "succeeded" or step["Step"] == PROBE)
 
 
 def _order(step: Json) -> int:
@@ -317,6 +299,10 @@ def _order(step: Json) -> int:
 
 def _cell(step: Json) -> str:
     outcome: str = step["Outcome"]
+    if step.get("Answers"):
+        said: Mapping[str, str] = step["Answers"]
+        accepted = next((label.removeprefix("AWS").lower() for label in said if said[label] == "accepted"), None)
+        return f"✓ {accepted}" if accepted else "✗ all refused" if {*said.values()} == {"refused"} else "✗ no answer"
     mark = _MARKS.get(outcome, "✗")
     words = "" if outcome in ("succeeded", "functionError") else f" {outcome}"
     took = step.get("DurationMilliseconds")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from rich.console import Console
@@ -11,9 +12,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from keyturn.cli.clients import Clients
-from keyturn.cli.rotation_report import error_of
+from keyturn.cli.follow import StillUnderWay
+from keyturn.cli.rotation_status import error_of, status_of
 from keyturn.cli.shown import shown
-from keyturn.errors.base import KeyturnError
 
 _POLL_SECONDS = 0.2
 _ENDED = ("resolved", "failed", "abandoned", "cancelled")
@@ -50,6 +51,7 @@ def print_plan(console: Console, labels: Labels) -> None:
         console.print("  the current one: nothing changes")
     if "AWSPREVIOUS" in labels:
         console.print("  the previous one only: AWSCURRENT moves back to it")
+    console.print("  none of these, but one of a rotation that has lost its label: AWSCURRENT moves to it")
     console.print("  none of them: nothing changes, and it says so")
 
 
@@ -57,19 +59,20 @@ def resolve_rotation(clients: Clients, secret: str, timeout_seconds: float, cons
     """Have the labels brought in line with the database, and return the rotation as it has ended.
 
     Raises:
-        KeyturnError: The time is over.
+        StillUnderWay: The time is over.
     """
     version_id = clients["keyturn"].resolve_rotation(SecretId=secret)["VersionId"]
     deadline = time.monotonic() + timeout_seconds
-    with console.status("probeSecret"):
+    with console.status("probeSecret") as status:
         while time.monotonic() < deadline:
             answer: dict[str, Any] = clients["keyturn"].get_rotation(
                 SecretId=secret, VersionId=version_id, Kind="resolution"
             )
             if answer["Rotation"]["Status"] in _ENDED:
                 return answer
+            status.update(f"probeSecret, {status_of(answer['Rotation'], datetime.now(UTC))}")
             time.sleep(_POLL_SECONDS)
-    raise KeyturnError(
+    raise StillUnderWay(
         f"The database has not answered within {timeout_seconds:.0f} seconds; the server goes on asking it.",
         f"keyturn rotation show {secret} shows how far it is.",
     )

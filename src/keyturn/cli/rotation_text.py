@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keyturn.cli.rotation_report import NextStep, Report
+from keyturn.cli.rotation_next import NextStep
+from keyturn.cli.rotation_report import Report
 from keyturn.cli.shown import shown
 
 _NAME_WIDTH = 10
@@ -29,7 +30,7 @@ def print_report(console: Console, report: Report, options: str) -> None:
     for name, value in report.header():
         print_below(console, f"  {name:{_NAME_WIDTH}}", value, "bold" if name == "status" else "")
     if report.runs():
-        console.print("\n[bold]Attempts[/]")
+        console.print("\n[bold]Attempts[/] (UTC)")
         _print_runs(console, report)
     console.print("\n[bold]Timeline[/]")
     for line in report.timeline():
@@ -67,7 +68,9 @@ def print_below(console: Console, beside: str, text: str, style: str = "") -> No
 
 def _print_runs(console: Console, report: Report) -> None:
     steps = report.steps()
-    table = Table("  #", "began (UTC)", *steps, box=None, pad_edge=False, padding=(0, 1), header_style="dim")
+    table = Table("", "began", *steps, box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="dim")
     for run in report.runs():
-        table.add_row(f"{run.attempt:3}", run.began, *(escape(run.cells.get(step, "–")) for step in steps))
+        # One without cells says that attempts are counted anew.
+        cells = [escape(run.cells.get(step, "–" if run.cells else "")) for step in steps]
+        table.add_row(run.attempt, run.began, *cells, style="" if run.cells else "dim")
     console.print(table)

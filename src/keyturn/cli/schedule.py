@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from datetime import UTC, date, datetime, timedelta
 from enum import StrEnum
@@ -42,6 +43,17 @@ To = Annotated[str | None, typer.Option("--to", help="Up to this moment, likewis
 Within = Annotated[str | None, typer.Option(help="Up to so long from now, or from --from: 12h, 30d.")]
 NamePrefix = Annotated[str | None, typer.Option(help="Only secrets whose names begin so.")]
 Function = Annotated[str | None, typer.Option(help="Only what this function rotates: its ARN.")]
+
+
+class State(StrEnum):
+    """Where a secret that rotates, or could, stands."""
+
+    RUNNING = "running"
+    PENDING = "pending"
+    PLANNED = "planned"
+    PARKED = "parked"
+    UNPLANNED = "unplanned"
+    OFF = "off"
 
 
 class By(StrEnum):
@@ -107,6 +119,10 @@ def list_(
     within: Within = None,
     name_prefix: NamePrefix = None,
     function: Function = None,
+    state: Annotated[
+        list[State] | None,
+        typer.Option(help="Only secrets in this state; several times for several.", show_default=False),
+    ] = None,
     late: Annotated[
         bool, typer.Option("--late", help="Only what should have rotated: its moment or a whole window has passed.")
     ] = False,
@@ -119,13 +135,17 @@ def list_(
 ) -> None:
     """List when secrets rotate next, earliest first.
 
-    Shows the moment that was chosen in UTC and in local time, the window it lies in, and the rule. AWS shows the end of
-    the window only (NextRotationDate). A secret whose rotation is under way is listed again when it has ended.
+    Shows where each secret stands, the moment that was chosen in UTC and in local time, the window it lies in, and the
+    rule. AWS shows the end of the window only (NextRotationDate). Secrets whose rotation is under way come first:
+    running, or pending until the next attempt. Parked is one that is out of attempts until its next window. Behind the
+    planned stand those that are rotated by hand only (unplanned) and those whose rotation is off.
     """
     from keyturn.cli import planned, planned_views  # noqa: PLC0415 - as above
 
     clients, now = Clients(profile, endpoint_url, region), datetime.now(UTC)
-    wanted = planned.Wanted.of(begin, end, within, name_prefix, function, now, late=late)
+    wanted = planned.Wanted.of(
+        begin, end, within, name_prefix, function, now, late=late, states=[each.value for each in state or ()]
+    )
     with explained():
         found = list(islice(planned.find_planned(clients, wanted, now), limit + 1))
     shown_ones = found[:limit]
@@ -135,7 +155,9 @@ def list_(
         return
     console = _console()
     if not found:
-        console.print("Nothing is late." if late else "No rotation is planned.")
+        console.print(
+            "Nothing is late." if late else "There is no such secret." if state else "No rotation is planned."
+        )
     elif why:
         planned_views.print_reasons(console, shown_ones, now)
     else:
@@ -165,7 +187,7 @@ def calendar(
     following = (first + timedelta(days=31)).replace(day=1)
     wanted = planned.Wanted.of(first.isoformat(), following.isoformat(), None, name_prefix, function, now)
     with explained():
-        per_day = Counter(rotation.at.date() for rotation in planned.find_planned(clients, wanted, now))
+        per_day = Counter(at.date() for at, _ in planned.planned_moments(planned.find_planned(clients, wanted, now)))
     if output is Output.JSON:
         days = {day.isoformat(): count for day, count in sorted(per_day.items())}
         typer.echo(json.dumps({"format": _FORMAT, "month": f"{first:%Y-%m}", "planned": days}, indent=2))
@@ -196,7 +218,7 @@ def histogram(
     clients, now = Clients(profile, endpoint_url, region), datetime.now(UTC)
     wanted = planned.Wanted.of(begin, end, within, name_prefix, function, now)
     with explained():
-        moments = [rotation.at for rotation in planned.find_planned(clients, wanted, now)]
+        moments = [at for at, _ in planned.planned_moments(planned.find_planned(clients, wanted, now))]
     if output is Output.JSON:
         counts = Counter(moment.minute if by is By.MINUTE else moment.hour for moment in moments)
         spread = [counts[slot] for slot in range(60 if by is By.MINUTE else 24)]
@@ -240,7 +262,8 @@ def ics(
 def _console() -> Console:
     console = Console(highlight=False, emoji=False)
     if not console.is_terminal:
-        console.width = _UNSEEN_WIDTH
+        # COLUMNS, if it is set.
+        console.width = shutil.get_terminal_size((_UNSEEN_WIDTH, 0)).columns
     return console
 
 

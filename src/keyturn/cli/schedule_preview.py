@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import islice, pairwise
@@ -17,18 +17,27 @@ from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.rules.cron import Cron
-from keyturn.rules.schedule import Hours, RotationRules, RotationWindow, next_windows, parse_rotation_rules
+from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_windows, parse_rotation_rules
 
 # Enough to tell the average of everything but what comes once in many years.
 _COMPARED = 400
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
 _DAYS = re.compile(r"\s*(?P<days>[0-9]{1,6})\s*(?:d|days?)?\s*")
 _PLAIN_HOURS = re.compile(r"[0-9]+|[0-9*]*/[0-9]+")
+_FIELDS_OF_UNIX = 5
+# Unix counts days of the week from Sunday, 0, to Sunday again, 7; behind # and / a number is none.
+_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
+_WEEKDAY_NUMBER = re.compile(r"(?<![#/0-9A-Za-z])[0-7](?![0-9A-Za-z])")
 _INSIDE = (
-    "In its window Keyturn draws the hour, each as likely as any other, and the minute, the top of the hour and minutes"
-    " in which nothing is planned being likelier. The last ten minutes are left to retries. A window in which no server"
-    " was running is not made up for, but by days."
+    "A secret rotates once in each, at a moment that Keyturn draws: the hour, each as likely as any other, and the"
+    " minute, the first ones of the hour and those without other rotations being likelier. The last ten minutes of a"
+    " window are left to retries."
 )
+_MISSED = {
+    True: "If no server was running in the whole window, it rotates as soon as one is.",
+    False: "If no server was running in the whole window, it waits for the next one.",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +60,22 @@ class Preview:
     def average(self) -> timedelta:
         """How far windows are apart."""
         return sum(self.intervals, timedelta()) / len(self.intervals)
+
+    @property
+    def length(self) -> str:
+        """How long a window is, and what decides that."""
+        lengths = {window.closes_at - window.opens_at for window in self.windows}
+        longest, duration = max(lengths), self.members.get("Duration")
+        is_same = len(lengths) == 1
+        said = f"Each window is {_long(longest)} long" if is_same else f"A window is {_long(longest)} long at most"
+        if duration is not None:
+            return f"{said} (Duration={duration})."
+        return f"{said}; a Duration makes it shorter." if longest > _HOUR else f"{said}; a Duration makes it longer."
+
+    @property
+    def is_made_up_for(self) -> bool:
+        """Whether it rotates outside of its window if that was missed: with days and without a Duration."""
+        return isinstance(parse_rotation_rules(self.members).schedule, Days) and "Duration" not in self.members
 
     def document(self) -> dict[str, object]:
         """The same for programs."""
@@ -91,22 +116,37 @@ def preview(members: Mapping[str, object], begin: datetime, count: int) -> Previ
 
 def _as_aws_has_it(fields: list[str]) -> str:
     """Return the fields of a cron expression as AWS has them: with a year, and ``?`` for the day that says nothing."""
-    minutes, hours, month_day, month, weekday, *year = fields
+    _, hours, month_day, month, weekday, *year = fields
+    if len(fields) == _FIELDS_OF_UNIX:
+        weekday = _WEEKDAY_NUMBER.sub(lambda match: _WEEKDAYS[int(match[0]) % len(_WEEKDAYS)], weekday)
     if "?" not in (month_day, weekday):
         weekday, month_day = ("?", month_day) if weekday == "*" else (weekday, "?" if month_day == "*" else month_day)
-    return " ".join((minutes, hours, month_day, month, weekday, *(year or ["*"])))
+    return f"cron(0 {' '.join((hours, month_day, month, weekday, *(year or ['*'])))})"
+
+
+def _cron_hints(expression: str) -> Iterator[str]:
+    """Yield how a cron expression is written in AWS's way, if this looks like one of Unix."""
+    text = expression.strip()
+    inside = text[5:-1] if text.startswith("cron(") and text.endswith(")") else text
+    fields = inside.split()
+    if "(" in inside or not (len(fields) == _FIELDS_OF_UNIX or (len(fields) == _FIELDS_OF_UNIX + 1 and inside == text)):
+        return
+    yield f"In AWS's way: '{_as_aws_has_it(fields)}'."
+    if len(fields) == _FIELDS_OF_UNIX:
+        yield (
+            "AWS's cron has six fields: minutes (0), hours, day of the month, month, day of the week, year (*). One of"
+            " the two days is ?, and days of the week are SUN to SAT, or 1 to 7 from Sunday on."
+        )
+    if fields[0] != "0":
+        yield f"The minutes must be 0 and not {fields[0]}: Keyturn draws the moment within the window, as AWS does."
 
 
 def refusal(error: InvalidParameterException, expression: str) -> KeyturnError:
     """Return what a person is told of a schedule that is refused."""
-    hints = []
-    fields = expression.split()
-    if len(fields) in (5, 6) and "(" not in expression:
-        hints.append(f"A cron expression of AWS stands in parentheses: 'cron({_as_aws_has_it(fields)})'.")
-    hints.append(
+    usage = (
         "Say a number of days, rate(10 days), rate(12 hours) or cron(0 16 1,15 * ? *); docs/rotation.md has the rules."
     )
-    return KeyturnError(f"RotateSecret would refuse this schedule. {error.message}", *hints)
+    return KeyturnError(f"RotateSecret would refuse this schedule. {error.message}", *_cron_hints(expression), usage)
 
 
 def print_preview(console: Console, shown_preview: Preview) -> None:
@@ -128,7 +168,7 @@ def print_preview(console: Console, shown_preview: Preview) -> None:
     console.print(" ".join(f"[bold]{name}[/]={escape(shown(value))}" for name, value in shown_preview.members.items()))
     console.print(table)
     console.print(_apart(shown_preview.intervals, shown_preview.average))
-    console.print(_INSIDE)
+    console.print(f"{shown_preview.length} {_INSIDE} {_MISSED[shown_preview.is_made_up_for]}")
     for note in shown_preview.notes:
         console.print(f"[bold]note:[/] {escape(note)}")
 
@@ -177,6 +217,10 @@ def _apart(intervals: Sequence[timedelta], average: timedelta) -> str:
     if shortest == longest:
         return f"Every {_said(average)}."
     return f"Every {_said(average)} on average; {_said(shortest)} at least, {_said(longest)} at most."
+
+
+def _long(span: timedelta) -> str:
+    return "one hour" if span == _HOUR else _said(span)
 
 
 def _said(span: timedelta) -> str:

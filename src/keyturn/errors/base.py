@@ -41,6 +41,9 @@ class KeyturnError(Exception):
         hints: What to do about it, one sentence each.
     """
 
+    exit_status: ClassVar[int] = 1
+    """Of a command that ends with it."""
+
     def __init__(self, message: str, *hints: str) -> None:
         super().__init__(message)
         self.message = message

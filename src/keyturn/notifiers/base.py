@@ -110,7 +110,8 @@ class Location(SettingOptions):
         if unknown:
             raise self.refusal(f"there is no event {unknown[0]!r}; there are {', '.join(ServiceEventName)}")
         patterns = tuple(filter(None, self.options.get("secrets", "").split(",")))
-        return Wanted(events, patterns, self.flag("only_final", default=False))
+        # Whoever names RotationResolved is told of each; by default nobody is woken for nothing.
+        return Wanted(events, patterns, self.flag("only_final", default=False), needless=bool(names))
 
 
 @runtime_checkable

@@ -56,7 +56,7 @@ class Strategy:
         pending, current = engine.login(secret.pending()), engine.login(value)
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
-        if _accepts(engine, pending):
+        if _accepts(engine, pending, secret.token):
             logger.info(
                 "setSecret: AWSPENDING secret is already set as password in %s DB for secret arn %s.",
                 engine.title, secret.arn,
@@ -102,14 +102,14 @@ def _superuser_login(secret: RotatingSecret, arn: str, engine: Engine, current: 
     return replace(superuser, dbname=current.dbname)
 
 
-def _accepts(engine: Engine, login: Login) -> bool:
+def _accepts(engine: Engine, login: Login, version_id: str) -> bool:
     """Tell whether the server knows this user and password; one that does not ask for the password proves nothing."""
     try:
         with engine.connect(login) as connection:
             return connection.password_was_checked
     except (AuthenticationFailed, NotAdmitted) as error:
         # A server that trusts its clients says of a user who is not there yet that it is not admitted.
-        logger.info("setSecret: %s", error.reason)
+        logger.info("setSecret: AWSPENDING (version %s) does not log in yet: %s", version_id, error.reason)
         return False
     except DatabaseError as error:
         logger.error("setSecret: Unable to log into database: %s", error)  # noqa: TRY400 - the error says it all

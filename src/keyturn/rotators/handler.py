@@ -83,7 +83,8 @@ class Rotator:
 
         Returns:
             For Keyturn; AWS does not look at it. ``rotator`` is the format, ``offers`` the steps beyond AWS's; of
-            ``probeSecret`` also ``accepted`` and ``refused``, lists of version ids.
+            ``probeSecret`` also ``accepted`` and ``refused``, lists of version ids, and in ``unanswered`` why there is
+            nothing to be said of the others.
 
         Raises:
             ValueError: The secret is not in the state that this step needs, or the step does not exist.
@@ -137,6 +138,7 @@ class Rotator:
         values = secret.labelled_values()
         current = self._login(values["AWSCURRENT"][1]) if "AWSCURRENT" in values else None
         said: dict[bool | None, list[str]] = {True: [], False: [], None: []}
+        unanswered: dict[str, object] = {}
         try:
             for label, (version_id, value) in values.items():
                 said[self._is_accepted(label, self._login(value), current)].append(version_id)
@@ -148,8 +150,9 @@ class Rotator:
                 said[self._is_accepted("AWSPENDING", login, current)].append(version_id)
         except DatabaseError as error:
             logger.error("probeSecret: Unable to ask the database: %s", error)  # noqa: TRY400 - as in testSecret
+            unanswered = {"unanswered": f"{type(error).__name__}: {error}"}
         logger.info("probeSecret: %s DB accepts %s and refuses %s.", self._engine.title, said[True], said[False])
-        return {"accepted": said[True], "refused": said[False]}
+        return {"accepted": said[True], "refused": said[False], **unanswered}
 
     def _is_accepted(self, label: str, login: Login | None, current: Login | None) -> bool | None:
         """Say whether the database of the current value accepts a login; None if that cannot be told."""

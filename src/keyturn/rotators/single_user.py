@@ -44,7 +44,7 @@ class Strategy:
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
         try:
-            connection = _connect(engine, pending)
+            connection = _connect(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
             if connection and connection.password_was_checked:
                 connection.close()
                 logger.info(
@@ -52,7 +52,9 @@ class Strategy:
                     engine.title, secret.arn,
                 )  # fmt: skip
                 return
-            connection = connection or _connect(engine, current) or _connect(engine, _previous(secret, engine, current))
+            connection = connection or _connect(engine, current, "AWSCURRENT does not log in")
+            previous = None if connection else _previous(secret, engine, current)
+            connection = connection or _connect(engine, previous, "AWSPREVIOUS does not log in")
             if connection is None:
                 raise AuthenticationFailed(f"The database refuses all stored passwords of user {pending.username}")
         except DatabaseError as error:
@@ -69,14 +71,14 @@ class Strategy:
         )  # fmt: skip
 
 
-def _connect(engine: Engine, login: Login | None) -> Connection | None:
+def _connect(engine: Engine, login: Login | None, complaint: str) -> Connection | None:
     """Log in; None if there is nothing to try or the server refuses this password. Any other failure ends the step."""
     if login is None:
         return None
     try:
         return engine.connect(login)
     except AuthenticationFailed as error:
-        logger.info("setSecret: %s", error.reason)
+        logger.info("setSecret: %s: %s", complaint, error.reason)
         return None
 
 

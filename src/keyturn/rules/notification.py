@@ -68,6 +68,7 @@ class RotationFacts:
         function_arn: Of the rotation function.
         version_id: The version it makes.
         attempt: Which run through the steps in this window, from 1; None if no step was found for the event.
+        attempts: How many runs there are in a window at most.
         step: That failed.
         cause: In one word (``rules/rotation_cause.py``).
         error: In the function's words, masked.
@@ -82,6 +83,7 @@ class RotationFacts:
     function_arn: str | None
     version_id: str
     attempt: int | None = None
+    attempts: int | None = None
     step: str | None = None
     cause: str | None = None
     error: str | None = None
@@ -140,6 +142,7 @@ class Notification:
                 "version_id": rotation.version_id,
                 "function_arn": rotation.function_arn,
                 "attempt": rotation.attempt,
+                "attempts": rotation.attempts,
                 "step": rotation.step,
                 "cause": rotation.cause,
                 "final": rotation.is_final,
@@ -175,11 +178,13 @@ class Wanted:
         events: Their names.
         secrets: Patterns of which one must fit the secret's name, as shells read them (``prod/*``); none for all.
         only_final: Leave out failures that are tried again in the same window.
+        needless: Whether it is also told that a database was asked and nothing had to be changed.
     """
 
     events: frozenset[str] = DEFAULT_EVENTS
     secrets: tuple[str, ...] = ()
     only_final: bool = False
+    needless: bool = False
 
     def wants(self, notification: Notification) -> bool:
         """Say whether this one is to be sent."""
@@ -189,6 +194,8 @@ class Wanted:
         if self.secrets and not any(fnmatchcase(name, pattern) for pattern in self.secrets):
             return False
         rotation = notification.rotation
+        if rotation is not None and rotation.repair == Repair.NONE_NEEDED and not self.needless:
+            return False
         is_tried_again = rotation is not None and rotation.is_final is False
         return not (self.only_final and is_tried_again)
 
@@ -227,7 +234,8 @@ def next_try(first_at: datetime, tries: int, now: datetime, jitter: float) -> da
 def _course(rotation: RotationFacts) -> str:
     """Return how a failed rotation goes on, as the rest of a sentence."""
     where = f" in {rotation.step}" if rotation.step else ""
-    number = f" at attempt {rotation.attempt}" if rotation.attempt else ""
+    of = f" of {rotation.attempts}" if rotation.attempts else ""
+    number = f" at attempt {rotation.attempt}{of}" if rotation.attempt else ""
     if rotation.next_attempt_at is not None:
         goes_on = f"; it is tried again at {rotation.next_attempt_at:%H:%M:%S} UTC"
     elif rotation.is_final and rotation.next_rotation_at is not None:

@@ -14,6 +14,9 @@ from enum import StrEnum
 
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Change, Staging, move_label
 
+_UNLABELLED = "unlabelled"
+_NAMES = {"pending": AWSPENDING, "current": AWSCURRENT, "previous": AWSPREVIOUS}
+
 
 class Repair(StrEnum):
     """What brings the labels in line with the database."""
@@ -76,6 +79,29 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
 def _lost_version(labels: Mapping[str, str], answers: Answers) -> str | None:
     """Return the version without a label that the database accepts; the function stops asking at the first."""
     return min(answers.accepted.difference(labels.values()), default=None)
+
+
+def in_words(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> str:
+    """Return what the database said to each labelled version, by its label: ``pending refused, current accepted``.
+
+    ``unlabelled accepted`` if it refuses all of these, and accepts one that has lost its label.
+    """
+    if repair_of(labels, with_value, answers) is Repair.RECOVER:
+        return f"{_UNLABELLED} accepted"
+    said: dict[str, str] = {}
+    for name, label in _NAMES.items():
+        version_id = labels.get(label)
+        if version_id not in with_value or (label == AWSPENDING and version_id == labels.get(AWSCURRENT)):
+            continue
+        is_accepted, is_refused = version_id in answers.accepted, version_id in answers.refused
+        said[name] = "accepted" if is_accepted else "refused" if is_refused else "no answer"
+    return ", ".join(f"{name} {answer}" for name, answer in said.items())
+
+
+def read_words(said: str) -> dict[str, str]:
+    """Return the answers that :func:`in_words` has told, by staging label."""
+    parts = (part.partition(" ") for part in said.split(", "))
+    return {_NAMES.get(name, name): answer for name, _, answer in parts if name in (*_NAMES, _UNLABELLED)}
 
 
 def settled(state: Staging, repair: Repair, answers: Answers) -> Change:

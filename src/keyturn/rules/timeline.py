@@ -19,7 +19,7 @@ from enum import IntEnum
 from typing import NamedTuple, Protocol
 
 from keyturn.rules.masking import MASK, Mask
-from keyturn.rules.rotation import StepOutcome
+from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.rules.timeline_calls import Calls
 from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
 
@@ -72,6 +72,10 @@ class StepRun(Protocol):
     def error(self) -> str | None:
         """Why it failed."""
 
+    @property
+    def cause(self) -> str | None:
+        """A short name of that; of ``probeSecret`` that was answered, what the database said to each label."""
+
 
 class LogLine(NamedTuple):
     """A line of a function's log."""
@@ -89,6 +93,8 @@ class Told:
         kind: ``rotation``, ``test`` or ``resolution``.
         reason: Why it was abandoned or cancelled.
         steps: In order.
+        attempt: The one that runs or comes next, and how many there are in a window at most.
+        due_at: When the next one begins.
         has_earlier_steps: Whether there are more steps, before these.
     """
 
@@ -99,6 +105,8 @@ class Told:
     ended_at: datetime | None
     reason: str | None
     steps: Sequence[StepRun]
+    attempt: tuple[int, int] = (1, 1)
+    due_at: datetime | None = None
     has_earlier_steps: bool = False
 
 
@@ -215,7 +223,9 @@ def _ended(told: Told, position: int, calls: Calls, lines: Sequence[Entry]) -> l
     invoked = calls.invocations.get(run.request_id)
     event_id = None if invoked is None else invoked.event_id
     if run.outcome == StepOutcome.SUCCEEDED:
-        ended = _of(run, at, EntryKind.STEP_ENDED, "succeeded")
+        is_refused = run.step == Step.PROBE and "accepted" not in (run.cause or "accepted")
+        message = f"was answered: {run.cause}" if run.step == Step.PROBE and run.cause else "succeeded"
+        ended = _of(run, at, EntryKind.STEP_ENDED, message, Severity.ERROR if is_refused else Severity.INFO)
         return [replace(ended, duration_milliseconds=milliseconds_of(run), event_id=event_id)]
     message = _WORDS.get(StepOutcome(run.outcome), run.outcome)
     refusals = []
@@ -246,19 +256,31 @@ def _says(line: str, run: StepRun) -> bool:
 
 def _ending(told: Told, calls: Calls) -> list[Entry]:
     if told.ended_at is None:
-        if told.status != "parked" or not told.steps:
-            return []
-        at = told.steps[-1].ended_at or told.steps[-1].started_at
-        message = "Out of attempts: the rotation waits for its next window, or to be retried or resolved"
-        return [Entry(at, EntryKind.EVENT, message, Severity.WARNING)]
+        return _waiting(told) if told.steps else []
     message = f"The {told.kind} {'has' if told.status in ('succeeded', 'failed') else 'was'} {told.status}"
     if told.status == "resolved":
         message = "The labels are in line with the database"
-    if told.reason:
+    if told.status == "cancelled" and calls.cancelled_by is not None:
+        message = f"{message} by {calls.cancelled_by.who}"
+    elif told.reason:
         message = f"{message}: {told.reason}"
     severity = {"succeeded": Severity.INFO, "resolved": Severity.INFO, "failed": Severity.ERROR}.get(told.status)
     event_id = calls.ended_by.event_id if calls.ended_by else None
     return [Entry(told.ended_at, EntryKind.EVENT, message, severity or Severity.WARNING, event_id=event_id)]
+
+
+def _waiting(told: Told) -> list[Entry]:
+    """Return how a rotation goes on that has not ended, behind its last step; nothing while it runs."""
+    last = told.steps[-1]
+    at, (attempt, attempts) = last.ended_at or last.started_at, told.attempt
+    if told.status == "parked":
+        message = "Out of attempts: the rotation waits for its next window, or to be retried or resolved"
+        return [Entry(at, EntryKind.EVENT, message, Severity.WARNING)]
+    if told.status != "pending" or told.due_at is None:
+        return []
+    number = f"{attempt} of {attempts}" if attempt <= attempts else f"{attempt}, of the database only,"
+    message = f"Attempt {number} begins at {told.due_at:%Y-%m-%d %H:%M:%S} UTC"
+    return [Entry(at, EntryKind.EVENT, message, Severity.WARNING)]
 
 
 def _clean(entry: Entry, mask: Mask) -> Entry:

@@ -23,7 +23,19 @@ from keyturn.rules.timeline_entry import Entry, EntryKind, Severity
 _DENIED = "AccessDenied"
 _FUNCTION = "the function"
 _ENDINGS = ("RotationSucceeded", "RotationAbandoned", "TestRotationSucceeded", "TestRotationFailed", "RotationFailed")
-_BEGINNINGS = ("RotateSecret", "ResolveRotation")
+_BEGINNINGS: Mapping[str, Sequence[str]] = {
+    "rotation": ("RotateSecret",),
+    "test": ("RotateSecret",),
+    # Who cancels a rotation that may have touched the database has it asked.
+    "resolution": ("ResolveRotation", "CancelRotateSecret"),
+}
+_CANCEL = "CancelRotateSecret"
+# What people do about a rotation that is unfinished.
+_DECISIONS: Mapping[str, str] = {
+    "RetryRotation": "{} retried the rotation: it is due at once, with a fresh set of attempts",
+    "ResolveRotation": "{} had the database asked which version it accepts (ResolveRotation)",
+    _CANCEL: "{} switched rotation off (CancelRotateSecret)",
+}
 _REPAIRS: Mapping[str, str] = {
     Repair.FORWARD: "The database accepts {}: AWSCURRENT was moved to it",
     Repair.BACK: "The database accepts the current version and not {}: AWSPENDING was taken off it",
@@ -53,6 +65,7 @@ class Calls:
         asked_by: Who began the rotation; None if the trail does not say.
         invocations: What Secrets Manager recorded of each step, by its request id.
         ended_by: The service's newest event of the rotation's end.
+        cancelled_by: Who switched rotation off last.
     """
 
     entries: Sequence[Entry] = ()
@@ -60,6 +73,7 @@ class Calls:
     asked_by: Told | None = None
     invocations: Mapping[str, Told] = field(default_factory=dict)
     ended_by: Told | None = None
+    cancelled_by: Told | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +83,14 @@ class Question:
     Attributes:
         function_name: Of the rotation function; its session has that name.
         spans: When its steps began and ended, aware UTC.
+        kind: ``rotation``, ``test`` or ``resolution``.
     """
 
     secret_arn: str
     version_id: str
     function_name: str
     spans: Sequence[tuple[datetime, datetime]]
+    kind: str = "rotation"
 
 
 def calls_of(question: Question, records: Iterable[AuditRecord]) -> Calls:
@@ -93,7 +109,7 @@ def calls_of(question: Question, records: Iterable[AuditRecord]) -> Calls:
     keys = {record.access_key_id for record in running if record.resource_name == question.secret_arn}
     of_function = frozenset(record.event_id for record in running if record.access_key_id in keys - {None})
     entries: list[Entry] = []
-    asked_by = ended_by = None
+    asked_by = ended_by = cancelled_by = None
     invocations: dict[str, Told] = {}
     for record in records:
         is_own = record.event_id in of_function
@@ -109,20 +125,28 @@ def calls_of(question: Question, records: Iterable[AuditRecord]) -> Calls:
                 entries.append(_service_entry(record, event))
         elif _is_invocation(event):
             invocations[record.request_id] = Told(record.event_id, record.error_code == _DENIED)
-        elif _begins(record, event, question.version_id):
-            asked_by = Told(record.event_id, who=_who(event))
+        elif _begins(record, event, question):
+            asked_by = told_of(record)
         elif is_own or not record.read_only:
             entries.append(_entry(record, event, _FUNCTION if is_own else _who(event), question.secret_arn))
-    return Calls(entries, of_function, asked_by, invocations, ended_by)
+            if record.event_name == _CANCEL and record.error_code is None:
+                cancelled_by = told_of(record)
+    return Calls(entries, of_function, asked_by, invocations, ended_by, cancelled_by)
+
+
+def told_of(record: AuditRecord) -> Told:
+    """Return that a call was made, and by whom."""
+    return Told(record.event_id, record.error_code == _DENIED, _who(json.loads(record.event)))
 
 
 def _is_invocation(event: _Event) -> bool:
     return event.get("eventName") == "Invoke" and (event.get("userIdentity") or {}).get("type") == "AWSService"
 
 
-def _begins(record: AuditRecord, event: _Event, version_id: str) -> bool:
+def _begins(record: AuditRecord, event: _Event, question: Question) -> bool:
     made = (event.get("responseElements") or {}).get("versionId")
-    return record.event_name in _BEGINNINGS and record.error_code is None and made == version_id
+    is_beginning = record.event_name in _BEGINNINGS[question.kind] and record.error_code is None
+    return is_beginning and made == question.version_id
 
 
 def _who(event: _Event) -> str:
@@ -162,6 +186,8 @@ def _entry(record: AuditRecord, event: _Event, who: str, secret_arn: str) -> Ent
         # A function that looks whether there is a pending value is told so by an error: it is no fault.
         severity = Severity.INFO if who == _FUNCTION else Severity.WARNING
         return Entry(at, EntryKind.CALL, f"{called} was refused: {error}", severity, event_id=record.event_id)
+    if record.event_name in _DECISIONS:
+        return Entry(at, EntryKind.EVENT, _DECISIONS[record.event_name].format(who), event_id=record.event_id)
     moved = _label_moved(record.event_name, event)
     if moved is not None and record.resource_name == secret_arn:
         return Entry(at, EntryKind.LABEL, f"{moved}, by {who}", event_id=record.event_id)

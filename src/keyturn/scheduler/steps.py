@@ -11,6 +11,8 @@ and answers that step with the ids of the versions that the database accepts and
 
 It asks about the labelled versions and, if all of these are refused, about those in the event's ``LostVersionIds``, in
 their order and up to the first that is accepted: rotations may have set them before somebody took their label off.
+
+It may add in ``unanswered`` why it could not find out more, begun with a short name: ``"ConnectionRefused: …"``.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ import logging
 import re
 from dataclasses import dataclass, field
 
+from sqlalchemy import Connection
+
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.common import AccessDenied
 from keyturn.errors.lambda_ import TooManyRequestsException
@@ -28,6 +32,7 @@ from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.secretsmanager.known_values import mask_of
 from keyturn.operations.secretsmanager.rotation_function import cannot_invoke, invocable_function
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
+from keyturn.rules.masking import Mask
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.runtime.spec import Invocation
@@ -41,7 +46,7 @@ _log = logging.getLogger(__name__)
 _TIMED_OUT = "Sandbox.Timedout"
 _ERROR_LENGTH = 1000
 # What a function calls its errors, if that can be told from a sentence and goes into a column.
-_CAUSE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
+CAUSE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
 _FORMAT = "keyturn.rotator/1"
 
 
@@ -56,6 +61,7 @@ class Outcome:
         refusal: What refused it, if a policy did.
         offers_probe: Whether the function says that it knows ``probeSecret``.
         answers: What it has found out by that.
+        unanswered: Why it has not found out more, in its own words.
     """
 
     outcome: StepOutcome
@@ -64,6 +70,7 @@ class Outcome:
     refusal: AccessDenied | None = None
     offers_probe: bool = False
     answers: Answers = field(default_factory=Answers)
+    unanswered: str | None = None
 
 
 def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
@@ -101,6 +108,12 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
     return _outcome_of(kit, secret, invocation)
 
 
+def versions_with_value(connection: Connection, secret: SecretRecord) -> frozenset[str]:
+    """Return the versions of a secret that the database is asked about and that have a value."""
+    labelled = {version.version_id for version in secret.versions.values() if version.sealed}
+    return frozenset(labelled | set(rotations.lost_versions(connection, secret.secret_id)))
+
+
 def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outcome:
     try:
         document = json.loads(invocation.payload)
@@ -111,16 +124,26 @@ def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outco
         is_ours = said.get("rotator") == _FORMAT
         offers_probe = is_ours and Step.PROBE in _texts(said.get("offers"))
         answers = Answers(_texts(said.get("accepted")), _texts(said.get("refused"))) if is_ours else Answers()
-        return Outcome(StepOutcome.SUCCEEDED, offers_probe=offers_probe, answers=answers)
-    with kit.state.read() as connection:
-        mask = mask_of(kit, connection, secret.arn, secret.secret_id)
+        why = said.get("unanswered") if is_ours else None
+        unanswered = _storable(_mask(kit, secret), why) if isinstance(why, str) else None
+        return Outcome(StepOutcome.SUCCEEDED, offers_probe=offers_probe, answers=answers, unanswered=unanswered)
+    mask = _mask(kit, secret)
     kind = str(said.get("errorType", ""))
     message = str(said.get("errorMessage", "")) if said else "The function failed without saying why."
     outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
-    # A function can say anything, and what it said must be stored.
-    error = storable(mask(f"{kind}: {message}" if kind else message, _ERROR_LENGTH))
-    is_name = outcome is StepOutcome.FUNCTION_ERROR and _CAUSE.fullmatch(kind) and mask(kind) == kind
+    error = _storable(mask, f"{kind}: {message}" if kind else message)
+    is_name = outcome is StepOutcome.FUNCTION_ERROR and CAUSE.fullmatch(kind) and mask(kind) == kind
     return Outcome(outcome, error, kind if is_name else outcome.value)
+
+
+def _mask(kit: Kit, secret: SecretRecord) -> Mask:
+    with kit.state.read() as connection:
+        return mask_of(kit, connection, secret.arn, secret.secret_id)
+
+
+def _storable(mask: Mask, said: str) -> str:
+    """Return what a function said as it may be stored: it can say anything."""
+    return storable(mask(said, _ERROR_LENGTH))
 
 
 def _texts(listed: object) -> frozenset[str]:

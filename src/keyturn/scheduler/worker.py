@@ -17,7 +17,8 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.planning import plan_after_clock_was_set_back
 from keyturn.rules.lanes import Limits
 from keyturn.scheduler import deletions, key_deletions, key_rotations
-from keyturn.scheduler.rotations import begin_due, drive
+from keyturn.scheduler.due import begin_due
+from keyturn.scheduler.rotations import drive
 from keyturn.scheduler.tidying import tidy
 from keyturn.storage import rotation_leases, secret_erasure, secrets
 from keyturn.storage.rotation_leases import LEASE, lane_of

@@ -1,19 +1,36 @@
-"""Which rotations are planned, and when: lists of them, and how many there are in each minute."""
+"""Which rotations are planned, and when: lists of secrets by that, and how many there are in each minute."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, func, select, tuple_, type_coerce
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    func,
+    join,
+    or_,
+    outerjoin,
+    select,
+    tuple_,
+    type_coerce,
+)
 
 from keyturn.arn import Place
 from keyturn.clock import from_milliseconds
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.storage import schema
-from keyturn.storage.rotations import RotationStatus
+from keyturn.storage.rotations import UNFINISHED, RotationKind, RotationStatus
 
 _secrets, _versions, _labels, _rotations = (
     schema.secrets,
@@ -25,57 +42,93 @@ _beside = _secrets.alias("beside")
 _MINUTE_MS = timedelta(minutes=1) // timedelta(milliseconds=1)
 
 
-class PlannedPosition(NamedTuple):
-    """A planned rotation's place in the list: its moment, and its secret's row."""
+class PlannedState(StrEnum):
+    """Where a secret that rotates, or could, stands."""
 
-    next_rotation_at: datetime
-    secret_id: int
+    # A step runs; or its rotation waits for the next attempt.
+    RUNNING = "running"
+    PENDING = "pending"
+    PLANNED = "planned"
+    # Out of attempts; planned for the next window, if there is one.
+    PARKED = "parked"
+    # It rotates when somebody asks for it.
+    UNPLANNED = "unplanned"
+    OFF = "off"
+
+
+class PlannedPosition(NamedTuple):
+    """A secret's place in the list: in which part of it, its moment there, if it has one, and a row's number."""
+
+    part: int
+    at: datetime | None
+    row: int
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedFilter:
-    """Which planned rotations.
+    """Which secrets.
 
     Attributes:
         begin: The earliest moment; None for all that are late, too.
         end: Up to this moment, exclusive.
+        states: In one of these; none for all. With a moment, who has none is left out.
     """
 
     begin: datetime | None = None
     end: datetime | None = None
     name_prefix: str = ""
     function_arn: str | None = None
+    states: frozenset[PlannedState] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedRecord:
-    """A planned rotation.
+    """A secret that rotates or could.
 
     Attributes:
+        part: Of the list, in which it stands.
+        next_rotation_at: The moment that was chosen; None if there is none.
         value_made_at: When the current version was made; None if there is none.
-        is_running: Whether a rotation is under way all the same, or waits for its next attempt.
         planned_in_minute: How many rotations of the account's region are planned in the same minute, this one included.
+        rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
+        version_id: What it makes.
+        due_at: When it runs next, or began to.
     """
 
+    part: int
+    state: PlannedState
     secret_id: int
     arn: str
     name: str
     rotation_function_arn: str | None
     rotation_rules: Mapping[str, Any] | None
-    next_rotation_at: datetime
+    next_rotation_at: datetime | None
     next_rotation_closes_at: datetime | None
     rotation_planned_at: datetime | None
     last_rotated_at: datetime | None
     value_made_at: datetime | None
-    is_running: bool
     planned_in_minute: int
+    rotation_id: int | None
+    version_id: str | None
+    kind: RotationKind | None
+    due_at: datetime | None
+    attempt: int | None
+    cause: str | None
 
     @property
     def position(self) -> PlannedPosition:
         """Its place in the list."""
-        return PlannedPosition(self.next_rotation_at, self.secret_id)
+        if self.part == _UNDER_WAY and self.rotation_id is not None:
+            return PlannedPosition(self.part, self.due_at, self.rotation_id)
+        return PlannedPosition(self.part, self.next_rotation_at, self.secret_id)
 
 
+# The parts of the list, in order, and what each is ordered by: an index has it.
+_UNDER_WAY, _PLANNED, _OTHERS = range(3)
+_MOMENTS = {_UNDER_WAY: _rotations.c.due_at, _PLANNED: _secrets.c.next_rotation_at}
+# What is under way may have its next moment already.
+_FILTERED = {**_MOMENTS, _UNDER_WAY: func.coalesce(_secrets.c.next_rotation_at, _rotations.c.due_at)}
+_ROWS = {_UNDER_WAY: _rotations.c.rotation_id, _PLANNED: _secrets.c.secret_id, _OTHERS: _secrets.c.secret_id}
 _MOMENT_MS = type_coerce(_secrets.c.next_rotation_at, BigInteger)
 _BESIDE_MS = type_coerce(_beside.c.next_rotation_at, BigInteger)
 _THIS_MINUTE_MS = _MOMENT_MS - _MOMENT_MS % _MINUTE_MS
@@ -107,33 +160,58 @@ _VALUE_MADE_AT = (
     .where(_labels.c.secret_id == _secrets.c.secret_id, _labels.c.label == AWSCURRENT)
     .scalar_subquery()
 )
-_IS_RUNNING = exists().where(
-    _rotations.c.secret_id == _secrets.c.secret_id, _rotations.c.status == RotationStatus.PENDING
+_IS_HELD = and_(_rotations.c.lease_owner.is_not(None), _rotations.c.lease_expires_at > bindparam("now"))
+_IS_PENDING = _rotations.c.status == RotationStatus.PENDING
+_STATE = case(
+    (and_(_IS_PENDING, _IS_HELD), PlannedState.RUNNING.value),
+    (_IS_PENDING, PlannedState.PENDING.value),
+    (_secrets.c.rotation_enabled.is_(False), PlannedState.OFF.value),
+    (_rotations.c.status == RotationStatus.PARKED, PlannedState.PARKED.value),
+    (_secrets.c.next_rotation_at.is_(None), PlannedState.UNPLANNED.value),
+    else_=PlannedState.PLANNED.value,
 )
-_PLANNED = (
-    select(
-        _secrets.c.secret_id,
-        _secrets.c.arn,
-        _secrets.c.name,
-        _secrets.c.rotation_function_arn,
-        _secrets.c.rotation_rules,
-        _secrets.c.next_rotation_at,
-        _secrets.c.next_rotation_closes_at,
-        _secrets.c.rotation_planned_at,
-        _secrets.c.last_rotated_at,
-        _VALUE_MADE_AT.label("value_made_at"),
-        _IS_RUNNING.label("is_running"),
-        _PLANNED_IN_MINUTE.label("planned_in_minute"),
-    )
-    .where(
-        _secrets.c.account_id == bindparam("account_id"),
-        _secrets.c.region == bindparam("region"),
-        _secrets.c.next_rotation_at.is_not(None),
-        _secrets.c.rotation_enabled,
-        _secrets.c.deleted_at.is_(None),
-    )
-    .order_by(_secrets.c.next_rotation_at, _secrets.c.secret_id)
+_COLUMNS = (
+    _STATE.label("state"),
+    _secrets.c.secret_id,
+    _secrets.c.arn,
+    _secrets.c.name,
+    _secrets.c.rotation_function_arn,
+    _secrets.c.rotation_rules,
+    _secrets.c.next_rotation_at,
+    _secrets.c.next_rotation_closes_at,
+    _secrets.c.rotation_planned_at,
+    _secrets.c.last_rotated_at,
+    _VALUE_MADE_AT.label("value_made_at"),
+    _PLANNED_IN_MINUTE.label("planned_in_minute"),
+    _rotations.c.rotation_id,
+    _rotations.c.version_id,
+    _rotations.c.kind,
+    _rotations.c.due_at,
+    _rotations.c.attempt,
+    _rotations.c.cause,
 )
+_OF_PLACE = (
+    _secrets.c.account_id == bindparam("account_id"),
+    _secrets.c.region == bindparam("region"),
+    _secrets.c.rotation_enabled.is_not(None),
+    _secrets.c.deleted_at.is_(None),
+)
+# Of a secret's rotations one at most is unfinished.
+_UNFINISHED = and_(_rotations.c.secret_id == _secrets.c.secret_id, _rotations.c.status.in_(UNFINISHED))
+_WITH_UNFINISHED = select(*_COLUMNS).select_from(outerjoin(_secrets, _rotations, _UNFINISHED)).where(*_OF_PLACE)
+_IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
+_PARTS: Mapping[int, Select[Any]] = {
+    _UNDER_WAY: select(*_COLUMNS)
+    .select_from(join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id))
+    .where(*_OF_PLACE, _IS_PENDING)
+    .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
+    _PLANNED: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(
+        _secrets.c.next_rotation_at, _secrets.c.secret_id
+    ),
+    _OTHERS: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_(None), _IS_NOT_PENDING).order_by(
+        _secrets.c.secret_id
+    ),
+}
 
 
 def planned_by_minute(connection: Connection, opens_at: datetime, closes_at: datetime) -> dict[datetime, int]:
@@ -148,27 +226,58 @@ def load_planned_after(connection: Connection, moment: datetime, limit: int) -> 
 
 
 def load_planned(
-    connection: Connection, place: Place, wanted: PlannedFilter, *, after: PlannedPosition | None, limit: int
+    connection: Connection,
+    place: Place,
+    wanted: PlannedFilter,
+    now: datetime,
+    *,
+    after: PlannedPosition | None,
+    limit: int,
 ) -> list[PlannedRecord]:
-    """Return planned rotations of an account's region, earliest first.
+    """Return secrets of an account's region: whose rotation is under way, then the planned by moment, then the others.
 
     Args:
         connection: Of the state.
         place: Whose.
         wanted: Which.
+        now: Decides which leases are held.
         after: Only what comes behind this one, which may be gone: the last of the page before.
         limit: How many at most.
     """
-    page = _PLANNED
-    if wanted.begin is not None:
-        page = page.where(_secrets.c.next_rotation_at >= wanted.begin)
-    if wanted.end is not None:
-        page = page.where(_secrets.c.next_rotation_at < wanted.end)
+    found: list[PlannedRecord] = []
+    parameters = {**schema.owner_of(place), "now": now}
+    has_moment = wanted.begin is not None or wanted.end is not None
+    for part in range(after.part if after else _UNDER_WAY, _PLANNED + 1 if has_moment else _OTHERS + 1):
+        page = _matching(_PARTS[part], wanted, _FILTERED.get(part))
+        if after is not None and after.part == part:
+            page = page.where(_behind(after))
+        rows = connection.execute(page.limit(limit - len(found)), parameters)
+        found += [_record(part, row) for row in rows]
+        if len(found) >= limit:
+            break
+    return found
+
+
+def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[datetime] | None) -> Select[Any]:
+    if wanted.states:
+        page = page.where(_STATE.in_([state.value for state in wanted.states]))
+    if moment is not None and wanted.begin is not None:
+        page = page.where(moment >= wanted.begin)
+    if moment is not None and wanted.end is not None:
+        page = page.where(moment < wanted.end)
     if wanted.name_prefix:
         page = page.where(func.substr(_secrets.c.name, 1, len(wanted.name_prefix)) == wanted.name_prefix)
     if wanted.function_arn is not None:
         page = page.where(_secrets.c.rotation_function_arn == wanted.function_arn)
-    if after is not None:
-        page = page.where(tuple_(_secrets.c.next_rotation_at, _secrets.c.secret_id) > after)
-    rows = connection.execute(page.limit(limit), schema.owner_of(place))
-    return [PlannedRecord(**row._mapping) for row in rows]  # noqa: SLF001 - SQLAlchemy's public name
+    return page
+
+
+def _behind(after: PlannedPosition) -> ColumnElement[bool]:
+    moment, row = _MOMENTS.get(after.part), _ROWS[after.part]
+    return row > after.row if moment is None else tuple_(moment, row) > (after.at, after.row)
+
+
+def _record(part: int, row: Row[Any]) -> PlannedRecord:
+    columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name
+    kind = None if row.kind is None else RotationKind(row.kind)
+    return PlannedRecord(part, **{**columns, "state": PlannedState(row.state), "kind": kind})

@@ -83,7 +83,12 @@ class RotationRecord:
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """One run of one step. ``outcome`` is None while it runs, or if the server died in it."""
+    """One run of one step.
+
+    Attributes:
+        outcome: None while it runs, or if the server died in it.
+        cause: A short name of ``error``; of ``probeSecret`` that was answered, what the database said to each label.
+    """
 
     position: int
     attempt: int
@@ -115,6 +120,12 @@ _BY_VERSION = (
     .where(_rotations.c.secret_id == bindparam("secret_id"), _rotations.c.version_id == bindparam("version_id"))
     .order_by(_rotations.c.rotation_id.desc())
     .limit(1)
+)
+_LAST_SUCCESS = select(func.max(_rotations.c.ended_at)).where(
+    _rotations.c.secret_id == bindparam("secret_id"),
+    _rotations.c.rotation_id < bindparam("before"),
+    _rotations.c.kind == RotationKind.ROTATION,
+    _rotations.c.status == RotationStatus.SUCCEEDED,
 )
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
@@ -224,6 +235,22 @@ def end_unfinished(
     )
 
 
+def load_set_aside(connection: Connection, resolution: RotationRecord) -> RotationRecord | None:
+    """Return the rotation that waited when a resolution was asked for, and was ended for it; None if none did."""
+    before = next(iter(load_history(connection, resolution.secret_id, 1, before=resolution.rotation_id)), None)
+    if before is None or (before.kind, before.status) != (RotationKind.ROTATION, RotationStatus.CANCELLED):
+        return None
+    return before if before.ended_at == resolution.requested_at else None
+
+
+def take_up_again(
+    transaction: Transaction, rotation: RotationRecord, status: RotationStatus, due_at: datetime, error: str | None
+) -> None:
+    """Let a rotation that was ended wait again, with the attempts that it had left."""
+    columns = {"status": status, "due_at": due_at, "ended_at": None, "error": error}
+    transaction.connection.execute(update(_rotations).where(_rotations.c.rotation_id == rotation.rotation_id), columns)
+
+
 def load_unfinished(connection: Connection, secret_id: int) -> RotationRecord | None:
     """Return the rotation of this secret that is pending or parked."""
     row = connection.execute(_UNFINISHED_OF, {"secret_id": secret_id}).one_or_none()
@@ -245,6 +272,13 @@ def load_history(
     """Return rotations of a secret, newest first: the newest, or those before the one with this number."""
     parameters = {"secret_id": secret_id, "before": before, "limit": limit}
     return [record_of(row) for row in connection.execute(_OF_SECRET, parameters)]
+
+
+def last_success_before(connection: Connection, rotation: RotationRecord) -> datetime | None:
+    """Return when a rotation of the same secret before this one has succeeded last; None if none has."""
+    parameters = {"secret_id": rotation.secret_id, "before": rotation.rotation_id}
+    ended_at: datetime | None = connection.execute(_LAST_SUCCESS, parameters).scalar_one()
+    return ended_at
 
 
 def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:

@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 import keyturn
 from keyturn.cli import main
+from keyturn.cli.follow import StillUnderWay
 from keyturn.cli.main import app, print_error, register_commands
 from keyturn.config import Settings
 from keyturn.errors.base import KeyturnError
@@ -114,11 +115,12 @@ def test_an_error_prints_what_it_quotes_as_it_is_and_on_its_line(capsys: pytest.
     assert capsys.readouterr().err == (f"error: No {arn}.\\x0ahint: curl it\\x1b[2J\nhint: Not \\x9b31m\\u202e.\n")
 
 
-def test_an_operator_s_error_ends_with_status_1(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(("kind", "status"), [(KeyturnError, 1), (StillUnderWay, 3)])
+def test_an_operator_s_error_ends_with_its_status(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], kind: type[KeyturnError], status: int
 ) -> None:
     def fail() -> None:
-        raise KeyturnError("It failed.", "Try again.")
+        raise kind("It failed.", "Try again.")
 
     monkeypatch.setattr(main, "app", fail)
     monkeypatch.setattr(main, "register_commands", lambda: None)
@@ -126,5 +128,5 @@ def test_an_operator_s_error_ends_with_status_1(
     with pytest.raises(SystemExit) as ended:
         main.main()
 
-    assert ended.value.code == 1
+    assert ended.value.code == status
     assert capsys.readouterr().err == "error: It failed.\nhint: Try again.\n"

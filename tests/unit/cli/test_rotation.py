@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 from rich.console import Console
 from typer.testing import CliRunner
 
@@ -16,8 +17,10 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.follow import Started
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.rotation_markdown import markdown
-from keyturn.cli.rotation_report import Report, duration
+from keyturn.cli.rotation_report import Report, Run
+from keyturn.cli.rotation_status import duration
 from keyturn.cli.rotation_text import print_report
+from keyturn.errors.base import KeyturnError
 
 register_commands()
 
@@ -34,6 +37,7 @@ def rotation(status: str = "pending", **members: Any) -> dict[str, Any]:
         "Status": status,
         "Step": "createSecret",
         "Attempt": 2,
+        "Attempts": 5,
         "RequestedAt": AT,
         **members,
     }
@@ -73,9 +77,9 @@ def printed(of: Report, width: int = 80, options: str = "") -> str:
 @pytest.mark.parametrize(
     ("told", "status"),
     [
-        (rotation(DueAt=AT + SECOND), "pending: attempt 2 begins at 2026-03-04 05:06:08 UTC"),
-        (rotation(DueAt=AT), "pending: attempt 2 begins at once"),
-        (rotation("running", Step="setSecret"), "running: attempt 2, setSecret"),
+        (rotation(DueAt=AT + SECOND), "pending: attempt 2 of 5 begins at 2026-03-04 05:06:08 UTC"),
+        (rotation(DueAt=AT), "pending: attempt 2 of 5 begins at once"),
+        (rotation("running", Step="setSecret"), "running: attempt 2 of 5, setSecret"),
         (rotation("parked"), "parked: out of attempts, and no window is planned"),
         (
             rotation("parked", DueAt=AT, WindowClosesAt=AT + SECOND),
@@ -85,6 +89,16 @@ def printed(of: Report, width: int = 80, options: str = "") -> str:
             ),
         ),
         (rotation("succeeded"), "succeeded"),
+        (
+            rotation(DueAt=AT + SECOND, Attempt=7),
+            "pending: out of attempts; the database is asked again at 2026-03-04 05:06:08 UTC",
+        ),
+        (rotation(DueAt=AT, Kind="resolution"), "pending: attempt 2 of 5 begins at once"),
+        (rotation("cancelled", EndedAt=AT), "cancelled at 2026-03-04 05:06:07 UTC"),
+        (
+            rotation("cancelled", EndedAt=AT, EndedBy="user/alice"),
+            "cancelled by user/alice at 2026-03-04 05:06:07 UTC",
+        ),
     ],
 )
 def test_the_status_says_when_it_goes_on(told: dict[str, Any], status: str) -> None:
@@ -112,18 +126,42 @@ def test_runs_are_told_apart_by_failures_and_an_interrupted_step_counts_as_it_en
     ]
     of = report(rotation(), steps=steps)
 
-    first, second = of.runs()
+    first, again, second = of.runs()
 
     assert of.steps() == ["createSecret", "setSecret", "testSecret", "finishSecret", "probeSecret"]
     assert first.cells == {"createSecret": "✓ 1.5 s", "setSecret": "✗ timeout 1.5 s", "probeSecret": "✓ 1.5 s"}
     assert second.cells == {"createSecret": "✓ 1.5 s", "setSecret": "… running"}
     assert (first.began, second.began) == ("05:06:07", "05:07:07")
+    assert (first.attempt, again, second.attempt) == ("1 of 5", Run("again", "05:07:07", {}), "1 of 5")
+
+
+def test_a_retry_stands_between_the_attempts_that_are_counted_anew() -> None:
+    retried = {**entry("event", "user/alice retried the rotation: it is due at once"), "At": AT + 50 * SECOND}
+    steps = [
+        step("createSecret", "timeout"),
+        step("createSecret", "timeout", attempt=2, seconds=10),
+        step("createSecret", "timeout", attempt=1, seconds=60),
+        step("probeSecret", "functionError", attempt=6, seconds=70),
+    ]
+
+    runs = report(rotation(), retried, steps=steps).runs()
+
+    assert [(run.attempt, run.began) for run in runs] == [
+        ("1 of 5", "05:06:07"),
+        ("2 of 5", "05:06:17"),
+        ("retried", "05:06:57"),
+        ("1 of 5", "05:07:07"),
+        ("6", "05:07:17"),
+    ]
+    text = printed(report(rotation(), retried, steps=steps))
+    assert "\nretried 05:06:57 " in text
+    assert "| retried | 05:06:57 |  |  |  |  |  |\n" in markdown(report(rotation(), retried, steps=steps))
 
 
 def test_runs_of_several_days_show_the_date() -> None:
     steps = [step("createSecret", "timeout"), step("createSecret", "timeout", seconds=86_400)]
 
-    assert [run.began for run in report(rotation(), steps=steps).runs()] == [
+    assert [run.began for run in report(rotation(), steps=steps).runs() if run.cells] == [
         "2026-03-04 05:06:07",
         "2026-03-05 05:06:07",
     ]
@@ -165,7 +203,7 @@ def test_a_brief_story_has_no_calls_that_went_well_and_no_stack_traces() -> None
 
     assert [line.text for line in report(rotation(), *told).timeline()][1:] == [
         ["  RotateSecret by user/a was refused"],
-        ["    [ERROR] E: no"],
+        ["    [ERROR] E: no", "    (-v shows the traceback, 2 lines)"],
         ["  AWSCURRENT moved from f23a8ea8… to 6ad2f1d0…"],
     ]
     whole = [text for line in report(rotation(), *told, verbose=True).timeline() for text in line.text]
@@ -217,6 +255,71 @@ def test_what_can_be_done_depends_on_where_it_stands(told: dict[str, Any], comma
     assert [step.command for step in report(told).next_steps()] == commands
 
 
+def probed(**answers: str) -> dict[str, Any]:
+    return {**step("probeSecret"), "Answers": {f"AWS{label.upper()}": said for label, said in answers.items()}}
+
+
+def test_when_every_version_is_refused_only_another_password_helps() -> None:
+    steps = [step("setSecret", "functionError"), probed(pending="refused", current="refused")]
+    unlabelled = [{"VersionId": "u" * 32, "CreatedDate": AT}]
+    told = {**answer(rotation("parked"), steps=steps), "CanBeResolved": True, "UnlabelledVersions": unlabelled}
+
+    of = Report(told, AT)
+
+    assert [each.command for each in of.next_steps(" --profile p")] == [
+        "aws secretsmanager put-secret-value --secret-id db --secret-string file://value.json --profile p",
+        f"aws secretsmanager get-secret-value --secret-id db --version-id {'u' * 32} --profile p",
+        "aws secretsmanager get-secret-value --secret-id db --profile p",
+        "keyturn rotation retry db --wait --profile p",
+    ]
+    words = " ".join(each.what for each in of.next_steps())
+    assert "every stored version is refused" in words
+    assert "ALTER ROLE" in words
+    assert ("database", "AWSPENDING refused, AWSCURRENT refused") in of.header()
+    assert of.header()[-1] == ("version", f"{'u' * 32}  no label, made 2026-03-04 05:06:07 UTC")
+    assert (of.document()["every_version_refused"], of.document()["can_be_resolved"]) == (True, True)
+    assert of.runs()[0].cells["probeSecret"] == "✗ all refused"
+    failed = Report({**told, "Rotation": rotation("failed", Kind="resolution")}, AT).next_steps()
+    assert not [each for each in failed if each.command.startswith("keyturn")]
+
+
+@pytest.mark.parametrize(
+    ("answers", "cell"),
+    [
+        ({"pending": "accepted", "current": "refused"}, "✓ pending"),
+        ({"pending": "refused", "current": "accepted"}, "✓ current"),
+        ({"pending": "refused", "current": "refused", "previous": "accepted"}, "✓ previous"),
+        ({"pending": "refused", "current": "no answer"}, "✗ no answer"),
+    ],
+)
+def test_a_question_shows_which_version_the_database_accepts(answers: dict[str, str], cell: str) -> None:
+    of = report(rotation(), steps=[step("setSecret", "functionError"), probed(**answers)])
+
+    assert of.runs()[0].cells["probeSecret"] == cell
+    assert [each.command for each in of.next_steps()] == ["keyturn rotation retry db --wait"]
+    assert "UnlabelledVersions" not in str(of.document())
+
+
+@pytest.mark.parametrize("can_be_resolved", [False, True])
+def test_only_a_function_that_offers_it_is_offered_to_be_asked(can_be_resolved: bool) -> None:
+    steps = [step("setSecret", "functionError")]
+    told = {**answer(rotation("parked"), steps=steps), "CanBeResolved": can_be_resolved}
+
+    commands = [each.command for each in Report(told, AT).next_steps()]
+
+    assert commands == ["keyturn rotation retry db --wait", "keyturn rotation resolve db"][: 1 + can_be_resolved]
+
+
+def test_one_that_was_cancelled_shows_the_last_error_beside_what_ended_it() -> None:
+    told = rotation("cancelled", Error="Rotation was cancelled.", LastError="E: no", EndedAt=AT)
+
+    rows = report(told).header()
+
+    assert ("reason", "Rotation was cancelled.") in rows
+    assert ("last try", "E: no") in rows
+    assert not [value for name, value in rows if name in ("error", "cause")]
+
+
 @pytest.mark.parametrize("width", [20, 80, 120])
 def test_it_fits_the_screen_and_what_belongs_together_stands_below_each_other(width: int) -> None:
     long = "word " * 60
@@ -254,9 +357,8 @@ def test_what_others_wrote_stays_within_its_place_in_a_ticket() -> None:
 
 def test_a_ticket_stands_for_itself() -> None:
     told = rotation("parked", Error="E: no")
-    text = markdown(
-        report(told, entry("event", "It began"), steps=[step("createSecret"), step("setSecret", "timeout")])
-    )
+    steps = [step("createSecret"), step("setSecret", "timeout")]
+    text = markdown(Report({**answer(told, entry("event", "It began"), steps=steps), "CanBeResolved": True}, AT))
 
     assert text.splitlines() == [
         f"## `db: rotation to version {VERSION}`",
@@ -271,9 +373,9 @@ def test_a_ticket_stands_for_itself() -> None:
         "",
         "### Attempts",
         "",
-        "| # | began (UTC) | createSecret | setSecret | testSecret | finishSecret |",
+        "|  | began (UTC) | createSecret | setSecret | testSecret | finishSecret |",
         "| --- | --- | --- | --- | --- | --- |",
-        "| 1 | 05:06:07 | ✓ 1.5 s | ✗ timeout 1.5 s | – | – |",
+        "| 1 of 5 | 05:06:07 | ✓ 1.5 s | ✗ timeout 1.5 s | – | – |",
         "",
         "### Timeline",
         "",
@@ -325,19 +427,110 @@ def test_programs_get_names_with_underscores_and_moments_as_text(monkeypatch: py
     assert document["versions"] == {VERSION: ["AWSPENDING"], BEFORE: ["AWSCURRENT"]}
 
 
-def test_a_list_says_how_each_ended_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
-    ended = rotation("succeeded", EndedAt=AT + 2 * SECOND, Error="E: an attempt before it was settled")
-    parked = rotation("parked", Cause="timeout", Error="E: no")
-    test = rotation("failed", Kind="test")
+LISTED = (
+    rotation("succeeded", EndedAt=AT + 2 * SECOND, Error="E: an attempt before it was settled"),
+    rotation("parked", Cause="timeout", Error="E: no"),
+    rotation("pending", Cause="E", Error="setSecret step: E: no", DueAt=datetime(2100, 1, 1, tzinfo=UTC)),
+    rotation("failed", Kind="test"),
+    rotation("cancelled", EndedAt=AT + SECOND),
+)
 
-    assert run(monkeypatch, "list", "db", "--limit", "3", server=Server(ended, parked, test, test)).splitlines() == [
-        f"2026-03-04 05:06:07 UTC  {VERSION}  succeeded after 2.0 s",
-        "    E: an attempt before it was settled",
-        f"2026-03-04 05:06:07 UTC  {VERSION}  parked",
-        "    timeout: E: no",
-        f"2026-03-04 05:06:07 UTC  {VERSION}  test failed",
+
+def test_a_list_has_a_header_fits_the_screen_and_says_how_each_ended_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    lines = run(monkeypatch, "list", "db", "--limit", "5", server=Server(*LISTED, LISTED[0])).splitlines()
+
+    assert lines == [
+        "began (UTC)          version    rotation     took",
+        "2026-03-04 05:06:07  6ad2f1d0…  succeeded    2.0 s",
+        "  E: an attempt before it was settled",
+        "2026-03-04 05:06:07  6ad2f1d0…  parked",
+        "  out of attempts, and no window is planned",
+        "  timeout: E: no",
+        "2026-03-04 05:06:07  6ad2f1d0…  pending",
+        "  attempt 2 of 5 begins at 2100-01-01 00:00:00 UTC",
+        "  setSecret step: E: no",
+        "2026-03-04 05:06:07  6ad2f1d0…  test failed",
+        "2026-03-04 05:06:07  6ad2f1d0…  cancelled    1.0 s",
     ]
+    monkeypatch.setenv("COLUMNS", "120")
+    assert VERSION in run(monkeypatch, "list", "db", server=Server(*LISTED))
     assert run(monkeypatch, "list", "db", server=Server()) == "The secret has not been rotated.\n"
+
+
+def test_a_list_for_a_ticket_and_for_programs_has_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    text = run(monkeypatch, "list", "db", "--output", "markdown", server=Server(*LISTED[:2]))
+    assert text.splitlines() == [
+        "## `db: rotations`",
+        "",
+        "| began (UTC) | version | rotation | took | why |",
+        "| --- | --- | --- | --- | --- |",
+        f"| `2026-03-04 05:06:07` | `{VERSION}` | `succeeded` | `2.0 s` | `E: an attempt before it was settled` |",
+        (
+            f"| `2026-03-04 05:06:07` | `{VERSION}` | `parked` |  | `out of attempts, and no window is planned`<br>"
+            "`timeout: E: no` |"
+        ),
+        "",
+    ]
+    document = json.loads(run(monkeypatch, "list", "db", "--output", "json", server=Server(*LISTED)))
+    assert [one["status"] for one in document["rotations"]] == [one["Status"] for one in LISTED]
+    assert document["rotations"][2]["attempts"] == 5
+
+
+@pytest.mark.parametrize("begun", [VERSION[:8], f"{VERSION[:8]}…", VERSION[:13].upper(), VERSION])
+def test_a_version_is_known_by_its_beginning_as_it_is_shown(monkeypatch: pytest.MonkeyPatch, begun: str) -> None:
+    server = Server(rotation(), rotation(VersionId=BEFORE))
+
+    text = run(monkeypatch, "show", "db", "--version-id", begun, server=server)
+
+    assert text.startswith(f"db: rotation to version {VERSION}\n")
+
+
+@pytest.mark.parametrize(
+    ("begun", "message", "hint"),
+    [
+        ("6ad2", "6ad2 is too short for a version id", "keyturn rotation list db --endpoint-url http://127.0.0.1:1"),
+        ("ffffffff", "no rotation to a version that begins with ffffffff", "keyturn rotation list db --endpoint-url"),
+        ("6ad2f1d0", f"begin with 6ad2f1d0: {VERSION}, {VERSION[:-1]}3.", "Say more of it."),
+    ],
+)
+def test_a_beginning_that_is_of_no_version_or_of_several_is_refused_with_where_to_look(
+    monkeypatch: pytest.MonkeyPatch, begun: str, message: str, hint: str
+) -> None:
+    server = Server(rotation(), rotation(VersionId=f"{VERSION[:-1]}3"))
+    monkeypatch.setattr(Clients, "__getitem__", lambda *_: server)
+    where = ("--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1")
+
+    result = CliRunner().invoke(app, ["rotation", "show", "db", "--version-id", begun, *where])
+
+    assert isinstance(result.exception, KeyturnError)
+    assert message in result.exception.message
+    assert result.exception.hints[0].startswith(hint)
+
+
+@pytest.mark.parametrize(
+    ("message", "hint"),
+    [
+        ("The secret has not been rotated.", "keyturn rotate db --endpoint-url"),
+        (f"The secret has no rotation to version {VERSION}.", "keyturn rotation list db --endpoint-url"),
+        ("Secrets Manager can't find the specified secret.", "aws secretsmanager list-secrets"),
+    ],
+)
+def test_a_rotation_that_is_not_there_comes_with_a_hint_that_helps(
+    monkeypatch: pytest.MonkeyPatch, message: str, hint: str
+) -> None:
+    def refuse(**_: Any) -> None:
+        raise ClientError({"Error": {"Code": "ResourceNotFoundException", "Message": message}}, "GetRotation")
+
+    server = Server()
+    monkeypatch.setattr(server, "get_rotation", refuse)
+    monkeypatch.setattr(Clients, "__getitem__", lambda *_: server)
+    where = ("--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1")
+
+    result = CliRunner().invoke(app, ["rotation", "show", "db", "--version-id", VERSION, *where])
+
+    assert isinstance(result.exception, KeyturnError)
+    assert result.exception.hints[0].startswith(hint)
 
 
 def test_a_retry_that_is_not_waited_for_says_where_to_look(monkeypatch: pytest.MonkeyPatch) -> None:

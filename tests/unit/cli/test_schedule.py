@@ -44,7 +44,7 @@ ROTATION = PlannedRotation(
     last_rotated_at=ROTATED,
     counted_from=ROTATED,
     members={"AutomaticallyAfterDays": 30},
-    is_running=False,
+    state="planned",
 )
 MONTHLY = replace(
     ROTATION,
@@ -134,18 +134,18 @@ def test_what_would_be_refused_is_refused_with_the_reason() -> None:
     assert document["reason"] == "A secret can't rotate more often than every four hours."
     with pytest.raises(KeyturnError) as caught:
         CliRunner().invoke(app, ["schedule", "preview", "0 8 * * ? *"], catch_exceptions=False)
-    assert caught.value.hints[0] == "A cron expression of AWS stands in parentheses: 'cron(0 8 * * ? *)'."
+    assert caught.value.hints[0] == "In AWS's way: 'cron(0 8 * * ? *)'."
 
 
 def test_a_table_shows_moments_in_utc_and_here() -> None:
     assert _shown(planned_views.print_table, [ROTATION, MONTHLY], NOW) == [
-        "Next (UTC)        Local  In          Secret      Rule",
-        "2026-03-06 14:03  15:03  5 d         prod/db     every 30 days",
-        "2026-04-01 02:07  04:07  30 d, late  prod/night  cron(0 2 1 * ? *), 1h",
+        "Next (UTC)        Local  In          State    Secret      Rule",
+        "2026-03-06 14:03  15:03  5 d         planned  prod/db     every 30 days",
+        "2026-04-01 02:07  04:07  30 d, late  planned  prod/night  cron(0 2 1 * ? *), 1h",
     ]
     assert _shown(planned_views.print_table, [ROTATION, MONTHLY], NOW, width=120)[1:] == [
-        "2026-03-06 14:03  15:03  5 d         prod/db     all day      every 30 days",
-        "2026-04-01 02:07  04:07  30 d, late  prod/night  02:00-03:00  cron(0 2 1 * ? *), 1h",
+        "2026-03-06 14:03  15:03  5 d         planned  prod/db     all day      every 30 days",
+        "2026-04-01 02:07  04:07  30 d, late  planned  prod/night  02:00-03:00  cron(0 2 1 * ? *), 1h",
     ]
 
 
@@ -160,9 +160,8 @@ def test_a_name_is_shown_in_full_and_does_nothing_to_the_screen() -> None:
 
 def test_what_is_late_is_said_to_be() -> None:
     due, missed = replace(ROTATION, at=NOW - timedelta(minutes=5)), replace(ROTATION, counted_from=ROTATED - 40 * DAY)
-    running = replace(due, is_running=True)
-    column = [line.split("  ")[2] for line in _shown(planned_views.print_table, [due, missed, running], NOW)[1:]]
-    assert column == ["late, 5 min", "5 d, late", "running"]
+    column = [line.split("  ")[2] for line in _shown(planned_views.print_table, [due, missed], NOW)[1:]]
+    assert column == ["late, 5 min", "5 d, late"]
     assert [rotation.is_late(NOW) for rotation in (ROTATION, due, missed)] == [False, True, True]
     # Nobody knows when it should have.
     assert not replace(ROTATION, counted_from=None).is_late(NOW)
@@ -236,7 +235,7 @@ def test_a_feed_is_what_the_standard_says() -> None:
     assert [str(event["SUMMARY"]) for event in events] == ["Rotation of prod/db", f"Rotation of {named.name[:-1]}\\x0a"]
     assert "30 days later is 2026-03-06" in str(events[0]["DESCRIPTION"])
     # Planned anew it is the same event, at another moment.
-    moved = Calendar.from_ical(feed([replace(ROTATION, at=ROTATION.at + DAY)], NOW)).walk("VEVENT")[0]
+    moved = Calendar.from_ical(feed([replace(ROTATION, at=DAILY.opens_at + DAY)], NOW)).walk("VEVENT")[0]
     assert moved["UID"] == events[0]["UID"] != events[1]["UID"]
     assert feed([ROTATION], NOW) == feed([ROTATION], NOW + DAY)
 
@@ -259,17 +258,117 @@ def test_options_say_which_rotations() -> None:
             Wanted.of(begin, end, within, None, None, NOW)
 
 
+UNDER_WAY = replace(ROTATION, at=None, window=None, planned_at=None, attempt=(2, 5), cause="timeout")
+STATES = {
+    "running": replace(UNDER_WAY, state="running", name="running"),
+    "pending": replace(UNDER_WAY, state="pending", name="pending", due_at=NOW + timedelta(minutes=4)),
+    "parked": replace(ROTATION, state="parked", name="parked", attempt=(5, 5), cause="AuthenticationFailed"),
+    "parked for ever": replace(UNDER_WAY, state="parked", name="parked for ever", members={}),
+    "unplanned": replace(UNDER_WAY, state="unplanned", name="unplanned", attempt=None, cause=None, members={}),
+    "off": replace(UNDER_WAY, state="off", name="off", attempt=None, cause=None, counted_from=ROTATED - 90 * DAY),
+}
+
+
+def test_every_secret_that_could_rotate_is_shown_with_its_state() -> None:
+    assert [" ".join(line.split()) for line in _shown(planned_views.print_table, STATES.values(), NOW)] == [
+        "Next (UTC) Local In State Secret Rule",
+        "– running running every 30 days",
+        "2026-03-01 10:04 11:04 4 min pending pending every 30 days",
+        "2026-03-06 14:03 15:03 5 d parked parked every 30 days",
+        "– parked parked for ever no schedule",
+        "– unplanned unplanned no schedule",
+        "– off off every 30 days",
+    ]
+    wide = _shown(planned_views.print_table, STATES.values(), NOW, width=140)
+    for words in ("running (2 of 5): timeout", "pending (2 of 5): timeout", "parked: AuthenticationFailed"):
+        assert any(f"  {words}  " in line for line in wide)
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("running", "A rotation runs: attempt 2 of 5. The next one is planned when it has ended."),
+        (
+            "pending",
+            "A rotation is under way: attempt 2 of 5 begins at 2026-03-01 10:04. The last one failed: timeout.",
+        ),
+        (
+            "parked",
+            "Its rotation is out of attempts: AuthenticationFailed, and is tried again in the next window. It rotated",
+        ),
+        ("parked for ever", "is tried again when keyturn rotation retry asks for it: no window is planned."),
+        ("unplanned", "It has no schedule: it rotates when RotateSecret asks for it."),
+        ("off", "Rotation is switched off: RotateSecret turns it on again."),
+    ],
+)
+def test_why_tells_of_a_secret_that_does_not_just_wait(name: str, said: str) -> None:
+    assert said in STATES[name].why()
+    text = " ".join(" ".join(_shown(planned_views.print_reasons, [STATES[name]], NOW, width=400)).split())
+    assert said in text
+    document = STATES[name].document(NOW)
+    assert (document["state"], document["cause"]) == (STATES[name].state, STATES[name].cause)
+    assert document["running"] is (name in ("running", "pending"))
+
+
+def test_what_has_no_moment_is_in_no_calendar() -> None:
+    assert len(Calendar.from_ical(feed(STATES.values(), NOW)).walk("VEVENT")) == 1
+
+
+def test_a_window_that_has_passed_is_late_though_its_rotation_is_tried_and_one_that_is_off_is_not() -> None:
+    counted_from = ROTATED - 90 * DAY
+    assert replace(STATES["pending"], counted_from=counted_from).is_late(NOW)
+    assert not replace(STATES["off"], counted_from=counted_from).is_late(NOW)
+
+
 @pytest.mark.parametrize(
     ("written", "hinted"),
     [
-        ("0 16 * * *", "0 16 * * ? *"),
-        ("0 16 * * MON", "0 16 ? * MON *"),
-        ("0 16 1,15 * *", "0 16 1,15 * ? *"),
-        ("0 16 ? * SUN *", "0 16 ? * SUN *"),
+        ("0 16 * * *", "cron(0 16 * * ? *)"),
+        ("0 16 * * MON", "cron(0 16 ? * MON *)"),
+        ("0 16 1,15 * *", "cron(0 16 1,15 * ? *)"),
+        ("0 16 ? * SUN *", "cron(0 16 ? * SUN *)"),
+        ("cron(0 16 * * *)", "cron(0 16 * * ? *)"),
+        # Sunday is 0 there and 1 here.
+        ("cron(0 16 * * 1-5)", "cron(0 16 ? * MON-FRI *)"),
+        ("30 4 * * 0,7", "cron(0 4 ? * SUN,SUN *)"),
+        ("0 4 * * 2#1", "cron(0 4 ? * TUE#1 *)"),
     ],
 )
 def test_a_cron_expression_of_unix_is_hinted_at_as_aws_has_it(written: str, hinted: str) -> None:
     told = refusal(InvalidParameterException("no"), written)
 
-    assert told.hints[0] == f"A cron expression of AWS stands in parentheses: 'cron({hinted})'."
-    parse_rotation_rules({"ScheduleExpression": f"cron({hinted})"})
+    assert told.hints[0] == f"In AWS's way: '{hinted}'."
+    assert any("six fields" in hint for hint in told.hints) is ("?" not in written)
+    assert any("The minutes must be 0 and not 30" in hint for hint in told.hints) is written.startswith("30")
+    parse_rotation_rules({"ScheduleExpression": hinted})
+
+
+@pytest.mark.parametrize("written", ["cron(0 3 * * ? *)", "rate(3 hours)", "soon", "a b c"])
+def test_what_looks_like_no_cron_expression_of_unix_gets_no_such_hint(written: str) -> None:
+    assert len(refusal(InvalidParameterException("no"), written).hints) == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said", "made_up_for"),
+    [
+        (["30"], "Each window is 1 day long; a Duration makes it shorter.", True),
+        (["30", "--duration", "3h"], "Each window is 3 hours long (Duration=3h).", False),
+        (["rate(12 hours)"], "Each window is one hour long; a Duration makes it longer.", False),
+        (["cron(0 2 1 * ? *)"], "Each window is 22 hours long; a Duration makes it shorter.", False),
+    ],
+)
+def test_a_preview_says_how_long_a_window_is_and_what_becomes_of_a_missed_one(
+    arguments: list[str], said: str, made_up_for: bool
+) -> None:
+    text = " ".join(_run("preview", *arguments)[1].split())
+
+    assert said in text
+    missed = "it rotates as soon as one is." if made_up_for else "it waits for the next one."
+    assert f"If no server was running in the whole window, {missed}" in text
+
+
+def test_a_list_in_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "60")
+    assert max(map(len, _run("preview", "30")[1].splitlines())) <= 60
+    monkeypatch.delenv("COLUMNS")
+    assert max(map(len, _run("preview", "30")[1].splitlines())) > 200

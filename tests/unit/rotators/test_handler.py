@@ -193,7 +193,7 @@ def test_the_lines_read_as_in_articles_and_hold_no_password(
     assert [record.getMessage() for record in caplog.records if record.levelno >= logging.INFO] == [
         f"createSecret: Successfully put secret for ARN {ARN} and version {TOKEN}.",
         f"createSecret: Successfully retrieved secret for {ARN}.",
-        "setSecret: password authentication failed for user app",
+        f"setSecret: AWSPENDING (version {TOKEN}) does not log in yet: password authentication failed for user app",
         f"setSecret: Successfully set password for user app in Fake DB for secret arn {ARN}.",
         f"setSecret: AWSPENDING secret is already set as password in Fake DB for secret arn {ARN}.",
         f"testSecret: Successfully signed into Fake DB with AWSPENDING secret in {ARN}.",
@@ -203,3 +203,18 @@ def test_the_lines_read_as_in_articles_and_hold_no_password(
     ]
     for password in service.passwords():
         assert password not in caplog.text
+
+
+def test_a_question_that_the_database_leaves_open_says_why(service: FakeSecretsManager) -> None:
+    engine = FakeEngine()
+    rotator(engine, service)(event("createSecret"), None)
+    answered = rotator(engine, service)(event("probeSecret"), None)
+    assert answered["refused"] == [TOKEN]
+    assert answered["accepted"]
+    assert "unanswered" not in answered
+    engine.unreachable = base.ConnectionRefused("nothing listens")
+
+    answered = rotator(engine, service)(event("probeSecret"), None)
+
+    assert (answered["accepted"], answered["refused"]) == ([], [])
+    assert str(answered["unanswered"]).startswith("ConnectionRefused: nothing listens. Hint: ")

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from keyturn.arn import Place
+from keyturn.notifiers.base import Location
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.notification import LONGEST_WAIT, Notification, RotationFacts, Wanted, is_final, next_try
 from keyturn.rules.repair import Repair
@@ -31,6 +32,7 @@ FAILED = Notification(
         function_arn=PLACE.function_arn("rotate-postgresql"),
         version_id="7f3c1a52-0d4e-4b8e-9a51-2f6c8d1e0b37",
         attempt=2,
+        attempts=5,
         step="setSecret",
         cause="AuthenticationFailed",
         error="AuthenticationFailed: the database refused user app",
@@ -66,15 +68,21 @@ def test_every_event_has_a_line_for_people(name: ServiceEventName) -> None:
     [
         (
             {},
-            " in setSecret at attempt 2; it is tried again at 05:06:16 UTC: AuthenticationFailed: the database refused",
+            " at attempt 2 of 5; it is tried again at 05:06:16 UTC: AuthenticationFailed: the database refused",
         ),
         (
             {"is_final": True, "next_attempt_at": None, "next_rotation_at": NOW + timedelta(days=1)},
-            " in setSecret at attempt 2; it is not tried again before 2026-03-05 05:06 UTC: Authentication",
+            " in setSecret at attempt 2 of 5; it is not tried again before 2026-03-05 05:06 UTC: Authentication",
         ),
-        ({"is_final": True, "next_attempt_at": None}, " at attempt 2; it is not tried again by itself: Authentication"),
-        ({"next_attempt_at": None}, " at attempt 2; it goes on: Authentication"),
-        ({"next_attempt_at": None, "is_final": None}, " at attempt 2; the database is being asked which password it"),
+        (
+            {"is_final": True, "next_attempt_at": None},
+            " at attempt 2 of 5; it is not tried again by itself: Authentication",
+        ),
+        ({"next_attempt_at": None}, " at attempt 2 of 5; it goes on: Authentication"),
+        (
+            {"next_attempt_at": None, "is_final": None},
+            " at attempt 2 of 5; the database is being asked which password it",
+        ),
         (
             {"next_attempt_at": None, "is_final": None, "attempt": None, "step": None},
             " (000000000000, us-east-1): Auth",
@@ -124,6 +132,16 @@ def test_events_that_are_about_no_rotation_say_so() -> None:
 def test_by_default_failures_and_abandoned_rotations_are_told() -> None:
     told = [name for name in ServiceEventName if Wanted().wants(replace(FAILED, event_name=name))]
     assert told == ["RotationFailed", "RotationAbandoned", "RotationResolved"]
+
+
+def test_nobody_is_woken_because_nothing_had_to_be_changed_unless_they_asked_for_it() -> None:
+    def resolved(repair: Repair) -> Notification:
+        return replace(facts(repair=repair), event_name="RotationResolved")
+
+    assert {repair for repair in Repair if not Wanted().wants(resolved(repair))} == {Repair.NONE_NEEDED}
+    for text in ("https://h.example/x#events=RotationResolved", "https://h.example/x#events=all"):
+        assert Location.parse(text).wanted().wants(resolved(Repair.NONE_NEEDED))
+    assert not Location.parse("https://h.example/x").wanted().wants(resolved(Repair.NONE_NEEDED))
 
 
 def test_patterns_are_of_whole_names_and_case_counts() -> None:

@@ -5,7 +5,7 @@ from itertools import product
 
 import pytest
 
-from keyturn.rules.repair import Answers, Repair, repair_of, settled
+from keyturn.rules.repair import Answers, Repair, in_words, read_words, repair_of, settled
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS, Staging
 
 LABELS = {AWSCURRENT: "c", AWSPREVIOUS: "p", AWSPENDING: "n"}
@@ -51,6 +51,22 @@ def test_without_a_pending_version_there_may_be_nothing_to_do() -> None:
         assert repair_of(labels, ALL, said(c=True)) is Repair.NONE_NEEDED
         assert repair_of(labels, ALL, said(c=False)) is Repair.ALL_REFUSED
         assert repair_of(labels, ALL, said()) is Repair.UNKNOWN
+
+
+def test_what_the_database_said_is_told_by_label() -> None:
+    answers = Answers(frozenset("c"), frozenset("n"))
+    assert in_words(LABELS, ALL, answers) == "pending refused, current accepted, previous no answer"
+    assert in_words(LABELS, frozenset("cp"), answers) == "current accepted, previous no answer"
+    assert in_words({AWSCURRENT: "c", AWSPENDING: "c"}, ALL, answers) == "current accepted"
+    assert read_words(in_words(LABELS, ALL, answers)) == {
+        AWSPENDING: "refused", AWSCURRENT: "accepted", AWSPREVIOUS: "no answer"
+    }  # fmt: skip
+    lost = Answers(frozenset("l"), frozenset("cpn"))
+    assert in_words(LABELS, ALL | {"l"}, lost) == "unlabelled accepted"
+    assert read_words("unlabelled accepted") == {"unlabelled": "accepted"}
+    # It has a column's room.
+    nothing = in_words(LABELS, ALL, Answers())
+    assert len(nothing) <= 64
 
 
 def test_what_is_settled_leaves_the_label_on_a_version_that_logs_in_and_nothing_pending_beside_it() -> None:

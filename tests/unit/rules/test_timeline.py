@@ -34,6 +34,7 @@ class Step:
     error: str | None = None
     attempt: int = 1
     request_id: str = "r1"
+    cause: str | None = None
 
 
 def told(*steps: Step, status: str = "pending", **more: Any) -> Told:
@@ -265,3 +266,39 @@ def test_what_is_shortened_keeps_to_its_bounds_and_its_order(sizes: list[int], m
     assert len(found) == len(kept) + is_cut
     assert len(kept) <= most
     assert sum(min(len(entry.message), rules.MESSAGE_CHARACTERS) for entry in kept) <= most_characters
+
+
+@pytest.mark.parametrize(
+    ("attempt", "message"),
+    [
+        (2, "Attempt 2 of 5 begins at 2026-03-04 05:07:07 UTC"),
+        (6, "Attempt 6, of the database only, begins at 2026-03-04 05:07:07 UTC"),
+    ],
+)
+def test_behind_a_failure_stands_when_it_goes_on(attempt: int, message: str) -> None:
+    failed = Step("setSecret", AT, AT + SECOND, "functionError", "E: no")
+    waiting = replace(told(failed), attempt=(attempt, 5), due_at=AT + 60 * SECOND)
+
+    assert messages(entries(waiting))[-2:] == ["setSecret failed: E: no", message]
+    assert entries(waiting)[-1].severity is Severity.WARNING
+    assert messages(entries(replace(waiting, status="running")))[-1] == "setSecret failed: E: no"
+
+
+@pytest.mark.parametrize(
+    ("answers", "severity"),
+    [("pending refused, current accepted", Severity.INFO), ("pending refused, current refused", Severity.ERROR)],
+)
+def test_a_question_is_told_with_what_the_database_said(answers: str, severity: Severity) -> None:
+    probe = Step("probeSecret", AT, AT + SECOND, "succeeded", cause=answers)
+
+    ended = entries(told(probe))[-1]
+
+    assert (ended.message, ended.severity) == (f"probeSecret was answered: {answers}", severity)
+
+
+def test_a_rotation_that_was_cancelled_says_by_whom_if_that_is_known() -> None:
+    cancelled = told(status="cancelled", ended_at=AT + SECOND, reason="no more")
+
+    assert messages(entries(cancelled))[-1] == "The rotation was cancelled: no more"
+    known = Calls(cancelled_by=Event("e1", who="user/alice"))
+    assert messages(entries(cancelled, calls=known))[-1] == "The rotation was cancelled by user/alice"

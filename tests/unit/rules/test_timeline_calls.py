@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -204,3 +205,33 @@ def test_what_the_database_said_is_told_in_words(repair: str, message: str, seve
     (entry,) = calls_of(QUESTION, [resolved]).entries
 
     assert (entry.kind, entry.message, entry.severity) == (EntryKind.LABEL, message, severity)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("RetryRotation", "user/alice retried the rotation: it is due at once, with a fresh set of attempts"),
+        ("ResolveRotation", "user/alice had the database asked which version it accepts (ResolveRotation)"),
+        ("CancelRotateSecret", "user/alice switched rotation off (CancelRotateSecret)"),
+    ],
+)
+def test_what_somebody_did_about_an_unfinished_rotation_is_told_with_who_it_was(name: str, message: str) -> None:
+    done = record(name, who=ALICE, key="AKIA1", responseElements={"versionId": "v2"})
+    refused = record(name, who=ALICE, key="AKIA1", error="InvalidRequestException")
+
+    calls = calls_of(QUESTION, [done, refused])
+
+    first, second = calls.entries
+    assert (first.kind, first.message, first.event_id) == (EntryKind.EVENT, message, done.event_id)
+    assert (second.kind, second.severity) == (EntryKind.CALL, Severity.WARNING)
+    assert calls.asked_by is None
+    assert (calls.cancelled_by and calls.cancelled_by.who) == ("user/alice" if name == "CancelRotateSecret" else None)
+
+
+@pytest.mark.parametrize("name", ["ResolveRotation", "CancelRotateSecret"])
+def test_the_database_is_asked_by_who_resolves_or_cancels(name: str) -> None:
+    asked = record(name, who=ALICE, key="AKIA1", responseElements={"versionId": "v2"})
+
+    calls = calls_of(replace(QUESTION, kind="resolution"), [asked])
+
+    assert (calls.asked_by and calls.asked_by.who, calls.entries) == ("user/alice", [])

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from keyturn.notifiers.base import open_notifiers
+from keyturn.scheduler.due import begin_due
 from keyturn.scheduler.notifying import Collector, Notifying, Sender
-from keyturn.scheduler.rotations import begin_due
 from keyturn.storage import notifications, rotation_totals, secrets
 from keyturn.storage.rotation_totals import RotationTotals
 from keyturn.testing.handlers import open_bench

@@ -12,7 +12,7 @@ import pytest
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.planning import plan_after_clock_was_set_back
 from keyturn.rules.lanes import Limits
-from keyturn.scheduler.rotations import begin_due
+from keyturn.scheduler.due import begin_due
 from keyturn.scheduler.worker import Scheduler
 from keyturn.storage import planned_rotations, secrets
 from keyturn.storage.rotations import RotationStatus

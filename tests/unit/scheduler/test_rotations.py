@@ -22,7 +22,8 @@ from keyturn.rules.lanes import Limits
 from keyturn.rules.policy.evaluate import Decision, Outcome, PolicyType
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, Invocation
-from keyturn.scheduler.rotations import begin_due, drive
+from keyturn.scheduler.due import begin_due
+from keyturn.scheduler.rotations import drive
 from keyturn.storage import functions, rotations, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
@@ -62,6 +63,7 @@ class FakeRuntime:
         self.says = "no"
         self.database = "first"
         self.answers_nothing = False
+        self.unanswered: str | None = None
         self.proves_itself = True
         self.offers_probe = False
         self.rotation_tokens: dict[str, str] = {}
@@ -104,7 +106,9 @@ class FakeRuntime:
         for version_id in [*(version["VersionId"] for version in listed), *self.lost]:
             value = self.bench.call("secretsmanager", "GetSecretValue", SecretId=secret, VersionId=version_id)
             (accepted if value["SecretString"] == self.database else refused).append(version_id)
-        told = {} if self.answers_nothing else {"accepted": accepted, "refused": refused}
+        told: dict[str, object] = {"accepted": accepted, "refused": refused}
+        if self.answers_nothing:
+            told = {"unanswered": self.unanswered}
         return {"rotator": "keyturn.rotator/1", **told}
 
     def finishSecret(self, secret: str, token: str) -> None:  # noqa: N802 - likewise

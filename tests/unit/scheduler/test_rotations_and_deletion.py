@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from keyturn.errors.secretsmanager import InvalidRequestException
-from keyturn.scheduler.rotations import begin_due
+from keyturn.scheduler.due import begin_due
 from keyturn.storage import secrets
 from keyturn.storage.audit_lookup import Question, lookup
 from keyturn.storage.rotations import RotationStatus

@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -13,9 +14,10 @@ import pytest
 from keyturn.errors.secretsmanager import InvalidParameterException, InvalidRequestException
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager.rotation_marks import rotation_token
-from keyturn.scheduler.rotations import begin_due
+from keyturn.scheduler.due import begin_due
+from keyturn.scheduler.rotations import drive
 from keyturn.storage import rotations, secrets
-from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.rotations import RotationKind, RotationStatus, StepRecord
 from keyturn.testing.handlers import open_bench
 
 from .test_rotations import FUNCTION_ARN, Desk, desk
@@ -278,6 +280,136 @@ def test_a_question_about_nothing_that_is_pending_is_given_up(desk: Desk) -> Non
     assert desk.runtime.steps.count("probeSecret") == 5
 
 
+@pytest.mark.parametrize("answers_nothing", [False, True])
+def test_a_question_of_which_nothing_comes_takes_no_attempt_away(desk: Desk, answers_nothing: bool) -> None:
+    version_id = desk.rotate()
+    has, desk.runtime.fails_in = desk.runtime.database, "setSecret"
+    desk.work()
+    desk.bench.clock.advance(timedelta(minutes=5))
+    desk.work()
+    before, asked = desk.history()[0], desk.runtime.steps.count("probeSecret")
+    desk.runtime.database, desk.runtime.answers_nothing = "nobody's", answers_nothing
+
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    while desk.history()[0].status is RotationStatus.PENDING:
+        (claimed,) = desk.claim()
+        drive(desk.kit, claimed, Event())
+        if answers_nothing:
+            desk.bench.clock.advance(timedelta(minutes=5))
+
+    resolution, rotation = desk.history()
+    assert desk.runtime.steps.count("probeSecret") - asked == (5 if answers_nothing else 1)
+    assert (resolution.kind, resolution.status) == (RotationKind.RESOLUTION, RotationStatus.FAILED)
+    assert (rotation.status, rotation.attempt, rotation.ended_at) == (RotationStatus.PENDING, 3, None)
+    assert (rotation.error, rotation.cause) == (before.error, before.cause)
+    assert rotation.due_at >= before.due_at
+    desk.runtime.fails_in, desk.runtime.database, desk.runtime.answers_nothing = "", has, False
+    desk.bench.clock.advance(timedelta(minutes=5))
+    desk.work()
+    assert current_value(desk) == f"new-{version_id}"
+
+
+def test_a_rotation_that_was_given_up_stays_so_when_the_database_refuses_everything(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.database, desk.runtime.fails_in = "nobody's", "setSecret"
+    exhaust(desk)
+    before, planned = desk.history()[0], desk.call("DescribeSecret", SecretId="db")["NextRotationDate"]
+
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+
+    resolution, rotation = desk.history()
+    assert (resolution.kind, resolution.status) == (RotationKind.RESOLUTION, RotationStatus.FAILED)
+    assert (rotation.status, rotation.error, rotation.cause) == (RotationStatus.PARKED, before.error, before.cause)
+    assert desk.stages()[version_id] == ["AWSPENDING"]
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] == planned
+
+
+def test_a_window_that_closes_while_the_database_is_asked_is_over(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.database, desk.runtime.fails_in = "nobody's", "setSecret"
+    come_due(desk, timedelta(seconds=30))
+    assert desk.history()[0].status is RotationStatus.PENDING
+
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.bench.clock.advance(timedelta(seconds=30))
+    desk.work()
+
+    assert [each.status for each in desk.history()[:2]] == [RotationStatus.FAILED, RotationStatus.PARKED]
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] > desk.bench.clock.now()
+
+
+def test_the_next_window_stays_planned_whatever_the_database_says(desk: Desk) -> None:
+    version_id = desk.rotate()
+    desk.runtime.fails_in = "setSecret"
+    desk.work()
+
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    planned = desk.call("DescribeSecret", SecretId="db")["NextRotationDate"]
+    desk.work()
+
+    # Nothing was rotated: the next one is not counted from here.
+    assert resolutions(desk) == ["back"]
+    assert version_id not in desk.stages()
+    assert desk.call("DescribeSecret", SecretId="db")["NextRotationDate"] == planned
+    assert desk.history()[1].status is RotationStatus.CANCELLED
+
+
+def steps_of(desk: Desk) -> list[StepRecord]:
+    with desk.kit.state.read() as connection:
+        return rotations.load_steps(connection, desk.history()[0].rotation_id)
+
+
+def test_what_the_database_has_said_is_kept_with_the_step(desk: Desk) -> None:
+    desk.rotate()
+    desk.runtime.fails_in = "setSecret"
+    desk.work()
+
+    probe = steps_of(desk)[-1]
+
+    assert (probe.outcome, probe.error, probe.cause) == ("succeeded", None, "pending refused, current accepted")
+    assert desk.history()[0].cause == "ValueError"
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "cause", "why"),
+    [
+        ("ConnectionRefused: nothing listens", "ConnectionRefused", "ConnectionRefused: nothing listens"),
+        ("it was first, or not", "Unanswered", "it was ***, or not"),
+        (None, "Unanswered", "the function does not say why."),
+    ],
+)
+def test_a_question_that_is_left_open_has_failed_and_the_rotation_says_why(
+    desk: Desk, unanswered: str | None, cause: str, why: str
+) -> None:
+    desk.rotate()
+    desk.runtime.fails_in, desk.runtime.answers_nothing, desk.runtime.unanswered = "testSecret", True, unanswered
+    desk.work()
+
+    probe = steps_of(desk)[-1]
+
+    said = f"The database has not said which version it accepts (pending no answer, current no answer): {why}"
+    assert (probe.step, probe.outcome, probe.error, probe.cause) == ("probeSecret", "functionError", said, cause)
+    waiting = desk.history()[0]
+    assert (waiting.status, waiting.cause) == (RotationStatus.PENDING, cause)
+    assert str(waiting.error).endswith(f"during probeSecret step: {said}")
+
+
+def test_a_question_that_is_answered_with_no_for_everything_says_so(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+    desk.runtime.database = "nobody's"
+    desk.bench.call("keyturn", "ResolveRotation", SecretId="db")
+    desk.work()
+
+    resolution = desk.history()[0]
+
+    assert (resolution.status, resolution.cause) == (RotationStatus.FAILED, "AllRefused")
+    assert resolution.error == "The database refuses every version that is stored."
+    assert steps_of(desk)[-1].cause == "current refused, previous refused"
+
+
 def test_what_is_left_pending_is_taken_up_by_who_asks_for_a_rotation(desk: Desk) -> None:
     version_id = desk.rotate()
     desk.runtime.fails_in, right = "setSecret", desk.runtime.database
@@ -383,13 +515,14 @@ def put_foreign(desk: Desk, version_id: str, *stages: str) -> None:
     )
 
 
-def come_due(desk: Desk) -> None:
+def come_due(desk: Desk, window: timedelta | None = None) -> None:
     """Let the scheduled rotation begin, and work."""
     now = desk.bench.clock.now()
     with desk.kit.state.write() as transaction:
         secret = secrets.lock_secret(transaction, desk.call("DescribeSecret", SecretId="db")["ARN"])
         assert secret is not None
-        secrets.update_secret(transaction, secret, next_rotation_at=now, next_rotation_closes_at=None)
+        closes_at = window and now + window
+        secrets.update_secret(transaction, secret, next_rotation_at=now, next_rotation_closes_at=closes_at)
     begin_due(desk.kit, secret.arn, now)
     desk.work()
 
@@ -420,7 +553,7 @@ def test_a_foreign_value_stays_one_whatever_becomes_of_its_rotation(desk: Desk) 
     come_due(desk)
 
     assert desk.runtime.database == right
-    assert {each.cause for each in desk.history()} == {"PendingFromElsewhere", None}
+    assert {each.cause for each in desk.history()} == {"PendingFromElsewhere", "AllRefused", None}
 
 
 @pytest.mark.parametrize("operation", ["PutSecretValue", "UpdateSecret"])

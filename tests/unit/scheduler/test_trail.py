@@ -26,6 +26,7 @@ from keyturn.storage.database import StorageError, Stores
 from keyturn.storage.migrate import migrate
 from keyturn.storage.trail import Trail
 from keyturn.testing.clock import FakeClock
+from keyturn.testing.sqlite import new_database
 
 KEY = ChainKey(Sensitive(b"k" * 32))
 FILES = ("keyturn.db", "journal.db", ANCHOR_FILE)
@@ -36,7 +37,8 @@ class Server:
 
     def __init__(self, directory: Path, clock: FakeClock, key: ChainKey = KEY, *, begins: bool = True) -> None:
         self.directory, self.clock = directory, clock
-        self.stores = Stores.open(f"sqlite:///{directory / 'keyturn.db'}")
+        path = directory / "keyturn.db"
+        self.stores = Stores.open(f"sqlite:///{path}" if path.exists() else new_database(directory))
         migrate(self.stores)
         self.log = AuditLog(self.stores.journal, key)
         self.file = AnchorFile(directory, key)

@@ -23,10 +23,10 @@ from keyturn.server.authorise import Authoriser
 from keyturn.storage import inline_policies, roles, users
 from keyturn.storage.database import Stores
 from keyturn.storage.kept import KeptRows
-from keyturn.storage.migrate import migrate
 from keyturn.storage.roles import RoleRecord
 from keyturn.storage.users import UserRecord
 from keyturn.testing.root_key import InMemoryProvider
+from keyturn.testing.sqlite import new_database
 
 ACCOUNT = "000000000000"
 SECRET = f"arn:aws:secretsmanager:us-east-1:{ACCOUNT}:secret:db-AbCdEf"
@@ -84,9 +84,8 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    stores = Stores.open(f"sqlite:///{tmp_path / 'keyturn.db'}")
+    stores = Stores.open(new_database(tmp_path))
     try:
-        migrate(stores)
         kept = KeptRows(stores.state)
         yield Bench(stores, kept, Authoriser(kept, "o-1234567890", MESSAGES))
     finally:

@@ -11,9 +11,9 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.server.downloads import Downloads
 from keyturn.storage import functions
 from keyturn.storage.database import Stores
-from keyturn.storage.migrate import migrate
 from keyturn.testing.clock import FakeClock
 from keyturn.testing.root_key import InMemoryProvider
+from keyturn.testing.sqlite import new_database
 
 PACKAGE = b"PK a package"
 SHA = "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="
@@ -38,8 +38,7 @@ class Bench:
 
 @pytest.fixture
 def bench(tmp_path: Path) -> Iterator[Bench]:
-    stores = Stores.open(f"sqlite:///{tmp_path / 'keyturn.db'}")
-    migrate(stores)
+    stores = Stores.open(new_database(tmp_path))
     yield Bench(stores)
     stores.close()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from keyturn.call import Call
@@ -11,8 +12,9 @@ from keyturn.errors.secretsmanager import InvalidNextTokenException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
+from keyturn.operations.secretsmanager.rotation_intent import PLANS
 from keyturn.rules.schedule import RotationRules, last_change, parse_rotation_rules, window_that_closes
-from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, load_planned
+from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, PlannedState, load_planned
 from keyturn.wire.types.keyturn import ListPlannedRotationsRequest, ListPlannedRotationsResponse
 
 _PAGE_SIZE = 100
@@ -22,26 +24,30 @@ _PAGE_SIZE = 100
 def list_planned_rotations(
     kit: Kit, call: Call, request: ListPlannedRotationsRequest, _subject: None
 ) -> ListPlannedRotationsResponse:
-    """List when secrets of the caller's account and region rotate next, earliest first."""
+    """List secrets of the caller's account and region with when they rotate next, those under way first."""
     wanted = PlannedFilter(
         begin=request.get("From"),
         end=request.get("To"),
         name_prefix=request.get("NamePrefix", ""),
         function_arn=request.get("RotationLambdaARN"),
+        states=frozenset(map(PlannedState, request.get("States", []))),
     )
     # A token serves the question that it answers the beginning of.
-    listing = f"ListPlannedRotations {wanted}"
+    listing = f"ListPlannedRotations {replace(wanted, states=frozenset())} {sorted(wanted.states)}"
     after = None
     if "NextToken" in request:
         position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
-        after = PlannedPosition(from_milliseconds(int(position["at_ms"])), int(position["secret_id"]))
+        at = from_milliseconds(int(position["at_ms"])) if position["at_ms"] else None
+        after = PlannedPosition(int(position["part"]), at, int(position["row"]))
     limit = request.get("MaxResults", _PAGE_SIZE)
     with kit.state.read() as connection:
-        found = load_planned(connection, call.place, wanted, after=after, limit=limit + 1)
+        found = load_planned(connection, call.place, wanted, call.at, after=after, limit=limit + 1)
     response: ListPlannedRotationsResponse = {"PlannedRotations": [_entry(record) for record in found[:limit]]}
     if len(found) > limit:
-        at_ms, secret_id = to_milliseconds(found[limit - 1].next_rotation_at), found[limit - 1].secret_id
-        response["NextToken"] = seal_page(kit, call, listing, at_ms=str(at_ms), secret_id=str(secret_id))
+        last = found[limit - 1].position
+        at_ms = "" if last.at is None else str(to_milliseconds(last.at))
+        position = {"part": str(last.part), "at_ms": at_ms, "row": str(last.row)}
+        response["NextToken"] = seal_page(kit, call, listing, **position)
     return response
 
 
@@ -51,14 +57,19 @@ def _entry(record: PlannedRecord) -> Any:
         "ARN": record.arn,
         "Name": record.name,
         "RotationLambdaARN": record.rotation_function_arn,
+        "State": record.state.value,
         "NextRotationAt": record.next_rotation_at,
         "PlannedAt": record.rotation_planned_at,
-        "PlannedInMinute": record.planned_in_minute,
+        "PlannedInMinute": record.planned_in_minute if record.next_rotation_at is not None else None,
         **_window(record, rules),
         "LastRotatedDate": record.last_rotated_at,
         "CountedFrom": last_change(record.last_rotated_at, record.value_made_at),
         "RotationRules": record.rotation_rules,
-        "Running": record.is_running,
+        "VersionId": record.version_id,
+        "DueAt": record.due_at if record.state is PlannedState.PENDING else None,
+        "Attempt": record.attempt,
+        "Attempts": None if record.kind is None else PLANS[record.kind].attempts,
+        "Cause": record.cause,
     }
     return {name: value for name, value in members.items() if value is not None}
 

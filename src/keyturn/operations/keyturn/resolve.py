@@ -1,6 +1,7 @@
 """ResolveRotation: the database is asked which stored version it accepts, and the labels follow it.
 
-The operation stores the intent; the scheduler has the function ask (``rules/repair.py`` says what an answer means).
+The operation stores the intent; the scheduler has the function ask (``rules/repair.py`` says what an answer means). The
+rotation that waits is ended for the question, and taken up again if nothing comes of it (``scheduler/ended_step.py``).
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from datetime import datetime
 
 from keyturn.call import Call
 from keyturn.errors.secretsmanager import InvalidRequestException
+from keyturn.operations.keyturn.standing import can_be_resolved
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
 from keyturn.operations.secretsmanager.rotation_intent import resume, store_intent
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, store_change
@@ -40,7 +43,7 @@ def resolve_rotation(
 
 
 def _check_function(transaction: Transaction, current: SecretRecord) -> None:
-    """Return if the secret's function has offered to ask the database: one that has not might do anything.
+    """Return if the secret's function has offered to ask the database.
 
     Raises:
         InvalidRequestException: It has not, or there is none.
@@ -48,8 +51,7 @@ def _check_function(transaction: Transaction, current: SecretRecord) -> None:
     function_arn = current.rotation_function_arn
     if not function_arn:
         raise InvalidRequestException("No Lambda rotation function ARN is associated with this secret.")
-    history = rotations.load_history(transaction.connection, current.secret_id)
-    if not any(before.offers_probe and before.function_arn == function_arn for before in history):
+    if not can_be_resolved(transaction.connection, current):
         raise InvalidRequestException(
             f"The function {function_arn} has not offered to ask the database (probeSecret). Find out which version"
             " logs in, and move the labels with UpdateSecretVersionStage."
@@ -75,5 +77,9 @@ def _store(kit: Kit, transaction: Transaction, current: SecretRecord, version_id
             # Its copy of the current value goes with it, and is nothing to ask about.
             store_change(transaction, current, end_test(staging_of(transaction, current), unfinished.version_id))
             version_id = current.labels[AWSCURRENT]
+        elif current.next_rotation_at is None:
+            # Whatever becomes of the question, the secret has its next window.
+            not_before = max(at, unfinished.window_closes_at or at)
+            plan_rotation(kit, transaction, current.arn, counted_from=counted_from(current), not_before=not_before)
     store_intent(kit, transaction, current, version_id, RotationKind.RESOLUTION, at)
     return version_id

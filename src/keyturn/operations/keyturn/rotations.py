@@ -7,15 +7,27 @@ that log, calls and refusals to those who may look up events; a note in the time
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
+
+from sqlalchemy import Connection
 
 from keyturn.arn import Arn, InvalidArn, Place
 from keyturn.call import Call
 from keyturn.errors.base import AwsError
 from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
+from keyturn.operations.keyturn.by_hand import told_by_hand, values_by_hand
 from keyturn.operations.keyturn.spans import spans_of
-from keyturn.operations.keyturn.standing import RUNNING, status_of
+from keyturn.operations.keyturn.standing import (
+    ENDED_BY_OTHERS,
+    RUNNING,
+    answers_of,
+    attempts_of,
+    can_be_resolved,
+    last_failure,
+    status_of,
+)
 from keyturn.operations.keyturn.timeline_audit import CallsSeen, calls_seen
 from keyturn.operations.keyturn.timeline_logs import LogsSeen, logs_of
 from keyturn.operations.kit import Kit
@@ -27,9 +39,11 @@ from keyturn.operations.secretsmanager.known_values import mask_of
 from keyturn.operations.secretsmanager.secrets import stages_by_version
 from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.timeline import Told, milliseconds_of, shown_outcome, timeline
+from keyturn.rules.timeline_calls import Told as Event
 from keyturn.rules.timeline_entry import Entry
-from keyturn.storage import rotations
+from keyturn.storage import rotations, secret_versions
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus, StepRecord
+from keyturn.storage.secret_versions import VersionRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import (
     GetRotationRequest,
@@ -39,11 +53,13 @@ from keyturn.wire.types.keyturn import (
     RotationStepType,
     RotationType,
     TimelineEntryType,
+    UnlabelledVersionType,
 )
 
 _PAGE_SIZE = 20
 # A rotation that fails in every window has ever more of them.
 _MOST_STEPS = 200
+_MOST_UNLABELLED = 10
 
 
 @operation("keyturn", "ListRotations", subject=secret)
@@ -69,45 +85,92 @@ def list_rotations(kit: Kit, call: Call, request: ListRotationsRequest, subject:
 @operation("keyturn", "GetRotation", subject=secret)
 def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: SecretRecord) -> GetRotationResponse:
     """Tell one rotation of a secret with its timeline."""
-    version_id, kind = request.get("VersionId"), request.get("Kind")
     with kit.state.read() as connection:
-        if version_id is None:
-            rotation = next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
-        else:
-            of_kind = None if kind is None else RotationKind(kind)
-            rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
-        if rotation is None:
-            made = "has not been rotated" if version_id is None else f"has no rotation to version {version_id}"
-            raise ResourceNotFoundException(f"The secret {made}.")
+        rotation = _find(connection, request, subject)
         steps = rotations.load_steps(connection, rotation.rotation_id)
+        by_hand = values_by_hand(connection, subject, rotation)
+        unlabelled, resolvable = _unlabelled(connection, subject), can_be_resolved(connection, subject)
         mask = mask_of(kit, connection, subject.arn, subject.secret_id)
-    shown = _rotation(rotation, subject, call.at)
-    newest = steps[-_MOST_STEPS:]
+    shown, newest = _rotation(rotation, subject, call.at), steps[-_MOST_STEPS:]
     told = Told(
         version_id=rotation.version_id,
         status=shown["Status"],
         kind=rotation.kind.value,
         requested_at=rotation.requested_at,
         ended_at=rotation.ended_at,
-        reason=rotation.error if rotation.status in (RotationStatus.ABANDONED, RotationStatus.CANCELLED) else None,
+        reason=rotation.error if rotation.status in ENDED_BY_OTHERS else None,
         steps=newest,
+        attempt=(rotation.attempt, attempts_of(rotation)),
+        due_at=rotation.due_at,
         has_earlier_steps=len(newest) < len(steps),
     )
-    logs, calls, notes = _seen(kit, call, subject, rotation, newest)
+    logs, calls, notes = _seen(kit, call, subject, rotation, newest, by_hand)
     story = timeline(told, logs.lines, calls.calls, notes, mask)
     return {
         "ARN": subject.arn,
         "Name": subject.name,
-        "Rotation": shown,
+        "Rotation": {**shown, **_ended_by_others(rotation, steps, calls.calls.cancelled_by)},  # type: ignore[typeddict-item]  # further members of it
         "VersionIdsToStages": stages_by_version(subject),
+        "UnlabelledVersions": unlabelled,
+        "CanBeResolved": resolvable,
         "Steps": [_step(step, is_running=told.status == RUNNING and step is newest[-1]) for step in newest],
         "Timeline": [_entry(entry) for entry in story.entries],
         "Truncated": story.is_truncated or logs.is_cut or calls.is_cut,
     }
 
 
+def _find(connection: Connection, request: GetRotationRequest, subject: SecretRecord) -> RotationRecord:
+    """Return the rotation that is asked for; or the one that is unfinished, or the newest.
+
+    Raises:
+        ResourceNotFoundException: There is none.
+    """
+    version_id, kind = request.get("VersionId"), request.get("Kind")
+    if version_id is None:
+        unfinished = rotations.load_unfinished(connection, subject.secret_id)
+        rotation = unfinished or next(iter(rotations.load_history(connection, subject.secret_id, 1)), None)
+    else:
+        of_kind = None if kind is None else RotationKind(kind)
+        rotation = rotations.load_rotation(connection, subject.secret_id, version_id, of_kind)
+    if rotation is None:
+        made = "has not been rotated" if version_id is None else f"has no rotation to version {version_id}"
+        raise ResourceNotFoundException(f"The secret {made}.")
+    return rotation
+
+
+def _ended_by_others(
+    rotation: RotationRecord, steps: Sequence[StepRecord], cancelled_by: Event | None
+) -> dict[str, str]:
+    """Return who ended a rotation that was cancelled or abandoned, and why its last attempt had failed."""
+    if rotation.status not in ENDED_BY_OTHERS:
+        return {}
+    is_cancelled, failed = rotation.status is RotationStatus.CANCELLED, last_failure(steps)
+    members = {
+        "EndedBy": cancelled_by.who if is_cancelled and cancelled_by else None,
+        "LastCause": failed and failed.cause,
+        "LastError": failed and failed.error,
+    }
+    return {name: value for name, value in members.items() if value}
+
+
+def _unlabelled(connection: Connection, subject: SecretRecord) -> list[UnlabelledVersionType]:
+    """Return versions that only who knows their ids can read, newest first."""
+    labelled = set(subject.labels.values())
+    stored = secret_versions.load_versions(connection, subject.secret_id)
+    found = [version for version in stored if version.sealed is not None and version.version_id not in labelled]
+    return [
+        {"VersionId": version.version_id, "CreatedDate": version.created_at}
+        for version in found[: -_MOST_UNLABELLED - 1 : -1]
+    ]
+
+
 def _seen(
-    kit: Kit, call: Call, subject: SecretRecord, rotation: RotationRecord, steps: Sequence[StepRecord]
+    kit: Kit,
+    call: Call,
+    subject: SecretRecord,
+    rotation: RotationRecord,
+    steps: Sequence[StepRecord],
+    by_hand: Sequence[VersionRecord],
 ) -> tuple[LogsSeen, CallsSeen, list[str]]:
     """Return what log and trail say of a rotation to this caller, and what is to be noted of that."""
     owner = Place.of(subject.arn)
@@ -118,6 +181,8 @@ def _seen(
     function = _function(owner, rotation.function_arn or subject.rotation_function_arn)
     place, name = function or (owner, "")
     calls = calls_seen(kit, call, subject.arn, rotation, name, spans)
+    before = told_by_hand(kit, call, subject, by_hand)
+    calls = replace(calls, calls=replace(calls.calls, entries=[*before, *calls.calls.entries]))
     logs = logs_of(kit, call, place, log_group_of(name), spans) if function else LogsSeen()
     return logs, calls, [*calls.notes, *logs.notes]
 
@@ -142,11 +207,12 @@ def _rotation(rotation: RotationRecord, subject: SecretRecord, at: datetime) -> 
         "Status": status_of(rotation, at),
         "Step": rotation.step,
         "Attempt": rotation.attempt,
+        "Attempts": attempts_of(rotation),
         "RequestedAt": rotation.requested_at,
         "DueAt": rotation.due_at if is_pending else subject.next_rotation_at if is_parked else None,
         "WindowClosesAt": rotation.window_closes_at if is_pending else None,
         "EndedAt": rotation.ended_at,
-        "Cause": rotation.cause,
+        "Cause": None if rotation.status in ENDED_BY_OTHERS else rotation.cause,
         "Error": rotation.error,
         "RotationLambdaARN": rotation.function_arn or subject.rotation_function_arn,
     }
@@ -163,7 +229,8 @@ def _step(step: StepRecord, *, is_running: bool) -> RotationStepType:
         "EndedAt": step.ended_at,
         "DurationMilliseconds": milliseconds_of(step),
         "Outcome": shown_outcome(step, is_running=is_running),
-        "Cause": step.cause,
+        "Answers": answers_of(step),
+        "Cause": step.cause if step.error is not None else None,
         "Error": step.error,
         "RequestId": step.request_id,
     }

@@ -46,7 +46,7 @@ def calls_seen(
         function_name: Of its function.
         spans: Its steps.
     """
-    if not kit.authorise.decide(call, _ACTION, NO_SUBJECT).allowed:
+    if not may_look_up(kit, call):
         note = f"Calls, refusals and moves of labels are left out: reading them takes the permission {_ACTION}."
         return CallsSeen(notes=[note])
     seen = CallsSeen()
@@ -65,10 +65,19 @@ def calls_seen(
     if seen.is_cut:
         seen.notes.append("The audit trail has more of this time than is shown: earlier calls are left out.")
     question = Question(
-        secret_arn, rotation.version_id, function_name, [(span.begins_at, span.ends_at) for span in spans]
+        secret_arn,
+        rotation.version_id,
+        function_name,
+        [(span.begins_at, span.ends_at) for span in spans],
+        rotation.kind.value,
     )
     seen.calls = calls_of(question, _oldest_first(found))
     return seen
+
+
+def may_look_up(kit: Kit, call: Call) -> bool:
+    """Whether the caller may look up events of the audit trail."""
+    return kit.authorise.decide(call, _ACTION, NO_SUBJECT).allowed
 
 
 def _records(

@@ -9,6 +9,7 @@ from datetime import datetime
 from sqlalchemy import Connection
 
 from keyturn.clock import from_milliseconds
+from keyturn.operations.secretsmanager.rotation_intent import PLANS
 from keyturn.rules.audit_event import ServiceEventName, rotation_request_id
 from keyturn.rules.audit_record import AuditRecord
 from keyturn.rules.notification import FAILURES, ROTATION_EVENTS, Notification, RotationFacts, is_final
@@ -84,6 +85,7 @@ def _failed_attempt(
         function_arn=secret.rotation_function_arn,
         version_id=rotation.version_id,
         attempt=failed.attempt,
+        attempts=PLANS[rotation.kind].attempts,
         step=failed.step,
         cause=failed.cause,
         error=failed.error,

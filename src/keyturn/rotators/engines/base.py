@@ -131,6 +131,25 @@ class NotReady(DatabaseError):
     hint = "Wait or raise the database's connection limit; the rotation is attempted again."
 
 
+class StatementTimedOut(DatabaseError):
+    """The server ended a statement because it took too long, or because somebody had it ended."""
+
+    hint = (
+        "Look for what the statement waited for, a lock on the user for instance, and whether statement_timeout of the"
+        " server or of the user (max_statement_time in MariaDB) is long enough; the rotation is attempted again."
+    )
+
+
+class LockTimedOut(DatabaseError):
+    """The server gave up waiting for a lock that another session holds."""
+
+    hint = (
+        "Another session holds a lock on the user, in a transaction that is still open: find and end it (pg_locks and"
+        " pg_stat_activity in PostgreSQL, SHOW PROCESSLIST in MySQL and MariaDB), or raise lock_timeout; the rotation"
+        " is attempted again."
+    )
+
+
 class ReadOnlyReplica(DatabaseError):
     """The server takes no changes."""
 

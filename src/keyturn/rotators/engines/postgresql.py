@@ -55,6 +55,8 @@ _ERRORS: Mapping[str, type[base.DatabaseError]] = {
     "42501": base.MissingGrant,
     "42704": base.UserMissing,
     "53300": base.NotReady,
+    "55P03": base.LockTimedOut,
+    "57014": base.StatementTimedOut,
     "57P01": base.ConnectionLost,
     "57P02": base.ConnectionLost,
     "57P03": base.NotReady,

@@ -18,13 +18,22 @@ class RotationType(TypedDict):
     Status: NotRequired[str]
     Step: NotRequired[str]
     Attempt: NotRequired[int]
+    Attempts: NotRequired[int]
     RequestedAt: NotRequired[datetime]
     DueAt: NotRequired[datetime]
     WindowClosesAt: NotRequired[datetime]
     EndedAt: NotRequired[datetime]
+    EndedBy: NotRequired[str]
     Cause: NotRequired[str]
     Error: NotRequired[str]
+    LastCause: NotRequired[str]
+    LastError: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
+
+
+class UnlabelledVersionType(TypedDict):
+    VersionId: NotRequired[str]
+    CreatedDate: NotRequired[datetime]
 
 
 class RotationStepType(TypedDict):
@@ -34,6 +43,7 @@ class RotationStepType(TypedDict):
     EndedAt: NotRequired[datetime]
     DurationMilliseconds: NotRequired[int]
     Outcome: NotRequired[str]
+    Answers: NotRequired[dict[str, str]]
     Cause: NotRequired[str]
     Error: NotRequired[str]
     RequestId: NotRequired[str]
@@ -56,6 +66,8 @@ class GetRotationResponse(TypedDict):
     Name: NotRequired[str]
     Rotation: NotRequired[RotationType]
     VersionIdsToStages: NotRequired[dict[str, list[str]]]
+    UnlabelledVersions: NotRequired[list[UnlabelledVersionType]]
+    CanBeResolved: NotRequired[bool]
     Steps: NotRequired[list[RotationStepType]]
     Timeline: NotRequired[list[TimelineEntryType]]
     Truncated: NotRequired[bool]
@@ -66,6 +78,7 @@ class ListPlannedRotationsRequest(TypedDict):
     To: NotRequired[datetime]
     NamePrefix: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
+    States: NotRequired[list[str]]
     MaxResults: NotRequired[int]
     NextToken: NotRequired[str]
 
@@ -80,6 +93,7 @@ class PlannedRotationType(TypedDict):
     ARN: NotRequired[str]
     Name: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
+    State: NotRequired[str]
     NextRotationAt: NotRequired[datetime]
     PlannedAt: NotRequired[datetime]
     PlannedInMinute: NotRequired[int]
@@ -88,7 +102,11 @@ class PlannedRotationType(TypedDict):
     LastRotatedDate: NotRequired[datetime]
     CountedFrom: NotRequired[datetime]
     RotationRules: NotRequired[RotationRulesType]
-    Running: NotRequired[bool]
+    VersionId: NotRequired[str]
+    DueAt: NotRequired[datetime]
+    Attempt: NotRequired[int]
+    Attempts: NotRequired[int]
+    Cause: NotRequired[str]
 
 
 class ListPlannedRotationsResponse(TypedDict):

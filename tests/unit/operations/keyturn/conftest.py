@@ -106,9 +106,14 @@ class Desk:
         about: str | None = None,
         key: str = "ASIA1",
         who: str = "rotate",
+        **more: Any,
     ) -> str:
         event_id = new_event_id(at)
-        event = {"eventName": name, "userIdentity": {"arn": f"arn:aws:sts::000000000000:assumed-role/rotate/{who}"}}
+        event = {
+            "eventName": name,
+            "userIdentity": {"arn": f"arn:aws:sts::000000000000:assumed-role/rotate/{who}"},
+            **more,
+        }
         record = AuditRecord(
             PLACE.account_id, PLACE.region, event_id, to_milliseconds(at), "secretsmanager.amazonaws.com", name, who,
             key, reads, about or self.arn, None, None, "r", json.dumps(event),

@@ -51,6 +51,7 @@ def test_it_tells_the_moment_the_window_and_the_rules(bench: HandlerBench) -> No
     _plan(bench, "prod/db", ScheduleExpression="cron(0 2 1 * ? *)", Duration="3h")
     now = bench.clock.now()
     (planned,) = _list(bench)["PlannedRotations"]
+    version_id = planned["VersionId"]
     described = bench.call("secretsmanager", "DescribeSecret", SecretId="prod/db")
     opens_at = datetime(2026, 2, 1, 2, tzinfo=UTC)
     assert opens_at <= planned.pop("NextRotationAt") < opens_at + timedelta(hours=3)
@@ -64,7 +65,11 @@ def test_it_tells_the_moment_the_window_and_the_rules(bench: HandlerBench) -> No
         "WindowClosesAt": opens_at + timedelta(hours=3),
         "RotationRules": {"ScheduleExpression": "cron(0 2 1 * ? *)", "Duration": "3h"},
         # The test of the function is under way.
-        "Running": True,
+        "State": "pending",
+        "VersionId": version_id,
+        "DueAt": now,
+        "Attempt": 1,
+        "Attempts": 1,
     }
     assert planned["WindowClosesAt"] - timedelta(seconds=1) == described["NextRotationDate"]
 
@@ -72,6 +77,8 @@ def test_it_tells_the_moment_the_window_and_the_rules(bench: HandlerBench) -> No
 def test_pages_follow_one_another_and_a_token_serves_its_own_question(bench: HandlerBench) -> None:
     for number in range(5):
         _plan(bench, f"s{number}", AutomaticallyAfterDays=number + 1)
+    # Tests of the function that are under way.
+    assert [each["Name"] for each in _list(bench, States=["planned"])["PlannedRotations"]] == []
     names: list[str] = []
     request: dict[str, str] = {}
     while True:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,7 @@ from keyturn.arn import Place
 from keyturn.errors.secretsmanager import InvalidNextTokenException, ResourceNotFoundException
 from keyturn.operations.keyturn import rotations as operations
 from keyturn.operations.keyturn import timeline_audit, timeline_logs
-from keyturn.storage import rotation_leases, secrets
+from keyturn.storage import rotation_leases, rotations, secrets
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.testing.handlers import ALLOW_ALL, PLACE
 
@@ -212,3 +213,83 @@ def test_a_list_goes_on_where_it_ended_and_its_tokens_serve_one_secret(desk: Des
     assert {(each["Kind"], each["Status"]) for each in first["Rotations"]} == {("test", "failed")}
     with pytest.raises(InvalidNextTokenException):
         page(SecretId="other", NextToken=first["NextToken"])
+
+
+def put_by_hand(desk: Desk, version_id: str) -> str:
+    """Store a value, and the event that the pipeline would store; return its id."""
+    desk.bench.call(
+        "secretsmanager", "PutSecretValue", SecretId="db", SecretString="kx93-value", ClientRequestToken=version_id
+    )
+    event_id = desk.record(
+        "PutSecretValue", desk.clock.now(), who="alice", key="AKIA1", responseElements={"versionId": version_id}
+    )
+    desk.clock.advance(SECOND)
+    return event_id
+
+
+def test_a_value_that_was_changed_by_hand_since_the_last_rotation_is_told_before_the_first_step(desk: Desk) -> None:
+    desk.clock.advance(SECOND)
+    put_by_hand(desk, "b" * 32)
+    desk.begin("v1")
+    desk.end(RotationStatus.SUCCEEDED)
+    desk.clock.advance(SECOND)
+    at, event_id = desk.clock.now(), put_by_hand(desk, "h" * 32)
+    desk.step((desk.begin(), desk.claim())[1], "createSecret", "r1")
+
+    (changed, *_), who = desk.get()["Timeline"], "assumed-role/rotate/alice"
+
+    assert changed["Message"] == f"Before this rotation the value was changed by hand, by {who}: version {'h' * 32}"
+    assert (changed["At"], changed["EventId"], changed["Severity"]) == (at, event_id, "warning")
+    assert len([entry for entry in desk.get()["Timeline"] if "by hand" in entry["Message"]]) == 1
+    # Who may not read the trail is not told who it was.
+    desk.allow({"Effect": "Allow", "Action": "keyturn:*", "Resource": "*"})
+    (unnamed,) = [entry for entry in desk.get()["Timeline"] if entry["Message"].startswith("Before this")]
+    assert unnamed["Message"] == f"Before this rotation the value was changed by hand: version {'h' * 32}"
+    assert "EventId" not in unnamed
+
+
+def test_versions_without_a_label_that_hold_a_value_are_named(desk: Desk) -> None:
+    made = desk.clock.advance(SECOND)
+    for letter in "abc":
+        put_by_hand(desk, letter * 32)
+    desk.begin()
+
+    newest, oldest = desk.get()["UnlabelledVersions"]
+
+    assert (newest["VersionId"], oldest["VersionId"]) == ("a" * 32, "v" * 32)
+    assert newest["CreatedDate"] == made
+
+
+def test_one_that_was_cancelled_says_why_it_ended_and_beside_it_why_its_last_attempt_failed(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    desk.step(claimed, "setSecret", "r1", "functionError", "E: no")
+    desk.record("CancelRotateSecret", desk.clock.now(), who="alice", responseElements={"versionId": "v2"})
+    desk.end(RotationStatus.CANCELLED, "Rotation was cancelled.")
+
+    answer = desk.get()
+
+    rotation = answer["Rotation"]
+    assert (rotation["Error"], rotation["LastError"]) == ("Rotation was cancelled.", "E: no")
+    assert (rotation["EndedBy"], "Cause" in rotation) == ("assumed-role/rotate/alice", False)
+    assert answer["Timeline"][-1]["Message"] == "The rotation was cancelled by assumed-role/rotate/alice"
+
+
+def test_whether_the_database_can_be_asked_and_what_it_said_is_told(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    assert not desk.get()["CanBeResolved"]
+    with desk.kit.state.write() as transaction:
+        rotation_leases.write_under_lease(transaction, claimed, desk.clock.now(), offers_probe=True)
+        position = rotations.next_position(transaction, claimed)
+        rotations.insert_step(transaction, replace(claimed, step="probeSecret"), position, "r1", desk.clock.now())
+        said = "pending refused, current accepted"
+        rotations.end_step(
+            transaction, claimed, position, desk.clock.now(), outcome="succeeded", error=None, cause=said
+        )
+
+    answer = desk.get()
+
+    assert answer["CanBeResolved"]
+    assert answer["Rotation"]["Attempts"] == 5
+    (probe,) = answer["Steps"]
+    assert probe["Answers"] == {"AWSPENDING": "refused", "AWSCURRENT": "accepted"}
+    assert "Cause" not in probe

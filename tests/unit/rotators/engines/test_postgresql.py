@@ -87,6 +87,8 @@ def test_preferred_tls_does_not_pretend_to_verify() -> None:
         ("28000", "no pg_hba.conf entry for host …, SSL off", False, base.TlsRequired),
         ("28000", "pg_hba.conf rejects connection for host …, no encryption", True, base.NotAdmitted),
         ("28000", "no pg_hba.conf entry for host …, SSL encryption", True, base.NotAdmitted),
+        ("55P03", "canceling statement due to lock timeout", True, base.LockTimedOut),
+        ("57014", "canceling statement due to statement timeout", True, base.StatementTimedOut),
         ("57P03", "the database system is starting up", True, base.NotReady),
         ("XX000", "internal", True, base.DatabaseError),
     ],

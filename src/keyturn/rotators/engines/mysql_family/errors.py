@@ -35,12 +35,12 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1143: base.MissingGrant,
     1184: base.ConnectionLost,
     1203: base.NotReady,  # too many connections of this user
-    1205: base.NotReady,  # another statement holds the lock
+    1205: base.LockTimedOut,
     1226: base.NotReady,  # a limit of this user
     1227: base.MissingGrant,
     1251: base.UnsupportedMethod,
     1275: base.UnsupportedMethod,
-    1317: base.ConnectionLost,  # interrupted
+    1317: base.StatementTimedOut,  # somebody has it ended
     1370: base.MissingGrant,
     1372: base.PasswordRejected,
     1396: base.UserMissing,
@@ -55,7 +55,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     1862: base.NotAdmitted,  # the password has expired
     1874: base.ReadOnlyReplica,
     1927: base.ConnectionLost,  # killed
-    1969: base.NotReady,  # MariaDB: max_statement_time
+    1969: base.StatementTimedOut,  # MariaDB: max_statement_time
     2006: base.ConnectionLost,
     2013: base.ConnectionLost,
     2026: base.TlsFailed,

@@ -56,7 +56,7 @@ def test_a_refused_login_is_classified_by_its_code(code: int, message: str, kind
         (1142, "SELECT command denied to user", base.MissingGrant),
         (1227, "Access denied; you need (at least one of) the CREATE USER privilege(s)", base.MissingGrant),
         (1410, "You are not allowed to create a user with GRANT", base.MissingGrant),
-        (1205, "Lock wait timeout exceeded; try restarting transaction", base.NotReady),
+        (1205, "Lock wait timeout exceeded; try restarting transaction", base.LockTimedOut),
         (1290, "… running with the --read-only option …", base.ReadOnlyReplica),
         (1290, "… running with the --super-read-only option …", base.ReadOnlyReplica),
         (1290, "… running with the --strict-password-validation option …", base.PasswordRejected),
