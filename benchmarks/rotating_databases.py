@@ -15,7 +15,8 @@ import pg8000.native
 from benchmarks.processes import tree_cpu_seconds
 
 from keyturn.rotators.engines.postgresql import quoted_identifier, scram_verifier
-from keyturn.testing.postgresql import HOST, SUPERUSER, PostgresqlServer
+from keyturn.testing.postgresql import SUPERUSER, PostgresqlServer
+from keyturn.testing.private_server import HOST
 
 # As in production: what was changed is on the disk.
 _SETTINGS = {"fsync": "on", "full_page_writes": "on", "shared_buffers": "64MB", "max_connections": "100"}

@@ -46,7 +46,7 @@ def value(job: Job, stage: str = "AWSCURRENT") -> Any:
 
 def logs_in(job: Job, stage: str) -> bool:
     found = value(job, stage)
-    return job.postgresql.accepts(found["username"], found["password"])
+    return job.database.accepts(found["username"], found["password"])
 
 
 @pytest.mark.parametrize("way", ["the whole policy", "the statement alone"])

@@ -14,6 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from keyturn.rotators import package
+from keyturn.testing.mariadb import MariadbServer
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import DEADLINE_SECONDS, ServerProcess, wait_until
@@ -53,8 +54,9 @@ class Job:
 
     Args:
         server: Keyturn.
-        postgresql: The database.
+        database: A server of the engine.
         name: Of all of them.
+        engine: Whose rotation function.
         gated: Whether the function waits where the secret "gate" says.
         strategy: Rotation strategy.
         more: Further keys of the secret.
@@ -64,23 +66,24 @@ class Job:
     def __init__(
         self,
         server: ServerProcess,
-        postgresql: PostgresqlServer,
+        database: PostgresqlServer | MariadbServer,
         name: str,
         *,
+        engine: str = "postgresql",
         gated: bool = False,
         strategy: str = "single_user",
         more: Mapping[str, object] | None = None,
         may_be_invoked: bool = True,
     ) -> None:
-        self.server, self.postgresql, self.name = server, postgresql, name
+        self.server, self.database, self.name = server, database, name
         self.first_password = f"first-{name}"
-        postgresql.create_user(name, self.first_password)
-        value = {**postgresql.secret_value(name, self.first_password), "ssl": False, **(more or {})}
+        database.create_user(name, self.first_password)
+        value = {**database.secret_value(name, self.first_password), "ssl": False, **(more or {})}
         self.secret = self.secrets.create_secret(Name=name, SecretString=json.dumps(value))
         iam = server.client("iam")
         self.role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
         self.allow(FIVE_ACTIONS)
-        code = package.build("postgresql", strategy)
+        code = package.build(engine, strategy)
         if gated:
             buffer = io.BytesIO(code)
             with zipfile.ZipFile(buffer, "a") as archive:
@@ -90,7 +93,7 @@ class Job:
             FunctionName=name,
             Runtime=RUNTIME,
             Role=self.role,
-            Handler="gated.lambda_handler" if gated else package.handler_name("postgresql", strategy),
+            Handler="gated.lambda_handler" if gated else package.handler_name(engine, strategy),
             Code={"ZipFile": code},
             Timeout=30,
             MemorySize=256,
@@ -132,7 +135,7 @@ class Job:
         return password
 
     def accepts(self, password: str) -> bool:
-        return self.postgresql.accepts(self.name, password)
+        return self.database.accepts(self.name, password)
 
     def events(self, name: str) -> list[dict[str, Any]]:
         found = self.server.client("cloudtrail").lookup_events(

@@ -43,7 +43,7 @@ def package(
     except ModuleNotFoundError as error:
         raise KeyturnError(
             f"There is no rotation function for {engine} with the strategy {strategy}.",
-            "Try: postgresql, with the strategy single-user or alternating-users.",
+            "Try: postgresql, mariadb or mysql, with the strategy single-user or alternating-users.",
         ) from error
     if file is not None:
         try:

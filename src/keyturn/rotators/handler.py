@@ -27,7 +27,9 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login
+from botocore.exceptions import ClientError
+
+from .engines.base import OF_ONE_LOGIN, AuthenticationFailed, DatabaseError, Engine, Login
 from .secret import NotPending, RotatingSecret, SecretsManager
 from .secret import client as default_client
 
@@ -134,24 +136,30 @@ class Rotator:
             logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)
 
     def _probe(self, secret: RotatingSecret, lost: Sequence[str]) -> dict[str, object]:
-        """Log in with every labelled version; the pending one first, because it decides most."""
         values = secret.labelled_values()
-        current = self._login(values["AWSCURRENT"][1]) if "AWSCURRENT" in values else None
+        current_id, value = values.get("AWSCURRENT", ("", {}))
+        current = self._login(value)
         said: dict[bool | None, list[str]] = {True: [], False: [], None: []}
-        unanswered: dict[str, object] = {}
-        try:
-            for label, (version_id, value) in values.items():
-                said[self._is_accepted(label, self._login(value), current)].append(version_id)
-            for version_id in lost:
-                if said[True] or said[None]:
+        reasons: list[str] = []
+        # The pending one first, because it decides most.
+        asked = [(label, version_id) for label, (version_id, _) in values.items()]
+        # As for a pending one: whose it is has to be right.
+        asked += [("AWSPENDING", version_id) for version_id in lost]
+        for label, version_id in asked:
+            is_lost = version_id in lost
+            if is_lost and (said[True] or current_id not in said[False]):
+                break
+            try:
+                login = self._login(secret.lost(version_id) if is_lost else values[label][1])
+                said[self._is_accepted(label, login, current)].append(version_id)
+            except (DatabaseError, ClientError) as error:
+                logger.error("probeSecret: Unable to ask about version %s: %s", version_id, error)  # noqa: TRY400 - as in testSecret
+                reasons.append(f"{type(error).__name__}: {error}")
+                # What is wrong with one value says nothing of the others.
+                if not isinstance(error, (*OF_ONE_LOGIN, ClientError)):
                     break
-                # As for a pending one: whose it is has to be right.
-                login = self._login(secret.lost(version_id))
-                said[self._is_accepted("AWSPENDING", login, current)].append(version_id)
-        except DatabaseError as error:
-            logger.error("probeSecret: Unable to ask the database: %s", error)  # noqa: TRY400 - as in testSecret
-            unanswered = {"unanswered": f"{type(error).__name__}: {error}"}
         logger.info("probeSecret: %s DB accepts %s and refuses %s.", self._engine.title, said[True], said[False])
+        unanswered = {"unanswered": reasons[-1]} if reasons else {}
         return {"accepted": said[True], "refused": said[False], **unanswered}
 
     def _is_accepted(self, label: str, login: Login | None, current: Login | None) -> bool | None:
@@ -163,7 +171,7 @@ class Rotator:
         if label == "AWSPENDING" and not self._may_follow(login, current):
             return False
         if login.addresses != current.addresses:
-            return None
+            return False
         try:
             with self._engine.connect(login) as connection:
                 return connection.password_was_checked or None

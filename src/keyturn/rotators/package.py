@@ -1,8 +1,8 @@
 """Build a rotation function's deployment package: a zip for Lambda's CreateFunction.
 
-Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, this package's files as they are, for they
-import each other relatively; and the engine's driver beside them, from the installed distributions, with its licences.
-boto3 is not included: Lambda has it, and so has Keyturn.
+Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, those of this package's files that it needs, as
+they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions,
+with its licences. boto3 is not included: Lambda has it, and so has Keyturn.
 
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
@@ -10,6 +10,7 @@ package's checksum changes only when the code does.
 
 from __future__ import annotations
 
+import ast
 import importlib
 import importlib.metadata
 import io
@@ -53,16 +54,34 @@ def build(engine: str, strategy: str) -> bytes:
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
     module = importlib.import_module(f".engines.{engine}", __package__)
+    if engine == "base" or not hasattr(module, "Engine"):
+        raise ModuleNotFoundError(f"{engine} is no database engine")
     importlib.import_module(f".{strategy}", __package__)
     chosen = cast("Engine", module.Engine())
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
-    own = ["__init__", "handler", "secret", strategy, "engines/__init__", "engines/base", f"engines/{engine}"]
-    for name in own:
+    for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):
         files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
     return _zip(files)
+
+
+def _needed(*modules: str) -> set[str]:
+    """Return these modules of this package and those that they import, by their path without ``.py``."""
+    found: set[str] = set()
+    waiting = list(modules)
+    while waiting:
+        module = waiting.pop()
+        if module in found:
+            continue
+        found.add(module)
+        for node in ast.walk(ast.parse((_HERE / f"{module}.py").read_bytes())):
+            if isinstance(node, ast.ImportFrom) and node.level:
+                source = Path(module).parents[node.level - 1].joinpath(*(node.module or "").split("."))
+                imported = (source, source / "__init__", *(source / alias.name for alias in node.names))
+                waiting += [path.as_posix() for path in imported if (_HERE / f"{path.as_posix()}.py").is_file()]
+    return found
 
 
 def _distribution_files(name: str) -> dict[str, bytes]:

@@ -149,10 +149,16 @@ class RotatingSecret:
         return found
 
     def lost(self, version_id: str) -> dict[str, object]:
-        """Return the value of a version that has no label any more; an empty one if it cannot be read or used."""
+        """Return the value of a version that has no label any more; an empty one if it may not be read or used.
+
+        Raises:
+            ClientError: It could not be read just now.
+        """
         try:
             return self._value(VersionId=version_id)
         except ClientError as error:
+            if _code(error) not in {*_NOT_THERE, "AccessDeniedException"}:
+                raise
             logger.warning("Version %s of secret %s cannot be read: %s", version_id, self.arn, _code(error))
         except (KeyError, ValueError):
             pass

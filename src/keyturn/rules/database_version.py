@@ -44,7 +44,7 @@ class DatabaseVersion:
     maybe: dict[str, datetime] = field(default_factory=dict)
 
 
-def decides(each: VersionRun) -> bool:
+def _decides(each: VersionRun) -> bool:
     """Whether a run of a step has shown which version the database has: nothing before it counts."""
     run = each.run
     if run.outcome != StepOutcome.SUCCEEDED or run.ended_at is None:
@@ -66,7 +66,7 @@ def database_version(runs: Iterable[VersionRun], labels: Mapping[str, str], chan
     known = DatabaseVersion()
     for each in runs:
         run = each.run
-        if decides(each):
+        if _decides(each):
             known = DatabaseVersion(_shown(each, labels, changed_at), run.ended_at)
             known.is_refused = run.step == Step.PROBE and _ACCEPTED not in read_words(run.cause or "").values()
         elif run.step == Step.SET and run.outcome not in _NOT_RUN and each.version_id != known.version_id:

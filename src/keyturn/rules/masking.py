@@ -9,9 +9,11 @@ part, as they are and as Python, JSON and URLs spell them.
 from __future__ import annotations
 
 import json
+import sys
+from bisect import bisect_right
 from collections.abc import Iterable, Iterator
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 MASK = "***"
 # Shorter values occur in any sentence, and masking them would leave nothing to read.
@@ -24,17 +26,30 @@ _PLAIN_MEMBERS = frozenset(
 
 
 class Mask:
-    """Replaces known values in many texts. What it costs does not grow with their number.
+    """Replaces known values in many texts.
+
+    A place in a text costs a binary search among the values: that grows with the logarithm of their number. In the
+    order of strings, all that begin with a value follow each other, from the value itself to the first string behind
+    them. Such ranges are disjoint or one within another. So their ends part all strings into stretches, and the longest
+    value that a string begins with is that of the innermost range around its stretch.
 
     Args:
         values: Secret values, plaintext.
     """
 
     def __init__(self, values: Iterable[str]) -> None:
-        self._by_head: dict[str, list[str]] = {}
-        spellings = {spelling for value in values for part in _parts(value) for spelling in _spellings(part)}
-        for spelling in sorted(spellings, key=len, reverse=True):
-            self._by_head.setdefault(spelling[:_SHORTEST], []).append(spelling)
+        spellings = _all_spellings(values)
+        self._heads = {spelling[:_SHORTEST] for spelling in spellings}
+        self._longest = max(map(len, spellings), default=0)
+        # Where each stretch begins, in order, and how long the value is that it belongs to, 0 for none.
+        self._stretches = [""]
+        self._lengths = [0]
+        around: list[str] = []
+        for spelling in sorted(spellings):
+            self._leave(around, spelling)
+            around.append(spelling)
+            self._begin(spelling, around)
+        self._leave(around, None)
 
     def __call__(self, text: str, most: int | None = None) -> str:
         """Return a text, or its first ``most`` characters, with every known value replaced, also one that is cut."""
@@ -53,8 +68,32 @@ class Mask:
 
     def _length_at(self, text: str, at: int) -> int:
         """Return how long the longest value is that stands there, 0 for none."""
-        spellings = self._by_head.get(text[at : at + _SHORTEST], ())
-        return next((len(spelling) for spelling in spellings if text.startswith(spelling, at)), 0)
+        if text[at : at + _SHORTEST] not in self._heads:
+            return 0
+        return self._lengths[bisect_right(self._stretches, text[at : at + self._longest]) - 1]
+
+    def _leave(self, around: list[str], coming: str | None) -> None:
+        """End the ranges, innermost first, in which the string that comes next is not."""
+        while around and (coming is None or not coming.startswith(around[-1])):
+            behind = _behind(around.pop())
+            if behind:
+                self._begin(behind, around)
+
+    def _begin(self, stretch: str, around: list[str]) -> None:
+        self._stretches.append(stretch)
+        self._lengths.append(len(around[-1]) if around else 0)
+
+
+def _behind(value: str) -> str:
+    """Return the first string behind all that begin with a value; empty if there is none."""
+    value = value.rstrip(chr(sys.maxunicode))
+    return value and value[:-1] + chr(ord(value[-1]) + 1)
+
+
+def _all_spellings(values: Iterable[str]) -> set[str]:
+    # Versions have most of their parts in common. No part has more than five spellings.
+    parts = {part for value in values for part in _parts(value)}
+    return {spelling for part in parts for spelling in _spellings(part) if len(spelling) >= _SHORTEST}
 
 
 def _parts(value: str) -> Iterator[str]:
@@ -80,9 +119,10 @@ def _leaves(document: Any) -> Iterator[str]:
             yield str(node)
 
 
-def _spellings(part: str) -> Iterator[str]:
+def _spellings(part: str) -> Iterable[str]:
+    if part.isascii() and part.isalnum():
+        return (part,)
     # Half a character, which JSON can spell and UTF-8 cannot, must not end whoever masks.
-    as_url = (quote(part, safe="", errors="replace"), quote_plus(part, errors="replace"))
-    for spelling in (part, repr(part)[1:-1], json.dumps(part)[1:-1], *as_url):
-        if len(spelling) >= _SHORTEST:
-            yield spelling
+    in_path = quote(part, safe="", errors="replace")
+    # In a query a space may be a plus.
+    return part, repr(part)[1:-1], json.dumps(part)[1:-1], in_path, in_path.replace("%20", "+")

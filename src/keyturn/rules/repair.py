@@ -44,10 +44,12 @@ class Answers:
     Attributes:
         accepted: Version ids that log in.
         refused: Version ids whose user or password it refuses.
+        is_partial: Whether some could not be asked about.
     """
 
     accepted: frozenset[str] = frozenset()
     refused: frozenset[str] = frozenset()
+    is_partial: bool = False
 
 
 def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> Repair:
@@ -61,24 +63,32 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
     current, previous, pending = labels.get(AWSCURRENT), labels.get(AWSPREVIOUS), labels.get(AWSPENDING)
     if pending == current:
         pending = None
-    if pending is not None and pending in with_value:
-        if pending in answers.accepted:
-            return Repair.FORWARD
-        if pending not in answers.refused:
-            return Repair.UNKNOWN
+    lost = _lost_version(labels, answers)
+    if pending in with_value and pending in answers.accepted and pending is not None:
+        return Repair.FORWARD
+    if lost in with_value and current in answers.refused:
+        return Repair.RECOVER
+    if pending in with_value and pending not in answers.refused and pending is not None:
+        return Repair.UNKNOWN
     if current in answers.accepted:
         return Repair.NONE_NEEDED if pending is None else Repair.BACK
     if current not in answers.refused:
         return Repair.UNKNOWN
-    if previous is None or previous not in with_value or previous in answers.refused:
-        lost = _lost_version(labels, answers)
-        return Repair.RECOVER if lost is not None and lost in with_value else Repair.ALL_REFUSED
-    return Repair.REVERT if previous in answers.accepted else Repair.UNKNOWN
+    if previous in with_value and previous in answers.accepted:
+        return Repair.REVERT
+    if previous in with_value and previous not in answers.refused:
+        return Repair.UNKNOWN
+    unasked = with_value.difference(_labelled(labels), answers.refused)
+    return Repair.UNKNOWN if answers.is_partial and unasked else Repair.ALL_REFUSED
 
 
 def _lost_version(labels: Mapping[str, str], answers: Answers) -> str | None:
-    """Return the version without a label that the database accepts; the function stops asking at the first."""
-    return min(answers.accepted.difference(labels.values()), default=None)
+    """Return the version without a label of AWS's that the database accepts; the function stops at the first."""
+    return min(answers.accepted.difference(_labelled(labels)), default=None)
+
+
+def _labelled(labels: Mapping[str, str]) -> set[str]:
+    return {version_id for label, version_id in labels.items() if label in _NAMES.values()}
 
 
 def in_words(labels: Mapping[str, str], with_value: frozenset[str], answers: Answers) -> str:

@@ -224,6 +224,14 @@ def failure_message(function_arn: str, step: Step) -> str:
     return f"Error when executing lambda {function_arn} during {step} step"
 
 
+def old_value_message(version_id: str, secret_arn: str) -> str:
+    """Return what RotationFailed says of a pending version that a rotation has made current before."""
+    return (
+        f"Pending secret version {version_id} for Secret {secret_arn} has been current before, and its password is not"
+        " set again. Remove the AWSPENDING staging label and restart rotation"
+    )
+
+
 def foreign_value_message(version_id: str, secret_arn: str, function_arn: str) -> str:
     """Return what RotationFailed says of a pending value that somebody else stored.
 

@@ -88,6 +88,10 @@ class EndedStep:
                 error=result.error,
                 cause=result.cause,
             )
+            if rotation.kind is RotationKind.ROTATION and not is_wanted(rotation, current):
+                # Somebody took the label off while the step ran.
+                abandon(kit, transaction, replace(rotation, offers_probe=self._offers_probe), current, now)
+                return None
             failure: dict[str, object] = {} if error is None else {"error": error, "cause": result.cause}
             action = self._action(transaction, current, now)
             after = self._store_action(transaction, current, action, failure, now)
@@ -122,13 +126,25 @@ class EndedStep:
             now,
             window_closes_at=rotation.window_closes_at,
             jitter=self.kit.random.randbelow(1000) / 1000,
-            asks_database=has_failed
-            and self._offers_probe
-            and rotations.has_run(transaction.connection, rotation, Step.SET),
+            asks_database=has_failed and self._offers_probe and self._may_be_set(transaction, secret),
             repair=repair,
-            is_pending=Staging({}, secret.labels).unfinished_rotation is not None
-            and _set_aside(transaction, rotation, secret) is None,
+            is_pending=self._is_pending(transaction, secret),
         )
+
+    def _may_be_set(self, transaction: Transaction, secret: SecretRecord) -> bool:
+        """Whether the database may have another version than the current one."""
+        connection = transaction.connection
+        has_run = rotations.has_run(connection, self.rotation, Step.SET)
+        return has_run or rotations.lost_since(connection, secret) is not None
+
+    def _is_pending(self, transaction: Transaction, secret: SecretRecord) -> bool:
+        """Whether the database is asked until it answers: a version waits for that, and no rotation that goes on."""
+        rotation = self.rotation
+        if self.step is not Step.PROBE or _set_aside(transaction, rotation, secret) is not None:
+            return False
+        if Staging({}, secret.labels).unfinished_rotation is not None:
+            return True
+        return rotation.version_id in rotations.lost_versions(transaction.connection, rotation.secret_id)
 
     @property
     def _offers_probe(self) -> bool:

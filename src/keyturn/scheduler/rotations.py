@@ -34,6 +34,7 @@ from keyturn.scheduler.steps import CAUSE, Outcome, invoke_step, versions_with_v
 from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.rotation_leases import LeaseLost, write_under_lease
 from keyturn.storage.rotations import RotationKind, RotationRecord
+from keyturn.storage.secret_versions import VersionRecord
 from keyturn.storage.secrets import SecretRecord
 
 _log = logging.getLogger(__name__)
@@ -92,6 +93,8 @@ def _run(kit: Kit, running: RunningStep, stopping: Event) -> RunningStep | None:
 def _run_step(kit: Kit, running: RunningStep) -> Outcome:
     """Run the function, and look whether it did its work."""
     rotation, secret, step = running.rotation, running.secret, running.step
+    if step in (Step.SET, Step.TEST) and _is_foreign(rotation, secret.versions.get(rotation.version_id)):
+        return _foreign(rotation, secret)
     try:
         result = invoke_step(kit, rotation, secret, step, running.request_id)
         return _checked(kit, rotation, secret, step, result) if result.outcome is StepOutcome.SUCCEEDED else result
@@ -117,10 +120,24 @@ def _checked(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Ste
     if step is Step.CREATE:
         with kit.state.read() as connection:
             pending = secret_versions.load_version(connection, secret.secret_id, rotation.version_id)
-        if pending is not None and pending.sealed is not None and pending.from_rotation is False:
-            said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
-            return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingFromElsewhere")
+            was_current = rotations.was_rotated_to(connection, secret.secret_id, rotation.version_id)
+        if _is_foreign(rotation, pending):
+            return _foreign(rotation, secret)
+        if was_current:
+            said = rules.old_value_message(rotation.version_id, secret.arn)
+            return replace(result, outcome=StepOutcome.REFUSED, error=said, cause="PendingWasCurrent")
     return result
+
+
+def _foreign(rotation: RotationRecord, secret: SecretRecord) -> Outcome:
+    said = rules.foreign_value_message(rotation.version_id, secret.arn, secret.rotation_function_arn or "")
+    return Outcome(StepOutcome.REFUSED, said, "PendingFromElsewhere")
+
+
+def _is_foreign(rotation: RotationRecord, version: VersionRecord | None) -> bool:
+    """Whether somebody else than the function has stored the value that a rotation would set."""
+    is_stored = version is not None and version.sealed is not None and version.from_rotation is False
+    return is_stored and rotation.kind is RotationKind.ROTATION
 
 
 def _answered(secret: SecretRecord, with_value: frozenset[str], result: Outcome) -> Outcome:

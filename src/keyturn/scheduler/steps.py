@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import logging
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sqlalchemy import Connection
 
@@ -35,8 +35,9 @@ from keyturn.operations.secretsmanager.rotation_marks import rotation_token
 from keyturn.rules.masking import Mask
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
+from keyturn.rules.staging import AWSPENDING
 from keyturn.runtime.spec import Invocation
-from keyturn.storage import rotations
+from keyturn.storage import rotations, secrets
 from keyturn.storage.rotations import RotationRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.storage.stored_text import storable
@@ -48,6 +49,7 @@ _ERROR_LENGTH = 1000
 # What a function calls its errors, if that can be told from a sentence and goes into a column.
 CAUSE = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,63}", re.ASCII)
 _FORMAT = "keyturn.rotator/1"
+_NOT_KEPT = "What the function said is not kept: the secret has been deleted meanwhile."
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +112,13 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
 
 def versions_with_value(connection: Connection, secret: SecretRecord) -> frozenset[str]:
     """Return the versions of a secret that the database is asked about and that have a value."""
-    labelled = {version.version_id for version in secret.versions.values() if version.sealed}
+    pending = secret.labels.get(AWSPENDING)
+    # A pending value that somebody else has stored is none that a rotation may make current.
+    labelled = {
+        version.version_id
+        for version in secret.versions.values()
+        if version.sealed and not (version.version_id == pending and version.from_rotation is False)
+    }
     return frozenset(labelled | set(rotations.lost_versions(connection, secret.secret_id)))
 
 
@@ -125,6 +133,7 @@ def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outco
         offers_probe = is_ours and Step.PROBE in _texts(said.get("offers"))
         answers = Answers(_texts(said.get("accepted")), _texts(said.get("refused"))) if is_ours else Answers()
         why = said.get("unanswered") if is_ours else None
+        answers = replace(answers, is_partial=isinstance(why, str))
         unanswered = _storable(_mask(kit, secret), why) if isinstance(why, str) else None
         return Outcome(StepOutcome.SUCCEEDED, offers_probe=offers_probe, answers=answers, unanswered=unanswered)
     mask = _mask(kit, secret)
@@ -132,18 +141,24 @@ def _outcome_of(kit: Kit, secret: SecretRecord, invocation: Invocation) -> Outco
     message = str(said.get("errorMessage", "")) if said else "The function failed without saying why."
     outcome = StepOutcome.TIMEOUT if kind == _TIMED_OUT else StepOutcome.FUNCTION_ERROR
     error = _storable(mask, f"{kind}: {message}" if kind else message)
-    is_name = outcome is StepOutcome.FUNCTION_ERROR and CAUSE.fullmatch(kind) and mask(kind) == kind
+    is_name = (
+        outcome is StepOutcome.FUNCTION_ERROR and CAUSE.fullmatch(kind) and mask is not None and mask(kind) == kind
+    )
     return Outcome(outcome, error, kind if is_name else outcome.value)
 
 
-def _mask(kit: Kit, secret: SecretRecord) -> Mask:
+def _mask(kit: Kit, secret: SecretRecord) -> Mask | None:
+    """Return what hides the secret's values; None if they may be gone, though not from what the function says."""
     with kit.state.read() as connection:
+        now = secrets.load_secret_by_id(connection, secret.secret_id)
+        if now is None or now.deletion_at is not None:
+            return None
         return mask_of(kit, connection, secret.arn, secret.secret_id)
 
 
-def _storable(mask: Mask, said: str) -> str:
+def _storable(mask: Mask | None, said: str) -> str:
     """Return what a function said as it may be stored: it can say anything."""
-    return storable(mask(said, _ERROR_LENGTH))
+    return _NOT_KEPT if mask is None else storable(mask(said, _ERROR_LENGTH))
 
 
 def _texts(listed: object) -> frozenset[str]:

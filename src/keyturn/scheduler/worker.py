@@ -117,7 +117,7 @@ class Scheduler:
         with kit.state.read() as connection:
             due = secrets.due_for_rotation(connection, now, _DUE_AT_ONCE)
         for secret_arn in due:
-            begin_due(kit, secret_arn, now)
+            self._begin_due(secret_arn, now)
         if now >= self._tidy_at:
             self._tidy_at = now + _TIDY_EVERY
             tidy(kit, now)
@@ -127,6 +127,14 @@ class Scheduler:
         # Last: files that cannot be purged must not keep rotations waiting.
         is_erased = deletions.erase_past_recovery(kit, now)
         return self._pause(now, is_erased=is_erased)
+
+    def _begin_due(self, secret_arn: str, now: datetime) -> None:
+        try:
+            begin_due(self._kit, secret_arn, now)
+        except KeyturnError:
+            raise
+        except Exception:  # noqa: BLE001 - what nobody foresaw of one secret must not keep all others from rotating
+            _log.exception("the rotation of %s could not begin", secret_arn)
 
     def _claim(self, now: datetime) -> None:
         running = {rotation.rotation_id: lane_of(rotation) for rotation in self._still_running()}

@@ -7,11 +7,15 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, bindparam, func, insert, select, update
+from sqlalchemy import Connection, Row, bindparam, case, func, insert, select, update
 
 from keyturn.rules.lanes import Lane
+from keyturn.rules.rotation import Step
+from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 from keyturn.storage import schema
 from keyturn.storage.database import Transaction
+from keyturn.storage.secret_versions import load_version
+from keyturn.storage.secrets import SecretRecord
 
 _rotations, _steps = schema.rotations, schema.rotation_steps
 _versions, _labels = schema.secret_versions, schema.staging_labels
@@ -128,6 +132,18 @@ _LAST_SUCCESS = select(func.max(_rotations.c.ended_at)).where(
     _rotations.c.status == RotationStatus.SUCCEEDED,
 )
 _STEPS_OF = select(_steps).where(_steps.c.rotation_id == bindparam("rotation_id")).order_by(_steps.c.position)
+_NEWEST_STEPS_OF = (
+    select(_steps)
+    .where(_steps.c.rotation_id == bindparam("rotation_id"))
+    .order_by(_steps.c.position.desc())
+    .limit(bindparam("limit"))
+)
+_FAILED_OF = (
+    select(_steps)
+    .where(_steps.c.rotation_id == bindparam("rotation_id"), _steps.c.error.is_not(None))
+    .order_by(case((_steps.c.step == Step.PROBE, 1), else_=0), _steps.c.position.desc())
+    .limit(1)
+)
 _NEXT_POSITION = select(func.coalesce(func.max(_steps.c.position), 0) + 1).where(
     _steps.c.rotation_id == bindparam("rotation_id")
 )
@@ -143,6 +159,11 @@ _HAS_RUN = (
 )
 _STILL_RUNS = _HAS_RUN.where(_steps.c.ended_at.is_(None), _steps.c.started_at > bindparam("since"))
 _MOST_LOST = 3
+_SET = (
+    select(_rotations.c.version_id)
+    .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
+    .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == Step.SET)
+)
 _LOST_OF = (
     select(_versions.c.version_id)
     .where(
@@ -150,15 +171,19 @@ _LOST_OF = (
         _versions.c.sealed.is_not(None),
         _versions.c.from_rotation,
         _versions.c.version_id.not_in(
-            select(_labels.c.version_id).where(_labels.c.secret_id == bindparam("secret_id"))
+            select(_labels.c.version_id).where(
+                _labels.c.secret_id == bindparam("secret_id"),
+                _labels.c.label.in_([AWSCURRENT, AWSPENDING, AWSPREVIOUS]),
+            )
         ),
-        _versions.c.version_id.in_(
-            select(_rotations.c.version_id)
-            .join(_steps, _steps.c.rotation_id == _rotations.c.rotation_id)
-            .where(_rotations.c.secret_id == bindparam("secret_id"), _steps.c.step == "setSecret")
-        ),
+        _versions.c.version_id.in_(_SET),
     )
-    .order_by(_versions.c.created_at.desc(), _versions.c.version_id)
+    # What the database has had before what it may have had.
+    .order_by(
+        _versions.c.version_id.in_(_SET.where(_steps.c.outcome == "succeeded")).desc(),
+        _versions.c.created_at.desc(),
+        _versions.c.version_id,
+    )
     .limit(_MOST_LOST)
 )
 _INSERT_STEP = insert(_steps)
@@ -286,6 +311,18 @@ def load_steps(connection: Connection, rotation_id: int) -> list[StepRecord]:
     return [_step(row) for row in connection.execute(_STEPS_OF, {"rotation_id": rotation_id})]
 
 
+def load_newest_steps(connection: Connection, rotation_id: int, limit: int) -> list[StepRecord]:
+    """Return the newest runs of steps of a rotation, in order; it may have very many."""
+    found = connection.execute(_NEWEST_STEPS_OF, {"rotation_id": rotation_id, "limit": limit})
+    return [_step(row) for row in found][::-1]
+
+
+def load_last_failure(connection: Connection, rotation_id: int) -> StepRecord | None:
+    """Return the step that failed last, other than in asking the database unless nothing else has failed."""
+    row = connection.execute(_FAILED_OF, {"rotation_id": rotation_id}).one_or_none()
+    return None if row is None else _step(row)
+
+
 def has_run(connection: Connection, rotation: RotationRecord, step: str) -> bool:
     """Whether a step was ever begun for the version that a rotation makes, by this rotation or one before it."""
     parameters = {"secret_id": rotation.secret_id, "version_id": rotation.version_id, "step": step}
@@ -302,8 +339,42 @@ def may_still_run(connection: Connection, rotation: RotationRecord, step: str, s
 
 
 def lost_versions(connection: Connection, secret_id: int) -> list[str]:
-    """Return versions without a label that rotations may have set in the database: the three newest, newest first."""
+    """Return versions that rotations may have set in the database, and that carry no label of AWS's.
+
+    Three at most: those first whose setSecret has succeeded, and the newest first.
+    """
     return list(connection.execute(_LOST_OF, {"secret_id": secret_id}).scalars())
+
+
+def lost_since(connection: Connection, secret: SecretRecord) -> str | None:
+    """Return the lost version that the database has most likely, if it was made after the current one."""
+    current = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
+    if current is None:
+        return None
+    for version_id in lost_versions(connection, secret.secret_id):
+        version = load_version(connection, secret.secret_id, version_id)
+        if version is not None and version.created_at > current.created_at:
+            return version_id
+    return None
+
+
+def has_offered_probe(connection: Connection, secret_id: int, function_arn: str) -> bool:
+    """Whether a function has offered to ask the database in a rotation or a test of this secret."""
+    found = select(_rotations.c.rotation_id).where(
+        _rotations.c.secret_id == secret_id, _rotations.c.function_arn == function_arn, _rotations.c.offers_probe
+    )
+    return connection.execute(found.limit(1)).first() is not None
+
+
+def was_rotated_to(connection: Connection, secret_id: int, version_id: str) -> bool:
+    """Whether a rotation that made this version has succeeded: it has been current before."""
+    found = select(_rotations.c.rotation_id).where(
+        _rotations.c.secret_id == secret_id,
+        _rotations.c.version_id == version_id,
+        _rotations.c.kind == RotationKind.ROTATION,
+        _rotations.c.status == RotationStatus.SUCCEEDED,
+    )
+    return connection.execute(found.limit(1)).first() is not None
 
 
 def next_position(transaction: Transaction, rotation: RotationRecord) -> int:

@@ -12,20 +12,15 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
-import ipaddress
 import json
 import os
-import pwd
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -35,15 +30,13 @@ import psutil
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators.engines.postgresql import quoted_identifier, scram_verifier
 
-HOST = "127.0.0.1"
+from .private_server import HOST, Owner, end, free_port, has_ended, write_certificate
+
 SUPERUSER = "postgres"
 
 _START_ATTEMPTS = 5
 _START_SECONDS = 60
-_STOP_SECONDS = 30
-_POLL_SECONDS = 0.02
 _SCRAM_ITERATIONS = 4096
-_COMMAND_SECONDS = 120
 _LOG_FILE = "server.log"
 
 # Data that nobody will miss: durability costs time only.
@@ -94,14 +87,14 @@ class PostgresqlServer:
         Raises:
             KeyturnError: There are no server programs, or the server does not start; with its own reason.
         """
-        owner = _Owner.of_this_process()
+        owner = Owner.of_this_process("postgres")
         directory = Path(tempfile.mkdtemp(prefix="keyturn-postgresql-"))
         try:
             programs = _find_programs(owner, directory, tls=tls)
             password = secrets.token_hex(16)
             owner.own(directory)
             _initialise(owner, programs, directory, password)
-            own_settings = _write_certificate(owner, directory) if tls else {}
+            own_settings = _offer_tls(owner, directory / "data") if tls else {}
             if hba is not None:
                 (directory / "data" / "pg_hba.conf").write_text(hba)
             if standby:
@@ -194,7 +187,7 @@ class PostgresqlServer:
             for each in family:
                 with contextlib.suppress(psutil.NoSuchProcess):
                     each.kill()
-            if not _has_ended(*family):
+            if not has_ended(*family):
                 raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
             # Where nobody collects the exit status of its first process PostgreSQL takes that for a running server.
             (self.directory / "data" / "postmaster.pid").unlink()
@@ -205,7 +198,7 @@ class PostgresqlServer:
         Raises:
             KeyturnError: It does not start; with its own reason.
         """
-        done = _start(_Owner.of_this_process(), self.programs, self.directory)
+        done = _start(Owner.of_this_process("postgres"), self.programs, self.directory)
         if done.returncode != 0:
             raise KeyturnError(f"PostgreSQL does not start again: {self.log_path.read_text().strip()[-2000:]}")
 
@@ -216,7 +209,8 @@ class PostgresqlServer:
             KeyturnError: The server's process does not end.
         """
         if process := self._process():
-            _end(process)
+            # PostgreSQL documentation, "Shutting Down the Server": one disconnects clients, one ends without ceremony.
+            end(process, "PostgreSQL", signal.SIGINT, signal.SIGQUIT)
         shutil.rmtree(self.directory, ignore_errors=True)
 
     def save(self, path: Path) -> None:
@@ -257,43 +251,7 @@ class PostgresqlServer:
             return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Owner:
-    """The user who runs the server: this one, or an unprivileged one if this one is root."""
-
-    identity: pwd.struct_passwd | None
-
-    @classmethod
-    def of_this_process(cls) -> Self:
-        if os.geteuid() != 0:
-            return cls(None)
-        for name in ("postgres", "nobody"):
-            with contextlib.suppress(KeyError):
-                return cls(pwd.getpwnam(name))
-        raise KeyturnError("PostgreSQL refuses to run as root and this machine has no user nobody.")
-
-    def own(self, path: Path) -> None:
-        if self.identity:
-            os.chown(path, self.identity.pw_uid, self.identity.pw_gid)
-
-    def run(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
-        """Run a program as the owner, in an environment that depends on nothing."""
-        # Output goes to a file: a server started below would keep a pipe open and this call waiting.
-        with tempfile.TemporaryFile("w+") as output:
-            done = subprocess.run(  # noqa: S603 - programs found by us, arguments made by us
-                [str(part) for part in command],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=subprocess.STDOUT,
-                env={"PATH": "/usr/bin:/bin", "LC_ALL": "C", "TZ": "UTC"}, cwd="/",
-                user=self.identity.pw_uid if self.identity else None,
-                group=self.identity.pw_gid if self.identity else None,
-                extra_groups=[] if self.identity else None,
-                timeout=_COMMAND_SECONDS, check=False,
-            )  # fmt: skip
-            output.seek(0)
-            return subprocess.CompletedProcess(done.args, done.returncode, output.read())
-
-
-def _find_programs(owner: _Owner, directory: Path, *, tls: bool) -> Path:
+def _find_programs(owner: Owner, directory: Path, *, tls: bool) -> Path:
     """Return a folder with programs that the owner may run, copied if need be."""
     folders = [folder for folder in _program_folders() if (folder / "initdb").exists() and (folder / "pg_ctl").exists()]
     found = [folder for folder in folders if not tls or _knows_tls(folder)]
@@ -333,7 +291,7 @@ def _program_folders() -> Iterator[Path]:
         yield Path(postgres).resolve().parent
 
 
-def _copy_programs(owner: _Owner, installation: Path, directory: Path) -> Path:
+def _copy_programs(owner: Owner, installation: Path, directory: Path) -> Path:
     """Copy the installation beside the data and give it to the owner.
 
     The programs find their files, and the libraries that the wheel keeps beside its package, relative to themselves.
@@ -350,7 +308,7 @@ def _copy_programs(owner: _Owner, installation: Path, directory: Path) -> Path:
     return copy / package.name / installation.name / "bin"
 
 
-def _initialise(owner: _Owner, programs: Path, directory: Path, password: str) -> None:
+def _initialise(owner: Owner, programs: Path, directory: Path, password: str) -> None:
     password_path = directory / "password"
     with os.fdopen(os.open(password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
         file.write(password)
@@ -364,12 +322,12 @@ def _initialise(owner: _Owner, programs: Path, directory: Path, password: str) -
         raise KeyturnError(f"initdb of {programs} failed: {done.stdout.strip()}")
 
 
-def _start_on_free_port(owner: _Owner, programs: Path, directory: Path, settings: Mapping[str, str]) -> int:
+def _start_on_free_port(owner: Owner, programs: Path, directory: Path, settings: Mapping[str, str]) -> int:
     configuration = directory / "data" / "postgresql.conf"
     initial = configuration.read_text()
     log_path = directory / _LOG_FILE
     for _ in range(_START_ATTEMPTS):
-        port = _free_port()
+        port = free_port()
         lines = [f"{name} = '{value}'" for name, value in {**settings, "port": str(port)}.items()]
         configuration.write_text("\n".join([initial, *lines, ""]))
         done = _start(owner, programs, directory)
@@ -382,76 +340,14 @@ def _start_on_free_port(owner: _Owner, programs: Path, directory: Path, settings
     raise KeyturnError(f"PostgreSQL of {programs} does not start: {reason.strip()[-2000:]}")
 
 
-def _start(owner: _Owner, programs: Path, directory: Path) -> subprocess.CompletedProcess[str]:
+def _start(owner: Owner, programs: Path, directory: Path) -> subprocess.CompletedProcess[str]:
     return owner.run(
         programs / "pg_ctl", "start", "--pgdata", directory / "data", "--log", directory / _LOG_FILE,
         "--wait", "--timeout", str(_START_SECONDS), "--silent",
     )  # fmt: skip
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((HOST, 0))
-        return int(probe.getsockname()[1])
-
-
-def _end(process: psutil.Process) -> None:
-    # PostgreSQL documentation, "Shutting Down the Server": SIGINT disconnects clients, SIGQUIT ends without ceremony.
-    for request in (signal.SIGINT, signal.SIGQUIT):
-        with contextlib.suppress(psutil.NoSuchProcess):
-            process.send_signal(request)
-        if _has_ended(process):
-            return
-    raise KeyturnError(f"PostgreSQL does not end, process {process.pid}.")
-
-
-def _has_ended(*processes: psutil.Process) -> bool:
-    """Wait for a while, and tell whether none of them is left."""
-    deadline = time.monotonic() + _STOP_SECONDS
-    while any(map(_lives, processes)):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(_POLL_SECONDS)
-    return True
-
-
-def _lives(process: psutil.Process) -> bool:
-    try:
-        # A first process of a container may never collect the exit status; the server has ended all the same.
-        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _write_certificate(owner: _Owner, directory: Path) -> dict[str, str]:
-    """Write a self-signed certificate for ``localhost``, good for a day, and return the settings that use it."""
-    from cryptography import x509  # noqa: PLC0415 - only servers with TLS need it
-    from cryptography.hazmat.primitives import hashes, serialization  # noqa: PLC0415 - as above
-    from cryptography.hazmat.primitives.asymmetric import ec  # noqa: PLC0415 - as above
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
-    now = datetime.now(UTC)
-    names = x509.SubjectAlternativeName([x509.DNSName("localhost"), x509.IPAddress(ipaddress.ip_address("::1"))])
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(hours=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(names, critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    data = directory / "data"
-    (data / "server.crt").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    with os.fdopen(os.open(data / "server.key", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(private)
-    for path in (data / "server.crt", data / "server.key"):
-        owner.own(path)
+def _offer_tls(owner: Owner, data: Path) -> dict[str, str]:
+    """Write a certificate and return the settings that use it."""
+    write_certificate(owner, data)
     return {"ssl": "on", "ssl_cert_file": "server.crt", "ssl_key_file": "server.key"}

@@ -46,7 +46,7 @@ class FakeEngine:
         return base.read_login(value, engines=("fake",), default_port=1234, default_dbname="main")
 
     def alternate_username(self, username: str) -> str:
-        return base.alternate_username(username, suffix="_clone", limit_bytes=20)
+        return base.alternate_username(username, suffix="_clone", limit=20, unit="bytes")
 
     def connect(self, login: base.Login) -> FakeConnection:
         self.logins.append(login)

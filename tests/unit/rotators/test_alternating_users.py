@@ -245,15 +245,15 @@ def test_a_rotation_killed_anywhere_never_locks_the_current_user_out_and_can_be_
     [("app", "app_clone"), ("app_clone", "app"), ("app_clone_clone", "app_clone"), ("\u00fc", "\u00fc_clone")],
 )
 def test_names_alternate(username: str, other: str) -> None:
-    assert base.alternate_username(username, suffix="_clone", limit_bytes=63) == other
+    assert base.alternate_username(username, suffix="_clone", limit=63, unit="bytes") == other
 
 
 @pytest.mark.parametrize("username", ["_clone", "a" * 58, "\u00fc" * 29])
 def test_names_that_cannot_alternate_are_refused(username: str) -> None:
     with pytest.raises(ValueError, match="Unable to clone user"):
-        base.alternate_username(username, suffix="_clone", limit_bytes=63)
+        base.alternate_username(username, suffix="_clone", limit=63, unit="bytes")
 
 
 @pytest.mark.parametrize("username", ["a" * 57, "\u00fc" * 28, "a" * 57 + "_clone"])
 def test_the_longest_names_alternate(username: str) -> None:
-    assert base.alternate_username(username, suffix="_clone", limit_bytes=63)
+    assert base.alternate_username(username, suffix="_clone", limit=63, unit="bytes")

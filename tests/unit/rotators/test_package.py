@@ -40,6 +40,15 @@ def test_the_driver_is_there_with_what_it_needs_and_its_licences(archive: zipfil
     assert not [name for name in names if name.endswith((".pyc", ".so", "RECORD"))]
 
 
+def test_what_an_engine_shares_with_another_one_is_there_and_the_other_one_is_not() -> None:
+    names = zipfile.ZipFile(io.BytesIO(build("mariadb", "alternating_users"))).namelist()
+    own = {name.removeprefix("keyturn_rotators/") for name in names if name.startswith("keyturn_rotators/")}
+    assert {"engines/mariadb.py", "engines/mysql_family/__init__.py", "engines/mysql_family/accounts.py"} <= own
+    assert {"engines/base.py", "engines/network.py", "secret.py", "alternating_users.py"} <= own
+    assert not {"engines/mysql.py", "engines/postgresql.py", "single_user.py", "package.py"} & own
+    assert len([name for name in names if name.startswith("pymysql") and "LICENSE" in name]) == 1
+
+
 def test_no_module_in_it_imports_keyturn(archive: zipfile.ZipFile) -> None:
     for name in archive.namelist():
         if not name.startswith(("keyturn_rotators/", "postgresql_single_user")):
@@ -52,7 +61,8 @@ def test_no_module_in_it_imports_keyturn(archive: zipfile.ZipFile) -> None:
 
 
 def test_an_engine_that_does_not_exist_is_refused() -> None:
-    with pytest.raises(ModuleNotFoundError):
-        build("visicalc", "single_user")
+    for name in ("visicalc", "base", "network", "mysql_family"):
+        with pytest.raises(ModuleNotFoundError):
+            build(name, "single_user")
     with pytest.raises(ModuleNotFoundError):
         build("postgresql", "nobody")

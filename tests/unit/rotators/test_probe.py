@@ -28,7 +28,7 @@ def password(text: str, **changed: object) -> str:
     return json.dumps({**VALUE, "password": text, **changed})
 
 
-def probe(engine: base.Engine, service: FakeSecretsManager, *lost: str) -> tuple[object, object]:
+def probe(engine: base.Engine, service: FakeSecretsManager, *lost: str) -> tuple[list[str], list[str]]:
     answer: Any = rotator(engine, service)({**event("probeSecret"), "LostVersionIds": list(lost)}, None)
     assert answer["rotator"] == "keyturn.rotator/1"
     return answer["accepted"], answer["refused"]
@@ -88,6 +88,51 @@ def test_a_lost_version_that_cannot_be_read_is_none(
     monkeypatch.setattr(service, "get_secret_value", denied)
     accepted, refused = probe(engine, service, "lost-1", "lost-2")
     assert accepted == ["lost-2"]
-    assert isinstance(refused, list)
     assert "lost-1" in refused
     assert "cannot be read: AccessDeniedException" in caplog.text
+
+
+class TlsEngine(FakeEngine):
+    """A server without TLS: like PostgreSQL, it says so before any password is looked at."""
+
+    def connect(self, login: base.Login) -> Any:
+        if login.tls is base.TlsMode.REQUIRED:
+            raise base.TlsRequired("the server has no TLS")
+        return super().connect(login)
+
+
+def test_previous_on_another_host_does_not_hide_the_lost_password(service: FakeSecretsManager) -> None:
+    service.versions["older"] = FakeVersion({"AWSPREVIOUS"}, password("first", host="old-db.example"))
+    engine = FakeEngine()
+    engine.passwords["app"] = "lost 1"
+    assert probe(engine, service, "lost-1")[0] == ["lost-1"]
+
+
+def test_a_pending_value_that_cannot_connect_does_not_silence_the_others(service: FakeSecretsManager) -> None:
+    service.versions[TOKEN] = FakeVersion({"AWSPENDING"}, password("x", ssl=True))
+    engine = TlsEngine()
+    assert probe(engine, service, "lost-1")[0] == [FIRST_VERSION_ID]
+
+
+def test_a_previous_value_that_cannot_connect_does_not_hide_the_lost_password(service: FakeSecretsManager) -> None:
+    service.versions["older"] = FakeVersion({"AWSPREVIOUS"}, password("x", ssl=True))
+    engine = TlsEngine()
+    engine.passwords["app"] = "lost 1"
+    assert probe(engine, service, "lost-1")[0] == ["lost-1"]
+
+
+def test_a_lost_version_that_could_not_be_read_just_now_is_not_refused(
+    service: FakeSecretsManager, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = FakeEngine()
+    engine.passwords["app"] = "lost 1"
+    get = service.get_secret_value
+
+    def throttled(**request: object) -> Any:
+        if request.get("VersionId") == "lost-1":
+            raise ClientError({"Error": {"Code": "ThrottlingException", "Message": "no"}}, "GetSecretValue")
+        return get(**request)
+
+    monkeypatch.setattr(service, "get_secret_value", throttled)
+    accepted, refused = probe(engine, service, "lost-1")
+    assert "lost-1" not in [*accepted, *refused]

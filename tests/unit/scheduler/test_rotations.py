@@ -155,7 +155,7 @@ class Desk:
         self.bench, self.kit = bench, bench.kit
         with self.kit.state.write() as transaction:
             functions.store_package(transaction, "sha", b"zip")
-            functions.insert_function(transaction, _function(bench))
+            functions.insert_function(transaction, a_function(bench))
             statement = {
                 "Sid": "s",
                 "Effect": "Allow",
@@ -218,7 +218,7 @@ class _Middle:
         return bound // 2
 
 
-def _function(bench: HandlerBench) -> FunctionRecord:
+def a_function(bench: HandlerBench) -> FunctionRecord:
     return FunctionRecord(
         arn=FUNCTION_ARN,
         account_id=PLACE.account_id,

@@ -6,23 +6,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from keyturn.rules.database_version import DatabaseVersion, VersionRun, database_version, decides
-from keyturn.storage import rotations
-from keyturn.storage.rotations import RotationKind
+from keyturn.rules.database_version import DatabaseVersion, database_version
+from keyturn.storage.rotation_evidence import load_evidence
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.keyturn import DatabaseVersionType
 
 
 def known_version(connection: Connection, subject: SecretRecord) -> DatabaseVersion:
-    """Return what the newest rotations have shown."""
-    runs: list[VersionRun] = []
-    for rotation in rotations.load_history(connection, subject.secret_id):
-        if rotation.kind is RotationKind.TEST:
-            continue
-        steps = rotations.load_steps(connection, rotation.rotation_id)
-        runs = [*(VersionRun(rotation.version_id, step) for step in steps), *runs]
-        if any(decides(run) for run in runs):
-            break
+    """Return what rotations have shown."""
+    runs = load_evidence(connection, subject.secret_id)
     return database_version(runs, subject.labels, subject.last_changed_at)
 
 

@@ -26,7 +26,6 @@ from keyturn.operations.keyturn.standing import (
     answers_of,
     attempts_of,
     can_be_resolved,
-    last_failure,
     status_of,
 )
 from keyturn.operations.keyturn.timeline_audit import CallsSeen, calls_seen
@@ -88,7 +87,9 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
     """Tell one rotation of a secret with its timeline."""
     with kit.state.read() as connection:
         rotation = _find(connection, request, subject)
-        steps = rotations.load_steps(connection, rotation.rotation_id)
+        steps = rotations.load_newest_steps(connection, rotation.rotation_id, _MOST_STEPS + 1)
+        is_ended_by_others = rotation.status in ENDED_BY_OTHERS
+        failed = rotations.load_last_failure(connection, rotation.rotation_id) if is_ended_by_others else None
         by_hand = values_by_hand(connection, subject, rotation)
         unlabelled, resolvable = _unlabelled(connection, subject), can_be_resolved(connection, subject)
         known, others = known_version(connection, subject), _other_kinds(connection, rotation)
@@ -100,7 +101,7 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
         kind=rotation.kind.value,
         requested_at=rotation.requested_at,
         ended_at=rotation.ended_at,
-        reason=rotation.error if rotation.status in ENDED_BY_OTHERS else None,
+        reason=rotation.error if is_ended_by_others else None,
         steps=newest,
         attempt=(rotation.attempt, attempts_of(rotation)),
         due_at=rotation.due_at,
@@ -111,7 +112,7 @@ def get_rotation(kit: Kit, call: Call, request: GetRotationRequest, subject: Sec
     return {
         "ARN": subject.arn,
         "Name": subject.name,
-        "Rotation": {**shown, **_ended_by_others(rotation, steps, calls.calls.cancelled_by)},  # type: ignore[typeddict-item]  # further members of it
+        "Rotation": {**shown, **_ended_by_others(rotation, failed, calls.calls.cancelled_by)},  # type: ignore[typeddict-item]  # further members of it
         "VersionIdsToStages": stages_by_version(subject),
         "UnlabelledVersions": unlabelled,
         "CanBeResolved": resolvable,
@@ -159,13 +160,11 @@ def _other_kinds(connection: Connection, rotation: RotationRecord) -> list[str]:
     return [kind.value for kind in others if rotations.load_rotation(connection, *about, kind) is not None]
 
 
-def _ended_by_others(
-    rotation: RotationRecord, steps: Sequence[StepRecord], cancelled_by: Event | None
-) -> dict[str, str]:
+def _ended_by_others(rotation: RotationRecord, failed: StepRecord | None, cancelled_by: Event | None) -> dict[str, str]:
     """Return who ended a rotation that was cancelled or abandoned, and why its last attempt had failed."""
     if rotation.status not in ENDED_BY_OTHERS:
         return {}
-    is_cancelled, failed = rotation.status is RotationStatus.CANCELLED, last_failure(steps)
+    is_cancelled = rotation.status is RotationStatus.CANCELLED
     members = {
         "EndedBy": cancelled_by.who if is_cancelled and cancelled_by else None,
         "LastCause": failed and failed.cause,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -40,14 +39,7 @@ def answers_of(step: StepRecord) -> dict[str, str] | None:
     return read_words(step.cause) if is_answered and step.cause else None
 
 
-def last_failure(steps: Sequence[StepRecord]) -> StepRecord | None:
-    """Return the step that failed last, before the database was asked about it."""
-    failed = [step for step in steps if step.error is not None]
-    return next((step for step in reversed(failed) if step.step != Step.PROBE), failed[-1] if failed else None)
-
-
 def can_be_resolved(connection: Connection, secret: SecretRecord) -> bool:
     """Whether a secret's function has offered to ask the database: one that has not might do anything."""
     function_arn = secret.rotation_function_arn
-    history = rotations.load_history(connection, secret.secret_id)
-    return bool(function_arn) and any(one.offers_probe and one.function_arn == function_arn for one in history)
+    return function_arn is not None and rotations.has_offered_probe(connection, secret.secret_id, function_arn)

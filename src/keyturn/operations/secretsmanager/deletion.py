@@ -157,16 +157,17 @@ def _abandon_rotation(transaction: Transaction, current: SecretRecord, at: datet
 
 def _resume_rotation(kit: Kit, transaction: Transaction, restored: SecretRecord, at: datetime) -> None:
     """Plan the next rotation: at once if one was abandoned half-way, anew if its moment has passed meanwhile."""
-    if not restored.rotation_enabled:
-        pending = staging_of(transaction, restored).unfinished_rotation
-        left = pending and rotations.load_rotation(transaction.connection, restored.secret_id, pending)
+    pending = staging_of(transaction, restored).unfinished_rotation
+    if pending is None or not restored.rotation_enabled:
+        left_id = pending or rotations.lost_since(transaction.connection, restored)
+        left = left_id and rotations.load_rotation(transaction.connection, restored.secret_id, left_id)
         if left:
             resolve_left_version(kit, transaction, restored, left, at)
+    if not restored.rotation_enabled:
         return
     planned_at = restored.next_rotation_at
     if planned_at is None or planned_at <= at:
         plan_rotation(kit, transaction, restored.arn, counted_from=counted_from(restored), not_before=at)
-    state = staging_of(transaction, restored)
-    if state.unfinished_rotation is not None:
+    if pending is not None:
         # The scheduler takes the pending version up and runs all steps with it, as after a failure.
         secrets.update_secret(transaction, restored, next_rotation_at=at)

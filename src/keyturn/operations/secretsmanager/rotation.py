@@ -29,12 +29,12 @@ from keyturn.operations.secretsmanager.writing import lock_alive, staging_of, st
 from keyturn.operations.subject import Subject
 from keyturn.rules.deletion import check_alive
 from keyturn.rules.replication import Part, check_may_change
-from keyturn.rules.staging import AWSCURRENT, begin_rotation, previous_not_complete
+from keyturn.rules.staging import AWSCURRENT, begin_rotation, end_test, previous_not_complete
 from keyturn.rules.versions import no_token, require_token
 from keyturn.storage import rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import is_held
-from keyturn.storage.rotations import RotationKind, RotationStatus
+from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
 from keyturn.storage.secret_versions import VersionRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.wire.types.secretsmanager import (
@@ -89,10 +89,9 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
             configured |= WHILE_IT_RUNS
         if rotations.load_rotation(transaction.connection, current.secret_id, token) is None:
             configured_secret = replace(current, **configured)
-            is_on = bool(current.rotation_enabled)
-            refusal, ended = _begin(
-                kit, transaction, configured_secret, token, call, immediately=immediately, is_on=is_on
-            )
+            refusal, ended = _begin(kit, transaction, configured_secret, token, call, immediately=immediately)
+            if refusal is not None and current.rotation_enabled:
+                _take_up_left_version(kit, transaction, current, call.at)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
                 if not immediately:
@@ -115,11 +114,8 @@ def cancel_rotate_secret(
         if current.rotation_enabled is None:
             raise InvalidRequestException("You can't cancel rotation for a secret that has no rotation configured.")
         unfinished = rotations.load_unfinished(transaction.connection, current.secret_id)
-        rotations.end_unfinished(
-            transaction, current.secret_id, RotationStatus.CANCELLED, call.at, "Rotation was cancelled."
-        )
-        if unfinished is not None and unfinished.kind is RotationKind.ROTATION:
-            resolve_left_version(kit, transaction, current, unfinished, call.at)
+        if unfinished is not None:
+            _cancel(kit, transaction, current, unfinished, call.at)
         secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
     kit.wake_scheduler()
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
@@ -128,8 +124,27 @@ def cancel_rotate_secret(
     return response
 
 
+def _cancel(
+    kit: Kit, transaction: Transaction, current: SecretRecord, unfinished: RotationRecord, at: datetime
+) -> None:
+    if unfinished.kind is RotationKind.RESOLUTION and _is_at_stake(transaction, current, unfinished.version_id):
+        # Rotation is switched off; what the database has is still to be found out.
+        return
+    rotations.end_unfinished(transaction, current.secret_id, RotationStatus.CANCELLED, at, "Rotation was cancelled.")
+    if unfinished.kind is RotationKind.ROTATION:
+        resolve_left_version(kit, transaction, current, unfinished, at)
+    elif unfinished.kind is RotationKind.TEST:
+        store_change(transaction, current, end_test(staging_of(transaction, current), unfinished.version_id))
+
+
+def _is_at_stake(transaction: Transaction, current: SecretRecord, version_id: str) -> bool:
+    """Whether the database may have a version that is not the current one."""
+    is_pending = staging_of(transaction, current).unfinished_rotation == version_id
+    return is_pending or version_id in rotations.lost_versions(transaction.connection, current.secret_id)
+
+
 def _begin(
-    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool, is_on: bool
+    kit: Kit, transaction: Transaction, current: SecretRecord, token: str, call: Call, *, immediately: bool
 ) -> tuple[AwsError | None, EndedRotation | None]:
     """Store the intent to rotate.
 
@@ -145,7 +160,8 @@ def _begin(
         )
     try:
         if unfinished is not None and unfinished.kind is RotationKind.RESOLUTION:
-            if state.unfinished_rotation is not None or is_held(unfinished, call.at):
+            # A test does not find out what the database has.
+            if state.unfinished_rotation is not None or is_held(unfinished, call.at) or not immediately:
                 raise previous_not_complete()
             # Nothing is pending: what it was to find out this rotation does.
             superseded = "A rotation was asked for, which finds out as well."
@@ -154,9 +170,6 @@ def _begin(
     except InvalidRequestException as refusal:
         if unfinished is not None:
             resume(transaction, unfinished, call.at, None)
-        elif is_on and state.unfinished_rotation is not None:
-            # Nobody is about to finish what was left pending.
-            store_intent(kit, transaction, current, state.unfinished_rotation, RotationKind.ROTATION, call.at)
         return refusal, None
     copy = None if immediately else _copy_of_current(kit, current, token, call.at)
     if copy is None:
@@ -169,6 +182,13 @@ def _begin(
     kind = RotationKind.ROTATION if immediately else RotationKind.TEST
     store_intent(kit, transaction, current, token, kind, call.at)
     return None, ended
+
+
+def _take_up_left_version(kit: Kit, transaction: Transaction, current: SecretRecord, at: datetime) -> None:
+    """Rotate to the version that was left pending, with the secret's own function: nobody is about to finish it."""
+    left = staging_of(transaction, current).unfinished_rotation
+    if left is not None and rotations.load_unfinished(transaction.connection, current.secret_id) is None:
+        store_intent(kit, transaction, current, left, RotationKind.ROTATION, at)
 
 
 def _copy_of_current(kit: Kit, secret: SecretRecord, version_id: str, at: datetime) -> VersionRecord | None:

@@ -49,9 +49,8 @@ def store_intent(
     """
     lane = Lane(secret.rotation_function_arn or "", database_lane(kit, secret) or "")
     first_step = PLANS[kind].first_step
-    # A version that one rotation has left and another takes up may be in the database already.
-    former = rotations.load_rotation(transaction.connection, secret.secret_id, version_id)
-    offers_probe = former is not None and former.function_arn == lane.function_arn and bool(former.offers_probe)
+    # The database may have what an earlier rotation has left behind.
+    offers_probe = rotations.has_offered_probe(transaction.connection, secret.secret_id, lane.function_arn)
     rotations.start_rotation(
         transaction,
         secret.secret_id,
@@ -74,10 +73,17 @@ def resume(transaction: Transaction, unfinished: RotationRecord, at: datetime, c
 def resolve_left_version(
     kit: Kit, transaction: Transaction, secret: SecretRecord, left: RotationRecord, at: datetime
 ) -> None:
-    """Have the database asked about the version that a rotation was ended with, if it may have it and can be asked."""
-    if not left.offers_probe or not rotations.has_run(transaction.connection, left, Step.SET):
+    """Have the database asked about the version that a rotation was ended with, if it may have it and can be asked.
+
+    If it cannot have that one, it may still have one that an earlier rotation has left behind.
+    """
+    if not left.offers_probe:
+        return
+    has_run = rotations.has_run(transaction.connection, left, Step.SET)
+    version_id = left.version_id if has_run else rotations.lost_since(transaction.connection, secret)
+    if version_id is None:
         return
     # What runs just now is not ended by this; it has done what it does when its time is over.
     is_running = left.lease_owner is not None
     wait = function_timeout(kit, secret.rotation_function_arn, secret.arn) if is_running else timedelta(0)
-    store_intent(kit, transaction, secret, left.version_id, RotationKind.RESOLUTION, at + wait, requested_at=at)
+    store_intent(kit, transaction, secret, version_id, RotationKind.RESOLUTION, at + wait, requested_at=at)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self
 
 
 class DatabaseError(Exception):
@@ -88,13 +88,35 @@ class AuthenticationFailed(DatabaseError):
 class AuthenticationMethodRefused(DatabaseError):
     """The server wants to authenticate in a way this function does not support or considers unsafe."""
 
-    hint = "Let the server ask this user for scram-sha-256, or encrypt the connection with a certificate that holds."
+    hint = (
+        "Let the server ask this user in a way that does not show the password (scram-sha-256 in PostgreSQL,"
+        " mysql_native_password or ed25519 in MariaDB, caching_sha2_password over TLS in MySQL), or encrypt the"
+        " connection with a certificate that holds."
+    )
 
 
 class NotAdmitted(DatabaseError):
     """The server does not let this user in from here, whatever the password."""
 
-    hint = "Admit this user from the function's addresses (pg_hba.conf in PostgreSQL), and allow the role to log in."
+    hint = (
+        "Admit this user from the function's addresses (pg_hba.conf in PostgreSQL, the host of the account in MySQL and"
+        " MariaDB), and let it log in: neither locked nor expired."
+    )
+
+
+class UnsupportedMethod(AuthenticationMethodRefused, NotAdmitted):
+    """The server wants to authenticate this user in a way that this function does not know, whatever the password.
+
+    It may be a pretence: MariaDB asks for a user who is not there in the way of one who is.
+    """
+
+    hint = AuthenticationMethodRefused.hint
+
+
+class HostBlocked(NotAdmitted):
+    """The server has had too many broken connections from this address."""
+
+    hint = "Run FLUSH HOSTS (mysqladmin flush-hosts) in the database, and find out what breaks connections off."
 
 
 class DatabaseMissing(DatabaseError):
@@ -114,7 +136,7 @@ class StatementTimedOut(DatabaseError):
 
     hint = (
         "Look for what the statement waited for, a lock on the user for instance, and whether statement_timeout of the"
-        " server or of the user is long enough; the rotation is attempted again."
+        " server or of the user (max_statement_time in MariaDB) is long enough; the rotation is attempted again."
     )
 
 
@@ -123,7 +145,8 @@ class LockTimedOut(DatabaseError):
 
     hint = (
         "Another session holds a lock on the user, in a transaction that is still open: find and end it (pg_locks and"
-        " pg_stat_activity in PostgreSQL), or raise lock_timeout; the rotation is attempted again."
+        " pg_stat_activity in PostgreSQL, SHOW PROCESSLIST in MySQL and MariaDB), or raise lock_timeout; the rotation"
+        " is attempted again."
     )
 
 
@@ -131,6 +154,20 @@ class ReadOnlyReplica(DatabaseError):
     """The server takes no changes."""
 
     hint = "Put the writer's endpoint into host; a reader can be kept under another key of the secret."
+
+
+class BehindProxy(DatabaseError):
+    """A proxy answered, not the database."""
+
+    hint = (
+        "Put the database's own endpoint into host: a proxy keeps passwords of its own, and changes may not reach it."
+    )
+
+
+class AnotherProduct(DatabaseError):
+    """The server is a database of another kind than the secret says."""
+
+    hint = "Set engine in the secret to what the server is, and use the rotation function made for it."
 
 
 class MissingGrant(DatabaseError):
@@ -160,7 +197,14 @@ class UserMissing(DatabaseError):
 class NotAClone(DatabaseError):
     """The user whose password is to be set has more rights than the secret's user and is not its clone."""
 
-    hint = "If both users are to alternate, make one a member of the other; otherwise rename the secret's user."
+    hint = (
+        "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights"
+        " (MySQL, MariaDB); otherwise rename the secret's user."
+    )
+
+
+OF_ONE_LOGIN = (TlsFailed, TlsRequired, AuthenticationMethodRefused, NotAdmitted, DatabaseMissing)
+"""Errors of one login, by its user, its database or what it asks for; another one may succeed."""
 
 
 class TlsMode(StrEnum):
@@ -319,10 +363,16 @@ def read_login(
     )
 
 
-def alternate_username(username: str, *, suffix: str, limit_bytes: int) -> str:
+def alternate_username(username: str, *, suffix: str, limit: int, unit: Literal["bytes", "characters"]) -> str:
     """Return ``username`` with the suffix, or without it if it has one.
 
     Source: AWS Secrets Manager User Guide, "Rotation strategies", alternating users.
+
+    Args:
+        username: The name of one of the two.
+        suffix: What the second one's name has more.
+        limit: How long a name may be.
+        unit: What the database counts.
 
     Raises:
         ValueError: The name would be longer than the limit, or empty.
@@ -330,9 +380,9 @@ def alternate_username(username: str, *, suffix: str, limit_bytes: int) -> str:
     alternate = username.removesuffix(suffix)
     if alternate == username:
         alternate = username + suffix
-    if not 0 < len(alternate.encode()) <= limit_bytes:
+    if not 0 < len(alternate.encode() if unit == "bytes" else alternate) <= limit:
         raise ValueError(
-            f"Unable to clone user, username length with {suffix} appended would exceed {limit_bytes} bytes"
+            f"Unable to clone user, username length with {suffix} appended would exceed {limit} {unit}"
             if alternate
             else f"Unable to clone user, a username must have more than {suffix}"
         )

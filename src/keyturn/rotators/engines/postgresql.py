@@ -33,7 +33,7 @@ from collections.abc import Iterator, Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from . import base
+from . import base, network
 
 logger = logging.getLogger(__name__)
 
@@ -102,7 +102,7 @@ class Engine:
 
     def alternate_username(self, username: str) -> str:
         """Return the user that alternates with this one."""
-        return base.alternate_username(username, suffix="_clone", limit_bytes=_NAME_LIMIT_BYTES)
+        return base.alternate_username(username, suffix="_clone", limit=_NAME_LIMIT_BYTES, unit="bytes")
 
     def connect(self, login: base.Login) -> PostgresqlConnection:
         """Log in at the first host that can be reached and takes changes."""
@@ -301,23 +301,17 @@ def quoted_identifier(name: str) -> str:
 
 def _open(host: str, port: int, tls: base.TlsMode) -> socket.socket:
     """Connect, and start TLS as the secret asks for."""
-    try:
-        opened = socket.create_connection((host, port), CONNECT_TIMEOUT_SECONDS)
-    except (OSError, UnicodeError) as error:
-        raise _network_error(error, f"host {host}, port {port}") from None
+    opened = network.open_socket(host, port, CONNECT_TIMEOUT_SECONDS)
     if tls is base.TlsMode.FORBIDDEN:
         return opened
     try:
         return _start_tls(opened, host, tls)
-    except ssl.SSLCertVerificationError as error:
-        opened.close()
-        raise base.TlsFailed(_certificate_reason(error, host)) from None
     except ssl.SSLError as error:
         opened.close()
-        raise base.TlsFailed(f"Unable to establish SSL/TLS handshake with the host {host}: {error.reason}") from None
+        raise network.tls_error(error, host) from None
     except OSError as error:
         opened.close()
-        raise _network_error(error, f"host {host}, port {port}, asking for TLS") from None
+        raise network.network_error(error, f"host {host}, port {port}, asking for TLS") from None
     except base.DatabaseError:
         opened.close()
         raise
@@ -328,22 +322,14 @@ def _start_tls(opened: socket.socket, host: str, tls: base.TlsMode) -> socket.so
     # Exactly one byte: what a man in the middle sends behind it must not be taken for the server's (CVE-2021-23222).
     answer = opened.recv(1)
     if answer == b"S":
-        context = ssl.create_default_context() if tls is base.TlsMode.REQUIRED else _unverified_context()
+        context = ssl.create_default_context() if tls is base.TlsMode.REQUIRED else network.unverified_context()
         return context.wrap_socket(opened, server_hostname=host)
     if answer != b"N":
         raise base.ConnectionLost(f"host {host} closed the connection when asked for TLS, or is no PostgreSQL server")
     if tls is base.TlsMode.REQUIRED:
-        raise base.TlsFailed(f"Unable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: {host}")
+        raise network.tls_missing(host)
     logger.warning("The host %s has no TLS: connecting without encryption. Set ssl to true to forbid this.", host)
     return opened
-
-
-def _unverified_context() -> ssl.SSLContext:
-    """TLS against listeners only: whoever can show a false certificate could as well say that there is no TLS."""
-    context = ssl.create_default_context()
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    return context
 
 
 def _driver_login(opened: socket.socket, login: base.Login) -> Any:
@@ -392,7 +378,7 @@ def _translation(error: BaseException, *, host: str, tls_was_asked_for: bool) ->
             return _server_error(link.args[0], host=host, tls_was_asked_for=tls_was_asked_for)
     for link in chain:
         if isinstance(link, OSError):
-            return _network_error(link, f"host {host}, connected")
+            return network.network_error(link, f"host {host}, connected")
     if isinstance(error, pg8000.native.InterfaceError) and "uthentication" in str(error):
         return base.AuthenticationMethodRefused(str(error))
     if isinstance(error, pg8000.native.InterfaceError):
@@ -415,22 +401,3 @@ def _chain(error: BaseException | None) -> Iterator[BaseException]:
     while error is not None:
         yield error
         error = error.__context__
-
-
-def _network_error(error: BaseException, where: str) -> base.DatabaseError:
-    if isinstance(error, socket.gaierror | UnicodeError):
-        return base.HostNotFound(f"{where}: {getattr(error, 'strerror', None) or 'not a host name'}")
-    if isinstance(error, TimeoutError):
-        return base.ConnectionTimedOut(f"{where}: no answer within the time limit")
-    if isinstance(error, ConnectionRefusedError):
-        return base.ConnectionRefused(f"{where}: {error.strerror}")
-    if isinstance(error, ConnectionResetError | BrokenPipeError | ssl.SSLError):
-        return base.ConnectionLost(f"{where}: {error.strerror}")
-    return base.HostUnreachable(f"{where}: {getattr(error, 'strerror', None) or type(error).__name__}")
-
-
-def _certificate_reason(error: ssl.SSLCertVerificationError, host: str) -> str:
-    # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
-    if error.verify_code in (62, 64):
-        return f"Hostname verification failed when establishing SSL/TLS Handshake with host: {host}"
-    return f"Unable to establish SSL/TLS handshake with the host {host}: {error.verify_message}"

@@ -274,6 +274,33 @@ def test_one_that_was_cancelled_says_why_it_ended_and_beside_it_why_its_last_att
     assert answer["Timeline"][-1]["Message"] == "The rotation was cancelled by assumed-role/rotate/alice"
 
 
+def test_why_the_last_attempt_failed_is_told_also_if_the_database_was_asked_very_often_since(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(operations, "_MOST_STEPS", 2)
+    claimed = (desk.begin(), desk.claim())[1]
+    desk.step(claimed, "createSecret", "r1", "functionError", "E: first")
+    desk.step(claimed, "setSecret", "r2", "functionError", "E: last")
+    for number in range(3, 6):
+        desk.step(claimed, "probeSecret", f"r{number}", "functionError", "no answer")
+    desk.end(RotationStatus.CANCELLED, "Rotation was cancelled.")
+
+    answer = desk.get()
+
+    assert answer["Rotation"]["LastError"] == "E: last"
+    assert [step["RequestId"] for step in answer["Steps"]] == ["r4", "r5"]
+
+
+def test_one_that_was_cancelled_before_anything_but_asking_failed_says_what_was_said_last(desk: Desk) -> None:
+    claimed = (desk.begin(), desk.claim())[1]
+    desk.step(claimed, "createSecret", "r1")
+    for number in (2, 3):
+        desk.step(claimed, "probeSecret", f"r{number}", "functionError", f"no answer {number}")
+    desk.end(RotationStatus.CANCELLED, "Rotation was cancelled.")
+
+    assert desk.get()["Rotation"]["LastError"] == "no answer 3"
+
+
 def test_whether_the_database_can_be_asked_and_what_it_said_is_told(desk: Desk) -> None:
     claimed = (desk.begin(), desk.claim())[1]
     assert not desk.get()["CanBeResolved"]
@@ -306,6 +333,9 @@ def test_what_the_database_may_have_is_told_whether_or_not_the_version_has_a_lab
 
     claimed, began = (desk.begin("v3"), desk.claim())[1], desk.clock.now()
     desk.step(claimed, "setSecret", "r2", "functionError", "E: no")
+    # However long the database is asked in vain.
+    for number in range(205):
+        desk.step(claimed, "probeSecret", f"p{number}", "functionError", "E: no")
     desk.end(RotationStatus.ABANDONED, "no")
     desk.begin("v4")
 

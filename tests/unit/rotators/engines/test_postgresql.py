@@ -9,7 +9,7 @@ from unittest import mock
 
 import pytest
 
-from keyturn.rotators.engines import base, postgresql
+from keyturn.rotators.engines import base, network, postgresql
 from keyturn.rotators.engines.postgresql import Engine, md5_verifier, quoted_identifier, scram_verifier
 
 
@@ -74,7 +74,7 @@ def test_a_host_that_is_no_name_is_not_found() -> None:
 
 
 def test_preferred_tls_does_not_pretend_to_verify() -> None:
-    context = postgresql._unverified_context()
+    context = network.unverified_context()
     assert (context.verify_mode, context.check_hostname) == (ssl.CERT_NONE, False)
 
 
