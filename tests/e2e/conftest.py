@@ -37,8 +37,9 @@ def _session() -> boto3.Session:
 
 
 def clean_environ(home: Path) -> dict[str, str]:
-    """An environment in which nothing of the developer's AWS or Keyturn settings is seen."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(("AWS_", "KEYTURN_"))}
+    """An environment in which nothing of the developer's AWS or Keyturn settings is seen, and no terminal."""
+    foreign = ("AWS_", "KEYTURN_", "COLUMNS", "LINES")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
     return {**kept, "HOME": str(home), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
 
 

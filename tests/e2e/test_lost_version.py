@@ -11,6 +11,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import ServerProcess, wait_until
 from .test_main_job import Job
+from .test_rotation_timeline import has_succeeded
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def test_a_version_whose_labels_were_taken_off_becomes_current_again(
     versions = [first]
     for _ in range(2):
         versions.append(job.rotate())
-        wait_until(partial(job.is_current, versions[-1]), "a rotation", server)
+        wait_until(partial(has_succeeded, server, job.name, versions[-1]), "a rotation", server)
     lost = versions[-1]
     move = partial(job.secrets.update_secret_version_stage, SecretId=job.name)
     # As somebody does who thinks that the rotation has failed, and wants to begin afresh.
