@@ -64,11 +64,11 @@ def repair_of(labels: Mapping[str, str], with_value: frozenset[str], answers: An
     if pending == current:
         pending = None
     lost = _lost_version(labels, answers)
-    if pending in with_value and pending in answers.accepted and pending is not None:
+    if pending in with_value and pending in answers.accepted:
         return Repair.FORWARD
     if lost in with_value and current in answers.refused:
         return Repair.RECOVER
-    if pending in with_value and pending not in answers.refused and pending is not None:
+    if pending in with_value and pending not in answers.refused:
         return Repair.UNKNOWN
     if current in answers.accepted:
         return Repair.NONE_NEEDED if pending is None else Repair.BACK
