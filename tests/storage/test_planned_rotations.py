@@ -10,12 +10,12 @@ from sqlalchemy import event, insert, text, update
 
 from keyturn.arn import Place
 from keyturn.rules.lanes import Lane
+from keyturn.rules.schedule import PlannedState
 from keyturn.storage import rotations, schema, secret_versions, secrets
 from keyturn.storage.database import Stores
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
     PlannedPosition,
-    PlannedState,
     load_planned,
     load_planned_after,
     planned_by_minute,

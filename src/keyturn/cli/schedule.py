@@ -20,6 +20,7 @@ from keyturn.cli.moments import read_utc
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown_json
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.schedule import PlannedState
 
 # Of documents printed with --output json.
 _FORMAT = "keyturn.schedule/1"
@@ -43,17 +44,6 @@ To = Annotated[str | None, typer.Option("--to", help="Up to this moment, likewis
 Within = Annotated[str | None, typer.Option(help="Up to so long from now, or from --from: 12h, 30d.")]
 NamePrefix = Annotated[str | None, typer.Option(help="Only secrets whose names begin so.")]
 Function = Annotated[str | None, typer.Option(help="Only what this function rotates: its ARN.")]
-
-
-class State(StrEnum):
-    """Where a secret that rotates, or could, stands."""
-
-    RUNNING = "running"
-    PENDING = "pending"
-    PLANNED = "planned"
-    PARKED = "parked"
-    UNPLANNED = "unplanned"
-    OFF = "off"
 
 
 class By(StrEnum):
@@ -120,7 +110,7 @@ def list_(
     name_prefix: NamePrefix = None,
     function: Function = None,
     state: Annotated[
-        list[State] | None,
+        list[PlannedState] | None,
         typer.Option(help="Only secrets in this state; several times for several.", show_default=False),
     ] = None,
     late: Annotated[

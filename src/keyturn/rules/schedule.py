@@ -18,6 +18,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from itertools import accumulate, pairwise
 from typing import Protocol
 
@@ -39,6 +40,20 @@ _ROOM_FOR_RETRIES = timedelta(minutes=10)
 # How strongly a minute's rotations push others away: with the third power, 10,000 in one day come to 7 a minute on
 # average, and to less than twice that at most.
 _AVERSION = 3
+
+
+class PlannedState(StrEnum):
+    """Where a secret that rotates, or could, stands."""
+
+    # A step runs; or its rotation waits for the next attempt.
+    RUNNING = "running"
+    PENDING = "pending"
+    PLANNED = "planned"
+    # Out of attempts; planned for the next window, if there is one.
+    PARKED = "parked"
+    # It rotates when somebody asks for it.
+    UNPLANNED = "unplanned"
+    OFF = "off"
 
 
 class RandomSource(Protocol):

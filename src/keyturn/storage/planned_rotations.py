@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from enum import StrEnum
 from typing import Any, NamedTuple
 
 from sqlalchemy import (
@@ -28,6 +27,7 @@ from sqlalchemy import (
 
 from keyturn.arn import Place
 from keyturn.clock import from_milliseconds
+from keyturn.rules.schedule import PlannedState
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.storage import schema
 from keyturn.storage.rotations import UNFINISHED, RotationKind, RotationStatus
@@ -40,20 +40,6 @@ _secrets, _versions, _labels, _rotations = (
 )
 _beside = _secrets.alias("beside")
 _MINUTE_MS = timedelta(minutes=1) // timedelta(milliseconds=1)
-
-
-class PlannedState(StrEnum):
-    """Where a secret that rotates, or could, stands."""
-
-    # A step runs; or its rotation waits for the next attempt.
-    RUNNING = "running"
-    PENDING = "pending"
-    PLANNED = "planned"
-    # Out of attempts; planned for the next window, if there is one.
-    PARKED = "parked"
-    # It rotates when somebody asks for it.
-    UNPLANNED = "unplanned"
-    OFF = "off"
 
 
 class PlannedPosition(NamedTuple):

@@ -13,8 +13,8 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
-from keyturn.rules.schedule import RotationRules, last_change, parse_rotation_rules, window_that_closes
-from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, PlannedState, load_planned
+from keyturn.rules.schedule import PlannedState, RotationRules, last_change, parse_rotation_rules, window_that_closes
+from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, load_planned
 from keyturn.wire.types.keyturn import ListPlannedRotationsRequest, ListPlannedRotationsResponse
 
 _PAGE_SIZE = 100
