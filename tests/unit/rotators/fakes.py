@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from types import TracebackType
-from typing import Self
 
 from keyturn.rotators import single_user
 from keyturn.rotators.engines import base
@@ -32,6 +30,7 @@ class FakeEngine:
 
     title = "Fake"
     exclude_characters = "/"
+    engine_names: tuple[str, ...] = ("fake",)
     driver_distributions: tuple[str, ...] = ()
 
     def __init__(self, interrupt: Callable[[str], None] = lambda _: None) -> None:
@@ -43,7 +42,7 @@ class FakeEngine:
         self.interrupt = interrupt
 
     def login(self, value: Mapping[str, object]) -> base.Login:
-        return base.read_login(value, engines=("fake",), default_port=1234, default_dbname="main")
+        return base.read_login(value, engines=self.engine_names, default_port=1234, default_dbname="main")
 
     def alternate_username(self, username: str) -> str:
         return base.alternate_username(username, suffix="_clone", limit=20, unit="bytes")
@@ -57,7 +56,7 @@ class FakeEngine:
         return FakeConnection(self)
 
 
-class FakeConnection:
+class FakeConnection(base.Connection):
     def __init__(self, engine: FakeEngine) -> None:
         self._engine = engine
 
@@ -83,14 +82,6 @@ class FakeConnection:
         pass
 
     def close(self) -> None:
-        pass
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
         pass
 
 

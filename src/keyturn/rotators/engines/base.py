@@ -7,11 +7,12 @@ driver's exception may carry the statement or the connection's parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import TracebackType
-from typing import ClassVar, Literal, Protocol, Self
+from typing import ClassVar, Literal, Protocol, Self, TypeVar
 
 
 class DatabaseError(Exception):
@@ -207,6 +208,10 @@ OF_ONE_LOGIN = (TlsFailed, TlsRequired, AuthenticationMethodRefused, NotAdmitted
 """Errors of one login, by its user, its database or what it asks for; another one may succeed."""
 
 
+# Amazon RDS User Guide, "Connecting to a database through RDS Proxy".
+_RDS_PROXY = re.compile(r"\.proxy-\w+\.[\w-]+\.rds\.amazonaws\.com", re.IGNORECASE)
+
+
 class TlsMode(StrEnum):
     """What the secret's ``ssl`` asks for."""
 
@@ -257,7 +262,7 @@ passed by a later one, must not put the password back.
 
 
 class Connection(Protocol):
-    """One login. Every method may be repeated."""
+    """One login, for a ``with`` block. Every method may be repeated."""
 
     @property
     def password_was_checked(self) -> bool:
@@ -289,11 +294,13 @@ class Connection(Protocol):
         """End the connection. Never raises."""
         ...
 
-    def __enter__(self) -> Self: ...
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    ) -> None:
+        self.close()
 
 
 class Engine(Protocol):
@@ -301,11 +308,13 @@ class Engine(Protocol):
 
     Attributes:
         title: As people call it.
+        engine_names: What ``engine`` in the secret may say; the first one is the usual one.
         exclude_characters: Default of the function's EXCLUDE_CHARACTERS.
         driver_distributions: What a deployment package must contain, by the names of the package index.
     """
 
     title: str
+    engine_names: tuple[str, ...]
     exclude_characters: str
     driver_distributions: tuple[str, ...]
 
@@ -334,6 +343,34 @@ class Engine(Protocol):
             DatabaseError: Anything else.
         """
         ...
+
+
+_Opened = TypeVar("_Opened", bound=Connection)
+
+
+def connect_to_first(kind: Callable[[Login, str, int], _Opened], login: Login) -> _Opened:
+    """Log in at the first host that can be reached and takes changes.
+
+    Args:
+        kind: Logs in at one host and port; ReadOnlyReplica if that one takes no changes.
+        login: Names the hosts.
+
+    Raises:
+        AuthenticationFailed: Only if a server refused user or password.
+        DatabaseError: Anything else; if no host will do, what was wrong with the first one.
+    """
+    failure: DatabaseError | None = None
+    for host, port in login.addresses:
+        if _RDS_PROXY.search(host):
+            raise BehindProxy(f"{host} is an RDS Proxy, which lets users in by the secrets that it has read itself")
+        try:
+            return kind(login, host, port)
+        except (
+            HostNotFound, HostUnreachable, ConnectionRefused, ConnectionTimedOut, ConnectionLost, NotReady,
+            ReadOnlyReplica,
+        ) as error:  # fmt: skip
+            failure = failure or error
+    raise failure or HostNotFound("The secret names no host")
 
 
 def read_login(

@@ -21,7 +21,7 @@ from collections.abc import Callable, Mapping
 from . import base
 from .mysql_family import hashes
 from .mysql_family.accounts import Account, Definition
-from .mysql_family.connection import SUFFIX, FamilyConnection, connect_to_first
+from .mysql_family.connection import SUFFIX, FamilyConnection
 
 _STORED_FORM: Mapping[str, Callable[[str], str]] = {
     "mysql_native_password": hashes.native,
@@ -35,12 +35,13 @@ class Engine:
     """MariaDB from version 10.4."""
 
     title = "MariaDB"
+    engine_names: tuple[str, ...] = ("mariadb",)
     exclude_characters = "/@\"'\\"
     driver_distributions: tuple[str, ...] = ("pymysql",)
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON."""
-        return base.read_login(value, engines=("mariadb",), default_port=3306, default_dbname="")
+        return base.read_login(value, engines=self.engine_names, default_port=3306, default_dbname="")
 
     def alternate_username(self, username: str) -> str:
         """Return the user that alternates with this one."""
@@ -48,7 +49,7 @@ class Engine:
 
     def connect(self, login: base.Login) -> MariadbConnection:
         """Log in at the first host that can be reached and takes changes."""
-        return connect_to_first(MariadbConnection, login)
+        return base.connect_to_first(MariadbConnection, login)
 
 
 class MariadbConnection(FamilyConnection):

@@ -29,7 +29,7 @@ from collections.abc import Callable, Mapping
 from . import base
 from .mysql_family import driver, errors, hashes
 from .mysql_family.accounts import Account, Definition, quoted
-from .mysql_family.connection import SUFFIX, FamilyConnection, connect_to_first
+from .mysql_family.connection import SUFFIX, FamilyConnection
 
 _STORED_FORM: Mapping[str, Callable[[str], str]] = {
     "mysql_native_password": hashes.native,
@@ -47,13 +47,13 @@ class Engine:
     """MySQL from version 5.7."""
 
     title = "MySQL"
+    engine_names: tuple[str, ...] = ("mysql", "aurora-mysql")
     exclude_characters = "/@\"'\\"
     driver_distributions: tuple[str, ...] = ("pymysql",)
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON."""
-        engines = ("mysql", "aurora-mysql")
-        return base.read_login(value, engines=engines, default_port=3306, default_dbname="")
+        return base.read_login(value, engines=self.engine_names, default_port=3306, default_dbname="")
 
     def alternate_username(self, username: str) -> str:
         """Return the user that alternates with this one."""
@@ -61,7 +61,7 @@ class Engine:
 
     def connect(self, login: base.Login) -> MysqlConnection:
         """Log in at the first host that can be reached and takes changes."""
-        return connect_to_first(MysqlConnection, login)
+        return base.connect_to_first(MysqlConnection, login)
 
 
 class MysqlConnection(FamilyConnection):

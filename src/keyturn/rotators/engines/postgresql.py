@@ -30,8 +30,7 @@ import socket
 import ssl
 import struct
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from . import base, network
 
@@ -92,13 +91,13 @@ class Engine:
     """PostgreSQL from version 10."""
 
     title = "PostgreSQL"
+    engine_names: tuple[str, ...] = ("postgres", "aurora-postgresql")
     exclude_characters = ":/@\"'\\"
     driver_distributions: tuple[str, ...] = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON."""
-        engines = ("postgres", "aurora-postgresql")
-        return base.read_login(value, engines=engines, default_port=5432, default_dbname="postgres")
+        return base.read_login(value, engines=self.engine_names, default_port=5432, default_dbname="postgres")
 
     def alternate_username(self, username: str) -> str:
         """Return the user that alternates with this one."""
@@ -106,22 +105,10 @@ class Engine:
 
     def connect(self, login: base.Login) -> PostgresqlConnection:
         """Log in at the first host that can be reached and takes changes."""
-        failure: base.DatabaseError | None = None
-        for host, port in login.addresses:
-            try:
-                connection = PostgresqlConnection(login, host, port)
-                connection.refuse_replica()
-            except (
-                base.HostNotFound, base.HostUnreachable, base.ConnectionRefused, base.ConnectionTimedOut,
-                base.ConnectionLost, base.NotReady, base.ReadOnlyReplica,
-            ) as error:  # fmt: skip
-                failure = failure or error
-            else:
-                return connection
-        raise failure or base.HostNotFound("The secret names no host")
+        return base.connect_to_first(PostgresqlConnection, login)
 
 
-class PostgresqlConnection:
+class PostgresqlConnection(base.Connection):
     """One login."""
 
     def __init__(self, login: base.Login, host: str, port: int) -> None:
@@ -135,21 +122,20 @@ class PostgresqlConnection:
             opened.close()
             raise
         opened.settimeout(STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS)
+        try:
+            self._refuse_replica()
+        except BaseException:
+            self.close()
+            raise
 
     @property
     def password_was_checked(self) -> bool:
         """False if the server trusts the connection; then any password would have done."""
         return bool(self._driver.methods & {_CLEARTEXT_PASSWORD, _MD5_PASSWORD, _SASL})
 
-    def refuse_replica(self) -> None:
-        """Close and raise if this server follows another one and so cannot store a password."""
-        try:
-            in_recovery = self._run("SELECT pg_catalog.pg_is_in_recovery()")[0][0]
-        except BaseException:
-            self.close()
-            raise
-        if in_recovery:
-            self.close()
+    def _refuse_replica(self) -> None:
+        """Raise if this server follows another one and so cannot store a password."""
+        if self._run("SELECT pg_catalog.pg_is_in_recovery()")[0][0]:
             raise base.ReadOnlyReplica(f"{self._host} is a read-only replica: it is in recovery")
 
     def set_password(self, username: str, password: str, confirm: base.Confirm) -> None:
@@ -230,14 +216,6 @@ class PostgresqlConnection:
         """End the connection; a server that is gone already has ended it too."""
         with contextlib.suppress(Exception):
             self._driver.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     def _run(self, statement: str, **parameters: str) -> list[list[Any]]:
         with self._translated():

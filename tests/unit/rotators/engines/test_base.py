@@ -1,10 +1,11 @@
-"""Reading the JSON of a database secret."""
+"""Reading the JSON of a database secret, and finding the host that takes changes."""
 
 from __future__ import annotations
 
 import pytest
 
-from keyturn.rotators.engines.base import Login, TlsMode, read_login
+from keyturn.rotators.engines import base
+from keyturn.rotators.engines.base import Connection, Login, TlsMode, connect_to_first, read_login
 
 VALUE = {"engine": "postgres", "host": "db", "username": "app", "password": "marked"}
 
@@ -57,3 +58,53 @@ def test_a_login_does_not_show_its_password() -> None:
 def test_a_username_is_text(text: object) -> None:
     with pytest.raises(ValueError, match="username in the secret JSON must be text"):
         read(username=text)
+
+
+class Opened(Connection):
+    """One login, to the host that it was made for."""
+
+    def __init__(self, host: str) -> None:
+        self.host = host
+
+    @property
+    def password_was_checked(self) -> bool:
+        return True
+
+    def set_password(self, username: str, password: str, confirm: base.Confirm) -> None: ...
+
+    def create_user_like(self, username: str, like: str, password: str, confirm: base.Confirm) -> None: ...
+
+    def test(self) -> None: ...
+
+    def close(self) -> None: ...
+
+
+def connected(host: str, **failures: base.DatabaseError) -> str:
+    def open_one(_: Login, host: str, port: int) -> Opened:
+        assert port == 5432
+        if host in failures:
+            raise failures[host]
+        return Opened(host)
+
+    return connect_to_first(open_one, read(host=host)).host
+
+
+@pytest.mark.parametrize("kind", [base.ConnectionRefused, base.HostNotFound, base.ReadOnlyReplica, base.NotReady])
+def test_the_first_host_that_can_be_reached_and_takes_changes_is_used(kind: type[base.DatabaseError]) -> None:
+    assert connected("a,b") == "a"
+    assert connected("a,b", a=kind("not this one")) == "b"
+
+
+def test_if_no_host_will_do_the_first_ones_reason_counts() -> None:
+    with pytest.raises(base.ReadOnlyReplica):
+        connected("a,b", a=base.ReadOnlyReplica("a"), b=base.ConnectionRefused("b"))
+
+
+def test_a_refused_password_is_not_tried_at_the_next_host() -> None:
+    with pytest.raises(base.AuthenticationFailed):
+        connected("a,b", a=base.AuthenticationFailed("a"))
+
+
+def test_an_rds_proxy_is_known_by_its_name() -> None:
+    with pytest.raises(base.BehindProxy, match="is an RDS Proxy"):
+        connected("app.proxy-abc123def456.eu-central-1.rds.amazonaws.com")

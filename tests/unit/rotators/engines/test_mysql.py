@@ -237,11 +237,6 @@ def test_a_server_that_is_the_wrong_one_is_left_at_once(
         connect()
 
 
-def test_an_rds_proxy_is_known_by_its_name(connect: Callable[..., MysqlConnection]) -> None:
-    with pytest.raises(base.BehindProxy, match="is an RDS Proxy"):
-        connect(host="app.proxy-abc123def456.eu-central-1.rds.amazonaws.com")
-
-
 def test_a_server_that_lets_everybody_in_proves_nothing(
     server: FakeDriver, connect: Callable[..., MysqlConnection]
 ) -> None:

@@ -19,12 +19,10 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from types import TracebackType
-from typing import Any, ClassVar, Self, TypeVar
+from typing import Any, ClassVar
 
 from .. import base
 from . import driver, errors
@@ -36,12 +34,11 @@ STATEMENT_TIMEOUT_SECONDS = 10
 LOCK_TIMEOUT_SECONDS = 9
 SUFFIX = "_clone"
 
-_RDS_PROXY = re.compile(r"\.proxy-\w+\.[\w-]+\.rds\.amazonaws\.com", re.IGNORECASE)
 # Aurora's readers say the third only.
 _READ_ONLY = ("read_only", "super_read_only", "innodb_read_only")
 
 
-class FamilyConnection(ABC):
+class FamilyConnection(base.Connection, ABC):
     """One login."""
 
     # What the server is, in people's words; and what it says of itself.
@@ -55,10 +52,6 @@ class FamilyConnection(ABC):
         self._login = login
         self._host = host
         self._logging_in = True
-        if _RDS_PROXY.search(host):
-            raise base.BehindProxy(
-                f"{host} is an RDS Proxy, which lets users in by the secrets that it has read itself"
-            )
         try:
             with self._translated():
                 self._driver = driver.log_in(
@@ -149,14 +142,6 @@ class FamilyConnection(ABC):
         """End the connection; a server that is gone already has ended it too."""
         with contextlib.suppress(Exception):
             self._driver.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
 
     # What MySQL and MariaDB do each in their own way.
 
@@ -287,20 +272,3 @@ def _refuse_stronger(has: Grants, grants: Grants, complaint: str) -> None:
     more = sorted(str(right) for right in has.rights() if not right.is_within(allowed))
     if more:
         raise base.NotAClone(f"{complaint} ({'; '.join(more[:5])}), and may be somebody else's")
-
-
-_Connection = TypeVar("_Connection", bound=FamilyConnection)
-
-
-def connect_to_first(kind: type[_Connection], login: base.Login) -> _Connection:
-    """Log in at the first host that can be reached and takes changes."""
-    failure: base.DatabaseError | None = None
-    for host, port in login.addresses:
-        try:
-            return kind(login, host, port)
-        except (
-            base.HostNotFound, base.HostUnreachable, base.ConnectionRefused, base.ConnectionTimedOut,
-            base.ConnectionLost, base.NotReady, base.ReadOnlyReplica,
-        ) as error:  # fmt: skip
-            failure = failure or error
-    raise failure or base.HostNotFound("The secret names no host")
