@@ -31,7 +31,7 @@ class Strategy:
         Raises:
             ValueError: It does not.
         """
-        _refuse_other_identity(pending, current)
+        refuse_other_identity(pending, current)
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
         """Make the database accept the pending value.
@@ -44,7 +44,7 @@ class Strategy:
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
         try:
-            connection = _connect(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
+            connection = try_login(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
             if connection and connection.password_was_checked:
                 connection.close()
                 logger.info(
@@ -52,9 +52,9 @@ class Strategy:
                     engine.title, secret.arn,
                 )  # fmt: skip
                 return
-            connection = connection or _connect(engine, current, "AWSCURRENT does not log in")
-            previous = None if connection else _previous(secret, engine, current)
-            connection = connection or _connect(engine, previous, "AWSPREVIOUS does not log in")
+            connection = connection or try_login(engine, current, "AWSCURRENT does not log in")
+            previous = None if connection else previous_login(secret, engine, current)
+            connection = connection or try_login(engine, previous, "AWSPREVIOUS does not log in")
             if connection is None:
                 raise AuthenticationFailed(f"The database refuses all stored passwords of user {pending.username}")
         except DatabaseError as error:
@@ -71,7 +71,7 @@ class Strategy:
         )  # fmt: skip
 
 
-def _connect(engine: Engine, login: Login | None, complaint: str) -> Connection | None:
+def try_login(engine: Engine, login: Login | None, complaint: str) -> Connection | None:
     """Log in; None if there is nothing to try or the server refuses this password. Any other failure ends the step."""
     if login is None:
         return None
@@ -82,7 +82,7 @@ def _connect(engine: Engine, login: Login | None, complaint: str) -> Connection 
         return None
 
 
-def _previous(secret: RotatingSecret, engine: Engine, current: Login) -> Login | None:
+def previous_login(secret: RotatingSecret, engine: Engine, current: Login) -> Login | None:
     """Return the current login with the previous password, if the previous value belongs to the same user and host."""
     try:
         value = secret.previous()
@@ -99,7 +99,12 @@ def _identity(login: Login) -> tuple[object, ...]:
     return login.username, login.addresses
 
 
-def _refuse_other_identity(pending: Login, current: Login) -> None:
+def refuse_other_identity(pending: Login, current: Login) -> None:
+    """Return if both are for the same user and host.
+
+    Raises:
+        ValueError: They are not.
+    """
     message = None
     if pending.username != current.username:
         message = f"setSecret: Attempting to modify user {pending.username} other than current user {current.username}"
