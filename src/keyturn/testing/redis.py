@@ -130,12 +130,15 @@ class RedisServer:
         Raises:
             redis.exceptions.RedisError: The server refused; the driver's own error.
         """
-        import redis  # noqa: PLC0415 - starting and stopping need no driver
+        import redis.backoff  # noqa: PLC0415 - as below
+        import redis.retry  # noqa: PLC0415 - starting and stopping need no driver
 
         tls = self.certificate_path.exists()
         with redis.Redis(
             host=HOST, port=self.port, username=username, protocol=2,
             password=self.superuser_password if password is None else password, ssl=tls, ssl_cert_reqs="none",
+            # By itself it repeats, and waits in between, whatever a server has refused.
+            retry=redis.retry.Retry(redis.backoff.NoBackoff(), 0),
         ) as client:  # fmt: skip
             return client.execute_command(*command)
 
@@ -163,9 +166,11 @@ class RedisServer:
         import redis  # noqa: PLC0415 - as above
 
         try:
-            self.run("AUTH", username, password)
+            self.run("PING", username=username, password=password)
         except redis.exceptions.AuthenticationError:
             return False
+        except redis.exceptions.NoPermissionError:
+            pass
         return True
 
     def stop(self) -> None:
@@ -206,7 +211,11 @@ class RedisServer:
             "pidfile": str(self.directory / "redis.pid"),
             "daemonize": "yes",
             "save": '""',
-            **({"aclfile": "users.acl"} if self.keeping == "aclfile" else {"requirepass": self.superuser_password}),
+            **(
+                {"aclfile": str(self.directory / "users.acl")}
+                if self.keeping == "aclfile"
+                else {"requirepass": self.superuser_password}
+            ),
             **settings,
         }
         path = self.directory / "redis.conf"

@@ -77,7 +77,8 @@ def translation(error: BaseException, host: str) -> base.DatabaseError:
 
 def server_error(error: BaseException, host: str) -> base.DatabaseError:
     """Return our error for the server's."""
-    text = str(error)
+    # A transaction that cannot be run says why; the rest of that is the error itself.
+    text = str(error).removeprefix("Transaction discarded because of: ")
     first, _, rest = text.partition(" ")
     if first.isupper():
         word, text = first, rest

@@ -43,9 +43,14 @@ class Node:
         try:
             with self._translated():
                 self._driver = _driver_connection(opened, host, port)
-                hello = self._told(self.run("HELLO", "2", "AUTH", login.username, login.password))
-        except BaseException:
+                hello = self._hello(login)
+        except BaseException as error:
             opened.close()
+            if isinstance(error, base.ConnectionLost) and isinstance(opened, ssl.SSLSocket):
+                raise base.TlsFailed(
+                    f"host {host} hung up after the TLS handshake, as one that wants a certificate from its clients does"
+                    " (tls-auth-clients); this function has none"
+                ) from None
             raise
         is_plain = not isinstance(opened, ssl.SSLSocket)
         self._login = replace(login, tls=base.TlsMode.FORBIDDEN) if is_plain else login
@@ -95,7 +100,8 @@ class Node:
         with contextlib.suppress(Exception):
             self._driver.disconnect()
 
-    def _told(self, reply: Sequence[Any]) -> Mapping[str, object]:
+    def _hello(self, login: base.Login) -> Mapping[str, object]:
+        reply = self.run("HELLO", "2", "AUTH", login.username, login.password)
         values = zip(reply[::2], reply[1::2], strict=True)
         return {name.decode(): value.decode() for name, value in values if isinstance(value, bytes)}
 
