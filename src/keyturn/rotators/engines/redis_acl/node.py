@@ -48,8 +48,8 @@ class Node:
             opened.close()
             if isinstance(error, base.ConnectionLost) and isinstance(opened, ssl.SSLSocket):
                 raise base.TlsFailed(
-                    f"host {host} hung up after the TLS handshake, as one that wants a certificate from its clients does"
-                    " (tls-auth-clients); this function has none"
+                    f"host {host} hung up after the TLS handshake: it may want a certificate from its clients"
+                    " (tls-auth-clients), and this function has none"
                 ) from None
             raise
         is_plain = not isinstance(opened, ssl.SSLSocket)
