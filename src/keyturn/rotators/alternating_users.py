@@ -24,14 +24,14 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """Two users, one secret, and a superuser secret."""
 
-    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:
+    def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with the other user and a new password; every other key is kept."""
         # Refused now, while nothing has been stored yet.
         superuser_arn(current)
         return {
             **current,
             "username": engine.alternate_username(engine.login(current).username),
-            "password": password,
+            "password": secret.random_password(engine.exclude_characters),
         }
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:

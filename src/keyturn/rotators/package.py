@@ -16,12 +16,13 @@ import importlib.metadata
 import io
 import zipfile
 from pathlib import Path, PurePosixPath
+from types import ModuleType
 from typing import cast
 
 from .engines.base import Engine
 
 _ENTRY = '''\
-"""Rotates {title} passwords; strategy: {strategy}. Built by Keyturn."""
+"""Rotates credentials of {title}; strategy: {strategy}. Built by Keyturn."""
 
 from keyturn_rotators.engines.{engine} import Engine
 from keyturn_rotators.handler import Rotator
@@ -50,13 +51,13 @@ def build(engine: str, strategy: str) -> bytes:
         strategy: Name of a strategy's module, "single_user" for instance.
 
     Raises:
-        ModuleNotFoundError: There is no such engine or strategy.
+        ModuleNotFoundError: There is no such engine or strategy, or the two do not go together.
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
     module = importlib.import_module(f".engines.{engine}", __package__)
     if engine == "base" or not hasattr(module, "Engine"):
         raise ModuleNotFoundError(f"{engine} is no database engine")
-    importlib.import_module(f".{strategy}", __package__)
+    _refuse_unfit(module, engine, importlib.import_module(f".{strategy}", __package__), strategy)
     chosen = cast("Engine", module.Engine())
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
@@ -65,6 +66,14 @@ def build(engine: str, strategy: str) -> bytes:
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
     return _zip(files)
+
+
+def _refuse_unfit(engine_module: ModuleType, engine: str, strategy_module: ModuleType, strategy: str) -> None:
+    """Databases go with every strategy for databases; what is made for another names it."""
+    strategies = getattr(engine_module, "STRATEGIES", None)
+    engines = getattr(strategy_module, "ENGINES", None)
+    if (strategies and strategy not in strategies) or (engines and engine not in engines):
+        raise ModuleNotFoundError(f"{engine} is not rotated by the strategy {strategy}")
 
 
 def _needed(*modules: str) -> set[str]:

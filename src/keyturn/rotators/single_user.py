@@ -21,11 +21,11 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """One user, one secret."""
 
-    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:  # noqa: ARG002 - as the strategies' interface has it
+    def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with another password; every other key is kept."""
-        return {**current, "password": password}
+        return {**current, "password": secret.random_password(engine.exclude_characters)}
 
-    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as above
+    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as the strategies' interface has it
         """Return if the pending value names the same user and host as the current one.
 
         Raises:
