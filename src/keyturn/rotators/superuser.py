@@ -30,20 +30,30 @@ def superuser_arn(value: Mapping[str, object]) -> str:
     return arn
 
 
-def superuser_login(secret: RotatingSecret, arn: str, engine: Engine, current: Login) -> Login:
-    """Return the superuser's login to the database of the secret.
+def read_superuser(secret: RotatingSecret, arn: str, engine: Engine) -> Login:
+    """Return the superuser's login as its secret has it.
 
     Raises:
         KeyError: The superuser secret misses a key.
-        ValueError: A value of it cannot be used, or it is for another host.
+        ValueError: A value of it cannot be used.
         ClientError: The function's role may not read it.
     """
     try:
-        superuser = engine.login(secret.superuser(arn))
+        return engine.login(secret.superuser(arn))
     except KeyError as error:
         raise KeyError(f"{error.args[0]} of master secret {arn}") from None
     except ValueError as error:
         raise ValueError(f"{error} See master secret {arn}.") from None
+
+
+def superuser_login(secret: RotatingSecret, arn: str, engine: Engine, current: Login) -> Login:
+    """Return the superuser's login to the database of the secret.
+
+    Raises:
+        ValueError: It is for another host.
+        Exception: As :func:`read_superuser`.
+    """
+    superuser = read_superuser(secret, arn, engine)
     if not set(superuser.addresses) & set(current.addresses):
         refuse(
             f"setSecret: Current database host {current.host}:{current.port} is not the same host as/rds replica of"
