@@ -1,7 +1,7 @@
 """The new-key strategy: each rotation has a new key made, and the one before the previous revoked.
 
 A service that keeps several keys for an account lets everybody in who has read the secret before, during or after a
-rotation: the keys of AWSCURRENT and AWSPREVIOUS are valid at any time.
+rotation: the key of AWSCURRENT is valid at any time, and after each rotation that of AWSPREVIOUS as well.
 
 1. ``createSecret``: a service that makes up keys is asked for one, which is stored. Where the key is ours to choose, a
    random one is stored.

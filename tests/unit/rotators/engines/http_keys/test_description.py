@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -22,6 +24,12 @@ def test_what_is_left_out_has_defaults() -> None:
     assert not description.may_be_unencrypted
     assert description.issues_keys
     assert not Description.read(CHOSEN).issues_keys
+
+
+def test_the_example_of_the_documentation_can_be_used() -> None:
+    guide = (Path(__file__).parents[5] / "docs" / "rotation.md").read_text()
+    [example] = re.findall(r"```json\n(\{\n  \"API_TEST\".*?)```", guide, re.DOTALL)
+    assert Description.read(json.loads(example)).issues_keys
 
 
 @pytest.mark.parametrize(
