@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import secrets
 import socket
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from itertools import count
 from typing import Any
 
@@ -21,6 +23,8 @@ from keyturn.rotators.handler import Rotator, Strategy
 from keyturn.testing.private_server import free_port
 from keyturn.testing.redis import Keeping, Product, RedisServer
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
+
+from .conftest import wait_until
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 TOKEN = "11111111-2222-3333-4444-555555555555"
@@ -363,6 +367,29 @@ def test_a_replica_alone_is_named_as_such_to_everybody(pair: tuple[RedisServer, 
     for value in (pair[1].secret_value("app", "first password"), pair[1].superuser_value()):
         with pytest.raises(base.ReadOnlyReplica, match=r"is a replica: the user of the primary has to change"):
             connect(value)
+
+
+def cluster_is_whole(one: RedisServer) -> bool:
+    return b"cluster_state:ok" in one.run("CLUSTER", "INFO")
+
+
+def test_the_nodes_of_a_cluster_each_get_the_password() -> None:
+    with ExitStack() as closing:
+        nodes = []
+        for slots in ((0, 8191), (8192, 16383)):
+            bus_port = free_port()
+            settings = {"cluster-enabled": "yes", "cluster-port": str(bus_port)}
+            nodes.append(closing.enter_context(RedisServer.start(settings=settings)))
+            nodes[-1].run("CLUSTER", "ADDSLOTSRANGE", *map(str, slots))
+            nodes[-1].create_user("app", "first password")
+            nodes[-1].run("ACL", "SETUSER", "admin", "on", ">admin password", "~*", "&*", "+@all")
+            nodes[0].run("CLUSTER", "MEET", "127.0.0.1", str(nodes[-1].port), str(bus_port))
+        for one in nodes:
+            wait_until(functools.partial(cluster_is_whole, one), "the cluster")
+        service = service_for_both((nodes[0], nodes[1]))
+        rotate(service)
+        for one in nodes:
+            assert_current_logs_in(one, service)
 
 
 # TLS.
