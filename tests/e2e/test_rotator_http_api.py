@@ -17,6 +17,7 @@ import pytest
 from keyturn.rotators.engines import base, http_api
 from keyturn.rotators.engines.http_api import Engine
 from keyturn.rotators.engines.http_keys import exchange as http
+from keyturn.rotators.engines.http_keys.description import Misdescribed
 from keyturn.rotators.handler import Rotator
 from keyturn.rotators.new_key import Strategy
 from keyturn.testing.http_api import CHOSEN, ISSUED, Key, KeyServer, Reply, Seen
@@ -235,6 +236,31 @@ def test_the_service_is_asked_which_keys_it_accepts(server: KeyServer) -> None:
     answer = step(service, "probeSecret")
     assert current in answer["accepted"]  # type: ignore[operator]  # as above
     assert answer["refused"] == [TOKEN]
+
+
+@pytest.mark.usefixtures("issued")
+def test_a_function_that_is_described_wrongly_says_of_no_key_that_it_is_refused(
+    server: KeyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    service = service_for(server)
+    monkeypatch.delenv("API_TEST")
+    service.begin_rotation(TOKEN)
+    with pytest.raises(Misdescribed, match=r"API_TEST is missing .*Hint: Correct the API_"):
+        step(service, "createSecret")
+    with pytest.raises(Misdescribed):
+        step(service, "probeSecret")
+    assert server.seen == []
+
+
+@pytest.mark.usefixtures("environment")
+def test_a_secret_without_the_account_that_paths_name_is_refused_before_anything_is_stored(server: KeyServer) -> None:
+    value = server.secret_value("app", "first-key")
+    del value["account"]
+    service = FakeSecretsManager(value)
+    service.begin_rotation(TOKEN)
+    with pytest.raises(KeyError, match="account key is missing from secret JSON"):
+        step(service, "createSecret")
+    assert service.versions[TOKEN].value is None
 
 
 # Nobody passes.

@@ -43,6 +43,8 @@ class Strategy:
         """Return the current value with another key; every other member is kept."""
         service = cast("Engine", engine)
         name = f"{_prefix(secret)}{secret.token}"
+        if service.description.needs_account and "account" not in current:
+            raise KeyError("account key is missing from secret JSON: requests of this service name it")
         if not service.description.issues_keys:
             if "masterarn" in current:
                 # Refused now, while nothing has been stored yet.

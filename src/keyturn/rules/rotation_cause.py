@@ -30,6 +30,7 @@ KNOWN = frozenset(
         "HostNotFound",
         "HostUnreachable",
         "LockTimedOut",
+        "Misdescribed",
         "MissingGrant",
         "NotAClone",
         "NotAdmitted",

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
+from .. import base
+
 _REQUEST = re.compile(r"(GET|HEAD|POST|PUT|PATCH|DELETE) (/\S*)")
 _BLANK = re.compile(r"\{(\w*)\}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -24,6 +26,12 @@ _TRUE = frozenset({"true", "1", "y", "yes"})
 # Only these may be asked to show a key, and a path is in every log on the way.
 _IN_PATHS = frozenset({"account", "id", "name"})
 _EVERYWHERE = _IN_PATHS | {"key"}
+
+
+class Misdescribed(base.DatabaseError):
+    """The function's environment does not describe a service."""
+
+    hint = "Correct the API_… variables of the function; the documentation of the function lists them."
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +90,12 @@ class Description:
     may_be_unencrypted: bool
 
     @property
+    def needs_account(self) -> bool:
+        """Whether a request names the account."""
+        templates = (self.test, self.create, self.revoke, self.list)
+        return any(template is not None and "account" in template.blanks for template in templates)
+
+    @property
     def issues_keys(self) -> bool:
         """Whether the service makes up the key itself."""
         return self.created_key is not None
@@ -91,8 +105,15 @@ class Description:
         """Read the variables.
 
         Raises:
-            ValueError: One is missing or cannot be used; says which and why.
+            Misdescribed: One is missing or cannot be used; says which and why.
         """
+        try:
+            return cls._read(environ)
+        except ValueError as error:
+            raise Misdescribed(str(error).rstrip(".")) from None
+
+    @classmethod
+    def _read(cls, environ: Mapping[str, str]) -> Description:
         created_key = environ.get("API_CREATED_KEY") or None
         found = cls(
             key_header=_key_header(environ.get("API_KEY_HEADER") or "Authorization: Bearer {key}"),
