@@ -84,6 +84,7 @@ class TdsServer:
         with contextlib.suppress(OSError):
             while True:
                 opened, _ = self._listener.accept()
+                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 self._open.append(opened)
                 self._threads.append(threading.Thread(target=self._serve, args=(opened,)))
                 self._threads[-1].start()

@@ -151,23 +151,9 @@ class PostgresqlConnection(FamilyConnection):
                 )
             self._run(f"GRANT {quoted_identifier(like)} TO {quoted_identifier(username)}")
 
-    @contextlib.contextmanager
-    def _confirmed(self, confirm: base.Confirm) -> Iterator[None]:
-        """Commit what the block changes once ``confirm`` has returned; all or nothing.
-
-        A role that a transaction has changed is locked until it ends, so no rotation can pass this one between the
-        question and the commit. Whoever is held up in between must not keep the others waiting: the server ends it.
-        """
-        self._run("BEGIN")
-        try:
-            self._run(f"SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
-            yield
-            confirm()
-        except BaseException:
-            with contextlib.suppress(base.DatabaseError):
-                self._run("ROLLBACK")
-            raise
-        self._run("COMMIT")
+    def _limit_idle_transaction(self) -> None:
+        # Whoever is held up with a lock in its hand must not keep the others waiting.
+        self._run(f"SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
 
     def _stored_form(self, username: str, password: str) -> str:
         """Return what the server is to store for a password, and make ready for a statement that stores it."""

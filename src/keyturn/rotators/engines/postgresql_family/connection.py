@@ -32,6 +32,7 @@ class FamilyConnection(base.Connection, ABC):
     ) -> None:  # fmt: skip
         self._login = login
         self._host = host
+        self._port = port
         opened = driver.open_connection(host, port, login.tls, connect_timeout_seconds)
         try:
             with self._translated():
@@ -75,6 +76,27 @@ class FamilyConnection(base.Connection, ABC):
         """End the connection; a server that is gone already has ended it too."""
         with contextlib.suppress(Exception):
             self._driver.close()
+
+    @contextlib.contextmanager
+    def _confirmed(self, confirm: base.Confirm) -> Iterator[None]:
+        """Commit what the block changes once ``confirm`` has returned; all or nothing.
+
+        A user that a transaction has changed is locked until it ends, so no rotation can pass this one between the
+        question and the commit.
+        """
+        self._run("BEGIN")
+        try:
+            self._limit_idle_transaction()
+            yield
+            confirm()
+        except BaseException:
+            with contextlib.suppress(base.DatabaseError):
+                self._run("ROLLBACK")
+            raise
+        self._run("COMMIT")
+
+    def _limit_idle_transaction(self) -> None:
+        """Have the server end the session if it is halted within a transaction."""
 
     def _run(self, statement: str, **parameters: str) -> list[list[Any]]:
         with self._translated():
