@@ -112,6 +112,8 @@ class TdsServer:
         assert self.certificate
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(self.certificate / "server.crt", self.certificate / "server.key")
+        # As SQL Server, which speaks TLS 1.3 only around TDS 8.
+        context.maximum_version = ssl.TLSVersion.TLSv1_2
         incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         tls = context.wrap_bio(incoming, outgoing, server_side=True)
         while True:

@@ -3,16 +3,24 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import re
-from collections.abc import Mapping
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from keyturn.errors.base import KeyturnError
 from keyturn.rotators import alternating_users, single_user
 from keyturn.rotators.engines import base, redshift
 from keyturn.rotators.engines.postgresql_family.connection import md5_verifier
 from keyturn.rotators.handler import Rotator
+from keyturn.rotators.package import build
+from keyturn.testing.postgresql import PostgresqlServer
 from keyturn.testing.private_server import Owner, write_certificate
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
@@ -351,6 +359,69 @@ def test_a_value_without_port_and_dbname_is_for_dev() -> None:
     assert redshift.Engine().alternate_username("x" * 121) == "x" * 121 + "_clone"
     with pytest.raises(ValueError, match="would exceed 127 bytes"):
         redshift.Engine().alternate_username("ü" * 61)
+
+
+def test_the_package_logs_in_with_nothing_but_lambdas_own_beside_it(tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(build("redshift", "alternating_users"))) as archive:
+        archive.extractall(tmp_path)
+    program = (
+        f"import json, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from keyturn_rotators.engines.redshift import Engine\n"
+        "with Engine().connect(Engine().login(json.load(sys.stdin))) as connection: connection.test()\n"
+        "assert 'keyturn' not in sys.modules"
+    )
+    with RedshiftServer({"app": sha256_form(PASSWORD, salt_is_written=False)}) as server:
+        # -I and -S: neither this environment's packages nor its variables are seen.
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", "-c", program], input=json.dumps(value(server)), capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        assert server.asked == [DIGEST]
+
+
+# What a real server of the family says: PostgreSQL, which Redshift was made from.
+
+
+@pytest.fixture(scope="module")
+def postgresql() -> Iterator[PostgresqlServer]:
+    rules = "host all all 127.0.0.1/32 md5\n"
+    try:
+        started = PostgresqlServer.start(hba=rules, settings={"password_encryption": "md5"})
+    except KeyturnError as error:
+        if "server programs were found" in error.message:
+            pytest.skip(f"{error.hints[0]} make test does so.")
+        raise
+    with started:
+        yield started
+
+
+def test_a_postgresql_server_is_logged_into_by_md5_and_is_no_redshift(postgresql: PostgresqlServer) -> None:
+    postgresql.create_user("kin", "first")
+    engine = redshift.Engine()
+    login = engine.login({**postgresql.secret_value("kin", "first"), "engine": "redshift"})
+    with pytest.raises(base.AnotherProduct, match="PostgreSQL"):
+        engine.connect(login)
+
+
+def test_the_statements_that_both_have_change_a_password_on_postgresql(
+    postgresql: PostgresqlServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(redshift.RedshiftConnection, "_know_server", lambda _: None)
+    postgresql.create_user("kin to change", "first")
+    engine = redshift.Engine()
+    first = engine.login({**postgresql.secret_value("kin to change", "first"), "engine": "redshift"})
+    with engine.connect(first) as connection:
+        assert connection.password_was_checked
+        connection.set_password("kin to change", "second", lambda: None)
+
+        def refuse() -> None:
+            assert postgresql.accepts("kin to change", "second")
+            raise ValueError("not any more")
+
+        with pytest.raises(ValueError, match="not any more"):
+            connection.set_password("kin to change", "third", refuse)
+    assert postgresql.accepts("kin to change", "second")
+    assert not postgresql.accepts("kin to change", "first")
 
 
 # Whole rotations.

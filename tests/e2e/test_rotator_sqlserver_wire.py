@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import json
 import logging
 import re
 import socket
+import subprocess
+import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +20,7 @@ import pytest
 from keyturn.rotators import alternating_users, single_user
 from keyturn.rotators.engines import base, sqlserver
 from keyturn.rotators.handler import Rotator
+from keyturn.rotators.package import build
 from keyturn.testing.private_server import Owner, write_certificate
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
@@ -167,7 +173,7 @@ def test_a_gateway_that_sends_us_elsewhere_is_not_followed(certificate: Path) ->
         ([Error(18487, "… The password of the account has expired.", 14)], base.NotAdmitted, "expired"),
         ([Error(18488, "… The password of the account must be changed.", 14)], base.NotAdmitted, "must be changed"),
         ([Error(18470, "… The account is disabled.", 14)], base.NotAdmitted, "disabled"),
-        ([Error(18452, "… untrusted domain …", 14)], base.UnsupportedMethod, "untrusted"),
+        ([Error(18452, "… untrusted domain …", 14)], base.UnsupportedMethod, "beside that of Windows"),
         (
             [Error(4060, "Cannot open database …", 11), Error(18456, "Login failed.", 14)],
             base.DatabaseMissing, "Cannot open database",
@@ -377,6 +383,26 @@ def test_a_password_that_would_not_log_in_is_not_set(password: str, server: TdsS
     with connect(server) as connection, pytest.raises(base.PasswordRejected):
         connection.set_password("app", password, lambda: None)
     assert database.changes == 0
+
+
+def test_the_package_logs_in_with_nothing_but_python_beside_it(server: TdsServer, tmp_path: Path) -> None:
+    with zipfile.ZipFile(io.BytesIO(build("sqlserver", "single_user"))) as archive:
+        archive.extractall(tmp_path)
+        names = archive.namelist()
+    assert {name.split("/")[0] for name in names} >= {"pytds", "keyturn_rotators", "sqlserver_single_user.py"}
+    assert not [name for name in names if name.endswith(".so")]
+    program = (
+        f"import json, sys; sys.path.insert(0, {str(tmp_path)!r})\n"
+        "from keyturn_rotators.engines.sqlserver import Engine\n"
+        "with Engine().connect(Engine().login(json.load(sys.stdin))) as connection: connection.test()\n"
+        "assert not {'OpenSSL', 'cryptography', 'keyturn'} & set(sys.modules)"
+    )
+    # -I and -S: neither this environment's packages nor its variables are seen.
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", program], input=json.dumps(value(server)), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert server.logins == [("app", PASSWORD, "master")]
 
 
 # Whole rotations.

@@ -1,7 +1,7 @@
 """TLS inside TDS, by Python's own ssl.
 
-The driver would need pyOpenSSL for it, hence compiled code in the package, takes any name in a certificate that ends
-with a dot and the host's domain, and does not encrypt at all unless it is given a file of authorities.
+The driver would need pyOpenSSL for it, hence compiled code in the package, looks for the host's name in a certificate
+by itself, and does not encrypt at all unless it is given a file of authorities.
 
 The handshake travels in packets of type PRELOGIN, each one with TDS's header of eight bytes; when it is done, TLS's
 records travel as they are, with TDS's packets inside.

@@ -17,7 +17,7 @@ from .driver import LoginRefused
 BUSY, OVERTAKEN = 50001, 50002
 
 _ERROR_TOKEN = 0xAA
-_LOGIN_FAILED = 18456
+_LOGIN_FAILED, _WINDOWS_ONLY = 18456, 18452
 # Severity 15 is a statement that SQL Server does not understand; it quotes the statement, and with it a password.
 _SYNTAX = 15
 
@@ -67,7 +67,7 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     17892: base.NotAdmitted,  # a logon trigger
     18401: base.NotReady,  # upgrading
     18451: base.NotReady,  # administrators only
-    18452: base.UnsupportedMethod,  # Windows logins only
+    _WINDOWS_ONLY: base.UnsupportedMethod,
     _LOGIN_FAILED: base.AuthenticationFailed,
     18461: base.NotReady,  # single-user mode
     18470: base.NotAdmitted,  # disabled
@@ -81,6 +81,11 @@ _ERRORS: Mapping[int, type[base.DatabaseError]] = {
     40632: base.PasswordRejected,
     BUSY: base.NotReady,
     OVERTAKEN: base.NotReady,
+}
+# What the server does not say.
+_NOTES: Mapping[int, str] = {
+    _LOGIN_FAILED: " SQL Server tells the reason to its own error log only (state of error 18456)",
+    _WINDOWS_ONLY: " Let the server take SQL Server authentication beside that of Windows",
 }
 
 
@@ -117,8 +122,7 @@ def _server_error(messages: Sequence[Mapping[str, Any]], *, host: str) -> base.D
     number, reason = int(chosen["msgno"]), str(chosen["message"])
     if chosen["severity"] == _SYNTAX:
         reason = "the server does not understand the statement"
-    if number == _LOGIN_FAILED:
-        reason += " SQL Server tells the reason to its own error log only (state of error 18456)"
+    reason += _NOTES.get(number, "")
     return _ERRORS.get(number, base.DatabaseError)(f"host {host}: {reason}", str(number))
 
 
