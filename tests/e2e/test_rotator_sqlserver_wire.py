@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import io
 import json
@@ -29,6 +30,14 @@ from .tds_server import NOT_SUPPORTED, OFF, ON, REQUIRED, Answer, Error, Rows, T
 PASSWORD = "marked Pass'word"
 LOGIN_SESSION: Rows = [[0, "master", "READ_WRITE", 0, 0]]
 MASKED = bytes((byte << 4 & 0xF0 | byte >> 4) ^ 0xA5 for byte in PASSWORD.encode("utf-16-le"))
+
+
+# VERSION and ENCRYPTION: on.
+PRELOGIN_ANSWER = bytes.fromhex("0401001a00000000 00000b0006 0100110001 ff 100007d00000 01")
+
+
+def packet(kind: int, content: bytes) -> bytes:
+    return bytes([kind, 1]) + (len(content) + 8).to_bytes(2, "big") + bytes(4) + content
 
 
 @pytest.fixture(scope="module")
@@ -122,31 +131,44 @@ def test_a_server_that_breaks_off_within_the_handshake_is_named(certificate: Pat
     assert b"app" not in server.clear
 
 
-def test_what_is_no_sql_server_is_named() -> None:
+@pytest.mark.parametrize(
+    ("answers", "kind"),
+    [
+        ([b"HTTP/1.1 400 Bad Request\r\n\r\n"], base.ConnectionLost),
+        ([b""], base.ConnectionLost),
+        ([PRELOGIN_ANSWER, b""], base.ConnectionLost),
+        # As if TLS were done, or had never been asked for.
+        ([PRELOGIN_ANSWER, packet(0x04, b"\xad and so on")], base.TlsFailed),
+        ([PRELOGIN_ANSWER, packet(0x01, b"what a client says")], base.ConnectionLost),
+        ([PRELOGIN_ANSWER, packet(0x12, b"\x15\x03\x03\0\2\2\x28")], base.TlsFailed),
+    ],
+    ids=["a web server", "closes at once", "closes within TLS", "goes on without TLS", "talks nonsense", "a TLS alert"],
+)
+def test_what_does_not_go_on_with_tls_hears_nothing_more(answers: list[bytes], kind: type[base.DatabaseError]) -> None:
+    heard = bytearray()
+
+    def serve() -> None:
+        opened, _ = listener.accept()
+        with opened, contextlib.suppress(ConnectionError):
+            for answer in answers:
+                heard.extend(opened.recv(4096))
+                opened.sendall(answer)
+            opened.shutdown(socket.SHUT_WR)
+            while more := opened.recv(4096):
+                heard.extend(more)
+
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        engine = sqlserver.Engine()
-        login = engine.login(
-            {
-                "engine": "sqlserver",
-                "host": "127.0.0.1",
-                "port": listener.getsockname()[1],
-                "username": "a",
-                "password": "b",
-            }
-        )
-
-        def serve() -> None:
-            opened, _ = listener.accept()
-            with opened:
-                opened.recv(4096)
-                opened.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
-
         thread = threading.Thread(target=serve)
         thread.start()
-        with pytest.raises(base.ConnectionLost, match="is no SQL Server"):
-            engine.connect(login)
+        engine = sqlserver.Engine()
+        port = listener.getsockname()[1]
+        login = {"engine": "sqlserver", "host": "127.0.0.1", "port": port, "username": "app", "password": PASSWORD}
+        with pytest.raises(kind):
+            engine.connect(engine.login(login))
         thread.join(10)
         assert not thread.is_alive()
+    assert MASKED not in heard
+    assert "app".encode("utf-16-le") not in heard
 
 
 def test_a_server_that_says_nothing_is_not_waited_for(certificate: Path, monkeypatch: pytest.MonkeyPatch) -> None:
