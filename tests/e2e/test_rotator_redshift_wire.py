@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -24,7 +24,8 @@ from keyturn.testing.postgresql import PostgresqlServer
 from keyturn.testing.private_server import Owner, write_certificate
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
-from .redshift_server import CLEAR, DIGEST, IDENTITY_PROVIDER, MD5, Answer, Error, RedshiftServer, Row
+from .redshift_server import CLEAR, DIGEST, IDENTITY_PROVIDER, MD5, Error, RedshiftServer, Row
+from .stand_ins import Catalogue
 
 PASSWORD = "marked Pass'word"
 SALT = "c721bff5d9042cf541ff7b9d48fa8a6e545c19a763e3710151f9513038b0f6c6"
@@ -220,23 +221,6 @@ def test_a_refused_statement_is_named_and_undone(error: Error, kind: type[base.D
 
 
 # Two users.
-
-
-class Catalogue:
-    """Users and what was granted to them, by the words of the statement that asks."""
-
-    def __init__(self) -> None:
-        self.users: dict[str, tuple[Row, str | None]] = {"app": ([False, False, "RESTRICTED", "UNLIMITED", 0], None)}
-        self.granted: dict[tuple[str, str], list[Row]] = {}
-
-    def __call__(self, statement: str, parameters: Mapping[str, str]) -> Answer:
-        username = parameters.get("$1", "")
-        if "svv_user_info" in statement:
-            return [self.users[username][0]] if username in self.users else []
-        if "valuntil" in statement:
-            return [[self.users[username][1]]]
-        words = re.findall(r"FROM (\w+)", statement)
-        return self.granted.get((username, words[0]), []) if words else []
 
 
 @pytest.fixture

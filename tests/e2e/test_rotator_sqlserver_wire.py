@@ -7,7 +7,6 @@ import hashlib
 import io
 import json
 import logging
-import re
 import socket
 import subprocess
 import sys
@@ -25,10 +24,10 @@ from keyturn.rotators.package import build
 from keyturn.testing.private_server import Owner, write_certificate
 from keyturn.testing.secretsmanager import ARN, FakeSecretsManager
 
+from .stand_ins import LOGIN_SESSION, Logins
 from .tds_server import NOT_SUPPORTED, OFF, ON, REQUIRED, Answer, Error, Rows, TdsServer
 
 PASSWORD = "marked Pass'word"
-LOGIN_SESSION: Rows = [[0, "master", "READ_WRITE", 0, 0]]
 MASKED = bytes((byte << 4 & 0xF0 | byte >> 4) ^ 0xA5 for byte in PASSWORD.encode("utf-16-le"))
 
 
@@ -238,7 +237,7 @@ def test_the_driver_logs_nothing_that_it_sends(certificate: Path, caplog: pytest
     logging.getLogger("pytds").setLevel(logging.NOTSET)
     with (
         caplog.at_level(logging.DEBUG),
-        TdsServer(Database({"app": PASSWORD}), certificate=certificate) as server,
+        TdsServer(Logins({"app": PASSWORD}), certificate=certificate) as server,
         connect(server) as connection,
     ):
         connection.set_password("app", "other marked", lambda: None)
@@ -258,72 +257,18 @@ def test_a_long_answer_comes_in_many_packets(certificate: Path) -> None:
 # Statements.
 
 
-class Database:
-    """Logins and their passwords, as far as the function's batches ask for them and change them."""
-
-    def __init__(self, passwords: dict[str, str]) -> None:
-        self.passwords = passwords
-        self.changes = 0
-
-    def admit(self, user: str, password: str, _database: str) -> list[Error]:
-        return [] if self.passwords.get(user) == password else [Error(18456, f"Login failed for user '{user}'.", 14)]
-
-    def __call__(self, batch: str) -> Answer:
-        if "authenticating_database_id" in batch:
-            return [LOGIN_SESSION]
-        if batch.startswith("SELECT ISNULL("):
-            return [[[self._moment(batch)]]]
-        if batch.startswith("USE [master];"):
-            return self._change(batch)
-        return self._catalogue(batch)
-
-    def _moment(self, batch: str) -> str:
-        [name] = re.findall(r"LOGINPROPERTY\(N'(\w+)', 'PasswordLastSetTime'\)", batch)
-        return f"moment {self.changes}" if name in self.passwords else ""
-
-    def _change(self, batch: str) -> Answer:
-        [seen] = re.findall(r"<> N'([^']*)' THROW 50002", batch)
-        if seen != self._moment(batch):
-            return [Error(50002, "the password was set by somebody else")]
-        for verb, name, password, old in re.findall(
-            r"(CREATE|ALTER) LOGIN \[(\w+)\] WITH PASSWORD = N'((?:[^']|'')*)'(?: OLD_PASSWORD = N'((?:[^']|'')*)')?",
-            batch,
-        ):
-            if (verb == "CREATE") == (name in self.passwords):
-                return [Error(15151, f"Cannot alter the login '{name}'.")]
-            if old and self.passwords[name] != old.replace("''", "'"):
-                return [Error(15151, f"Cannot alter the login '{name}'.")]
-            self.passwords[name] = password.replace("''", "'")
-            self.changes += 1
-        return []
-
-    def _catalogue(self, batch: str) -> Answer:
-        if "authentication_type" in batch:
-            return []
-        if "sys.sql_logins" in batch:
-            [name, *_] = re.findall(r"l\.name = N'(\w+)'", batch)
-            return (
-                [[["login", f"0x{name.encode().hex()}", "master", "us_english", 1, 0]]]
-                if name in self.passwords
-                else []
-            )
-        if batch.startswith("SELECT name, CAST(HAS_DBACCESS"):
-            return [[["master", 1], ["orders", 1]]]
-        return []
+@pytest.fixture
+def database() -> Logins:
+    return Logins({"app": PASSWORD, "root": "Super'user"})
 
 
 @pytest.fixture
-def database() -> Database:
-    return Database({"app": PASSWORD, "root": "Super'user"})
-
-
-@pytest.fixture
-def server(database: Database, certificate: Path) -> Iterator[TdsServer]:
+def server(database: Logins, certificate: Path) -> Iterator[TdsServer]:
     with TdsServer(database, database.admit, certificate=certificate) as server:
         yield server
 
 
-def test_a_login_changes_its_own_password_by_naming_the_old_one(server: TdsServer, database: Database) -> None:
+def test_a_login_changes_its_own_password_by_naming_the_old_one(server: TdsServer, database: Logins) -> None:
     with connect(server) as connection:
         for _ in range(2):
             connection.set_password("app", PASSWORD, lambda: None)
@@ -345,7 +290,7 @@ def test_a_login_changes_its_own_password_by_naming_the_old_one(server: TdsServe
     ]
 
 
-def test_nothing_is_changed_when_the_rotation_is_not_confirmed(server: TdsServer, database: Database) -> None:
+def test_nothing_is_changed_when_the_rotation_is_not_confirmed(server: TdsServer, database: Logins) -> None:
     def refuse() -> None:
         raise ValueError("not any more")
 
@@ -355,7 +300,7 @@ def test_nothing_is_changed_when_the_rotation_is_not_confirmed(server: TdsServer
     assert server.batches[-1].startswith("SELECT ISNULL(")
 
 
-def test_a_function_that_was_halted_changes_nothing_any_more(server: TdsServer, database: Database) -> None:
+def test_a_function_that_was_halted_changes_nothing_any_more(server: TdsServer, database: Logins) -> None:
     def pass_by() -> None:
         with connect(server, username="root", password="Super'user") as other:
             other.set_password("app", "of a later rotation", lambda: None)
@@ -379,7 +324,7 @@ def test_a_function_that_was_halted_changes_nothing_any_more(server: TdsServer, 
     ],
 )  # fmt: skip
 def test_a_refused_statement_is_named(
-    error: Error, kind: type[base.DatabaseError], shown: str, server: TdsServer, database: Database
+    error: Error, kind: type[base.DatabaseError], shown: str, server: TdsServer, database: Logins
 ) -> None:
     server.answer = lambda batch: [error, Error(3621, "terminated", 0)] if "BEGIN" in batch else database(batch)
     with connect(server) as connection, pytest.raises(base.DatabaseError) as caught:
@@ -389,7 +334,7 @@ def test_a_refused_statement_is_named(
     assert "marked" not in str(caught.value)
 
 
-def test_a_server_that_goes_away_in_the_middle_leaves_an_unknown_outcome(server: TdsServer, database: Database) -> None:
+def test_a_server_that_goes_away_in_the_middle_leaves_an_unknown_outcome(server: TdsServer, database: Logins) -> None:
     def leave(batch: str) -> Answer:
         if "BEGIN TRANSACTION" in batch:
             raise EOFError
@@ -401,7 +346,7 @@ def test_a_server_that_goes_away_in_the_middle_leaves_an_unknown_outcome(server:
 
 
 @pytest.mark.parametrize("password", ["x" * 129, "a\U0001f600b", "a\\\nb", "a\\\r\nb"])
-def test_a_password_that_would_not_log_in_is_not_set(password: str, server: TdsServer, database: Database) -> None:
+def test_a_password_that_would_not_log_in_is_not_set(password: str, server: TdsServer, database: Logins) -> None:
     with connect(server) as connection, pytest.raises(base.PasswordRejected):
         connection.set_password("app", password, lambda: None)
     assert database.changes == 0
@@ -437,7 +382,7 @@ STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
     "strategy", [single_user.Strategy(), alternating_users.Strategy()], ids=["single", "alternating"]
 )
 def test_after_each_rotation_the_new_value_logs_in_and_the_one_before_last_does_not(
-    strategy: single_user.Strategy | alternating_users.Strategy, server: TdsServer, database: Database
+    strategy: single_user.Strategy | alternating_users.Strategy, server: TdsServer, database: Logins
 ) -> None:
     service = FakeSecretsManager({**value(server), "masterarn": SUPERUSER_ARN})
     service.others[SUPERUSER_ARN] = value(server, username="root", password="Super'user")
