@@ -45,7 +45,7 @@ def create(
         bool, typer.Option("--grant-superuser-read", help="Let the function's role read the superuser secret.")
     ] = False,
     schedule: Annotated[
-        str, typer.Option(help="Days, rate(…) or cron(…): see keyturn schedule preview.", metavar="RULE")
+        str, typer.Option(help="Days, or rate() or cron(): see keyturn schedule preview.", metavar="RULE")
     ] = _DAYS,
     rotate_now: Annotated[bool, typer.Option(help="Rotate at once, or in the first window of the schedule.")] = True,
     name: Annotated[
@@ -67,13 +67,13 @@ def create(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Make a secret's rotation function with all that it needs, and switch rotation on.
+    """Make a secret's rotation function and all that it needs.
 
     keyturn function create --for app/database
 
     Reads the secret. Its key engine says which function it takes; with a superuser secret, given here or named by
     masterarn in the value, two users take turns. Makes the execution role with a policy for this secret alone, the
-    function, and the permission for Secrets Manager to invoke it. Then it rotates, and shows each step.
+    function, and the permission for Secrets Manager to invoke it. Then it switches rotation on, and shows each step.
 
     Nobody is silently allowed to read the superuser secret. Without --grant-superuser-read all else is made, rotation
     stays off, and the missing statement is printed with the command that grants it; run this again afterwards.

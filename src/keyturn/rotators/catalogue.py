@@ -7,12 +7,15 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
 from . import __path__ as _here
 from . import engines as _engines
 from .engines.base import Engine
-from .handler import Strategy
+
+if TYPE_CHECKING:
+    # It imports boto3, which takes a quarter of a second.
+    from .handler import Strategy
 
 # Where the interfaces are declared.
 _INTERFACES = frozenset({"base", "handler", __name__.rpartition(".")[2]})
