@@ -31,8 +31,9 @@ _numbers = itertools.count()
 NEEDED = [
     "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:RotateSecret",
     "iam:GetRole", "iam:CreateRole", "iam:TagRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:PassRole",
-    "lambda:GetFunction", "lambda:CreateFunction", "lambda:TagResource", "lambda:GetPolicy", "lambda:AddPermission",
-    "lambda:InvokeFunction", "cloudtrail:LookupEvents", "logs:FilterLogEvents",
+    "lambda:GetFunction", "lambda:ListTags", "lambda:CreateFunction", "lambda:TagResource",
+    "lambda:GetPolicy", "lambda:AddPermission", "lambda:InvokeFunction",
+    "cloudtrail:LookupEvents", "logs:FilterLogEvents",
 ]  # fmt: skip
 
 

@@ -165,8 +165,9 @@ class Function:
             found = client.get_function(FunctionName=plan.name)
         except client.exceptions.ResourceNotFoundException:
             return Found(is_there=False)
-        _refuse_foreign("function", plan, found.get("Tags", {}))
         configuration = found["Configuration"]
+        # GetFunction has the tags too, in AWS only for who may list them: then they would seem to be none.
+        _refuse_foreign("function", plan, client.list_tags(Resource=configuration["FunctionArn"])["Tags"])
         if configuration["Handler"] != plan.code.handler:
             raise KeyturnError(
                 f"The function {plan.name} was made for another handler, {configuration['Handler']}, and would now"

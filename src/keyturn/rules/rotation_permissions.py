@@ -52,16 +52,23 @@ def trust_policy(account_id: Value) -> Document:
 def role_policy(
     secret_arn: Value, function_arn: Value, log_group_arn: Value, log_streams_arn: Value, kms_key_arn: Value | None
 ) -> Document:
-    """Return what the role may do: rotate one secret, as long as the function is that secret's rotation function.
+    """Return what the role may do; the arguments are those of the statements."""
+    with_key = [] if kms_key_arn is None else [key_statement(secret_arn, kms_key_arn)]
+    return document(*role_statements(secret_arn, function_arn, log_group_arn, log_streams_arn), *with_key)
+
+
+def role_statements(
+    secret_arn: Value, function_arn: Value, log_group_arn: Value, log_streams_arn: Value
+) -> list[Statement]:
+    """Return what it takes to rotate one secret, as long as the function is that secret's rotation function.
 
     Args:
         secret_arn: The secret.
         function_arn: The rotation function.
         log_group_arn: The function's log group.
         log_streams_arn: What is in it: the same with ``:*``.
-        kms_key_arn: Of the secret's customer managed key, if it has one.
     """
-    statements: list[Statement] = [
+    return [
         {
             "Sid": "AllowAccessToSecret",
             "Effect": "Allow",
@@ -83,9 +90,6 @@ def role_policy(
             "Resource": [log_group_arn, log_streams_arn],
         },
     ]
-    if kms_key_arn is not None:
-        statements.append(key_statement(secret_arn, kms_key_arn))
-    return document(*statements)
 
 
 def key_statement(secret_arn: Value, kms_key_arn: Value) -> Statement:
