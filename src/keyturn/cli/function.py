@@ -5,6 +5,7 @@ from __future__ import annotations
 import typer
 
 from keyturn.cli.function_create import create
+from keyturn.cli.function_new import new
 from keyturn.cli.function_package import package
 
 app = typer.Typer(help="Make, package and write rotation functions.", no_args_is_help=True)
@@ -21,4 +22,5 @@ def _group() -> None:
 
 
 app.command()(create)
+app.command()(new)
 app.command()(package)

@@ -45,7 +45,13 @@ def test_cfn_lint_accepts_every_template(tmp_path: Path) -> None:
         files.append(tmp_path / f"{number}.yaml")
         files[-1].write_text(yaml_text(made))
     # W3002: the zip beside it is for `aws cloudformation package`, and that is how the template says it is deployed.
-    command = [str(Path(sys.executable).with_name("cfn-lint")), "--ignore-checks", "W3002", "--template", *map(str, files)]
+    command = [
+        str(Path(sys.executable).with_name("cfn-lint")),
+        "--ignore-checks",
+        "W3002",
+        "--template",
+        *map(str, files),
+    ]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (0, ""), done.stdout + done.stderr
 
