@@ -102,7 +102,7 @@ def run(folder: Path, *command: str, check: bool = True) -> subprocess.Completed
     )
 
 
-def tested(folder: Path) -> tuple[int, str]:
+def suite(folder: Path) -> tuple[int, str]:
     done = run(folder, "pytest", "-q", "--strict-markers", "-W", "error", check=False)
     return done.returncode, done.stdout
 
@@ -124,7 +124,7 @@ def command_of(folder: Path, begin: str) -> list[str]:
 
 
 def test_the_folder_is_clean_and_says_what_is_not_written_yet(folder: Path) -> None:
-    status, said = tested(folder)
+    status, said = suite(folder)
     assert status == 0, said
     assert re.search(r"\d+ passed, 1 xfailed", said)
     run(folder, "mypy", "--strict", ".")
@@ -135,13 +135,13 @@ def test_from_the_folder_to_a_secret_that_rotates(server: ServerProcess, folder:
     value = {"address": target.address, "username": "app", "password": target.password, "kept": "as it is"}
     fill_in(folder, value)
     # The target's test runs now, and its mark has to go.
-    status, said = tested(folder)
+    status, said = suite(folder)
     assert status == 1, said
     assert "[XPASS(strict)] target.py is not written yet" in said
     target.password = "the first password"
     path = folder / "test_target.py"
     path.write_text(re.sub(r"^# FILL IN: this mark.*\n@pytest.*\n", "", path.read_text(), flags=re.MULTILINE))
-    status, said = tested(folder)
+    status, said = suite(folder)
     assert status == 0, said
     target.password = "the first password"
 
