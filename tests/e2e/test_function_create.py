@@ -372,6 +372,16 @@ def test_a_secret_that_no_function_suits_is_said_with_what_to_do(
     assert is_there(server, f"SecretsManager-{name}") == (False, False)
 
 
+def test_a_superuser_secret_that_is_not_there_is_told_by_who_names_it(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    nowhere = f"arn:aws:secretsmanager:{server.region}:{server.account_id}:secret:nowhere-AbCdEf"
+    stored(server, "dangling", {**postgresql.secret_value("u", "p"), "masterarn": nowhere})
+    stored(server, "undecided", postgresql.secret_value("u", "p"))
+    assert "masterarn in the value of dangling says" in create(server, "dangling").stderr
+    assert "--superuser-secret says" in create(server, "undecided", "--superuser-secret", "nowhere").stderr
+
+
 def test_a_name_too_long_for_the_second_user_is_told_before_anything_is_made(
     server: ServerProcess, postgresql: PostgresqlServer, superuser: str
 ) -> None:

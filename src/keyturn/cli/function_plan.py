@@ -177,11 +177,13 @@ def find_superuser(clients: Clients, secret: Secret, given: str | None) -> Super
         KeyturnError: Both are there and differ, or the value cannot name one.
     """
     named = (secret.value or {}).get(MASTERARN)
-    if not given and not named:
+    asked = given or named
+    # The function itself takes nothing but text for a name.
+    if not isinstance(asked, str) or not asked:
         return None
     if secret.value is None:
         raise _no_json(secret)
-    described = clients["secretsmanager"].describe_secret(SecretId=given or named)
+    described = _described_superuser(clients, secret, asked, is_given=bool(given))
     arn = described["ARN"]
     if arn == secret.arn:
         raise KeyturnError(
@@ -194,6 +196,19 @@ def find_superuser(clients: Clients, secret: Secret, given: str | None) -> Super
             "Leave the option out to use the one that is named; or change the value first.",
         )
     return Superuser(arn, _customer_key(clients, described), is_named=bool(named))
+
+
+def _described_superuser(clients: Clients, secret: Secret, asked: str, *, is_given: bool) -> Mapping[str, Any]:
+    client = clients["secretsmanager"]
+    try:
+        described: Mapping[str, Any] = client.describe_secret(SecretId=asked)
+    except client.exceptions.ResourceNotFoundException as error:
+        named_by = "--superuser-secret" if is_given else f"{MASTERARN} in the value of {secret.name}"
+        raise KeyturnError(
+            f"There is no superuser secret of the name or ARN that {named_by} says.",
+            "aws secretsmanager list-secrets shows the secrets there are.",
+        ) from error
+    return described
 
 
 def choose_code(secret: Secret, superuser: Superuser | None) -> Code:

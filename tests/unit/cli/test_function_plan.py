@@ -28,6 +28,10 @@ class FakeClients:
     def __init__(self, described: Mapping[str, Any]) -> None:
         self._described = described
 
+    class exceptions:  # noqa: N801 - boto3's name
+        class ResourceNotFoundException(Exception):
+            pass
+
     def __getitem__(self, _service: str) -> Any:
         return self
 
@@ -83,6 +87,10 @@ def test_a_secret_is_not_its_own_superuser_and_two_superusers_are_not_guessed_be
     clients: Any = WithValue(secret("demo").described)
     with pytest.raises(KeyturnError, match="cannot be its own superuser secret"):
         make_plan(clients, "demo", "demo", runtime="python3.11")
+
+    clients.value = '{"engine": "postgres", "masterarn": 5}'
+    with pytest.raises(KeyturnError, match="host key is missing"):
+        make_plan(clients, "demo", runtime="python3.11")
 
     clients.value = '{"engine": "postgres", "masterarn": "arn:one"}'
     clients.describe_secret = lambda SecretId: secret("demo" if SecretId == "demo" else "root").described  # noqa: N803 - boto3's
