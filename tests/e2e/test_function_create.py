@@ -405,6 +405,8 @@ def test_a_caller_who_may_not_is_told_what_and_finishes_it_when_allowed(
     assert done.returncode == 1, done.stdout
     assert f"user/{caller.name} is not authorized to perform: {action} on resource:" in done.stderr
     assert "do not allow it" in done.stderr
+    assert "Run the same command again" in done.stderr
+    assert "rotation  " not in done.stdout
     assert logs_in(server, postgresql, name)
 
     caller.may(allow(NEEDED))

@@ -97,9 +97,9 @@ def create(
     if not dry_run:
         _confirm_new_value(report, found, is_asked=not yes, output=output)
     _make(report, found)
-    with explained():
+    with _resumable(), explained():
         report.missing = [] if grant_superuser_read else _missing_statements(clients, plan, is_dry=dry_run)
-        status = _switch_on(clients, report, timeout if wait else None)
+    status = _switch_on(clients, report, timeout if wait else None)
     report.end(output)
     raise typer.Exit(status)
 
@@ -126,18 +126,23 @@ def _switch_on(clients: Clients, report: Report, timeout_seconds: float | None) 
     """
     plan = report.plan
     is_on = bool(plan.secret.described.get("RotationEnabled"))
-    report.rotation("was on" if is_on else "off" if report.missing else "on")
     if is_on or report.missing or report.is_dry:
+        report.rotation("was on" if is_on else "off" if report.missing else "on")
         return WAITS_FOR_A_GRANT if report.missing and not report.is_dry else 0
-    parameters = {"RotationLambdaARN": plan.function_arn, "RotationRules": report.rules}
+    parameters: dict[str, object] = {"RotationLambdaARN": plan.function_arn, "RotationRules": report.rules}
     if timeout_seconds is None or not report.is_now:
-        made = clients["secretsmanager"].rotate_secret(
-            SecretId=plan.secret.arn, RotateImmediately=report.is_now, **parameters
-        )
+        parameters["RotateImmediately"] = report.is_now
+        with _resumable(), explained():
+            made = clients["secretsmanager"].rotate_secret(SecretId=plan.secret.arn, **parameters)
+        report.rotation("on")
         report.asked_for(made["VersionId"])
         return 0
-    started = start_rotation(clients, plan.secret.arn, **parameters)
-    _, ending = follow(report.console, Rotation(clients, plan.secret.name, started, report.options), timeout_seconds)
+    with _resumable(), explained():
+        started = start_rotation(clients, plan.secret.arn, **parameters)
+    report.rotation("on")
+    with explained():
+        rotation = Rotation(clients, plan.secret.name, started, report.options)
+        _, ending = follow(report.console, rotation, timeout_seconds)
     report.rotated(started.version_id, ending.error)
     return 0 if ending.error is None else 1
 
