@@ -185,6 +185,20 @@ def test_run_twice_it_leaves_everything_as_it_is(server: ServerProcess, postgres
     assert state() == before
 
 
+def test_other_code_of_the_function_is_told_and_left_as_it_is(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    secret_of_user(server, postgresql, "older")
+    assert create(server, "older").returncode == 0
+    older = zip_package({"postgresql_single_user.py": "lambda_handler = print"})
+    functions = server.client("lambda")
+    functions.update_function_code(FunctionName="SecretsManager-older", ZipFile=older)
+    again = create(server, "older")
+    assert again.returncode == 0
+    assert "aws lambda update-function-code --function-name SecretsManager-older" in again.stdout
+    assert functions.get_function(FunctionName="SecretsManager-older")["Configuration"]["CodeSize"] == len(older)
+
+
 def test_without_the_grant_rotation_stays_off_and_what_is_printed_grants_it(
     server: ServerProcess, postgresql: PostgresqlServer, superuser: str
 ) -> None:

@@ -174,10 +174,10 @@ class Function:
                 f" need {plan.code.handler}.",
                 "Another strategy has another function: choose a --name for it, or delete the one that is there.",
             )
-        is_same = configuration["CodeSha256"] == package.sha256_base64(plan.code.content)
-        return Found(
-            is_there=True, note="" if is_same else "with other code: aws lambda update-function-code renews it"
-        )
+        if configuration["CodeSha256"] == package.sha256_base64(plan.code.content):
+            return Found(is_there=True)
+        renew = f"aws lambda update-function-code --function-name {plan.name}"
+        return Found(is_there=True, note=f"its code is not what would be made now: {renew}")
 
     def make(self) -> None:
         """Make it, as soon as the role can be assumed."""
