@@ -8,7 +8,9 @@ from typing import Annotated
 
 import typer
 
+from keyturn.cli.function_create import create
 from keyturn.errors.base import KeyturnError
+from keyturn.rotators import catalogue
 from keyturn.rotators import package as packages
 
 app = typer.Typer(help="Build and manage rotation functions.", no_args_is_help=True)
@@ -22,6 +24,9 @@ def register(parent: typer.Typer) -> None:
 @app.callback()
 def _group() -> None:
     """Build and manage rotation functions."""
+
+
+app.command()(create)
 
 
 @app.command()
@@ -43,7 +48,7 @@ def package(
     except ModuleNotFoundError as error:
         raise KeyturnError(
             f"There is no rotation function for {engine} with the strategy {strategy}.",
-            "Try: postgresql, mariadb or mysql, with the strategy single-user or alternating-users.",
+            f"The engines: {', '.join(catalogue.engines())}; the strategies: single-user, alternating-users.",
         ) from error
     if file is not None:
         try:

@@ -11,14 +11,15 @@ package's checksum changes only when the code does.
 from __future__ import annotations
 
 import ast
-import importlib
+import base64
+import hashlib
 import importlib.metadata
 import io
+import platform
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import cast
 
-from .engines.base import Engine
+from . import catalogue
 
 _ENTRY = '''\
 """Rotates {title} passwords; strategy: {strategy}. Built by Keyturn."""
@@ -35,6 +36,7 @@ _HERE = Path(__file__).parent
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE_FILE = 0o100644
+_ARCHITECTURES = {"aarch64": "arm64"}
 
 
 def handler_name(engine: str, strategy: str) -> str:
@@ -53,11 +55,11 @@ def build(engine: str, strategy: str) -> bytes:
         ModuleNotFoundError: There is no such engine or strategy.
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
-    module = importlib.import_module(f".engines.{engine}", __package__)
-    if engine == "base" or not hasattr(module, "Engine"):
+    chosen = catalogue.engines().get(engine)
+    if chosen is None:
         raise ModuleNotFoundError(f"{engine} is no database engine")
-    importlib.import_module(f".{strategy}", __package__)
-    chosen = cast("Engine", module.Engine())
+    if strategy not in catalogue.strategies():
+        raise ModuleNotFoundError(f"{strategy} is no rotation strategy")
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
     for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):
@@ -65,6 +67,19 @@ def build(engine: str, strategy: str) -> bytes:
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
     return _zip(files)
+
+
+def sha256_base64(content: bytes) -> str:
+    """Return what Lambda calls a package's ``CodeSha256``."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def architecture(content: bytes) -> str | None:
+    """Return for which of Lambda's architectures a package was built here; None if it has no compiled code."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        is_compiled = any(PurePosixPath(name).suffix == ".so" for name in archive.namelist())
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine) if is_compiled else None
 
 
 def _needed(*modules: str) -> set[str]:
