@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 # What XML 1.0 has no place for, not even escaped.
 _NOT_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -118,32 +118,32 @@ class Card:
 def junit(card: Card) -> str:
     """Return the card as JUnit XML, one test case for each trial and one for leaks."""
     groups = list(dict.fromkeys(result.group for result in card.results))
-    root = ElementTree.Element("testsuites", name="keyturn function test", time=f"{card.seconds:.3f}")
+    root = ET.Element("testsuites", name="keyturn function test", time=f"{card.seconds:.3f}")
     for group in groups:
         results = [result for result in card.results if result.group == group]
         suite = _suite(root, group, results)
         for result in results:
-            case = ElementTree.SubElement(
+            case = ET.SubElement(
                 suite, "testcase", classname=f"{_xml(card.function)}.{group}", name=result.name,
                 time=f"{result.seconds:.3f}",
             )  # fmt: skip
             if result.status is Status.FAILED:
-                ElementTree.SubElement(case, "failure", message=_xml(result.title)).text = _xml(result.reason)
+                ET.SubElement(case, "failure", message=_xml(result.title)).text = _xml(result.reason)
             elif result.status is Status.SKIPPED:
-                ElementTree.SubElement(case, "skipped", message=_xml(result.reason))
+                ET.SubElement(case, "skipped", message=_xml(result.reason))
     leaks = Result("leaks", "no-secret-value-shown", "", Status.FAILED if card.leaks else Status.PASSED)
-    case = ElementTree.SubElement(
+    case = ET.SubElement(
         _suite(root, "leaks", [leaks]), "testcase", classname=f"{_xml(card.function)}.leaks", name=leaks.name
     )
     if card.leaks:
         message = "A secret value was shown in the log or in an answer"
-        ElementTree.SubElement(case, "failure", message=message).text = _xml("\n".join(card.leaks))
-    return ElementTree.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
+        ET.SubElement(case, "failure", message=message).text = _xml("\n".join(card.leaks))
+    return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 
-def _suite(root: ElementTree.Element, name: str, results: Sequence[Result]) -> ElementTree.Element:
+def _suite(root: ET.Element, name: str, results: Sequence[Result]) -> ET.Element:
     counts = Counter(result.status for result in results)
-    return ElementTree.SubElement(
+    return ET.SubElement(
         root, "testsuite", name=name, tests=str(len(results)), failures=str(counts[Status.FAILED]), errors="0",
         skipped=str(counts[Status.SKIPPED]), time=f"{sum(result.seconds for result in results):.3f}",
     )  # fmt: skip

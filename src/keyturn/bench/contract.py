@@ -17,9 +17,11 @@ from keyturn.rules.staging import AWSPENDING, AWSPREVIOUS
 from .boundaries import PASS, Boundary, Passing
 from .desk import STEPS, Desk, State
 from .honeypot import Honeypot
+from .relay import Relay
 from .throwaway import Run
 
 _HELD_SECONDS = 60
+_HELD_MESSAGES = 6
 # What differs between two reports of the same thing.
 _PASSING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
@@ -258,9 +260,10 @@ def answers_probes(desk: Desk) -> None:
 @_clause("A setSecret that was held up and passed by a later rotation puts no old password back")
 def lets_itself_be_passed(desk: Desk) -> None:
     """Halt setSecret at each message, finish it from elsewhere, rotate once more, and let the first one go on."""
-    for number, boundary in _boundaries(desk, "setSecret"):
-        if not boundary.is_message or boundary.when != "before":
-            continue
+    reached = _boundaries(desk, "setSecret")
+    messages = [number for number, boundary in reached if boundary.is_message and boundary.when == "before"]
+    # The change comes towards the end.
+    for number in messages[-_HELD_MESSAGES:]:
         _pass_by(desk, number)
         desk.reset()
 
@@ -337,14 +340,14 @@ def _must_answer_truly(desk: Desk, token: str, more: Mapping[str, object]) -> No
 
 
 def _failures(desk: Desk) -> Iterator[tuple[str, Run]]:
-    relays = desk.database.relays
     for cause, act in (
-        ("a database that refuses connections", lambda: [relay.refuse() for relay in relays]),
-        ("a database that does not answer", lambda: [relay.fall_silent() for relay in relays]),
+        ("a database that refuses connections", Relay.refuse),
+        ("a database that does not answer", Relay.fall_silent),
     ):
         token = desk.begin()
         _must_succeed(desk.run("createSecret", token))
-        act()
+        for relay in desk.database.relays:
+            act(relay)
         yield cause, desk.run("setSecret", token)
         desk.reset()
     state = desk.state()
@@ -458,4 +461,3 @@ def _last_line(text: str) -> str:
 
 def _ordinal(number: int) -> str:
     return f"at boundary {number + 1} of setSecret"
-

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import importlib
-import pkgutil
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import cast
 
 from keyturn.errors.base import KeyturnError
-from keyturn.rotators import engines
+from keyturn.rotators import catalogue
 from keyturn.rotators.engines import base
 
 from .boundaries import Watch
@@ -106,13 +103,8 @@ class Database:
 
 def engine_of(value: Value) -> base.Engine | None:
     """Return the engine for what a secret's ``engine`` says, None if there is none."""
-    for module in pkgutil.iter_modules(engines.__path__, engines.__name__ + "."):
-        kind = getattr(importlib.import_module(module.name), "Engine", None)
-        if kind is not None and kind is not base.Engine:
-            engine = cast("base.Engine", kind())
-            if value.get("engine") in engine.engine_names:
-                return engine
-    return None
+    name = catalogue.engine_for(value.get("engine"))
+    return None if name is None else catalogue.engines()[name]
 
 
 def _addresses(value: Value, engine: base.Engine | None) -> tuple[tuple[str, int], ...]:

@@ -86,12 +86,13 @@ class Desk:
         secret_arn: The secret under test.
     """
 
-    def __init__(self, keyturn: ThrowAwayKeyturn, database: Database, watch: Watch) -> None:
+    def __init__(self, keyturn: ThrowAwayKeyturn, database: Database, watch: Watch, source: FunctionSource) -> None:
         self.keyturn = keyturn
         self.database = database
         self.watch = watch
         self.runs: list[Run] = []
         self.secret_arn = ""
+        self.timeout_seconds = source.timeout_seconds
         self._superuser_arn: str | None = None
         self._tokens: list[str] = []
         self._values: set[str] = set()
@@ -122,7 +123,7 @@ class Desk:
                     "Give a secret that logs in: the bench begins with a healthy one.",
                 )
             keyturn = closing.enter_context(ThrowAwayKeyturn.open(watch, begin_at=begin_at, sandbox=sandbox))
-            desk = cls(keyturn, database, watch)
+            desk = cls(keyturn, database, watch, source)
             desk._set_up(source)
             closing.callback(desk._restore)
             yield desk

@@ -7,7 +7,7 @@ import json
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from .boundaries import Boundary, Passing, Refusal, Watch
+from .boundaries import Boundary, Refusal, Watch
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -63,8 +63,7 @@ class Door:
 
         await self._application(scope, receive, keep)
         self.calls.append((name, _error_code(answer)))
-        passing: Passing = await asyncio.to_thread(self._watch.reached, Boundary(name, "after"))
-        if passing.is_cut:
+        if (await asyncio.to_thread(self._watch.reached, Boundary(name, "after"))).is_cut:
             await _break_off(send)
             return
         for message in answer:
@@ -76,14 +75,14 @@ def _called(scope: Scope) -> str | None:
     if scope["type"] != "http":
         return None
     headers = dict(scope["headers"])
-    target = headers.get(b"x-amz-target", b"").decode("latin-1")
+    target: str = headers.get(b"x-amz-target", b"").decode("latin-1")
     if not target.startswith(_SERVICE) or _OF_FUNCTION not in headers.get(b"authorization", b""):
         return None
     return target.removeprefix(_SERVICE)
 
 
 def _error_code(answer: list[Message]) -> str | None:
-    if not answer or answer[0].get("status") == 200:  # noqa: PLR2004 - HTTP's OK
+    if not answer or answer[0].get("status") == 200:
         return None
     document = json.loads(b"".join(message.get("body", b"") for message in answer))
     return str(document.get("__type", "")).rpartition("#")[2]

@@ -6,6 +6,7 @@ must come of it: the rotation completes, and at no moment is there no stored ver
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from .boundaries import CUT, Boundary, Passing, React, Refusal
 from .card import HARMLESS, Left
 from .desk import STEPS, Desk, State, at
 from .throwaway import Run
+
+_SHORT_LIMIT_SECONDS = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,11 @@ def faults_of(desk: Desk) -> Iterator[Fault]:
     for step in STEPS:
         desk.run(step, token)
         yield from _of_step(step, desk.watch.seen)
+        last_call = max((number for number, seen in enumerate(desk.watch.seen) if not seen.is_message), default=None)
+        if last_call is not None:
+            yield Fault(
+                step, "time-is-up", "", "the function's time is up before its last call ends", _late(step, last_call)
+            )
         if step in ("setSecret", "testSecret") and desk.database.relays:
             yield Fault(step, "database-down", "", "the database refuses connections", _while(step, "refuse"))
             yield Fault(step, "database-silent", "", "the database does not answer", _while(step, "fall_silent"))
@@ -69,9 +77,8 @@ def _of_step(step: str, seen: Sequence[Boundary]) -> Iterator[Fault]:
     for number, boundary in enumerate(seen):
         counts[boundary] = counts.get(boundary, 0) + 1
         where = f"{boundary.when}-{'message' if boundary.is_message else boundary.name}-{counts[boundary]}"
-        moment = f"{boundary}, {_ordinal(counts[boundary])} time" if boundary.is_message else str(boundary)
-        if not boundary.is_message and counts[boundary] > 1:
-            moment = f"{boundary}, {_ordinal(counts[boundary])} time"
+        time = "" if counts[boundary] == 1 else f", {_ordinal(counts[boundary])} time"
+        moment = f"{boundary}{time}"
         yield Fault(step, "crash", where, f"the function is killed {moment}", _crash(step, number))
         if boundary.is_message:
             yield Fault(step, "connection-lost", where, f"the connection breaks {moment}", _at(step, number, CUT))
@@ -82,7 +89,7 @@ def _of_step(step: str, seen: Sequence[Boundary]) -> Iterator[Fault]:
                 ("throttled", Refusal.THROTTLED, "is throttled"),
                 ("denied", Refusal.DENIED, "is denied"),
             ):
-                title = f"{boundary.name} {words}" + (f", {_ordinal(counts[boundary])} time" if counts[boundary] > 1 else "")
+                title = f"{boundary.name} {words}{time}"
                 yield Fault(step, kind, where, title, _at(step, number, Passing(refusal=refusal)))
 
 
@@ -125,6 +132,21 @@ def _crash(step: str, number: int) -> Callable[[Desk, str], Run]:
     def run(desk: Desk, token: str) -> Run:
         react: React = at(number, CUT, desk.keyturn.kill_function)
         return desk.run(step, token, react)
+
+    return run
+
+
+def _late(step: str, number: int) -> Callable[[Desk, str], Run]:
+    """Keep the answer of a call back until the function's time is up."""
+
+    def run(desk: Desk, token: str) -> Run:
+        is_over = threading.Event()
+        desk.keyturn.limit_time(_SHORT_LIMIT_SECONDS)
+        try:
+            return desk.run(step, token, at(number, CUT, lambda: is_over.wait(2 * _SHORT_LIMIT_SECONDS)))
+        finally:
+            is_over.set()
+            desk.keyturn.limit_time(desk.timeout_seconds)
 
     return run
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from typing import Self
 
 _HOST = "127.0.0.2"
 
@@ -24,7 +25,7 @@ class Honeypot:
         self._thread = threading.Thread(target=self._accept, daemon=True, name="honeypot")
         self._thread.start()
 
-    def __enter__(self) -> Honeypot:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

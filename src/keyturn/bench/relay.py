@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import socket
 import threading
+from typing import Self
 
 from .boundaries import MESSAGE, Boundary, Watch
 
@@ -57,7 +58,7 @@ class Relay:
             self._listener = socket.create_server((HOST, self.port))
             self._accepting = self._start()
 
-    def __enter__(self) -> Relay:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -23,11 +23,20 @@ from botocore.config import Config
 
 from keyturn import ids
 from keyturn.app import Server, initialise
+from keyturn.arn import Place
 from keyturn.clock import SystemClock
 from keyturn.config import SandboxChoice, Settings
 from keyturn.errors.base import KeyturnError
 from keyturn.operations.lambda_.specs import log_group_of, spec_of
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
+from keyturn.rules.rotation_permissions import (
+    ROLE_POLICY,
+    SUPERUSER_POLICY,
+    document,
+    role_policy,
+    superuser_statements,
+    trust_policy,
+)
 from keyturn.rules.staging import AWSPENDING, begin_rotation
 from keyturn.server import run
 from keyturn.server.connection import BoundedConnection
@@ -38,18 +47,12 @@ from .door import Door
 
 ACCOUNT_ID = "000000000000"
 REGION = "us-east-1"
+_PLACE = Place("aws", REGION, ACCOUNT_ID)
 FUNCTION_NAME = "function-under-test"
 _ROLE_NAME = "role-of-the-function-under-test"
 _READY_SECONDS = 30
 _LINES = 10_000
 _ANY_SKEW_SECONDS = 100 * 365 * 24 * 3600
-
-_TRUST_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class ThrowAwayKeyturn:
 
     @classmethod
     @contextlib.contextmanager
-    def open(cls, watch: Watch, *, begin_at: datetime | None = None, sandbox: SandboxChoice) -> Iterator[Self]:
+    def open(cls, watch: Watch, *, begin_at: datetime | None, sandbox: SandboxChoice) -> Iterator[Self]:
         """Start a server; at the end nothing of it is left.
 
         Args:
@@ -182,22 +185,28 @@ class ThrowAwayKeyturn:
 
     def create_function(self, source: FunctionSource, *, secret_arn: str, superuser_arn: str | None) -> None:
         """Put the function under test, with the permissions that AWS's guide lists and no others."""
-        role = self._clients["iam"].create_role(
-            RoleName=_ROLE_NAME, AssumeRolePolicyDocument=json.dumps(_TRUST_POLICY)
-        )["Role"]
-        self._clients["iam"].put_role_policy(
-            RoleName=_ROLE_NAME, PolicyName="Rotate", PolicyDocument=json.dumps(_policy(secret_arn, superuser_arn))
+        self.function_arn = _PLACE.function_arn(FUNCTION_NAME)
+        group_arn = _PLACE.log_group_arn(log_group_of(FUNCTION_NAME))
+        policies = {ROLE_POLICY: role_policy(secret_arn, self.function_arn, group_arn, f"{group_arn}:*", None)}
+        if superuser_arn:
+            policies[SUPERUSER_POLICY] = document(*superuser_statements(superuser_arn, None))
+        self._clients["iam"].create_role(
+            RoleName=_ROLE_NAME, AssumeRolePolicyDocument=json.dumps(trust_policy(ACCOUNT_ID))
         )
-        self.function_arn = self._clients["lambda"].create_function(
+        for name, policy in policies.items():
+            self._clients["iam"].put_role_policy(
+                RoleName=_ROLE_NAME, PolicyName=name, PolicyDocument=json.dumps(policy)
+            )
+        self._clients["lambda"].create_function(
             FunctionName=FUNCTION_NAME,
             Runtime=source.runtime,
-            Role=role["Arn"],
+            Role=_PLACE.role_arn("/", _ROLE_NAME),
             Handler=source.handler,
             Code={"ZipFile": source.package},
             Timeout=source.timeout_seconds,
             MemorySize=source.memory_mb,
             Environment={"Variables": dict(source.environment)},
-        )["FunctionArn"]
+        )
 
     def enable_rotation(self, secret_arn: str, *, enabled: bool = True) -> None:
         """Say that the secret rotates, without having it rotated."""
@@ -254,6 +263,10 @@ class ThrowAwayKeyturn:
             seconds=invocation.duration_ms / 1000,
         )
 
+    def limit_time(self, seconds: int) -> None:
+        """Set the function's time limit."""
+        self._clients["lambda"].update_function_configuration(FunctionName=FUNCTION_NAME, Timeout=seconds)
+
     def kill_function(self) -> None:
         """End the function's processes, whatever they are doing."""
         self._server.kit.runtime.kill(self.function_arn)
@@ -262,28 +275,12 @@ class ThrowAwayKeyturn:
         """Return what has been logged since this was asked last."""
         kit = self._server.kit
         with kit.journal.read() as connection:
-            group = function_logs.load_group(connection, self._server_place(), log_group_of(FUNCTION_NAME))
+            group = function_logs.load_group(connection, _PLACE, log_group_of(FUNCTION_NAME))
             if group is None:
                 return ()
             page = function_logs.filter_events(connection, group, position=self._log_position, limit=_LINES)
         self._log_position = page.forward
         return tuple(event.message for event in page.events)
-
-    def _server_place(self) -> Any:
-        return Settings(Path(), account_id=ACCOUNT_ID, region=REGION).place
-
-
-def _policy(secret_arn: str, superuser_arn: str | None) -> dict[str, object]:
-    """Return the policy of AWS's guide to troubleshooting rotation, narrowed to one secret and its superuser secret."""
-    actions = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
-    statements: list[dict[str, object]] = [
-        {"Effect": "Allow", "Action": [f"secretsmanager:{action}" for action in actions], "Resource": secret_arn},
-        {"Effect": "Allow", "Action": "secretsmanager:GetRandomPassword", "Resource": "*"},
-    ]
-    if superuser_arn:
-        reading = ["secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret"]
-        statements.append({"Effect": "Allow", "Action": reading, "Resource": superuser_arn})
-    return {"Version": "2012-10-17", "Statement": statements}
 
 
 def _error(answer: str) -> str:

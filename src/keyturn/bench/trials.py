@@ -135,7 +135,9 @@ def _played(desk: Desk, fault: Fault) -> Result:
     aftermath = faults.play(desk, fault)
     seconds = time.monotonic() - began
     if aftermath is None:
-        return Result(fault.step, fault.name, fault.title, Status.SKIPPED, "The step did not come this far.", None, seconds)
+        return Result(
+            fault.step, fault.name, fault.title, Status.SKIPPED, "The step did not come this far.", None, seconds
+        )
     status = Status.PASSED if aftermath.is_harmless else Status.FAILED
     return Result(fault.step, fault.name, fault.title, status, aftermath.reason, aftermath.left, seconds)
 
@@ -144,4 +146,3 @@ def _from_the_middle(items: Sequence[Fault]) -> Iterator[Fault]:
     """Yield the middle one first, then those around it: the beginning of a step is its least interesting part."""
     middle = len(items) // 2
     yield from sorted(items, key=lambda item: abs(items.index(item) - middle))
-
