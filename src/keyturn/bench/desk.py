@@ -6,7 +6,7 @@ import contextlib
 import json
 import logging
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -105,10 +105,19 @@ class Desk:
         value: Value,
         superuser: Value | None,
         *,
-        begin_at: datetime | None = None,
-        sandbox: SandboxChoice = SandboxChoice.AUTO,
+        begin_at: datetime | None,
+        sandbox: SandboxChoice,
+        keep_value: Callable[[Value], str],
     ) -> Iterator[Self]:
         """Set everything up; at the end the secret's user has the password again that it had before.
+
+        Args:
+            source: The function.
+            value: The secret's.
+            superuser: The superuser secret's, if there is one.
+            begin_at: What the server's clock shows; the machine's time if None.
+            sandbox: How the function is kept apart.
+            keep_value: Puts the last value in a safe place, if the password cannot be set back, and returns which.
 
         Raises:
             KeyturnError: Something cannot be set up, or the password cannot be set back.
@@ -125,7 +134,7 @@ class Desk:
             keyturn = closing.enter_context(ThrowAwayKeyturn.open(watch, begin_at=begin_at, sandbox=sandbox))
             desk = cls(keyturn, database, watch, source)
             desk._set_up(source)
-            closing.callback(desk._restore)
+            closing.callback(desk._restore, keep_value)
             yield desk
 
     def _set_up(self, source: FunctionSource) -> None:
@@ -270,15 +279,21 @@ class Desk:
                     found.append((run, hidden.strip()))
         return found
 
-    def _restore(self) -> None:
+    def _restore(self, keep_value: Callable[[Value], str]) -> None:
         """Give the secret's user the password that it had."""
         value = self.database.value
-        if self.database.accepts(self.database.as_seen(value)) is not False:
-            return
         state = self.state()
-        working = next((state.values[version_id] for version_id in state.accepted), None)
-        own = {**(working or value), "username": value["username"]}
-        self.database.set_password(own, str(value["password"]))
+        if self.database.accepts(self.database.as_seen(value)) or state.values[state.current_id] == self._first_value():
+            return
+        last = next((state.values[version_id] for version_id in state.accepted), state.values[state.current_id])
+        try:
+            self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
+        except KeyturnError as error:
+            raise KeyturnError(
+                f"The password that the secret's user had before cannot be set again. {error.message}",
+                f"The one that it has now is in {keep_value({**value, **_without_address(last)})}: store it in your"
+                " secret, or set it back by hand, and remove that file.",
+            ) from error
 
 
 def at(number: int, passing: Passing, act: Any = None) -> React:
@@ -292,6 +307,10 @@ def at(number: int, passing: Passing, act: Any = None) -> React:
         return passing
 
     return react
+
+
+def _without_address(value: Value) -> dict[str, object]:
+    return {key: held for key, held in value.items() if key not in ("host", "port", "masterarn", _FOREIGN_KEY)}
 
 
 def _parsed(text: str) -> Value:

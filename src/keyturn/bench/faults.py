@@ -61,11 +61,10 @@ def faults_of(desk: Desk) -> Iterator[Fault]:
     for step in STEPS:
         desk.run(step, token)
         yield from _of_step(step, desk.watch.seen)
-        last_call = max((number for number, seen in enumerate(desk.watch.seen) if not seen.is_message), default=None)
-        if last_call is not None:
-            yield Fault(
-                step, "time-is-up", "", "the function's time is up before its last call ends", _late(step, last_call)
-            )
+        calls = [number for number, boundary in enumerate(desk.watch.seen) if not boundary.is_message]
+        if calls:
+            title = "the function's time is up before its last call ends"
+            yield Fault(step, "time-is-up", "", title, _late(step, calls[-1]))
         if step in ("setSecret", "testSecret") and desk.database.relays:
             yield Fault(step, "database-down", "", "the database refuses connections", _while(step, "refuse"))
             yield Fault(step, "database-silent", "", "the database does not answer", _while(step, "fall_silent"))
@@ -93,8 +92,8 @@ def _of_step(step: str, seen: Sequence[Boundary]) -> Iterator[Fault]:
                 yield Fault(step, kind, where, title, _at(step, number, Passing(refusal=refusal)))
 
 
-def play(desk: Desk, fault: Fault) -> Aftermath | None:
-    """Play a fault, repeat the rotation as Secrets Manager does, and tell what is left; None if it was not reached."""
+def play(desk: Desk, fault: Fault) -> Aftermath:
+    """Play a fault, repeat the rotation as Secrets Manager does, and tell what is left."""
     token = desk.begin()
     failed = desk.run_all(token, STEPS[: STEPS.index(fault.step)])
     if failed is not None:

@@ -166,7 +166,7 @@ class ThrowAwayKeyturn:
                 aws_secret_access_key=administrator.secret_access_key.reveal(),
                 region_name=REGION,
             )
-            config = Config(retries={"total_max_attempts": 1}, ignore_configured_endpoint_urls=True)
+            config = Config(retries={"total_max_attempts": 1})
             clients = {
                 service: session.client(service, endpoint_url=settings.endpoint_url, config=config)
                 for service in ("secretsmanager", "lambda", "iam")
@@ -197,6 +197,10 @@ class ThrowAwayKeyturn:
             self._clients["iam"].put_role_policy(
                 RoleName=_ROLE_NAME, PolicyName=name, PolicyDocument=json.dumps(policy)
             )
+        layers = [
+            self._clients["lambda"].publish_layer_version(LayerName=f"layer-{number}", Content={"ZipFile": layer})
+            for number, layer in enumerate(source.layers)
+        ]
         self._clients["lambda"].create_function(
             FunctionName=FUNCTION_NAME,
             Runtime=source.runtime,
@@ -206,6 +210,7 @@ class ThrowAwayKeyturn:
             Timeout=source.timeout_seconds,
             MemorySize=source.memory_mb,
             Environment={"Variables": dict(source.environment)},
+            **({"Layers": [layer["LayerVersionArn"] for layer in layers]} if layers else {}),
         )
 
     def enable_rotation(self, secret_arn: str, *, enabled: bool = True) -> None:

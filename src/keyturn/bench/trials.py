@@ -53,10 +53,13 @@ class Choice:
 
 @dataclass(slots=True)
 class Progress:
-    """How far it is; called for each trial, before it and after it."""
+    """How far it is.
 
-    begins: Callable[[str, int, int], None] = lambda title, done, total: None
-    ended: Callable[[Result], None] = lambda result: None
+    Attributes:
+        begins: Told before each trial what it is, how many have been played and how many there are.
+    """
+
+    begins: Callable[[str, int, int], None]
 
 
 @dataclass(slots=True)
@@ -64,8 +67,8 @@ class Trials:
     """Plays trials at one desk and keeps what came of them."""
 
     desk: Desk
-    choice: Choice = field(default_factory=Choice)
-    progress: Progress = field(default_factory=Progress)
+    choice: Choice
+    progress: Progress
     results: list[Result] = field(default_factory=list)
     broken_off: str = ""
 
@@ -76,7 +79,7 @@ class Trials:
             done = 0
             for clause in clauses:
                 self.progress.begins(clause.title, done, len(clauses))
-                self._keep(_tried(self.desk, clause))
+                self.results.append(_tried(self.desk, clause))
                 self.desk.reset()
                 done += 1
             if not self.choice.only or not all(pattern.startswith(f"{CONTRACT}/") for pattern in self.choice.only):
@@ -92,13 +95,9 @@ class Trials:
         total = done + len(chosen)
         for fault in chosen:
             self.progress.begins(f"{fault.step}: {fault.title}", done, total)
-            self._keep(_played(self.desk, fault))
+            self.results.append(_played(self.desk, fault))
             self.desk.reset()
             done += 1
-
-    def _keep(self, result: Result) -> None:
-        self.results.append(result)
-        self.progress.ended(result)
 
     def card(self, function: str, seconds: float) -> Card:
         """Return the report card."""
@@ -134,10 +133,6 @@ def _played(desk: Desk, fault: Fault) -> Result:
     began = time.monotonic()
     aftermath = faults.play(desk, fault)
     seconds = time.monotonic() - began
-    if aftermath is None:
-        return Result(
-            fault.step, fault.name, fault.title, Status.SKIPPED, "The step did not come this far.", None, seconds
-        )
     status = Status.PASSED if aftermath.is_harmless else Status.FAILED
     return Result(fault.step, fault.name, fault.title, status, aftermath.reason, aftermath.left, seconds)
 

@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from keyturn.cli.function_create import create
+from keyturn.cli.function_test import put_on_bench
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import catalogue
 from keyturn.rotators import package as packages
@@ -27,6 +28,7 @@ def _group() -> None:
 
 
 app.command()(create)
+app.command("test")(put_on_bench)
 
 
 @app.command()
