@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Literal
 
@@ -60,28 +60,87 @@ class Passing:
 
 PASS = Passing()
 CUT = Passing(is_cut=True)
-React = Callable[[Boundary, int], Passing]
-"""Told each boundary and its number in this step, from 0, as it is reached; may wait."""
+React = Callable[["Place"], Passing]
+"""Told each boundary as it is reached; may wait."""
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A boundary in a step: the same one in every run of it, which a number among all of them would not be.
+
+    Attributes:
+        boundary: Which one.
+        time: How often it had been reached, this time included.
+    """
+
+    boundary: Boundary
+    time: int
+
+    def __str__(self) -> str:
+        return str(self.boundary) if self.time == 1 else f"{self.boundary}, {_ordinal(self.time)} time"
+
+
+class Trap:
+    """Does something at one place, once, and lets everything else pass.
+
+    Args:
+        place: Where.
+        passing: What happens to what arrives there.
+        act: Done before.
+
+    Attributes:
+        has_sprung: Whether the place was reached.
+    """
+
+    def __init__(self, place: Place, passing: Passing, act: Callable[[], object] | None = None) -> None:
+        self._place = place
+        self._passing = passing
+        self._act = act
+        self.has_sprung = False
+
+    def __call__(self, place: Place) -> Passing:
+        """Return what happens there."""
+        if place != self._place:
+            return PASS
+        self.has_sprung = True
+        if self._act is not None:
+            self._act()
+        return self._passing
+
+
 class Watch:
-    """Counts the boundaries that are reached and asks what to do at each. Thread-safe."""
+    """Counts the boundaries that are reached and asks what to do at each. Thread-safe.
 
-    seen: list[Boundary] = field(default_factory=list)
-    _react: React | None = None
-    _lock: threading.Lock = field(default_factory=threading.Lock)
+    Attributes:
+        seen: What has been reached in this step, in order.
+    """
+
+    def __init__(self) -> None:
+        self.seen: list[Place] = []
+        self._react: React | None = None
+        self._lock = threading.Lock()
 
     def begin(self, react: React | None = None) -> None:
-        """Count from 0 again, and ask ``react`` from now on; None lets everything pass."""
+        """Count anew, and ask ``react`` from now on; None lets everything pass."""
         with self._lock:
             self.seen = []
             self._react = react
 
+    def end(self) -> None:
+        """Let everything pass, and keep what has been seen: what still runs belongs to no step."""
+        with self._lock:
+            self._react = None
+            self.seen = list(self.seen)
+
     def reached(self, boundary: Boundary) -> Passing:
         """Return what is to happen."""
         with self._lock:
-            number = len(self.seen)
-            self.seen.append(boundary)
+            place = Place(boundary, 1 + sum(other.boundary == boundary for other in self.seen))
+            self.seen.append(place)
             react = self._react
-        return react(boundary, number) if react else PASS
+        return react(place) if react else PASS
+
+
+def _ordinal(number: int) -> str:
+    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number not in (11, 12, 13) else 0, "th")
+    return f"the {number}{suffix}"

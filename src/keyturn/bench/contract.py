@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from keyturn.rules.staging import AWSPENDING, AWSPREVIOUS
 
-from .boundaries import PASS, Boundary, Passing
+from .boundaries import MESSAGE, PASS, Boundary, Place, Trap
 from .desk import STEPS, Desk, State
 from .honeypot import Honeypot
 from .relay import Relay
@@ -260,11 +260,10 @@ def answers_probes(desk: Desk) -> None:
 @_clause("A setSecret that was held up and passed by a later rotation puts no old password back")
 def lets_itself_be_passed(desk: Desk) -> None:
     """Halt setSecret at each message, finish it from elsewhere, rotate once more, and let the first one go on."""
-    reached = _boundaries(desk, "setSecret")
-    messages = [number for number, boundary in reached if boundary.is_message and boundary.when == "before"]
+    messages = [place for place in _reached(desk, "setSecret") if place.boundary == Boundary(MESSAGE, "before")]
     # The change comes towards the end.
-    for number in messages[-_HELD_MESSAGES:]:
-        _pass_by(desk, number)
+    for place in messages[-_HELD_MESSAGES:]:
+        _pass_by(desk, place)
         desk.reset()
 
 
@@ -314,16 +313,20 @@ def explains_itself(desk: Desk) -> None:
     if not desk.database.relays:
         raise NotTold("The bench does not stand between the function and its database.")
     said: dict[str, str] = {}
+    complaints: list[str] = []
     for cause, run in _failures(desk):
         if run.has_succeeded:
             raise NotTold(f"setSecret succeeded in spite of {cause}.")
         if run.has_timed_out:
-            raise NotKept(f"With {cause} the function runs into its time limit without having said why.")
-        said[cause] = "\n".join(_PASSING.sub("#", line) for line in (*_own_lines(run), run.error or ""))
-    for cause, text in said.items():
-        twin = next((other for other in said if other != cause and said[other] == text), None)
+            complaints.append(f"With {cause} it runs into its time limit without having said why.")
+            continue
+        text = "\n".join(_PASSING.sub("#", line) for line in (*_own_lines(run), run.error or ""))
+        twin = next((other for other, words in said.items() if words == text), None)
         if twin is not None:
-            raise NotKept(f"{cause} and {twin} are reported in the same words: {_last_line(text)}")
+            complaints.append(f"{_sentence(cause)} and {twin} are reported in the same words: {_last_line(text)}")
+        said[cause] = text
+    if complaints:
+        raise NotKept(" ".join(complaints))
 
 
 def _must_answer_truly(desk: Desk, token: str, more: Mapping[str, object]) -> None:
@@ -365,19 +368,17 @@ def _failures(desk: Desk) -> Iterator[tuple[str, Run]]:
             desk.database.set_password(other, str(value["password"]))
 
 
-def _pass_by(desk: Desk, number: int) -> None:
+def _pass_by(desk: Desk, place: Place) -> None:
     """Hold a setSecret at a boundary while two rotations go by, and look what it does then."""
     is_held, goes_on = threading.Event(), threading.Event()
 
-    def hold(_: Boundary, reached: int) -> Passing:
-        if reached == number:
-            is_held.set()
-            goes_on.wait(_HELD_SECONDS)
-        return PASS
+    def hold() -> None:
+        is_held.set()
+        goes_on.wait(_HELD_SECONDS)
 
     token = desk.begin()
     _must_succeed(desk.run("createSecret", token))
-    desk.watch.begin(hold)
+    desk.watch.begin(Trap(place, PASS, hold))
     held = threading.Thread(target=desk.invoke, args=("setSecret", token))
     held.start()
     try:
@@ -397,15 +398,15 @@ def _pass_by(desk: Desk, number: int) -> None:
         # Whoever waits for the one that was held is right to give up.
         return
     if state.is_current_dead:
-        raise NotKept(f"Held {_ordinal(number)} and let go after a later rotation, it leaves: {state.in_words()}.")
+        raise NotKept(f"Held {place} and let go after a later rotation, it leaves: {state.in_words()}.")
 
 
-def _boundaries(desk: Desk, step: str) -> list[tuple[int, Boundary]]:
-    """Return the boundaries that a step reaches when nothing goes wrong."""
+def _reached(desk: Desk, step: str) -> list[Place]:
+    """Return what a step comes by when nothing goes wrong."""
     token = desk.begin()
     for each in STEPS[: STEPS.index(step) + 1]:
         _must_succeed(desk.run(each, token))
-    seen = list(enumerate(desk.watch.seen))
+    seen = desk.watch.seen
     desk.attempt_again(token)
     return seen
 
@@ -455,9 +456,9 @@ def _own_lines(run: Run) -> list[str]:
     return [line.strip() for line in run.log if not line.startswith(platform)]
 
 
+def _sentence(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 def _last_line(text: str) -> str:
     return text.rstrip().rpartition("\n")[2]
-
-
-def _ordinal(number: int) -> str:
-    return f"at boundary {number + 1} of setSecret"

@@ -17,7 +17,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.rules.masking import Mask
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 
-from .boundaries import Boundary, Passing, React, Watch
+from .boundaries import React, Watch
 from .database import Database, Value
 from .throwaway import FunctionSource, Run, ThrowAwayKeyturn
 
@@ -169,10 +169,7 @@ class Desk:
         try:
             return self.invoke(step, token)
         finally:
-            # Whatever it has left running meets no fault of this step.
-            seen = self.watch.seen
-            self.watch.begin()
-            self.watch.seen = seen
+            self.watch.end()
 
     def invoke(self, step: str, token: str, more: Mapping[str, object] | None = None) -> Run:
         """Invoke the function for one step; ``more`` is what the event has beside what every step's has."""
@@ -294,19 +291,6 @@ class Desk:
                 f"The one that it has now is in {keep_value({**value, **_without_address(last)})}: store it in your"
                 " secret, or set it back by hand, and remove that file.",
             ) from error
-
-
-def at(number: int, passing: Passing, act: Any = None) -> React:
-    """Return what does something at one boundary of a step and lets all others pass."""
-
-    def react(_: Boundary, reached: int) -> Passing:
-        if reached != number:
-            return Passing()
-        if act is not None:
-            act()
-        return passing
-
-    return react
 
 
 def _without_address(value: Value) -> dict[str, object]:

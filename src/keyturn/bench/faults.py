@@ -10,12 +10,15 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
-from .boundaries import CUT, Boundary, Passing, React, Refusal
+from .boundaries import CUT, Passing, Place, Refusal, Trap
 from .card import HARMLESS, Left
-from .desk import STEPS, Desk, State, at
+from .desk import STEPS, Desk, State
 from .throwaway import Run
 
 _SHORT_LIMIT_SECONDS = 3
+
+Play = Callable[[Desk, str], Run | None]
+"""Plays one fault at a desk, in the rotation of a token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,14 +30,14 @@ class Fault:
         kind: What goes wrong.
         where: At which boundary; empty if it holds for the whole step.
         title: In a person's words.
-        play: Runs the step with the fault and returns how that ended.
+        play: Runs the step with the fault and returns how that ended; None if the fault did not come about.
     """
 
     step: str
     kind: str
     where: str
     title: str
-    play: Callable[[Desk, str], Run]
+    play: Play
 
     @property
     def name(self) -> str:
@@ -61,7 +64,7 @@ def faults_of(desk: Desk) -> Iterator[Fault]:
     for step in STEPS:
         desk.run(step, token)
         yield from _of_step(step, desk.watch.seen)
-        calls = [number for number, boundary in enumerate(desk.watch.seen) if not boundary.is_message]
+        calls = [place for place in desk.watch.seen if not place.boundary.is_message]
         if calls:
             title = "the function's time is up before its last call ends"
             yield Fault(step, "time-is-up", "", title, _late(step, calls[-1]))
@@ -71,34 +74,30 @@ def faults_of(desk: Desk) -> Iterator[Fault]:
     desk.reset()
 
 
-def _of_step(step: str, seen: Sequence[Boundary]) -> Iterator[Fault]:
-    counts: dict[Boundary, int] = {}
-    for number, boundary in enumerate(seen):
-        counts[boundary] = counts.get(boundary, 0) + 1
-        where = f"{boundary.when}-{'message' if boundary.is_message else boundary.name}-{counts[boundary]}"
-        time = "" if counts[boundary] == 1 else f", {_ordinal(counts[boundary])} time"
-        moment = f"{boundary}{time}"
-        yield Fault(step, "crash", where, f"the function is killed {moment}", _crash(step, number))
+def _of_step(step: str, seen: Sequence[Place]) -> Iterator[Fault]:
+    for place in seen:
+        boundary = place.boundary
+        where = f"{boundary.when}-{'message' if boundary.is_message else boundary.name}-{place.time}"
+        yield Fault(step, "crash", where, f"the function is killed {place}", _crash(step, place))
         if boundary.is_message:
-            yield Fault(step, "connection-lost", where, f"the connection breaks {moment}", _at(step, number, CUT))
+            yield Fault(step, "connection-lost", where, f"the connection breaks {place}", _at(step, place, CUT))
         elif boundary.when == "after":
-            yield Fault(step, "answer-lost", where, f"the answer is lost {moment}", _at(step, number, CUT))
+            yield Fault(step, "answer-lost", where, f"the answer is lost {place}", _at(step, place, CUT))
         else:
-            for kind, refusal, words in (
-                ("throttled", Refusal.THROTTLED, "is throttled"),
-                ("denied", Refusal.DENIED, "is denied"),
-            ):
-                title = f"{boundary.name} {words}{time}"
-                yield Fault(step, kind, where, title, _at(step, number, Passing(refusal=refusal)))
+            for kind, refusal in (("throttled", Refusal.THROTTLED), ("denied", Refusal.DENIED)):
+                title = f"{boundary.name} is {kind} ({place})" if place.time > 1 else f"{boundary.name} is {kind}"
+                yield Fault(step, kind, where, title, _at(step, place, Passing(refusal=refusal)))
 
 
-def play(desk: Desk, fault: Fault) -> Aftermath:
-    """Play a fault, repeat the rotation as Secrets Manager does, and tell what is left."""
+def play(desk: Desk, fault: Fault) -> Aftermath | None:
+    """Play a fault, repeat the rotation as Secrets Manager does, and tell what is left; None if it did not happen."""
     token = desk.begin()
     failed = desk.run_all(token, STEPS[: STEPS.index(fault.step)])
     if failed is not None:
         return Aftermath(Left.STUCK, f"{failed.step} fails before the fault: {failed.error}")
     hit = fault.play(desk, token)
+    if hit is None:
+        return None
     for relay in desk.database.relays:
         relay.admit()
     worst = _judge_at_once(desk.state(), token, hit)
@@ -123,26 +122,27 @@ def _judge_at_once(state: State, token: str, hit: Run) -> Aftermath | None:
     return None
 
 
-def _at(step: str, number: int, passing: Passing) -> Callable[[Desk, str], Run]:
-    return lambda desk, token: desk.run(step, token, at(number, passing))
+def _at(step: str, place: Place, passing: Passing) -> Play:
+    return lambda desk, token: _sprung(desk, step, token, Trap(place, passing))
 
 
-def _crash(step: str, number: int) -> Callable[[Desk, str], Run]:
-    def run(desk: Desk, token: str) -> Run:
-        react: React = at(number, CUT, desk.keyturn.kill_function)
-        return desk.run(step, token, react)
-
-    return run
+def _crash(step: str, place: Place) -> Play:
+    return lambda desk, token: _sprung(desk, step, token, Trap(place, CUT, desk.keyturn.kill_function))
 
 
-def _late(step: str, number: int) -> Callable[[Desk, str], Run]:
+def _sprung(desk: Desk, step: str, token: str, trap: Trap) -> Run | None:
+    run = desk.run(step, token, trap)
+    return run if trap.has_sprung else None
+
+
+def _late(step: str, place: Place) -> Play:
     """Keep the answer of a call back until the function's time is up."""
 
-    def run(desk: Desk, token: str) -> Run:
+    def run(desk: Desk, token: str) -> Run | None:
         is_over = threading.Event()
         desk.keyturn.limit_time(_SHORT_LIMIT_SECONDS)
         try:
-            return desk.run(step, token, at(number, CUT, lambda: is_over.wait(2 * _SHORT_LIMIT_SECONDS)))
+            return _sprung(desk, step, token, Trap(place, CUT, lambda: is_over.wait(2 * _SHORT_LIMIT_SECONDS)))
         finally:
             is_over.set()
             desk.keyturn.limit_time(desk.timeout_seconds)
@@ -150,8 +150,8 @@ def _late(step: str, number: int) -> Callable[[Desk, str], Run]:
     return run
 
 
-def _while(step: str, how: str) -> Callable[[Desk, str], Run]:
-    def run(desk: Desk, token: str) -> Run:
+def _while(step: str, how: str) -> Play:
+    def run(desk: Desk, token: str) -> Run | None:
         for relay in desk.database.relays:
             getattr(relay, how)()
         try:
@@ -161,11 +161,6 @@ def _while(step: str, how: str) -> Callable[[Desk, str], Run]:
                 relay.admit()
 
     return run
-
-
-def _ordinal(number: int) -> str:
-    suffix = {1: "st", 2: "nd", 3: "rd"}.get(number % 10 if number not in (11, 12, 13) else 0, "th")
-    return f"the {number}{suffix}"
 
 
 def _said(run: Run) -> str:

@@ -109,6 +109,10 @@ def put_on_bench(
             source, value, superuser, screen, began,
             only=only or [], is_sample=quick, clock=clock, sandbox=sandbox,
         )  # fmt: skip
+    if only and not card.results and not card.broken_off:
+        raise KeyturnError(
+            f"No trial is called {' or '.join(only)}.", "A name is GROUP/NAME, --verbose shows them; * matches all."
+        )
     if junit_file is not None:
         try:
             junit_file.write_text(junit(card))
@@ -225,7 +229,7 @@ def _secrets(
 def _value(given: str, clients: _LazyClients) -> Mapping[str, object]:
     if given == "-":
         text = sys.stdin.read()
-    elif given.lstrip().startswith("{"):
+    elif given.lstrip().startswith(("{", "[")):
         text = given
     elif Path(given).is_file():
         text = Path(given).read_text()
