@@ -106,7 +106,7 @@ def runs_side_by_side(desk: Desk) -> None:
     failed = desk.attempt_again(token)
     state = desk.state()
     if failed is not None:
-        raise NotKept(f"Afterwards the rotation does not get any further: {_said(failed)} ({state.in_words()}).")
+        raise NotKept(f"Afterwards the rotation does not get any further: {failed.in_words()} ({state.in_words()}).")
     if state.is_current_dead:
         raise NotKept(f"Afterwards applications are refused: {state.in_words()}.")
 
@@ -236,7 +236,7 @@ def follows_an_abandoned_rotation(desk: Desk) -> None:
         failed = desk.attempt_again(desk.begin())
         state = desk.state()
         if failed is not None:
-            raise NotKept(f"Given up after {step}, the next rotation fails: {_said(failed)} ({state.in_words()}).")
+            raise NotKept(f"Given up after {step}, the next rotation fails: {failed.in_words()} ({state.in_words()}).")
         if state.is_current_dead:
             raise NotKept(f"Given up after {step}, the next rotation succeeds, but {state.in_words()}.")
         desk.reset()
@@ -290,7 +290,7 @@ def reports_a_changed_password(desk: Desk) -> None:
             desk.database.set_password(other, str(value["password"]))
     failed = desk.attempt_again(token)
     if failed is not None:
-        raise NotKept(f"With the right password stored again the rotation still fails: {_said(failed)}.")
+        raise NotKept(f"With the right password stored again the rotation still fails: {failed.in_words()}.")
 
 
 @_clause("Applications that have read the secret get in at every moment")
@@ -300,6 +300,8 @@ def leaves_no_gap(desk: Desk) -> None:
     for step in STEPS:
         _must_succeed(desk.run(step, token))
         state = desk.state()
+        if not state.accepted | state.refused:
+            raise NotTold("The bench cannot ask this database.")
         if state.is_current_dead:
             pending = state.values.get(token, {})
             if pending.get("username") == state.values[state.current_id].get("username"):
@@ -320,7 +322,7 @@ def explains_itself(desk: Desk) -> None:
         if run.has_timed_out:
             complaints.append(f"With {cause} it runs into its time limit without having said why.")
             continue
-        text = "\n".join(_PASSING.sub("#", line) for line in (*_own_lines(run), run.error or ""))
+        text = "\n".join(_PASSING.sub("#", line) for line in (*run.own_lines(), run.error or ""))
         twin = next((other for other, words in said.items() if words == text), None)
         if twin is not None:
             complaints.append(f"{_sentence(cause)} and {twin} are reported in the same words: {_last_line(text)}")
@@ -427,7 +429,7 @@ def _refuses_foreign(desk: Desk, change: Mapping[str, object]) -> None:
 
 def _must_succeed(run: Run, how: str = "") -> None:
     if not run.has_succeeded:
-        raise NotKept(f"{run.step} fails {how}with nothing wrong: {_said(run)}")
+        raise NotKept(f"{run.step} fails {how}with nothing wrong: {run.in_words()}")
 
 
 def _must_fail(desk: Desk, step: str, token: str, what: str) -> None:
@@ -444,16 +446,6 @@ def _must_be_same(before: State, after: State, what: str) -> None:
         raise NotKept(f"{what} has changed a stored value.")
     if before.accepted != after.accepted:
         raise NotKept(f"{what} has changed what the database accepts: {after.in_words()}.")
-
-
-def _said(run: Run) -> str:
-    return run.error or "it succeeded"
-
-
-def _own_lines(run: Run) -> list[str]:
-    """Return the lines that the function itself has written."""
-    platform = ("START ", "END ", "REPORT ", "INIT_START", "INIT_REPORT")
-    return [line.strip() for line in run.log if not line.startswith(platform)]
 
 
 def _sentence(text: str) -> str:

@@ -84,6 +84,7 @@ class Desk:
         watch: Knows what boundaries the last step reached.
         runs: All invocations so far.
         secret_arn: The secret under test.
+        left_in: Where the last value was put, at the end, if nothing is known of what it opens.
     """
 
     def __init__(self, keyturn: ThrowAwayKeyturn, database: Database, watch: Watch, source: FunctionSource) -> None:
@@ -92,6 +93,7 @@ class Desk:
         self.watch = watch
         self.runs: list[Run] = []
         self.secret_arn = ""
+        self.left_in = ""
         self.timeout_seconds = source.timeout_seconds
         self._superuser_arn: str | None = None
         self._tokens: list[str] = []
@@ -283,6 +285,9 @@ class Desk:
         if self.database.accepts(self.database.as_seen(value)) or state.values[state.current_id] == self._first_value():
             return
         last = next((state.values[version_id] for version_id in state.accepted), state.values[state.current_id])
+        if self.database.engine is None:
+            self.left_in = keep_value({**value, **_without_address(last)})
+            return
         try:
             self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
         except KeyturnError as error:

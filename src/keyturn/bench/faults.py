@@ -106,9 +106,9 @@ def play(desk: Desk, fault: Fault) -> Aftermath | None:
     failed = desk.attempt_again(token)
     state = desk.state()
     if state.is_locked_out:
-        return Aftermath(Left.LOCKED_OUT, f"{hit.step} had ended with: {_said(hit)}")
+        return Aftermath(Left.LOCKED_OUT, f"{hit.step} had ended with: {hit.in_words()}")
     if failed is not None:
-        return Aftermath(Left.STUCK, f"{failed.step} keeps failing: {_said(failed)}; {state.in_words()}")
+        return Aftermath(Left.STUCK, f"{failed.step} keeps failing: {failed.in_words()}; {state.in_words()}")
     if state.is_current_dead:
         return Aftermath(Left.FALSE_SUCCESS, f"all steps succeeded when repeated, but {state.in_words()}")
     return Aftermath(Left.NOTHING if hit.has_succeeded else Left.MENDED)
@@ -116,7 +116,7 @@ def play(desk: Desk, fault: Fault) -> Aftermath | None:
 
 def _judge_at_once(state: State, token: str, hit: Run) -> Aftermath | None:
     if state.is_locked_out:
-        return Aftermath(Left.LOCKED_OUT, f"{hit.step} ended with: {_said(hit)}")
+        return Aftermath(Left.LOCKED_OUT, f"{hit.step} ended with: {hit.in_words()}")
     if hit.has_succeeded and hit.step in ("setSecret", "testSecret") and token in state.refused:
         return Aftermath(Left.FALSE_SUCCESS, f"{hit.step} succeeded, but {state.in_words()}")
     return None
@@ -161,7 +161,3 @@ def _while(step: str, how: str) -> Play:
                 relay.admit()
 
     return run
-
-
-def _said(run: Run) -> str:
-    return run.error or "success"

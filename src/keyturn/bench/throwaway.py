@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -51,6 +52,10 @@ _PLACE = Place("aws", REGION, ACCOUNT_ID)
 FUNCTION_NAME = "function-under-test"
 _ROLE_NAME = "role-of-the-function-under-test"
 _READY_SECONDS = 30
+# Lines of the log that Lambda writes.
+_PLATFORM = re.compile(
+    r"(START|END|REPORT|RequestId:|INIT_START|INIT_REPORT|Runtime\.ExitError)\b|\S+ \S+ Task timed out"
+)
 _LINES = 10_000
 _ANY_SKEW_SECONDS = 100 * 365 * 24 * 3600
 
@@ -104,6 +109,17 @@ class Run:
     def has_timed_out(self) -> bool:
         """Whether its time was up."""
         return self.error is not None and "Task timed out" in self.error
+
+    def own_lines(self) -> list[str]:
+        """Return the lines that the function itself has written."""
+        return [line.strip() for line in self.log if line.strip() and not _PLATFORM.match(line)]
+
+    def in_words(self) -> str:
+        """Return what it failed with; of a process that ended without an answer also its last words."""
+        if self.error is None:
+            return "success"
+        last = self.own_lines()[-1:] if self.error.startswith("Runtime.ExitError") else []
+        return " ".join([self.error, *(f"Its last words: {line}" for line in last)])
 
 
 class ShiftedClock:

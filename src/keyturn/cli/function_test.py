@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import secrets as random
+import signal
 import sys
 import time
 import urllib.request
@@ -96,6 +97,8 @@ def put_on_bench(
     # The server's parts are loaded only by commands that run them.
     from keyturn.bench.card import junit  # noqa: PLC0415 - see above
 
+    # Whoever ends it finds nothing left running, and the password as it was.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     began = time.monotonic()
     clients = _LazyClients(profile, endpoint_url, region)
     source = _source(
@@ -141,7 +144,14 @@ def _played(
     ):
         played = trials.Trials(desk, trials.Choice(only, is_sample=is_sample), progress)
         played.play()
-        return played.card(source.title, time.monotonic() - began)
+        card = played.card(source.title, time.monotonic() - began)
+    if desk.left_in:
+        screen.print(
+            f"The value that the function has set last is in {desk.left_in}: Keyturn does not know what it opens, and"
+            " has not set it back. Remove the file when you have it.",
+            soft_wrap=True,
+        )
+    return card
 
 
 def _keep_value(value: Mapping[str, object]) -> str:
