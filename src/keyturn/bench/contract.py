@@ -74,8 +74,9 @@ def rotates(desk: Desk) -> None:
         raise NotKept("AWSPREVIOUS is not on the version that was AWSCURRENT.")
     if state.is_current_dead:
         raise NotKept("All steps succeeded, but the database refuses AWSCURRENT.")
-    if state.values[token].get("password") == before.values[before.current_id].get("password"):
-        raise NotKept("The new version has the password of the old one.")
+    new, old = state.values[token], before.values[before.current_id]
+    if new == old or ("password" in new and new["password"] == old.get("password")):
+        raise NotKept("The new version has the value or the password of the old one.")
 
 
 @_clause("Each step may run twice")
@@ -121,9 +122,7 @@ def stores_first(desk: Desk) -> None:
         raise NotKept("createSecret succeeded, but no value is stored under the token with the label AWSPENDING.")
     if state.current_id in state.refused:
         raise NotKept("The database refuses AWSCURRENT already.")
-    if token in state.accepted and state.values[token].get("password") != state.values[state.current_id].get(
-        "password"
-    ):
+    if token in state.accepted and state.values[token] != state.values[state.current_id]:
         raise NotKept("The database accepts the new value already: createSecret has changed it.")
 
 
