@@ -387,10 +387,7 @@ def _pass_by(desk: Desk, place: Place) -> None:
             return
         # What comes next meets no fault.
         desk.watch.begin()
-        failed = desk.attempt_again(token)
-        if failed is None:
-            later = desk.begin()
-            failed = desk.attempt_again(later)
+        failed = desk.run_all(token) or desk.run_all(desk.begin())
     finally:
         goes_on.set()
         held.join()
