@@ -7,8 +7,9 @@ import typer
 from keyturn.cli.function_create import create
 from keyturn.cli.function_new import new
 from keyturn.cli.function_package import package
+from keyturn.cli.function_test import put_on_bench
 
-app = typer.Typer(help="Make, package and write rotation functions.", no_args_is_help=True)
+app = typer.Typer(help="Make, package, write and test rotation functions.", no_args_is_help=True)
 
 
 def register(parent: typer.Typer) -> None:
@@ -18,9 +19,10 @@ def register(parent: typer.Typer) -> None:
 
 @app.callback()
 def _group() -> None:
-    """Make, package and write rotation functions."""
+    """Make, package, write and test rotation functions."""
 
 
 app.command()(create)
 app.command()(new)
 app.command()(package)
+app.command("test")(put_on_bench)
