@@ -8,6 +8,7 @@ engine whose server nobody can install here is named below, and docs/rotation.md
 from __future__ import annotations
 
 import importlib
+import importlib.metadata
 import io
 import json
 import pkgutil
@@ -23,7 +24,7 @@ import pytest
 
 import keyturn.rotators
 from keyturn.errors.base import KeyturnError
-from keyturn.rotators import engines
+from keyturn.rotators import catalogue, engines
 from keyturn.rotators.engines import base
 from keyturn.rotators.handler import Rotator, Strategy
 from keyturn.rotators.package import build, handler_name
@@ -38,12 +39,8 @@ ALL_ENGINES = sorted(
     and module.name != "base"
 )  # fmt: skip
 # What is no database names its own strategies, and is run against a service in tests/e2e/test_rotator_NAME.py.
-ENGINES = [
-    name
-    for name in ALL_ENGINES
-    if not hasattr(importlib.import_module(f"keyturn.rotators.engines.{name}"), "STRATEGIES")
-]
-WITHOUT_SERVER = {"mysql"}
+ENGINES = [name for name in ALL_ENGINES if not hasattr(catalogue.engines()[name], "strategies")]
+WITHOUT_SERVER = {"mysql", "redshift", "sqlserver"}
 # The password before the last one is accepted beside it.
 HOLDS_TWO_PASSWORDS = {"redis"}
 ALL_STRATEGIES = sorted(
@@ -53,9 +50,7 @@ ALL_STRATEGIES = sorted(
     and module.name != "handler"
 )  # fmt: skip
 
-STRATEGIES = [
-    name for name in ALL_STRATEGIES if not hasattr(importlib.import_module(f"keyturn.rotators.{name}"), "ENGINES")
-]
+STRATEGIES = [name for name in ALL_STRATEGIES if not hasattr(catalogue.strategies()[name], "engines")]
 
 
 class Server(Protocol):
@@ -107,12 +102,20 @@ def let_change_own_password(server: Server, username: str) -> None:
     getattr(server, "let_change_passwords", lambda _: None)(username)
 
 
+def modules_of(distribution: str) -> list[str]:
+    """Return what a distribution is imported as."""
+    return sorted(
+        name for name, owners in importlib.metadata.packages_distributions().items()
+        if distribution in {owner.lower() for owner in owners}
+    )  # fmt: skip
+
+
 def changed(value: Mapping[str, object], **more: object) -> dict[str, object]:
     return {**value, **more}
 
 
 def test_engines_and_strategies_are_found() -> None:
-    assert {"postgresql", "mariadb", "mysql", "redis"} <= set(ENGINES)
+    assert {"postgresql", "mariadb", "mysql", "redis", "redshift", "sqlserver"} <= set(ENGINES)
     assert {"single_user", "single_user_by_superuser", "alternating_users"} <= set(STRATEGIES)
     assert set(ALL_ENGINES) - set(ENGINES) == {"http_api"}
     assert set(ALL_STRATEGIES) - set(STRATEGIES) == {"new_key"}
@@ -228,7 +231,8 @@ def test_importing_the_engine_does_not_import_its_driver(name: str) -> None:
     source = str(Path(keyturn.rotators.__file__).parents[2])
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env={"PYTHONPATH": source})
     assert done.returncode == 0, done.stderr
-    assert not {module.split(".")[0] for module in json.loads(done.stdout)} & set(driver_distributions)
+    drivers = {name for distribution in driver_distributions for name in modules_of(distribution)}
+    assert not {module.split(".")[0] for module in json.loads(done.stdout)} & drivers
 
 
 @pytest.mark.parametrize("name", ALL_ENGINES)
@@ -239,10 +243,9 @@ def test_the_package_works_with_nothing_but_lambdas_boto3_beside_it(name: str, t
         file = Path(str(importlib.import_module(module).__file__))
         found = file.parent if file.name == "__init__.py" else file
         (runtime / found.name).symlink_to(found)
-    engine = importlib.import_module(f"keyturn.rotators.engines.{name}")
     # One has no driver.
-    driver = next(iter(engine.Engine.driver_distributions), "")
-    for strategy in getattr(engine, "STRATEGIES", STRATEGIES):
+    [driver, *_] = [*(modules_of(one)[0] for one in catalogue.engines()[name].driver_distributions[:1]), ""]
+    for strategy in getattr(catalogue.engines()[name], "strategies", STRATEGIES):
         with zipfile.ZipFile(io.BytesIO(build(name, strategy))) as archive:
             archive.extractall(task)
         module_name, function = handler_name(name, strategy).split(".")

@@ -24,10 +24,15 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """Two users, one secret, and a superuser secret."""
 
+    takes_superuser = True
+
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:
+        """Return if the value names a superuser secret, and its user can have a second one."""
+        superuser_arn(current)
+        engine.alternate_username(engine.login(current).username)
+
     def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with the other user and a new password; every other key is kept."""
-        # Refused now, while nothing has been stored yet.
-        superuser_arn(current)
         return {
             **current,
             "username": engine.alternate_username(engine.login(current).username),

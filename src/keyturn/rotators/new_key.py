@@ -31,11 +31,20 @@ from .superuser import connect, read_superuser, refuse, superuser_arn
 
 logger = logging.getLogger(__name__)
 
-ENGINES = ("http_api",)
-
 
 class Strategy:
     """One account, one secret, and perhaps a superuser secret."""
+
+    takes_superuser = False
+    engines = ("http_api",)
+
+    def check_value(self, engine: base.Engine, current: Mapping[str, object]) -> None:
+        """Return if the value names the account that the service's paths name, and a superuser's key may be used."""
+        description = cast("Engine", engine).description
+        if description.needs_account and "account" not in current:
+            raise KeyError("account key is missing from secret JSON: requests of this service name it")
+        if "masterarn" in current:
+            description.refuse_for_superuser()
 
     def new_value(
         self, secret: RotatingSecret, engine: base.Engine, current: Mapping[str, object]
@@ -43,12 +52,7 @@ class Strategy:
         """Return the current value with another key; every other member is kept."""
         service = cast("Engine", engine)
         name = f"{_prefix(secret)}{secret.token}"
-        if service.description.needs_account and "account" not in current:
-            raise KeyError("account key is missing from secret JSON: requests of this service name it")
         if not service.description.issues_keys:
-            if "masterarn" in current:
-                # Refused now, while nothing has been stored yet.
-                service.description.refuse_for_superuser()
             return {**current, "api_key": secret.random_password(engine.exclude_characters), "key_id": name}
         if _has_value(secret):
             return None

@@ -11,15 +11,15 @@ package's checksum changes only when the code does.
 from __future__ import annotations
 
 import ast
-import importlib
+import base64
+import hashlib
 import importlib.metadata
 import io
+import platform
 import zipfile
 from pathlib import Path, PurePosixPath
-from types import ModuleType
-from typing import cast
 
-from .engines.base import Engine
+from . import catalogue
 
 _ENTRY = '''\
 """Rotates credentials of {title}; strategy: {strategy}. Built by Keyturn."""
@@ -36,6 +36,7 @@ _HERE = Path(__file__).parent
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE_FILE = 0o100644
+_ARCHITECTURES = {"aarch64": "arm64"}
 
 
 def handler_name(engine: str, strategy: str) -> str:
@@ -54,11 +55,13 @@ def build(engine: str, strategy: str) -> bytes:
         ModuleNotFoundError: There is no such engine or strategy, or the two do not go together.
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
-    module = importlib.import_module(f".engines.{engine}", __package__)
-    if engine == "base" or not hasattr(module, "Engine"):
+    chosen = catalogue.engines().get(engine)
+    if chosen is None:
         raise ModuleNotFoundError(f"{engine} is no database engine")
-    _refuse_unfit(module, engine, importlib.import_module(f".{strategy}", __package__), strategy)
-    chosen = cast("Engine", module.Engine())
+    if strategy not in catalogue.strategies():
+        raise ModuleNotFoundError(f"{strategy} is no rotation strategy")
+    if not catalogue.go_together(engine, strategy):
+        raise ModuleNotFoundError(f"{engine} is not rotated by the strategy {strategy}")
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
     for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):
@@ -68,12 +71,17 @@ def build(engine: str, strategy: str) -> bytes:
     return _zip(files)
 
 
-def _refuse_unfit(engine_module: ModuleType, engine: str, strategy_module: ModuleType, strategy: str) -> None:
-    """Databases go with every strategy for databases; what is made for another names it."""
-    strategies = getattr(engine_module, "STRATEGIES", None)
-    engines = getattr(strategy_module, "ENGINES", None)
-    if (strategies and strategy not in strategies) or (engines and engine not in engines):
-        raise ModuleNotFoundError(f"{engine} is not rotated by the strategy {strategy}")
+def sha256_base64(content: bytes) -> str:
+    """Return what Lambda calls a package's ``CodeSha256``."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def architecture(content: bytes) -> str | None:
+    """Return for which of Lambda's architectures a package was built here; None if it has no compiled code."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        is_compiled = any(PurePosixPath(name).suffix == ".so" for name in archive.namelist())
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine) if is_compiled else None
 
 
 def _needed(*modules: str) -> set[str]:

@@ -21,6 +21,11 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """One user, one secret."""
 
+    takes_superuser = False
+
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:
+        """Return: a value that the engine can read is enough."""
+
     def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with another password; every other key is kept."""
         return {**current, "password": secret.random_password(engine.exclude_characters)}

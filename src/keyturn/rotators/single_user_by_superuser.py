@@ -24,10 +24,14 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """One user, one secret, and a superuser secret."""
 
+    takes_superuser = True
+
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:  # noqa: ARG002 - the interface's
+        """Return if the value names a superuser secret."""
+        superuser_arn(current)
+
     def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with another password; every other key is kept."""
-        # Refused now, while nothing has been stored yet.
-        superuser_arn(current)
         return {**current, "password": secret.random_password(engine.exclude_characters)}
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as the strategies' interface has it

@@ -49,6 +49,17 @@ def test_what_an_engine_shares_with_another_one_is_there_and_the_other_one_is_no
     assert len([name for name in names if name.startswith("pymysql") and "LICENSE" in name]) == 1
 
 
+@pytest.mark.parametrize(
+    ("engine", "with_it", "not_with_it"),
+    [("redshift", "postgresql_family", "postgresql"), ("postgresql", "postgresql_family", "redshift"),
+     ("sqlserver", "tds", "mysql")],
+)  # fmt: skip
+def test_a_family_goes_with_its_members(engine: str, with_it: str, not_with_it: str) -> None:
+    names = zipfile.ZipFile(io.BytesIO(build(engine, "single_user"))).namelist()
+    assert f"keyturn_rotators/engines/{with_it}/driver.py" in names
+    assert f"keyturn_rotators/engines/{not_with_it}.py" not in names
+
+
 def test_no_module_in_it_imports_keyturn(archive: zipfile.ZipFile) -> None:
     for name in archive.namelist():
         if not name.startswith(("keyturn_rotators/", "postgresql_single_user")):

@@ -31,8 +31,6 @@ from . import base
 from .http_keys.description import Description, Template, resolved
 from .http_keys.exchange import HTTP_PORT, HTTPS_PORT, Answer, UnexpectedAnswer, exchange
 
-STRATEGIES = ("new_key",)
-
 
 class Engine:
     """A service that is described in the function's environment."""
@@ -42,6 +40,7 @@ class Engine:
     # What has no meaning in headers and URLs is left.
     exclude_characters = "".join(sorted(set(string.punctuation) - set("-._~")))
     driver_distributions: tuple[str, ...] = ()
+    strategies = ("new_key",)
 
     @property
     def description(self) -> Description:

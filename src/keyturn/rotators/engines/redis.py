@@ -60,6 +60,7 @@ class Engine:
     exclude_characters = "/@\"'\\"
     # The driver imports the second one on Python before 3.11.3 only, which a package cannot know.
     driver_distributions: tuple[str, ...] = ("redis", "async-timeout")
+    superuser_strategy = "single_user_by_superuser"
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON."""
