@@ -18,7 +18,7 @@ demo-stop: ## Stop what make demo left running.
 	@if [ -x $(BIN)/keyturn ]; then $(BIN)/keyturn demo --stop; else echo "Nothing is running: make demo was never run here."; fi
 
 test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and run them all.
-	@scripts/debian-packages awscli bubblewrap mariadb-server postgresql nodejs npm python3-boto3
+	@scripts/debian-packages awscli bubblewrap mariadb-server postgresql nodejs npm python3-boto3 redis-server
 	@scripts/node-client
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .

@@ -16,6 +16,7 @@ from botocore.exceptions import ClientError
 from keyturn.rotators import package
 from keyturn.testing.mariadb import MariadbServer
 from keyturn.testing.postgresql import PostgresqlServer
+from keyturn.testing.redis import RedisServer
 
 from .conftest import DEADLINE_SECONDS, ServerProcess, wait_until
 
@@ -66,7 +67,7 @@ class Job:
     def __init__(
         self,
         server: ServerProcess,
-        database: PostgresqlServer | MariadbServer,
+        database: PostgresqlServer | MariadbServer | RedisServer,
         name: str,
         *,
         engine: str = "postgresql",

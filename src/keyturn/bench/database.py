@@ -102,9 +102,11 @@ class Database:
 
 
 def engine_of(value: Value) -> base.Engine | None:
-    """Return the engine for what a secret's ``engine`` says, None if there is none."""
+    """Return the engine for what a secret's ``engine`` says, None if there is none, or if it is for no database."""
     name = catalogue.engine_for(value.get("engine"))
-    return None if name is None else catalogue.engines()[name]
+    if name is None or hasattr(catalogue.engines()[name], "strategies"):
+        return None
+    return catalogue.engines()[name]
 
 
 def _addresses(value: Value, engine: base.Engine | None) -> tuple[tuple[str, int], ...]:

@@ -16,13 +16,17 @@ from keyturn.errors.base import KeyturnError
 from keyturn.rotators import catalogue
 from keyturn.rotators import package as packages
 
-_ALTERNATING = "alternating_users"
 _TEMPLATE = "template.yaml"
 
 
 def package(
     engine: Annotated[str, typer.Argument(help="Database engine, for instance postgresql.")],
-    strategy: Annotated[str, typer.Option(help="Rotation strategy: single-user or alternating-users.")] = "single-user",
+    strategy: Annotated[
+        str,
+        typer.Option(
+            help="Rotation strategy: single-user, single-user-by-superuser or alternating-users; new-key for http_api."
+        ),
+    ] = "single-user",
     file: Annotated[
         Path | None, typer.Option("--file", "-o", help="Where to write; standard output if left out.")
     ] = None,
@@ -62,25 +66,27 @@ def _built(engine: str, strategy: str) -> bytes:
     except ModuleNotFoundError as error:
         raise KeyturnError(
             f"There is no rotation function for {engine} with the strategy {strategy.replace('_', '-')}.",
-            f"The engines: {', '.join(catalogue.engines())}; the strategies: single-user, alternating-users.",
+            f"The engines: {', '.join(catalogue.engines())};"
+            f" the strategies: {', '.join(catalogue.strategies()).replace('_', '-')}.",
         ) from error
 
 
 def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> None:
     name = f"{engine}_{strategy}"
-    is_alternating = strategy == _ALTERNATING
+    has_superuser = catalogue.strategies()[strategy].takes_superuser
     made = template(
         title=catalogue.engines()[engine].title,
         handler=packages.handler_name(engine, strategy),
         zip_name=f"{name}.zip",
         architecture=packages.architecture(content),
-        has_superuser=is_alternating,
+        strategy=strategy.replace("_", " "),
+        has_superuser=has_superuser,
     )
-    documents = {f"{kind}.json": document for kind, document in policies(has_superuser=is_alternating).items()}
+    documents = {f"{kind}.json": document for kind, document in policies(has_superuser=has_superuser).items()}
     _write(
         {
             directory / f"{name}.zip": content,
-            directory / _TEMPLATE: (_how_to_deploy(name, is_alternating=is_alternating) + yaml_text(made)).encode(),
+            directory / _TEMPLATE: (_how_to_deploy(name, has_superuser=has_superuser) + yaml_text(made)).encode(),
             **{directory / file: _json(document) for file, document in documents.items()},
         },
         "Choose another place with --directory.",
@@ -89,9 +95,9 @@ def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> N
     typer.echo(f"How to deploy it stands at the top of {_TEMPLATE}.", err=True)
 
 
-def _how_to_deploy(name: str, *, is_alternating: bool) -> str:
+def _how_to_deploy(name: str, *, has_superuser: bool) -> str:
     """Return the comment at the top of the template."""
-    more = " \\\n#         SuperuserSecretArn=ARN_OF_THE_SUPERUSER_SECRET" if is_alternating else ""
+    more = " \\\n#         SuperuserSecretArn=ARN_OF_THE_SUPERUSER_SECRET" if has_superuser else ""
     return (
         f"# Runs {name}.zip, which lies beside this file, in AWS. Made by keyturn function package.\n"
         "#\n"

@@ -222,13 +222,18 @@ def choose_code(secret: Secret, superuser: Superuser | None) -> Code:
     name = catalogue.engine_for(secret.value.get("engine"))
     if name is None:
         raise _no_engine(secret, secret.value.get("engine"))
-    strategy = "single_user" if superuser is None else "alternating_users"
     engine = catalogue.engines()[name]
+    if hasattr(engine, "strategies"):
+        raise KeyturnError(
+            f"A rotation function for {engine.title} needs an environment that says how the service is used.",
+            f"keyturn function package {name} --strategy new-key writes it; docs/rotation.md has the variables.",
+        )
+    strategy = catalogue.strategy_for(name, has_superuser=superuser is not None)
     value = secret.value if superuser is None else {**secret.value, MASTERARN: superuser.arn}
     try:
         engine.login(value)
         # The function would refuse the same in its first step.
-        catalogue.strategies()[strategy].new_value(engine, value, "")
+        catalogue.strategies()[strategy].check_value(engine, value)
     except (KeyError, ValueError) as error:
         raise KeyturnError(
             f"The value of {secret.name} does not suit {engine.title}: {error.args[0]}",

@@ -25,7 +25,7 @@ _SECRET_ARN_PATTERN = "arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+
 
 
 def template(
-    *, title: str, handler: str, zip_name: str, architecture: str | None, has_superuser: bool
+    *, title: str, handler: str, zip_name: str, architecture: str | None, strategy: str, has_superuser: bool
 ) -> Mapping[str, object]:
     """Return the template.
 
@@ -34,13 +34,13 @@ def template(
         handler: Of the function.
         zip_name: Of the package that lies beside the template.
         architecture: For which the package was built; None if it runs on any.
-        has_superuser: Whether two users take turns, so that there is a superuser secret.
+        strategy: Of the rotation, for people.
+        has_superuser: Whether there is a superuser secret.
     """
     built = f"{_RUNTIME} on {architecture} only" if architecture else f"{_RUNTIME} or later, x86_64 or arm64"
-    turns = "alternating users" if has_superuser else "single user"
     return {
         "AWSTemplateFormatVersion": "2010-09-09",
-        "Description": f"Rotates the password of a {title} user, {turns}. The package runs in {built}.",
+        "Description": f"Rotates credentials of {title}, {strategy}. The package runs in {built}.",
         "Parameters": {**_parameters(), **(_superuser_parameters() if has_superuser else {})},
         "Conditions": {
             "HasKmsKey": _is_given({"Ref": "KmsKeyArn"}),

@@ -14,25 +14,29 @@ import logging
 from collections.abc import Mapping
 from dataclasses import replace
 
-from .engines.base import AuthenticationFailed, Connection, DatabaseError, Engine, Login, NotAdmitted
+from .engines.base import Engine, Login
 from .secret import RotatingSecret
+from .superuser import accepts, connect, refuse, superuser_arn, superuser_login
 
 logger = logging.getLogger(__name__)
-
-_SUPERUSER = "masterarn"
 
 
 class Strategy:
     """Two users, one secret, and a superuser secret."""
 
-    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:
+    takes_superuser = True
+
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:
+        """Return if the value names a superuser secret, and its user can have a second one."""
+        superuser_arn(current)
+        engine.alternate_username(engine.login(current).username)
+
+    def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with the other user and a new password; every other key is kept."""
-        # Refused now, while nothing has been stored yet.
-        _superuser_arn(current)
         return {
             **current,
             "username": engine.alternate_username(engine.login(current).username),
-            "password": password,
+            "password": secret.random_password(engine.exclude_characters),
         }
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:
@@ -56,21 +60,21 @@ class Strategy:
         pending, current = engine.login(secret.pending()), engine.login(value)
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
-        if _accepts(engine, pending, secret.token):
+        if accepts(engine, pending, secret.token):
             logger.info(
                 "setSecret: AWSPENDING secret is already set as password in %s DB for secret arn %s.",
                 engine.title, secret.arn,
             )  # fmt: skip
             return
-        superuser_arn = _superuser_arn(value)
-        superuser = _superuser_login(secret, superuser_arn, engine, current)
+        arn = superuser_arn(value)
+        superuser = superuser_login(secret, arn, engine, current)
         # Whoever writes a secret must not have the superuser change a user that is not theirs: the current value must
         # be true, and true where the superuser acts, whatever other hosts it names.
         proof = replace(current, host=superuser.host, port=superuser.port)
         complaint = f"setSecret: Unable to log into database using current credentials for secret {secret.arn}"
-        _connect(engine, proof, complaint).close()
-        complaint = f"setSecret: Unable to log into database using credentials in master secret {superuser_arn}"
-        with _connect(engine, superuser, complaint) as connection:
+        connect(engine, proof, complaint).close()
+        complaint = f"setSecret: Unable to log into database using credentials in master secret {arn}"
+        with connect(engine, superuser, complaint) as connection:
             connection.create_user_like(pending.username, current.username, pending.password, secret.confirm_pending)
         logger.info(
             "setSecret: Successfully set password for %s in %s DB for secret arn %s.",
@@ -78,65 +82,14 @@ class Strategy:
         )  # fmt: skip
 
 
-def _superuser_arn(value: Mapping[str, object]) -> str:
-    arn = value.get(_SUPERUSER)
-    if not isinstance(arn, str) or not arn:
-        raise KeyError(f"{_SUPERUSER} key is missing from secret JSON: it names the secret of a superuser")
-    return arn
-
-
-def _superuser_login(secret: RotatingSecret, arn: str, engine: Engine, current: Login) -> Login:
-    """Return the superuser's login to the database of the secret."""
-    try:
-        superuser = engine.login(secret.superuser(arn))
-    except KeyError as error:
-        raise KeyError(f"{error.args[0]} of master secret {arn}") from None
-    except ValueError as error:
-        raise ValueError(f"{error} See master secret {arn}.") from None
-    if not set(superuser.addresses) & set(current.addresses):
-        _refuse(
-            f"setSecret: Current database host {current.host}:{current.port} is not the same host as/rds replica of"
-            f" master {superuser.host}:{superuser.port}. Name the host that takes changes in both secrets; others may"
-            " follow it, separated by commas."
-        )
-    return replace(superuser, dbname=current.dbname)
-
-
-def _accepts(engine: Engine, login: Login, version_id: str) -> bool:
-    """Tell whether the server knows this user and password; one that does not ask for the password proves nothing."""
-    try:
-        with engine.connect(login) as connection:
-            return connection.password_was_checked
-    except (AuthenticationFailed, NotAdmitted) as error:
-        # A server that trusts its clients says of a user who is not there yet that it is not admitted.
-        logger.info("setSecret: AWSPENDING (version %s) does not log in yet: %s", version_id, error.reason)
-        return False
-    except DatabaseError as error:
-        logger.error("setSecret: Unable to log into database: %s", error)  # noqa: TRY400 - the error says it all
-        raise
-
-
-def _connect(engine: Engine, login: Login, complaint: str) -> Connection:
-    try:
-        return engine.connect(login)
-    except DatabaseError as error:
-        logger.error("%s: %s", complaint, error)  # noqa: TRY400 - the error says it all, the runtime adds the traceback
-        raise
-
-
 def _refuse_other_identity(engine: Engine, pending: Login, current: Login) -> None:
     if pending.username != engine.alternate_username(current.username):
-        _refuse(
+        refuse(
             f"setSecret: Attempting to modify user {pending.username} other than current user or clone"
             f" {current.username}"
         )
     if pending.addresses != current.addresses:
-        _refuse(
+        refuse(
             f"setSecret: Attempting to modify user for host {pending.host}:{pending.port} other than current host"
             f" {current.host}:{current.port}"
         )
-
-
-def _refuse(message: str) -> None:
-    logger.error(message)
-    raise ValueError(message)

@@ -45,6 +45,20 @@ def engine_names() -> list[str]:
     return sorted(name for engine in engines().values() for name in engine.engine_names)
 
 
+def go_together(engine: str, strategy: str) -> bool:
+    """Tell whether a strategy rotates what an engine is for: databases take all but those that name their engines."""
+    own = getattr(engines()[engine], "strategies", None)
+    return strategy in own if own else not hasattr(strategies()[strategy], "engines")
+
+
+def strategy_for(engine: str, *, has_superuser: bool) -> str:
+    """Return the strategy that suits an engine best."""
+    kind = engines()[engine]
+    if own := getattr(kind, "strategies", None):
+        return str(own[0])
+    return str(getattr(kind, "superuser_strategy", "alternating_users")) if has_superuser else "single_user"
+
+
 def _found(path: list[str], package: str, kind: str) -> dict[str, type]:
     modules = sorted(info.name for info in pkgutil.iter_modules(path) if not info.ispkg)
     imported = {name: importlib.import_module(f"{package}.{name}") for name in modules if name not in _INTERFACES}

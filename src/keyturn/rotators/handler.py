@@ -39,15 +39,27 @@ _ANSWER = {"rotator": "keyturn.rotator/1", "offers": ["probeSecret"]}
 
 
 class Strategy(Protocol):
-    """Whose password changes, and who changes it."""
+    """Whose password changes, and who changes it.
 
-    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:
-        """Return the value of the new version; keys that are not understood are kept.
+    Attributes:
+        takes_superuser: Whether it cannot do without a superuser secret.
+    """
+
+    takes_superuser: bool
+
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:
+        """Return if a current value that the engine can read has what the strategy needs; nothing is asked for.
 
         Raises:
-            KeyError: The strategy needs a key that the current value has not.
+            KeyError: It lacks a key.
             ValueError: A value cannot be used.
         """
+        ...
+
+    def new_value(
+        self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]
+    ) -> dict[str, object] | None:
+        """Return the value of the new version; keys that are not understood are kept. None if it has one already."""
         ...
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:
@@ -129,8 +141,9 @@ class Rotator:
         current = secret.current()
         # A value that this engine cannot use is refused now, while nothing has been stored yet.
         self._engine.login(current)
-        password = secret.random_password(self._engine.exclude_characters)
-        if secret.put_pending(self._strategy.new_value(self._engine, current, password)):
+        self._strategy.check_value(self._engine, current)
+        value = self._strategy.new_value(secret, self._engine, current)
+        if value is not None and secret.put_pending(value):
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:
             logger.info("createSecret: Successfully retrieved secret for %s.", secret.arn)

@@ -22,7 +22,7 @@ from pathlib import Path, PurePosixPath
 from . import catalogue
 
 _ENTRY = '''\
-"""Rotates {title} passwords; strategy: {strategy}. Built by Keyturn."""
+"""Rotates credentials of {title}; strategy: {strategy}. Built by Keyturn."""
 
 from keyturn_rotators.engines.{engine} import Engine
 from keyturn_rotators.handler import Rotator
@@ -52,7 +52,7 @@ def build(engine: str, strategy: str) -> bytes:
         strategy: Name of a strategy's module, "single_user" for instance.
 
     Raises:
-        ModuleNotFoundError: There is no such engine or strategy.
+        ModuleNotFoundError: There is no such engine or strategy, or the two do not go together.
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
     chosen = catalogue.engines().get(engine)
@@ -60,6 +60,8 @@ def build(engine: str, strategy: str) -> bytes:
         raise ModuleNotFoundError(f"{engine} is no database engine")
     if strategy not in catalogue.strategies():
         raise ModuleNotFoundError(f"{strategy} is no rotation strategy")
+    if not catalogue.go_together(engine, strategy):
+        raise ModuleNotFoundError(f"{engine} is not rotated by the strategy {strategy}")
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
     for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):

@@ -21,17 +21,22 @@ logger = logging.getLogger(__name__)
 class Strategy:
     """One user, one secret."""
 
-    def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:  # noqa: ARG002 - as the strategies' interface has it
-        """Return the current value with another password; every other key is kept."""
-        return {**current, "password": password}
+    takes_superuser = False
 
-    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as above
+    def check_value(self, engine: Engine, current: Mapping[str, object]) -> None:
+        """Return: a value that the engine can read is enough."""
+
+    def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
+        """Return the current value with another password; every other key is kept."""
+        return {**current, "password": secret.random_password(engine.exclude_characters)}
+
+    def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as the strategies' interface has it
         """Return if the pending value names the same user and host as the current one.
 
         Raises:
             ValueError: It does not.
         """
-        _refuse_other_identity(pending, current)
+        refuse_other_identity(pending, current)
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
         """Make the database accept the pending value.
@@ -44,7 +49,7 @@ class Strategy:
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
         try:
-            connection = _connect(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
+            connection = try_login(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
             if connection and connection.password_was_checked:
                 connection.close()
                 logger.info(
@@ -52,9 +57,9 @@ class Strategy:
                     engine.title, secret.arn,
                 )  # fmt: skip
                 return
-            connection = connection or _connect(engine, current, "AWSCURRENT does not log in")
-            previous = None if connection else _previous(secret, engine, current)
-            connection = connection or _connect(engine, previous, "AWSPREVIOUS does not log in")
+            connection = connection or try_login(engine, current, "AWSCURRENT does not log in")
+            previous = None if connection else previous_login(secret, engine, current)
+            connection = connection or try_login(engine, previous, "AWSPREVIOUS does not log in")
             if connection is None:
                 raise AuthenticationFailed(f"The database refuses all stored passwords of user {pending.username}")
         except DatabaseError as error:
@@ -71,7 +76,7 @@ class Strategy:
         )  # fmt: skip
 
 
-def _connect(engine: Engine, login: Login | None, complaint: str) -> Connection | None:
+def try_login(engine: Engine, login: Login | None, complaint: str) -> Connection | None:
     """Log in; None if there is nothing to try or the server refuses this password. Any other failure ends the step."""
     if login is None:
         return None
@@ -82,7 +87,7 @@ def _connect(engine: Engine, login: Login | None, complaint: str) -> Connection 
         return None
 
 
-def _previous(secret: RotatingSecret, engine: Engine, current: Login) -> Login | None:
+def previous_login(secret: RotatingSecret, engine: Engine, current: Login) -> Login | None:
     """Return the current login with the previous password, if the previous value belongs to the same user and host."""
     try:
         value = secret.previous()
@@ -99,7 +104,12 @@ def _identity(login: Login) -> tuple[object, ...]:
     return login.username, login.addresses
 
 
-def _refuse_other_identity(pending: Login, current: Login) -> None:
+def refuse_other_identity(pending: Login, current: Login) -> None:
+    """Return if both are for the same user and host.
+
+    Raises:
+        ValueError: They are not.
+    """
     message = None
     if pending.username != current.username:
         message = f"setSecret: Attempting to modify user {pending.username} other than current user {current.username}"

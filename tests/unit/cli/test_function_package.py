@@ -32,6 +32,7 @@ def templates() -> list[Any]:
             handler="postgresql_single_user.lambda_handler",
             zip_name="postgresql_single_user.zip",
             architecture=architecture,
+            strategy="alternating users" if has_superuser else "single user",
             has_superuser=has_superuser,
         )
         for architecture in (None, "arm64")
@@ -64,8 +65,15 @@ def test_every_template_says_which_python_and_which_processor() -> None:
     assert "- arm64" in compiled
 
 
-@pytest.mark.parametrize("engine", catalogue.engines())
-@pytest.mark.parametrize("strategy", ["single-user", "alternating-users"])
+PAIRS = [
+    (engine, strategy.replace("_", "-"))
+    for engine in catalogue.engines()
+    for strategy in catalogue.strategies()
+    if catalogue.go_together(engine, strategy)
+]
+
+
+@pytest.mark.parametrize(("engine", "strategy"), PAIRS)
 def test_a_folder_has_the_zip_the_template_and_policies_that_are_accepted(
     tmp_path: Path, engine: str, strategy: str
 ) -> None:
@@ -73,7 +81,8 @@ def test_a_folder_has_the_zip_the_template_and_policies_that_are_accepted(
     result = run(engine, "--strategy", strategy, "--directory", str(folder))
     assert result.exit_code == 0, result.output
     name = f"{engine}_{strategy.replace('-', '_')}"
-    superuser = {"superuser-policy.json"} if strategy == "alternating-users" else set()
+    has_superuser = strategy in ("alternating-users", "single-user-by-superuser")
+    superuser = {"superuser-policy.json"} if has_superuser else set()
     policies = {"role-policy.json", "trust-policy.json"} | superuser
     assert {path.name for path in folder.iterdir()} == {f"{name}.zip", "template.yaml"} | policies
     assert f"Handler: {name}.lambda_handler" in result.stderr

@@ -8,9 +8,31 @@ from keyturn.rotators import catalogue
 
 
 def test_every_engine_and_every_strategy_is_found_and_their_interfaces_are_not() -> None:
-    assert {"postgresql", "mariadb", "mysql"} <= set(catalogue.engines())
+    assert {"postgresql", "mariadb", "mysql", "redis", "http_api"} <= set(catalogue.engines())
     assert not {"base", "network", "mysql_family"} & set(catalogue.engines())
-    assert set(catalogue.strategies()) == {"single_user", "alternating_users"}
+    expected = {"single_user", "single_user_by_superuser", "alternating_users", "new_key"}
+    assert set(catalogue.strategies()) == expected
+
+
+@pytest.mark.parametrize(
+    ("engine", "has_superuser", "strategy"),
+    [
+        ("postgresql", False, "single_user"),
+        ("postgresql", True, "alternating_users"),
+        ("redis", False, "single_user"),
+        ("redis", True, "single_user_by_superuser"),
+        ("http_api", False, "new_key"),
+        ("http_api", True, "new_key"),
+    ],
+)
+def test_each_engine_has_the_strategy_that_suits_it(engine: str, has_superuser: bool, strategy: str) -> None:
+    assert catalogue.strategy_for(engine, has_superuser=has_superuser) == strategy
+    assert catalogue.go_together(engine, strategy)
+
+
+def test_api_keys_and_databases_have_no_strategy_in_common() -> None:
+    assert not catalogue.go_together("http_api", "single_user")
+    assert not catalogue.go_together("postgresql", "new_key")
 
 
 def test_no_two_engines_have_a_name_in_common() -> None:

@@ -200,7 +200,23 @@ class NotAClone(DatabaseError):
 
     hint = (
         "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights"
-        " (MySQL, MariaDB); otherwise rename the secret's user."
+        " (MySQL, MariaDB, Redis); otherwise rename the secret's user."
+    )
+
+
+class PasswordNotAsked(DatabaseError):
+    """The server lets this user in without looking at the password, and setting one would shut out who sends none."""
+
+    hint = "Give the user a password and store it in the secret, after its clients send one; then rotate."
+
+
+class NotDurable(DatabaseError):
+    """The server cannot keep a new password beyond its next start; nothing has been changed."""
+
+    hint = (
+        "Let the server keep its users: name an aclfile that it may write, or start it from a configuration file that"
+        " it may write (Redis, Valkey). UNSAVED_PASSWORDS=true in the function's environment does without: after a"
+        " restart the server has its old passwords back."
     )
 
 
@@ -227,6 +243,8 @@ class Login:
     Attributes:
         host: As in the secret; several hosts are separated by commas.
         port: As in the secret, as text; one for all hosts, or one for each, separated by commas.
+        retained_password: Of a superuser's login: what is to be accepted beside the new password of the user that it
+            changes, by a database that can hold two.
     """
 
     username: str
@@ -235,6 +253,7 @@ class Login:
     port: str
     dbname: str
     tls: TlsMode
+    retained_password: str | None = field(default=None, repr=False)
 
     @property
     def addresses(self) -> tuple[tuple[str, int], ...]:
