@@ -15,6 +15,7 @@ from botocore.exceptions import ClientError
 
 from keyturn.rotators import package
 from keyturn.testing.mariadb import MariadbServer
+from keyturn.testing.mongodb import MongodbServer
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import DEADLINE_SECONDS, ServerProcess, wait_until
@@ -66,7 +67,7 @@ class Job:
     def __init__(
         self,
         server: ServerProcess,
-        database: PostgresqlServer | MariadbServer,
+        database: PostgresqlServer | MariadbServer | MongodbServer,
         name: str,
         *,
         engine: str = "postgresql",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Annotated
 
@@ -37,14 +38,7 @@ def package(
     It is a zip file for Keyturn's Lambda and for AWS's alike. The handler's name is printed on standard error: pass it
     to create-function as --handler.
     """
-    module = strategy.replace("-", "_")
-    try:
-        content = packages.build(engine, module)
-    except ModuleNotFoundError as error:
-        raise KeyturnError(
-            f"There is no rotation function for {engine} with the strategy {strategy}.",
-            "Try: postgresql, mariadb or mysql, with the strategy single-user or alternating-users.",
-        ) from error
+    content = _built(engine, strategy)
     if file is not None:
         try:
             file.write_bytes(content)
@@ -56,4 +50,22 @@ def package(
         raise KeyturnError("A zip file is not for a terminal.", "Give --file NAME, or redirect standard output.")
     else:
         sys.stdout.buffer.write(content)
-    typer.echo(f"Handler: {packages.handler_name(engine, module)}", err=True)
+    typer.echo(f"Handler: {packages.handler_name(engine, strategy.replace('-', '_'))}", err=True)
+    if needs := packages.runs_on(content):
+        typer.echo(f"Runs on: {needs}. The driver has compiled parts, which are this machine's.", err=True)
+
+
+def _built(engine: str, strategy: str) -> bytes:
+    try:
+        return packages.build(engine, strategy.replace("-", "_"))
+    except PackageNotFoundError as error:
+        wanted = packages.extra_with_driver(engine) or error.name
+        raise KeyturnError(
+            f"The rotation function for {engine} needs {error.name}, which is not installed.",
+            f"Install it beside Keyturn, and try again: pip install '{wanted}'",
+        ) from error
+    except ModuleNotFoundError as error:
+        raise KeyturnError(
+            f"There is no rotation function for {engine} with the strategy {strategy}.",
+            "Try: postgresql, mariadb, mysql, mongodb, oracle or db2, with single-user or alternating-users.",
+        ) from error

@@ -4,6 +4,10 @@ Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, those o
 they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions,
 with its licences. boto3 is not included: Lambda has it, and so has Keyturn.
 
+Drivers are pure Python where that is possible, and such a package runs everywhere. What a driver has in compiled parts
+that it can do without (``compiled_parts_are_optional`` in the engine's class) is left out. A package that holds
+compiled files all the same runs on the machine's own architecture and Python only: :func:`runs_on`.
+
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
 """
@@ -14,6 +18,8 @@ import ast
 import importlib
 import importlib.metadata
 import io
+import platform
+import re
 import zipfile
 from pathlib import Path, PurePosixPath
 from typing import cast
@@ -35,6 +41,9 @@ _HERE = Path(__file__).parent
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE_FILE = 0o100644
+_COMPILED = re.compile(r"\.so(\.[\d.]+)?$")
+# As import finds them, PEP 3149: keyturn.cpython-311-x86_64-linux-gnu.so
+_FOR_ONE_PYTHON = re.compile(r"\.cpython-(\d)(\d+)-")
 
 
 def handler_name(engine: str, strategy: str) -> str:
@@ -64,7 +73,25 @@ def build(engine: str, strategy: str) -> bytes:
         files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
+    if getattr(chosen, "compiled_parts_are_optional", False):
+        files = {name: content for name, content in files.items() if not _COMPILED.search(name)}
     return _zip(files)
+
+
+def runs_on(content: bytes) -> str | None:
+    """Return what a package needs because of its compiled files, "Linux, x86_64, Python 3.11" for instance, or None."""
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        compiled = [name for name in archive.namelist() if _COMPILED.search(name)]
+    if not compiled:
+        return None
+    pythons = sorted({f"Python {found[1]}.{found[2]}" for name in compiled if (found := _FOR_ONE_PYTHON.search(name))})
+    return ", ".join((platform.system(), platform.machine(), *pythons))
+
+
+def extra_with_driver(engine: str) -> str | None:
+    """Return which of Keyturn's extras brings an engine's driver; None if every installation has it."""
+    extras = importlib.metadata.metadata("keyturn").get_all("Provides-Extra") or ()
+    return f"keyturn[{engine}]" if engine in extras else None
 
 
 def _needed(*modules: str) -> set[str]:

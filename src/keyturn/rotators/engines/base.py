@@ -8,6 +8,7 @@ driver's exception may carry the statement or the connection's parameters.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -259,6 +260,24 @@ Called by whoever sets one, at the last moment at which nothing has come true ye
 that user's password before it has: a function that was held up while its rotation was finished by another one, and
 passed by a later one, must not put the password back.
 """
+
+_ANSWER_HOLDS_SECONDS = 10
+
+
+def ask(confirm: Confirm) -> Callable[[], None]:
+    """Ask now, and return what raises NotReady once the answer is old.
+
+    For a database that lets nobody lock a user: what is returned is called right before the change, and refuses it to a
+    function that was held up since it asked. Not to one that is held up between that call and the change itself.
+    """
+    asked_at = time.monotonic()
+    confirm()
+
+    def refuse_old_answer() -> None:
+        if time.monotonic() - asked_at > _ANSWER_HOLDS_SECONDS:
+            raise NotReady("This function was held up after it had asked whether the password is still to be set")
+
+    return refuse_old_answer
 
 
 class Connection(Protocol):
