@@ -38,7 +38,7 @@ ENGINES = sorted(
     if not module.ispkg and hasattr(importlib.import_module(f"keyturn.rotators.engines.{module.name}"), "Engine")
     and module.name != "base"
 )  # fmt: skip
-WITHOUT_SERVER = {"mongodb", "mysql"}
+WITHOUT_SERVER = {"db2", "mongodb", "mysql", "oracle"}
 WITH_STAND_IN = {"mongodb"}
 STRATEGIES = sorted(
     module.name

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import json
 import socket
 import time
 from collections.abc import Iterator
@@ -72,13 +74,11 @@ def test_a_server_rotates_it_with_the_packaged_function(
     server: ServerProcess, mongo: MongodbServer, strategy: str
 ) -> None:
     secrets, name = server.client("secretsmanager"), f"mongo_{strategy}"
-    values = server.client("secretsmanager").create_secret(
-        Name=f"superuser-{name}", SecretString=str(mongo.superuser_value()).replace("'", '"')
-    )
+    values = secrets.create_secret(Name=f"superuser-{name}", SecretString=json.dumps(mongo.superuser_value()))
     job = Job(server, mongo, name, engine="mongodb", strategy=strategy, more={"ssl": None, "masterarn": values["ARN"]})
     for turn in range(2):
         version_id = job.rotate() if turn == 0 else secrets.rotate_secret(SecretId=name)["VersionId"]
-        wait_until(lambda version_id=version_id: job.is_current(version_id), "the rotation", server)
+        wait_until(functools.partial(job.is_current, version_id), "the rotation", server)
     assert mongo.accepts(name, job.password())
     assert mongo.users["admin", name]["roles"] == [{"role": "changeOwnPassword", "db": "admin"}]
     assert (("admin", f"{name}_clone") in mongo.users) == (strategy == "alternating_users")
@@ -263,7 +263,7 @@ def test_a_function_that_was_held_up_after_the_answer_changes_nothing(
     now = time.monotonic
     with superuser(mongo) as connection, pytest.raises(base.NotReady, match="held up"):
         connection.create_user_like(
-            "app_clone", "app", "second", lambda: monkeypatch.setattr(base.time, "monotonic", lambda: now() + 11)
+            "app_clone", "app", "second", lambda: monkeypatch.setattr(time, "monotonic", lambda: now() + 11)
         )
     assert changes(mongo) == []
 

@@ -129,7 +129,8 @@ class Rotator:
         current = secret.current()
         # A value that this engine cannot use is refused now, while nothing has been stored yet.
         self._engine.login(current)
-        password = secret.random_password(self._engine.exclude_characters)
+        # AWS's default is 32, for Oracle 30.
+        password = secret.random_password(self._engine.exclude_characters, getattr(self._engine, "password_length", 32))
         if secret.put_pending(self._strategy.new_value(self._engine, current, password)):
             logger.info("createSecret: Successfully put secret for ARN %s and version %s.", secret.arn, secret.token)
         else:

@@ -74,6 +74,6 @@ def test_a_package_that_runs_on_one_platform_only_says_so(monkeypatch: pytest.Mo
     result = CliRunner().invoke(app, ["function", "package", "oracle", "--file", str(tmp_path / "rotation.zip")])
     assert result.exit_code == 0
     assert result.stderr.splitlines()[1] == (
-        f"Runs on: {platform.system()}, {platform.machine()}, Python 3.11. The driver has compiled parts, which are this"
-        " machine's."
+        f"Runs on: {platform.system()}, {platform.machine()}, Python 3.11."
+        " The driver has compiled parts, which are this machine's."
     )

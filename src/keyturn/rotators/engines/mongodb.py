@@ -57,8 +57,6 @@ _DESCRIBED: Mapping[str, object] = {"customData": {}, "authenticationRestriction
 _EXISTS = "51003"
 # FailedToParse, InvalidOptions, DocumentDB's "Feature not supported", and a field that the parser does not know.
 _NOT_UNDERSTOOD = frozenset({"9", "72", "303", "40415"})
-# How OpenSSL calls the answer of somebody who does not speak TLS.
-_NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST")
 
 
 class TooOld(base.DatabaseError):
@@ -317,9 +315,7 @@ def _refuse_missing_tls(login: base.Login, host: str, port: int) -> None:
         try:
             context.wrap_socket(opened, server_hostname=host).close()
         except ssl.SSLError as error:
-            if error.reason in _NO_TLS:
-                raise network.tls_missing(host) from None
-            raise network.tls_error(error, host) from None
+            raise network.handshake_error(error, host) from None
         except (ConnectionResetError, BrokenPipeError):
             raise network.tls_missing(host) from None
         except OSError as error:

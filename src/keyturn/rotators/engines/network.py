@@ -11,6 +11,8 @@ import ssl
 
 from . import base
 
+# How OpenSSL calls the answer of somebody who does not speak TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST")
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _OTHER_NAME = (62, 64)
 
@@ -62,3 +64,8 @@ def tls_error(error: ssl.SSLError, host: str) -> base.TlsFailed:
 def tls_missing(host: str) -> base.TlsFailed:
     """Return the error for a server that has no TLS where the secret asks for it."""
     return base.TlsFailed(f"Unable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: {host}")
+
+
+def handshake_error(error: ssl.SSLError, host: str) -> base.TlsFailed:
+    """Return our error for a handshake that failed where TLS is spoken from the first byte or not at all."""
+    return tls_missing(host) if error.reason in _NO_TLS else tls_error(error, host)
