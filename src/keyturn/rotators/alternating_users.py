@@ -12,14 +12,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 
-from .engines.base import AuthenticationFailed, Connection, DatabaseError, Engine, Login, NotAdmitted
+from .engines.base import AuthenticationFailed, DatabaseError, Engine, Login, NotAdmitted
 from .secret import RotatingSecret
+from .superuser import connect_superuser, superuser_arn
 
 logger = logging.getLogger(__name__)
-
-_SUPERUSER = "masterarn"
 
 
 class Strategy:
@@ -28,7 +26,7 @@ class Strategy:
     def new_value(self, engine: Engine, current: Mapping[str, object], password: str) -> dict[str, object]:
         """Return the current value with the other user and a new password; every other key is kept."""
         # Refused now, while nothing has been stored yet.
-        _superuser_arn(current)
+        superuser_arn(current)
         return {
             **current,
             "username": engine.alternate_username(engine.login(current).username),
@@ -62,44 +60,12 @@ class Strategy:
                 engine.title, secret.arn,
             )  # fmt: skip
             return
-        superuser_arn = _superuser_arn(value)
-        superuser = _superuser_login(secret, superuser_arn, engine, current)
-        # Whoever writes a secret must not have the superuser change a user that is not theirs: the current value must
-        # be true, and true where the superuser acts, whatever other hosts it names.
-        proof = replace(current, host=superuser.host, port=superuser.port)
-        complaint = f"setSecret: Unable to log into database using current credentials for secret {secret.arn}"
-        _connect(engine, proof, complaint).close()
-        complaint = f"setSecret: Unable to log into database using credentials in master secret {superuser_arn}"
-        with _connect(engine, superuser, complaint) as connection:
+        with connect_superuser(secret, value, engine, current) as connection:
             connection.create_user_like(pending.username, current.username, pending.password, secret.confirm_pending)
         logger.info(
             "setSecret: Successfully set password for %s in %s DB for secret arn %s.",
             pending.username, engine.title, secret.arn,
         )  # fmt: skip
-
-
-def _superuser_arn(value: Mapping[str, object]) -> str:
-    arn = value.get(_SUPERUSER)
-    if not isinstance(arn, str) or not arn:
-        raise KeyError(f"{_SUPERUSER} key is missing from secret JSON: it names the secret of a superuser")
-    return arn
-
-
-def _superuser_login(secret: RotatingSecret, arn: str, engine: Engine, current: Login) -> Login:
-    """Return the superuser's login to the database of the secret."""
-    try:
-        superuser = engine.login(secret.superuser(arn))
-    except KeyError as error:
-        raise KeyError(f"{error.args[0]} of master secret {arn}") from None
-    except ValueError as error:
-        raise ValueError(f"{error} See master secret {arn}.") from None
-    if not set(superuser.addresses) & set(current.addresses):
-        _refuse(
-            f"setSecret: Current database host {current.host}:{current.port} is not the same host as/rds replica of"
-            f" master {superuser.host}:{superuser.port}. Name the host that takes changes in both secrets; others may"
-            " follow it, separated by commas."
-        )
-    return replace(superuser, dbname=current.dbname)
 
 
 def _accepts(engine: Engine, login: Login, version_id: str) -> bool:
@@ -113,14 +79,6 @@ def _accepts(engine: Engine, login: Login, version_id: str) -> bool:
         return False
     except DatabaseError as error:
         logger.error("setSecret: Unable to log into database: %s", error)  # noqa: TRY400 - the error says it all
-        raise
-
-
-def _connect(engine: Engine, login: Login, complaint: str) -> Connection:
-    try:
-        return engine.connect(login)
-    except DatabaseError as error:
-        logger.error("%s: %s", complaint, error)  # noqa: TRY400 - the error says it all, the runtime adds the traceback
         raise
 
 

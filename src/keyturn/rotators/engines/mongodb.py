@@ -292,7 +292,7 @@ def _primary(login: base.Login, host: str, port: int) -> tuple[str, int]:
 
 def _ask_for_primary(login: base.Login, host: str, port: int) -> tuple[str, int] | None:
     """Return the primary that a member names; None if this server itself takes changes."""
-    _refuse_missing_tls(login, host, port)
+    network.knock(login, host, port, CONNECT_TIMEOUT_SECONDS)
     with contextlib.closing(_client(login, host, port, with_credentials=False)) as client:
         with _translated(client, host, login, logging_in=True, command={}):
             if client.is_primary:
@@ -302,24 +302,6 @@ def _ask_for_primary(login: base.Login, host: str, port: int) -> tuple[str, int]
         raise base.ReadOnlyReplica(f"{host} is a member of a replica set and knows no primary")
     primary_host, primary_port = description.primary
     return str(primary_host), int(primary_port or port)
-
-
-def _refuse_missing_tls(login: base.Login, host: str, port: int) -> None:
-    """Knock: the driver tells neither a refused connection from an unknown host nor what is wrong with TLS."""
-    opened = network.open_socket(host, port, CONNECT_TIMEOUT_SECONDS)
-    with opened:
-        if login.tls is base.TlsMode.FORBIDDEN:
-            return
-        is_required = login.tls is base.TlsMode.REQUIRED
-        context = ssl.create_default_context() if is_required else network.unverified_context()
-        try:
-            context.wrap_socket(opened, server_hostname=host).close()
-        except ssl.SSLError as error:
-            raise network.handshake_error(error, host) from None
-        except (ConnectionResetError, BrokenPipeError):
-            raise network.tls_missing(host) from None
-        except OSError as error:
-            raise network.network_error(error, f"host {host}, port {port}, asking for TLS") from None
 
 
 def _client(login: base.Login, host: str, port: int, *, with_credentials: bool) -> Any:
