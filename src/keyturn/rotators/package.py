@@ -4,9 +4,10 @@ Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, those o
 they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions,
 with its licences. boto3 is not included: Lambda has it, and so has Keyturn.
 
-Drivers are pure Python where that is possible, and such a package runs everywhere. What a driver has in compiled parts
-that it can do without (``compiled_parts_are_optional`` in the engine's class) is left out. A package that holds
-compiled files all the same runs on the machine's own architecture and Python only: :func:`runs_on`.
+Drivers are pure Python where that is possible, and such a package runs everywhere. Of its driver's files an engine may
+name some that are left out (``left_out`` in its class, shell patterns): compiled parts that the driver can do without,
+tests, copies. A package that holds compiled files all the same runs on the machine's own architecture and Python only:
+:func:`runs_on`.
 
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
@@ -15,6 +16,7 @@ package's checksum changes only when the code does.
 from __future__ import annotations
 
 import ast
+import fnmatch
 import importlib
 import importlib.metadata
 import io
@@ -73,9 +75,8 @@ def build(engine: str, strategy: str) -> bytes:
         files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
-    if getattr(chosen, "compiled_parts_are_optional", False):
-        files = {name: content for name, content in files.items() if not _COMPILED.search(name)}
-    return _zip(files)
+    left_out: tuple[str, ...] = getattr(chosen, "left_out", ())
+    return _zip({name: files[name] for name in files if not any(fnmatch.fnmatch(name, each) for each in left_out)})
 
 
 def runs_on(content: bytes) -> str | None:

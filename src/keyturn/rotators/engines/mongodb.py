@@ -129,7 +129,7 @@ class Engine:
     engine_names: tuple[str, ...] = ("mongo",)
     exclude_characters = "/@\"'\\"
     driver_distributions: tuple[str, ...] = ("pymongo",)
-    compiled_parts_are_optional = True
+    left_out = ("*.so", "*.c", "*.h", "gridfs/*")
 
     def login(self, value: Mapping[str, object]) -> MongodbLogin:
         """Read the secret's JSON."""
