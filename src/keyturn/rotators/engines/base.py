@@ -201,7 +201,7 @@ class NotAClone(DatabaseError):
 
     hint = (
         "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights"
-        " (MySQL, MariaDB); otherwise rename the secret's user."
+        " (elsewhere); otherwise rename the secret's user."
     )
 
 

@@ -145,9 +145,9 @@ class Engine:
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON; ``dbname`` must be there, and ``ssl`` be true."""
-        if not value.get("dbname"):
-            raise KeyError("dbname key is missing from secret JSON")
         login = base.read_login(value, engines=self.engine_names, default_port=50000, default_dbname="")
+        if not login.dbname:
+            raise KeyError("dbname key is missing from secret JSON")
         if login.tls is not base.TlsMode.REQUIRED:
             raise ValueError("ssl in the secret JSON must be true: Db2 gets passwords in clear, hence over TLS only.")
         if not _NAME.fullmatch(login.username) or not _NAME.fullmatch(login.dbname):

@@ -74,6 +74,15 @@ class NativeEncryption(base.TlsFailed):
     )
 
 
+class OldVerifier(base.AuthenticationMethodRefused):
+    """The server keeps this password, or speaks, as Oracle did before version 11."""
+
+    hint = (
+        "Set SQLNET.ALLOWED_LOGON_VERSION_SERVER to 11 or more, and then the user's password anew, so that the server"
+        " keeps it in a newer form."
+    )
+
+
 _ERRORS: Mapping[str, type[base.DatabaseError]] = {
     "ORA-00018": base.NotReady,  # too many sessions
     "ORA-00020": base.NotReady,  # too many processes
@@ -109,12 +118,12 @@ _ERRORS: Mapping[str, type[base.DatabaseError]] = {
     "ORA-28003": base.PasswordRejected,
     "ORA-28007": base.PasswordRejected,
     "ORA-28008": base.AuthenticationFailed,  # the old password is not the old one any more
-    "ORA-28040": base.AuthenticationMethodRefused,
+    "ORA-28040": OldVerifier,
     "ORA-65066": CommonUser,
     "ORA-65096": CommonUser,
     "DPY-3001": NativeEncryption,
-    "DPY-3010": base.AuthenticationMethodRefused,  # before 12.1
-    "DPY-3015": base.AuthenticationMethodRefused,  # the verifier of version 10
+    "DPY-3010": OldVerifier,
+    "DPY-3015": OldVerifier,
     "DPY-4011": base.ConnectionLost,
     "DPY-4024": base.StatementTimedOut,
     "DPY-5016": NativeEncryption,
@@ -140,9 +149,9 @@ class Engine:
 
     def login(self, value: Mapping[str, object]) -> base.Login:
         """Read the secret's JSON; ``dbname`` must be there."""
-        if not value.get("dbname"):
-            raise KeyError("dbname key is missing from secret JSON")
         login = base.read_login(value, engines=self.engine_names, default_port=1521, default_dbname="")
+        if not login.dbname:
+            raise KeyError("dbname key is missing from secret JSON")
         if any(character in login.username for character in "[]"):
             raise ValueError("username in the secret JSON must not name a proxy user.")
         _normal(login.username)

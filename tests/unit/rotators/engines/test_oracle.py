@@ -378,7 +378,7 @@ def test_a_password_has_the_thirty_bytes_that_oracle_takes(database: FakeDatabas
     [
         ("ORA-28000", base.NotAdmitted), ("ORA-28001", base.NotAdmitted), ("ORA-01017", base.AuthenticationFailed),
         ("ORA-12514", base.DatabaseMissing), ("DPY-6003", base.DatabaseMissing), ("ORA-12505", base.DatabaseMissing),
-        ("DPY-3015", base.AuthenticationMethodRefused), ("ORA-28040", base.AuthenticationMethodRefused),
+        ("DPY-3015", oracle.OldVerifier), ("ORA-28040", oracle.OldVerifier),
         ("DPY-3001", oracle.NativeEncryption), ("ORA-12660", oracle.NativeEncryption), ("ORA-01034", base.NotReady),
         ("ORA-99999", base.DatabaseError),
     ],
