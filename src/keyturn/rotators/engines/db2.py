@@ -176,6 +176,8 @@ class Db2Connection(base.Connection):
     def __init__(self, login: base.Login, host: str, port: int) -> None:
         self._login = login
         self._host, self._port = host, port
+        # A package without the driver says so first.
+        _driver_module()
         network.knock(login, host, port, CONNECT_TIMEOUT_SECONDS)
         self._driver = self._open(login)
 
@@ -293,20 +295,7 @@ class Db2Connection(base.Connection):
 
     def _open(self, login: base.Login) -> Any:
         driver = _driver_module()
-        # Checked by Engine.login: nothing in it can end its value.
-        words = {
-            "DATABASE": login.dbname,
-            "HOSTNAME": self._host,
-            "PORT": self._port,
-            "PROTOCOL": "TCPIP",
-            "UID": login.username,
-            "PWD": login.password,
-            "ConnectTimeout": CONNECT_TIMEOUT_SECONDS,
-            "ReceiveTimeout": STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS,
-            "Security": "SSL",
-            "SSLServerCertificate": _authorities_file(),
-            "SSLClientHostnameValidation": "Basic",
-        }
+        words = connection_words(login, self._host, self._port, _authorities_file())
         with self._translated(login.password):
             return driver.connect("".join(f"{name}={value};" for name, value in words.items()), "", "")
 
@@ -328,6 +317,23 @@ class Db2Connection(base.Connection):
         except Exception as error:  # noqa: BLE001 - the driver raises Exception itself
             text = str(error).replace(secret, "***") if secret else str(error)
             raise _translation(text, self._host) from None
+
+
+def connection_words(login: base.Login, host: str, port: int, authorities: str) -> dict[str, object]:
+    """Return the words of the driver's connection string; nothing that Engine.login lets through can end its value."""
+    return {
+        "DATABASE": login.dbname,
+        "HOSTNAME": host,
+        "PORT": port,
+        "PROTOCOL": "TCPIP",
+        "UID": login.username,
+        "PWD": login.password,
+        "ConnectTimeout": CONNECT_TIMEOUT_SECONDS,
+        "ReceiveTimeout": STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS,
+        "Security": "SSL",
+        "SSLServerCertificate": authorities,
+        "SSLClientHostnameValidation": "Basic",
+    }
 
 
 def _driver_module() -> Any:
