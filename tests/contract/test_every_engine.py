@@ -97,7 +97,7 @@ def changed(value: Mapping[str, object], **more: object) -> dict[str, object]:
 
 
 def test_engines_and_strategies_are_found() -> None:
-    assert {"postgresql", "mariadb", "mysql"} <= set(ENGINES)
+    assert {"postgresql", "mariadb", "mysql", "mongodb", "oracle", "db2"} <= set(ENGINES)
     assert {"single_user", "alternating_users"} <= set(STRATEGIES)
 
 

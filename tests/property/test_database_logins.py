@@ -8,8 +8,6 @@ from hypothesis import strategies as st
 from keyturn.rotators.engines import base, db2, oracle
 
 NAMES = st.text(st.characters(codec="utf-8", exclude_characters='"\0[]'), min_size=1, max_size=20)
-    st.characters(codec="utf-8", exclude_categories=("Cs",), exclude_characters='"\0[]'), min_size=1, max_size=20
-)
 
 
 @given(NAMES, st.booleans())

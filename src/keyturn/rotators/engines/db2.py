@@ -41,9 +41,9 @@ from . import base, network
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
+IN_FORCE_SECONDS = 10
 SUFFIX = "_clone"
 
-_ATTEMPTS_UNTIL_IN_FORCE = 6
 _PAUSE_SECONDS = 2
 # AWS's function; RDS makes operating system users of them.
 _NAME_LIMIT = 16
@@ -239,13 +239,15 @@ class Db2Connection(base.Connection):
             NotReady: It does not yet.
         """
         login = replace(self._login, username=username, password=password)
-        for attempt in range(_ATTEMPTS_UNTIL_IN_FORCE):
-            if attempt:
-                time.sleep(_PAUSE_SECONDS)
+        deadline = time.monotonic() + IN_FORCE_SECONDS
+        while True:
             with contextlib.suppress(base.AuthenticationFailed, base.NotAdmitted):
                 opened = self._open(login)
                 _driver_module().close(opened)
                 return
+            if time.monotonic() > deadline:
+                break
+            time.sleep(_PAUSE_SECONDS)
         raise base.NotReady(f"host {self._host} has taken the password of user {username}, but it is not in force yet")
 
     def _refuse_own_privileges(self, username: str) -> None:

@@ -101,7 +101,9 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> FakeDriver:
     monkeypatch.setattr(db2, "_driver_module", lambda: fake)
     monkeypatch.setattr(db2, "_authorities_file", lambda: "/certificates.pem")
     monkeypatch.setattr(network, "knock", lambda *_: None)
-    monkeypatch.setattr(time, "sleep", lambda _: None)
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    monkeypatch.setattr(time, "sleep", lambda seconds: now.append(now.pop() + seconds))
     return fake
 
 
@@ -252,10 +254,9 @@ def test_a_password_that_is_not_to_be_set_any_more_is_not_set(
 def test_a_function_that_was_held_up_after_the_answer_sets_no_password(
     driver: FakeDriver, superuser: Callable[[], Db2Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    now = time.monotonic
     connection = superuser()
     with pytest.raises(base.NotReady, match="held up"):
-        connection.set_password("app", "new", lambda: monkeypatch.setattr(time, "monotonic", lambda: now() + 11))
+        connection.set_password("app", "new", lambda: monkeypatch.setattr(time, "monotonic", lambda: 111.0))
     assert driver.changes() == []
 
 
