@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import socket
 import time
 from collections.abc import Iterator
@@ -174,6 +175,19 @@ def test_the_previous_password_helps_when_the_current_one_was_never_set(mongo: M
     mongo.users["admin", "app"]["password"] = "first password"
     rotate(service, token="token-2")
     assert mongo.accepts("app", service.value("AWSCURRENT")["password"])
+
+
+@pytest.mark.parametrize("kind", [single_user, alternating_users])
+def test_no_log_shows_a_password_whatever_its_level(
+    mongo: MongodbServer, kind: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    service = FakeSecretsManager({**mongo.secret_value("app", "first password"), "masterarn": SUPERUSER_ARN})
+    service.others[SUPERUSER_ARN] = mongo.superuser_value()
+    with caplog.at_level(logging.DEBUG):
+        rotate(service, kind.Strategy())
+    # The driver's own lines are there.
+    assert "updateUser" in caplog.text or "createUser" in caplog.text
+    assert not [each for each in (*service.passwords(), mongo.superuser_password) if each in caplog.text]
 
 
 # Whose user it is.

@@ -311,6 +311,9 @@ class OracleConnection(base.Connection):
         """Turn whatever the driver raises into a DatabaseError, and drop the original: it may hold the statement."""
         try:
             yield
+        except ImportError:
+            # The package lacks the driver, or was built for another platform: it says which file.
+            raise
         except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and Python's errors
             raise _translation(error, self._host, secret) from None
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 import time
 from collections.abc import Callable, Sequence
 from types import SimpleNamespace
@@ -442,6 +443,14 @@ def test_a_name_that_is_no_service_is_tried_as_a_sid(
     monkeypatch.setattr(oracledb, "connect", by_sid)
     connect()
     assert database.logins[0]["sid"] == "ORCL"
+
+
+def test_a_driver_that_is_missing_or_another_platforms_is_named(
+    connect: Callable[..., OracleConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "oracledb", None)
+    with pytest.raises(ImportError, match="oracledb"):
+        connect()
 
 
 def test_somebody_else_is_not_who_the_secret_says(
