@@ -14,7 +14,8 @@ from typing import Any
 import pg8000.native
 from benchmarks.processes import tree_cpu_seconds
 
-from keyturn.rotators.engines.postgresql import quoted_identifier, scram_verifier
+from keyturn.rotators.engines.postgresql import scram_verifier
+from keyturn.rotators.engines.postgresql_family.connection import quoted_identifier
 from keyturn.testing.postgresql import SUPERUSER, PostgresqlServer
 from keyturn.testing.private_server import HOST
 

@@ -44,12 +44,17 @@ def clean_environ(home: Path) -> dict[str, str]:
 
 
 def run_keyturn(
-    *arguments: str, home: Path, check: bool = True, environ: dict[str, str] | None = None
+    *arguments: str,
+    home: Path,
+    check: bool = True,
+    environ: dict[str, str] | None = None,
+    directory: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
     return subprocess.run(
         [sys.executable, "-m", "keyturn.cli.main", *arguments],
         env=environ or clean_environ(home),
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=DEADLINE_SECONDS * 4,

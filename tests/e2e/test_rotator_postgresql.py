@@ -28,6 +28,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.rotators import single_user
 from keyturn.rotators.engines import base, postgresql
 from keyturn.rotators.engines.postgresql import Engine, PostgresqlConnection
+from keyturn.rotators.engines.postgresql_family.connection import md5_verifier
 from keyturn.rotators.handler import Rotator
 from keyturn.rotators.package import build, handler_name
 from keyturn.testing.postgresql import PostgresqlServer, _program_folders
@@ -189,7 +190,7 @@ def test_a_server_that_trusts_everybody_gets_the_password_all_the_same(
 
 
 def test_a_user_with_an_md5_password_keeps_this_kind_where_the_server_does(server: PostgresqlServer) -> None:
-    server.run("CREATE ROLE old LOGIN PASSWORD 'md5" + postgresql.md5_verifier("old", "first password")[3:] + "'")
+    server.run("CREATE ROLE old LOGIN PASSWORD 'md5" + md5_verifier("old", "first password")[3:] + "'")
     for encryption, kind in (("md5", "md5"), ("scram-sha-256", "SCRAM-SHA-256$")):
         server.run(f"ALTER ROLE old SET password_encryption = '{encryption}'")
         service = FakeSecretsManager(server.secret_value("old", "first password"))
@@ -198,7 +199,7 @@ def test_a_user_with_an_md5_password_keeps_this_kind_where_the_server_does(serve
         assert server.accepts("old", service.value("AWSCURRENT")["password"])
         [[stored]] = server.run("SELECT rolpassword FROM pg_authid WHERE rolname = 'old'")
         assert stored.startswith(kind)
-        server.run("ALTER ROLE old PASSWORD '" + postgresql.md5_verifier("old", "first password") + "'")
+        server.run("ALTER ROLE old PASSWORD '" + md5_verifier("old", "first password") + "'")
 
 
 def test_a_user_with_a_scram_password_keeps_it_whatever_the_server_prefers(

@@ -26,6 +26,7 @@ FLOORS = {
     "server": 4,
     "cli": 4,
     "app": 5,
+    "bench": 6,
 }
 ADAPTERS = {"wire", "crypto", "storage", "runtime", "sinks", "notifiers"}
 # Beside the floors: usable without a server, or allowed to see everything.

@@ -23,6 +23,9 @@ SERVER_FAULT = (
 """What helps if the server is at fault."""
 
 
+DENIED = "The policies of this access key (--profile) do not allow it."
+
+
 # boto3 takes a quarter of a second to import. It is imported where it is used, so that `keyturn --help` is quick.
 class Clients:
     """Clients of one account, made when they are first needed."""
@@ -121,7 +124,9 @@ def _hints(code: str, message: str) -> list[str]:
     hints = {
         "InternalServiceError": SERVER_FAULT,
         "InternalFailure": SERVER_FAULT,
-        "AccessDeniedException": "The policies of this access key (--profile) do not allow it.",
+        "AccessDeniedException": DENIED,
+        # IAM's name of it.
+        "AccessDenied": DENIED,
         "UnrecognizedClientException": "The access key is unknown to this server: check --profile and --endpoint-url.",
         "InvalidSignatureException": "The secret access key is wrong, or this machine's clock is.",
         "ResourceNotFoundException": "aws secretsmanager list-secrets shows the secrets there are.",

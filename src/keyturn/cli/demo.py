@@ -28,16 +28,17 @@ from rich.table import Table
 from keyturn.cli.aws_profile import remove_profile, write_profile
 from keyturn.cli.clients import Clients, explained
 from keyturn.cli.follow import Rotation, Started
+from keyturn.cli.function_create import RUNTIME
+from keyturn.cli.function_parts import parts_of
+from keyturn.cli.function_plan import make_plan
 from keyturn.cli.rotate import follow
 from keyturn.config import load_settings
 from keyturn.errors.base import KeyturnError
-from keyturn.rotators import package
 from keyturn.testing.postgresql import PostgresqlServer
 
 PROFILE = "keyturn-demo"
 _SECRET = "demo/postgresql"  # noqa: S105 - the secret's name
 _FUNCTION = "rotate-postgresql"
-_ROLE = "rotate-postgresql-role"
 _USER = "app"
 _MARKER = "keyturn-demo"
 _DATA = "keyturn"
@@ -45,12 +46,12 @@ _POSTGRESQL = "postgresql.json"
 _READY_SECONDS = 30
 _STOP_SECONDS = 10
 _ROTATION_SECONDS = 60
-
-_TRUST_POLICY = {
-    "Version": "2012-10-17",
-    "Statement": [
-        {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"},
-    ],
+# The same parts that keyturn function create makes.
+_MAKING = {
+    "role": f"Creating the role [bold]{_FUNCTION}[/]",
+    "role policy": "Giving it the permissions AWS's guide lists, for this secret alone",
+    "function": f"Creating the rotation function [bold]{_FUNCTION}[/]",
+    "permission": "Letting Secrets Manager invoke it (aws lambda add-permission)",
 }
 
 
@@ -121,22 +122,15 @@ def _run(console: Console, directory: Path) -> None:
             # The packaged PostgreSQL is built without TLS; saying so spares the function asking for it.
             value = {**postgresql.secret_value(_USER, old_password), "ssl": False}
             secret = clients["secretsmanager"].create_secret(Name=_SECRET, SecretString=json.dumps(value))
-        with _doing(console, f"Creating the role [bold]{_ROLE}[/] with the permissions AWS's guide lists"):
-            role_arn = _create_role(clients)
-        with _doing(console, f"Creating the rotation function [bold]{_FUNCTION}[/]"):
-            function_arn = _create_function(clients, role_arn)
-        with _doing(console, "Letting Secrets Manager invoke it (aws lambda add-permission)"):
-            clients["lambda"].add_permission(
-                FunctionName=function_arn,
-                Principal="secretsmanager.amazonaws.com",
-                Action="lambda:InvokeFunction",
-                StatementId="SecretsManagerAccess",
-            )
+        plan = make_plan(clients, _SECRET, name=_FUNCTION, runtime=RUNTIME)
+        for part in parts_of(clients, plan, grants_superuser_read=False):
+            with _doing(console, _MAKING[part.kind]):
+                part.make()
         before = _versions(clients)
         console.print("Switching rotation on, every 30 days, the first one now (aws secretsmanager rotate-secret)")
         rotation_started = datetime.now(UTC)
         version_id = clients["secretsmanager"].rotate_secret(
-            SecretId=_SECRET, RotationLambdaARN=function_arn, RotationRules={"AutomaticallyAfterDays": 30}
+            SecretId=_SECRET, RotationLambdaARN=plan.function_arn, RotationRules={"AutomaticallyAfterDays": 30}
         )["VersionId"]
         console.print("")
         rotation = Rotation(clients, _SECRET, Started(version_id, rotation_started))
@@ -148,44 +142,6 @@ def _run(console: Console, directory: Path) -> None:
     _prove(console, postgresql, old_password, new_value["password"])
     console.print(f"\nDone in {time.monotonic() - started:.0f} seconds. Both servers are still running; try:\n")
     _print_what_next(console, directory)
-
-
-def _create_role(clients: Clients) -> str:
-    role = clients["iam"].create_role(RoleName=_ROLE, AssumeRolePolicyDocument=json.dumps(_TRUST_POLICY))["Role"]
-    # AWS's guide to troubleshooting rotation, "CloudTrail shows access-denied errors during rotation".
-    policy = {
-        "Version": "2012-10-17",
-        "Statement": [
-            {
-                "Effect": "Allow",
-                "Action": [
-                    "secretsmanager:DescribeSecret",
-                    "secretsmanager:GetRandomPassword",
-                    "secretsmanager:GetSecretValue",
-                    "secretsmanager:PutSecretValue",
-                    "secretsmanager:UpdateSecretVersionStage",
-                ],
-                "Resource": "*",
-            }
-        ],
-    }
-    clients["iam"].put_role_policy(RoleName=_ROLE, PolicyName="RotateSecrets", PolicyDocument=json.dumps(policy))
-    arn: str = role["Arn"]
-    return arn
-
-
-def _create_function(clients: Clients, role_arn: str) -> str:
-    function = clients["lambda"].create_function(
-        FunctionName=_FUNCTION,
-        Runtime=f"python{sys.version_info.major}.{sys.version_info.minor}",
-        Role=role_arn,
-        Handler=package.handler_name("postgresql", "single_user"),
-        Code={"ZipFile": package.build("postgresql", "single_user")},
-        Timeout=30,
-        MemorySize=256,
-    )
-    arn: str = function["FunctionArn"]
-    return arn
 
 
 def _versions(clients: Clients) -> dict[str, list[str]]:

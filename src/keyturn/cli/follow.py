@@ -288,7 +288,7 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> Start
         if "No Lambda rotation function ARN" in str(error):
             raise KeyturnError(
                 f"RotateSecret: {error.response['Error']['Message']}",
-                "Give it a function first, with aws secretsmanager rotate-secret: docs/rotation.md shows how.",
+                f"keyturn function create --for {secret} makes one, with all that it needs: docs/functions.md.",
             ) from error
         pending = _version_of(client.describe_secret(SecretId=secret), "AWSPENDING")
         if pending is None or "previous rotation" not in str(error):

@@ -65,7 +65,10 @@ def print_error(error: KeyturnError) -> None:
 
 
 def main() -> None:
-    """Run the command line and exit with its status: 0 fine, 1 failed, 2 wrong usage, 3 not known how it ended."""
+    """Run the command line and exit with its status.
+
+    0 fine, 1 failed, 2 wrong usage, 3 not known how it ended, 4 waits for what somebody has to grant.
+    """
     register_commands()
     try:
         app()

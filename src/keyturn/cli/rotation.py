@@ -240,4 +240,4 @@ def _rotation_found(clients: Clients, secret: str, options: str) -> Iterator[Non
 def _how_to_rotate(secret: str, described: Mapping[str, Any], options: str) -> str:
     if described.get("RotationLambdaARN"):
         return f"keyturn rotate {secret}{options} rotates it."
-    return "It has no rotation function: aws secretsmanager rotate-secret gives it one (docs/rotation.md)."
+    return f"It has no rotation function: keyturn function create --for {secret}{options} makes one."

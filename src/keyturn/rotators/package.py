@@ -16,17 +16,17 @@ package's checksum changes only when the code does.
 from __future__ import annotations
 
 import ast
+import base64
 import fnmatch
-import importlib
+import hashlib
 import importlib.metadata
 import io
 import platform
 import re
 import zipfile
 from pathlib import Path, PurePosixPath
-from typing import cast
 
-from .engines.base import Engine
+from . import catalogue
 
 _ENTRY = '''\
 """Rotates {title} passwords; strategy: {strategy}. Built by Keyturn."""
@@ -43,9 +43,11 @@ _HERE = Path(__file__).parent
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE_FILE = 0o100644
+_LARGE_BYTES = 1 << 20
 _COMPILED = re.compile(r"\.so(\.[\d.]+)?$")
 # As import finds them, PEP 3149: keyturn.cpython-311-x86_64-linux-gnu.so
 _FOR_ONE_PYTHON = re.compile(r"\.cpython-(\d)(\d+)-")
+_ARCHITECTURES = {"aarch64": "arm64"}
 
 
 def handler_name(engine: str, strategy: str) -> str:
@@ -64,11 +66,11 @@ def build(engine: str, strategy: str) -> bytes:
         ModuleNotFoundError: There is no such engine or strategy.
         importlib.metadata.PackageNotFoundError: The driver is not installed.
     """
-    module = importlib.import_module(f".engines.{engine}", __package__)
-    if engine == "base" or not hasattr(module, "Engine"):
+    chosen = catalogue.engines().get(engine)
+    if chosen is None:
         raise ModuleNotFoundError(f"{engine} is no database engine")
-    importlib.import_module(f".{strategy}", __package__)
-    chosen = cast("Engine", module.Engine())
+    if strategy not in catalogue.strategies():
+        raise ModuleNotFoundError(f"{strategy} is no rotation strategy")
     entry = _ENTRY.format(title=chosen.title, engine=engine, strategy=strategy)
     files = {f"{engine}_{strategy}.py": entry.encode()}
     for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):
@@ -81,8 +83,7 @@ def build(engine: str, strategy: str) -> bytes:
 
 def runs_on(content: bytes) -> str | None:
     """Return what a package needs because of its compiled files, "Linux, x86_64, Python 3.11" for instance, or None."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        compiled = [name for name in archive.namelist() if _COMPILED.search(name)]
+    compiled = _compiled_files(content)
     if not compiled:
         return None
     pythons = sorted({f"Python {found[1]}.{found[2]}" for name in compiled if (found := _FOR_ONE_PYTHON.search(name))})
@@ -93,6 +94,22 @@ def extra_with_driver(engine: str) -> str | None:
     """Return which of Keyturn's extras brings an engine's driver; None if every installation has it."""
     extras = importlib.metadata.metadata("keyturn").get_all("Provides-Extra") or ()
     return f"keyturn[{engine}]" if engine in extras else None
+
+
+def sha256_base64(content: bytes) -> str:
+    """Return what Lambda calls a package's ``CodeSha256``."""
+    return base64.b64encode(hashlib.sha256(content).digest()).decode()
+
+
+def architecture(content: bytes) -> str | None:
+    """Return for which of Lambda's architectures a package was built here; None if it has no compiled code."""
+    machine = platform.machine()
+    return _ARCHITECTURES.get(machine, machine) if _compiled_files(content) else None
+
+
+def _compiled_files(content: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [name for name in archive.namelist() if _COMPILED.search(name)]
 
 
 def _needed(*modules: str) -> set[str]:
@@ -138,5 +155,6 @@ def _zip(files: dict[str, bytes]) -> bytes:
             entry.create_system = _UNIX
             entry.external_attr = _READABLE_FILE << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name], compresslevel=9)
+            # The last percent of a client library of 40 MB costs more than the rest.
+            archive.writestr(entry, files[name], compresslevel=9 if len(files[name]) < _LARGE_BYTES else 6)
     return buffer.getvalue()

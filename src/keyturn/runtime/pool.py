@@ -163,6 +163,15 @@ class Runtime:
             idle = self._remove([place for place in concerned if not place.is_busy])
         self._end(idle)
 
+    def kill(self, arn: str) -> None:
+        """End a function's environments at once: invocations under way fail as if its process had crashed."""
+        self.discard(arn)
+        with self._lock:
+            busy = [place.environment for place in self._places if place.spec.arn == arn]
+        for environment in busy:
+            if environment is not None:
+                environment.end()
+
     def close(self) -> None:
         """End every environment; invocations under way fail."""
         with self._lock:

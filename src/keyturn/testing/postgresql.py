@@ -28,7 +28,8 @@ from typing import Any, Self
 import psutil
 
 from keyturn.errors.base import KeyturnError
-from keyturn.rotators.engines.postgresql import quoted_identifier, scram_verifier
+from keyturn.rotators.engines.postgresql import scram_verifier
+from keyturn.rotators.engines.postgresql_family.connection import quoted_identifier
 
 from .private_server import HOST, Owner, end, free_port, has_ended, write_certificate
 

@@ -638,7 +638,7 @@ def test_a_beginning_that_is_of_no_version_or_of_several_is_refused_with_where_t
 @pytest.mark.parametrize(
     ("message", "hint"),
     [
-        ("The secret has not been rotated.", "It has no rotation function: aws secretsmanager rotate-secret"),
+        ("The secret has not been rotated.", "It has no rotation function: keyturn function create --for db"),
         (f"The secret has no rotation to version {VERSION}.", "keyturn rotation list db --endpoint-url"),
         ("Secrets Manager can't find the specified secret.", "aws secretsmanager list-secrets"),
     ],

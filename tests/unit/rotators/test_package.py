@@ -57,6 +57,17 @@ def test_compiled_parts_that_a_driver_can_do_without_are_left_out() -> None:
     assert runs_on(content) is None
 
 
+@pytest.mark.parametrize(
+    ("engine", "with_it", "not_with_it"),
+    [("redshift", "postgresql_family", "postgresql"), ("postgresql", "postgresql_family", "redshift"),
+     ("sqlserver", "tds", "mysql")],
+)  # fmt: skip
+def test_a_family_goes_with_its_members(engine: str, with_it: str, not_with_it: str) -> None:
+    names = zipfile.ZipFile(io.BytesIO(build(engine, "single_user"))).namelist()
+    assert f"keyturn_rotators/engines/{with_it}/driver.py" in names
+    assert f"keyturn_rotators/engines/{not_with_it}.py" not in names
+
+
 def test_no_module_in_it_imports_keyturn(archive: zipfile.ZipFile) -> None:
     for name in archive.namelist():
         if not name.startswith(("keyturn_rotators/", "postgresql_single_user")):

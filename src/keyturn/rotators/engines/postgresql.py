@@ -1,8 +1,7 @@
 """PostgreSQL, and Aurora PostgreSQL.
 
-The driver is pg8000: pure Python, so one deployment package runs on every architecture. Connection and TLS are made
-here and handed to it, because the driver tells neither a refused connection from an unknown host nor a server without
-TLS from a false certificate.
+The driver is pg8000: pure Python, so one deployment package runs on every architecture. What PostgreSQL shares with
+Redshift is in ``postgresql_family/``.
 
 **TLS.** ``ssl`` true in the secret: the certificate must hold and carry the host's name (libpq's verify-full), there is
 no way back to plaintext. ``ssl`` false: plaintext. Without ``ssl``: TLS if the server has it, with whatever
@@ -24,24 +23,18 @@ from __future__ import annotations
 
 import base64
 import contextlib
-import hashlib
 import logging
-import socket
-import ssl
-import struct
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from . import base, network
+from . import base
+from .postgresql_family import driver
+from .postgresql_family.connection import FamilyConnection, md5_verifier, quoted_identifier
 
 logger = logging.getLogger(__name__)
 
 CONNECT_TIMEOUT_SECONDS = 5
 STATEMENT_TIMEOUT_SECONDS = 10
 
-# PostgreSQL documentation, "Message Formats": length, then 1234 and 5679 where the protocol version would stand.
-_SSL_REQUEST = struct.pack("!ihh", 8, 1234, 5679)
-_CLEARTEXT_PASSWORD, _MD5_PASSWORD, _SASL = 3, 5, 10
 _SCRAM_LEAST_ITERATIONS = 4096
 
 # PostgreSQL documentation, appendix "PostgreSQL Error Codes".
@@ -108,32 +101,16 @@ class Engine:
         return base.connect_to_first(PostgresqlConnection, login)
 
 
-class PostgresqlConnection(base.Connection):
+class PostgresqlConnection(FamilyConnection):
     """One login."""
 
     def __init__(self, login: base.Login, host: str, port: int) -> None:
-        self._host = host
-        opened = _open(host, port, login.tls)
-        self._tls_was_asked_for = login.tls is not base.TlsMode.FORBIDDEN
-        try:
-            with self._translated():
-                self._driver = _driver_login(opened, login)
-        except BaseException:
-            opened.close()
-            raise
-        opened.settimeout(STATEMENT_TIMEOUT_SECONDS + CONNECT_TIMEOUT_SECONDS)
-        try:
-            self._refuse_replica()
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(
+            login, host, port,
+            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS, statement_timeout_seconds=STATEMENT_TIMEOUT_SECONDS,
+        )  # fmt: skip
 
-    @property
-    def password_was_checked(self) -> bool:
-        """False if the server trusts the connection; then any password would have done."""
-        return bool(self._driver.methods & {_CLEARTEXT_PASSWORD, _MD5_PASSWORD, _SASL})
-
-    def _refuse_replica(self) -> None:
+    def _know_server(self) -> None:
         """Raise if this server follows another one and so cannot store a password."""
         if self._run("SELECT pg_catalog.pg_is_in_recovery()")[0][0]:
             raise base.ReadOnlyReplica(f"{self._host} is a read-only replica: it is in recovery")
@@ -174,23 +151,9 @@ class PostgresqlConnection(base.Connection):
                 )
             self._run(f"GRANT {quoted_identifier(like)} TO {quoted_identifier(username)}")
 
-    @contextlib.contextmanager
-    def _confirmed(self, confirm: base.Confirm) -> Iterator[None]:
-        """Commit what the block changes once ``confirm`` has returned; all or nothing.
-
-        A role that a transaction has changed is locked until it ends, so no rotation can pass this one between the
-        question and the commit. Whoever is held up in between must not keep the others waiting: the server ends it.
-        """
-        self._run("BEGIN")
-        try:
-            self._run(f"SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
-            yield
-            confirm()
-        except BaseException:
-            with contextlib.suppress(base.DatabaseError):
-                self._run("ROLLBACK")
-            raise
-        self._run("COMMIT")
+    def _limit_idle_transaction(self) -> None:
+        # Whoever is held up with a lock in its hand must not keep the others waiting.
+        self._run(f"SET LOCAL idle_in_transaction_session_timeout = '{STATEMENT_TIMEOUT_SECONDS}s'")
 
     def _stored_form(self, username: str, password: str) -> str:
         """Return what the server is to store for a password, and make ready for a statement that stores it."""
@@ -203,31 +166,14 @@ class PostgresqlConnection(base.Connection):
         if commit == "off":
             # Otherwise a crash of the server could forget the password after it has been labelled AWSCURRENT.
             self._run("SET synchronous_commit = on")
-        if _SASL in self._driver.methods or encryption == "scram-sha-256":
+        if driver.SASL in self._driver.methods or encryption == "scram-sha-256":
             return scram_verifier(password, int(iterations or _SCRAM_LEAST_ITERATIONS))
         logger.warning("setSecret: %s keeps passwords as MD5 (password_encryption is %s).", self._host, encryption)
         return md5_verifier(username, password)
 
-    def test(self) -> None:
-        """Read the server's time."""
-        self._run("SELECT pg_catalog.now()")
-
-    def close(self) -> None:
-        """End the connection; a server that is gone already has ended it too."""
-        with contextlib.suppress(Exception):
-            self._driver.close()
-
-    def _run(self, statement: str, **parameters: str) -> list[list[Any]]:
-        with self._translated():
-            return list(self._driver.run(statement, **parameters) or ())
-
-    @contextlib.contextmanager
-    def _translated(self) -> Iterator[None]:
-        """Turn whatever the driver raises into a DatabaseError, and drop the original: it may hold the statement."""
-        try:
-            yield
-        except Exception as error:  # noqa: BLE001 - the driver raises its own, sockets', TLS's and SCRAM's errors
-            raise _translation(error, host=self._host, tls_was_asked_for=self._tls_was_asked_for) from None
+    def _server_error(self, fields: Mapping[str, str]) -> base.DatabaseError:
+        tls_was_asked_for = self._login.tls is not base.TlsMode.FORBIDDEN
+        return _server_error(fields, host=self._host, tls_was_asked_for=tls_was_asked_for)
 
 
 @contextlib.contextmanager
@@ -267,104 +213,6 @@ def scram_verifier(password: str, iterations: int, salt: bytes | None = None) ->
     return f"SCRAM-SHA-256${count}:{shown_salt}${shown_stored}:{shown_server}"
 
 
-def md5_verifier(username: str, password: str) -> str:
-    """Return what a server stores for MD5 authentication (PostgreSQL documentation, pg_authid)."""
-    return "md5" + hashlib.md5((password + username).encode(), usedforsecurity=False).hexdigest()
-
-
-def quoted_identifier(name: str) -> str:
-    """Return a name as SQL takes it (PostgreSQL documentation, "Identifiers and Key Words")."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _open(host: str, port: int, tls: base.TlsMode) -> socket.socket:
-    """Connect, and start TLS as the secret asks for."""
-    opened = network.open_socket(host, port, CONNECT_TIMEOUT_SECONDS)
-    if tls is base.TlsMode.FORBIDDEN:
-        return opened
-    try:
-        return _start_tls(opened, host, tls)
-    except ssl.SSLError as error:
-        opened.close()
-        raise network.tls_error(error, host) from None
-    except OSError as error:
-        opened.close()
-        raise network.network_error(error, f"host {host}, port {port}, asking for TLS") from None
-    except base.DatabaseError:
-        opened.close()
-        raise
-
-
-def _start_tls(opened: socket.socket, host: str, tls: base.TlsMode) -> socket.socket:
-    opened.sendall(_SSL_REQUEST)
-    # Exactly one byte: what a man in the middle sends behind it must not be taken for the server's (CVE-2021-23222).
-    answer = opened.recv(1)
-    if answer == b"S":
-        context = ssl.create_default_context() if tls is base.TlsMode.REQUIRED else network.unverified_context()
-        return context.wrap_socket(opened, server_hostname=host)
-    if answer != b"N":
-        raise base.ConnectionLost(f"host {host} closed the connection when asked for TLS, or is no PostgreSQL server")
-    if tls is base.TlsMode.REQUIRED:
-        raise network.tls_missing(host)
-    logger.warning("The host %s has no TLS: connecting without encryption. Set ssl to true to forbid this.", host)
-    return opened
-
-
-def _driver_login(opened: socket.socket, login: base.Login) -> Any:
-    """Authenticate over a connection that stands."""
-    import pg8000.native  # noqa: PLC0415 - only where a connection is made, so that a package without it says so there
-
-    verified = isinstance(opened, ssl.SSLSocket) and opened.context.verify_mode is ssl.CERT_REQUIRED
-
-    class ObservedConnection(pg8000.native.Connection):  # type: ignore[misc]  # the driver has no types
-        """Remembers how the server asked for the password, and does not show it to whoever asks."""
-
-        methods: frozenset[int] = frozenset()
-
-        def handle_AUTHENTICATION_REQUEST(self, data: bytes, context: object) -> None:  # noqa: N802 - the driver's name
-            method = int.from_bytes(data[:4], "big")
-            self.methods |= {method}
-            if method == _CLEARTEXT_PASSWORD and not verified:
-                raise base.AuthenticationMethodRefused(
-                    "The server asks for the password in clear over a connection that is not verified TLS"
-                )
-            super().handle_AUTHENTICATION_REQUEST(data, context)
-
-    return ObservedConnection(
-        login.username,
-        password=login.password,
-        database=login.dbname,
-        sock=opened,
-        ssl_context=False,
-        application_name="keyturn-rotation",
-    )
-
-
-def _translation(error: BaseException, *, host: str, tls_was_asked_for: bool) -> base.DatabaseError:
-    """Return our error for the driver's.
-
-    When the driver closes after an error, closing may fail too and hide the first error: the chain is searched for what
-    the server said.
-    """
-    import pg8000.native  # noqa: PLC0415 - as above
-
-    chain = list(_chain(error))
-    for link in chain:
-        if isinstance(link, base.DatabaseError):
-            return link
-        if isinstance(link, pg8000.native.DatabaseError) and link.args and isinstance(link.args[0], dict):
-            return _server_error(link.args[0], host=host, tls_was_asked_for=tls_was_asked_for)
-    for link in chain:
-        if isinstance(link, OSError):
-            return network.network_error(link, f"host {host}, connected")
-    if isinstance(error, pg8000.native.InterfaceError) and "uthentication" in str(error):
-        return base.AuthenticationMethodRefused(str(error))
-    if isinstance(error, pg8000.native.InterfaceError):
-        return base.ConnectionLost(f"host {host}: {error}")
-    # SCRAM's own checks end here: the server's proof is wrong, or it offers a mechanism nobody knows.
-    return base.AuthenticationMethodRefused(f"host {host}: {type(error).__name__}: {error}")
-
-
 def _server_error(fields: Mapping[str, str], *, host: str, tls_was_asked_for: bool) -> base.DatabaseError:
     """Return our error for the server's. Messages may be translated, so only codes and fixed names are looked at."""
     code, reason = fields.get("C", ""), fields.get("M", "The server gave no reason")
@@ -373,9 +221,3 @@ def _server_error(fields: Mapping[str, str], *, host: str, tls_was_asked_for: bo
         # The rule for this user may be for hostssl only. The server says "no encryption", before version 14 "SSL off".
         kind = base.TlsRequired if "no encryption" in reason or "SSL off" in reason else kind
     return kind(f"host {host}: {reason}", code or None)
-
-
-def _chain(error: BaseException | None) -> Iterator[BaseException]:
-    while error is not None:
-        yield error
-        error = error.__context__

@@ -10,7 +10,8 @@ from unittest import mock
 import pytest
 
 from keyturn.rotators.engines import base, network, postgresql
-from keyturn.rotators.engines.postgresql import Engine, md5_verifier, quoted_identifier, scram_verifier
+from keyturn.rotators.engines.postgresql import Engine, scram_verifier
+from keyturn.rotators.engines.postgresql_family.connection import md5_verifier, quoted_identifier
 
 
 def test_the_scram_verifier_is_the_one_of_the_rfcs_example() -> None:

@@ -1,0 +1,214 @@
+"""``keyturn function create``: what AWS does when it makes the rotation function for you.
+
+Everything is asked of the public API by ordinary clients, so the caller's own permissions decide.
+"""
+
+from __future__ import annotations
+
+import sys
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
+from keyturn.cli.follow import Rotation, start_rotation
+from keyturn.cli.function_parts import Found, Part, parts_of
+from keyturn.cli.function_plan import Code, Plan, make_plan
+from keyturn.cli.function_report import Report
+from keyturn.cli.options import Output, OutputFormat
+from keyturn.cli.rotate import follow
+from keyturn.cli.schedule_preview import read_rules
+from keyturn.errors.base import KeyturnError
+from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.rotation_permissions import Statement, superuser_statements
+from keyturn.rules.schedule import parse_rotation_rules
+
+WAITS_FOR_A_GRANT = 4
+"""Exit status: all is made, and somebody has to grant something before rotation is switched on."""
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+_DAYS = "30"
+
+
+def create(
+    secret: Annotated[str, typer.Option("--for", help="Name or ARN of the secret.", metavar="SECRET")],
+    superuser_secret: Annotated[
+        str | None,
+        typer.Option(help="Name or ARN of a superuser's secret: two users take turns. [masterarn in the value]"),
+    ] = None,
+    grant_superuser_read: Annotated[
+        bool, typer.Option("--grant-superuser-read", help="Let the function's role read the superuser secret.")
+    ] = False,
+    schedule: Annotated[
+        str, typer.Option(help="Days, or rate() or cron(): see keyturn schedule preview.", metavar="RULE")
+    ] = _DAYS,
+    rotate_now: Annotated[bool, typer.Option(help="Rotate at once, or in the first window of the schedule.")] = True,
+    name: Annotated[
+        str | None, typer.Option(help="Of the function and of its role. [SecretsManager-NAME_OF_THE_SECRET]")
+    ] = None,
+    zip_file: Annotated[
+        Path | None, typer.Option(help="Package of a rotation function of your own; with --handler.")
+    ] = None,
+    handler: Annotated[
+        str | None, typer.Option(help="Of your own function: lambda_function.lambda_handler, for instance.")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="Of the function.")] = RUNTIME,
+    wait: Annotated[bool, typer.Option(help="Follow the rotation that begins at once.")] = True,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the secret's value is changed.")] = False,
+    timeout: Annotated[float, typer.Option(help="Seconds to watch; the rotation itself goes on.")] = 900,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Make a secret's rotation function and all that it needs.
+
+    keyturn function create --for app/database
+
+    Reads the secret. Its key engine says which function it takes; with a superuser secret, given here or named by
+    masterarn in the value, two users take turns. Makes the execution role with a policy for this secret alone, the
+    function, and the permission for Secrets Manager to invoke it. Then it switches rotation on, and shows each step.
+
+    Nobody is silently allowed to read the superuser secret. Without --grant-superuser-read all else is made, rotation
+    stays off, and the missing statement is printed with the command that grants it; run this again afterwards.
+
+    Run it as often as you like: what is there is left as it is and what is missing is made, also after an
+    interruption. What was made by something else is refused, before anything is changed. If --superuser-secret is to
+    be written into the secret's value, that is shown and asked first.
+
+    The status is 0 if rotation is on, 1 if something failed, 3 if the rotation was not watched to its end, and 4 if
+    the grant is missing.
+    """
+    rules, own = _checked_rules(schedule), _own_code(zip_file, handler)
+    clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
+    console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
+    with explained():
+        plan = make_plan(clients, secret, superuser_secret, name=name, own=own, runtime=runtime)
+        report = Report(plan, rules, console, options, is_dry=dry_run, is_now=rotate_now)
+        report.begin()
+        # Before anything is changed: nothing of somebody else's is in the way.
+        found = _look(parts_of(clients, plan, grants_superuser_read=grant_superuser_read))
+    if not dry_run:
+        _confirm_new_value(report, found, is_asked=not yes, output=output)
+    _make(report, found)
+    with _resumable(), explained():
+        report.missing = [] if grant_superuser_read else _missing_statements(clients, plan, is_dry=dry_run)
+    status = _switch_on(clients, report, timeout if wait else None)
+    report.end(output)
+    raise typer.Exit(status)
+
+
+def _look(parts: Sequence[Part]) -> list[tuple[Part, Found]]:
+    return [(part, part.look()) for part in parts]
+
+
+def _make(report: Report, found: Sequence[tuple[Part, Found]]) -> None:
+    with _resumable(), explained():
+        for part, state in found:
+            if not state.is_there and not report.is_dry:
+                part.make()
+            report.part(part, state)
+
+
+def _switch_on(clients: Clients, report: Report, timeout_seconds: float | None) -> int:
+    """Switch rotation on, unless it is on or would fail; return the exit status.
+
+    Args:
+        clients: Of the server.
+        report: Is told.
+        timeout_seconds: How long to follow the first rotation; None not to.
+    """
+    plan = report.plan
+    is_on = bool(plan.secret.described.get("RotationEnabled"))
+    if is_on or report.missing or report.is_dry:
+        report.rotation("was on" if is_on else "off" if report.missing else "on")
+        return WAITS_FOR_A_GRANT if report.missing and not report.is_dry else 0
+    parameters: dict[str, object] = {"RotationLambdaARN": plan.function_arn, "RotationRules": report.rules}
+    if timeout_seconds is None or not report.is_now:
+        parameters["RotateImmediately"] = report.is_now
+        with _resumable(), explained():
+            made = clients["secretsmanager"].rotate_secret(SecretId=plan.secret.arn, **parameters)
+        report.rotation("on")
+        report.asked_for(made["VersionId"])
+        return 0
+    with _resumable(), explained():
+        started = start_rotation(clients, plan.secret.arn, **parameters)
+    report.rotation("on")
+    with explained():
+        rotation = Rotation(clients, plan.secret.name, started, report.options)
+        _, ending = follow(report.console, rotation, timeout_seconds)
+    report.rotated(started.version_id, ending.error)
+    return 0 if ending.error is None else 1
+
+
+def _missing_statements(clients: Clients, plan: Plan, *, is_dry: bool) -> list[Statement]:
+    """Return what the role lacks to read the superuser secret, wherever it may have been granted that."""
+    iam, superuser = clients["iam"], plan.superuser
+    wanted = [] if superuser is None else superuser_statements(superuser.arn, superuser.kms_key_arn)
+    try:
+        return [statement for statement in wanted if not _is_allowed(iam, plan.role_arn, statement)]
+    except iam.exceptions.NoSuchEntityException:
+        if not is_dry:
+            raise
+        return wanted
+
+
+def _is_allowed(iam: Any, role_arn: str, statement: Statement) -> bool:
+    conditions: Any = statement.get("Condition", {})
+    context = [
+        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
+        for key, value in conditions.get("StringEquals", {}).items()
+    ]
+    results = iam.simulate_principal_policy(
+        PolicySourceArn=role_arn,
+        ActionNames=[statement["Action"]],
+        ResourceArns=[statement["Resource"]],
+        ContextEntries=context,
+    )["EvaluationResults"]
+    return all(result["EvalDecision"] == "allowed" for result in results)
+
+
+def _confirm_new_value(report: Report, found: Sequence[tuple[Part, Found]], *, is_asked: bool, output: Output) -> None:
+    changed = [part for part, state in found if part.kind == "value" and not state.is_there]
+    if not changed:
+        return
+    report.new_value(changed[0])
+    if is_asked and output is Output.JSON:
+        raise typer.BadParameter("is needed with --output json, because the value is changed.", param_hint="--yes")
+    if is_asked and not typer.confirm("Change the value?"):
+        raise typer.Exit(1)
+
+
+@contextmanager
+def _resumable() -> Iterator[None]:
+    """Say that what was made stays, and is taken up."""
+    try:
+        yield
+    except KeyturnError as error:
+        hint = "What was made stays as it is. Run the same command again when this is mended: it makes the rest."
+        raise KeyturnError(error.message, *error.hints, hint) from error
+
+
+def _checked_rules(schedule: str) -> Mapping[str, object]:
+    rules = read_rules(schedule, None)
+    try:
+        parse_rotation_rules(rules)
+    except InvalidParameterException as error:
+        raise KeyturnError(error.message, "keyturn schedule preview shows what a schedule means.") from error
+    return rules
+
+
+def _own_code(file: Path | None, handler: str | None) -> Code | None:
+    if (file is None) != (handler is None):
+        raise typer.BadParameter("is needed with the other one.", param_hint="--zip-file and --handler")
+    if file is None or handler is None:
+        return None
+    if not zipfile.is_zipfile(file):
+        raise KeyturnError(f"{file} is no zip file.", "keyturn function new describes how one is made.")
+    return Code(content=file.read_bytes(), handler=handler, title=file.name)

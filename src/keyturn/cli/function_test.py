@@ -1,0 +1,277 @@
+"""``keyturn function test``: put a rotation function on the bench, and print its report card."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets as random
+import signal
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
+from keyturn.cli.function_card import as_json, print_card
+from keyturn.cli.function_create import RUNTIME
+from keyturn.config import SandboxChoice
+from keyturn.errors.base import KeyturnError
+
+_USER = "app"
+_TITLE_WIDTH = 44
+
+
+class CardFormat(StrEnum):
+    """How the report card is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+
+
+def put_on_bench(
+    function: Annotated[str, typer.Argument(help="A folder, a .py file, a zip, or the name of a function.")],
+    secret: Annotated[
+        str | None,
+        typer.Option(help="JSON, a file with it, - for standard input, or the name of a secret.", metavar="SECRET"),
+    ] = None,
+    superuser_secret: Annotated[
+        str | None, typer.Option(help="Likewise the superuser secret. [masterarn in the value]", metavar="SECRET")
+    ] = None,
+    database: Annotated[
+        str | None, typer.Option(help="Start a database for the test instead: postgresql or mariadb, for instance.")
+    ] = None,
+    handler: Annotated[str | None, typer.Option(help="MODULE.FUNCTION. [the module that has a lambda_handler]")] = None,
+    layer: Annotated[
+        list[Path] | None,
+        typer.Option(help="Zip or folder with what the function imports; may be repeated."),
+    ] = None,
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", "-e", help="Variable of the function.", metavar="NAME=VALUE")
+    ] = None,
+    runtime: Annotated[str, typer.Option(help="Of the function.")] = RUNTIME,
+    time_limit: Annotated[int, typer.Option(help="Of the function, in seconds.", min=1, max=900)] = 30,
+    memory: Annotated[int, typer.Option(help="Of the function, in MB.", min=128, max=10_240)] = 256,
+    only: Annotated[
+        list[str] | None, typer.Option(help="Play what matches, contract/* or setSecret/crash-* for instance.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One fault of each kind in each step.")] = False,
+    clock: Annotated[
+        datetime | None, typer.Option(help="What Secrets Manager's clock shows at the beginning, in UTC.")
+    ] = None,
+    sandbox: Annotated[SandboxChoice, typer.Option(help="How the function is kept apart.")] = SandboxChoice.AUTO,
+    junit_file: Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML there, too.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show every trial.")] = False,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+    output: Annotated[CardFormat, typer.Option(help="Text for people, JSON or JUnit for programs.")] = CardFormat.TEXT,
+) -> None:
+    """Try a rotation function at your desk: its contract, and what it leaves behind when something breaks.
+
+    keyturn function test ./my-function --database postgresql
+
+    keyturn function test SecretsManagerMyFunction --secret app/database
+
+    The function runs in its sandbox as in production, against a Keyturn of its own that is thrown away at the end and
+    a real database. Each step runs twice, out of order and side by side; then a fault is played at each call and each
+    message to the database: the function killed before it and after it, the connection or the answer lost, calls
+    throttled and denied, its time up, the database down and silent. After each fault the rotation is repeated as
+    Secrets Manager repeats it, and the database is asked which stored version logs in.
+
+    With --secret the password of that user is really changed, some hundred times, and set back at the end: use a user
+    of a test database. JSON in an argument can be seen by other users of the machine: prefer a file or -. With
+    --database a private server is started and removed.
+
+    The status is 0 if nothing was found, 1 if something was.
+    """
+    # The server's parts are loaded only by commands that run them.
+    from keyturn.bench.card import junit  # noqa: PLC0415 - see above
+
+    # Whoever ends it finds nothing left running, and the password as it was.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    began = time.monotonic()
+    clients = _LazyClients(profile, endpoint_url, region)
+    source = _source(
+        function, clients, handler=handler, layers=layer or [], variables=environment or [], runtime=runtime,
+        time_limit=time_limit, memory=memory,
+    )  # fmt: skip
+    screen = Console(stderr=True, highlight=False, emoji=False)
+    with ExitStack() as closing:
+        value, superuser = closing.enter_context(_secrets(secret, superuser_secret, database, clients))
+        card = _played(
+            source, value, superuser, screen, began,
+            only=only or [], is_sample=quick, clock=clock, sandbox=sandbox,
+        )  # fmt: skip
+    if only and not card.results and not card.broken_off:
+        raise KeyturnError(
+            f"No trial is called {' or '.join(only)}.", "A name is GROUP/NAME, --verbose shows them; * matches all."
+        )
+    if junit_file is not None:
+        try:
+            junit_file.write_text(junit(card))
+        except OSError as error:
+            raise KeyturnError(f"{junit_file} cannot be written: {error.strerror}.") from error
+    if output is CardFormat.JSON:
+        typer.echo(as_json(card))
+    elif output is CardFormat.JUNIT:
+        typer.echo(junit(card), nl=False)
+    else:
+        print_card(Console(highlight=False, emoji=False), card, is_verbose=verbose)
+    raise typer.Exit(0 if card.has_passed else 1)
+
+
+def _played(
+    source: Any, value: Mapping[str, object], superuser: Mapping[str, object] | None, screen: Console, began: float, *,
+    only: list[str], is_sample: bool, clock: datetime | None, sandbox: SandboxChoice,
+) -> Any:  # fmt: skip
+    from keyturn.bench import trials  # noqa: PLC0415 - see put_on_bench()
+    from keyturn.bench.desk import Desk  # noqa: PLC0415 - likewise
+
+    begin_at = clock.replace(tzinfo=UTC) if clock else None
+    with (
+        _progress(screen) as progress,
+        Desk.open(source, value, superuser, begin_at=begin_at, sandbox=sandbox, keep_value=_keep_value) as desk,
+    ):
+        played = trials.Trials(desk, trials.Choice(only, is_sample=is_sample), progress)
+        played.play()
+        card = played.card(source.title, time.monotonic() - began)
+    if desk.left_in:
+        screen.print(
+            f"The value that the function has set last is in {desk.left_in}: Keyturn does not know what it opens, and"
+            " has not set it back. Remove the file when you have it.",
+            soft_wrap=True,
+        )
+    return card
+
+
+def _keep_value(value: Mapping[str, object]) -> str:
+    """Write a value that the bench could not set back, for its owner only; return where."""
+    path = Path.cwd() / f"keyturn-function-test-{random.token_hex(4)}.json"
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        json.dump(value, file)
+    return str(path)
+
+
+class _LazyClients:
+    """Clients of the server that has the function or the secret; made only if something is asked of it."""
+
+    def __init__(self, profile: str | None, endpoint_url: str | None, region: str | None) -> None:
+        self._arguments = (profile, endpoint_url, region)
+        self._clients: Clients | None = None
+
+    def __getitem__(self, service: str) -> Any:
+        self._clients = self._clients or Clients(*self._arguments)
+        return self._clients[service]
+
+
+def _source(
+    function: str, clients: _LazyClients, *, handler: str | None, layers: list[Path], variables: list[str],
+    runtime: str, time_limit: int, memory: int,
+) -> Any:  # fmt: skip
+    from keyturn.bench import packages  # noqa: PLC0415 - see put_on_bench()
+    from keyturn.bench.throwaway import FunctionSource  # noqa: PLC0415 - likewise
+
+    given = dict(_variable(text) for text in variables)
+    path = Path(function)
+    if path.exists():
+        package = packages.read_package(path)
+        configuration: Mapping[str, Any] = {}
+    elif "/" in function or path.suffix in (".py", ".zip"):
+        raise KeyturnError(f"{function} does not exist.", "Give a folder, a Python file, a zip, or a function's name.")
+    else:
+        with explained():
+            found = clients["lambda"].get_function(FunctionName=function)
+        configuration = found["Configuration"]
+        with urllib.request.urlopen(found["Code"]["Location"]) as reply:  # noqa: S310 - of the service that was asked
+            package = reply.read()
+    return FunctionSource(
+        title=path.name if path.exists() else function,
+        package=package,
+        handler=handler or configuration.get("Handler") or packages.find_handler(package),
+        runtime=configuration.get("Runtime", runtime),
+        timeout_seconds=configuration.get("Timeout", time_limit),
+        memory_mb=configuration.get("MemorySize", memory),
+        environment={**configuration.get("Environment", {}).get("Variables", {}), **given},
+        layers=tuple(packages.read_layer(layer) for layer in layers),
+    )
+
+
+def _variable(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator or not name:
+        raise KeyturnError(f"{text!r} is no variable.", "Write NAME=VALUE.")
+    return name, value
+
+
+@contextmanager
+def _secrets(
+    secret: str | None, superuser: str | None, database: str | None, clients: _LazyClients
+) -> Iterator[tuple[Mapping[str, object], Mapping[str, object] | None]]:
+    """Yield the secret's value and the superuser secret's, with a database behind them."""
+    if (secret is None) == (database is None):
+        raise KeyturnError(
+            "Which database?" if secret is None else "Either a secret or a database of the test's own.",
+            "--database postgresql starts one for the test; --secret names or holds the credentials of one.",
+        )
+    if secret is not None:
+        value = _value(secret, clients)
+        named = superuser or value.get("masterarn")
+        yield value, _value(str(named), clients) if named else None
+        return
+    from keyturn.testing import private_databases  # noqa: PLC0415 - see put_on_bench()
+
+    password = random.token_urlsafe(18)
+    with private_databases.start(str(database)) as server:
+        server.create_user(_USER, password)
+        yield server.secret_value(_USER, password), server.superuser_value()
+
+
+def _value(given: str, clients: _LazyClients) -> Mapping[str, object]:
+    if given == "-":
+        text = sys.stdin.read()
+    elif given.lstrip().startswith(("{", "[")):
+        text = given
+    elif Path(given).is_file():
+        text = Path(given).read_text()
+    else:
+        with explained():
+            text = clients["secretsmanager"].get_secret_value(SecretId=given).get("SecretString", "")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        # Without the cause, which holds the text.
+        raise KeyturnError(
+            "The secret's value is no JSON object.",
+            'It looks like this: {"engine": "postgres", "host": "…", "username": "…", "password": "…"}',
+        )
+    return value
+
+
+@contextmanager
+def _progress(screen: Console) -> Iterator[Any]:
+    """Show how far it is, on a terminal."""
+    from keyturn.bench.trials import Progress as Told  # noqa: PLC0415 - see put_on_bench()
+
+    columns = (
+        TextColumn(f"{{task.description:{_TITLE_WIDTH}.{_TITLE_WIDTH}}}"), BarColumn(12), MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )  # fmt: skip
+    with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:
+        task = progress.add_task("Starting a Keyturn to throw away", total=None)
+
+        def begins(title: str, done: int, total: int) -> None:
+            progress.update(task, description=title, completed=done, total=total)
+
+        yield Told(begins=begins)
