@@ -76,7 +76,7 @@ def put_on_bench(
     region: RegionName = None,
     output: Annotated[CardFormat, typer.Option(help="Text for people, JSON or JUnit for programs.")] = CardFormat.TEXT,
 ) -> None:
-    """Try a rotation function at your desk: its contract, and what it leaves behind when something breaks.
+    """Try a function: its contract, and what faults leave behind.
 
     keyturn function test ./my-function --database postgresql
 
