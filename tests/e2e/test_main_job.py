@@ -8,15 +8,13 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import pytest
 from botocore.exceptions import ClientError
 
 from keyturn.rotators import package
-from keyturn.testing.mariadb import MariadbServer
 from keyturn.testing.postgresql import PostgresqlServer
-from keyturn.testing.redis import RedisServer
 
 from .conftest import DEADLINE_SECONDS, ServerProcess, wait_until
 
@@ -50,6 +48,14 @@ def postgresql() -> Iterator[PostgresqlServer]:
         yield running
 
 
+class Database(Protocol):
+    def create_user(self, username: str, password: str) -> None: ...
+
+    def secret_value(self, username: str, password: str) -> dict[str, object]: ...
+
+    def accepts(self, username: str, password: str) -> bool: ...
+
+
 class Job:
     """A database user, its secret, a role and a rotation function, on one server.
 
@@ -67,7 +73,7 @@ class Job:
     def __init__(
         self,
         server: ServerProcess,
-        database: PostgresqlServer | MariadbServer | RedisServer,
+        database: Database,
         name: str,
         *,
         engine: str = "postgresql",

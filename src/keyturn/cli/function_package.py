@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Annotated
 
@@ -47,7 +48,7 @@ def package(
     if file is not None and directory is not None:
         raise typer.BadParameter("is for the zip alone: leave one of the two out.", param_hint="--file and --directory")
     module = strategy.replace("-", "_")
-    content = _built(engine, module)
+    content = built(engine, module)
     handler = packages.handler_name(engine, module)
     if directory is not None:
         _write_all(directory, engine, module, content)
@@ -58,11 +59,24 @@ def package(
     else:
         sys.stdout.buffer.write(content)
     typer.echo(f"Handler: {handler}", err=True)
+    if needs := packages.runs_on(content):
+        typer.echo(f"Runs on: {needs}. The driver has compiled parts, which are this machine's.", err=True)
 
 
-def _built(engine: str, strategy: str) -> bytes:
+def built(engine: str, strategy: str) -> bytes:
+    """Return the zip of an engine's rotation function, for a strategy by its module's name.
+
+    Raises:
+        KeyturnError: There is no such function, or its driver is not installed.
+    """
     try:
         return packages.build(engine, strategy)
+    except PackageNotFoundError as error:
+        wanted = packages.extra_with_driver(engine) or error.name
+        raise KeyturnError(
+            f"The rotation function for {engine} needs {error.name}, which is not installed.",
+            f"Install it beside Keyturn, and try again: pip install '{wanted}'",
+        ) from error
     except ModuleNotFoundError as error:
         raise KeyturnError(
             f"There is no rotation function for {engine} with the strategy {strategy.replace('_', '-')}.",
@@ -74,8 +88,9 @@ def _built(engine: str, strategy: str) -> bytes:
 def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> None:
     name = f"{engine}_{strategy}"
     has_superuser = catalogue.strategies()[strategy].takes_superuser
+    chosen = catalogue.engines()[engine]
     made = template(
-        title=catalogue.engines()[engine].title,
+        title=chosen.title,
         handler=packages.handler_name(engine, strategy),
         zip_name=f"{name}.zip",
         architecture=packages.architecture(content),

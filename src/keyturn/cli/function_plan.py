@@ -14,6 +14,7 @@ from typing import Any
 
 from keyturn.arn import Arn
 from keyturn.cli.clients import Clients
+from keyturn.cli.function_package import built
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import catalogue, package
 
@@ -240,7 +241,7 @@ def choose_code(secret: Secret, superuser: Superuser | None) -> Code:
             "Store what is missing with aws secretsmanager put-secret-value, and run this again.",
         ) from error
     return Code(
-        content=package.build(name, strategy),
+        content=built(name, strategy),
         handler=package.handler_name(name, strategy),
         title=engine.title,
         engine=name,

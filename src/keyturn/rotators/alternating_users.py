@@ -36,7 +36,7 @@ class Strategy:
         return {
             **current,
             "username": engine.alternate_username(engine.login(current).username),
-            "password": secret.random_password(engine.exclude_characters),
+            "password": secret.random_password(engine.exclude_characters, engine.password_length),
         }
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:

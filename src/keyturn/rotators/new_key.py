@@ -53,7 +53,11 @@ class Strategy:
         service = cast("Engine", engine)
         name = f"{_prefix(secret)}{secret.token}"
         if not service.description.issues_keys:
-            return {**current, "api_key": secret.random_password(engine.exclude_characters), "key_id": name}
+            return {
+                **current,
+                "api_key": secret.random_password(engine.exclude_characters, engine.password_length),
+                "key_id": name,
+            }
         if _has_value(secret):
             return None
         if not service.description.idempotency_header:

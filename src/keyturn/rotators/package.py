@@ -4,6 +4,11 @@ Layout: ``ENGINE_STRATEGY.py``, the entry module; ``keyturn_rotators/``, those o
 they are, for they import each other relatively; and the engine's driver beside them, from the installed distributions,
 with its licences. boto3 is not included: Lambda has it, and so has Keyturn.
 
+Drivers are pure Python where that is possible, and such a package runs everywhere. Of its driver's files an engine may
+name some that are left out (``left_out`` in its class, shell patterns): compiled parts that the driver can do without,
+tests, copies. A package that holds compiled files all the same runs on the machine's own architecture and Python only:
+:func:`runs_on`.
+
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
 """
@@ -12,10 +17,12 @@ from __future__ import annotations
 
 import ast
 import base64
+import fnmatch
 import hashlib
 import importlib.metadata
 import io
 import platform
+import re
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -36,6 +43,10 @@ _HERE = Path(__file__).parent
 _DATE = (1980, 1, 1, 0, 0, 0)
 _UNIX = 3
 _READABLE_FILE = 0o100644
+_LARGE_BYTES = 1 << 20
+_COMPILED = re.compile(r"\.so(\.[\d.]+)?$")
+# As import finds them, PEP 3149: keyturn.cpython-311-x86_64-linux-gnu.so
+_FOR_ONE_PYTHON = re.compile(r"\.cpython-(\d)(\d+)-")
 _ARCHITECTURES = {"aarch64": "arm64"}
 
 
@@ -68,7 +79,23 @@ def build(engine: str, strategy: str) -> bytes:
         files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
     for distribution in chosen.driver_distributions:
         files |= _distribution_files(distribution)
-    return _zip(files)
+    left_out: tuple[str, ...] = getattr(chosen, "left_out", ())
+    return _zip({name: files[name] for name in files if not any(fnmatch.fnmatch(name, each) for each in left_out)})
+
+
+def runs_on(content: bytes) -> str | None:
+    """Return what a package needs because of its compiled files, "Linux, x86_64, Python 3.11" for instance, or None."""
+    compiled = _compiled_files(content)
+    if not compiled:
+        return None
+    pythons = sorted({f"Python {found[1]}.{found[2]}" for name in compiled if (found := _FOR_ONE_PYTHON.search(name))})
+    return ", ".join((platform.system(), platform.machine(), *pythons))
+
+
+def extra_with_driver(engine: str) -> str | None:
+    """Return which of Keyturn's extras brings an engine's driver; None if every installation has it."""
+    extras = importlib.metadata.metadata("keyturn").get_all("Provides-Extra") or ()
+    return f"keyturn[{engine}]" if engine in extras else None
 
 
 def sha256_base64(content: bytes) -> str:
@@ -78,10 +105,13 @@ def sha256_base64(content: bytes) -> str:
 
 def architecture(content: bytes) -> str | None:
     """Return for which of Lambda's architectures a package was built here; None if it has no compiled code."""
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        is_compiled = any(PurePosixPath(name).suffix == ".so" for name in archive.namelist())
     machine = platform.machine()
-    return _ARCHITECTURES.get(machine, machine) if is_compiled else None
+    return _ARCHITECTURES.get(machine, machine) if _compiled_files(content) else None
+
+
+def _compiled_files(content: bytes) -> list[str]:
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        return [name for name in archive.namelist() if _COMPILED.search(name)]
 
 
 def _needed(*modules: str) -> set[str]:
@@ -127,5 +157,6 @@ def _zip(files: dict[str, bytes]) -> bytes:
             entry.create_system = _UNIX
             entry.external_attr = _READABLE_FILE << 16
             entry.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(entry, files[name], compresslevel=9)
+            # The last percent of a client library of 40 MB costs more than the rest.
+            archive.writestr(entry, files[name], compresslevel=9 if len(files[name]) < _LARGE_BYTES else 6)
     return buffer.getvalue()

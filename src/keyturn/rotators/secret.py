@@ -193,7 +193,7 @@ class RotatingSecret:
             SecretId=self.arn, VersionStage="AWSCURRENT", MoveToVersionId=self.token, **remove_from
         )
 
-    def random_password(self, exclude_characters: str) -> str:
+    def random_password(self, exclude_characters: str, length: int) -> str:
         """Return a new password by the rules in the function's environment.
 
         Source: AWS Secrets Manager User Guide, "Lambda rotation functions by AWS" (names and defaults of the
@@ -201,10 +201,11 @@ class RotatingSecret:
 
         Args:
             exclude_characters: The engine's default of EXCLUDE_CHARACTERS.
+            length: The engine's default of PASSWORD_LENGTH.
         """
         reply = self.client.get_random_password(
             ExcludeCharacters=os.environ.get("EXCLUDE_CHARACTERS", exclude_characters),
-            PasswordLength=int(os.environ.get("PASSWORD_LENGTH", "32")),
+            PasswordLength=int(os.environ.get("PASSWORD_LENGTH", length)),
             ExcludeNumbers=_switch("EXCLUDE_NUMBERS", default="false"),
             ExcludePunctuation=_switch("EXCLUDE_PUNCTUATION", default="false"),
             ExcludeUppercase=_switch("EXCLUDE_UPPERCASE", default="false"),

@@ -28,7 +28,7 @@ class Strategy:
 
     def new_value(self, secret: RotatingSecret, engine: Engine, current: Mapping[str, object]) -> dict[str, object]:
         """Return the current value with another password; every other key is kept."""
-        return {**current, "password": secret.random_password(engine.exclude_characters)}
+        return {**current, "password": secret.random_password(engine.exclude_characters, engine.password_length)}
 
     def check_identity(self, engine: Engine, pending: Login, current: Login) -> None:  # noqa: ARG002 - as the strategies' interface has it
         """Return if the pending value names the same user and host as the current one.

@@ -30,6 +30,7 @@ class FakeEngine:
 
     title = "Fake"
     exclude_characters = "/"
+    password_length = 32
     engine_names: tuple[str, ...] = ("fake",)
     driver_distributions: tuple[str, ...] = ()
 

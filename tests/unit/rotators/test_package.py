@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from keyturn.rotators.package import build, handler_name
+from keyturn.rotators.package import build, handler_name, runs_on
 
 
 @pytest.fixture(scope="module")
@@ -47,6 +47,14 @@ def test_what_an_engine_shares_with_another_one_is_there_and_the_other_one_is_no
     assert {"engines/base.py", "engines/network.py", "secret.py", "alternating_users.py"} <= own
     assert not {"engines/mysql.py", "engines/postgresql.py", "single_user.py", "package.py"} & own
     assert len([name for name in names if name.startswith("pymysql") and "LICENSE" in name]) == 1
+
+
+def test_compiled_parts_that_a_driver_can_do_without_are_left_out() -> None:
+    content = build("mongodb", "single_user")
+    names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+    assert {"pymongo/__init__.py", "bson/__init__.py"} <= set(names)
+    assert not [name for name in names if ".so" in name]
+    assert runs_on(content) is None
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ driver's exception may carry the statement or the connection's parameters.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -200,7 +201,7 @@ class NotAClone(DatabaseError):
 
     hint = (
         "If both users are to alternate, make one a member of the other (PostgreSQL) or give both the same rights"
-        " (MySQL, MariaDB, Redis); otherwise rename the secret's user."
+        " (elsewhere); otherwise rename the secret's user."
     )
 
 
@@ -279,6 +280,24 @@ that user's password before it has: a function that was held up while its rotati
 passed by a later one, must not put the password back.
 """
 
+_ANSWER_HOLDS_SECONDS = 10
+
+
+def ask(confirm: Confirm) -> Callable[[], None]:
+    """Ask now, and return what raises NotReady once the answer is old.
+
+    For a database that lets nobody lock a user: what is returned is called right before the change, and refuses it to a
+    function that was held up since it asked. Not to one that is held up between that call and the change itself.
+    """
+    asked_at = time.monotonic()
+    confirm()
+
+    def refuse_old_answer() -> None:
+        if time.monotonic() - asked_at > _ANSWER_HOLDS_SECONDS:
+            raise NotReady("This function was held up after it had asked whether the password is still to be set")
+
+    return refuse_old_answer
+
 
 class Connection(Protocol):
     """One login, for a ``with`` block. Every method may be repeated."""
@@ -329,12 +348,14 @@ class Engine(Protocol):
         title: As people call it.
         engine_names: What ``engine`` in the secret may say; the first one is the usual one.
         exclude_characters: Default of the function's EXCLUDE_CHARACTERS.
+        password_length: Default of its PASSWORD_LENGTH; 32 in AWS's functions, for Oracle 30.
         driver_distributions: What a deployment package must contain, by the names of the package index.
     """
 
     title: str
     engine_names: tuple[str, ...]
     exclude_characters: str
+    password_length: int
     driver_distributions: tuple[str, ...]
 
     def login(self, value: Mapping[str, object]) -> Login:

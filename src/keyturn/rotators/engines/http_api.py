@@ -39,6 +39,7 @@ class Engine:
     engine_names: tuple[str, ...] = ("http-api",)
     # What has no meaning in headers and URLs is left.
     exclude_characters = "".join(sorted(set(string.punctuation) - set("-._~")))
+    password_length = 32
     driver_distributions: tuple[str, ...] = ()
     strategies = ("new_key",)
 

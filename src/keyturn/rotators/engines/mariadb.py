@@ -37,6 +37,7 @@ class Engine:
     title = "MariaDB"
     engine_names: tuple[str, ...] = ("mariadb",)
     exclude_characters = "/@\"'\\"
+    password_length = 32
     driver_distributions: tuple[str, ...] = ("pymysql",)
 
     def login(self, value: Mapping[str, object]) -> base.Login:

@@ -49,6 +49,7 @@ class Engine:
     title = "MySQL"
     engine_names: tuple[str, ...] = ("mysql", "aurora-mysql")
     exclude_characters = "/@\"'\\"
+    password_length = 32
     driver_distributions: tuple[str, ...] = ("pymysql",)
 
     def login(self, value: Mapping[str, object]) -> base.Login:

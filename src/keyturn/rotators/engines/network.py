@@ -11,6 +11,8 @@ import ssl
 
 from . import base
 
+# How OpenSSL calls the answer of somebody who does not speak TLS.
+_NO_TLS = ("WRONG_VERSION_NUMBER", "UNEXPECTED_EOF_WHILE_READING", "HTTP_REQUEST")
 # OpenSSL's X509_V_ERR_HOSTNAME_MISMATCH and X509_V_ERR_IP_ADDRESS_MISMATCH.
 _OTHER_NAME = (62, 64)
 
@@ -62,3 +64,31 @@ def tls_error(error: ssl.SSLError, host: str) -> base.TlsFailed:
 def tls_missing(host: str) -> base.TlsFailed:
     """Return the error for a server that has no TLS where the secret asks for it."""
     return base.TlsFailed(f"Unable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: {host}")
+
+
+def handshake_error(error: ssl.SSLError, host: str) -> base.TlsFailed:
+    """Return our error for a handshake that failed where TLS is spoken from the first byte or not at all."""
+    return tls_missing(host) if error.reason in _NO_TLS else tls_error(error, host)
+
+
+def knock(login: base.Login, host: str, port: int, timeout_seconds: float) -> None:
+    """Connect, shake hands for TLS if the login wants it, and hang up.
+
+    For drivers that open their connections themselves and tell neither a refused connection from an unknown host nor a
+    server without TLS from a false certificate.
+
+    Raises:
+        DatabaseError: Nobody is there, or no TLS as the secret asks for.
+    """
+    with open_socket(host, port, timeout_seconds) as opened:
+        if login.tls is base.TlsMode.FORBIDDEN:
+            return
+        context = ssl.create_default_context() if login.tls is base.TlsMode.REQUIRED else unverified_context()
+        try:
+            context.wrap_socket(opened, server_hostname=host).close()
+        except ssl.SSLError as error:
+            raise handshake_error(error, host) from None
+        except (ConnectionResetError, BrokenPipeError):
+            raise tls_missing(host) from None
+        except OSError as error:
+            raise network_error(error, f"host {host}, port {port}, asking for TLS") from None

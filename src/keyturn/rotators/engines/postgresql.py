@@ -86,6 +86,7 @@ class Engine:
     title = "PostgreSQL"
     engine_names: tuple[str, ...] = ("postgres", "aurora-postgresql")
     exclude_characters = ":/@\"'\\"
+    password_length = 32
     driver_distributions: tuple[str, ...] = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 
     def login(self, value: Mapping[str, object]) -> base.Login:

@@ -58,6 +58,7 @@ class Engine:
     title = "Redis"
     engine_names: tuple[str, ...] = ("redis", "valkey")
     exclude_characters = "/@\"'\\"
+    password_length = 32
     # The driver imports the second one on Python before 3.11.3 only, which a package cannot know.
     driver_distributions: tuple[str, ...] = ("redis", "async-timeout")
     superuser_strategy = "single_user_by_superuser"

@@ -89,6 +89,7 @@ class Engine:
     title = "Redshift"
     engine_names: tuple[str, ...] = ("redshift",)
     exclude_characters = "/@\"'\\:"
+    password_length = 32
     driver_distributions: tuple[str, ...] = ("pg8000", "scramp", "asn1crypto", "python-dateutil", "six")
 
     def login(self, value: Mapping[str, object]) -> base.Login:

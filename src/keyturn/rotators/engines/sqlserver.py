@@ -74,6 +74,7 @@ class Engine:
     title = "SQL Server"
     engine_names: tuple[str, ...] = ("sqlserver",)
     exclude_characters = "/@\"'\\"
+    password_length = 32
     driver_distributions: tuple[str, ...] = ("python-tds",)
 
     def login(self, value: Mapping[str, object]) -> base.Login:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from keyturn.rotators.engines import base
@@ -108,3 +110,16 @@ def test_a_refused_password_is_not_tried_at_the_next_host() -> None:
 def test_an_rds_proxy_is_known_by_its_name() -> None:
     with pytest.raises(base.BehindProxy, match="is an RDS Proxy"):
         connected("app.proxy-abc123def456.eu-central-1.rds.amazonaws.com")
+
+
+def test_an_answer_holds_for_ten_seconds(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    asked = []
+    refuse_old_answer = base.ask(lambda: asked.append(1))
+    assert asked == [1]
+    now = 110.0
+    refuse_old_answer()
+    now = 110.1
+    with pytest.raises(base.NotReady, match="held up"):
+        refuse_old_answer()
