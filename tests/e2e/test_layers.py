@@ -161,3 +161,20 @@ def test_another_account_may_have_a_layer_that_is_shared_with_it(server: ServerP
     owner.delete_layer_version(LayerName="lent", VersionNumber=1)
 
     assert answer(borrower, "borrower") == "lent"
+
+
+def test_what_is_published_is_in_the_trail_under_aws_names_and_without_the_archive(server: ServerProcess) -> None:
+    client = server.client("lambda")
+    arn = publish(client, "recorded", layer({"python/marked.py": ""}), Description="seen")["LayerVersionArn"]
+    client.delete_layer_version(LayerName="recorded", VersionNumber=1)
+
+    def recorded(name: str) -> Any:
+        about = {"AttributeKey": "EventName", "AttributeValue": name}
+        found = server.client("cloudtrail").lookup_events(LookupAttributes=[about])["Events"]
+        return json.loads(found[0]["CloudTrailEvent"])
+
+    published = recorded("PublishLayerVersion20181031")
+    assert published["requestParameters"]["description"] == "seen"
+    assert published["responseElements"]["layerVersionArn"] == arn
+    assert "zipFile" not in json.dumps(published)
+    assert recorded("DeleteLayerVersion20181031")["requestParameters"]["layerName"] == "recorded"
