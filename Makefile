@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies bench-schedule bench-rotations types upgrade clean
+.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -51,6 +51,10 @@ bench-schedule: $(VENV)/.bench ## Measure the scheduler with a thousand secrets 
 
 bench-rotations: $(VENV)/.bench ## Measure rotations of real passwords beside OpenBao's and beside the least that they cost.
 	@$(BIN)/python benchmarks/rotations.py $(BENCH_ARGS)
+
+bench-gap: $(VENV)/.bench ## Measure how long clients are refused while a password is rotated: ours, and AWS's samples.
+	@scripts/debian-packages mariadb-server
+	@$(BIN)/python benchmarks/gap.py $(BENCH_ARGS)
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py

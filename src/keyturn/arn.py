@@ -77,6 +77,10 @@ class Place:
         """ARN of a Lambda function, unqualified."""
         return FunctionArn(f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:function:{name}")
 
+    def layer_arn(self, name: str) -> str:
+        """ARN of a Lambda layer; its versions' end in a colon and their number."""
+        return f"arn:{self.partition}:lambda:{self.region}:{self.account_id}:layer:{name}"
+
     def role_arn(self, path: str, name: str) -> RoleArn:
         """ARN of a role; ``path`` begins and ends with a slash."""
         return RoleArn(f"arn:{self.partition}:iam::{self.account_id}:role{path}{name}")

@@ -72,7 +72,11 @@ def test_it_is_an_operation_of_aws(operation: Operation) -> None:
 @every_operation
 def test_its_action_is_its_own(operation: Operation) -> None:
     # The only ones that are not named as their operations.
-    others = {"Invoke": "lambda:InvokeFunction", "ReEncrypt": "kms:ReEncryptFrom"}
+    others = {
+        "GetLayerVersionByArn": "lambda:GetLayerVersion",
+        "Invoke": "lambda:InvokeFunction",
+        "ReEncrypt": "kms:ReEncryptFrom",
+    }
     own = others.get(operation.name, f"{operation.service}:{operation.name}")
     assert operation.action in (own, "")
 

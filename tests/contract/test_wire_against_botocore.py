@@ -101,6 +101,8 @@ _CANDIDATES = (
     "x" * 36,
     "arn:aws:lambda:us-east-1:123456789012:function:name:1",
     "arn:aws:lambda:us-east-1:123456789012:layer:name:1",
+    "arn:aws:lambda:us-east-1:123456789012:layer:name",
+    "lambda:GetLayerVersion",
     "arn:aws:iam::123456789012:role/name",
     "arn:aws:secretsmanager:us-east-1:123456789012:secret:name",
     "arn:aws:kms:us-east-1:123456789012:key/1234",

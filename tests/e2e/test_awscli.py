@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from keyturn.testing.functions import zip_package
+
 from .conftest import DEADLINE_SECONDS, ServerProcess, clean_environ, run_keyturn
 
 TODAYS = Path(sys.executable).with_name("aws")
@@ -254,3 +256,17 @@ def test_the_profile_that_init_writes_is_all_that_todays_cli_needs(tmp_path: Pat
         assert wrong("secretsmanager", "list-secrets") == {"SecretList": []}
     finally:
         server.stop()
+
+
+def test_a_layer_is_published_from_a_zip_file(aws: Cli, name: str, tmp_path: Path) -> None:
+    archive = tmp_path / "layer.zip"
+    archive.write_bytes(zip_package({"python/a.py": "x = 1\n"}))
+    layer = name.replace("/", "-")
+
+    made = aws("lambda", "publish-layer-version", "--layer-name", layer, "--zip-file", f"fileb://{archive}")
+
+    got = aws("lambda", "get-layer-version-by-arn", "--arn", made["LayerVersionArn"])
+    assert (got["Version"], got["Content"]["CodeSize"]) == (1, archive.stat().st_size)
+    assert layer in [one["LayerName"] for one in aws("lambda", "list-layers")["Layers"]]
+    assert aws("lambda", "delete-layer-version", "--layer-name", layer, "--version-number", "1") is None
+    assert aws("lambda", "list-layer-versions", "--layer-name", layer)["LayerVersions"] == []

@@ -295,7 +295,7 @@ def test_query_services_answer_in_their_own_words(
         ("GET", "/2015-03-31/functions/%FF", b"", 404, "UnknownOperationException"),
         ("POST", "/2015-03-31/functions", b"{", 400, "InvalidRequestContentException"),
         ("GET", "/2015-03-31/functions/nobody", b"", 404, "ResourceNotFoundException"),
-        ("GET", "/2018-10-31/layers", b"", 400, "NotImplementedException"),
+        ("GET", "/2020-04-22/code-signing-configs", b"", 400, "NotImplementedException"),
     ],
 )
 def test_rest_services_answer_in_their_own_words(

@@ -56,6 +56,16 @@ class Database(Protocol):
     def accepts(self, username: str, password: str) -> bool: ...
 
 
+def _own_function(engine: str, strategy: str, *, gated: bool) -> dict[str, Any]:
+    code = package.build(engine, strategy)
+    if not gated:
+        return {"Handler": package.handler_name(engine, strategy), "Code": {"ZipFile": code}}
+    buffer = io.BytesIO(code)
+    with zipfile.ZipFile(buffer, "a") as archive:
+        archive.writestr("gated.py", GATED)
+    return {"Handler": "gated.lambda_handler", "Code": {"ZipFile": buffer.getvalue()}}
+
+
 class Job:
     """A database user, its secret, a role and a rotation function, on one server.
 
@@ -67,6 +77,7 @@ class Job:
         gated: Whether the function waits where the secret "gate" says.
         strategy: Rotation strategy.
         more: Further keys of the secret.
+        function: Members of CreateFunction in place of Keyturn's own function for the engine and the strategy.
         may_be_invoked: Whether the function's policy lets Secrets Manager invoke it.
     """
 
@@ -80,6 +91,7 @@ class Job:
         gated: bool = False,
         strategy: str = "single_user",
         more: Mapping[str, object] | None = None,
+        function: Mapping[str, Any] | None = None,
         may_be_invoked: bool = True,
     ) -> None:
         self.server, self.database, self.name = server, database, name
@@ -90,20 +102,13 @@ class Job:
         iam = server.client("iam")
         self.role = iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps(TRUST))["Role"]["Arn"]
         self.allow(FIVE_ACTIONS)
-        code = package.build(engine, strategy)
-        if gated:
-            buffer = io.BytesIO(code)
-            with zipfile.ZipFile(buffer, "a") as archive:
-                archive.writestr("gated.py", GATED)
-            code = buffer.getvalue()
         self.function = server.client("lambda").create_function(
             FunctionName=name,
             Runtime=RUNTIME,
             Role=self.role,
-            Handler="gated.lambda_handler" if gated else package.handler_name(engine, strategy),
-            Code={"ZipFile": code},
             Timeout=30,
             MemorySize=256,
+            **(function or _own_function(engine, strategy, gated=gated)),
         )["FunctionArn"]
         if may_be_invoked:
             server.client("lambda").add_permission(

@@ -154,6 +154,7 @@ class Environment:
                 log_stream=self._log.stream,
                 runtime_api=runtime_api,
                 task_root=layout.task_root,
+                layers=layout.layers,
                 runtime_directory=layout.runtime_directory,
                 temporary=layout.temporary,
                 ca_bundle=layout.ca_bundle,

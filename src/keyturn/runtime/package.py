@@ -15,6 +15,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 
 from keyturn.errors.base import KeyturnError
@@ -76,12 +77,7 @@ def unpack(package: bytes, *, expected_sha256: str, into: Path) -> Path:
         # The umask of the server may be stricter than a function's own user can live with.
         for directory in (staging, *(path for path in staging.rglob("*") if path.is_dir())):
             directory.chmod(0o755)
-        # Two threads may unpack the same package; the second finds the first one's directory, with equal content.
-        try:
-            staging.rename(target)
-        except OSError:
-            if not target.is_dir():
-                raise
+        _publish(staging, target)
     except InvalidParameterValueException as error:
         raise KeyturnError(f"A function's deployment package cannot be unpacked: {error.message}") from error
     except _ZIP_FAULTS as error:
@@ -89,6 +85,74 @@ def unpack(package: bytes, *, expected_sha256: str, into: Path) -> Path:
     finally:
         shutil.rmtree(staging, ignore_errors=True)
     return target
+
+
+def _publish(staging: Path, target: Path) -> None:
+    # Two threads may unpack the same package; the second finds the first one's directory, with equal content.
+    try:
+        staging.rename(target)
+    except OSError:
+        if not target.is_dir():
+            raise
+
+
+def unzipped_size_bytes(package: bytes) -> int:
+    """Size of all files of a package that :func:`check` let pass."""
+    with zipfile.ZipFile(io.BytesIO(package)) as archive:
+        return sum(entry.file_size for entry in archive.infolist())
+
+
+def check_together(code_bytes: int, *layers_bytes: int) -> None:
+    """Return if a function's code and its layers may be unpacked beside each other.
+
+    Raises:
+        InvalidParameterValueException: They are too large together.
+    """
+    total = code_bytes + sum(layers_bytes)
+    if layers_bytes and total > UNZIPPED_LIMIT_BYTES:
+        raise InvalidParameterValueException(
+            f"Function code combined with layers exceeds the maximum allowed size of {UNZIPPED_LIMIT_BYTES} bytes."
+            f" The actual size is {total} bytes."
+        )
+
+
+def merge(layers: Sequence[Path], *, into: Path) -> Path:
+    """Lay unpacked layers over each other, once per sequence, and return the directory: what comes later wins.
+
+    Files are links to those of the layers, so that layers that functions share take their room, and the memory of their
+    pages, once. The directory appears complete or not at all.
+    """
+    if len(layers) == 1:
+        return layers[0]
+    name = hashlib.sha256("\n".join(layer.name for layer in layers).encode()).hexdigest()
+    target = into / f"layers-{name}"
+    if target.is_dir():
+        return target
+    staging = Path(tempfile.mkdtemp(prefix=".unpacking-", dir=into))
+    try:
+        for layer in layers:
+            _lay_over(layer, staging)
+        staging.chmod(0o755)
+        _publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
+
+
+def _lay_over(layer: Path, directory: Path) -> None:
+    for source in layer.iterdir():
+        target = directory / source.name
+        if source.is_dir():
+            if target.is_file():
+                target.unlink()
+            target.mkdir(exist_ok=True)
+            target.chmod(0o755)
+            _lay_over(source, target)
+        else:
+            if target.is_dir():
+                shutil.rmtree(target)
+            target.unlink(missing_ok=True)
+            target.hardlink_to(source)
 
 
 def unpacked_path(sha256_base64: str, *, into: Path) -> Path:

@@ -254,15 +254,13 @@ class Runtime:
 
     def _new_environment(self, spec: FunctionSpec, slot: int) -> Environment:
         interpreter = interpreters.find_interpreter(spec.runtime)
-        code = package.unpacked_path(spec.code_sha256, into=self._packages)
-        if not code.is_dir():
-            code = package.unpack(
-                self._load_package(spec.code_sha256), expected_sha256=spec.code_sha256, into=self._packages
-            )
+        code = self._unpacked(spec.code_sha256)
+        layers = [self._unpacked(sha256) for sha256 in spec.layers]
         credentials = self._credentials_for(spec)
         enclosure = Enclosure(
             slot=slot,
             code=code,
+            layers=package.merge(layers, into=self._packages) if layers else None,
             scratch=Path(tempfile.mkdtemp(dir=self._scratch)),
             interpreter=interpreter,
             memory_bytes=spec.memory_mb * _MIB,
@@ -285,6 +283,12 @@ class Runtime:
             log=log,
             clock=self._clock,
         )
+
+    def _unpacked(self, code_sha256: str) -> Path:
+        directory = package.unpacked_path(code_sha256, into=self._packages)
+        if directory.is_dir():
+            return directory
+        return package.unpack(self._load_package(code_sha256), expected_sha256=code_sha256, into=self._packages)
 
     def _spawn(self, start: Callable[[], subprocess.Popen[bytes]]) -> subprocess.Popen[bytes]:
         return self._spawner.submit(start).result()

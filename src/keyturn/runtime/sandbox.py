@@ -3,8 +3,9 @@
 Three strengths, the first that works here is taken:
 
 1. **bubblewrap**: a read-only system, the function's code at ``/var/task``, awslambdaric and boto3 at ``/var/runtime``,
-   a ``/tmp`` of its own and limited size, no other process in sight, no way to the data directory. Works for root, who
-   gives each environment a user of its own, and for ordinary users, where the kernel lets them make user namespaces.
+   its layers at ``/opt``, a ``/tmp`` of its own and limited size, no other process in sight, no way to the data
+   directory. Works for root, who gives each environment a user of its own, and for ordinary users, where the kernel
+   lets them make user namespaces.
 2. **user**: without bubblewrap, root still gives each environment a user of its own that owns nothing.
 3. **limits**: resource limits only. The function can read what the server's user can read, and the operator is warned.
 
@@ -33,6 +34,7 @@ from keyturn.runtime.spec import RuntimeSettings
 
 _LAUNCHER = Path(__file__).with_name("launcher.py")
 _TASK_ROOT = Path("/var/task")
+_LAYERS = Path("/opt")
 _RUNTIME_DIRECTORY = Path("/var/runtime")
 _CERTIFICATES = Path("/etc/pki/tls/cert.pem")
 _MIB = 1024 * 1024
@@ -82,6 +84,7 @@ class Layout:
     """Where a function finds things, as it sees them."""
 
     task_root: Path
+    layers: Path
     runtime_directory: Path
     temporary: Path
     ca_bundle: Path | None
@@ -98,6 +101,7 @@ class Enclosure:
         interpreter: The Python it runs.
         memory_bytes: Its memory limit.
         storage_bytes: Size of its ``/tmp``.
+        layers: Directory of its layers, laid over each other; None if it has none.
     """
 
     slot: int
@@ -106,6 +110,7 @@ class Enclosure:
     interpreter: Interpreter
     memory_bytes: int
     storage_bytes: int
+    layers: Path | None = None
 
 
 class Sandbox(Protocol):
@@ -236,7 +241,7 @@ class Bubblewrap:
         """Lambda's own places, the same for every function."""
         del enclosure
         asked = _CERTIFICATES if self._settings.ca_bundle else None
-        return Layout(_TASK_ROOT, _RUNTIME_DIRECTORY, Path("/tmp"), asked)  # noqa: S108 - a tmpfs that only this function sees
+        return Layout(_TASK_ROOT, _LAYERS, _RUNTIME_DIRECTORY, Path("/tmp"), asked)  # noqa: S108 - a tmpfs that only this function sees
 
     def start(
         self, enclosure: Enclosure, environment: Mapping[str, str], argv: list[str], log_fd: int
@@ -269,6 +274,7 @@ class Bubblewrap:
                 *["--perms", "0444", "--ro-bind-data", str(group), "/etc/group"],
                 *["--perms", "1777", "--size", str(enclosure.storage_bytes), "--tmpfs", "/tmp"],  # noqa: S108 - see layout
                 *["--ro-bind", str(enclosure.code), str(_TASK_ROOT)],
+                *_layers_of(enclosure),
                 # Writable places beside /tmp would be memory that nobody counts.
                 *["--remount-ro", "/dev", "--remount-ro", "/"],
                 *["--", python, "-I", "-S", str(_RUNTIME_DIRECTORY / _LAUNCHER.name), str(launcher)],
@@ -323,6 +329,26 @@ class Bubblewrap:
         return [*arguments, "--proc", "/proc", "--dev", "/dev"]
 
 
+def _layers_of(enclosure: Enclosure) -> list[str]:
+    """Arguments that put the layers below ``/opt``, each of their entries beside an interpreter that lives there too.
+
+    Raises:
+        KeyturnError: A layer has a directory in which this machine has its interpreter.
+    """
+    if enclosure.layers is None:
+        return []
+    arguments = [] if _is_below(enclosure.interpreter.prefix, [_LAYERS]) else ["--dir", str(_LAYERS)]
+    for entry in sorted(enclosure.layers.iterdir()):
+        target = _LAYERS / entry.name
+        if _is_below(enclosure.interpreter.prefix, [target]):
+            raise KeyturnError(
+                f"A layer would hide the Python that runs the function: both are in {target}.",
+                f"Install Python elsewhere than in {target}, or give the layer's files another directory.",
+            )
+        arguments += ["--ro-bind", str(entry), str(target)]
+    return arguments
+
+
 def _is_below(path: Path, roots: Iterable[Path]) -> bool:
     return any(path.is_relative_to(root) for root in roots)
 
@@ -351,7 +377,7 @@ class ProcessSandbox:
             if not link.is_symlink():
                 link.symlink_to(library)
         ca_bundle = _ca_bundle(self._settings) if self._settings.ca_bundle else None
-        return Layout(enclosure.code, libraries, enclosure.scratch, ca_bundle)
+        return Layout(enclosure.code, enclosure.layers or _LAYERS, libraries, enclosure.scratch, ca_bundle)
 
     def start(
         self, enclosure: Enclosure, environment: Mapping[str, str], argv: list[str], log_fd: int

@@ -33,6 +33,7 @@ class FunctionSpec:
         role_arn: Execution role.
         log_group: Where log lines go.
         qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
+        layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
     """
 
     arn: str
@@ -49,6 +50,7 @@ class FunctionSpec:
     role_arn: str
     log_group: str
     qualifier: str = ""
+    layers: tuple[str, ...] = ()
 
     @property
     def invoked_arn(self) -> str:

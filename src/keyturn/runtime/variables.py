@@ -45,6 +45,7 @@ def function_environment(
     log_stream: str,
     runtime_api: str,
     task_root: Path,
+    layers: Path,
     runtime_directory: Path,
     temporary: Path,
     ca_bundle: Path | None,
@@ -58,17 +59,21 @@ def function_environment(
         log_stream: Name of the environment's log stream.
         runtime_api: ``host:port`` of the environment's Runtime API.
         task_root: Where the process sees the function's code.
+        layers: Where it sees its layers, laid over each other.
         runtime_directory: Where it sees awslambdaric and boto3.
         temporary: Where it may write.
         ca_bundle: Certificates it needs for this server, as it sees them; None if the usual ones do.
     """
     own = {name: value for name, value in spec.environment.items() if name not in RESERVED}
+    python_path = [own.pop("PYTHONPATH", "")]
+    if spec.layers:
+        python_path += [f"{layers}/python/lib/{spec.runtime}/site-packages", f"{layers}/python"]
     # awslambdaric must be found whatever the function asks for.
-    python_path = ":".join(filter(None, [own.pop("PYTHONPATH", ""), str(runtime_directory)]))
+    python_path.append(str(runtime_directory))
     return {
-        **_presets(settings, task_root, runtime_directory, temporary, ca_bundle),
+        **_presets(settings, task_root, layers, runtime_directory, temporary, ca_bundle),
         **own,
-        "PYTHONPATH": python_path,
+        "PYTHONPATH": ":".join(filter(None, python_path)),
         "_HANDLER": spec.handler,
         "AWS_ACCESS_KEY_ID": credentials.access_key_id,
         "AWS_SECRET_ACCESS_KEY": credentials.secret_access_key.reveal(),
@@ -89,15 +94,20 @@ def function_environment(
 
 
 def _presets(
-    settings: RuntimeSettings, task_root: Path, runtime_directory: Path, temporary: Path, ca_bundle: Path | None
+    settings: RuntimeSettings,
+    task_root: Path,
+    layers: Path,
+    runtime_directory: Path,
+    temporary: Path,
+    ca_bundle: Path | None,
 ) -> dict[str, str]:
     presets = {
         "AWS_ENDPOINT_URL": settings.endpoint_url,
         # AWS's own rotation functions read this one.
         "SECRETS_MANAGER_ENDPOINT": settings.endpoint_url,
         "LANG": "en_US.UTF-8",
-        "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:{runtime_directory}:{task_root}:{task_root}/lib:/opt/lib",
-        "PATH": "/usr/local/bin:/usr/bin/:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:{runtime_directory}:{task_root}:{task_root}/lib:{layers}/lib",
+        "PATH": f"/usr/local/bin:/usr/bin/:/bin:{layers}/bin",
         "TZ": ":UTC",
     }
     if temporary != Path("/tmp"):  # noqa: S108 - the function's own /tmp, which Lambda promises

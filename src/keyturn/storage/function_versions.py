@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime
 
@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from keyturn.storage import functions, schema
 from keyturn.storage.database import Transaction
-from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, FunctionRecord
+from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, AttachedLayer, FunctionRecord
 
 _versions, _aliases, _functions = schema.function_versions, schema.function_aliases, schema.functions
 
@@ -32,6 +32,7 @@ class VersionRecord:
     code_size_bytes: int
     revision_id: str
     last_modified_at: datetime
+    layers: Sequence[AttachedLayer] | None = None
 
     def of(self, function: FunctionRecord, version: int) -> FunctionRecord:
         """Return the function as it was then."""
@@ -99,13 +100,13 @@ def update_version(transaction: Transaction, function_arn: str, version: int, *,
 def delete_version(transaction: Transaction, function: FunctionRecord, version: int) -> None:
     """Remove a version of a function that is locked, with its policy, and its package if nobody else uses it."""
     statement = delete(_versions).where(_versions.c.function_arn == function.arn, _versions.c.version == version)
-    used = transaction.connection.execute(statement.returning(_versions.c.code_sha256)).scalar_one_or_none()
+    row = transaction.connection.execute(statement.returning(_versions.c.code_sha256, _versions.c.layers)).one_or_none()
     functions.remove_policy(transaction, function.arn, str(version))
     transaction.touch(FUNCTION_QUALIFIERS, function.arn)
     if function.published_version == version:
         _change_function(transaction, function.arn, published_version=None)
-    if used is not None:
-        functions.drop_if_unused(transaction, used)
+    if row is not None:
+        functions.drop_if_unused(transaction, *functions.packages_of(row.code_sha256, row.layers))
 
 
 def insert_alias(transaction: Transaction, function_arn: str, alias: AliasRecord) -> bool:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, TypedDict
 
-from sqlalchemy import Connection, Row, bindparam, delete, exists, func, select, update
+from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql
 
 from keyturn.arn import Place
@@ -19,7 +19,16 @@ FUNCTION_POLICY = "function-policy"
 FUNCTION_QUALIFIERS = "function-qualifiers"
 
 _functions, _packages, _statements = schema.functions, schema.packages, schema.function_statements
-_versions = schema.function_versions
+_versions, _layer_versions = schema.function_versions, schema.layer_versions
+
+
+class AttachedLayer(TypedDict):
+    """A layer version as a function keeps it: its ARN, and the package that is unpacked to ``/opt``."""
+
+    arn: str
+    code_sha256: str
+    code_size_bytes: int
+    unzipped_size_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +40,7 @@ class FunctionRecord:
         code_sha256: Names the deployment package, see :func:`store_package`.
         last_version: The highest version number that was ever given; None before the first.
         published_version: The version that is still what the function is; None if the function was changed since.
+        layers: In the order in which they are unpacked; None without any.
         version: None if this is the function as it can be changed, ``$LATEST``; else the version that this is.
     """
 
@@ -50,6 +60,7 @@ class FunctionRecord:
     code_size_bytes: int
     revision_id: str
     last_modified_at: datetime
+    layers: Sequence[AttachedLayer] | None = None
     tags: Mapping[str, str] | None = None
     last_version: int | None = None
     published_version: int | None = None
@@ -76,6 +87,9 @@ _DELETE_PACKAGE = delete(_packages).where(
     _packages.c.sha256 == bindparam("unused"),
     ~exists().where(_functions.c.code_sha256 == _packages.c.sha256),
     ~exists().where(_versions.c.code_sha256 == _packages.c.sha256),
+    ~exists().where(_layer_versions.c.code_sha256 == _packages.c.sha256),
+    # A hash in base64 has no character that LIKE or JSON know.
+    *(~exists().where(cast(table.c.layers, Text).contains(_packages.c.sha256)) for table in (_functions, _versions)),
 )
 # What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
 _INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.arn)
@@ -86,8 +100,12 @@ _FUNCTIONS = (
     .where(_functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region"))
     .order_by(_functions.c.name)
 )
-_LOCK_CODE_OF = select(_functions.c.code_sha256).where(_functions.c.arn == bindparam("arn")).with_for_update()
-_CODE_OF_VERSIONS = select(_versions.c.code_sha256).where(_versions.c.function_arn == bindparam("arn")).distinct()
+_LOCK_PACKAGES_OF = (
+    select(_functions.c.code_sha256, _functions.c.layers).where(_functions.c.arn == bindparam("arn")).with_for_update()
+)
+_PACKAGES_OF_VERSIONS = select(_versions.c.code_sha256, _versions.c.layers).where(
+    _versions.c.function_arn == bindparam("arn")
+)
 _STATEMENTS_OF = (
     select(_statements)
     .where(_statements.c.function_arn == bindparam("arn"))
@@ -136,24 +154,23 @@ def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]
 
 
 def update_function(transaction: Transaction, function: FunctionRecord, **columns: object) -> None:
-    """Change columns of a function; a package that nobody uses afterwards is deleted."""
-    used = _lock_code(transaction, function)
+    """Change columns of a function; packages that nobody uses afterwards are deleted."""
+    before = _lock_and_list_packages(transaction, function)
     transaction.connection.execute(update(_functions).where(_functions.c.arn == function.arn), columns)
     transaction.touch(FUNCTION, function.arn)
-    if used is not None and columns.get("code_sha256", used) != used:
-        drop_if_unused(transaction, used)
+    if {"code_sha256", "layers"} & columns.keys():
+        drop_if_unused(transaction, *before - _lock_and_list_packages(transaction, function))
 
 
 def delete_function(transaction: Transaction, function: FunctionRecord) -> None:
     """Remove a function with its versions, aliases and statements, and the packages that no other function uses."""
-    used = _lock_code(transaction, function)
-    of_versions = transaction.connection.execute(_CODE_OF_VERSIONS, {"arn": function.arn}).scalars().all()
+    used = _lock_and_list_packages(transaction, function)
+    for row in transaction.connection.execute(_PACKAGES_OF_VERSIONS, {"arn": function.arn}):
+        used |= packages_of(row.code_sha256, row.layers)
     transaction.connection.execute(delete(_functions).where(_functions.c.arn == function.arn))
     for kind in (FUNCTION, FUNCTION_POLICY, FUNCTION_QUALIFIERS):
         transaction.touch(kind, function.arn)
-    # In one order, whoever deletes: two that lock the same packages must not wait for each other.
-    for sha256 in sorted({*of_versions, *filter(None, [used])}):
-        drop_if_unused(transaction, sha256)
+    drop_if_unused(transaction, *used)
 
 
 def load_statements(connection: Connection, function_arn: str) -> Mapping[str, tuple[StatementRecord, ...]]:
@@ -201,16 +218,25 @@ def remove_statement(transaction: Transaction, function_arn: str, qualifier: str
     return transaction.connection.execute(statement).rowcount > 0
 
 
-def _lock_code(transaction: Transaction, function: FunctionRecord) -> str | None:
+def packages_of(code_sha256: str, layers: Sequence[AttachedLayer] | None) -> set[str]:
+    """Return the packages that a function or a version needs: its code and its layers."""
+    return {code_sha256, *(layer["code_sha256"] for layer in layers or ())}
+
+
+def drop_if_unused(transaction: Transaction, *sha256s: str) -> None:
+    """Remove packages, unless a function, one of its versions or a layer has them."""
+    # In one order, whoever deletes: two that lock the same packages must not wait for each other.
+    for sha256 in sorted(sha256s):
+        # Locked first: a function that is about to use the package has it locked too and is seen by what follows.
+        transaction.connection.execute(_LOCK_PACKAGE, {"unused": sha256})
+        transaction.connection.execute(_DELETE_PACKAGE, {"unused": sha256})
+
+
+def _lock_and_list_packages(transaction: Transaction, function: FunctionRecord) -> set[str]:
+    """Lock a function and return the packages that it needs now."""
     # Read again, because the caller's record may be older than another change of the code.
-    return transaction.connection.execute(_LOCK_CODE_OF, {"arn": function.arn}).scalar_one_or_none()
-
-
-def drop_if_unused(transaction: Transaction, sha256: str) -> None:
-    """Remove a package unless a function or a version has it."""
-    # Locked first: a function that is about to use the package has it locked too and is seen by the second statement.
-    transaction.connection.execute(_LOCK_PACKAGE, {"unused": sha256})
-    transaction.connection.execute(_DELETE_PACKAGE, {"unused": sha256})
+    row = transaction.connection.execute(_LOCK_PACKAGES_OF, {"arn": function.arn}).one_or_none()
+    return set() if row is None else packages_of(row.code_sha256, row.layers)
 
 
 def _function(row: Row[Any]) -> FunctionRecord:

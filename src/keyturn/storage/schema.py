@@ -462,6 +462,8 @@ def function_configuration() -> tuple[Column[Any], ...]:
         Column("code_size_bytes", BigInteger, nullable=False),
         Column("revision_id", String(36), nullable=False),
         Column("last_modified_at", Moment, nullable=False),
+        # Layers in order, each with all that is needed to run it (storage/layers.py); None without any.
+        Column("layers", JSON(none_as_null=True)),
     )
 
 
@@ -507,6 +509,36 @@ function_statements = Table(
     Column("statement_id", String(100), primary_key=True),
     Column("position", Integer, nullable=False),
     Column("statement", Text, nullable=False),
+)
+
+layers = Table(
+    "layers",
+    state,
+    Column("arn", Text, primary_key=True),
+    *owner(),
+    Column("name", name_of(140), nullable=False),
+    # The highest version number that was ever given: none is given twice, even after all versions were deleted.
+    Column("last_version", Integer, nullable=False),
+    UniqueConstraint("account_id", "region", "name", name="layers_name"),
+)
+
+layer_versions = Table(
+    "layer_versions",
+    state,
+    Column("layer_arn", Text, ForeignKey("layers.arn", ondelete="CASCADE"), primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("description", Text, nullable=False),
+    Column("license_info", Text),
+    # What is said to run it; None if that was not said.
+    Column("architectures", JSON(none_as_null=True)),
+    Column("runtimes", JSON(none_as_null=True)),
+    Column("code_sha256", String(64), ForeignKey("packages.sha256"), nullable=False),
+    Column("code_size_bytes", BigInteger, nullable=False),
+    Column("unzipped_size_bytes", BigInteger, nullable=False),
+    Column("created_at", Moment, nullable=False),
+    # Statements of its resource-based policy as pairs of id and JSON text, in the order in which they were added.
+    Column("statements", JSON, nullable=False),
+    Column("revision_id", String(36), nullable=False),
 )
 
 # Nothing changes a row, and only retention deletes one: triggers see to that (storage/migrations).

@@ -52,10 +52,15 @@ class FunctionBench:
             write_log=self._write_log,
         )
 
+    def store(self, package: bytes) -> str:
+        """Keep a package, of a layer for instance, and return its ``code_sha256``."""
+        sha256 = code_sha256(package)
+        self._packages[sha256] = package
+        return sha256
+
     def function(self, source: str, *, files: Mapping[str, str | bytes] | None = None, **changes: Any) -> FunctionSpec:
         """A function whose module ``lambda_function`` is ``source``; ``changes`` are members of its spec."""
-        package = zip_package({"lambda_function.py": source, **(files or {})})
-        self._packages[code_sha256(package)] = package
+        sha256 = self.store(zip_package({"lambda_function.py": source, **(files or {})}))
         name = f"function-{uuid.uuid4().hex[:8]}"
         members: dict[str, Any] = {
             "arn": f"arn:aws:lambda:us-east-1:000000000000:function:{name}",
@@ -67,7 +72,7 @@ class FunctionBench:
             "memory_mb": 128,
             "ephemeral_storage_mb": 512,
             "environment": {},
-            "code_sha256": code_sha256(package),
+            "code_sha256": sha256,
             "revision_id": uuid.uuid4().hex,
             "role_arn": "arn:aws:iam::000000000000:role/function",
             "log_group": f"/aws/lambda/{name}",

@@ -18,6 +18,8 @@ WITHOUT_RESOURCE = {
     "keyturn:ListPlannedRotations",
     "lambda:GetAccountSettings",
     "lambda:ListFunctions",
+    "lambda:ListLayerVersions",
+    "lambda:ListLayers",
     "secretsmanager:BatchGetSecretValue",
     "secretsmanager:GetRandomPassword",
     "secretsmanager:ListSecrets",

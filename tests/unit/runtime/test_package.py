@@ -109,3 +109,44 @@ def test_a_package_that_breaks_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyturnError):
         package.unpack(corrupted(), expected_sha256=package.code_sha256(corrupted()), into=tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def tree(directory: Path) -> dict[str, str]:
+    return {str(path.relative_to(directory)): path.read_text() for path in directory.rglob("*") if path.is_file()}
+
+
+def unpacked_layers(into: Path, *layers: dict[str, str | bytes]) -> list[Path]:
+    packages = [zip_package(files) for files in layers]
+    return [package.unpack(each, expected_sha256=package.code_sha256(each), into=into) for each in packages]
+
+
+def test_of_layers_laid_over_each_other_what_comes_later_wins(tmp_path: Path) -> None:
+    first, second = unpacked_layers(
+        tmp_path,
+        {"python/a.py": "first", "python/b.py": "first", "lib/kept": "first", "x": "file", "y/z": "directory"},
+        {"python/b.py": "second", "python/c.py": "second", "x/y": "directory", "y": "file"},
+    )
+
+    merged = package.merge([first, second], into=tmp_path)
+
+    assert tree(merged) == {
+        "python/a.py": "first",
+        "python/b.py": "second",
+        "python/c.py": "second",
+        "lib/kept": "first",
+        "x/y": "directory",
+        "y": "file",
+    }
+    assert tree(first)["python/b.py"] == "first"
+    assert stat.S_IMODE((merged / "python").stat().st_mode) == stat.S_IMODE(merged.stat().st_mode) == 0o755
+
+
+def test_a_sequence_of_layers_is_laid_once_and_shares_its_files(tmp_path: Path) -> None:
+    first, second = unpacked_layers(tmp_path, {"a": "first"}, {"a": "second"})
+
+    merged = package.merge([first, second], into=tmp_path)
+
+    assert (merged / "a").samefile(second / "a")
+    assert package.merge([first, second], into=tmp_path) == merged
+    assert tree(package.merge([second, first], into=tmp_path)) == {"a": "first"}
+    assert package.merge([first], into=tmp_path) == first

@@ -37,6 +37,7 @@ def variables(own: dict[str, str], *, temporary: Path = LAMBDA_TMP, ca_bundle: P
         log_stream="stream",
         runtime_api="127.0.0.1:1",
         task_root=Path("/var/task"),
+        layers=Path("/opt"),
         runtime_directory=Path("/var/runtime"),
         temporary=temporary,
         ca_bundle=ca_bundle,

@@ -40,7 +40,6 @@ _ASKS_FOR_NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "ImageConfig": lambda value: not any(value.values()),
     "KMSKeyArn": lambda value: not value,
     "SourceKMSKeyArn": lambda value: not value,
-    "Layers": lambda value: not value,
     "FileSystemConfigs": lambda value: not value,
     "CodeSigningConfigArn": lambda value: not value,
     "PublishTo": lambda value: not value,
@@ -72,17 +71,19 @@ def refuse_what_is_not_offered(request: Mapping[str, Any], function_name: str) -
         raise InvalidParameterValueException("Keyturn does not offer this value of LoggingConfig.")
 
 
-def zip_file_of(code: Mapping[str, Any]) -> bytes:
+def zip_file_of(code: Mapping[str, Any], what: str = "a function's code") -> bytes:
     """Return the deployment package from ``Code``, or from an UpdateFunctionCode request, which has the same members.
+
+    Args:
+        code: Where it lies.
+        what: It is, for a refusal.
 
     Raises:
         InvalidParameterValueException: There is none, or it lies somewhere else.
     """
     elsewhere = [member for member in ("S3Bucket", "S3Key", "S3ObjectVersion", "ImageUri") if code.get(member)]
     if elsewhere:
-        raise InvalidParameterValueException(
-            f"Keyturn takes a function's code as ZipFile only; it does not offer {elsewhere[0]}."
-        )
+        raise InvalidParameterValueException(f"Keyturn takes {what} as ZipFile only; it does not offer {elsewhere[0]}.")
     package: bytes = code.get("ZipFile", b"")
     if not package:
         raise InvalidParameterValueException("Please provide a source for function code.")
@@ -130,7 +131,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
         "Description": record.description,
         "Timeout": record.timeout_seconds,
         "MemorySize": record.memory_mb,
-        "LastModified": _moment(record.last_modified_at),
+        "LastModified": shown_moment(record.last_modified_at),
         "CodeSha256": record.code_sha256,
         "Version": version_text(record.version),
         "TracingConfig": {"Mode": "PassThrough"},
@@ -150,8 +151,13 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
     variables = open_environment(kit, record.arn, record.sealed)
     if variables:
         configuration["Environment"] = {"Variables": variables}
+    if record.layers:
+        configuration["Layers"] = [
+            {"Arn": layer["arn"], "CodeSize": layer["code_size_bytes"]} for layer in record.layers
+        ]
     return configuration
 
 
-def _moment(at: datetime) -> str:
+def shown_moment(at: datetime) -> str:
+    """Return a moment as Lambda writes it."""
     return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}+0000"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from keyturn.arn import Place
@@ -16,6 +17,7 @@ from keyturn.errors.lambda_ import (
 )
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_ import configuration, versions
+from keyturn.operations.lambda_.attached_layers import attach, check_layers, layer_keys
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
@@ -26,7 +28,7 @@ from keyturn.operations.sealing import seal_environment
 from keyturn.operations.subject import Subject
 from keyturn.runtime import package
 from keyturn.runtime.interpreters import find_interpreter
-from keyturn.storage import functions
+from keyturn.storage import functions, layers
 from keyturn.storage.database import Transaction
 from keyturn.storage.functions import FunctionRecord
 from keyturn.wire.types.lambda_ import (
@@ -55,7 +57,13 @@ _TOTAL_CODE_SIZE_BYTES = 80_530_636_800
 def new_function(_kit: Kit, call: Call, request: CreateFunctionRequest) -> Subject[None]:
     """The function that CreateFunction would make."""
     reference = parse_function_name(call.place, request["FunctionName"])
-    return Subject(reference.arn, reference.arn, record=None, keys=tag_keys(request.get("Tags")))
+    keys = {**tag_keys(request.get("Tags")), **layer_keys(request)}
+    return Subject(reference.arn, reference.arn, record=None, keys=keys)
+
+
+def function_to_configure(kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest) -> Subject[FunctionRecord]:
+    """Load the function; policies may ask which layers it is to have."""
+    return whole_function(kit, call, request, layer_keys(request))
 
 
 @operation("lambda", "CreateFunction", subject=new_function)
@@ -75,7 +83,8 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
     find_interpreter(request["Runtime"])
     variables = request.get("Environment", {}).get("Variables", {})
     check_environment(variables)
-    package.check(zip_file)
+    layer_arns = request.get("Layers", [])
+    check_layers(kit, call, layer_arns, package.check(zip_file))
     record = FunctionRecord(
         arn=arn,
         account_id=call.place.account_id,
@@ -98,6 +107,7 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
         tags=dict(request["Tags"]) if request.get("Tags") else None,
     )
     with kit.state.write() as transaction:
+        record = replace(record, layers=attach(transaction, layer_arns))
         functions.store_package(transaction, record.code_sha256, zip_file)
         if not functions.insert_function(transaction, record):
             raise ResourceConflictException(f"Function already exist: {name}")
@@ -152,7 +162,7 @@ def update_function_code(
     _refuse_published(call, request)
     configuration.refuse_what_is_not_offered(request, record.name)
     zip_file = zip_file_of(request)
-    package.check(zip_file)
+    package.check_together(package.check(zip_file), *(layer["unzipped_size_bytes"] for layer in record.layers or ()))
     columns = {"code_sha256": package.code_sha256(zip_file), "code_size_bytes": len(zip_file)}
     if request.get("DryRun", False):
         _check_revision(request, record)
@@ -167,7 +177,7 @@ def update_function_code(
     return configuration_of(kit, updated)
 
 
-@operation("lambda", "UpdateFunctionConfiguration", subject=whole_function)
+@operation("lambda", "UpdateFunctionConfiguration", subject=function_to_configure)
 def update_function_configuration(
     kit: Kit, call: Call, request: UpdateFunctionConfigurationRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
@@ -176,6 +186,8 @@ def update_function_configuration(
     configuration.refuse_what_is_not_offered(request, record.name)
     columns = _changed_columns(kit, call, request, record)
     with kit.state.write() as transaction:
+        if "Layers" in request:
+            columns["layers"] = attach(transaction, request["Layers"])
         updated = _update(transaction, call, request, record, columns)
     kit.runtime.discard(record.arn)
     return configuration_of(kit, updated)
@@ -207,6 +219,7 @@ def get_account_settings(
     """Show Lambda's usual limits and what is used of them."""
     with kit.state.read() as connection:
         records = functions.list_functions(connection, call.place)
+        of_layers = [record.code_size_bytes for record in layers.list_layers(connection, call.place)]
     return {
         "AccountLimit": {
             "TotalCodeSize": _TOTAL_CODE_SIZE_BYTES,
@@ -216,7 +229,7 @@ def get_account_settings(
             "UnreservedConcurrentExecutions": _CONCURRENT_EXECUTIONS,
         },
         "AccountUsage": {
-            "TotalCodeSize": sum(record.code_size_bytes for record in records),
+            "TotalCodeSize": sum(record.code_size_bytes for record in records) + sum(of_layers),
             "FunctionCount": len(records),
         },
     }
@@ -251,6 +264,10 @@ def _changed_columns(
     if "Runtime" in request:
         find_interpreter(request["Runtime"])
         columns["runtime"] = request["Runtime"]
+    if request.get("Layers"):
+        with kit.state.read() as connection:
+            zip_file = functions.load_package(connection, record.code_sha256) or b""
+        check_layers(kit, call, request["Layers"], package.unzipped_size_bytes(zip_file))
     if "Environment" in request:
         # The map is replaced as a whole. Source: AWS Lambda API Reference, UpdateFunctionConfiguration.
         variables = request["Environment"].get("Variables", {})

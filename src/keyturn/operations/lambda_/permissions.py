@@ -50,7 +50,8 @@ from keyturn.wire.types.lambda_ import (
     RemovePermissionResponse,
 )
 
-_POLICY_LIMIT_BYTES = 20 * 1024
+POLICY_LIMIT_BYTES = 20 * 1024
+"""How long a resource-based policy of Lambda may be."""
 _SERVICE = re.compile(r"[a-z0-9-]+(\.[a-z0-9-]+)*\.amazonaws\.com(\.cn)?")
 _ACCOUNT_ID = re.compile(r"\d{12}")
 # Recorded by localstack, 2025-11; other operations say "GetFunction/GetAlias".
@@ -107,9 +108,9 @@ def add_permission(kit: Kit, call: Call, request: AddPermissionRequest, holder: 
                 " remove the existing statement."
             )
         stored = functions.load_statements(transaction.connection, holder.function_arn)[holder.qualifier]
-        if len((policy_text(stored) or "").encode()) > _POLICY_LIMIT_BYTES:
+        if len((policy_text(stored) or "").encode()) > POLICY_LIMIT_BYTES:
             raise PolicyLengthExceededException(
-                f"The final policy size is bigger than the limit ({_POLICY_LIMIT_BYTES})."
+                f"The final policy size is bigger than the limit ({POLICY_LIMIT_BYTES})."
             )
     return {"Statement": statement}
 
@@ -191,7 +192,7 @@ def _statement(partition: str, request: AddPermissionRequest, function_arn: str)
     statement: dict[str, object] = {
         "Sid": request["StatementId"],
         "Effect": "Allow",
-        "Principal": _principal(partition, request["Principal"]),
+        "Principal": principal_element(partition, request["Principal"]),
         "Action": request["Action"],
         "Resource": function_arn,
     }
@@ -213,7 +214,12 @@ def _check_readable(statement: str) -> None:
         raise InvalidParameterValueException(error.message) from error
 
 
-def _principal(partition: str, principal: str) -> str | dict[str, str]:
+def principal_element(partition: str, principal: str) -> str | dict[str, str]:
+    """Return the Principal of a statement for what a request names.
+
+    Raises:
+        InvalidParameterValueException: It names nobody.
+    """
     if principal == "*":
         return "*"
     if _ACCOUNT_ID.fullmatch(principal):

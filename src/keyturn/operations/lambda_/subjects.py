@@ -24,13 +24,15 @@ def function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[Functi
     return subject_of(kit, reference, missing=f"Function not found: {reference.arn}")
 
 
-def whole_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:
+def whole_function(
+    kit: Kit, call: Call, request: Mapping[str, Any], keys: Mapping[str, tuple[str, ...]] = NO_KEYS
+) -> Subject[FunctionRecord]:
     """Load the function that a change concerns: policies are asked about the ARN without a qualifier.
 
     ``$LATEST``, a version or an alias in the name means the same function, and must not lead around a Deny that names
     it. The record is that of ``$LATEST``.
     """
-    return _whole(kit, parse_function_name(call.place, request["FunctionName"]))
+    return _whole(kit, parse_function_name(call.place, request["FunctionName"]), keys)
 
 
 def tagged_function(kit: Kit, call: Call, request: Mapping[str, Any]) -> Subject[FunctionRecord]:

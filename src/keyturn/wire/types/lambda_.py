@@ -5,6 +5,21 @@ from __future__ import annotations
 from typing import NotRequired, TypedDict
 
 
+class AddLayerVersionPermissionRequest(TypedDict):
+    LayerName: str
+    VersionNumber: int
+    StatementId: str
+    Action: str
+    Principal: str
+    OrganizationId: NotRequired[str]
+    RevisionId: NotRequired[str]
+
+
+class AddLayerVersionPermissionResponse(TypedDict):
+    Statement: NotRequired[str]
+    RevisionId: NotRequired[str]
+
+
 class AddPermissionRequest(TypedDict):
     FunctionName: str
     StatementId: str
@@ -282,6 +297,15 @@ class DeleteFunctionResponse(TypedDict):
     StatusCode: NotRequired[int]
 
 
+class DeleteLayerVersionRequest(TypedDict):
+    LayerName: str
+    VersionNumber: int
+
+
+class DeleteLayerVersionResponse(TypedDict):
+    pass
+
+
 class GetAccountSettingsRequest(TypedDict):
     pass
 
@@ -456,6 +480,58 @@ class GetFunctionConfigurationResponse(TypedDict):
     AcceleratorConfig: NotRequired[AcceleratorConfig]
 
 
+class GetLayerVersionRequest(TypedDict):
+    LayerName: str
+    VersionNumber: int
+
+
+class LayerVersionContentOutput(TypedDict):
+    Location: NotRequired[str]
+    CodeSha256: NotRequired[str]
+    CodeSize: NotRequired[int]
+    SigningProfileVersionArn: NotRequired[str]
+    SigningJobArn: NotRequired[str]
+    ResolvedS3Object: NotRequired[ResolvedS3Object]
+
+
+class GetLayerVersionResponse(TypedDict):
+    Content: NotRequired[LayerVersionContentOutput]
+    LayerArn: NotRequired[str]
+    LayerVersionArn: NotRequired[str]
+    Description: NotRequired[str]
+    CreatedDate: NotRequired[str]
+    Version: NotRequired[int]
+    CompatibleArchitectures: NotRequired[list[str]]
+    CompatibleRuntimes: NotRequired[list[str]]
+    LicenseInfo: NotRequired[str]
+
+
+class GetLayerVersionByArnRequest(TypedDict):
+    Arn: str
+
+
+class GetLayerVersionByArnResponse(TypedDict):
+    Content: NotRequired[LayerVersionContentOutput]
+    LayerArn: NotRequired[str]
+    LayerVersionArn: NotRequired[str]
+    Description: NotRequired[str]
+    CreatedDate: NotRequired[str]
+    Version: NotRequired[int]
+    CompatibleArchitectures: NotRequired[list[str]]
+    CompatibleRuntimes: NotRequired[list[str]]
+    LicenseInfo: NotRequired[str]
+
+
+class GetLayerVersionPolicyRequest(TypedDict):
+    LayerName: str
+    VersionNumber: int
+
+
+class GetLayerVersionPolicyResponse(TypedDict):
+    Policy: NotRequired[str]
+    RevisionId: NotRequired[str]
+
+
 class GetPolicyRequest(TypedDict):
     FunctionName: str
     Qualifier: NotRequired[str]
@@ -519,6 +595,47 @@ class ListFunctionsResponse(TypedDict):
     Functions: NotRequired[list[FunctionConfiguration]]
 
 
+class ListLayerVersionsRequest(TypedDict):
+    CompatibleArchitecture: NotRequired[str]
+    CompatibleRuntime: NotRequired[str]
+    LayerName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class LayerVersionsListItem(TypedDict):
+    LayerVersionArn: NotRequired[str]
+    Version: NotRequired[int]
+    Description: NotRequired[str]
+    CreatedDate: NotRequired[str]
+    CompatibleArchitectures: NotRequired[list[str]]
+    CompatibleRuntimes: NotRequired[list[str]]
+    LicenseInfo: NotRequired[str]
+
+
+class ListLayerVersionsResponse(TypedDict):
+    NextMarker: NotRequired[str]
+    LayerVersions: NotRequired[list[LayerVersionsListItem]]
+
+
+class ListLayersRequest(TypedDict):
+    CompatibleArchitecture: NotRequired[str]
+    CompatibleRuntime: NotRequired[str]
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class LayersListItem(TypedDict):
+    LayerName: NotRequired[str]
+    LayerArn: NotRequired[str]
+    LatestMatchingVersion: NotRequired[LayerVersionsListItem]
+
+
+class ListLayersResponse(TypedDict):
+    NextMarker: NotRequired[str]
+    Layers: NotRequired[list[LayersListItem]]
+
+
 class ListTagsRequest(TypedDict):
     Resource: str
 
@@ -536,6 +653,35 @@ class ListVersionsByFunctionRequest(TypedDict):
 class ListVersionsByFunctionResponse(TypedDict):
     NextMarker: NotRequired[str]
     Versions: NotRequired[list[FunctionConfiguration]]
+
+
+class LayerVersionContentInput(TypedDict):
+    S3Bucket: NotRequired[str]
+    S3Key: NotRequired[str]
+    S3ObjectVersion: NotRequired[str]
+    S3ObjectStorageMode: NotRequired[str]
+    ZipFile: NotRequired[bytes]
+
+
+class PublishLayerVersionRequest(TypedDict):
+    LayerName: str
+    Description: NotRequired[str]
+    Content: LayerVersionContentInput
+    CompatibleArchitectures: NotRequired[list[str]]
+    CompatibleRuntimes: NotRequired[list[str]]
+    LicenseInfo: NotRequired[str]
+
+
+class PublishLayerVersionResponse(TypedDict):
+    Content: NotRequired[LayerVersionContentOutput]
+    LayerArn: NotRequired[str]
+    LayerVersionArn: NotRequired[str]
+    Description: NotRequired[str]
+    CreatedDate: NotRequired[str]
+    Version: NotRequired[int]
+    CompatibleArchitectures: NotRequired[list[str]]
+    CompatibleRuntimes: NotRequired[list[str]]
+    LicenseInfo: NotRequired[str]
 
 
 class PublishVersionRequest(TypedDict):
@@ -589,6 +735,17 @@ class PublishVersionResponse(TypedDict):
     DurableConfig: NotRequired[DurableConfig]
     RuntimeConfig: NotRequired[FunctionRuntimeConfig]
     AcceleratorConfig: NotRequired[AcceleratorConfig]
+
+
+class RemoveLayerVersionPermissionRequest(TypedDict):
+    LayerName: str
+    VersionNumber: int
+    StatementId: str
+    RevisionId: NotRequired[str]
+
+
+class RemoveLayerVersionPermissionResponse(TypedDict):
+    pass
 
 
 class RemovePermissionRequest(TypedDict):
