@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
+import contextlib
 import io
 import json
+import subprocess
+import sys
 import textwrap
 import zipfile
 from collections.abc import Iterator
@@ -12,18 +16,21 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import boto3
 import pytest
 
 from keyturn.rotators import package
 from keyturn.testing.postgresql import PostgresqlServer
 
-from .conftest import ServerProcess, run_keyturn
+from .conftest import DEADLINE_SECONDS, ServerProcess, clean_environ, run_keyturn, wait_until
 from .test_main_job import Job
 
 # A sound function, with room for a flaw before it.
 ENTRY = """
+import hashlib
 import json
 import logging
+import uuid
 
 import boto3
 
@@ -37,6 +44,10 @@ client = boto3.client("secretsmanager")
 
 def value(event, label):
     return json.loads(client.get_secret_value(SecretId=event["SecretId"], VersionStage=label)["SecretString"])
+
+
+def new_password(event):
+    return hashlib.sha256(event["ClientRequestToken"].encode()).hexdigest()
 
 
 def is_stored(event):
@@ -75,7 +86,7 @@ FLAWS = {
         """
         if step == "createSecret" and not is_stored(event):
             current = value(event, "AWSCURRENT")
-            new = {**current, "password": "new-" + event["ClientRequestToken"]}
+            new = {**current, "password": new_password(event)}
             with engine.connect(engine.login(current)) as connection:
                 connection.set_password(new["username"], new["password"], lambda: None)
             store(event, new)
@@ -107,7 +118,7 @@ FLAWS = {
         if step == "createSecret" and not is_stored(event):
             current = value(event, "AWSCURRENT")
             kept = {key: current[key] for key in ("engine", "host", "port", "username")}
-            store(event, {**kept, "password": "new-" + event["ClientRequestToken"]})
+            store(event, {**kept, "password": new_password(event)})
         """,
         ("contract/keeps-other-keys",),
         "The new value lacks ['dbname', 'masterarn', 'keyturn-bench'] and has changed nothing.",
@@ -131,7 +142,7 @@ FLAWS = {
             raise ValueError("already done")
         """,
         ("contract/repeats", "finishSecret/crash-after-UpdateSecretVersionStage-1"),
-        "finishSecret keeps failing: ValueError: already done; AWSCURRENT logs in, AWSPREVIOUS is refused",
+        "; AWSCURRENT logs in, AWSPREVIOUS is refused",
     ),
     "takes any step": Flaw(
         """
@@ -154,6 +165,9 @@ FLAWS = {
         "are reported in the same words: ValueError: setSecret: unable to log in",
     ),
 }
+
+
+DOWN = json.dumps({"engine": "postgres", "host": "127.0.0.1", "port": 1, "username": "app", "password": "x"})
 
 
 def write_function(path: Path, flaw: str = "") -> Path:
@@ -221,6 +235,24 @@ def test_a_sound_function_has_a_clean_card_in_every_form(tmp_path: Path) -> None
     assert not [case for case in cases if len(case) and case.get("classname") != "sound.zip.contract"]
 
 
+def test_a_new_password_at_each_try_ends_one_trial_and_not_the_card(tmp_path: Path) -> None:
+    code = """
+    if step == "createSecret":
+        client.update_secret_version_stage(
+            SecretId=event["SecretId"], VersionStage="AWSPENDING", RemoveFromVersionId=event["ClientRequestToken"]
+        )
+        store({**event, "ClientRequestToken": str(uuid.uuid4())}, value(event, "AWSCURRENT"))
+        return None
+    """
+    function = write_function(tmp_path / "flawed.zip", code)
+    status, card = card_of(
+        tmp_path, str(function), "--database", "postgresql", "--only", "contract/stores-first", "--only",
+        "contract/keeps-pending-value", "--only", "contract/refuses-unknown-step",
+    )  # fmt: skip
+    assert status == 1
+    assert [result["status"] for result in card["results"]] == ["failed", "failed", "passed"]
+
+
 @pytest.fixture
 def database() -> Iterator[PostgresqlServer]:
     with PostgresqlServer.start() as running:
@@ -232,9 +264,50 @@ def test_a_users_own_password_is_set_back_at_the_end(database: PostgresqlServer,
     secret = tmp_path / "secret.json"
     secret.write_text(json.dumps(database.secret_value("app", "their own")))
     function = write_function(tmp_path / "sound.zip")
-    status, card = card_of(tmp_path, str(function), "--secret", str(secret), "--only", "contract/rotates")
+    status, card = card_of(tmp_path, str(function), "--secret", str(secret), "--yes", "--only", "contract/rotates")
     assert (status, [result["status"] for result in card["results"]]) == (0, ["passed"])
     assert database.accepts("app", "their own")
+
+
+def test_a_bench_that_is_killed_leaves_what_it_takes_to_find_the_password(
+    database: PostgresqlServer, tmp_path: Path
+) -> None:
+    database.create_user("app", "their own")
+    secret = tmp_path / "secret.json"
+    secret.write_text(json.dumps(database.secret_value("app", "their own")))
+    function = write_function(tmp_path / "sound.zip")
+    environ = {**clean_environ(tmp_path), "TMPDIR": str(tmp_path)}
+    bench = subprocess.Popen(
+        [sys.executable, "-m", "keyturn.cli.main", "function", "test", str(function), "--secret", str(secret), "--yes"],
+        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    wait_until(lambda: not database.accepts("app", "their own"), "the first rotation")
+    bench.kill()
+    bench.wait(DEADLINE_SECONDS)
+
+    [directory] = tmp_path.glob("keyturn-bench-*")
+    credentials = directory / "credentials"
+    assert credentials.stat().st_mode & 0o777 == 0o600
+    serve = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(directory / "data"), "--no-profile"]
+    with subprocess.Popen([*serve, "--port", "0"], env=environ, stdout=subprocess.PIPE, text=True) as server:
+        try:
+            assert server.stdout is not None
+            endpoint_url = server.stdout.readline().partition(" ready on ")[2].split()[0]
+            profile = configparser.ConfigParser()
+            profile.read_string(credentials.read_text())
+            client = boto3.client(
+                "secretsmanager", endpoint_url=endpoint_url, region_name="us-east-1",
+                aws_access_key_id=profile["default"]["aws_access_key_id"],
+                aws_secret_access_key=profile["default"]["aws_secret_access_key"],
+            )  # fmt: skip
+            passwords = []
+            for label in ("AWSPENDING", "AWSCURRENT", "AWSPREVIOUS"):
+                with contextlib.suppress(client.exceptions.ResourceNotFoundException):
+                    value = client.get_secret_value(SecretId="secret/under-test", VersionStage=label)["SecretString"]
+                    passwords.append(json.loads(value)["password"])
+            assert any(database.accepts("app", password) for password in passwords)
+        finally:
+            server.terminate()
 
 
 def test_a_function_and_a_secret_are_fetched_by_their_names(
@@ -243,7 +316,7 @@ def test_a_function_and_a_secret_are_fetched_by_their_names(
     job = Job(server, database, "on_the_bench")
     environ = server.environ()
     done = run_keyturn(
-        "function", "test", job.name, "--secret", job.name, "--only", "contract/sets", "--output", "json",
+        "function", "test", job.name, "--secret", job.name, "--yes", "--only", "contract/sets", "--output", "json",
         home=tmp_path, environ=environ, check=False,
     )  # fmt: skip
     card = json.loads(done.stdout)
@@ -284,7 +357,7 @@ def test_without_a_database_that_is_known_the_contract_is_tried_as_far_as_it_goe
         )
     )
     status, card = card_of(
-        tmp_path, str(function), "--secret", '{"token": "the first one"}', "--only", "contract/[rst]*",
+        tmp_path, str(function), "--secret", '{"token": "the first one"}', "--yes", "--only", "contract/[rst]*",
         "--only", "finishSecret/*",
     )  # fmt: skip
     assert status == 1
@@ -304,10 +377,8 @@ def test_without_a_database_that_is_known_the_contract_is_tried_as_far_as_it_goe
         "reports-a-changed-password": "skipped",
     }
     assert {result["left"] for result in card["results"] if result["group"] == "finishSecret"} == {"unharmed", "mended"}
-    # Nobody knows what the value opens, so it is not thrown away.
-    [kept] = tmp_path.glob("keyturn-function-test-*.json")
-    assert kept.stat().st_mode & 0o777 == 0o600
-    assert json.loads(kept.read_text())["token"].startswith("token of ")
+    # The function itself has set the first value again.
+    assert not list(tmp_path.glob("keyturn-function-test-*.json"))
 
 
 def test_a_function_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
@@ -319,7 +390,7 @@ def test_a_function_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
     assert status == 1
     [result] = card["results"]
     assert "No module named 'not_there'" in result["reason"]
-    assert card["broken_off"] == "It does not rotate even when nothing goes wrong, so no fault was played."
+    assert card["broken_off"] == "It does not rotate even when nothing goes wrong, so nothing else was played."
 
 
 @pytest.mark.parametrize(
@@ -331,10 +402,21 @@ def test_a_function_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
         (("missing.zip", "--database", "postgresql"), "missing.zip does not exist."),
         (("lambda_function.py", "--secret", "[1]"), "The secret's value is no JSON object."),
         (
-            ("lambda_function.py", "--secret", '{"engine": "postgres"}'),
+            ("lambda_function.py", "--secret", '{"engine": "postgres"}', "--yes"),
             "The secret cannot be used: host key is missing",
         ),
         (("lambda_function.py", "--database", "postgresql", "-e", "x"), "'x' is no variable."),
+        (("lambda_function.py", "--secret", '{"token": "x"}'), "This changes what the secret opens many times"),
+        (("lambda_function.py", "--secret", "missing.json"), "missing.json does not exist."),
+        (
+            ("lambda_function.py", "--secret", DOWN, "--yes"),
+            "cannot be asked: host 127.0.0.1, port 1: Connection refused",
+        ),
+        (("lambda_function.py", "--database", "postgresql", "--junit", "no/such.xml"), "no/such.xml cannot be written"),
+        (
+            ("lambda_function.py", "--database", "postgresql", "--handler", "other.f"),
+            "no module for the handler other.f",
+        ),
         (("lambda_function.py", "--database", "postgresql", "--only", "no/such"), "No trial is called no/such."),
     ],
 )

@@ -36,6 +36,9 @@ class Left(StrEnum):
     """No stored version logs in."""
 
 
+INTERRUPTED = "You have ended it."
+"""Why not everything was played, if somebody did not want it."""
+
 HARMLESS = frozenset({Left.NOTHING, Left.MENDED})
 
 
@@ -89,6 +92,11 @@ class Card:
     denied: Sequence[str]
     broken_off: str = ""
     seconds: float = field(default=0.0, compare=False)
+
+    @property
+    def was_interrupted(self) -> bool:
+        """Whether somebody ended it before its end."""
+        return self.broken_off == INTERRUPTED
 
     @property
     def failed(self) -> list[Result]:

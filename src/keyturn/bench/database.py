@@ -73,10 +73,10 @@ class Database:
             login = self.engine.login({**value, **self._own_address()})
             with self.engine.connect(login) as connection:
                 return connection.password_was_checked or None
-        except base.AuthenticationFailed:
+        except (base.AuthenticationFailed, KeyError, ValueError):
             return False
-        except (KeyError, ValueError):
-            return False
+        except base.DatabaseError as error:
+            raise KeyturnError(f"{self.title} cannot be asked: {error.reason}.", error.hint) from None
 
     def set_password(self, value: Value, password: str) -> None:
         """Set a user's password as somebody would who does not know of Secrets Manager.

@@ -14,18 +14,18 @@ from typing import Any, Self
 
 from keyturn.config import SandboxChoice
 from keyturn.errors.base import KeyturnError
-from keyturn.rules.masking import Mask
 from keyturn.rules.staging import AWSCURRENT, AWSPENDING, AWSPREVIOUS
 
 from .boundaries import React, Watch
 from .database import Database, Value
+from .leaks import Leaks
 from .throwaway import FunctionSource, Run, ThrowAwayKeyturn
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 SECRET_NAME = "secret/under-test"  # noqa: S105 - a name
 _SUPERUSER_NAME = "superuser/of-the-secret-under-test"
 # A key that no function knows: it belongs to somebody else, and is to be kept.
-_FOREIGN_KEY = "keyturn-bench"
+FOREIGN_KEY = "keyturn-bench"
 _ATTEMPTS = 2
 
 
@@ -56,6 +56,11 @@ class State:
         return self.current_id in self.refused
 
     @property
+    def is_known(self) -> bool:
+        """Whether anybody can say what logs in."""
+        return bool(self.accepted or self.refused)
+
+    @property
     def is_locked_out(self) -> bool:
         """Whether no stored version lets anybody in."""
         return bool(self.refused) and not self.accepted
@@ -71,8 +76,9 @@ class State:
             for version, name in names.items()
             if version in self.accepted | self.refused
         ]
-        unlabelled = self.accepted - set(names)
-        return ", ".join([*said, *(["a version without a label logs in"] if unlabelled else [])])
+        if self.accepted - set(names):
+            said.append("a version without a label logs in")
+        return ", ".join(said) or "nothing is known of what logs in"
 
 
 class Desk:
@@ -84,7 +90,7 @@ class Desk:
         watch: Knows what boundaries the last step reached.
         runs: All invocations so far.
         secret_arn: The secret under test.
-        left_in: Where the last value was put, at the end, if nothing is known of what it opens.
+        left: What is not as it was before, at the end; empty if all is.
     """
 
     def __init__(self, keyturn: ThrowAwayKeyturn, database: Database, watch: Watch, source: FunctionSource) -> None:
@@ -93,7 +99,7 @@ class Desk:
         self.watch = watch
         self.runs: list[Run] = []
         self.secret_arn = ""
-        self.left_in = ""
+        self.left = ""
         self.timeout_seconds = source.timeout_seconds
         self._superuser_arn: str | None = None
         self._tokens: list[str] = []
@@ -109,7 +115,7 @@ class Desk:
         *,
         begin_at: datetime | None,
         sandbox: SandboxChoice,
-        keep_value: Callable[[Value], str],
+        keep_values: Callable[[Sequence[Value]], str],
     ) -> Iterator[Self]:
         """Set everything up; at the end the secret's user has the password again that it had before.
 
@@ -119,10 +125,10 @@ class Desk:
             superuser: The superuser secret's, if there is one.
             begin_at: What the server's clock shows; the machine's time if None.
             sandbox: How the function is kept apart.
-            keep_value: Puts the last value in a safe place, if the password cannot be set back, and returns which.
+            keep_values: Puts values in a safe place, if the password cannot be set back, and returns which.
 
         Raises:
-            KeyturnError: Something cannot be set up, or the password cannot be set back.
+            KeyturnError: Something cannot be set up.
         """
         watch = Watch()
         with ExitStack() as closing:
@@ -136,7 +142,7 @@ class Desk:
             keyturn = closing.enter_context(ThrowAwayKeyturn.open(watch, begin_at=begin_at, sandbox=sandbox))
             desk = cls(keyturn, database, watch, source)
             desk._set_up(source)
-            closing.callback(desk._restore, keep_value)
+            closing.callback(desk._restore, keep_values)
             yield desk
 
     def _set_up(self, source: FunctionSource) -> None:
@@ -149,7 +155,7 @@ class Desk:
 
     def _first_value(self) -> dict[str, object]:
         superuser = {"masterarn": self._superuser_arn} if self._superuser_arn else {}
-        return {**self.database.as_seen(self.database.value), **superuser, _FOREIGN_KEY: "is kept"}
+        return {**self.database.as_seen(self.database.value), **superuser, FOREIGN_KEY: "is kept"}
 
     def _create_secret(self, name: str, value: Value) -> str:
         text = json.dumps(value)
@@ -242,12 +248,22 @@ class Desk:
             relay.admit()
         self.keyturn.enable_rotation(self.secret_arn)
         state = self.state()
+        if not state.is_known:
+            self._finish_what_was_begun(state)
+            state = self.state()
         self.keyturn.abandon_rotation(self.secret_arn)
-        foreign_key_is_kept = state.values.get(state.current_id, {}).get(_FOREIGN_KEY) is not None
-        is_unknown = state.current_id not in state.accepted | state.refused
-        if not (foreign_key_is_kept and (state.current_id in state.accepted or is_unknown)):
+        foreign_key_is_kept = state.values.get(state.current_id, {}).get(FOREIGN_KEY) is not None
+        if state.is_known and not (foreign_key_is_kept and state.current_id in state.accepted):
             self._store_current(self._value_that_logs_in(state))
         self._tokens = []
+
+    def _finish_what_was_begun(self, state: State) -> None:
+        """Complete the last rotation if it may have changed what nobody here can ask."""
+        token = next((token for token in reversed(self._tokens) if token in state.values), None)
+        if token is None or token == state.current_id:
+            return
+        self.keyturn.attach_pending(self.secret_arn, token)
+        self.attempt_again(token)
 
     def _value_that_logs_in(self, state: State) -> Value:
         for version_id in state.accepted:
@@ -269,37 +285,48 @@ class Desk:
 
     def leaks(self) -> list[tuple[Run, str]]:
         """Return invocations that showed a secret value, and where: a line of the log with the value hidden."""
-        mask = Mask(self._values)
-        found = []
-        for run in self.runs:
-            for text in (*run.log, run.answer):
-                hidden = mask(text)
-                if hidden != text:
-                    found.append((run, hidden.strip()))
-        return found
+        leaks = Leaks(self._values)
+        hidden = [(run, leaks.hidden(text)) for run in self.runs for text in (*run.log, run.answer)]
+        return [(run, text.strip()) for run, text in hidden if text is not None]
 
-    def _restore(self, keep_value: Callable[[Value], str]) -> None:
+    def _restore(self, keep_values: Callable[[Sequence[Value]], str]) -> None:
         """Give the secret's user the password that it had."""
-        value = self.database.value
+        for relay in self.database.relays:
+            relay.admit()
+        self.keyturn.enable_rotation(self.secret_arn)
         state = self.state()
-        if self.database.accepts(self.database.as_seen(value)) or state.values[state.current_id] == self._first_value():
-            return
-        last = next((state.values[version_id] for version_id in state.accepted), state.values[state.current_id])
-        if self.database.engine is None:
-            self.left_in = keep_value({**value, **_without_address(last)})
-            return
-        try:
-            self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
-        except KeyturnError as error:
-            raise KeyturnError(
-                f"The password that the secret's user had before cannot be set again. {error.message}",
-                f"The one that it has now is in {keep_value({**value, **_without_address(last)})}: store it in your"
-                " secret, or set it back by hand, and remove that file.",
-            ) from error
+        value = self.database.value
+        if state.is_known:
+            if self.database.accepts(self.database.as_seen(value)):
+                return
+            last = next((state.values[version_id] for version_id in state.accepted), state.values[state.current_id])
+            try:
+                self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
+            except KeyturnError as error:
+                self.left = f"{error.message} What it may be now is in {self._keep(state, keep_values)}."
+        elif self.runs and not self._set_back_by_the_function(state):
+            self.left = (
+                "Nothing is known here of what the secret opens, and the function has not set the first value again."
+                f" What it may be now is in {self._keep(state, keep_values)}."
+            )
+
+    def _set_back_by_the_function(self, state: State) -> bool:
+        """Have the function rotate to the value that there was at first; tell whether it says that it has."""
+        self._finish_what_was_begun(state)
+        self.keyturn.abandon_rotation(self.secret_arn)
+        token = self.begin()
+        self.store_pending(token, self._first_value())
+        return self.run_all(token, STEPS[1:]) is None
+
+    def _keep(self, state: State, keep_values: Callable[[Sequence[Value]], str]) -> str:
+        """Put all values that may be in force in a safe place, the likeliest first, and return which."""
+        likely = [*state.accepted, *reversed(self._tokens), state.current_id]
+        values = [state.values[version_id] for version_id in dict.fromkeys(likely) if version_id in state.values]
+        return keep_values([{**self.database.value, **_without_address(value)} for value in values])
 
 
 def _without_address(value: Value) -> dict[str, object]:
-    return {key: held for key, held in value.items() if key not in ("host", "port", "masterarn", _FOREIGN_KEY)}
+    return {key: held for key, held in value.items() if key not in ("host", "port", "masterarn", FOREIGN_KEY)}
 
 
 def _parsed(text: str) -> Value:

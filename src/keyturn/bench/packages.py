@@ -73,6 +73,22 @@ def find_handler(package: bytes) -> str:
     return f"{found[0]}.{_HANDLER}"
 
 
+def check_handler(package: bytes, handler: str) -> str:
+    """Return a handler whose module is in the package.
+
+    Raises:
+        KeyturnError: It is not.
+    """
+    module = handler.rpartition(".")[0].replace(".", "/")
+    with zipfile.ZipFile(io.BytesIO(package)) as archive:
+        names = set(archive.namelist())
+    if not {f"{module}.py", f"{module}/__init__.py"} & names:
+        raise KeyturnError(
+            f"The package has no module for the handler {handler}.", "Name it with --handler MODULE.FUNCTION."
+        )
+    return handler
+
+
 def _has_handler(source: bytes) -> bool:
     try:
         body = ast.parse(source).body

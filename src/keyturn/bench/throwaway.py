@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
 import tempfile
 import threading
@@ -52,11 +53,15 @@ _PLACE = Place("aws", REGION, ACCOUNT_ID)
 FUNCTION_NAME = "function-under-test"
 _ROLE_NAME = "role-of-the-function-under-test"
 _READY_SECONDS = 30
+# Of a trace, frames of the package itself.
+_PLACE_IN_CODE = re.compile(r'File "/var/task/(?P<file>[^"]+)", line (?P<line>\d+)')
 # Lines of the log that Lambda writes.
 _PLATFORM = re.compile(
     r"(START|END|REPORT|RequestId:|INIT_START|INIT_REPORT|Runtime\.ExitError)\b|\S+ \S+ Task timed out"
 )
 _LINES = 10_000
+CREDENTIALS = "credentials"
+"""Name of the file with the server's access key, beside its data."""
 _ANY_SKEW_SECONDS = 100 * 365 * 24 * 3600
 
 
@@ -119,7 +124,7 @@ class Run:
         if self.error is None:
             return "success"
         last = self.own_lines()[-1:] if self.error.startswith("Runtime.ExitError") else []
-        return " ".join([self.error, *(f"Its last words: {line}" for line in last)])
+        return " ".join([self.error + _place(self.answer), *(f"Its last words: {line}" for line in last)])
 
 
 class ShiftedClock:
@@ -187,6 +192,12 @@ class ThrowAwayKeyturn:
                 service: session.client(service, endpoint_url=settings.endpoint_url, config=config)
                 for service in ("secretsmanager", "lambda", "iam")
             }
+            # Whoever has to look into what a bench that was killed has left.
+            with os.fdopen(os.open(directory / CREDENTIALS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(
+                    f"[default]\naws_access_key_id = {administrator.access_key_id}\n"
+                    f"aws_secret_access_key = {administrator.secret_access_key.reveal()}\n"
+                )
             yield cls(server, directory, door, clients)
 
     @property
@@ -261,6 +272,15 @@ class ThrowAwayKeyturn:
                 SecretId=secret_arn, VersionStage=AWSPENDING, RemoveFromVersionId=pending
             )
 
+    def attach_pending(self, secret_arn: str, version_id: str) -> None:
+        """Put AWSPENDING on a version, from whichever has it."""
+        holder = self.labels(secret_arn).get(AWSPENDING)
+        if holder != version_id:
+            self.secrets.update_secret_version_stage(
+                SecretId=secret_arn, VersionStage=AWSPENDING, MoveToVersionId=version_id,
+                **({"RemoveFromVersionId": holder} if holder else {}),
+            )  # fmt: skip
+
     def labels(self, secret_arn: str) -> dict[str, str]:
         """Return the version of each staging label."""
         described = self.secrets.describe_secret(SecretId=secret_arn)
@@ -312,6 +332,14 @@ def _error(answer: str) -> str:
     if not isinstance(document, dict):
         return "The function failed without saying why."
     return f"{document.get('errorType', 'Error')}: {document.get('errorMessage', '')}"
+
+
+def _place(answer: str) -> str:
+    """Return where in the package an error comes from, as far as its trace says."""
+    trace = json.loads(answer).get("stackTrace") if answer.startswith("{") else None
+    places = [_PLACE_IN_CODE.search(str(frame)) for frame in trace or ()]
+    found = [place for place in places if place is not None]
+    return f" ({found[-1]['file']}, line {found[-1]['line']})" if found else ""
 
 
 class _Uvicorn(uvicorn.Server):

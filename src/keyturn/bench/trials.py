@@ -7,10 +7,12 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from keyturn.errors.base import KeyturnError
+from botocore.exceptions import ClientError
+
+from keyturn.errors.base import AwsError, KeyturnError
 
 from . import contract, faults
-from .card import Card, Result, Status
+from .card import INTERRUPTED, Card, Left, Result, Status
 from .desk import Desk
 from .faults import Fault
 
@@ -30,6 +32,11 @@ class Choice:
 
     only: Sequence[str] = ()
     is_sample: bool = False
+
+    @property
+    def has_faults(self) -> bool:
+        """Whether faults may be among them."""
+        return not self.only or any(not pattern.startswith(f"{CONTRACT}/") for pattern in self.only)
 
     def takes(self, group: str, name: str) -> bool:
         """Tell whether a trial is played."""
@@ -80,17 +87,27 @@ class Trials:
             for clause in clauses:
                 self.progress.begins(clause.title, done, len(clauses))
                 self.results.append(_tried(self.desk, clause))
+                if self._does_not_rotate:
+                    self.broken_off = "It does not rotate even when nothing goes wrong, so nothing else was played."
+                    return
                 self.desk.reset()
                 done += 1
-            if not self.choice.only or not all(pattern.startswith(f"{CONTRACT}/") for pattern in self.choice.only):
+            if self.choice.has_faults:
                 self._play_faults(done)
         except KeyturnError as error:
             self.broken_off = error.message
+        except KeyboardInterrupt:
+            self.broken_off = INTERRUPTED
+
+    @property
+    def _does_not_rotate(self) -> bool:
+        """Whether a step has failed with nothing wrong: then so will all others, in the same words."""
+        first = self.results[-1]
+        return (
+            first.name == contract.rotates.__name__ and first.status is Status.FAILED and "fails with" in first.reason
+        )
 
     def _play_faults(self, done: int) -> None:
-        if any(result.name == "rotates" and result.status is Status.FAILED for result in self.results):
-            self.broken_off = "It does not rotate even when nothing goes wrong, so no fault was played."
-            return
         chosen = self.choice.of(list(faults.faults_of(self.desk)))
         total = done + len(chosen)
         for fault in chosen:
@@ -126,12 +143,18 @@ def _tried(desk: Desk, clause: contract.Clause) -> Result:
         status, reason = Status.FAILED, str(error)
     except contract.NotTold as error:
         status, reason = Status.SKIPPED, str(error)
+    except (AwsError, ClientError) as error:
+        status, reason = Status.FAILED, f"It has brought the secret into a state in which nothing can be tried: {error}"
     return Result(CONTRACT, clause.name, clause.title, status, reason, seconds=time.monotonic() - began)
 
 
 def _played(desk: Desk, fault: Fault) -> Result:
     began = time.monotonic()
-    aftermath = faults.play(desk, fault)
+    try:
+        aftermath = faults.play(desk, fault)
+    except (AwsError, ClientError) as error:
+        reason = f"It has brought the secret into a state in which nothing can be tried: {error}"
+        aftermath = faults.Aftermath(Left.STUCK, reason)
     seconds = time.monotonic() - began
     if aftermath is None:
         reason = "In this run the step did not come to that point."

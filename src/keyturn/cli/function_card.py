@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import textwrap
 from collections import Counter
 from dataclasses import asdict
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 
 _FORMAT = "keyturn.function-test/1"
 _MOST = 20
+_NO_MODULE = "No module named"
+# What differs between two lines that say the same.
+_VARYING = re.compile(r"\d{4}-\d\d-\d\dT[\d:.]+Z|[0-9a-f]{8}-[0-9a-f-]{27}")
 _SIGNS = {"passed": "[green]✓[/]", "failed": "[red]✗[/]", "skipped": "[dim]–[/]"}
 
 
@@ -70,12 +75,25 @@ def _print_contract(console: Console, card: Card) -> None:
         _print_result(console, result, result.title)
 
 
-def _print_result(console: Console, result: Result, title: str) -> None:
-    """Print one trial: a sign, what it is, and below it what was found."""
+def _print_result(console: Console, result: Result, title: str, more: int = 0) -> None:
+    """Print one trial: a sign, what it is, and below it what was found.
+
+    Args:
+        console: Where.
+        result: The trial.
+        title: What it is.
+        more: How many others were found to end in the same way.
+    """
     console.print(f"{_SIGNS[result.status]} {_wrapped(console, title).lstrip()}")
     if result.reason:
         reason = _wrapped(console, result.reason)
         console.print(f"[dim]{reason}[/]" if result.status == "skipped" else reason)
+        if _NO_MODULE in result.reason:
+            console.print(_wrapped(console, "What a function imports can be given with --layer."))
+    if result.status == "failed":
+        console.print(f"[dim]  again: --only {escape(shlex.quote(f'{result.group}/{result.name}'))}[/]")
+    if more:
+        console.print(f"  and {more} more that end in these words: --verbose shows them.")
 
 
 def _wrapped(console: Console, text: str) -> str:
@@ -95,11 +113,22 @@ def _print_faults(console: Console, card: Card, *, is_verbose: bool) -> None:
         counts = Counter(result.left for result in card.faults if result.group == step)
         table.add_row(step, str(counts.total()), *(_count(counts[left], left in HARMLESS) for left in Left))
     console.print(table)
-    told = card.faults if is_verbose else [result for result in card.faults if result.status == "failed"]
-    for result in told[: None if is_verbose else _MOST]:
-        _print_result(console, result, f"{result.group}: {result.title} ({result.left})")
-    if len(told) > _MOST and not is_verbose:
-        console.print(f"  … and {len(told) - _MOST} more: --verbose shows them all.")
+    if is_verbose:
+        for result in card.faults:
+            _print_result(console, result, _fault_title(result))
+        return
+    alike: dict[tuple[str, str], list[Result]] = {}
+    for result in card.faults:
+        if result.status == "failed":
+            alike.setdefault((result.reason, str(result.left)), []).append(result)
+    for results in list(alike.values())[:_MOST]:
+        _print_result(console, results[0], _fault_title(results[0]), len(results) - 1)
+    if len(alike) > _MOST:
+        console.print(f"  and {len(alike) - _MOST} others: --verbose shows them all.")
+
+
+def _fault_title(result: Result) -> str:
+    return f"{result.group}: {result.title} ({result.left or 'not played'})"
 
 
 def _count(number: int, is_harmless: bool) -> str:
@@ -113,5 +142,6 @@ def _print_leaks(console: Console, card: Card) -> None:
         )
         return
     console.print(f"\n[bold]Leaks[/]  [red]✗[/] a secret value was shown {len(card.leaks)} times (hidden here as ***)")
-    for line in list(dict.fromkeys(card.leaks))[:_MOST]:
-        console.print(f"  {escape(shown(line))}")
+    alike = Counter(_VARYING.sub("…", line) for line in card.leaks)
+    for line, count in alike.most_common(_MOST):
+        console.print(_wrapped(console, f"{line} ({count} times)" if count > 1 else line))

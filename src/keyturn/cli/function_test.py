@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -27,7 +27,8 @@ from keyturn.config import SandboxChoice
 from keyturn.errors.base import KeyturnError
 
 _USER = "app"
-_TITLE_WIDTH = 44
+_BAR_WIDTH = 12
+_INTERRUPTED = 130
 
 
 class CardFormat(StrEnum):
@@ -65,6 +66,7 @@ def put_on_bench(
         list[str] | None, typer.Option(help="Play what matches, contract/* or setSecret/crash-* for instance.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="One fault of each kind in each step.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before a password of --secret is changed.")] = False,
     clock: Annotated[
         datetime | None, typer.Option(help="What Secrets Manager's clock shows at the beginning, in UTC.")
     ] = None,
@@ -89,8 +91,8 @@ def put_on_bench(
     Secrets Manager repeats it, and the database is asked which stored version logs in.
 
     With --secret the password of that user is really changed, some hundred times, and set back at the end: use a user
-    of a test database. JSON in an argument can be seen by other users of the machine: prefer a file or -. With
-    --database a private server is started and removed.
+    of a test database. It is asked first; --yes does without. JSON in an argument can be seen by other users of the
+    machine: prefer a file or -. With --database a private server is started and removed.
 
     The status is 0 if nothing was found, 1 if something was.
     """
@@ -99,6 +101,7 @@ def put_on_bench(
 
     # Whoever ends it finds nothing left running, and the password as it was.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    _check_writable(junit_file)
     began = time.monotonic()
     clients = _LazyClients(profile, endpoint_url, region)
     source = _source(
@@ -108,26 +111,26 @@ def put_on_bench(
     screen = Console(stderr=True, highlight=False, emoji=False)
     with ExitStack() as closing:
         value, superuser = closing.enter_context(_secrets(secret, superuser_secret, database, clients))
+        if secret is not None and not yes:
+            _confirm(value)
         card = _played(
             source, value, superuser, screen, began,
             only=only or [], is_sample=quick, clock=clock, sandbox=sandbox,
         )  # fmt: skip
     if only and not card.results and not card.broken_off:
         raise KeyturnError(
-            f"No trial is called {' or '.join(only)}.", "A name is GROUP/NAME, --verbose shows them; * matches all."
+            f"No trial is called {' or '.join(only)}.",
+            "A name is GROUP/NAME: --output json shows them; * matches all.",
         )
     if junit_file is not None:
-        try:
-            junit_file.write_text(junit(card))
-        except OSError as error:
-            raise KeyturnError(f"{junit_file} cannot be written: {error.strerror}.") from error
+        junit_file.write_text(junit(card))
     if output is CardFormat.JSON:
         typer.echo(as_json(card))
     elif output is CardFormat.JUNIT:
         typer.echo(junit(card), nl=False)
     else:
         print_card(Console(highlight=False, emoji=False), card, is_verbose=verbose)
-    raise typer.Exit(0 if card.has_passed else 1)
+    raise typer.Exit(0 if card.has_passed else _INTERRUPTED if card.was_interrupted else 1)
 
 
 def _played(
@@ -140,26 +143,47 @@ def _played(
     begin_at = clock.replace(tzinfo=UTC) if clock else None
     with (
         _progress(screen) as progress,
-        Desk.open(source, value, superuser, begin_at=begin_at, sandbox=sandbox, keep_value=_keep_value) as desk,
+        Desk.open(source, value, superuser, begin_at=begin_at, sandbox=sandbox, keep_values=_keep_values) as desk,
     ):
         played = trials.Trials(desk, trials.Choice(only, is_sample=is_sample), progress)
         played.play()
         card = played.card(source.title, time.monotonic() - began)
-    if desk.left_in:
-        screen.print(
-            f"The value that the function has set last is in {desk.left_in}: Keyturn does not know what it opens, and"
-            " has not set it back. Remove the file when you have it.",
-            soft_wrap=True,
-        )
+        if card.was_interrupted:
+            screen.print("Ending: the password is set back and the servers are stopped.")
+    if desk.left:
+        screen.print(f"[red]{desk.left}[/] Remove the file when you have it.", soft_wrap=True)
     return card
 
 
-def _keep_value(value: Mapping[str, object]) -> str:
-    """Write a value that the bench could not set back, for its owner only; return where."""
+def _keep_values(values: Sequence[Mapping[str, object]]) -> str:
+    """Write values that may be in force, for their owner only; return where."""
     path = Path.cwd() / f"keyturn-function-test-{random.token_hex(4)}.json"
     with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(value, file)
+        json.dump(values, file, indent=2)
     return str(path)
+
+
+def _check_writable(path: Path | None) -> None:
+    """Return if a file can be written, before minutes are spent on what goes into it."""
+    if path is None:
+        return
+    try:
+        path.touch()
+    except OSError as error:
+        raise KeyturnError(
+            f"{path} cannot be written: {error.strerror}.", "Choose another place with --junit."
+        ) from error
+
+
+def _confirm(value: Mapping[str, object]) -> None:
+    """Ask whether a password may be changed."""
+    what = f"the password of {value['username']}" if "username" in value else "what the secret opens"
+    where = f" at {value['host']}" if "host" in value else ""
+    if not sys.stdin.isatty():
+        raise KeyturnError(
+            f"This changes {what}{where} many times, and sets it back at the end.", "Say that it may: --yes."
+        )
+    typer.confirm(f"This changes {what}{where} many times, and sets it back at the end. Go on?", abort=True, err=True)
 
 
 class _LazyClients:
@@ -197,7 +221,9 @@ def _source(
     return FunctionSource(
         title=path.name if path.exists() else function,
         package=package,
-        handler=handler or configuration.get("Handler") or packages.find_handler(package),
+        handler=packages.check_handler(
+            package, handler or configuration.get("Handler") or packages.find_handler(package)
+        ),
         runtime=configuration.get("Runtime", runtime),
         timeout_seconds=configuration.get("Timeout", time_limit),
         memory_mb=configuration.get("MemorySize", memory),
@@ -243,9 +269,10 @@ def _value(given: str, clients: _LazyClients) -> Mapping[str, object]:
         text = given
     elif Path(given).is_file():
         text = Path(given).read_text()
+    elif given.endswith(".json"):
+        raise KeyturnError(f"{given} does not exist.", "Give a file with the secret's JSON, or the name of a secret.")
     else:
-        with explained():
-            text = clients["secretsmanager"].get_secret_value(SecretId=given).get("SecretString", "")
+        text = _stored(given, clients["secretsmanager"])
     try:
         value = json.loads(text)
     except ValueError:
@@ -259,13 +286,25 @@ def _value(given: str, clients: _LazyClients) -> Mapping[str, object]:
     return value
 
 
+def _stored(name: str, client: Any) -> str:
+    """Return a secret's value, unless somebody rotates it meanwhile."""
+    with explained():
+        if client.describe_secret(SecretId=name).get("RotationEnabled"):
+            raise KeyturnError(
+                f"The secret {name} rotates: its rotation and the bench would change one password against each other.",
+                "Use the secret of a user made for tests, or --database.",
+            )
+        return str(client.get_secret_value(SecretId=name).get("SecretString", ""))
+
+
 @contextmanager
 def _progress(screen: Console) -> Iterator[Any]:
     """Show how far it is, on a terminal."""
     from keyturn.bench.trials import Progress as Told  # noqa: PLC0415 - see put_on_bench()
 
+    width = max(20, screen.width - _BAR_WIDTH - 20)
     columns = (
-        TextColumn(f"{{task.description:{_TITLE_WIDTH}.{_TITLE_WIDTH}}}"), BarColumn(12), MofNCompleteColumn(),
+        TextColumn(f"{{task.description:{width}.{width}}}"), BarColumn(_BAR_WIDTH), MofNCompleteColumn(),
         TimeElapsedColumn(),
     )  # fmt: skip
     with Progress(*columns, console=screen, transient=True, disable=not screen.is_terminal) as progress:

@@ -8,6 +8,7 @@ from typing import Protocol, Self, cast
 
 from keyturn import testing
 from keyturn.errors.base import KeyturnError
+from keyturn.rotators import catalogue
 
 
 class PrivateDatabase(Protocol):
@@ -43,6 +44,8 @@ def start(name: str) -> PrivateDatabase:
     Raises:
         KeyturnError: There is none of that name, its programs are not installed, or it does not start.
     """
+    # As the secret's JSON calls it, or as the engine's module is called.
+    name = catalogue.engine_for(name) or name
     names = [module.name for module in pkgutil.iter_modules(testing.__path__)]
     kind = None
     if name in names:
