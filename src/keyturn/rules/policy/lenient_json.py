@@ -443,6 +443,9 @@ class _Reader:
         kept = line.rstrip().rstrip("},]").rstrip() if len(line.strip()) > 1 else line
         dropped = len(line) - len(kept)
         self.at -= dropped
+        # What was found wrong behind the text's end is not wrong there.
+        while self.slips and self.slips[-1].at >= self.at:
+            self.slips.pop()
         text = "".join(pieces)
         pieces[:] = [text[: len(text) - dropped] if dropped else text]
         self.note(Slip.MISSING_QUOTE, start, "", Edit(self.at, self.at, '"'))

@@ -113,3 +113,10 @@ def test_edits_are_done_once_and_in_order() -> None:
         edited("abc", [Edit(1, 2, "x"), Edit(1, 3, "no"), Edit(3, 3, "y"), Edit(3, 3, "z"), Edit(0, 0, "w")])
         == "waxcyz"
     )
+
+
+def test_what_stands_behind_the_end_of_a_text_that_was_not_closed_is_not_part_of_it() -> None:
+    written = '{"Version": "2012-10-17", "Id": "}\t'
+    reading = read(written)
+    assert [found.slip for found in reading.slips] == [Slip.MISSING_QUOTE]
+    assert loaded(edited(written, reading.edits())) == {"Version": "2012-10-17", "Id": ""}
