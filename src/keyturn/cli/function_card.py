@@ -106,11 +106,12 @@ def _print_faults(console: Console, card: Card, *, is_verbose: bool) -> None:
 
     if not card.faults:
         return
-    stood = sum(result.left in HARMLESS for result in card.faults)
-    console.print(f"\n[bold]Faults[/]  {stood} of {len(card.faults)} stood")
+    played = [result for result in card.faults if result.left is not None]
+    stood = sum(result.left in HARMLESS for result in played)
+    console.print(f"\n[bold]Faults[/]  {stood} of {len(played)} stood")
     table = Table("played in", "faults", *(left.value for left in Left), box=None, header_style="dim", pad_edge=False)
-    for step in dict.fromkeys(result.group for result in card.faults):
-        counts = Counter(result.left for result in card.faults if result.group == step)
+    for step in dict.fromkeys(result.group for result in played):
+        counts = Counter(result.left for result in played if result.group == step)
         table.add_row(step, str(counts.total()), *(_count(counts[left], left in HARMLESS) for left in Left))
     console.print(table)
     if is_verbose:
