@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from keyturn.rotators import catalogue
 from keyturn.testing.private_server import HOST, free_port
 
 from .conftest import ServerProcess, wait_until
@@ -33,7 +34,9 @@ def test_the_driver_is_imported_in_the_sandbox_and_says_what_is_wrong(server: Se
     if engine == "db2":
         pytest.importorskip("ibm_db", reason="IBM has a driver for Linux on x86_64 only")
     superuser = server.client("secretsmanager").create_secret(Name=f"superuser-of-{engine}", SecretString="{}")["ARN"]
-    job = Job(server, NoDatabase(engine), f"no_{engine}", engine=engine, more={"ssl": True, "masterarn": superuser})
+    strategy = catalogue.strategy_for(engine, has_superuser=False)
+    more = {"ssl": True, "masterarn": superuser}
+    job = Job(server, NoDatabase(engine), f"no_{engine}", engine=engine, strategy=strategy, more=more)
     job.rotate()
     wait_until(lambda: job.events("RotationFailed"), "the failure", server)
     [said, *_] = [event["errorMessage"] for event in job.events("Invoke") if "errorMessage" in event]
