@@ -331,7 +331,7 @@ def _error(answer: str) -> str:
         document = None
     if not isinstance(document, dict):
         return "The function failed without saying why."
-    return f"{document.get('errorType', 'Error')}: {document.get('errorMessage', '')}"
+    return ": ".join(filter(None, (str(document.get("errorType", "Error")), str(document.get("errorMessage", "")))))
 
 
 def _place(answer: str) -> str:
