@@ -256,12 +256,45 @@ def test_a_stronger_user_of_that_name_is_not_taken_over(
     assert server.accepts(current["username"], current["password"])
 
 
-def test_a_server_that_trusts_them_makes_the_second_user_too(server: PostgresqlServer) -> None:
+def test_a_user_whose_password_nobody_looks_at_gets_no_second_one(server: PostgresqlServer) -> None:
     server.create_user("trusting", "first password")
-    current = rotate(service_for(server, "trusting"))
-    assert current["username"] == "trusting_clone"
-    [[stored]] = server.run("SELECT rolpassword FROM pg_authid WHERE rolname = 'trusting_clone'")
-    assert stored.startswith("SCRAM-SHA-256$")
+    # Whoever writes the secret could name any user that the server trusts, and would get its rights with a password.
+    with pytest.raises(base.PasswordNotAsked):
+        rotate(service_for(server, "trusting"))
+    assert attributes(server, "trusting_clone") == []
+
+
+OWN_OPERATOR = """
+CREATE FUNCTION evil.equal({left}, {right}) RETURNS boolean LANGUAGE plpgsql AS $$
+BEGIN
+    IF pg_catalog.current_setting('is_superuser') OPERATOR(pg_catalog.=) 'on'::text THEN
+        EXECUTE 'ALTER ROLE {username} SUPERUSER';
+    END IF;
+    RETURN $1::text OPERATOR(pg_catalog.=) $2::text;
+END $$;
+CREATE OPERATOR evil.= (LEFTARG = {left}, RIGHTARG = {right}, FUNCTION = evil.equal)
+"""
+
+
+def test_the_owner_of_the_database_has_the_superuser_run_nothing_of_theirs(
+    server: PostgresqlServer, username: str
+) -> None:
+    database = f"database_of_{username}"
+    server.run(f"CREATE DATABASE {database} OWNER {username}")
+    owner = {"username": username, "password": "first password", "database": database}
+    server.run("CREATE SCHEMA evil", **owner)
+    for left, right in (("name", "name"), ("name", "text"), ("text", "text")):
+        for statement in OWN_OPERATOR.format(left=left, right=right, username=username).split("$$;"):
+            server.run(f"{statement}$$" if "CREATE FUNCTION" in statement else statement, **owner)
+    server.run("GRANT USAGE ON SCHEMA evil TO public", **owner)
+    server.run(f"ALTER DATABASE {database} SET search_path = evil, pg_catalog", **owner)
+    service = service_for(server, username)
+    value = {**service.value("AWSCURRENT"), "dbname": database}
+    service = FakeSecretsManager(value)
+    service.others[SUPERUSER_ARN] = server.superuser_value()
+    for token in ("token-1", "token-2"):
+        current = rotate(service, token)
+        assert attributes(server, current["username"])[0] is False
 
 
 def test_a_superuser_that_may_not_create_users_is_told_so_and_nothing_is_left(

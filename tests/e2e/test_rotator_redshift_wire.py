@@ -155,7 +155,8 @@ def test_a_user_changes_its_own_password_without_showing_it(certificate: Path) -
                 connection.set_password("app", "new marked", lambda: None)
         connect(server, password="new marked").close()
         assert server.stored == {"app": md5_verifier("app", "new marked")}
-        assert server.statements[:5] == [
+        assert server.statements[:6] == [
+            "SET search_path = pg_catalog",
             "SELECT version()",
             "SET statement_timeout TO 20000",
             "BEGIN",

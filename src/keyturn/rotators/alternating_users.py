@@ -16,7 +16,7 @@ from dataclasses import replace
 
 from .engines.base import Engine, Login
 from .secret import RotatingSecret
-from .superuser import accepts, connect, refuse, superuser_arn, superuser_login
+from .superuser import accepts, connect, prove, refuse, superuser_arn, superuser_login
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class Strategy:
         # be true, and true where the superuser acts, whatever other hosts it names.
         proof = replace(current, host=superuser.host, port=superuser.port)
         complaint = f"setSecret: Unable to log into database using current credentials for secret {secret.arn}"
-        connect(engine, proof, complaint).close()
+        prove(engine, proof, connect(engine, proof, complaint))
         complaint = f"setSecret: Unable to log into database using credentials in master secret {arn}"
         with connect(engine, superuser, complaint) as connection:
             connection.create_user_like(pending.username, current.username, pending.password, secret.confirm_pending)

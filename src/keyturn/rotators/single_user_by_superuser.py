@@ -16,7 +16,7 @@ from dataclasses import replace
 from .engines.base import AuthenticationFailed, Engine, Login
 from .secret import RotatingSecret
 from .single_user import previous_login, refuse_other_identity, try_login
-from .superuser import accepts, connect, superuser_arn, superuser_login
+from .superuser import accepts, connect, prove, superuser_arn, superuser_login
 
 logger = logging.getLogger(__name__)
 
@@ -87,14 +87,15 @@ def _true_login(secret: RotatingSecret, engine: Engine, acting: Login, current: 
 
     Raises:
         AuthenticationFailed: Neither is.
+        PasswordNotAsked: The server lets anybody in.
     """
     if connection := try_login(engine, acting, "AWSCURRENT does not log in"):
-        connection.close()
+        prove(engine, acting, connection)
         return acting
     previous = previous_login(secret, engine, current)
     acting = replace(acting, password=previous.password) if previous else acting
     if previous and (connection := try_login(engine, acting, "AWSPREVIOUS does not log in")):
-        connection.close()
+        prove(engine, acting, connection)
         return acting
     message = f"The database refuses the current and the previous password of user {current.username}"
     logger.error("setSecret: Unable to log into database using current credentials for secret %s", secret.arn)

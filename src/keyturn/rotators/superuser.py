@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import NoReturn
 
-from .engines.base import AuthenticationFailed, Connection, DatabaseError, Engine, Login, NotAdmitted
+from .engines.base import AuthenticationFailed, Connection, DatabaseError, Engine, Login, NotAdmitted, PasswordNotAsked
 from .secret import RotatingSecret
 
 logger = logging.getLogger(__name__)
@@ -84,6 +84,17 @@ def connect(engine: Engine, login: Login, complaint: str) -> Connection:
     except DatabaseError as error:
         logger.error("%s: %s", complaint, error)  # noqa: TRY400 - the error says it all, the runtime adds the traceback
         raise
+
+
+def prove(engine: Engine, login: Login, connection: Connection) -> None:
+    """End a connection, and return if it proves that the password of its login is true.
+
+    Raises:
+        PasswordNotAsked: The server has not looked at it: whoever writes the secret could name anybody.
+    """
+    with connection:
+        if not connection.password_was_checked:
+            raise PasswordNotAsked(f"{engine.title} lets user {login.username} in without looking at the password")
 
 
 def refuse(message: str) -> NoReturn:

@@ -196,12 +196,13 @@ def test_the_superuser_secret_is_the_one_of_the_current_value(engine: FakeEngine
     assert set(read) == {ARN, SUPERUSER_ARN}
 
 
-def test_a_server_that_asks_for_no_password_gets_it_all_the_same(
+def test_a_server_that_asks_for_no_password_proves_nothing_about_the_secret(
     engine: FakeEngine, service: FakeSecretsManager
 ) -> None:
     engine.trusting = True
-    run(engine, service, "createSecret", "setSecret")
-    assert engine.passwords["app_clone"] == service.value("AWSPENDING")["password"]
+    with pytest.raises(base.PasswordNotAsked):
+        run(engine, service, "createSecret", "setSecret")
+    assert "app_clone" not in engine.passwords
 
 
 def test_a_database_out_of_reach_ends_the_step_at_the_first_login(

@@ -42,6 +42,8 @@ class FamilyConnection(base.Connection, ABC):
             raise
         opened.settimeout(statement_timeout_seconds + connect_timeout_seconds)
         try:
+            # The owner of a database chooses its search path, and could have a superuser run an operator of theirs.
+            self._run("SET search_path = pg_catalog")
             self._know_server()
         except BaseException:
             self.close()
