@@ -6,6 +6,7 @@ import configparser
 import contextlib
 import io
 import json
+import signal
 import subprocess
 import sys
 import textwrap
@@ -269,27 +270,63 @@ def test_a_users_own_password_is_set_back_at_the_end(database: PostgresqlServer,
     assert database.accepts("app", "their own")
 
 
+@contextlib.contextmanager
+def bench_at_work(database: PostgresqlServer, home: Path) -> Iterator[subprocess.Popen[str]]:
+    """A bench that has begun to change a user's password."""
+    database.create_user("app", "their own")
+    secret = home / "secret.json"
+    secret.write_text(json.dumps(database.secret_value("app", "their own")))
+    function = write_function(home / "sound.zip")
+    with subprocess.Popen(
+        [sys.executable, "-m", "keyturn.cli.main", "function", "test", str(function), "--secret", str(secret), "--yes"],
+        env={**clean_environ(home), "TMPDIR": str(home)}, cwd=home, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        text=True,
+    ) as bench:  # fmt: skip
+        wait_until(lambda: not database.accepts("app", "their own"), "the first rotation")
+        yield bench
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_whoever_ends_it_in_a_hurry_has_the_password_set_back(
+    database: PostgresqlServer, tmp_path: Path, number: signal.Signals
+) -> None:
+    with bench_at_work(database, tmp_path) as bench:
+        for _ in range(3):
+            bench.send_signal(number)
+        said, _ = bench.communicate(timeout=DEADLINE_SECONDS)
+    assert bench.returncode == 130
+    assert "Broken off: You have ended it." in said
+    assert database.accepts("app", "their own")
+    assert not list(tmp_path.glob("keyturn-bench-*"))
+
+
+def test_a_password_that_cannot_be_set_back_is_in_a_file_and_the_status_says_so(
+    database: PostgresqlServer, tmp_path: Path
+) -> None:
+    with bench_at_work(database, tmp_path) as bench:
+        database.run("ALTER ROLE app NOLOGIN")
+        said, _ = bench.communicate(timeout=DEADLINE_SECONDS * 4)
+    assert bench.returncode == 1
+    assert "The password has not been set back." in said
+    [kept] = tmp_path.glob("keyturn-function-test-*.json")
+    assert kept.stat().st_mode & 0o777 == 0o600
+    database.run("ALTER ROLE app LOGIN")
+    assert any(database.accepts("app", value["password"]) for value in json.loads(kept.read_text()))
+
+
 def test_a_bench_that_is_killed_leaves_what_it_takes_to_find_the_password(
     database: PostgresqlServer, tmp_path: Path
 ) -> None:
-    database.create_user("app", "their own")
-    secret = tmp_path / "secret.json"
-    secret.write_text(json.dumps(database.secret_value("app", "their own")))
-    function = write_function(tmp_path / "sound.zip")
-    environ = {**clean_environ(tmp_path), "TMPDIR": str(tmp_path)}
-    bench = subprocess.Popen(
-        [sys.executable, "-m", "keyturn.cli.main", "function", "test", str(function), "--secret", str(secret), "--yes"],
-        env=environ, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
-    wait_until(lambda: not database.accepts("app", "their own"), "the first rotation")
-    bench.kill()
-    bench.wait(DEADLINE_SECONDS)
+    with bench_at_work(database, tmp_path) as bench:
+        bench.kill()
 
     [directory] = tmp_path.glob("keyturn-bench-*")
     credentials = directory / "credentials"
     assert credentials.stat().st_mode & 0o777 == 0o600
     serve = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(directory / "data"), "--no-profile"]
-    with subprocess.Popen([*serve, "--port", "0"], env=environ, stdout=subprocess.PIPE, text=True) as server:
+    with subprocess.Popen(
+        [*serve, "--port", "0"], env=clean_environ(tmp_path), stdout=subprocess.PIPE, text=True
+    ) as server:
         try:
             assert server.stdout is not None
             endpoint_url = server.stdout.readline().partition(" ready on ")[2].split()[0]

@@ -79,6 +79,7 @@ class Card:
         actions: What of Secrets Manager the function has used.
         denied: What of it the function asked for in vain.
         broken_off: Why not everything was played; empty if it was.
+        left: What is not as it was before; empty if all is.
     """
 
     function: str
@@ -91,6 +92,7 @@ class Card:
     actions: Sequence[str]
     denied: Sequence[str]
     broken_off: str = ""
+    left: str = ""
     seconds: float = field(default=0.0, compare=False)
 
     @property
@@ -106,7 +108,7 @@ class Card:
     @property
     def has_passed(self) -> bool:
         """Whether nothing was found."""
-        return not self.broken_off and not self.failed and not self.leaks
+        return not self.broken_off and not self.left and not self.failed and not self.leaks
 
     def count(self, group: str | None = None) -> Counter[Status]:
         """Count the trials of one group, or of all."""
@@ -146,6 +148,11 @@ def junit(card: Card) -> str:
     if card.leaks:
         message = "A secret value was shown in the log or in an answer"
         ET.SubElement(case, "failure", message=message).text = _xml("\n".join(card.leaks))
+    for name, message in (("everything-played", card.broken_off), ("password-set-back", card.left)):
+        if message:
+            suite = _suite(root, "bench", [Result("bench", name, "", Status.FAILED)])
+            case = ET.SubElement(suite, "testcase", classname=f"{_xml(card.function)}.bench", name=name)
+            ET.SubElement(case, "failure", message=_xml(message))
     return ET.tostring(root, encoding="unicode", xml_declaration=True) + "\n"
 
 

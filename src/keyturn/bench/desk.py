@@ -290,25 +290,29 @@ class Desk:
         return [(run, text.strip()) for run, text in hidden if text is not None]
 
     def _restore(self, keep_values: Callable[[Sequence[Value]], str]) -> None:
-        """Give the secret's user the password that it had."""
+        """Give the secret's user the password that it had, or put what it may be now in a safe place; never raises."""
+        try:
+            self.left = self._set_back()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the values must not go with the directory
+            self.left = f"The password has not been set back. {error}"
+        if self.left:
+            self.left += f" What it may be now is in {keep_values(self._likely_values())}."
+
+    def _set_back(self) -> str:
+        """Give the secret's user the password that it had; return why that was not possible."""
         for relay in self.database.relays:
             relay.admit()
         self.keyturn.enable_rotation(self.secret_arn)
         state = self.state()
         value = self.database.value
-        if state.is_known:
-            if self.database.accepts(self.database.as_seen(value)):
-                return
+        if not state.is_known:
+            if not self.runs or self._set_back_by_the_function(state):
+                return ""
+            return "Nothing is known here of what the secret opens, and the function has not set the first value again."
+        if not self.database.accepts(self.database.as_seen(value)):
             last = next((state.values[version_id] for version_id in state.accepted), state.values[state.current_id])
-            try:
-                self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
-            except KeyturnError as error:
-                self.left = f"{error.message} What it may be now is in {self._keep(state, keep_values)}."
-        elif self.runs and not self._set_back_by_the_function(state):
-            self.left = (
-                "Nothing is known here of what the secret opens, and the function has not set the first value again."
-                f" What it may be now is in {self._keep(state, keep_values)}."
-            )
+            self.database.set_password({**last, "username": value["username"]}, str(value["password"]))
+        return ""
 
     def _set_back_by_the_function(self, state: State) -> bool:
         """Have the function rotate to the value that there was at first; tell whether it says that it has."""
@@ -318,11 +322,12 @@ class Desk:
         self.store_pending(token, self._first_value())
         return self.run_all(token, STEPS[1:]) is None
 
-    def _keep(self, state: State, keep_values: Callable[[Sequence[Value]], str]) -> str:
-        """Put all values that may be in force in a safe place, the likeliest first, and return which."""
-        likely = [*state.accepted, *reversed(self._tokens), state.current_id]
-        values = [state.values[version_id] for version_id in dict.fromkeys(likely) if version_id in state.values]
-        return keep_values([{**self.database.value, **_without_address(value)} for value in values])
+    def _likely_values(self) -> list[Value]:
+        """Return every value that may be in force, the latest first."""
+        labels = self.keyturn.labels(self.secret_arn)
+        versions = dict.fromkeys([*reversed(self._tokens), *(labels[name] for name in sorted(labels, reverse=True))])
+        texts = [text for version_id in versions if (text := self._text_of(version_id)) is not None]
+        return [{**self.database.value, **_without_address(_parsed(text))} for text in texts]
 
 
 def _without_address(value: Value) -> dict[str, object]:

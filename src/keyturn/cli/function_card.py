@@ -42,6 +42,8 @@ def print_card(console: Console, card: Card, *, is_verbose: bool) -> None:
     )
     if card.broken_off:
         console.print(f"[red]Broken off:[/] {escape(shown(card.broken_off))}")
+    if card.left:
+        console.print(f"[red]{escape(shown(card.left))}[/] Remove the file when you have it.")
     _print_contract(console, card)
     _print_faults(console, card, is_verbose=is_verbose)
     _print_leaks(console, card)
@@ -62,6 +64,8 @@ def _verdict(card: Card) -> str:
         found.append("secret values were shown")
     if card.broken_off:
         found.append("not everything was played")
+    if card.left:
+        found.append("the password was not set back")
     return f"[red]✗[/] {name}: {', '.join(found)}."
 
 

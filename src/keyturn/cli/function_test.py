@@ -11,6 +11,7 @@ import time
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -99,8 +100,6 @@ def put_on_bench(
     # The server's parts are loaded only by commands that run them.
     from keyturn.bench.card import junit  # noqa: PLC0415 - see above
 
-    # Whoever ends it finds nothing left running, and the password as it was.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     _check_writable(junit_file)
     began = time.monotonic()
     clients = _LazyClients(profile, endpoint_url, region)
@@ -109,7 +108,10 @@ def put_on_bench(
         time_limit=time_limit, memory=memory,
     )  # fmt: skip
     screen = Console(stderr=True, highlight=False, emoji=False)
+    if superuser_secret is not None and superuser_secret == secret:
+        raise KeyturnError("A secret is not its own superuser secret.", "Leave --superuser-secret out.")
     with ExitStack() as closing:
+        closing.enter_context(_one_signal_only())
         value, superuser = closing.enter_context(_secrets(secret, superuser_secret, database, clients))
         if secret is not None and not yes:
             _confirm(value)
@@ -150,9 +152,25 @@ def _played(
         card = played.card(source.title, time.monotonic() - began)
         if card.was_interrupted:
             screen.print("Ending: the password is set back and the servers are stopped.")
-    if desk.left:
-        screen.print(f"[red]{desk.left}[/] Remove the file when you have it.", soft_wrap=True)
-    return card
+    return replace(card, left=desk.left)
+
+
+@contextmanager
+def _one_signal_only() -> Iterator[None]:
+    """Take the first signal to end as Ctrl-C and no notice of others: setting the password back takes its time."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def end(*_: object) -> None:
+        for number in numbers:
+            signal.signal(number, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    before = {number: signal.signal(number, end) for number in numbers}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _keep_values(values: Sequence[Mapping[str, object]]) -> str:

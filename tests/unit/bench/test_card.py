@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -28,6 +29,7 @@ LOST = Result("setSecret", "crash-2", "killed", Status.FAILED, "Lost.", Left.LOC
         (card(KEPT, LOST), False),
         (card(KEPT, leaks=("createSecret: ***",)), False),
         (card(KEPT, broken_off="Nobody can log in."), False),
+        (replace(card(KEPT), left="It is in x.json."), False),
     ],
 )
 def test_it_has_passed_only_if_nothing_at_all_was_found(told: Card, has_passed: bool) -> None:
