@@ -68,8 +68,8 @@ class Seen:
         unfinished: How many did not end.
         gap_ms: From the moment at which the database takes the new password to the first read that gives it.
         refused_ms: From the beginning of the first login that was refused to the end of the last one.
-        parts_ms: What the gap consists of.
-        record_ms: From the end of setSecret to the end of finishSecret, as recorded.
+        parts_ms: What the gap consists of, where finishSecret ends it.
+        record_ms: From the end of setSecret to the end of finishSecret, as recorded; likewise.
     """
 
     reads: int = 0
@@ -179,7 +179,8 @@ def _measure(options: Options, directory: Path, progress: Console) -> dict[Row, 
     for version_id, steps in _recorded(data_of(directory) / DATABASE_FILE).items():
         if version_id in moments:
             row, committed_at, new_at = moments[version_id]
-            seen[row].add_record(steps, committed_at, new_at)
+            if not row.is_current_once_set:
+                seen[row].add_record(steps, committed_at, new_at)
     return seen
 
 
@@ -223,6 +224,8 @@ def _print(console: Console, seen: Mapping[Row, Seen]) -> None:
         table.add_row(row.name, *(f"{count:,}" for count in counts), *(_shown(values) for values in durations))
     console.print(table)
     for row, one in seen.items():
+        if not one.parts_ms:
+            continue
         parts = ", ".join(f"{name} {median(values):.0f}" for name, values in one.parts_ms.items())
         console.print(f"{row.name}: {parts}")
 

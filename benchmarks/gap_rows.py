@@ -55,6 +55,11 @@ class Row:
     alternates: bool
     folder: str | None = None
 
+    @property
+    def is_current_once_set(self) -> bool:
+        """Whether setSecret moves AWSCURRENT, and not finishSecret."""
+        return self.folder is None and not self.alternates
+
 
 OWN = (
     Row("Keyturn, PostgreSQL, single user", "own_pg_single", "postgresql", alternates=False),
