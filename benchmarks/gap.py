@@ -53,6 +53,7 @@ class Options:
     clients: int
     samples: Path | None
     layer: Path | None
+    only: str
     output: str
 
 
@@ -151,6 +152,7 @@ def _options() -> Options:
         "--samples", type=Path, help="checkout of AWS's rotation functions, to measure them beside ours"
     )
     parser.add_argument("--layer", type=Path, help="layer.zip with PyGreSQL for them (docs/aws-samples.md)")
+    parser.add_argument("--only", default="", metavar="WORDS", help="functions whose names have it: 'single user'")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     return Options(**vars(parser.parse_args()))
 
@@ -163,7 +165,7 @@ def _measure(options: Options, directory: Path, progress: Console) -> dict[Row, 
         serving(directory, administrator) as server,
         closing(Clients(options.clients, server.port, administrator)) as clients,
     ):
-        prepared = Prepared(server, postgresql, mariadb, options.samples, options.layer)
+        prepared = Prepared(server, postgresql, mariadb, options.samples, options.layer, options.only)
         seen = {row: Seen() for row in prepared.rows}
         moments: dict[str, tuple[Row, float | None, float | None]] = {}
         began_at = time.monotonic()
