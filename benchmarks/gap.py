@@ -53,6 +53,7 @@ class Options:
     clients: int
     samples: Path | None
     layer: Path | None
+    only: str
     output: str
 
 
@@ -68,8 +69,8 @@ class Seen:
         unfinished: How many did not end.
         gap_ms: From the moment at which the database takes the new password to the first read that gives it.
         refused_ms: From the beginning of the first login that was refused to the end of the last one.
-        parts_ms: What the gap consists of.
-        record_ms: From the end of setSecret to the end of finishSecret, as recorded.
+        parts_ms: What the gap consists of, where finishSecret ends it.
+        record_ms: From the end of setSecret to the end of finishSecret, as recorded; likewise.
     """
 
     reads: int = 0
@@ -151,6 +152,7 @@ def _options() -> Options:
         "--samples", type=Path, help="checkout of AWS's rotation functions, to measure them beside ours"
     )
     parser.add_argument("--layer", type=Path, help="layer.zip with PyGreSQL for them (docs/aws-samples.md)")
+    parser.add_argument("--only", default="", metavar="WORDS", help="functions whose names have it: 'single user'")
     parser.add_argument("--output", choices=("text", "json"), default="text")
     return Options(**vars(parser.parse_args()))
 
@@ -163,7 +165,7 @@ def _measure(options: Options, directory: Path, progress: Console) -> dict[Row, 
         serving(directory, administrator) as server,
         closing(Clients(options.clients, server.port, administrator)) as clients,
     ):
-        prepared = Prepared(server, postgresql, mariadb, options.samples, options.layer)
+        prepared = Prepared(server, postgresql, mariadb, options.samples, options.layer, options.only)
         seen = {row: Seen() for row in prepared.rows}
         moments: dict[str, tuple[Row, float | None, float | None]] = {}
         began_at = time.monotonic()
@@ -179,7 +181,8 @@ def _measure(options: Options, directory: Path, progress: Console) -> dict[Row, 
     for version_id, steps in _recorded(data_of(directory) / DATABASE_FILE).items():
         if version_id in moments:
             row, committed_at, new_at = moments[version_id]
-            seen[row].add_record(steps, committed_at, new_at)
+            if not row.is_current_once_set:
+                seen[row].add_record(steps, committed_at, new_at)
     return seen
 
 
@@ -223,6 +226,8 @@ def _print(console: Console, seen: Mapping[Row, Seen]) -> None:
         table.add_row(row.name, *(f"{count:,}" for count in counts), *(_shown(values) for values in durations))
     console.print(table)
     for row, one in seen.items():
+        if not one.parts_ms:
+            continue
         parts = ", ".join(f"{name} {median(values):.0f}" for name, values in one.parts_ms.items())
         console.print(f"{row.name}: {parts}")
 

@@ -55,6 +55,11 @@ class Row:
     alternates: bool
     folder: str | None = None
 
+    @property
+    def is_current_once_set(self) -> bool:
+        """Whether setSecret moves AWSCURRENT, and not finishSecret."""
+        return self.folder is None and not self.alternates
+
 
 OWN = (
     Row("Keyturn, PostgreSQL, single user", "own_pg_single", "postgresql", alternates=False),
@@ -89,6 +94,7 @@ class Prepared:
         mariadb: The other.
         samples: Checkout of AWS's samples; None without.
         layer: Archive of a layer with their driver.
+        only: What the names of the rows have in common; empty for all.
     """
 
     def __init__(
@@ -98,6 +104,7 @@ class Prepared:
         mariadb: MariadbServer,
         samples: Path | None,
         layer: Path | None,
+        only: str,
     ) -> None:
         self._server = server
         self._databases: dict[str, PostgresqlServer | MariadbServer] = {"postgresql": postgresql, "mariadb": mariadb}
@@ -117,7 +124,8 @@ class Prepared:
         if layer is not None:
             content = {"ZipFile": layer.read_bytes()}
             self._layers = [self._lambda.publish_layer_version(LayerName="driver", Content=content)["LayerVersionArn"]]
-        self.rows: Sequence[Row] = (*OWN, *(AWS if samples is not None else ()))
+        known = (*OWN, *(AWS if samples is not None else ()))
+        self.rows: Sequence[Row] = [row for row in known if only in row.name]
         for row in self.rows:
             self._prepare(row)
 

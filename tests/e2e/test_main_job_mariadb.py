@@ -34,7 +34,7 @@ def test_a_user_changes_its_own_password(server: ServerProcess, database: Mariad
     assert not job.accepts(job.first_password)
     assert job.password("AWSPREVIOUS") == job.first_password
     log = log_of(job)
-    assert "testSecret: Successfully signed into MariaDB DB with AWSPENDING secret" in log
+    assert "setSecret: Successfully signed into MariaDB DB with AWSPENDING secret" in log
     assert job.password() not in log
     assert job.first_password not in log
 

@@ -54,7 +54,7 @@ def test_a_superuser_changes_a_users_password_and_the_one_before_is_accepted_unt
         assert job.accepts(job.password("AWSPREVIOUS"))
     assert not job.accepts(job.first_password)
     log = log_of(job)
-    assert "testSecret: Successfully signed into Redis DB with AWSPENDING secret" in log
+    assert "setSecret: Successfully signed into Redis DB with AWSPENDING secret" in log
     assert job.password() not in log
     assert job.first_password not in log
 

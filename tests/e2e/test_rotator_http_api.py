@@ -579,14 +579,21 @@ def test_something_that_speaks_no_http_or_hangs_up_is_reported(answer: bytes) ->
     assert "marked" not in str(caught.value)
 
 
-def test_a_service_that_keeps_one_key_takes_the_new_one_in_its_place(
-    server: KeyServer, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("by", ["its own key", "a superuser's key"])
+def test_a_service_that_keeps_one_key_takes_the_new_one_in_its_place_and_the_secret_follows_at_once(
+    server: KeyServer, monkeypatch: pytest.MonkeyPatch, by: str
 ) -> None:
     use(monkeypatch, {**CHOSEN, "API_CREATE": "PUT /accounts/{account}/keys/only"})
     monkeypatch.delenv("API_REVOKE")
     server.keys["only"] = Key("app", "only", "first-key")
-    service = FakeSecretsManager(server.secret_value("app", "first-key"))
+    more = {} if by == "its own key" else {"masterarn": SUPERUSER_ARN}
+    service = FakeSecretsManager({**server.secret_value("app", "first-key"), **more})
+    service.others[SUPERUSER_ARN] = server.superuser_value()
     for token in ("token-1", "token-2"):
+        service.begin_rotation(token)
+        for name in ("createSecret", "setSecret"):
+            step(service, name, token)
+        assert keys_of(server) == {service.value("AWSCURRENT")["api_key"]}
         rotate(service, token, times=2)
         assert keys_of(server) == {service.value("AWSCURRENT")["api_key"]}
 

@@ -502,7 +502,7 @@ def test_the_deployment_package_rotates_in_a_process_that_has_only_boto3(
         },
     )
     assert done.returncode == 0, done.stderr
-    assert "finishSecret: Successfully set AWSCURRENT stage" in done.stderr
+    assert "setSecret: Successfully set AWSCURRENT stage" in done.stderr
     current = service.value("AWSCURRENT")["password"]
     assert server.accepts(username, current)
     assert not server.accepts(username, "first password")

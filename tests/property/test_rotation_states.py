@@ -64,6 +64,8 @@ class Worker(NamedTuple):
     is_alone: bool = True
     is_started: bool = False
     has_acted: bool = False
+    # Once setSecret has acted: from which version it may still take AWSCURRENT.
+    takes_from: str = ""
     result: tuple[StepOutcome, Answers] | None = None
 
 
@@ -201,8 +203,10 @@ def run(world: World, number: int, worker: Worker) -> Iterator[World]:
     elif not worker.has_acted:
         acted = act(world, worker.row)
         if acted is not None:
-            yield acted.with_worker(number, worker._replace(has_acted=True))
+            takes_from = world.current if worker.row.step is Step.SET and world.current != worker.row.token else ""
+            yield acted.with_worker(number, worker._replace(has_acted=True, takes_from=takes_from))
     else:
+        yield from promote(world, number, worker)
         yield world.with_worker(number, worker._replace(result=(StepOutcome.SUCCEEDED, Answers())))
 
 
@@ -225,6 +229,13 @@ def act(world: World, row: Row) -> World | None:
             return world.labelled(move_label(world.staging, AWSCURRENT, token, labels[AWSCURRENT]).after)
         case _:
             raise AssertionError(row.step)
+
+
+def promote(world: World, number: int, worker: Worker) -> Iterator[World]:
+    """In setSecret, log in with the pending value and move AWSCURRENT, away from the version that had it before."""
+    if world.password == worker.row.token and world.current == worker.takes_from:
+        moved = world.labelled(move_label(world.staging, AWSCURRENT, worker.row.token, world.current).after)
+        yield moved.with_worker(number, worker._replace(takes_from=""))
 
 
 def store(world: World, number: int, worker: Worker, result: tuple[StepOutcome, Answers]) -> World:
@@ -283,9 +294,8 @@ def normal(world: World) -> World:
         if worker is None:
             continue
         is_over = world.row is None or world.row.token != worker.row.token
-        can_act = (
-            worker.is_started and worker.result is None and not worker.has_acted and worker.row.step is not Step.PROBE
-        )
+        has_more = not worker.has_acted or worker.takes_from
+        can_act = worker.is_started and worker.result is None and has_more and worker.row.step is not Step.PROBE
         if (is_over or not can_act) and not holds_lease(world, number, worker):
             world = world.with_worker(number, None)
     return world

@@ -3,7 +3,8 @@
 Secrets Manager invokes the function four times with the same token:
 
 1. ``createSecret`` stores a new value under the token, labelled AWSPENDING.
-2. ``setSecret`` makes the database accept it.
+2. ``setSecret`` makes the database accept it. Where users would be refused until the label has moved, it also logs in
+   and moves it (``promotion.py``); the next two steps then find that nothing is left to do.
 3. ``testSecret`` logs in with it.
 4. ``finishSecret`` moves AWSCURRENT to it.
 
@@ -71,7 +72,10 @@ class Strategy(Protocol):
         ...
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
-        """Make the database accept the pending value; nothing is left to do if it does so already."""
+        """Make the database accept the pending value, unless it does so already.
+
+        A strategy that locks users out by that makes the version current as soon as it has logged in with it.
+        """
         ...
 
 
@@ -127,7 +131,10 @@ class Rotator:
         if step == "createSecret":
             self._create_secret(secret)
         elif step == "finishSecret":
-            _finish_secret(secret, labels)
+            secret.make_current(labels)
+            logger.info(
+                "finishSecret: Successfully set AWSCURRENT stage to version %s for secret %s.", secret.token, secret.arn
+            )
         else:
             raise _refusal(f"Invalid step parameter {step} for secret {secret.arn}")
 
@@ -242,14 +249,6 @@ def _labels_while_pending(secret: RotatingSecret) -> dict[str, list[str]] | None
     if "AWSPENDING" not in labels[secret.token]:
         raise _refusal(f"Secret version {secret.token} not set as AWSPENDING for rotation of secret {secret.arn}.")
     return labels
-
-
-def _finish_secret(secret: RotatingSecret, labels: Mapping[str, list[str]]) -> None:
-    current_version_id = next((version_id for version_id in labels if "AWSCURRENT" in labels[version_id]), None)
-    secret.make_current(current_version_id)
-    logger.info(
-        "finishSecret: Successfully set AWSCURRENT stage to version %s for secret %s.", secret.token, secret.arn
-    )
 
 
 def _refusal(message: str) -> ValueError:

@@ -9,6 +9,9 @@ rotation: the key of AWSCURRENT is valid at any time, and after each rotation th
    that no rotation needs any more: the one that is AWSPREVIOUS until then, and what broken attempts have left behind.
 3. ``testSecret`` and ``finishSecret`` are those of every rotation.
 
+A service that nothing is revoked of may keep one key only, and refuse the current one as soon as it has the new one:
+then the new version becomes current in ``setSecret`` already, as a single database user's does.
+
 The requests are sent in the name of the secret's own key, or of a superuser secret's (``masterarn``), after the own one
 has proved to be true.
 """
@@ -25,6 +28,7 @@ from typing import cast
 
 from .engines import base
 from .engines.http_api import Engine, Keys
+from .promotion import Promotion
 from .secret import NotPending, RotatingSecret
 from .single_user import previous_login, try_login
 from .superuser import connect, read_superuser, refuse, superuser_arn
@@ -94,6 +98,7 @@ class Strategy:
         self.check_identity(engine, pending, engine.login(value))
         if "key_id" not in pending_value:
             raise KeyError("key_id key is missing from secret JSON of the pending version")
+        promotion = Promotion(secret, engine, pending)
         complaint = f"setSecret: The service refuses the key of the pending secret of secret arn {secret.arn}"
         if service.description.issues_keys:
             connect(engine, pending, complaint)
@@ -102,11 +107,15 @@ class Strategy:
             if not name.startswith(_prefix(secret)):
                 refuse(f"setSecret: key_id of version {secret.token} is no name of a key of secret {secret.arn}")
             authority = _authority(secret, service, value)
-            secret.confirm_pending()
+            promotion.confirm()
             authority.create(name, pending.password, secret.token)
             connect(engine, pending, complaint)
-        keys = _authority(secret, service, value) if "masterarn" in value else service.keys(pending, pending.username)
-        _revoke_outdated(secret, keys, value, pending_value)
+        if service.description.revoke is None:
+            promotion.at_once()
+        else:
+            own = service.keys(pending, pending.username)
+            keys = _authority(secret, service, value) if "masterarn" in value else own
+            _revoke_outdated(secret, keys, value, pending_value)
         logger.info("setSecret: Successfully set key for secret arn %s in %s.", secret.arn, engine.title)
 
 
@@ -138,8 +147,6 @@ def _true_login(secret: RotatingSecret, service: Engine, current: base.Login) ->
 def _revoke_outdated(
     secret: RotatingSecret, keys: Keys, value: Mapping[str, object], pending_value: Mapping[str, object]
 ) -> None:
-    if keys.description.revoke is None:
-        return
     current_id, previous_id = value.get("key_id"), _previous_id(secret, value)
     # What is made from here on is not in the list.
     listed = keys.listed()

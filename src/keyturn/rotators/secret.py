@@ -88,14 +88,16 @@ class RotatingSecret:
             raise ValueError(f"Secret {self.arn} is not enabled for rotation")
         return {version_id: list(labels) for version_id, labels in reply["VersionIdsToStages"].items()}
 
-    def confirm_pending(self) -> None:
-        """Return if the new version is still the one that is to be set.
+    def confirm_pending(self) -> dict[str, list[str]]:
+        """Return the staging labels by version id, if the new version is still the one that is to be set.
 
         Raises:
             ValueError: Another rotation has passed this one, or rotation was cancelled.
         """
-        if "AWSPENDING" not in self.labels().get(self.token, []):
+        labels = self.labels()
+        if "AWSPENDING" not in labels.get(self.token, []):
             raise ValueError(f"Secret version {self.token} not set as AWSPENDING for rotation of secret {self.arn}.")
+        return labels
 
     def current(self) -> dict[str, object]:
         """Return the value labelled AWSCURRENT."""
@@ -186,8 +188,9 @@ class RotatingSecret:
             raise
         return True
 
-    def make_current(self, current_version_id: str | None) -> None:
-        """Move AWSCURRENT to the new version, away from the one named."""
+    def make_current(self, labels: Mapping[str, list[str]]) -> None:
+        """Move AWSCURRENT to the new version, away from the one that has it by these labels; from no other."""
+        current_version_id = next((version_id for version_id in labels if "AWSCURRENT" in labels[version_id]), None)
         remove_from = {"RemoveFromVersionId": current_version_id} if current_version_id else {}
         self.client.update_secret_version_stage(
             SecretId=self.arn, VersionStage="AWSCURRENT", MoveToVersionId=self.token, **remove_from

@@ -1,7 +1,8 @@
 """The single-user strategy: a database user changes its own password.
 
-While the rotation runs there is a moment in which the database accepts the pending value only. Which stored value is
-true is therefore never remembered but asked of the database: pending, then current, then previous.
+There is a moment in which the database accepts the pending value only; it ends when the new password has been tried,
+in the same step. Which stored value is true is never remembered but asked of the database: pending, then current, then
+previous.
 
 Source: AWS Secrets Manager User Guide, "Rotation strategies", single user.
 """
@@ -13,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .engines.base import AuthenticationFailed, Connection, DatabaseError, Engine, Login
+from .promotion import Promotion
 from .secret import RotatingSecret
 
 logger = logging.getLogger(__name__)
@@ -39,7 +41,7 @@ class Strategy:
         refuse_other_identity(pending, current)
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
-        """Make the database accept the pending value.
+        """Make the database accept the pending value, and the version current if the new password has been tried.
 
         Raises:
             ValueError: The pending value names another user or another host than the current one.
@@ -48,6 +50,7 @@ class Strategy:
         pending, current = engine.login(secret.pending()), engine.login(secret.current())
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
+        promotion = Promotion(secret, engine, pending)
         try:
             connection = try_login(engine, pending, f"AWSPENDING (version {secret.token}) does not log in yet")
             if connection and connection.password_was_checked:
@@ -56,6 +59,7 @@ class Strategy:
                     "setSecret: AWSPENDING secret is already set as password in %s DB for secret arn %s.",
                     engine.title, secret.arn,
                 )  # fmt: skip
+                promotion.at_once()
                 return
             connection = connection or try_login(engine, current, "AWSCURRENT does not log in")
             previous = None if connection else previous_login(secret, engine, current)
@@ -69,11 +73,12 @@ class Strategy:
             )  # fmt: skip
             raise
         with connection:
-            connection.set_password(pending.username, pending.password, secret.confirm_pending)
+            connection.set_password(pending.username, pending.password, promotion.confirm)
         logger.info(
             "setSecret: Successfully set password for user %s in %s DB for secret arn %s.",
             pending.username, engine.title, secret.arn,
         )  # fmt: skip
+        promotion.at_once()
 
 
 def try_login(engine: Engine, login: Login | None, complaint: str) -> Connection | None:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from .engines.base import AuthenticationFailed, Engine, Login
+from .promotion import Promotion
 from .secret import RotatingSecret
 from .single_user import previous_login, refuse_other_identity, try_login
 from .superuser import accepts, connect, prove, superuser_arn, superuser_login
@@ -43,7 +44,7 @@ class Strategy:
         refuse_other_identity(pending, current)
 
     def set_secret(self, secret: RotatingSecret, engine: Engine) -> None:
-        """Make the database accept the pending value.
+        """Make the database accept the pending value, and the version current if the new password has been tried.
 
         Raises:
             KeyError: The current value names no superuser secret, or that one misses a key.
@@ -55,11 +56,13 @@ class Strategy:
         pending, current = engine.login(secret.pending()), engine.login(value)
         # Before any login: a pending value stored by somebody else must not send credentials to a host of their choice.
         self.check_identity(engine, pending, current)
+        promotion = Promotion(secret, engine, pending)
         if accepts(engine, pending, secret.token):
             logger.info(
                 "setSecret: AWSPENDING secret is already set as password in %s DB for secret arn %s.",
                 engine.title, secret.arn,
             )  # fmt: skip
+            promotion.at_once()
             return
         arn = superuser_arn(value)
         superuser = superuser_login(secret, arn, engine, current)
@@ -69,11 +72,12 @@ class Strategy:
         superuser = replace(superuser, retained_password=proof.password)
         complaint = f"setSecret: Unable to log into database using credentials in master secret {arn}"
         with connect(engine, superuser, complaint) as connection:
-            connection.set_password(pending.username, pending.password, secret.confirm_pending)
+            connection.set_password(pending.username, pending.password, promotion.confirm)
         logger.info(
             "setSecret: Successfully set password for user %s in %s DB for secret arn %s.",
             pending.username, engine.title, secret.arn,
         )  # fmt: skip
+        promotion.at_once()
 
 
 def _true_login(secret: RotatingSecret, engine: Engine, acting: Login, current: Login) -> Login:

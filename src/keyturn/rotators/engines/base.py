@@ -272,8 +272,8 @@ class Login:
         return tuple(zip(hosts, ports, strict=True))
 
 
-Confirm = Callable[[], None]
-"""Raises unless a password is still to be set.
+Confirm = Callable[[], object]
+"""Raises unless a password is still to be set; what it returns means nothing here.
 
 Called by whoever sets one, at the last moment at which nothing has come true yet, and when no other session can set
 that user's password before it has: a function that was held up while its rotation was finished by another one, and
