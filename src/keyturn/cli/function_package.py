@@ -21,7 +21,9 @@ _TEMPLATE = "template.yaml"
 
 
 def package(
-    engine: Annotated[str, typer.Argument(help="Database engine, for instance postgresql.")],
+    engine: Annotated[
+        str, typer.Argument(help="Database engine, for instance postgresql; or what engine in a secret says.")
+    ],
     strategy: Annotated[
         str,
         typer.Option(
@@ -48,6 +50,8 @@ def package(
     if file is not None and directory is not None:
         raise typer.BadParameter("is for the zip alone: leave one of the two out.", param_hint="--file and --directory")
     module = strategy.replace("-", "_")
+    # As a secret calls it, too: postgres, for instance.
+    engine = catalogue.engine_for(engine) or engine
     content = built(engine, module)
     handler = packages.handler_name(engine, module)
     if directory is not None:
