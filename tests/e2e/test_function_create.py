@@ -578,6 +578,26 @@ def test_a_superuser_secret_of_another_database_is_refused_before_anything_is_ma
     assert arn
 
 
+def test_what_the_log_repeats_is_shown_once_in_a_step_and_tracebacks_are_folded(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    postgresql.create_user("loud", "first-loud")
+    # Without ssl: the function tries TLS at each login.
+    stored(server, "loud", json.dumps(postgresql.secret_value("loud", "first-loud")))
+    done = create(server, "loud")
+    assert done.returncode == 0, done.stdout
+    set_secret, test_secret = done.stdout.partition("✓ setSecret")[2].split("✓ testSecret")
+    assert set_secret.count("has no TLS") == 1
+    assert re.search(r"has no TLS: .* \(\d times\)\n", set_secret)
+    assert test_secret.count("has no TLS") == 1
+
+    postgresql.create_user("broken", "not the one in the secret")
+    stored(server, "broken", postgresql.secret_value("broken", "forgotten"))
+    failed = create(server, "broken").stdout
+    assert "Traceback" not in failed
+    assert re.search(r"\(keyturn rotation show -v shows the traceback, \d+ lines\)", failed)
+
+
 def test_a_superuser_secret_that_the_caller_may_not_read_is_not_compared_which_is_said(
     server: ServerProcess, postgresql: PostgresqlServer, superuser: str
 ) -> None:
