@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -195,8 +196,13 @@ def test_other_code_of_the_function_is_told_and_left_as_it_is(
     functions.update_function_code(FunctionName="SecretsManager-older", ZipFile=older)
     again = create(server, "older")
     assert again.returncode == 0
-    assert "aws lambda update-function-code --function-name SecretsManager-older" in again.stdout
     assert functions.get_function(FunctionName="SecretsManager-older")["Configuration"]["CodeSize"] == len(older)
+    [command] = [line for line in again.stdout.splitlines() if "aws lambda update-function-code" in line]
+    make, renew = map(shlex.split, command.split(" && "))
+    make[make.index("--file") + 1] = str(server.home / make[-1])
+    run_keyturn(*make[1:], home=server.home)
+    subprocess.run(renew, env=server.environ(), cwd=server.home, check=True, timeout=DEADLINE_SECONDS)
+    assert "update-function-code" not in create(server, "older").stdout
 
 
 def test_without_the_grant_rotation_stays_off_and_what_is_printed_grants_it(
@@ -509,6 +515,161 @@ def test_a_schedule_is_kept_and_the_first_rotation_can_wait(
     assert found["RotationRules"]["ScheduleExpression"] == "cron(0 4 ? * SUN *)"
     assert "NextRotationDate" in found
     assert postgresql.accepts("later", "first-later")
+
+
+def test_another_schedule_than_the_one_it_has_is_refused_with_the_command_that_changes_it(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    secret_of_user(server, postgresql, "scheduled")
+    assert create(server, "scheduled").returncode == 0
+
+    refused = create(server, "scheduled", "--schedule", "rate(7 days)", "--region", server.region)
+
+    assert refused.returncode == 1
+    assert "scheduled rotates already, by another schedule: every 30 days." in refused.stderr
+    [command] = re.findall("To change it: (.*)", refused.stderr)
+    subprocess.run(shlex.split(command), env=server.environ(), check=True, timeout=DEADLINE_SECONDS)
+    assert described(server, "scheduled")["RotationRules"]["ScheduleExpression"] == "rate(7 days)"
+    for options in ((), ("--schedule", "rate(7 days)")):
+        again = create(server, "scheduled", *options)
+        assert again.returncode == 0, again.stdout + again.stderr
+        assert "rate(7 days)                                 on already" in again.stdout
+    as_json = json.loads(create(server, "scheduled", "--output", "json").stdout)
+    assert as_json["rotation"]["rules"]["ScheduleExpression"] == "rate(7 days)"
+
+
+def test_a_rerun_tells_that_the_last_rotation_has_failed(server: ServerProcess, postgresql: PostgresqlServer) -> None:
+    postgresql.create_user("stuck", "not the one in the secret")
+    stored(server, "stuck", postgresql.secret_value("stuck", "forgotten"))
+    assert create(server, "stuck").returncode == 1
+
+    again = create(server, "stuck")
+
+    assert again.returncode == 1, again.stdout
+    assert "on already" in again.stdout
+    assert re.search(r"The last rotation has failed: setSecret step: AuthenticationFailed.*", again.stdout)
+    assert "It is pending: attempt 2 of 5 begins at" in again.stdout
+    assert "keyturn rotation show stuck" in again.stdout
+    last = json.loads(create(server, "stuck", "--output", "json").stdout)["rotation"]["last"]
+    assert last["status"] == "pending"
+    assert "AuthenticationFailed" in last["error"]
+
+
+@pytest.mark.parametrize("what", ["engine", "host", "port", "no JSON"])
+def test_a_superuser_secret_of_another_database_is_refused_before_anything_is_made(
+    server: ServerProcess, postgresql: PostgresqlServer, what: str
+) -> None:
+    name = f"mismatch_{what[:2]}"
+    arn = secret_of_user(server, postgresql, name)
+    other: dict[str, object] = {"engine": "mariadb", "host": "db.elsewhere.invalid", "port": 1}
+    root = {**postgresql.superuser_value(), **{key: other[key] for key in other if key == what}}
+    stored(server, f"{name}-root", root if what in other else "no JSON")
+    before = described(server, name)["VersionIdsToStages"]
+
+    refused = create(server, name, "--superuser-secret", f"{name}-root", "--yes", "--grant-superuser-read")
+
+    assert refused.returncode == 1, refused.stdout
+    assert "The value of the superuser secret arn:" in refused.stderr
+    assert ("does not suit PostgreSQL" in refused.stderr) == (what in ("engine", "no JSON"))
+    assert ("names another host or port than that of" in refused.stderr) == (what in ("host", "port"))
+    assert "elsewhere" not in refused.stderr
+    assert described(server, name)["VersionIdsToStages"] == before
+    assert is_there(server, f"SecretsManager-{name}") == (False, False)
+    assert arn
+
+
+def test_what_the_log_repeats_is_shown_once_in_a_step_and_tracebacks_are_folded(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    postgresql.create_user("loud", "first-loud")
+    # Without ssl: the function tries TLS at each login.
+    stored(server, "loud", json.dumps(postgresql.secret_value("loud", "first-loud")))
+    done = create(server, "loud")
+    assert done.returncode == 0, done.stdout
+    set_secret, test_secret = done.stdout.partition("✓ setSecret")[2].split("✓ testSecret")
+    assert set_secret.count("has no TLS") == 1
+    assert re.search(r"has no TLS: .* \(\d times\)\n", set_secret)
+    assert test_secret.count("has no TLS") == 1
+
+    postgresql.create_user("broken", "not the one in the secret")
+    stored(server, "broken", postgresql.secret_value("broken", "forgotten"))
+    failed = create(server, "broken").stdout
+    assert "Traceback" not in failed
+    assert re.search(r"\(keyturn rotation show -v shows the traceback, \d+ lines\)", failed)
+
+
+def test_a_superuser_secret_that_the_caller_may_not_read_is_not_compared_which_is_said(
+    server: ServerProcess, postgresql: PostgresqlServer, superuser: str
+) -> None:
+    secret_of_user(server, postgresql, "uncompared")
+    caller = Caller(server, "user")
+    caller.may(
+        allow([*NEEDED, "secretsmanager:PutSecretValue", "secretsmanager:UpdateSecretVersionStage",
+               "iam:SimulatePrincipalPolicy"]),
+        {"Sid": "No", "Effect": "Deny", "Action": "secretsmanager:GetSecretValue", "Resource": superuser},
+    )  # fmt: skip
+    options = ("--superuser-secret", superuser, "--yes", "--grant-superuser-read")
+    said = "Whether it is for the same database was not looked at: this access key may not read it."
+    done = create(server, "uncompared", *options, credentials=caller.credentials)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert said in done.stdout
+    assert said not in create(server, "uncompared").stdout
+
+
+def test_the_strategy_can_be_chosen(server: ServerProcess, postgresql: PostgresqlServer, superuser: str) -> None:
+    secret_of_user(server, postgresql, "chosen")
+    by_superuser = ("--strategy", "single-user-by-superuser", "--superuser-secret", superuser)
+    done = create(server, "chosen", *by_superuser, "--grant-superuser-read", "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert value(server, "chosen")["username"] == "chosen"
+    assert logs_in(server, postgresql, "chosen")
+    assert "--strategy" in create(server, "chosen").stderr
+
+    # A value that names a superuser secret, for one user all the same: the role may not read that secret.
+    postgresql.create_user("single", "first-single")
+    stored(server, "single", {**postgresql.secret_value("single", "first-single"), "masterarn": superuser})
+    alone = create(server, "single", "--strategy", "single-user")
+    assert alone.returncode == 0, alone.stdout + alone.stderr
+    assert value(server, "single")["username"] == "single"
+    assert logs_in(server, postgresql, "single")
+
+
+def test_variables_are_given_to_the_function_and_others_refused(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    secret_of_user(server, postgresql, "varied")
+    assert create(server, "varied", "-e", "PASSWORD_LENGTH").returncode == 2
+    done = create(server, "varied", "-e", "PASSWORD_LENGTH=41", "-e", "EXCLUDE_PUNCTUATION=true")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert len(value(server, "varied")["password"]) == 41
+    assert value(server, "varied")["password"].isalnum()
+
+    refused = create(server, "varied", "-e", "PASSWORD_LENGTH=42")
+    assert refused.returncode == 1
+    assert "The function SecretsManager-varied has other environment variables than -e says." in refused.stderr
+    [command] = re.findall("To have these alone: (.*)", refused.stderr)
+    subprocess.run(shlex.split(command), env=server.environ(), check=True, timeout=DEADLINE_SECONDS)
+    assert create(server, "varied", "-e", "PASSWORD_LENGTH=42").returncode == 0
+    assert create(server, "varied").returncode == 0
+
+
+def test_a_dry_run_finds_what_the_real_one_would(
+    server: ServerProcess, postgresql: PostgresqlServer, superuser: str
+) -> None:
+    secret_of_user(server, postgresql, "rehearsed")
+    path = server.home / "rehearsed.zip"
+    path.write_bytes(zip_package({"own.py": "def handler(event, context): ..."}))
+    for options, said in (
+        (("--runtime", "python3.99"), "Lambda has no runtime python3.99."),
+        (("--zip-file", str(path), "--handler", "own.nope"), "has no nope"),
+        (("--zip-file", f"{path}x", "--handler", "own.nope"), "No such file or directory"),
+    ):
+        refused = create(server, "rehearsed", "--dry-run", *options)
+        assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+    assert "There is no secret nowhere." in create(server, "nowhere", "--dry-run").stderr
+    waits = create(server, "rehearsed", "--dry-run", "--superuser-secret", superuser)
+    assert waits.returncode == 4, waits.stdout
+    assert "Or, when the role is made, have" in waits.stdout
 
 
 def test_a_failed_first_rotation_is_told_by_the_status(server: ServerProcess, postgresql: PostgresqlServer) -> None:

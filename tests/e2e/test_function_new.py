@@ -138,30 +138,47 @@ def test_from_the_folder_to_a_secret_that_rotates(server: ServerProcess, folder:
     status, said = suite(folder)
     assert status == 1, said
     assert "[XPASS(strict)] target.py is not written yet" in said
-    target.password = "the first password"
     path = folder / "test_target.py"
     path.write_text(re.sub(r"^# FILL IN: this mark.*\n@pytest.*\n", "", path.read_text(), flags=re.MULTILINE))
     status, said = suite(folder)
     assert status == 0, said
-    target.password = "the first password"
+    # The target is left as it was.
+    assert target.password == "the first password"
 
     run(folder, *command_of(folder, "python -m zipfile")[2:])
     secrets = server.client("secretsmanager")
-    secrets.create_secret(Name="own", SecretString=json.dumps(value))
-    create = [word.replace("SECRET", "own") for word in command_of(folder, "keyturn function create")]
+    secrets.create_secret(Name="own/one", SecretString=json.dumps(value))
+    create = [word.replace("SECRET", "own/one") for word in command_of(folder, "keyturn function create")]
     create[create.index("rotate-it.zip")] = str(folder / "rotate-it.zip")
     done = run_keyturn(*create[1:], home=server.home, environ=server.environ(), check=False)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert target.password != "the first password"
-    current = json.loads(secrets.get_secret_value(SecretId="own")["SecretString"])
+    current = json.loads(secrets.get_secret_value(SecretId="own/one")["SecretString"])
     assert current == {**value, "password": target.password}
     assert target.password not in done.stdout
-    rotate = [word.replace("SECRET", "own") for word in command_of(folder, "keyturn rotate ")]
+    rotate = [word.replace("SECRET", "own/one") for word in command_of(folder, "keyturn rotate ")]
     assert run_keyturn(*rotate[1:], home=server.home, environ=server.environ()).returncode == 0
+
+    # New code, with the name that the first command has printed.
+    function = re.search(r"✓ function +(\S+)", done.stdout)
+    assert function
+    renew = [word.replace("FUNCTION", function[1]) for word in command_of(folder, "aws lambda update-function-code")]
+    subprocess.run(renew, cwd=folder, env=server.environ(), check=True, timeout=DEADLINE_SECONDS)
 
     # Somebody restores the target behind Keyturn's back, and it is asked which version it has.
     target.password = current["password"]
-    resolved = run_keyturn("rotation", "resolve", "own", "--yes", home=server.home, environ=server.environ())
+    resolved = run_keyturn("rotation", "resolve", "own/one", "--yes", home=server.home, environ=server.environ())
     assert "The labels are in line" in resolved.stdout
-    assert json.loads(secrets.get_secret_value(SecretId="own")["SecretString"])["password"] == target.password
+    assert json.loads(secrets.get_secret_value(SecretId="own/one")["SecretString"])["password"] == target.password
+
+
+def test_the_command_of_the_readme_puts_it_on_the_bench(folder: Path, target: Target) -> None:
+    value = {"address": target.address, "username": "app", "password": target.password}
+    fill_in(folder, value)
+    (folder / "value.json").write_text(json.dumps(value))
+    arguments = command_of(folder, "keyturn function test")[1:]
+    only = ("--yes", "--only", "contract/rotates")
+    done = run_keyturn(*arguments, *only, home=folder.parent, directory=folder, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert target.password == "the first password"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from keyturn.testing.functions import zip_package
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import ServerProcess, run_keyturn, wait_until
@@ -34,7 +36,7 @@ class Stack:
         assert None not in given.values()
         assert set(parameters) <= set(given)
         self.values: dict[str, Any] = {
-            **{key: [value] if self.parameters[key]["Type"] == "CommaDelimitedList" else value
+            **{key: value.split(",") if self.parameters[key]["Type"] == "CommaDelimitedList" else value
                for key, value in given.items()},
             "AWS::NoValue": NOTHING, "AWS::Partition": "aws", "AWS::Region": server.region,
             "AWS::AccountId": server.account_id,
@@ -105,6 +107,12 @@ class Stack:
             RoleName=role, PolicyName=properties["PolicyName"], PolicyDocument=document
         )
 
+    def make_LogGroup(self, name: str, properties: Any) -> None:  # noqa: N802
+        logs, group = self.server.client("logs"), properties["LogGroupName"]
+        logs.create_log_group(logGroupName=group)
+        logs.put_retention_policy(logGroupName=group, retentionInDays=int(properties["RetentionInDays"]))
+        self.values[name] = group
+
     def make_Permission(self, name: str, properties: Any) -> None:  # noqa: N802
         self.server.client("lambda").add_permission(StatementId=name, **properties)
 
@@ -148,3 +156,37 @@ def test_what_the_template_makes_rotates(
     current = json.loads(secrets.get_secret_value(SecretId=name)["SecretString"])
     assert postgresql.accepts(current["username"], current["password"])
     assert current["password"] != "first"
+
+
+def test_parameters_reach_the_function_and_its_log_and_a_bundle_in_the_zip_is_what_ssl_true_trusts(
+    server: ServerProcess, tmp_path: Path
+) -> None:
+    with PostgresqlServer.start(tls=True) as database:
+        database.create_user("trusting", "first")
+        value = {**database.secret_value("trusting", "first"), "host": "localhost", "ssl": True}
+        arn = server.client("secretsmanager").create_secret(Name="trusting", SecretString=json.dumps(value))["ARN"]
+        run_keyturn("function", "package", "postgres", "--directory", str(tmp_path), home=server.home)
+        with zipfile.ZipFile(tmp_path / "postgresql_single_user.zip", "a") as package:
+            package.write(database.certificate_path, "authorities.pem")
+        layer = server.client("lambda").publish_layer_version(
+            LayerName="empty", Content={"ZipFile": zip_package({"python/nothing.py": ""})}
+        )["LayerVersionArn"]
+        # The working directory of a function is where its package lies.
+        Stack(
+            server, tmp_path, "trusting", SecretArn=arn, CaBundle="authorities.pem", PasswordLength="45",
+            ExcludeCharacters="abc/@", Layers=layer, LogRetentionInDays="30",
+        ).make()  # fmt: skip
+
+        def rotated() -> bool:
+            return "LastRotatedDate" in server.client("secretsmanager").describe_secret(SecretId="trusting")
+
+        wait_until(rotated, "the rotation over TLS", server)
+        current = json.loads(server.client("secretsmanager").get_secret_value(SecretId="trusting")["SecretString"])
+        assert database.accepts("trusting", current["password"])
+        assert len(current["password"]) == 45
+        assert not set(current["password"]) & set("abc/@")
+        [group] = server.client("logs").describe_log_groups(logGroupNamePrefix="/aws/lambda/trusting")["logGroups"]
+        assert group["retentionInDays"] == 30
+        made = server.client("lambda").get_function_configuration(FunctionName="trusting")
+        assert [each["Arn"] for each in made["Layers"]] == [layer]
+        assert "SECRETS_MANAGER_ENDPOINT" not in made["Environment"]["Variables"]

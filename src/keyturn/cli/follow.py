@@ -219,19 +219,9 @@ class Rotation:
         self, which: Mapping[str, str], deadline: float, waiting: Callable[[str], None]
     ) -> Mapping[str, Any] | None:
         """Return a rotation when it does not run any more, or as it is when the time is over."""
-        from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
-
-        if "amazonaws.com" in self._clients["secretsmanager"].meta.endpoint_url:
-            return None
         while True:
-            try:
-                answer: Mapping[str, Any] = self._clients["keyturn"].get_rotation(
-                    SecretId=self._described["ARN"], **which
-                )
-            except ClientError as error:
-                if _is_fault(error):
-                    raise
-                # Who may rotate a secret may not be allowed to look at it.
+            answer = look_up(self._clients, self._described["ARN"], **which)
+            if answer is None:
                 return None
             rotation = answer["Rotation"]
             # A question waits until nothing runs any more that may change the password.
@@ -268,6 +258,22 @@ class Rotation:
                 if message.startswith(f"REPORT RequestId: {request_id}"):
                     break
         return lines
+
+
+def look_up(clients: Clients, secret: str, **which: str) -> Mapping[str, Any] | None:
+    """Return what GetRotation tells of a secret's newest rotation, or of one; None where nobody tells."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
+    if "amazonaws.com" in clients["secretsmanager"].meta.endpoint_url:
+        return None
+    try:
+        answer: Mapping[str, Any] = clients["keyturn"].get_rotation(SecretId=secret, **which)
+    except ClientError as error:
+        if _is_fault(error):
+            raise
+        # Who may rotate a secret may not be allowed to look at it.
+        return None
+    return answer
 
 
 def start_rotation(clients: Clients, secret: str, **parameters: object) -> Started:

@@ -5,10 +5,12 @@ Everything is asked of the public API by ordinary clients, so the caller's own p
 
 from __future__ import annotations
 
+import json
+import shlex
 import sys
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,10 +18,11 @@ import typer
 from rich.console import Console
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
-from keyturn.cli.follow import Rotation, start_rotation
+from keyturn.cli.follow import Rotation, look_up, start_rotation
+from keyturn.cli.function_own import own_code
 from keyturn.cli.function_parts import Found, Part, parts_of
-from keyturn.cli.function_plan import Code, Plan, make_plan
-from keyturn.cli.function_report import Report
+from keyturn.cli.function_plan import Plan, is_scheduled_so, make_plan
+from keyturn.cli.function_report import Report, in_words
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotate import follow
 from keyturn.cli.schedule_preview import read_rules
@@ -33,6 +36,8 @@ WAITS_FOR_A_GRANT = 4
 
 RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _DAYS = "30"
+_FAILED = ("failed", "parked")
+_UNFINISHED = ("pending", "running")
 
 
 def create(
@@ -41,12 +46,16 @@ def create(
         str | None,
         typer.Option(help="Name or ARN of a superuser's secret: two users take turns. [masterarn in the value]"),
     ] = None,
+    strategy: Annotated[
+        str | None,
+        typer.Option(help="single-user, single-user-by-superuser or alternating-users. [what suits the secret]"),
+    ] = None,
     grant_superuser_read: Annotated[
         bool, typer.Option("--grant-superuser-read", help="Let the function's role read the superuser secret.")
     ] = False,
     schedule: Annotated[
-        str, typer.Option(help="Days, or rate() or cron(): see keyturn schedule preview.", metavar="RULE")
-    ] = _DAYS,
+        str | None, typer.Option(help="Days, or rate() or cron(): see keyturn schedule preview. [30]", metavar="RULE")
+    ] = None,
     rotate_now: Annotated[bool, typer.Option(help="Rotate at once, or in the first window of the schedule.")] = True,
     name: Annotated[
         str | None, typer.Option(help="Of the function and of its role. [SecretsManager-NAME_OF_THE_SECRET]")
@@ -58,6 +67,9 @@ def create(
         str | None, typer.Option(help="Of your own function: lambda_function.lambda_handler, for instance.")
     ] = None,
     runtime: Annotated[str, typer.Option(help="Of the function.")] = RUNTIME,
+    environment: Annotated[
+        list[str] | None, typer.Option("--environment", "-e", help="Variable of the function.", metavar="NAME=VALUE")
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the rotation that begins at once.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the secret's value is changed.")] = False,
@@ -72,25 +84,32 @@ def create(
     keyturn function create --for app/database
 
     Reads the secret. Its key engine says which function it takes; with a superuser secret, given here or named by
-    masterarn in the value, two users take turns. Makes the execution role with a policy for this secret alone, the
-    function, and the permission for Secrets Manager to invoke it. Then it switches rotation on, and shows each step.
+    masterarn in the value, two users take turns, unless --strategy says otherwise. Makes the execution role with a
+    policy for this secret alone, the function, and the permission for Secrets Manager to invoke it. Then it switches
+    rotation on, and shows each step.
 
     Nobody is silently allowed to read the superuser secret. Without --grant-superuser-read all else is made, rotation
     stays off, and the missing statement is printed with the command that grants it; run this again afterwards.
 
     Run it as often as you like: what is there is left as it is and what is missing is made, also after an
-    interruption. What was made by something else is refused, before anything is changed. If --superuser-secret is to
-    be written into the secret's value, that is shown and asked first.
+    interruption. What was made by something else, or otherwise than is asked for now, is refused before anything is
+    changed. If --superuser-secret is to be written into the secret's value, that is shown and asked first.
 
-    The status is 0 if rotation is on, 1 if something failed, 3 if the rotation was not watched to its end, and 4 if
-    the grant is missing.
+    The status is 0 if rotation is on, 1 if something failed, this time or in the rotation before, 3 if the rotation
+    was not watched to its end, and 4 if the grant is missing.
     """
-    rules, own = _checked_rules(schedule), _own_code(zip_file, handler)
+    rules, own, variables = _checked_rules(schedule or _DAYS), own_code(zip_file, handler), _variables(environment)
+    if own is not None and strategy is not None:
+        raise typer.BadParameter("is for Keyturn's own functions: leave it out.", param_hint="--strategy")
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
     console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
     with explained():
-        plan = make_plan(clients, secret, superuser_secret, name=name, own=own, runtime=runtime)
-        report = Report(plan, rules, console, options, is_dry=dry_run, is_now=rotate_now)
+        plan = make_plan(
+            clients, secret, superuser_secret, name=name, own=own, runtime=runtime, strategy=strategy,
+            environment=variables, options=options,
+        )  # fmt: skip
+        rules = _rules_of(plan, rules, is_given=schedule is not None)
+        report = Report(plan, rules, console, is_dry=dry_run, is_now=rotate_now)
         report.begin()
         # Before anything is changed: nothing of somebody else's is in the way.
         found = _look(parts_of(clients, plan, grants_superuser_read=grant_superuser_read))
@@ -125,10 +144,11 @@ def _switch_on(clients: Clients, report: Report, timeout_seconds: float | None) 
         timeout_seconds: How long to follow the first rotation; None not to.
     """
     plan = report.plan
-    is_on = bool(plan.secret.described.get("RotationEnabled"))
+    is_on = plan.is_on
     if is_on or report.missing or report.is_dry:
         report.rotation("was on" if is_on else "off" if report.missing else "on")
-        return WAITS_FOR_A_GRANT if report.missing and not report.is_dry else 0
+        has_failed = is_on and _tell_last(clients, report)
+        return WAITS_FOR_A_GRANT if report.missing else int(has_failed)
     parameters: dict[str, object] = {"RotationLambdaARN": plan.function_arn, "RotationRules": report.rules}
     if timeout_seconds is None or not report.is_now:
         parameters["RotateImmediately"] = report.is_now
@@ -141,10 +161,24 @@ def _switch_on(clients: Clients, report: Report, timeout_seconds: float | None) 
         started = start_rotation(clients, plan.secret.arn, **parameters)
     report.rotation("on")
     with explained():
-        rotation = Rotation(clients, plan.secret.name, started, report.options)
+        rotation = Rotation(clients, plan.secret.name, started, plan.options)
         _, ending = follow(report.console, rotation, timeout_seconds)
     report.rotated(started.version_id, ending.error)
     return 0 if ending.error is None else 1
+
+
+def _tell_last(clients: Clients, report: Report) -> bool:
+    """Tell how the last rotation stands; return whether it has failed, at least for now."""
+    with explained():
+        answer = look_up(clients, report.plan.secret.arn)
+    if answer is None:
+        return False
+    rotation = answer["Rotation"]
+    status = rotation["Status"]
+    has_failed = status in _FAILED or (status in _UNFINISHED and bool(rotation.get("Error")))
+    if has_failed or status in _UNFINISHED:
+        report.last_rotation(rotation, datetime.now(UTC), has_failed=has_failed)
+    return has_failed
 
 
 def _missing_statements(clients: Clients, plan: Plan, *, is_dry: bool) -> list[Statement]:
@@ -204,11 +238,32 @@ def _checked_rules(schedule: str) -> Mapping[str, object]:
     return rules
 
 
-def _own_code(file: Path | None, handler: str | None) -> Code | None:
-    if (file is None) != (handler is None):
-        raise typer.BadParameter("is needed with the other one.", param_hint="--zip-file and --handler")
-    if file is None or handler is None:
+def _rules_of(plan: Plan, rules: Mapping[str, object], *, is_given: bool) -> Mapping[str, object]:
+    """Return by which rules the secret rotates, or is to.
+
+    Raises:
+        KeyturnError: It rotates by others already than those that are given.
+    """
+    if not plan.is_on:
+        return rules
+    there: Mapping[str, object] = plan.secret.described.get("RotationRules", {})
+    if is_given and not is_scheduled_so(plan.secret, rules):
+        change = (
+            f"aws secretsmanager rotate-secret --secret-id {shlex.quote(plan.secret.name)} --rotation-rules"
+            f" {shlex.quote(json.dumps(rules))} --no-rotate-immediately{plan.options}"
+        )
+        raise KeyturnError(
+            f"{plan.secret.name} rotates already, by another schedule: {in_words(there)}.",
+            "Leave --schedule out to keep that one.",
+            f"To change it: {change}",
+        )
+    return there
+
+
+def _variables(given: list[str] | None) -> Mapping[str, str] | None:
+    if given is None:
         return None
-    if not zipfile.is_zipfile(file):
-        raise KeyturnError(f"{file} is no zip file.", "keyturn function new describes how one is made.")
-    return Code(content=file.read_bytes(), handler=handler, title=file.name)
+    pairs = [pair.partition("=") for pair in given]
+    if not all(name and equals for name, equals, _ in pairs):
+        raise typer.BadParameter("takes NAME=VALUE.", param_hint="--environment")
+    return {name: value for name, _, value in pairs}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Annotated
@@ -18,10 +19,14 @@ from keyturn.rotators import catalogue
 from keyturn.rotators import package as packages
 
 _TEMPLATE = "template.yaml"
+# What deploying leaves beside it.
+_OF_DEPLOYMENT = frozenset({"packaged.yaml", "samconfig.toml", ".aws-sam"})
 
 
 def package(
-    engine: Annotated[str, typer.Argument(help="Database engine, for instance postgresql.")],
+    engine: Annotated[
+        str, typer.Argument(help="Database engine, for instance postgresql; or what engine in a secret says.")
+    ],
     strategy: Annotated[
         str,
         typer.Option(
@@ -42,12 +47,14 @@ def package(
     to create-function as --handler.
 
     With --directory a CloudFormation template is written beside it, which makes the function with its role,
-    permission and schedule in AWS, in a VPC if you like; and the same policies as JSON, to be filled in, for other
-    tools.
+    permission, log group and schedule in AWS, in a VPC if you like; and the same policies as JSON, to be filled in, for
+    other tools. A folder that has other files is refused.
     """
     if file is not None and directory is not None:
         raise typer.BadParameter("is for the zip alone: leave one of the two out.", param_hint="--file and --directory")
     module = strategy.replace("-", "_")
+    # As a secret calls it, too: postgres, for instance.
+    engine = catalogue.engine_for(engine) or engine
     content = built(engine, module)
     handler = packages.handler_name(engine, module)
     if directory is not None:
@@ -98,6 +105,7 @@ def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> N
         has_superuser=has_superuser,
     )
     documents = {f"{kind}.json": document for kind, document in policies(has_superuser=has_superuser).items()}
+    _refuse_other_files(directory, {f"{name}.zip", _TEMPLATE, *documents} | _OF_DEPLOYMENT)
     _write(
         {
             directory / f"{name}.zip": content,
@@ -108,6 +116,21 @@ def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> N
     )
     typer.echo(f"Written to {directory}: {', '.join((f'{name}.zip', _TEMPLATE, *documents))}", err=True)
     typer.echo(f"How to deploy it stands at the top of {_TEMPLATE}.", err=True)
+
+
+def _refuse_other_files(directory: Path, own: AbstractSet[str]) -> None:
+    """Refuse a folder of somebody else's: what is written goes over what is there.
+
+    Raises:
+        KeyturnError: It has other files.
+    """
+    others = sorted(path.name for path in directory.iterdir() if path.name not in own) if directory.is_dir() else []
+    if others:
+        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+        raise KeyturnError(
+            f"{directory} has files that are not this package's: {others[0]}{more}. Nothing was written.",
+            "Name a folder with --directory that is empty or does not exist yet.",
+        )
 
 
 def _how_to_deploy(name: str, *, has_superuser: bool) -> str:

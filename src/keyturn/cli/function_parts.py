@@ -9,6 +9,7 @@ A role and a function are known by a tag, which is there from their first moment
 from __future__ import annotations
 
 import json
+import shlex
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -38,10 +39,12 @@ class Found:
 
     Attributes:
         note: What is to be known about one that is there.
+        command: That mends it.
     """
 
     is_there: bool
     note: str = ""
+    command: str = ""
 
 
 class Part(Protocol):
@@ -137,7 +140,7 @@ class RolePolicy:
             raise KeyturnError(
                 f"The policy {self.title} of the role {self._plan.name} is another one than this command would put.",
                 "--dry-run shows what it would put, with a --name that is free; aws iam get-role-policy what is there.",
-                f"To have it put anew: aws iam delete-role-policy {names}",
+                f"To have it put anew, first: aws iam delete-role-policy {names}{self._plan.options}",
             )
         return Found(is_there=True)
 
@@ -152,11 +155,13 @@ class Function:
     """The rotation function itself."""
 
     kind = "function"
-    document: Mapping[str, object] | None = None
 
     def __init__(self, clients: Clients, plan: Plan) -> None:
         self._clients, self._plan = clients, plan
         self.title = plan.name
+        self.document: Mapping[str, object] | None = None
+        if plan.environment is not None:
+            self.document = {"Variables": dict(plan.environment)}
 
     def look(self) -> Found:
         """Say what there is."""
@@ -172,12 +177,32 @@ class Function:
             raise KeyturnError(
                 f"The function {plan.name} was made for another handler, {configuration['Handler']}, and would now"
                 f" need {plan.code.handler}.",
-                "Another strategy has another function: choose a --name for it, or delete the one that is there.",
+                "If it was made with --strategy, say the same again. Another strategy has another function: choose a"
+                " --name for it, or delete the one that is there.",
             )
+        self._refuse_other_environment(configuration.get("Environment", {}).get("Variables", {}))
         if configuration["CodeSha256"] == package.sha256_base64(plan.code.content):
             return Found(is_there=True)
-        renew = f"aws lambda update-function-code --function-name {plan.name}"
-        return Found(is_there=True, note=f"its code is not what would be made now: {renew}")
+        file, make = plan.code.title, ""
+        if plan.code.engine is not None:
+            file = f"{plan.name}.zip"
+            make = f"keyturn function package {plan.code.engine} --strategy {plan.code.strategy} --file {file} && "
+        renew = f"aws lambda update-function-code --function-name {plan.name} --zip-file fileb://{shlex.quote(file)}"
+        return Found(
+            is_there=True, note="its code is not what would be made now:", command=f"{make}{renew}{plan.options}"
+        )
+
+    def _refuse_other_environment(self, there: Mapping[str, str]) -> None:
+        plan = self._plan
+        if plan.environment is None or plan.environment == there:
+            return
+        wanted = shlex.quote(json.dumps(self.document))
+        raise KeyturnError(
+            f"The function {plan.name} has other environment variables than -e says.",
+            f"Leave -e out to keep those that it has: {', '.join(sorted(there)) or 'none'}.",
+            f"To have these alone: aws lambda update-function-configuration --function-name {plan.name}"
+            f" --environment {wanted}{plan.options}",
+        )
 
     def make(self) -> None:
         """Make it, as soon as the role can be assumed."""
@@ -207,6 +232,7 @@ class Function:
             "MemorySize": _MEMORY_MB,
             "Tags": _tags(plan),
             **({"Architectures": [built_for]} if built_for else {}),
+            **({"Environment": self.document} if self.document is not None else {}),
         }
 
 
@@ -234,7 +260,7 @@ class InvokePermission:
             raise KeyturnError(
                 f"The statement {self.title} in the policy of the function {self._plan.name} is another one than this"
                 " command would add.",
-                f"To have it added anew: aws lambda remove-permission {names}",
+                f"To have it added anew, first: aws lambda remove-permission {names}{self._plan.options}",
             )
         return Found(is_there=bool(found))
 

@@ -9,7 +9,7 @@ import difflib
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keyturn.arn import Arn
@@ -58,11 +58,13 @@ class Superuser:
 
     Attributes:
         is_named: Whether the secret's value names it already.
+        is_compared: Whether its value was read, and is one for the secret's database.
     """
 
     arn: str
     kms_key_arn: str | None
     is_named: bool
+    is_compared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +90,8 @@ class Plan:
 
     Attributes:
         name: Of the function, and of its role.
+        environment: Variables of the function; None if nothing is said about them.
+        options: Of the server, each behind a space, for commands that are shown.
     """
 
     secret: Secret
@@ -95,6 +99,13 @@ class Plan:
     code: Code
     name: str
     runtime: str
+    environment: Mapping[str, str] | None = field(default=None, repr=False)
+    options: str = ""
+
+    @property
+    def is_on(self) -> bool:
+        """Whether the secret rotates already."""
+        return bool(self.secret.described.get("RotationEnabled"))
 
     @property
     def account_id(self) -> str:
@@ -130,6 +141,9 @@ def make_plan(
     name: str | None = None,
     own: Code | None = None,
     runtime: str,
+    strategy: str | None = None,
+    environment: Mapping[str, str] | None = None,
+    options: str = "",
 ) -> Plan:
     """Decide what is to be made for a secret.
 
@@ -140,13 +154,20 @@ def make_plan(
         name: Of function and role.
         own: A function of the user's own, in place of the engine's.
         runtime: Of the function.
+        strategy: As the command line spells it; None for the one that suits engine and superuser secret.
+        environment: Variables of the function.
+        options: Of the server, for commands that are shown.
 
     Raises:
         KeyturnError: It cannot be made; says what to do about it.
     """
+    _refuse_unknown_runtime(clients, runtime)
     loaded = load_secret(clients, secret)
-    found = find_superuser(clients, loaded, superuser)
-    plan = Plan(loaded, found, own or choose_code(loaded, found), name or function_name(loaded), runtime)
+    found = None if _is_for_one_user(strategy, superuser) else find_superuser(clients, loaded, superuser)
+    code = own or choose_code(loaded, found, strategy)
+    if found is not None and code.engine is not None:
+        found = compared(clients, loaded, found, code.engine)
+    plan = Plan(loaded, found, code, name or function_name(loaded), runtime, environment, options)
     _refuse_other_rotation(plan)
     return plan
 
@@ -157,10 +178,16 @@ def load_secret(clients: Clients, secret: str) -> Secret:
     Raises:
         KeyturnError: It is none that a function made here could rotate.
     """
-    described = clients["secretsmanager"].describe_secret(SecretId=secret)
+    client = clients["secretsmanager"]
+    try:
+        described = client.describe_secret(SecretId=secret)
+    except client.exceptions.ResourceNotFoundException as error:
+        raise KeyturnError(
+            f"There is no secret {secret}.", "aws secretsmanager list-secrets shows the secrets there are."
+        ) from error
     name, arn = described["Name"], described["ARN"]
     _refuse_unsuitable(name, described, clients["sts"].get_caller_identity()["Account"])
-    current = clients["secretsmanager"].get_secret_value(SecretId=arn)
+    current = client.get_secret_value(SecretId=arn)
     return Secret(
         name=name,
         arn=arn,
@@ -212,8 +239,43 @@ def _described_superuser(clients: Clients, secret: Secret, asked: str, *, is_giv
     return described
 
 
-def choose_code(secret: Secret, superuser: Superuser | None) -> Code:
-    """Return the engine's rotation function, for the strategy that the superuser secret decides.
+def compared(clients: Clients, secret: Secret, superuser: Superuser, engine_name: str) -> Superuser:
+    """Return the superuser secret, its value compared with the secret's; as it is if the caller may not read it.
+
+    Raises:
+        KeyturnError: It is none for the secret's database: rotations would fail.
+    """
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as boto3, it takes a while to import
+
+    try:
+        text = clients["secretsmanager"].get_secret_value(SecretId=superuser.arn).get("SecretString")
+    except ClientError as error:
+        if error.response.get("Error", {}).get("Code") != "AccessDeniedException":
+            raise
+        return superuser
+    engine, hint = catalogue.engines()[engine_name], "Name another one with --superuser-secret, or mend its value."
+    try:
+        login = engine.login(_parsed(text) or {})
+        is_same_host = not {*login.addresses}.isdisjoint(engine.login(secret.value or {}).addresses)
+    except (KeyError, ValueError) as error:
+        raise KeyturnError(
+            f"The value of the superuser secret {superuser.arn} does not suit {engine.title}: {error.args[0]}", hint
+        ) from error
+    if not is_same_host:
+        raise KeyturnError(
+            f"The value of the superuser secret {superuser.arn} names another host or port than that of {secret.name}.",
+            f"{hint} Several hosts, separated by commas, have to have one in common.",
+        )
+    return replace(superuser, is_compared=True)
+
+
+def choose_code(secret: Secret, superuser: Superuser | None, strategy: str | None = None) -> Code:
+    """Return the engine's rotation function.
+
+    Args:
+        secret: Its value names the engine.
+        superuser: The superuser secret, if there is one.
+        strategy: None for the one that suits both.
 
     Raises:
         KeyturnError: The value names no engine that there is, or misses something that the function needs.
@@ -224,29 +286,58 @@ def choose_code(secret: Secret, superuser: Superuser | None) -> Code:
     if name is None:
         raise _no_engine(secret, secret.value.get("engine"))
     engine = catalogue.engines()[name]
-    if hasattr(engine, "strategies"):
+    module = module_of(strategy) or catalogue.strategy_for(name, has_superuser=superuser is not None)
+    chosen = catalogue.strategies()[module]
+    if hasattr(chosen, "engines"):
         raise KeyturnError(
             f"A rotation function for {engine.title} needs an environment that says how the service is used.",
-            f"keyturn function package {name} --strategy new-key writes it; docs/rotation.md has the variables.",
+            f"keyturn function package {name} --strategy {_spelt(module)} --file {name}.zip, then this with --zip-file"
+            f" {name}.zip --handler {package.handler_name(name, module)} and -e NAME=VALUE for each variable;"
+            " docs/rotation.md has them.",
         )
-    strategy = catalogue.strategy_for(name, has_superuser=superuser is not None)
+    if chosen.takes_superuser and superuser is None:
+        raise KeyturnError(
+            f"{engine.title} with the strategy {_spelt(module)} takes a superuser secret, and there is none.",
+            f"Name one with --superuser-secret, or in {MASTERARN} of the value.",
+        )
     value = secret.value if superuser is None else {**secret.value, MASTERARN: superuser.arn}
     try:
         engine.login(value)
         # The function would refuse the same in its first step.
-        catalogue.strategies()[strategy].check_value(engine, value)
+        chosen.check_value(engine, value)
     except (KeyError, ValueError) as error:
         raise KeyturnError(
             f"The value of {secret.name} does not suit {engine.title}: {error.args[0]}",
             "Store what is missing with aws secretsmanager put-secret-value, and run this again.",
         ) from error
     return Code(
-        content=built(name, strategy),
-        handler=package.handler_name(name, strategy),
+        content=built(name, module),
+        handler=package.handler_name(name, module),
         title=engine.title,
         engine=name,
-        strategy=strategy.replace("_", "-"),
+        strategy=_spelt(module),
     )
+
+
+def module_of(strategy: str | None) -> str | None:
+    """Return a strategy's module for what the command line says.
+
+    Raises:
+        KeyturnError: There is no such strategy.
+    """
+    module = strategy and strategy.replace("-", "_")
+    if module and module not in catalogue.strategies():
+        known = ", ".join(map(_spelt, catalogue.strategies()))
+        raise KeyturnError(f"There is no rotation strategy {strategy}.", f"The strategies: {known}.")
+    return module
+
+
+def is_scheduled_so(secret: Secret, rules: Mapping[str, object]) -> bool:
+    """Tell whether a secret rotates by these rules."""
+    there: Mapping[str, object] = secret.described.get("RotationRules", {})
+    # Beside an expression DescribeSecret may have a number of days that it has worked out.
+    member = "ScheduleExpression" if "ScheduleExpression" in {*there, *rules} else "AutomaticallyAfterDays"
+    return there.get(member) == rules.get(member)
 
 
 def function_name(secret: Secret) -> str:
@@ -257,6 +348,29 @@ def function_name(secret: Secret) -> str:
     # What had to be changed may be like another one: the end of the ARN is not.
     suffix = secret.arn[-len("-AbCdEf") :]
     return fitting[: _NAME_LIMIT - len(suffix)] + suffix
+
+
+def _is_for_one_user(strategy: str | None, superuser: str | None) -> bool:
+    """Whether there is to be no superuser secret, whatever the value names."""
+    module = module_of(strategy)
+    if module is None or catalogue.strategies()[module].takes_superuser:
+        return False
+    if superuser is not None:
+        raise KeyturnError(
+            f"The strategy {strategy} takes no superuser secret.", "Leave out --superuser-secret, or --strategy."
+        )
+    return True
+
+
+def _refuse_unknown_runtime(clients: Clients, runtime: str) -> None:
+    known = clients["lambda"].meta.service_model.shape_for("Runtime").enum
+    if runtime not in known:
+        pythons = ", ".join(name for name in known if name.startswith("python3"))
+        raise KeyturnError(f"Lambda has no runtime {runtime}.", f"Of Python it knows {pythons}.")
+
+
+def _spelt(module: str) -> str:
+    return module.replace("_", "-")
 
 
 def _refuse_unsuitable(name: str, described: Mapping[str, Any], account_id: str) -> None:
@@ -280,13 +394,13 @@ def _refuse_unsuitable(name: str, described: Mapping[str, Any], account_id: str)
 
 
 def _refuse_other_rotation(plan: Plan) -> None:
-    described = plan.secret.described
-    rotated_by = described.get("RotationLambdaARN")
-    if described.get("RotationEnabled") and rotated_by != plan.function_arn:
+    rotated_by = plan.secret.described.get("RotationLambdaARN")
+    if plan.is_on and rotated_by != plan.function_arn:
         raise KeyturnError(
             f"{plan.secret.name} rotates already, by {rotated_by or 'AWS itself'}.",
             "If this command made that function, give its name with --name.",
-            f"To have another one: aws secretsmanager cancel-rotate-secret --secret-id {plan.secret.name}, then this.",
+            f"To have another one, first: aws secretsmanager cancel-rotate-secret --secret-id {plan.secret.name}"
+            f"{plan.options}",
         )
 
 

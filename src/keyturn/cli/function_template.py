@@ -1,8 +1,8 @@
 """The CloudFormation template that runs a packaged rotation function in AWS; and its policies, to be filled in.
 
 Source: AWS CloudFormation Template Reference, AWS::Lambda::Function, AWS::Lambda::Permission, AWS::IAM::Role,
-AWS::IAM::Policy and AWS::SecretsManager::RotationSchedule; AWS Lambda Developer Guide, "Giving Lambda functions access
-to resources in an Amazon VPC" (the managed policy).
+AWS::IAM::Policy, AWS::Logs::LogGroup and AWS::SecretsManager::RotationSchedule; AWS Lambda Developer Guide, "Giving
+Lambda functions access to resources in an Amazon VPC" (the managed policy).
 """
 
 from __future__ import annotations
@@ -21,6 +21,17 @@ _SUPERUSER: Json = {"Ref": "SuperuserSecretArn"}
 _FUNCTION: Json = {"Fn::GetAtt": ["RotationFunction", "Arn"]}
 _LOG_GROUP = "arn:${AWS::Partition}:logs:${AWS::Region}:${AWS::AccountId}:log-group:/aws/lambda/${RotationFunction}"
 _VPC_POLICY = "arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+_LOG_GROUP_NAME = "/aws/lambda/${RotationFunction}"
+_RETENTION_DAYS = (
+    1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653,
+)  # fmt: skip
+# The function's variables and the parameters that set them.
+_VARIABLES = {
+    "EXCLUDE_CHARACTERS": "ExcludeCharacters",
+    "PASSWORD_LENGTH": "PasswordLength",
+    "SECRETS_MANAGER_ENDPOINT": "SecretsManagerEndpoint",
+    "SSL_CERT_FILE": "CaBundle",
+}
 _SECRET_ARN_PATTERN = "arn:[a-z-]+:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:.+"  # noqa: S105 - a pattern
 
 
@@ -44,12 +55,16 @@ def template(
         "Parameters": {**_parameters(), **(_superuser_parameters() if has_superuser else {})},
         "Conditions": {
             "HasKmsKey": _is_given({"Ref": "KmsKeyArn"}),
+            "HasLayers": _is_given({"Fn::Join": ["", {"Ref": "Layers"}]}),
+            "HasLogKmsKey": _is_given({"Ref": "LogKmsKeyArn"}),
+            **{f"Has{parameter}": _is_given({"Ref": parameter}) for parameter in _VARIABLES.values()},
             **({"HasSuperuserKmsKey": _is_given({"Ref": "SuperuserKmsKeyArn"})} if has_superuser else {}),
             "IsInVpc": _is_given({"Fn::Join": ["", {"Ref": "SubnetIds"}]}),
         },
         "Resources": {
             "Role": _role(),
             "RotationFunction": _function(handler, zip_name, architecture or "x86_64"),
+            "LogGroup": _log_group(),
             "RolePolicy": _policy(permissions.ROLE_POLICY, _role_statements()),
             **({"SuperuserPolicy": _superuser_policy()} if has_superuser else {}),
             "Permission": {
@@ -71,11 +86,14 @@ def policies(*, has_superuser: bool) -> Mapping[str, Mapping[str, object]]:
     secret, superuser = arn("secretsmanager", "secret:NAME-SUFFIX"), arn("secretsmanager", "secret:SUPERUSER-SUFFIX")
     log_group = arn("logs", "log-group:/aws/lambda/FUNCTION")
     role = permissions.role_policy(secret, arn("lambda", "function:FUNCTION"), log_group, f"{log_group}:*", None)
-    granted = permissions.document(*permissions.superuser_statements(superuser, None))
+    key = arn("kms", "key/KEY_ID")
+    granted, granted_key = permissions.superuser_statements(superuser, key)
     return {
         "trust-policy": permissions.trust_policy("ACCOUNT_ID"),
         "role-policy": role,
-        **({"superuser-policy": granted} if has_superuser else {}),
+        "role-key-policy": permissions.document(permissions.key_statement(secret, key)),
+        **({"superuser-policy": permissions.document(granted)} if has_superuser else {}),
+        **({"superuser-key-policy": permissions.document(granted_key)} if has_superuser else {}),
     }
 
 
@@ -90,6 +108,29 @@ def _parameters() -> Json:
         },
         "SubnetIds": _list_of("Subnets from which the function reaches database and Secrets Manager; empty for none."),
         "SecurityGroupIds": _list_of("Security groups of the function in those subnets."),
+        "ExcludeCharacters": _parameter("What a new password must not contain; empty for the default.", Default=""),
+        "PasswordLength": _parameter(
+            "Of a new password; empty for the default.", Default="", AllowedPattern="[1-9][0-9]*|"
+        ),
+        "SecretsManagerEndpoint": _parameter(
+            "URL of Secrets Manager, of a VPC endpoint for instance; empty for the region's own.", Default=""
+        ),
+        "CaBundle": _parameter(
+            "File with the authorities that ssl true trusts: /var/task/global-bundle.pem if it lies in the zip,"
+            " /opt/global-bundle.pem if in a layer; empty for the system's, which do not have those of Amazon RDS.",
+            Default="",
+        ),
+        "Layers": _list_of("ARNs of layers for the function; empty for none."),
+        "LogRetentionInDays": {
+            "Type": "Number",
+            "Description": "How long the function's log is kept.",
+            "Default": 90,
+            "AllowedValues": list(_RETENTION_DAYS),
+        },
+        "LogKmsKeyArn": _parameter(
+            "ARN of a customer managed key for the log, whose policy admits CloudWatch Logs; empty for none.",
+            Default="",
+        ),
     }
 
 
@@ -141,10 +182,28 @@ def _function(handler: str, zip_name: str, architecture: str) -> Json:
             "Role": {"Fn::GetAtt": ["Role", "Arn"]},
             "Timeout": 30,
             "MemorySize": 256,
+            "Environment": {
+                "Variables": {
+                    variable: _if(f"Has{parameter}", {"Ref": parameter}) for variable, parameter in _VARIABLES.items()
+                }
+            },
+            "Layers": _if("HasLayers", {"Ref": "Layers"}),
             "VpcConfig": _if(
                 "IsInVpc",
                 {"SubnetIds": {"Ref": "SubnetIds"}, "SecurityGroupIds": {"Ref": "SecurityGroupIds"}},
             ),
+        },
+    }
+
+
+def _log_group() -> Json:
+    # Lambda would make it without an end.
+    return {
+        "Type": "AWS::Logs::LogGroup",
+        "Properties": {
+            "LogGroupName": {"Fn::Sub": _LOG_GROUP_NAME},
+            "RetentionInDays": {"Ref": "LogRetentionInDays"},
+            "KmsKeyId": _if("HasLogKmsKey", {"Ref": "LogKmsKeyArn"}),
         },
     }
 
@@ -175,7 +234,7 @@ def _schedule(*, has_superuser: bool) -> Json:
     return {
         "Type": "AWS::SecretsManager::RotationSchedule",
         # The first rotation begins when this is made.
-        "DependsOn": ["Permission", "RolePolicy", *(["SuperuserPolicy"] if has_superuser else [])],
+        "DependsOn": ["Permission", "RolePolicy", "LogGroup", *(["SuperuserPolicy"] if has_superuser else [])],
         "Properties": {
             "SecretId": _SECRET,
             "RotationLambdaARN": _FUNCTION,

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from keyturn.cli.shown import shown
 
+_TRACEBACK = "Traceback (most recent call last):"
 _PLATFORM_LINES = ("INIT_START ", "START RequestId: ", "END RequestId: ", "REPORT RequestId: ")
 
 
@@ -27,6 +28,12 @@ class LogEvent:
 def is_platform_line(event: str) -> bool:
     """Whether the runtime has written it and not the function."""
     return event.startswith(_PLATFORM_LINES)
+
+
+def without_traceback(event: str) -> tuple[str, int]:
+    """Return an event without the traceback at its end, and how many lines that has; 0 if there is none."""
+    message, found, traceback = event.partition(f"\n{_TRACEBACK}")
+    return message, len(traceback.strip("\n").splitlines()) + 1 if found else 0
 
 
 def log_event(event: str) -> LogEvent:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
-from keyturn.cli.log_lines import is_platform_line, log_event
+from keyturn.cli.log_lines import is_platform_line, log_event, without_traceback
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotation_password import password_of
 from keyturn.cli.rotation_status import members, status_of
+from keyturn.cli.rotation_text import print_below
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
 
@@ -138,9 +140,20 @@ def print_step(console: Console, seen: StepSeen) -> None:
     """Print one step: what became of it, how long it took, and what the function logged."""
     mark = "[green]✓[/]" if seen.error is None else "[red]✗[/]"
     console.print(f"{mark} [bold]{seen.step:13}[/] [dim]{_duration(seen.lines)}[/]")
-    for line in seen.lines:
-        if not is_platform_line(line):
-            _print_log_event(console, line)
+    shown_lines = Counter(_folded(line) for line in seen.lines if not is_platform_line(line))
+    for (level, style, *lines), count in shown_lines.items():
+        # A function may look at the same host several times in one step, and warn of it each time.
+        text = [*lines[:-1], f"{lines[-1]} ({count} times)"] if count > 1 else lines
+        for number, line in enumerate(text):
+            _print_log_line(console, level if number == 0 else "", line, style)
+
+
+def _folded(event: str) -> tuple[str, ...]:
+    """Return level, style and lines of an event, without its moment and its traceback."""
+    message, count = without_traceback(event)
+    told = log_event(message)
+    folded = [f"(keyturn rotation show -v shows the traceback, {count} lines)"] if count else []
+    return (told.level, told.style, *(told.lines or [""]), *folded)
 
 
 def _duration(lines: list[str]) -> str:
@@ -149,8 +162,10 @@ def _duration(lines: list[str]) -> str:
     return found[-1] if found else ""
 
 
-def _print_log_event(console: Console, event: str) -> None:
-    told = log_event(event)
-    for number, line in enumerate(told.lines):
-        beside = told.level if number == 0 else ""
-        console.print(f"    [{told.style}]{escape(beside):7} {escape(line)}[/]")
+def _print_log_line(console: Console, level: str, line: str, style: str) -> None:
+    beside = f"    {level:7} "
+    if console.is_terminal:
+        print_below(console, beside, line, style)
+    else:
+        # Whole, for whoever searches in it.
+        console.print(f"[{style}]{escape(beside)}{escape(line)}[/]")

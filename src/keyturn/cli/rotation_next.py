@@ -102,5 +102,5 @@ def _when_all_is_refused(
         )
     yield NextStep(
         f"{aws} get-secret-value --secret-id {name}{options}",
-        "or set this password in the database as its superuser (PostgreSQL: ALTER ROLE … PASSWORD …), and begin again",
+        "or set this password in the database as its superuser, and begin again",
     )

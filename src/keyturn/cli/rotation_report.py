@@ -13,7 +13,7 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from keyturn.cli.log_lines import is_platform_line, log_event
+from keyturn.cli.log_lines import is_platform_line, log_event, without_traceback
 from keyturn.cli.rotation_next import NextStep, next_steps
 from keyturn.cli.rotation_password import maybe_versions, password_of
 from keyturn.cli.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
@@ -26,7 +26,6 @@ _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "reso
 # So many refusals are worth a command each; more of them are mostly the same one again.
 _EXPLAINED = 3
 _SHORT_ID = 8
-_TRACEBACK = "Traceback (most recent call last):"
 _DENIED = " was denied: "
 _NUMBERS = re.compile(r"\d+(?:\.\d+)? (?:ms|s|min|h)\b|\d+")
 
@@ -271,9 +270,8 @@ class Report:
             # What a refusal has just told, and where in the function it was.
             if is_platform_line(message) or any(denied in message for denied in self._denied):
                 return None
-            message, _, traceback = message.partition(f"\n{_TRACEBACK}")
-            if traceback:
-                count = len(traceback.strip("\n").splitlines()) + 1
+            message, count = without_traceback(message)
+            if count:
                 message = f"{message}\n(-v shows the traceback, {count} lines)"
         told = log_event(message)
         first, *rest = told.lines or [""]

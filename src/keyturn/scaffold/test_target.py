@@ -26,3 +26,6 @@ def test_the_target_accepts_what_was_set_and_nothing_else() -> None:
         target.set_value(pending if target.accepts(pending) else CURRENT, pending)
         assert target.accepts(pending)
         assert not target.accepts(CURRENT)
+    # As it was, so that this can be run again.
+    target.set_value(pending, CURRENT)
+    assert target.accepts(CURRENT)

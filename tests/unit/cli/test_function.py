@@ -37,6 +37,14 @@ def test_a_package_goes_to_standard_output_if_no_file_is_named() -> None:
     assert result.stdout_bytes.startswith(b"PK")
 
 
+@pytest.mark.parametrize(("said", "module"), [("postgres", "postgresql"), ("http-api", "http_api")])
+def test_an_engine_may_be_called_as_in_a_secret(tmp_path: Path, said: str, module: str) -> None:
+    strategy = "new-key" if module == "http_api" else "single-user"
+    options = ["--strategy", strategy, "--file", str(tmp_path / "rotation.zip")]
+    result = CliRunner().invoke(app, ["function", "package", said, *options])
+    assert result.stderr == f"Handler: {module}_{strategy.replace('-', '_')}.lambda_handler\n"
+
+
 @pytest.mark.parametrize("words", [["visicalc"], ["postgresql", "--strategy", "roulette"], ["../engines"]])
 def test_a_package_that_nobody_has_is_said_with_a_hint(words: list[str]) -> None:
     result = CliRunner().invoke(app, ["function", "package", *words])

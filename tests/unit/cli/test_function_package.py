@@ -82,8 +82,8 @@ def test_a_folder_has_the_zip_the_template_and_policies_that_are_accepted(
     assert result.exit_code == 0, result.output
     name = f"{engine}_{strategy.replace('-', '_')}"
     has_superuser = strategy in ("alternating-users", "single-user-by-superuser")
-    superuser = {"superuser-policy.json"} if has_superuser else set()
-    policies = {"role-policy.json", "trust-policy.json"} | superuser
+    superuser = {"superuser-policy.json", "superuser-key-policy.json"} if has_superuser else set()
+    policies = {"role-policy.json", "role-key-policy.json", "trust-policy.json"} | superuser
     assert {path.name for path in folder.iterdir()} == {f"{name}.zip", "template.yaml"} | policies
     assert f"Handler: {name}.lambda_handler" in result.stderr
     text = (folder / "template.yaml").read_text()
@@ -94,6 +94,23 @@ def test_a_folder_has_the_zip_the_template_and_policies_that_are_accepted(
         checked = CliRunner().invoke(app, ["policy", "check", str(folder / file), "--output", "json"])
         assert json.loads(checked.stdout)["faults"] == []
         assert checked.exit_code == 0
+
+
+def test_a_folder_with_other_files_is_left_as_it_is_and_ones_own_is_written_again(tmp_path: Path) -> None:
+    mine, own = tmp_path / "mine", tmp_path / "own"
+    mine.mkdir()
+    for file in ("target.py", "template.yaml"):
+        (mine / file).write_text("mine")
+    result = run("mariadb", "--directory", str(mine))
+    assert isinstance(result.exception, KeyturnError)
+    assert "has files that are not this package's: target.py. Nothing was written." in result.exception.message
+    assert {path.read_text() for path in mine.iterdir()} == {"mine"}
+
+    own.mkdir()
+    for _ in range(2):
+        assert run("mariadb", "--directory", str(own)).exit_code == 0
+        # What the commands at the top of the template leave there.
+        (own / "packaged.yaml").touch()
 
 
 def test_nothing_of_a_superuser_secret_is_in_what_one_user_takes() -> None:

@@ -4,13 +4,24 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.cli.function_plan import Code, Plan, Secret, function_name, load_secret, make_plan
+from keyturn.cli.function_plan import (
+    Code,
+    Plan,
+    Secret,
+    choose_code,
+    function_name,
+    is_scheduled_so,
+    load_secret,
+    make_plan,
+)
 from keyturn.errors.base import KeyturnError
 
 ACCOUNT = "123456789012"
@@ -34,6 +45,12 @@ class FakeClients:
 
     def __getitem__(self, _service: str) -> Any:
         return self
+
+    @property
+    def meta(self) -> Any:
+        return SimpleNamespace(
+            service_model=SimpleNamespace(shape_for=lambda _: SimpleNamespace(enum=["python3.11", "nodejs22.x"]))
+        )
 
     def describe_secret(self, **_request: object) -> Mapping[str, Any]:
         return self._described
@@ -96,6 +113,47 @@ def test_a_secret_is_not_its_own_superuser_and_two_superusers_are_not_guessed_be
     clients.describe_secret = lambda SecretId: secret("demo" if SecretId == "demo" else "root").described  # noqa: N803 - boto3's
     with pytest.raises(KeyturnError, match="names another superuser secret"):
         make_plan(clients, "demo", "root", runtime="python3.11")
+
+
+def test_a_runtime_that_lambda_does_not_know_is_refused_before_anything_is_asked() -> None:
+    with pytest.raises(KeyturnError, match=r"Lambda has no runtime python3\.99") as caught:
+        make_plan(FakeClients({}), "demo", runtime="python3.99")  # type: ignore[arg-type]  # a fake
+    assert caught.value.hints == ("Of Python it knows python3.11.",)
+
+
+def test_a_strategy_and_what_it_takes_have_to_go_together() -> None:
+    value = {"engine": "db2", "host": "h", "username": "u", "password": "p", "dbname": "d", "ssl": True}
+    db2 = replace(secret("demo"), value=value)
+    for strategy, said in (
+        (None, "single-user-by-superuser takes a superuser secret"),
+        ("alternating-users", "takes a superuser secret"),
+        ("single-user", "There is no rotation function for db2 with the strategy single-user"),
+        ("roulette", "There is no rotation strategy roulette"),
+    ):
+        with pytest.raises(KeyturnError, match=said):
+            choose_code(db2, None, strategy)
+    clients: Any = FakeClients(secret("demo").described)
+    clients.get_secret_value = lambda **_: {"VersionId": "v", "SecretString": "{}"}
+    with pytest.raises(KeyturnError, match="takes no superuser secret"):
+        make_plan(clients, "demo", "root", runtime="python3.11", strategy="single-user")
+
+
+@pytest.mark.parametrize(
+    ("there", "asked", "is_so"),
+    [
+        ({"AutomaticallyAfterDays": 30}, {"AutomaticallyAfterDays": 30}, True),
+        ({"AutomaticallyAfterDays": 30}, {"AutomaticallyAfterDays": 7}, False),
+        ({"AutomaticallyAfterDays": 30}, {"ScheduleExpression": "rate(30 days)"}, False),
+        ({"ScheduleExpression": "rate(7 days)", "AutomaticallyAfterDays": 7}, {"AutomaticallyAfterDays": 7}, False),
+        (
+            {"ScheduleExpression": "rate(7 days)", "AutomaticallyAfterDays": 7},
+            {"ScheduleExpression": "rate(7 days)"},
+            True,
+        ),
+    ],
+)
+def test_a_schedule_is_the_same_or_another(there: dict[str, Any], asked: dict[str, Any], is_so: bool) -> None:
+    assert is_scheduled_so(secret("demo", RotationRules=there), asked) == is_so
 
 
 def test_the_value_and_the_package_are_in_no_repr() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -299,3 +300,39 @@ def test_a_rotation_that_is_not_watched_to_its_end_says_how_to_look_at_it() -> N
         list(Rotation(clients, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC))).follow(0, lambda _: None))
 
     assert caught.value.hints[0] == "keyturn rotation show db shows how far it is."
+
+
+def printed(*lines: str, **terminal: Any) -> str:
+    file = io.StringIO()
+    console = Console(file=file, highlight=False, emoji=False, soft_wrap=True, **terminal)
+    print_step(console, StepSeen("setSecret", None, list(lines)))
+    return file.getvalue()
+
+
+def test_what_a_step_says_again_and_again_is_shown_once() -> None:
+    warning = "[WARNING]\t{}\tid\tThe host h has no TLS"
+    lines = (warning.format("09:00"), "[INFO]\t09:01\tid\tdone", warning.format("09:02"), warning.format("09:03"))
+    assert printed(*lines).splitlines()[1:] == [
+        "    WARNING The host h has no TLS (3 times)",
+        "    INFO    done",
+    ]
+
+
+def test_a_traceback_is_folded() -> None:
+    said = printed(
+        "[ERROR] AuthenticationFailed: no\nTraceback (most recent call last):\n  File x, line 1\n    raise\n"
+    )
+    assert [line.strip() for line in said.splitlines()[1:]] == [
+        "[ERROR] AuthenticationFailed: no",
+        "(keyturn rotation show -v shows the traceback, 3 lines)",
+    ]
+
+
+def test_a_long_line_is_indented_on_a_terminal_and_whole_elsewhere() -> None:
+    line = "[INFO]\t09:00\tid\t" + " ".join(["arn:aws:secretsmanager:eu-central-1:1:secret:x-AbCdEf"] * 3)
+    on_terminal = printed(line, force_terminal=True, width=80, no_color=True, legacy_windows=False)
+    rows = [row for row in re.sub(r"\x1b\[[\d;]*m", "", on_terminal).splitlines() if "arn:" in row]
+    assert len(rows) == 3
+    assert all(row.startswith(" " * 12) for row in rows[1:])
+    assert max(map(len, rows)) <= 80
+    assert len(printed(line, width=80).splitlines()) == 2
