@@ -300,9 +300,9 @@ def reports_a_changed_password(desk: Desk) -> None:
         raise NotKept(f"With the right password stored again the rotation still fails: {failed.in_words()}.")
 
 
-@_clause("Applications that have read the secret get in at every moment")
+@_clause("Between two steps whoever has read the secret gets in")
 def leaves_no_gap(desk: Desk) -> None:
-    """Whoever reads AWSCURRENT between two steps has to get in; a single user has a moment in which that fails."""
+    """Whoever reads AWSCURRENT has to get in; within a step a single user has a moment in which that fails."""
     token = desk.begin()
     for step in STEPS:
         _must_succeed(desk.run(step, token))
@@ -312,7 +312,7 @@ def leaves_no_gap(desk: Desk) -> None:
         if state.is_current_dead:
             pending = state.values.get(token, {})
             if pending.get("username") == state.values[state.current_id].get("username"):
-                raise NotTold("A single user has one password: after setSecret AWSCURRENT is refused for a moment.")
+                raise NotTold("A single user has one password: after setSecret AWSCURRENT is refused until it is moved.")
             raise NotKept(f"After {step} {state.in_words()}.")
 
 
