@@ -446,6 +446,11 @@ def test_a_function_that_cannot_be_loaded_says_so(tmp_path: Path) -> None:
         (("lambda_function.py", "--secret", '{"token": "x"}'), "This changes what the secret opens many times"),
         (("lambda_function.py", "--secret", "missing.json"), "missing.json does not exist."),
         (
+            ("lambda_function.py", "--secret", DOWN.replace(": 1,", ": 1.5,"), "--yes"),
+            "The secret cannot be used: port",
+        ),
+        (("lambda_function.py", "--secret", "[" * 60_000), "The secret's value is no JSON object."),
+        (
             ("lambda_function.py", "--secret", DOWN, "--yes"),
             "cannot be asked: host 127.0.0.1, port 1: Connection refused",
         ),

@@ -22,7 +22,6 @@ from .relay import Relay
 from .throwaway import Run
 
 _HELD_SECONDS = 60
-_HELD_MESSAGES = 6
 # What differs between two reports of the same thing.
 _PASSING = re.compile(r"[0-9a-f]{8}-[0-9a-f-]{27}|[0-9a-f]{12,}|\d+", re.IGNORECASE)
 
@@ -266,10 +265,9 @@ def answers_probes(desk: Desk) -> None:
 
 @_clause("A setSecret that was held up and passed by a later rotation puts no old password back")
 def lets_itself_be_passed(desk: Desk) -> None:
-    """Halt setSecret at its last messages, finish it from elsewhere, rotate on, and let the first one go on."""
+    """Halt setSecret at each message, finish it from elsewhere, rotate on, and let the first one go on."""
     messages = [place for place in _reached(desk, "setSecret") if place.boundary == Boundary(MESSAGE, "before")]
-    # The change comes towards the end.
-    for place in messages[-_HELD_MESSAGES:]:
+    for place in messages:
         _pass_by(desk, place)
         desk.reset()
 
@@ -312,7 +310,9 @@ def leaves_no_gap(desk: Desk) -> None:
         if state.is_current_dead:
             pending = state.values.get(token, {})
             if pending.get("username") == state.values[state.current_id].get("username"):
-                raise NotTold("A single user has one password: after setSecret AWSCURRENT is refused until it is moved.")
+                raise NotTold(
+                    "A single user has one password: after setSecret AWSCURRENT is refused until it is moved."
+                )
             raise NotKept(f"After {step} {state.in_words()}.")
 
 

@@ -114,9 +114,10 @@ def _addresses(value: Value, engine: base.Engine | None) -> tuple[tuple[str, int
     if engine is not None:
         try:
             login = engine.login(value)
-        except (KeyError, ValueError) as error:
+            addresses = login.addresses
+        except (KeyError, ValueError, TypeError) as error:
             raise KeyturnError(f"The secret cannot be used: {error.args[0]}") from None
-        return () if login.tls is base.TlsMode.REQUIRED else login.addresses
+        return () if login.tls is base.TlsMode.REQUIRED else addresses
     port = value.get("port")
     if isinstance(value.get("host"), str) and str(port).isdecimal():
         return ((str(value["host"]), int(str(port))),)

@@ -337,7 +337,7 @@ def _without_address(value: Value) -> dict[str, object]:
 def _parsed(text: str) -> Value:
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return {}
     return value if isinstance(value, dict) else {}
 

@@ -68,7 +68,7 @@ def _all_members(values: Iterable[str]) -> Iterator[tuple[str, str]]:
 def _members(value: str) -> Iterator[tuple[str, str]]:
     try:
         document = json.loads(value)
-    except ValueError:
+    except (ValueError, RecursionError):
         document = None
     if not isinstance(document, Mapping):
         yield "", value

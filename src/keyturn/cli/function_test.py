@@ -29,6 +29,8 @@ from keyturn.errors.base import KeyturnError
 
 _USER = "app"
 _BAR_WIDTH = 12
+_TIME_LIMIT_SECONDS = 30
+_MEMORY_MB = 256
 _INTERRUPTED = 130
 
 
@@ -61,8 +63,12 @@ def put_on_bench(
         list[str] | None, typer.Option("--environment", "-e", help="Variable of the function.", metavar="NAME=VALUE")
     ] = None,
     runtime: Annotated[str, typer.Option(help="Of the function.")] = RUNTIME,
-    time_limit: Annotated[int, typer.Option(help="Of the function, in seconds.", min=1, max=900)] = 30,
-    memory: Annotated[int, typer.Option(help="Of the function, in MB.", min=128, max=10_240)] = 256,
+    time_limit: Annotated[
+        int | None, typer.Option(help="Of the function, in seconds. [its own, or 30]", min=1, max=900)
+    ] = None,
+    memory: Annotated[
+        int | None, typer.Option(help="Of the function, in MB. [its own, or 256]", min=128, max=10_240)
+    ] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Play what matches, contract/* or setSecret/crash-* for instance.")
     ] = None,
@@ -218,7 +224,7 @@ class _LazyClients:
 
 def _source(
     function: str, clients: _LazyClients, *, handler: str | None, layers: list[Path], variables: list[str],
-    runtime: str, time_limit: int, memory: int,
+    runtime: str, time_limit: int | None, memory: int | None,
 ) -> Any:  # fmt: skip
     from keyturn.bench import packages  # noqa: PLC0415 - see put_on_bench()
     from keyturn.bench.throwaway import FunctionSource  # noqa: PLC0415 - likewise
@@ -228,14 +234,19 @@ def _source(
     if path.exists():
         package = packages.read_package(path)
         configuration: Mapping[str, Any] = {}
+        layer_zips: list[bytes] = []
     elif "/" in function or path.suffix in (".py", ".zip"):
         raise KeyturnError(f"{function} does not exist.", "Give a folder, a Python file, a zip, or a function's name.")
     else:
         with explained():
             found = clients["lambda"].get_function(FunctionName=function)
+            attached = [
+                clients["lambda"].get_layer_version_by_arn(Arn=layer["Arn"])
+                for layer in found["Configuration"].get("Layers", ())
+            ]
         configuration = found["Configuration"]
-        with urllib.request.urlopen(found["Code"]["Location"]) as reply:  # noqa: S310 - of the service that was asked
-            package = reply.read()
+        package = _downloaded(found["Code"]["Location"])
+        layer_zips = [_downloaded(layer["Content"]["Location"]) for layer in attached]
     return FunctionSource(
         title=path.name if path.exists() else function,
         package=package,
@@ -243,11 +254,16 @@ def _source(
             package, handler or configuration.get("Handler") or packages.find_handler(package)
         ),
         runtime=configuration.get("Runtime", runtime),
-        timeout_seconds=configuration.get("Timeout", time_limit),
-        memory_mb=configuration.get("MemorySize", memory),
+        timeout_seconds=time_limit or configuration.get("Timeout", _TIME_LIMIT_SECONDS),
+        memory_mb=memory or configuration.get("MemorySize", _MEMORY_MB),
         environment={**configuration.get("Environment", {}).get("Variables", {}), **given},
-        layers=tuple(packages.read_layer(layer) for layer in layers),
+        layers=(*layer_zips, *(packages.read_layer(layer) for layer in layers)),
     )
+
+
+def _downloaded(location: str) -> bytes:
+    with urllib.request.urlopen(location) as reply:  # noqa: S310 - of the service that was asked
+        return bytes(reply.read())
 
 
 def _variable(text: str) -> tuple[str, str]:
@@ -293,7 +309,7 @@ def _value(given: str, clients: _LazyClients) -> Mapping[str, object]:
         text = _stored(given, clients["secretsmanager"])
     try:
         value = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         # Without the cause, which holds the text.
