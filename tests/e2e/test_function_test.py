@@ -125,13 +125,13 @@ FLAWS = {
     ),
     "cannot run twice": Flaw(
         """
-        if step == "finishSecret" and "AWSCURRENT" in client.describe_secret(SecretId=event["SecretId"])[
+        if step == "setSecret" and "AWSCURRENT" in client.describe_secret(SecretId=event["SecretId"])[
             "VersionIdsToStages"
         ].get(event["ClientRequestToken"], []):
             raise ValueError("already done")
         """,
-        ("contract/repeats", "finishSecret/crash-after-UpdateSecretVersionStage-1"),
-        "finishSecret keeps failing: ValueError: already done; AWSCURRENT logs in, AWSPREVIOUS is refused",
+        ("contract/repeats", "setSecret/crash-after-UpdateSecretVersionStage-1"),
+        "setSecret keeps failing: ValueError: already done; AWSCURRENT logs in, AWSPREVIOUS is refused",
     ),
     "takes any step": Flaw(
         """
