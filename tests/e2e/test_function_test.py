@@ -137,12 +137,12 @@ FLAWS = {
     ),
     "cannot run twice": Flaw(
         """
-        if step == "finishSecret" and "AWSCURRENT" in client.describe_secret(SecretId=event["SecretId"])[
+        if step == "setSecret" and "AWSCURRENT" in client.describe_secret(SecretId=event["SecretId"])[
             "VersionIdsToStages"
         ].get(event["ClientRequestToken"], []):
             raise ValueError("already done")
         """,
-        ("contract/repeats", "finishSecret/crash-after-UpdateSecretVersionStage-1"),
+        ("contract/repeats", "setSecret/crash-after-UpdateSecretVersionStage-1"),
         "; AWSCURRENT logs in, AWSPREVIOUS is refused",
     ),
     "takes any step": Flaw(
