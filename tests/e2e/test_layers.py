@@ -94,6 +94,17 @@ def test_a_function_finds_modules_programs_and_libraries_of_its_layers(bench: Fu
             assert found["below"] == "/opt"
 
 
+def test_a_layer_may_have_thousands_of_files_at_its_top(bench: FunctionBench) -> None:
+    many = layer({f"file{number}": "" for number in range(4_000)})
+    source = (
+        "import os, sys\n\ndef handler(event, context):\n"
+        "    return len(os.listdir(os.environ['LD_LIBRARY_PATH'].split(':')[-1].removesuffix('/lib')))\n"
+    )
+    spec = bench.function(source, layers=(bench.store(many), bench.store(BASE)), runtime=RUNTIME)
+
+    assert json.loads(bench.invoke(spec).payload) == 4_002
+
+
 def test_without_layers_there_is_nothing_of_them(bench: FunctionBench) -> None:
     spec = bench.function("import sys\n\ndef handler(event, context):\n    return sys.path\n")
 
