@@ -189,3 +189,29 @@ def test_what_is_published_is_in_the_trail_under_aws_names_and_without_the_archi
     assert published["responseElements"]["layerVersionArn"] == arn
     assert "zipFile" not in json.dumps(published)
     assert recorded("DeleteLayerVersion20181031")["requestParameters"]["layerName"] == "recorded"
+
+
+def test_what_is_too_deep_is_refused_and_keeps_no_server_from_starting(server: ServerProcess, role: str) -> None:
+    client = server.client("lambda")
+    deep = layer({"a/" * depth + "f": "" for depth in (400, 800, 1200, 1600)})
+    with pytest.raises(ClientError, match="Could not unzip uploaded file"):
+        publish(client, "deep", deep)
+    create(client, "shallow", role, "def lambda_handler(event, context):\n    return 'still here'\n")
+    with pytest.raises(ClientError, match="Could not unzip uploaded file"):
+        client.update_function_code(FunctionName="shallow", ZipFile=deep)
+
+    # As an earlier release unpacked it.
+    packages = server.data_dir / "runtime" / "packages"
+    descriptor = os.open(packages, os.O_RDONLY)
+    for _ in range(1_600):
+        os.mkdir("a", dir_fd=descriptor)
+        below = os.open("a", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    server.stop()
+    server.start()
+
+    assert list(packages.parent.glob("*packages*")) == [packages]
+    assert not (packages / "a").exists()
+    assert answer(server.client("lambda"), "shallow") == "still here"
