@@ -94,6 +94,17 @@ def test_a_function_finds_modules_programs_and_libraries_of_its_layers(bench: Fu
             assert found["below"] == "/opt"
 
 
+def test_a_layer_may_have_thousands_of_files_at_its_top(bench: FunctionBench) -> None:
+    many = layer({f"file{number}": "" for number in range(4_000)})
+    source = (
+        "import os, sys\n\ndef handler(event, context):\n"
+        "    return len(os.listdir(os.environ['LD_LIBRARY_PATH'].split(':')[-1].removesuffix('/lib')))\n"
+    )
+    spec = bench.function(source, layers=(bench.store(many), bench.store(BASE)), runtime=RUNTIME)
+
+    assert json.loads(bench.invoke(spec).payload) == 4_002
+
+
 def test_without_layers_there_is_nothing_of_them(bench: FunctionBench) -> None:
     spec = bench.function("import sys\n\ndef handler(event, context):\n    return sys.path\n")
 
@@ -178,3 +189,29 @@ def test_what_is_published_is_in_the_trail_under_aws_names_and_without_the_archi
     assert published["responseElements"]["layerVersionArn"] == arn
     assert "zipFile" not in json.dumps(published)
     assert recorded("DeleteLayerVersion20181031")["requestParameters"]["layerName"] == "recorded"
+
+
+def test_what_is_too_deep_is_refused_and_keeps_no_server_from_starting(server: ServerProcess, role: str) -> None:
+    client = server.client("lambda")
+    deep = layer({"a/" * depth + "f": "" for depth in (400, 800, 1200, 1600)})
+    with pytest.raises(ClientError, match="Could not unzip uploaded file"):
+        publish(client, "deep", deep)
+    create(client, "shallow", role, "def lambda_handler(event, context):\n    return 'still here'\n")
+    with pytest.raises(ClientError, match="Could not unzip uploaded file"):
+        client.update_function_code(FunctionName="shallow", ZipFile=deep)
+
+    # As an earlier release unpacked it.
+    packages = server.data_dir / "runtime" / "packages"
+    descriptor = os.open(packages, os.O_RDONLY)
+    for _ in range(1_600):
+        os.mkdir("a", dir_fd=descriptor)
+        below = os.open("a", os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = below
+    os.close(descriptor)
+    server.stop()
+    server.start()
+
+    assert list(packages.parent.glob("*packages*")) == [packages]
+    assert not (packages / "a").exists()
+    assert answer(server.client("lambda"), "shallow") == "still here"

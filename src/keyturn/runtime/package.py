@@ -1,8 +1,9 @@
 """Deployment packages: look inside a zip file before trusting it, and unpack each one once.
 
 A package comes from a caller of the API, so its central directory is judged in full before one byte is written: names
-that climb or are absolute, links, names given twice, and sizes that do not fit the real content are all refused with
-the answer Lambda gives to a file it cannot unzip. Source of the limits: AWS Lambda Developer Guide, "Lambda quotas".
+that climb, are absolute, too long or too deep, links, names given twice, and sizes that do not fit the real content are
+all refused with the answer Lambda gives to a file it cannot unzip. Source of the limits of size: AWS Lambda Developer
+Guide, "Lambda quotas".
 """
 
 from __future__ import annotations
@@ -16,14 +17,22 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException, RequestEntityTooLargeException
+from keyturn.runtime.removal import remove
 
 ZIPPED_LIMIT_BYTES = 52_428_800
 UNZIPPED_LIMIT_BYTES = 262_144_000
+# Of files, and of directories: an entry may imply many.
 _ENTRY_LIMIT = 50_000
+# What Linux allows for a name, and half of what it allows for a path: the other half is for where it is unpacked.
+# Source: limits.h(0p), NAME_MAX and PATH_MAX. The depth is Keyturn's choice, several times that of real packages.
+_NAME_LIMIT_BYTES = 255
+_PATH_LIMIT_BYTES = 2_048
+_DEPTH_LIMIT = 100
 _CHUNK_BYTES = 1024 * 1024
 _BROKEN = "Could not unzip uploaded file. Please check your file, then try to upload again."
 _TOO_LARGE = f"Unzipped size must be smaller than {UNZIPPED_LIMIT_BYTES} bytes"
@@ -83,7 +92,7 @@ def unpack(package: bytes, *, expected_sha256: str, into: Path) -> Path:
     except _ZIP_FAULTS as error:
         raise KeyturnError(f"A function's deployment package cannot be unpacked: {type(error).__name__}.") from error
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove(staging)
     return target
 
 
@@ -135,11 +144,12 @@ def merge(layers: Sequence[Path], *, into: Path) -> Path:
         staging.chmod(0o755)
         _publish(staging, target)
     finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        remove(staging)
     return target
 
 
 def _lay_over(layer: Path, directory: Path) -> None:
+    # Calls itself for each level of an unpacked package, which are not many: see _DEPTH_LIMIT.
     for source in layer.iterdir():
         target = directory / source.name
         if source.is_dir():
@@ -182,20 +192,32 @@ def _entry_paths(entries: list[zipfile.ZipInfo]) -> list[Path]:
     for entry in entries:
         parts = entry.filename.rstrip("/").split("/")
         unsafe = any(part in ("", ".", "..") or "\\" in part or "\0" in part for part in parts)
-        if unsafe or not _is_plain(entry):
+        if unsafe or not _is_plain(entry) or not _fits(parts):
             raise InvalidParameterValueException(_BROKEN)
         path = Path(*parts)
-        directories.update(path.parents)
+        if path in files:
+            raise InvalidParameterValueException(_BROKEN)
         if entry.is_dir():
             directories.add(path)
-        elif path in files:
-            raise InvalidParameterValueException(_BROKEN)
         else:
             files.add(path)
+        directories.update(takewhile(lambda parent: parent not in directories, path.parents))
+        if len(directories) > _ENTRY_LIMIT:
+            raise InvalidParameterValueException(_BROKEN)
         paths.append(path)
     if files & directories:
         raise InvalidParameterValueException(_BROKEN)
     return paths
+
+
+def _fits(parts: list[str]) -> bool:
+    """Whether a path can be made, and removed again, on any file system that serves."""
+    lengths = [len(part.encode()) for part in parts]
+    return (
+        len(parts) <= _DEPTH_LIMIT
+        and max(lengths) <= _NAME_LIMIT_BYTES
+        and sum(lengths) + len(parts) <= _PATH_LIMIT_BYTES
+    )
 
 
 def _is_plain(entry: zipfile.ZipInfo) -> bool:

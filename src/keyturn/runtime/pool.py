@@ -8,7 +8,6 @@ invocation.
 from __future__ import annotations
 
 import contextlib
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,7 +23,7 @@ from pathlib import Path
 from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException, RequestTooLargeException, TooManyRequestsException
-from keyturn.runtime import interpreters, package, report
+from keyturn.runtime import interpreters, package, removal, report
 from keyturn.runtime.api import ApiLoop
 from keyturn.runtime.environment import Environment
 from keyturn.runtime.logs import EnvironmentLog
@@ -185,7 +184,7 @@ class Runtime:
         self._end(places)
         self._spawner.shutdown()
         self._api_loop.close()
-        shutil.rmtree(self._scratch, ignore_errors=True)
+        removal.remove(self._scratch)
 
     def _take_place(self, spec: FunctionSpec) -> _Place:
         """Return a warm environment's place, or make room for a new one."""
@@ -238,7 +237,7 @@ class Runtime:
         for place in places:
             if place.environment is not None:
                 place.environment.end()
-                shutil.rmtree(place.environment.enclosure.scratch, ignore_errors=True)
+                removal.remove(place.environment.enclosure.scratch)
 
     def _give_back(self, place: _Place) -> None:
         environment = place.environment
@@ -315,8 +314,7 @@ class Runtime:
 
 def _empty_directory(path: Path) -> Path:
     """A directory for what need not survive; functions' users may pass through it."""
-    shutil.rmtree(path, ignore_errors=True)
-    path.mkdir(parents=True)
+    removal.remake(path)
     path.chmod(0o711)
     path.parent.chmod(0o711)
     return path

@@ -36,6 +36,9 @@ _LAUNCHER = Path(__file__).with_name("launcher.py")
 _TASK_ROOT = Path("/var/task")
 _LAYERS = Path("/opt")
 _RUNTIME_DIRECTORY = Path("/var/runtime")
+# Beside an interpreter that lives in the same place each is a mount of its own. bubblewrap takes some thousands of
+# arguments, three for each mount, and seconds long before that; real layers have a handful of entries.
+_ENTRIES_BESIDE_PYTHON = 500
 _CERTIFICATES = Path("/etc/pki/tls/cert.pem")
 _MIB = 1024 * 1024
 # Lambda allows 1,024 processes and threads; a fork bomb should not get that far on a machine with other work to do.
@@ -330,15 +333,23 @@ class Bubblewrap:
 
 
 def _layers_of(enclosure: Enclosure) -> list[str]:
-    """Arguments that put the layers below ``/opt``, each of their entries beside an interpreter that lives there too.
+    """Arguments that put the layers at ``/opt``; one by one if they lie beside an interpreter that lives there too.
 
     Raises:
-        KeyturnError: A layer has a directory in which this machine has its interpreter.
+        KeyturnError: A layer has a directory in which this machine has its interpreter, or there is too much to show.
     """
     if enclosure.layers is None:
         return []
-    arguments = [] if _is_below(enclosure.interpreter.prefix, [_LAYERS]) else ["--dir", str(_LAYERS)]
-    for entry in sorted(enclosure.layers.iterdir()):
+    if not _is_below(enclosure.interpreter.prefix, [_LAYERS]):
+        return ["--ro-bind", str(enclosure.layers), str(_LAYERS)]
+    arguments: list[str] = []
+    entries = sorted(enclosure.layers.iterdir())
+    if len(entries) > _ENTRIES_BESIDE_PYTHON:
+        raise KeyturnError(
+            f"A function's layers have more than {_ENTRIES_BESIDE_PYTHON} files and directories at their top.",
+            f"Install Python elsewhere than in {_LAYERS}, or put the layers' files into directories.",
+        )
+    for entry in entries:
         target = _LAYERS / entry.name
         if _is_below(enclosure.interpreter.prefix, [target]):
             raise KeyturnError(

@@ -1,4 +1,8 @@
-"""Lambda functions, their deployment packages, and the statements of their resource-based policies."""
+"""Lambda functions, their deployment packages, and the statements of their resource-based policies.
+
+Who locks several of them takes layer versions first, then the function, then packages in the order of their hashes: so
+no two wait for each other.
+"""
 
 from __future__ import annotations
 
@@ -117,9 +121,20 @@ _LAST_POSITION = select(func.coalesce(func.max(_statements.c.position), 0)).wher
 _INSERT_STATEMENT = postgresql.insert(_statements).on_conflict_do_nothing().returning(_statements.c.statement_id)
 
 
-def store_package(transaction: Transaction, sha256: str, data: bytes) -> None:
-    """Store a deployment package, unless it is there already. Whoever stores one uses it in the same transaction."""
-    transaction.connection.execute(_STORE_PACKAGE, {"sha256": sha256, "data": data})
+def store_package(transaction: Transaction, sha256: str, data: bytes, *, replaced: str | None = None) -> None:
+    """Store a deployment package, unless it is there already. Whoever stores one uses it in the same transaction.
+
+    Args:
+        transaction: In which the function is locked that is to have it, if there is one.
+        sha256: Names the package.
+        data: The zip archive.
+        replaced: The package that the function has now and may be the last to have.
+    """
+    for each in sorted({sha256, replaced or sha256}):
+        if each == sha256:
+            transaction.connection.execute(_STORE_PACKAGE, {"sha256": sha256, "data": data})
+        else:
+            transaction.connection.execute(_LOCK_PACKAGE, {"unused": each})
 
 
 def load_package(connection: Connection, sha256: str) -> bytes | None:
@@ -225,7 +240,6 @@ def packages_of(code_sha256: str, layers: Sequence[AttachedLayer] | None) -> set
 
 def drop_if_unused(transaction: Transaction, *sha256s: str) -> None:
     """Remove packages, unless a function, one of its versions or a layer has them."""
-    # In one order, whoever deletes: two that lock the same packages must not wait for each other.
     for sha256 in sorted(sha256s):
         # Locked first: a function that is about to use the package has it locked too and is seen by what follows.
         transaction.connection.execute(_LOCK_PACKAGE, {"unused": sha256})

@@ -57,6 +57,12 @@ def corrupted() -> bytes:
         lambda: zipped(("a", b"1"), ("a/b.py", b"2")),
         lambda: zipped(link("a", "/etc")),
         lambda: zipped(link("a", "b.py"), ("a/c.py", b"")),
+        lambda: zipped(("a", b"1"), ("a/", b"")),
+        lambda: zipped(("d/" * 100 + "a.py", b"")),
+        lambda: zipped(*(("d/" * depth + "a.py", b"") for depth in (400, 800, 1200, 1600))),
+        lambda: zipped(("ö" * 128, b"")),
+        lambda: zipped((f"{'n' * 200}/" * 10 + "n" * 39, b"")),
+        lambda: zipped(*((f"{number}/{'d/' * 90}a.py", b"") for number in range(600))),
     ],
 )
 def test_a_broken_or_dangerous_package_is_refused(make: Callable[[], bytes]) -> None:
@@ -84,6 +90,13 @@ def test_a_good_package_is_measured() -> None:
     assert package.check(zip_package({"a.py": "12345", "b/c.py": "678", "wört.py": ""})) == 8
 
 
+def test_a_package_as_deep_and_with_names_as_long_as_may_be_is_unpacked(tmp_path: Path) -> None:
+    content = zipped(("d/" * 99 + "a.py", b"1"), (f"{'n' * 200}/" * 10 + "n" * 37, b"2"), ("ö" * 127 + "n", b"3"))
+    assert package.check(content) == 3
+    directory = package.unpack(content, expected_sha256=package.code_sha256(content), into=tmp_path)
+    assert sorted(tree(directory).values()) == ["1", "2", "3"]
+
+
 def test_a_package_is_unpacked_once_readable_by_all_and_writable_by_none(tmp_path: Path) -> None:
     script = zipfile.ZipInfo("bin/run.sh")
     script.external_attr = (stat.S_IFREG | 0o700) << 16
@@ -108,6 +121,13 @@ def test_bytes_that_are_not_the_uploaded_ones_are_not_unpacked(tmp_path: Path) -
 def test_a_package_that_breaks_half_way_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(KeyturnError):
         package.unpack(corrupted(), expected_sha256=package.code_sha256(corrupted()), into=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_package_from_before_the_limits_is_not_unpacked(tmp_path: Path) -> None:
+    deep = zipped(*(("d/" * depth + "a.py", b"") for depth in (400, 800, 1200, 1600)))
+    with pytest.raises(KeyturnError, match="cannot be unpacked"):
+        package.unpack(deep, expected_sha256=package.code_sha256(deep), into=tmp_path)
     assert list(tmp_path.iterdir()) == []
 
 

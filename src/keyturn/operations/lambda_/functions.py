@@ -108,8 +108,10 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
     )
     with kit.state.write() as transaction:
         record = replace(record, layers=attach(transaction, layer_arns))
+        # Locked before its package, in case somebody is deleting it.
+        present = functions.lock_function(transaction, arn)
         functions.store_package(transaction, record.code_sha256, zip_file)
-        if not functions.insert_function(transaction, record):
+        if present is not None or not functions.insert_function(transaction, record):
             raise ResourceConflictException(f"Function already exist: {name}")
         # The version is shown under the ARN of the function, as recorded.
         shown = versions.publish(transaction, record) if request.get("Publish", False) else record
@@ -163,12 +165,14 @@ def update_function_code(
     configuration.refuse_what_is_not_offered(request, record.name)
     zip_file = zip_file_of(request)
     package.check_together(package.check(zip_file), *(layer["unzipped_size_bytes"] for layer in record.layers or ()))
-    columns = {"code_sha256": package.code_sha256(zip_file), "code_size_bytes": len(zip_file)}
+    sha256 = package.code_sha256(zip_file)
+    columns = {"code_sha256": sha256, "code_size_bytes": len(zip_file)}
     if request.get("DryRun", False):
         _check_revision(request, record)
         return configuration_of(kit, record)
     with kit.state.write() as transaction:
-        functions.store_package(transaction, package.code_sha256(zip_file), zip_file)
+        current = versions.lock(transaction, record.arn)
+        functions.store_package(transaction, sha256, zip_file, replaced=current.code_sha256)
         updated = _update(transaction, call, request, record, columns)
         published = versions.publish(transaction, updated) if request.get("Publish", False) else None
     kit.runtime.discard(record.arn)
