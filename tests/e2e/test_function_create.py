@@ -18,6 +18,7 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.function_create import RUNTIME
 from keyturn.cli.function_parts import SuperuserInValue, parts_of
 from keyturn.cli.function_plan import Plan, make_plan
+from keyturn.errors.base import KeyturnError
 from keyturn.testing.functions import zip_package
 from keyturn.testing.mariadb import MariadbServer
 from keyturn.testing.postgresql import PostgresqlServer
@@ -32,6 +33,7 @@ _numbers = itertools.count()
 NEEDED = [
     "secretsmanager:DescribeSecret", "secretsmanager:GetSecretValue", "secretsmanager:RotateSecret",
     "iam:GetRole", "iam:CreateRole", "iam:TagRole", "iam:GetRolePolicy", "iam:PutRolePolicy", "iam:PassRole",
+    "iam:ListRolePolicies", "iam:ListAttachedRolePolicies",
     "lambda:GetFunction", "lambda:ListTags", "lambda:CreateFunction", "lambda:TagResource",
     "lambda:GetPolicy", "lambda:AddPermission", "lambda:InvokeFunction",
     "cloudtrail:LookupEvents", "logs:FilterLogEvents",
@@ -284,7 +286,7 @@ def test_a_value_that_somebody_stored_meanwhile_is_not_put_back(
     newer = {**value(server, "raced"), "password": "set by somebody"}
     server.client("secretsmanager").put_secret_value(SecretId="raced", SecretString=json.dumps(newer))
 
-    with pytest.raises(ClientError, match="RemoveFromVersionId"):
+    with pytest.raises(KeyturnError, match="Somebody has stored another value of raced meanwhile"):
         SuperuserInValue(clients, plan).make()
 
     assert value(server, "raced") == newer

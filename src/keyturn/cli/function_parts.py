@@ -3,7 +3,8 @@
 Looking comes first, for all of them: whatever somebody else has made ends the command before anything is changed, and
 what is there already is left as it is. So an interrupted command is finished by running it again.
 
-A role and a function are known by a tag, which is there from their first moment on.
+A role and a function are known by a tag, which is there from their first moment on, and trusted only if they are what
+would be made: :mod:`.function_trust`.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 from keyturn.cli.clients import Clients
 from keyturn.cli.function_plan import MASTERARN, Plan
+from keyturn.cli.function_trust import refuse_other_configuration, refuse_other_policies, refuse_other_trust
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import package
 from keyturn.rules import rotation_permissions as permissions
@@ -79,25 +81,35 @@ def parts_of(clients: Clients, plan: Plan, *, grants_superuser_read: bool) -> Se
     policy = permissions.role_policy(
         secret.arn, plan.function_arn, plan.log_group_arn, f"{plan.log_group_arn}:*", secret.kms_key_arn
     )
-    parts: list[Part] = [Role(clients, plan), RolePolicy(clients, plan, permissions.ROLE_POLICY, policy)]
-    if superuser is not None and grants_superuser_read:
+    role_policies = [RolePolicy(clients, plan, permissions.ROLE_POLICY, policy)]
+    if superuser is not None:
         granted = permissions.document(*permissions.superuser_statements(superuser.arn, superuser.kms_key_arn))
-        parts.append(RolePolicy(clients, plan, permissions.SUPERUSER_POLICY, granted))
-    parts += [Function(clients, plan), InvokePermission(clients, plan)]
+        role_policies.append(RolePolicy(clients, plan, permissions.SUPERUSER_POLICY, granted))
+    is_granted_now = superuser is not None and grants_superuser_read
+    parts: list[Part] = [
+        Role(clients, plan, role_policies),
+        *(role_policies if is_granted_now else role_policies[:1]),
+        Function(clients, plan, needs_same_code=is_granted_now),
+        InvokePermission(clients, plan),
+    ]
     if superuser is not None:
         parts.append(SuperuserInValue(clients, plan))
     return parts
 
 
 class Role:
-    """The execution role."""
+    """The execution role.
+
+    Its policies are looked at with it, also one that somebody else has granted: no part is made of that one then.
+    """
 
     kind = "role"
 
-    def __init__(self, clients: Clients, plan: Plan) -> None:
-        self._clients, self._plan = clients, plan
+    def __init__(self, clients: Clients, plan: Plan, policies: Sequence[RolePolicy]) -> None:
+        self._clients, self._plan, self._policies = clients, plan, policies
         self.title = plan.name
-        self.document: Mapping[str, object] | None = permissions.trust_policy(plan.account_id)
+        self._trust = permissions.trust_policy(plan.account_id)
+        self.document: Mapping[str, object] | None = self._trust
 
     def look(self) -> Found:
         """Say what there is."""
@@ -107,6 +119,10 @@ class Role:
         except iam.exceptions.NoSuchEntityException:
             return Found(is_there=False)
         _refuse_foreign("role", self._plan, {tag["Key"]: tag["Value"] for tag in role.get("Tags", [])})
+        refuse_other_trust(self._plan, role["AssumeRolePolicyDocument"], self._trust)
+        refuse_other_policies(self._clients, self._plan, [policy.title for policy in self._policies])
+        for policy in self._policies:
+            policy.look()
         return Found(is_there=True)
 
     def make(self) -> None:
@@ -152,12 +168,12 @@ class RolePolicy:
 
 
 class Function:
-    """The rotation function itself."""
+    """The rotation function itself; it needs the same code if its role is let read another secret now."""
 
     kind = "function"
 
-    def __init__(self, clients: Clients, plan: Plan) -> None:
-        self._clients, self._plan = clients, plan
+    def __init__(self, clients: Clients, plan: Plan, *, needs_same_code: bool) -> None:
+        self._clients, self._plan, self._needs_same_code = clients, plan, needs_same_code
         self.title = plan.name
         self.document: Mapping[str, object] | None = None
         if plan.environment is not None:
@@ -173,36 +189,35 @@ class Function:
         configuration = found["Configuration"]
         # GetFunction has the tags too, in AWS only for who may list them: then they would seem to be none.
         _refuse_foreign("function", plan, client.list_tags(Resource=configuration["FunctionArn"])["Tags"])
-        if configuration["Handler"] != plan.code.handler:
+        # One made of an image has none.
+        handler = configuration.get("Handler", "of an image")
+        if handler != plan.code.handler:
             raise KeyturnError(
-                f"The function {plan.name} was made for another handler, {configuration['Handler']}, and would now"
+                f"The function {plan.name} was made for another handler, {handler}, and would now"
                 f" need {plan.code.handler}.",
                 "If it was made with --strategy, say the same again. Another strategy has another function: choose a"
                 " --name for it, or delete the one that is there.",
             )
-        self._refuse_other_environment(configuration.get("Environment", {}).get("Variables", {}))
+        refuse_other_configuration(plan, configuration)
         if configuration["CodeSha256"] == package.sha256_base64(plan.code.content):
             return Found(is_there=True)
+        command = self._renewal()
+        if self._needs_same_code:
+            raise KeyturnError(
+                f"The code of the function {plan.name} is not what would be made now, so its role is not let read the"
+                " superuser secret.",
+                f"To have it renewed, first: {command}",
+            )
+        return Found(is_there=True, note="its code is not what would be made now:", command=command)
+
+    def _renewal(self) -> str:
+        plan = self._plan
         file, make = plan.code.title, ""
         if plan.code.engine is not None:
             file = f"{plan.name}.zip"
             make = f"keyturn function package {plan.code.engine} --strategy {plan.code.strategy} --file {file} && "
         renew = f"aws lambda update-function-code --function-name {plan.name} --zip-file fileb://{shlex.quote(file)}"
-        return Found(
-            is_there=True, note="its code is not what would be made now:", command=f"{make}{renew}{plan.options}"
-        )
-
-    def _refuse_other_environment(self, there: Mapping[str, str]) -> None:
-        plan = self._plan
-        if plan.environment is None or plan.environment == there:
-            return
-        wanted = shlex.quote(json.dumps(self.document))
-        raise KeyturnError(
-            f"The function {plan.name} has other environment variables than -e says.",
-            f"Leave -e out to keep those that it has: {', '.join(sorted(there)) or 'none'}.",
-            f"To have these alone: aws lambda update-function-configuration --function-name {plan.name}"
-            f" --environment {wanted}{plan.options}",
-        )
+        return f"{make}{renew}{plan.options}"
 
     def make(self) -> None:
         """Make it, as soon as the role can be assumed."""
@@ -254,15 +269,17 @@ class InvokePermission:
             policy = json.loads(client.get_policy(FunctionName=self._plan.name)["Policy"])
         except client.exceptions.ResourceNotFoundException:
             return Found(is_there=False)
-        found = [statement for statement in policy["Statement"] if statement.get("Sid") == self.title]
-        if found and not self._is_ours(found[0]):
-            names = f"--function-name {self._plan.name} --statement-id {self.title}"
-            raise KeyturnError(
-                f"The statement {self.title} in the policy of the function {self._plan.name} is another one than this"
-                " command would add.",
-                f"To have it added anew, first: aws lambda remove-permission {names}{self._plan.options}",
-            )
-        return Found(is_there=bool(found))
+        statements = policy["Statement"]
+        for statement in statements:
+            if statement["Effect"] == "Allow" and not self._is_ours(statement):
+                sid = statement.get("Sid", "")
+                names = f"--function-name {self._plan.name} --statement-id {sid}"
+                raise KeyturnError(
+                    f"The statement {sid} in the policy of the function {self._plan.name} is another one than this"
+                    " command would add.",
+                    f"To have it taken away, first: aws lambda remove-permission {names}{self._plan.options}",
+                )
+        return Found(is_there=any(map(self._is_ours, statements)))
 
     def _is_ours(self, statement: Mapping[str, Any]) -> bool:
         wanted = self._parameters
@@ -315,6 +332,11 @@ class SuperuserInValue:
                 MoveToVersionId=version_id,
                 RemoveFromVersionId=secret.version_id,
             )
+        except self._client.exceptions.InvalidParameterException as error:
+            raise KeyturnError(
+                f"Somebody has stored another value of {secret.name} meanwhile: that one stays, and {MASTERARN} was not"
+                " added to it."
+            ) from error
         finally:
             self._client.update_secret_version_stage(
                 SecretId=secret.arn, VersionStage=_LABEL, RemoveFromVersionId=version_id

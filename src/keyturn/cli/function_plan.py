@@ -162,6 +162,7 @@ def make_plan(
         KeyturnError: It cannot be made; says what to do about it.
     """
     _refuse_unknown_runtime(clients, runtime)
+    _refuse_unfit_name(name)
     loaded = load_secret(clients, secret)
     found = None if _is_for_one_user(strategy, superuser) else find_superuser(clients, loaded, superuser)
     code = own or choose_code(loaded, found, strategy)
@@ -302,7 +303,8 @@ def choose_code(secret: Secret, superuser: Superuser | None, strategy: str | Non
         )
     value = secret.value if superuser is None else {**secret.value, MASTERARN: superuser.arn}
     try:
-        engine.login(value)
+        # Its addresses are worked out when the function connects.
+        _ = engine.login(value).addresses
         # The function would refuse the same in its first step.
         chosen.check_value(engine, value)
     except (KeyError, ValueError) as error:
@@ -369,6 +371,14 @@ def _refuse_unknown_runtime(clients: Clients, runtime: str) -> None:
         raise KeyturnError(f"Lambda has no runtime {runtime}.", f"Of Python it knows {pythons}.")
 
 
+def _refuse_unfit_name(name: str | None) -> None:
+    if name is not None and (not name or len(name) > _NAME_LIMIT or _UNFIT.search(name)):
+        raise KeyturnError(
+            "--name is none that a function can have.",
+            f"It takes 1 to {_NAME_LIMIT} letters (A to Z), digits, hyphens and underscores.",
+        )
+
+
 def _spelt(module: str) -> str:
     return module.replace("_", "-")
 
@@ -407,7 +417,8 @@ def _refuse_other_rotation(plan: Plan) -> None:
 def _parsed(text: str | None) -> Mapping[str, object] | None:
     try:
         value = json.loads(text or "")
-    except ValueError:
+    except (ValueError, RecursionError):
+        # The latter: nested too deeply.
         return None
     return value if isinstance(value, dict) else None
 
