@@ -134,7 +134,10 @@ def test_a_login_that_fails_is_left_to_test_secret(
 def test_a_login_that_proves_nothing_moves_no_label(
     run: Callable[..., None], engine: FakeEngine, service: FakeSecretsManager
 ) -> None:
-    engine.trusting = True
+    def trust_from_now_on(moment: str) -> None:
+        engine.trusting = engine.trusting or moment == "after set_password"
+
+    engine.interrupt = trust_from_now_on
     run("createSecret", "setSecret", "testSecret")
     assert current(service) == FIRST_VERSION_ID
     finish(run, engine, service)
