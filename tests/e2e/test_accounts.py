@@ -408,4 +408,4 @@ def test_a_rotation_without_a_function_points_to_the_page(server: ServerProcess)
     assert refused.returncode == 1
     assert "No Lambda rotation function ARN is associated with this secret." in refused.stderr
     assert "hint: " in refused.stderr
-    assert "docs/rotation.md" in refused.stderr
+    assert "docs/functions.md" in refused.stderr
