@@ -27,6 +27,16 @@ def read_with_mode(path: Path, most_bytes: int) -> tuple[int, bytes]:
         return mode, file.read(most_bytes + 1) if stat.S_ISREG(mode) else b""
 
 
+def create_owner_only(path: Path, text: str) -> None:
+    """Make a file that nobody but its owner may read, from the first moment.
+
+    Raises:
+        OSError: There is something already, or it cannot be made.
+    """
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+        file.write(text)
+
+
 def read_owner_only(path: Path, what: str) -> Sensitive[str]:
     """Return the text of a file, without the blanks around it.
 

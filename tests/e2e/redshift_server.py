@@ -16,11 +16,11 @@ import secrets
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+
+from .scripted_server import ScriptedServer
 
 CLEAR, MD5, DIGEST, IDENTITY_PROVIDER = 3, 5, 13, 14
 VERSION = "PostgreSQL 8.0.2 on i686-pc-linux-gnu, compiled by GCC gcc (GCC) 3.4.2, Redshift 1.0.76230"
@@ -44,7 +44,7 @@ Answer = Sequence[Row] | Error
 
 
 @dataclass
-class RedshiftServer:
+class RedshiftServer(ScriptedServer):
     """Serves until it is closed.
 
     Attributes:
@@ -70,33 +70,6 @@ class RedshiftServer:
     clear: bytearray = field(default_factory=bytearray)
     statements: list[str] = field(default_factory=list)
     asked: list[int] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for opened in self._open:
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                opened, _ = self._listener.accept()
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._open.append(opened)
-                self._threads.append(threading.Thread(target=self._serve, args=(opened,)))
-                self._threads[-1].start()
 
     def _serve(self, opened: socket.socket) -> None:
         with contextlib.ExitStack() as closing, contextlib.suppress(OSError, EOFError):

@@ -11,11 +11,11 @@ import contextlib
 import socket
 import ssl
 import struct
-import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self
+
+from .scripted_server import ScriptedServer
 
 BATCH, REPLY, LOGIN7, PRELOGIN = 0x01, 0x04, 0x10, 0x12
 OFF, ON, NOT_SUPPORTED, REQUIRED = range(4)
@@ -40,7 +40,7 @@ Answer = Sequence[Rows | Error]
 
 
 @dataclass
-class TdsServer:
+class TdsServer(ScriptedServer):
     """Serves until it is closed.
 
     Attributes:
@@ -61,33 +61,6 @@ class TdsServer:
     clear: bytearray = field(default_factory=bytearray)
     batches: list[str] = field(default_factory=list)
     logins: list[tuple[str, str, str]] = field(default_factory=list)
-
-    def __enter__(self) -> Self:
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port: int = self._listener.getsockname()[1]
-        self._open: list[socket.socket] = []
-        self._threads = [threading.Thread(target=self._accept)]
-        self._threads[0].start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        for opened in self._open:
-            with contextlib.suppress(OSError):
-                opened.shutdown(socket.SHUT_RDWR)
-        for thread in self._threads:
-            thread.join(10)
-            assert not thread.is_alive()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                opened, _ = self._listener.accept()
-                opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                self._open.append(opened)
-                self._threads.append(threading.Thread(target=self._serve, args=(opened,)))
-                self._threads[-1].start()
 
     def _serve(self, opened: socket.socket) -> None:
         with opened, contextlib.suppress(OSError, EOFError):

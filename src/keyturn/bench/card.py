@@ -110,10 +110,6 @@ class Card:
         """Whether nothing was found."""
         return not self.broken_off and not self.left and not self.failed and not self.leaks
 
-    def count(self, group: str | None = None) -> Counter[Status]:
-        """Count the trials of one group, or of all."""
-        return Counter(result.status for result in self.results if group in (None, result.group))
-
     @property
     def contract(self) -> list[Result]:
         """Trials of the contract."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import tempfile
 import threading
@@ -31,6 +30,7 @@ from keyturn.config import SandboxChoice, Settings
 from keyturn.errors.base import KeyturnError
 from keyturn.operations.lambda_.specs import log_group_of, spec_of
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
+from keyturn.owner_only import create_owner_only
 from keyturn.rules.rotation_permissions import (
     ROLE_POLICY,
     SUPERUSER_POLICY,
@@ -142,11 +142,10 @@ class ShiftedClock:
 class ThrowAwayKeyturn:
     """A running server with nothing in it. Use :meth:`open` in a ``with``."""
 
-    def __init__(self, server: Server, directory: Path, door: Door, clients: Mapping[str, Any]) -> None:
+    def __init__(self, server: Server, door: Door, clients: Mapping[str, Any]) -> None:
         self._server = server
         self._clients = clients
         self._log_position: function_logs.LogPosition | None = None
-        self.directory = directory
         self.door = door
         self.function_arn = ""
 
@@ -193,12 +192,12 @@ class ThrowAwayKeyturn:
                 for service in ("secretsmanager", "lambda", "iam")
             }
             # Whoever has to look into what a bench that was killed has left.
-            with os.fdopen(os.open(directory / CREDENTIALS, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-                file.write(
-                    f"[default]\naws_access_key_id = {administrator.access_key_id}\n"
-                    f"aws_secret_access_key = {administrator.secret_access_key.reveal()}\n"
-                )
-            yield cls(server, directory, door, clients)
+            create_owner_only(
+                directory / CREDENTIALS,
+                f"[default]\naws_access_key_id = {administrator.access_key_id}\n"
+                f"aws_secret_access_key = {administrator.secret_access_key.reveal()}\n",
+            )
+            yield cls(server, door, clients)
 
     @property
     def secrets(self) -> Any:

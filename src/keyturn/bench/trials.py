@@ -17,8 +17,6 @@ from .desk import Desk
 from .faults import Fault
 
 CONTRACT = "contract"
-# A sample of the faults has so many of each kind in each step.
-_SAMPLE = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +25,7 @@ class Choice:
 
     Attributes:
         only: Patterns of ``group/name``; all trials if empty.
-        is_sample: Only some of the faults of each kind.
+        is_sample: Only one of the faults of each kind in each step.
     """
 
     only: Sequence[str] = ()
@@ -48,14 +46,10 @@ class Choice:
         chosen = [fault for fault in found if self.takes(fault.step, fault.name)]
         if not self.is_sample:
             return chosen
-        counts: dict[tuple[str, str], int] = {}
-        kept = []
+        kept: dict[tuple[str, str], Fault] = {}
         for fault in _from_the_middle(chosen):
-            key = (fault.step, fault.kind)
-            counts[key] = counts.get(key, 0) + 1
-            if counts[key] <= _SAMPLE:
-                kept.append(fault)
-        return sorted(kept, key=chosen.index)
+            kept.setdefault((fault.step, fault.kind), fault)
+        return sorted(kept.values(), key=chosen.index)
 
 
 @dataclass(slots=True)

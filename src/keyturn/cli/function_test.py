@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets as random
 import signal
 import sys
@@ -26,6 +25,7 @@ from keyturn.cli.function_card import as_json, print_card
 from keyturn.cli.function_create import RUNTIME
 from keyturn.config import SandboxChoice
 from keyturn.errors.base import KeyturnError
+from keyturn.owner_only import create_owner_only
 
 _USER = "app"
 _BAR_WIDTH = 12
@@ -182,8 +182,7 @@ def _one_signal_only() -> Iterator[None]:
 def _keep_values(values: Sequence[Mapping[str, object]]) -> str:
     """Write values that may be in force, for their owner only; return where."""
     path = Path.cwd() / f"keyturn-function-test-{random.token_hex(4)}.json"
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        json.dump(values, file, indent=2)
+    create_owner_only(path, json.dumps(values, indent=2))
     return str(path)
 
 

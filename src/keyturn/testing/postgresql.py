@@ -13,7 +13,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import json
-import os
 import secrets
 import shutil
 import signal
@@ -28,6 +27,7 @@ from typing import Any, Self
 import psutil
 
 from keyturn.errors.base import KeyturnError
+from keyturn.owner_only import create_owner_only
 from keyturn.rotators.engines.postgresql import scram_verifier
 from keyturn.rotators.engines.postgresql_family.connection import quoted_identifier
 
@@ -219,8 +219,7 @@ class PostgresqlServer:
         content = {**asdict(self), "directory": str(self.directory), "programs": str(self.programs)}
         with contextlib.suppress(FileNotFoundError):
             path.unlink()
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            json.dump(content, file)
+        create_owner_only(path, json.dumps(content))
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -311,8 +310,7 @@ def _copy_programs(owner: Owner, installation: Path, directory: Path) -> Path:
 
 def _initialise(owner: Owner, programs: Path, directory: Path, password: str) -> None:
     password_path = directory / "password"
-    with os.fdopen(os.open(password_path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-        file.write(password)
+    create_owner_only(password_path, password)
     owner.own(password_path)
     done = owner.run(
         programs / "initdb", "--pgdata", directory / "data", "--username", SUPERUSER, "--pwfile", password_path,
