@@ -41,7 +41,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         NoSuchSecret: There is no such secret.
     """
     if case.described.kind is Kind.GONE:
-        raise _no_such_secret(case)
+        raise no_such_secret(case)
     outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled([finding for outcome in outcomes for finding in outcome.findings])
     blind = _blind_spots(case, outcomes)
@@ -157,7 +157,8 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
     return Verdict.AT_RISK if Role.RISK in roles else Verdict.HEALTHY
 
 
-def _no_such_secret(case: Case) -> NoSuchSecret:
+def no_such_secret(case: Case) -> NoSuchSecret:
+    """Return the error that says so, with what often is behind it."""
     hints = [
         "aws secretsmanager list-secrets shows those there are: check --profile, --region and --endpoint-url, too."
     ]
