@@ -17,6 +17,7 @@ from keyturn.arn import Arn, InvalidArn
 from .facts import Answer, Facts, Kind, Unseen
 from .log import LogRun, read_runs
 from .redaction import redacted
+from .secret_arns import is_namesake
 from .trail import TrailEvent, read_events
 from .value import ValueParts, parts_of, read_parts
 
@@ -39,7 +40,17 @@ CALLS_ABOUT_SECRETS = (
     "PutResourcePolicy",
 )
 FUNCTION_DELETED = "DeleteFunction20150331"
+READ, RANDOM_PASSWORD = "secretsmanager:GetSecretValue", "secretsmanager:GetRandomPassword"
+SECRET_ACTIONS = (
+    "secretsmanager:DescribeSecret",
+    READ,
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+)
+"""What a rotation function does with its secret."""
+STACK_TAG = "aws:cloudformation:stack-name"
 _DENIED_READ = re.compile(r"GetSecretValue on resource: (arn:\S+?)[.,]?(?:\s|$)")
+_OF_SUPERUSER = re.compile(r"credentials in (?:master|admin) secret (arn:[^\s:]+(?::[^\s:]+){5}:[\w/+=.@-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,11 +93,13 @@ class RolePolicies:
         policies: Inline and managed ones.
         boundary: The permissions boundary, if there is one.
         unseen: What may not be looked at; with one of these, that nothing allows something is not known.
+        unseen_boundary: Of these, what tells of the boundary.
     """
 
     policies: tuple[NamedPolicy, ...]
     boundary: NamedPolicy | None
     unseen: tuple[Answer, ...] = ()
+    unseen_boundary: tuple[Answer, ...] = ()
 
 
 class cached(Generic[_Owner, _Value]):  # noqa: N801 - like the standard library's
@@ -120,6 +133,14 @@ class Case:
         self.secret_id = secret_id
         self.now = now
         self.options = options or Options()
+        self._worked_out: dict[Callable[[Case], Any], Any] = {}
+
+    def once(self, work_out: Callable[[Case], _Value]) -> _Value:
+        """Return what a function makes of the case, worked out once: what the checks of one family share."""
+        if work_out not in self._worked_out:
+            self._worked_out[work_out] = work_out(self)
+        found: _Value = self._worked_out[work_out]
+        return found
 
     # The secret.
 
@@ -187,6 +208,21 @@ class Case:
         return self.facts.ask(
             "secretsmanager", "GetSecretValue", keep=parts_of, SecretId=arn, VersionStage="AWSCURRENT"
         )
+
+    # The stack.
+
+    @property
+    def stack_name(self) -> str:
+        """The stack that made the secret, by its tags; empty if none has."""
+        tags = {str(tag.get("Key")): str(tag.get("Value")) for tag in self.secret.get("Tags") or []}
+        return tags.get(STACK_TAG, "")
+
+    @cached
+    def stack_events(self) -> Answer | None:
+        """DescribeStackEvents; None unless a stack made the secret and its rotation has never worked."""
+        if not self.stack_name or self.last_rotated_at is not None:
+            return None
+        return self.facts.ask("cloudformation", "DescribeStackEvents", StackName=self.stack_name)
 
     # Time.
 
@@ -312,13 +348,52 @@ class Case:
         for entry in self._listed(attached, "AttachedPolicies", unseen):
             policy = self._managed("managed", entry["PolicyArn"], unseen)
             found += [policy] if policy else []
-        boundary = None
+        boundary, dark = None, list[Answer]()
         if self.role.kind is Kind.OK:
             arn = (self.role.found["Role"].get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
-            boundary = self._managed("boundary", arn, unseen) if arn else None
+            boundary = self._managed("boundary", arn, dark) if arn else None
         elif self.role.kind is not Kind.GONE:
-            unseen.append(self.role)
-        return RolePolicies(tuple(found), boundary, tuple(unseen))
+            dark.append(self.role)
+        return RolePolicies(tuple(found), boundary, (*unseen, *dark), tuple(dark))
+
+    @property
+    def simulation_of_rotation(self) -> Answer:
+        """SimulatePrincipalPolicy of what a rotation does with the secret."""
+        return self._simulation(SECRET_ACTIONS, self.arn, self.function_arn)
+
+    @property
+    def simulation_of_passwords(self) -> Answer:
+        """SimulatePrincipalPolicy of GetRandomPassword, which is about no resource."""
+        return self._simulation((RANDOM_PASSWORD,), "*", "")
+
+    @property
+    def simulation_of_superuser(self) -> Answer | None:
+        """SimulatePrincipalPolicy of reading the superuser secret; None if none is known."""
+        if not self.superuser_arn:
+            return None
+        found = self.superuser.found if self.superuser is not None else {}
+        return self._simulation((READ,), self.superuser_arn, str(found.get("RotationLambdaARN") or ""))
+
+    def _simulation(self, actions: tuple[str, ...], resource: str, function_arn: str) -> Answer:
+        keys = {"aws:RequestedRegion": self.place.region, "aws:SecureTransport": "true"}
+        if function_arn:
+            keys["secretsmanager:resource/AllowRotationLambdaArn"] = function_arn
+        context = [
+            {
+                "ContextKeyName": name,
+                "ContextKeyValues": [value],
+                "ContextKeyType": "boolean" if name == "aws:SecureTransport" else "string",
+            }
+            for name, value in keys.items()
+        ]
+        return self.facts.ask(
+            "iam",
+            "SimulatePrincipalPolicy",
+            PolicySourceArn=self.role_arn,
+            ActionNames=list(actions),
+            ResourceArns=[resource],
+            ContextEntries=context,
+        )
 
     def _managed(self, kind: str, arn: str, unseen: list[Answer]) -> NamedPolicy | None:
         policy = self.facts.ask("iam", "GetPolicy", PolicyArn=arn)
@@ -359,37 +434,52 @@ class Case:
     @cached
     def key_grants(self) -> Answer | None:
         """ListGrants of it."""
-        return self.facts.ask("kms", "ListGrants", KeyId=self.key_id) if self.key_id else None
+        return self.grants_of_key(self.key_id)
 
     def policy_of_key(self, key_id: str) -> Answer | None:
         """Return GetKeyPolicy of a key; None if there is none."""
-        # An alias is not taken here, and DescribeKey tells the key behind it.
-        described = self.facts.ask("kms", "DescribeKey", KeyId=key_id) if key_id else None
-        if described is None:
+        if not key_id:
             return None
-        arn = described.found["KeyMetadata"]["Arn"] if described.kind is Kind.OK else key_id
-        return self.facts.ask("kms", "GetKeyPolicy", KeyId=arn, PolicyName="default")
+        return self.facts.ask("kms", "GetKeyPolicy", KeyId=self.key_arn(key_id), PolicyName="default")
+
+    def grants_of_key(self, key_id: str) -> Answer | None:
+        """Return ListGrants of a key; None if there is none."""
+        return self.facts.ask("kms", "ListGrants", KeyId=self.key_arn(key_id)) if key_id else None
+
+    def key_arn(self, key_id: str) -> str:
+        """Return the ARN of a key, or what it is called if it may not be looked at."""
+        # An alias is not taken everywhere, and DescribeKey tells the key behind it.
+        described = self.facts.ask("kms", "DescribeKey", KeyId=key_id)
+        return str(described.found["KeyMetadata"]["Arn"]) if described.kind is Kind.OK else key_id
 
     # The superuser secret, which AWS's guide calls the "master" secret.
 
     @cached
     def superuser_arn(self) -> str:
-        """The superuser secret, by the value, by a denied call, or by the role's policies; empty if none is known."""
-        if self.options.read_value and self.value_answer and self.value_answer.kind is Kind.OK:
-            named = read_parts(self.value_answer.found).text("masterarn")
-            if named:
-                return named
-        return self._denied_superuser or self._superuser_in_policies
+        """The superuser secret, by the value, the log or a denied call, or the role's policies; empty if none is known."""
+        return self._named_superuser or self._denied_superuser or self._superuser_in_policies
+
+    @property
+    def _named_superuser(self) -> str:
+        if self.value_answer is None or self.value_answer.kind is not Kind.OK:
+            return ""
+        return read_parts(self.value_answer.found).text("masterarn")
 
     @property
     def _denied_superuser(self) -> str:
         if self.log_events.kind is Kind.OK:
             for run in reversed(read_runs(self.log_events.found.get("events", []))):
                 for line in reversed(run.lines):
-                    match = _DENIED_READ.search(line.text)
-                    # The run speaks of this secret as well, or of no other one that is rotated.
-                    if match and match[1] != self.arn and self.arn in run.text:
+                    match = _DENIED_READ.search(line.text) or _OF_SUPERUSER.search(line.text)
+                    # The run speaks of this secret as well, or is one of its attempts by its time.
+                    is_own = self.arn in run.text or self.is_near_failure(run.ended_at)
+                    if match and is_own and not is_namesake(match[1], self.arn):
                         return match[1]
+        if self.function_arn and self.calls_of_function.kind is Kind.OK:
+            for event in reversed(read_events(self.calls_of_function.found.get("Events", []))):
+                match = _DENIED_READ.search(event.error_message)
+                if match and not is_namesake(match[1], self.arn) and self.is_near_failure(event.at):
+                    return match[1]
         return ""
 
     @property
@@ -402,7 +492,9 @@ class Case:
                 is_read = texts(statement.get("Action")) == ["secretsmanager:GetSecretValue"]
                 if is_read and statement.get("Effect") == "Allow" and len(resources) == 1:
                     arn = resources[0]
-                    if arn.startswith("arn:") and ":secret:" in arn and "*" not in arn and arn != self.arn:
+                    is_one = arn.startswith("arn:") and ":secret:" in arn and "*" not in arn
+                    # What was meant to be this secret itself is no superuser secret.
+                    if is_one and not is_namesake(arn, self.arn):
                         return arn
         return ""
 
@@ -427,6 +519,11 @@ class Case:
         """The customer managed key of the superuser secret; empty if it has none, or if that is not known."""
         seen = self.superuser
         return own_key(seen.found) if seen is not None and seen.kind is Kind.OK else ""
+
+    @property
+    def superuser_is_certain(self) -> bool:
+        """Whether the superuser secret is named by the value or a denied call, and not by the role's policies alone."""
+        return bool(self.superuser_arn) and self.superuser_arn in (self._named_superuser, self._denied_superuser)
 
     @property
     def superuser_key(self) -> Answer | None:
@@ -482,14 +579,19 @@ class Case:
         if run.secret_arns - self._own_arns:
             return False
         # It names nobody, or the superuser only.
+        closest = self._closest_failure(run.ended_at)
+        return not is_shared if closest is None else self.is_about(closest)
+
+    def is_near_failure(self, moment: datetime) -> bool:
+        """Whether of all rotations by the function it is one of this secret that failed at that moment."""
+        closest = self._closest_failure(moment)
+        return closest is not None and self.is_about(closest)
+
+    def _closest_failure(self, moment: datetime) -> TrailEvent | None:
         answer = self.trail("RotationFailed")
         everybodys = read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
-        failures = [event for event in everybodys if self._is_of_function(event)]
-        near = [event for event in failures if abs(event.at - run.ended_at) <= _NEAR]
-        if near:
-            closest = min(near, key=lambda event: abs(event.at - run.ended_at))
-            return self.is_about(closest)
-        return not is_shared
+        near = [event for event in everybodys if self._is_of_function(event) and abs(event.at - moment) <= _NEAR]
+        return min(near, key=lambda event: abs(event.at - moment), default=None)
 
     def _is_of_function(self, event: TrailEvent) -> bool:
         arn = event.function_arn

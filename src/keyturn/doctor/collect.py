@@ -48,7 +48,7 @@ def collect(
 
 def _secret(case: Case, tell: Note) -> None:
     tell("its versions")
-    _ = case.versions, case.resource_policy, case.value_answer
+    _ = case.versions, case.resource_policy, case.value_answer, case.stack_events
 
 
 def _function(case: Case, tell: Note) -> None:
@@ -61,6 +61,8 @@ def _function(case: Case, tell: Note) -> None:
     if case.configuration.kind is Kind.OK and case.role_name:
         tell("its role")
         _ = case.role, case.role_policies
+        if case.role.kind is not Kind.GONE:
+            _ = case.simulation_of_rotation, case.simulation_of_passwords
 
 
 def _trail(case: Case, tell: Note) -> None:
@@ -89,5 +91,8 @@ def _superuser(case: Case, tell: Note) -> None:
     if case.superuser_arn:
         tell("the superuser secret")
         _ = case.superuser, case.superuser_policy
+        if case.configuration.kind is Kind.OK and case.role.kind is not Kind.GONE:
+            _ = case.simulation_of_superuser
         if case.superuser_key_id:
-            _ = case.superuser_key, case.policy_of_key(case.superuser_key_id)
+            key_id = case.superuser_key_id
+            _ = case.superuser_key, case.policy_of_key(key_id), case.grants_of_key(key_id)

@@ -10,7 +10,7 @@ import re
 from keyturn.errors.base import KeyturnError
 
 from .case import Case
-from .catalogue import Check, Skip, all_checks
+from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
 from .sections import resource_of, section_facts, summary
@@ -26,6 +26,8 @@ ENDS_EXAMINATION = (
     "rotation-not-configured",
     "rotation-cancelled",
 )
+# These say why rotation could not be configured.
+EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
 
 
 class NoSuchSecret(KeyturnError):
@@ -66,7 +68,7 @@ def _run(case: Case) -> list[Outcome]:
     for check in all_checks():
         if check.cause.id in outcomes:
             continue
-        if ended_by is None:
+        if ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
             outcomes[check.cause.id] = _outcome(check, case)
         else:
             outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
@@ -87,6 +89,8 @@ def _outcome(check: Check, case: Case) -> Outcome:
         found = tuple(check.examine(case))
     except Skip as skip:
         return Outcome(check.cause, Status.SKIPPED, str(skip))
+    except Undecided as undecided:
+        return Outcome(check.cause, Status.BLIND, str(undecided))
     except Unseen as unseen:
         return _unseen(check.cause, unseen.answer)
     except Exception as error:  # noqa: BLE001 - what one check did not foresee must not hide what the others find

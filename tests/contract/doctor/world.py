@@ -27,6 +27,8 @@ NAME = "svc/orders/db"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-orders"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/rotator"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+OTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/99999999-2222-3333-4444-555555555555"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 CURRENT, PREVIOUS, PENDING = (str(UUID(int=number)) for number in (1, 2, 3))
 
 Reply = Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]] | ClientError
@@ -111,6 +113,10 @@ def _trust() -> dict[str, Any]:
     return policy({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
 
 
+def _superuser() -> dict[str, Any]:
+    return {"ARN": SUPERUSER, "Name": "svc/superuser", "VersionIdsToStages": {CURRENT: ["AWSCURRENT"]}}
+
+
 def _value() -> dict[str, Any]:
     return {
         "engine": "postgres",
@@ -132,6 +138,9 @@ class World:
         function_policy: The document in GetPolicy's.
         role_policies: Inline policies by name.
         trust: The role's trust policy.
+        boundary: The role's permissions boundary.
+        secret_policy: The secret's resource policy.
+        superuser: What DescribeSecret answers about the superuser secret.
         value: The secret's value; text is stored as it is.
         replies: By action (``lambda:GetPolicy``), whatever else is answered, in place of what follows from the above.
         log: FilterLogEvents' events.
@@ -144,6 +153,9 @@ class World:
     function_policy: dict[str, Any] | None = field(default_factory=_function_policy)
     role_policies: dict[str, Any] = field(default_factory=lambda: {"rotation": _role_policy()})
     trust: dict[str, Any] = field(default_factory=_trust)
+    boundary: dict[str, Any] | None = None
+    secret_policy: dict[str, Any] | None = None
+    superuser: dict[str, Any] | ClientError = field(default_factory=_superuser)
     value: dict[str, Any] | str | bytes = field(default_factory=_value)
     replies: dict[str, Reply] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -265,6 +277,18 @@ class World:
         )
         self.run(f"{said}{message}\nTraceback (most recent call last):", at=at)
 
+    def refused_key(self, operation: str = "GetSecretValue") -> None:
+        """Let CloudTrail and the log have a call that KMS has refused."""
+        caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/rotator/rotate-orders"
+        message = "Access to KMS is not allowed"
+        self.event(operation, by=caller, parameters={}, errorCode="AccessDenied", errorMessage=message)
+        said = f"An error occurred (AccessDeniedException) when calling the {operation} operation: {message}"
+        self.run(f"[ERROR] ClientError: {said}\nTraceback (most recent call last):")
+
+    def with_boundary(self, document: dict[str, Any]) -> None:
+        """Give the role a permissions boundary."""
+        self.boundary = document
+
     def with_key(self) -> None:
         """Put the secret under a customer managed key, with everything that takes."""
         self.secret["KmsKeyId"] = KEY
@@ -320,7 +344,7 @@ class World:
         if parameters["SecretId"] in (SECRET, NAME):
             return self.secret
         if parameters["SecretId"] == SUPERUSER:
-            return {"ARN": SUPERUSER, "Name": "svc/superuser", "VersionIdsToStages": {CURRENT: ["AWSCURRENT"]}}
+            return self.superuser
         return refusal(
             "DescribeSecret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret."
         )
@@ -333,7 +357,10 @@ class World:
         return {"Versions": versions}
 
     def _secretsmanager_get_resource_policy(self, parameters: Mapping[str, Any]) -> Reply:
-        return {"ARN": parameters["SecretId"], "Name": "any"}
+        reply = {"ARN": parameters["SecretId"], "Name": "any"}
+        if self.secret_policy is None or parameters["SecretId"] != SECRET:
+            return reply
+        return {**reply, "ResourcePolicy": json.dumps(self.secret_policy)}
 
     def _secretsmanager_get_secret_value(self, _: Mapping[str, Any]) -> Reply:
         if isinstance(self.value, bytes):
@@ -358,7 +385,21 @@ class World:
         return {"ProvisionedConcurrencyConfigs": []}
 
     def _iam_get_role(self, _: Mapping[str, Any]) -> Reply:
-        return {"Role": {"Arn": ROLE, "RoleName": "rotator", "AssumeRolePolicyDocument": self.trust}}
+        role: dict[str, Any] = {
+            "Arn": ROLE,
+            "RoleName": "rotator",
+            "RoleId": "AROA0000000000000ROLE",
+            "AssumeRolePolicyDocument": self.trust,
+        }
+        if self.boundary is not None:
+            role["PermissionsBoundary"] = {"PermissionsBoundaryArn": BOUNDARY}
+        return {"Role": role}
+
+    def _iam_get_policy(self, parameters: Mapping[str, Any]) -> Reply:
+        return {"Policy": {"Arn": parameters["PolicyArn"], "DefaultVersionId": "v1"}}
+
+    def _iam_get_policy_version(self, _: Mapping[str, Any]) -> Reply:
+        return {"PolicyVersion": {"Document": self.boundary}}
 
     def _iam_list_role_policies(self, _: Mapping[str, Any]) -> Reply:
         return {"PolicyNames": list(self.role_policies)}
