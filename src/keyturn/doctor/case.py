@@ -50,7 +50,7 @@ SECRET_ACTIONS = (
 """What a rotation function does with its secret."""
 STACK_TAG = "aws:cloudformation:stack-name"
 _DENIED_READ = re.compile(r"GetSecretValue on resource: (arn:\S+?)[.,]?(?:\s|$)")
-_OF_SUPERUSER = re.compile(r"credentials in (?:master|admin) secret (arn:[^\s:]+(?::[^\s:]+){5}:[\w/+=.@-]+)")
+_OF_SUPERUSER = re.compile(r"credentials in (?:master|admin) secret (arn:[^\s:]+(?::[^\s:]+){4}:[\w/+=.@-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -456,7 +456,7 @@ class Case:
 
     @cached
     def superuser_arn(self) -> str:
-        """The superuser secret, by the value, the log or a denied call, or the role's policies; empty if none is known."""
+        """The superuser secret, by the value, the log, a denied call or the role's policies; empty if none is known."""
         return self._named_superuser or self._denied_superuser or self._superuser_in_policies
 
     @property
