@@ -16,7 +16,6 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.markdown import Markdown
 from typer.core import TyperGroup
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
@@ -151,7 +150,7 @@ def examine_(
     """
     _check_usage(secret, every=every, fix=fix, save=save, load=load)
     where = as_given(profile, endpoint_url, region)
-    options = Options(read_value, None if since is None else _since(since), _address(database))
+    options = Options(read_value, None if since is None else _since(since), _address(database), is_one_of_many=every)
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
     if load is not None:
@@ -284,6 +283,8 @@ def explain(
     elif cause_id is None:
         print_causes(console, chosen)
     else:
+        from rich.markdown import Markdown  # noqa: PLC0415 - it takes a while, and `keyturn --help` need not
+
         console.print(Markdown(markdown(chosen[0])))
 
 

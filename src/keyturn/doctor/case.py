@@ -28,6 +28,7 @@ IN_PROGRESS = timedelta(minutes=15)
 """An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS
 documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
+_BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
 ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
 CALLS_ABOUT_SECRETS = (
@@ -50,11 +51,13 @@ class Options:
         read_value: Whether its value may be read.
         since: From when on log and trail are read, if the operator says so.
         database_address: Name and port, if the operator gives them in place of the value's.
+        is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
     """
 
     read_value: bool = False
     since: datetime | None = None
     database_address: tuple[str, int] | None = None
+    is_one_of_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,8 +532,11 @@ class Case:
 
     @property
     def _trail_since(self) -> datetime:
-        # A whole hour, so that diagnoses of many secrets ask the same.
+        """Since when events are asked for: the service answers two calls a second, so that fewer pages count."""
         begin = self.options.since or self.now - _TRAIL_DAYS
+        if self.last_rotated_at is not None and not self.options.is_one_of_many:
+            begin = max(begin, self.last_rotated_at - _BEFORE)
+        # A whole hour: what many secrets ask is the same.
         return begin.replace(minute=0, second=0, microsecond=0)
 
     def events(self, event_name: str) -> tuple[TrailEvent, ...]:
