@@ -550,8 +550,11 @@ class Case:
 
     @cached
     def log_events(self) -> Answer:
-        """FilterLogEvents since the window opened; texts are matched here, for endpoints differ in their filters."""
-        begin = int(self.opens_at.timestamp() * 1000)
+        """FilterLogEvents since the window opened, with the end of the last good rotation: whether that was logged.
+
+        Texts are matched here, for endpoints differ in their filters.
+        """
+        begin = int((self.opens_at - _NEAR).timestamp() * 1000)
         # The interval is open at its end for some and closed for others.
         end = int(self.now.timestamp() * 1000) + 1
         return self.facts.ask(
@@ -567,7 +570,8 @@ class Case:
         """
         if self.log_events.kind is Kind.GONE:
             return ()
-        found = read_runs(self.log_events.value.get("events", []))
+        everything = read_runs(self.log_events.value.get("events", []))
+        found = [run for run in everything if run.ended_at >= self.opens_at]
         others = {arn for run in found for arn in run.secret_arns} - self._own_arns
         return tuple(run for run in found if self._is_own(run, is_shared=bool(others)))
 

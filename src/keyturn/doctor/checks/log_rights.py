@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 
 from keyturn.arn import Place
 from keyturn.doctor.access import Access, Verdict, access
@@ -16,6 +17,8 @@ from keyturn.doctor.rotation_calls import require_role
 from keyturn.doctor.rotation_policies import LOG_ACTIONS, logs_policy
 from keyturn.doctor.seen_policies import ROLE_CALLS, role_layers, session
 
+_SOON = timedelta(minutes=5)
+
 CANNOT_WRITE = Cause(
     id="logs-role-cannot-write",
     section=Section.LOG,
@@ -25,10 +28,10 @@ CANNOT_WRITE = Cause(
         "ResourceNotFoundException: The specified log group does not exist.",
         "There is no log group /aws/lambda/%s",
     ),
-    evidence=(*ROLE_CALLS, "logs:DescribeLogGroups"),
+    evidence=(*ROLE_CALLS, "logs:DescribeLogGroups", "logs:FilterLogEvents"),
     decision="The role's policies do not allow logs:CreateLogStream or logs:PutLogEvents on the function's log group,"
-    " or logs:CreateLogGroup while there is none. That breaks no rotation: it is a risk, or, where a rotation fails and"
-    " nothing else explains it, what hides the cause.",
+    " or logs:CreateLogGroup while there is none, and the newest rotation has left no line in it. That breaks no"
+    " rotation: it is a risk, or, where a rotation fails and nothing else explains it, what hides the cause.",
     remedy="Allow the three actions to the role, or attach AWSLambdaBasicExecutionRole.",
     fix=Fix.WIDENS,
     yields=True,
@@ -49,7 +52,7 @@ def logs_role_cannot_write(case: Case) -> Iterator[Finding]:
             decided.give_up()
         if decided.verdict is Verdict.DENIED:
             missing.append(decided)
-    if not missing:
+    if not missing or _has_written(case):
         return
     policy = logs_policy(place)
     is_hiding = case.has_failed and case.log_events.kind is not Kind.BLIND and not case.runs
@@ -65,6 +68,15 @@ def logs_role_cannot_write(case: Case) -> Iterator[Finding]:
         ),
         role=Role.CAUSE if is_hiding else Role.RISK,
     )
+
+
+def _has_written(case: Case) -> bool:
+    """Whether the newest rotation has left lines all the same: on Keyturn the server writes them."""
+    moments = [event.at for event in (*case.failures_if_seen, *case.events_if_seen("RotationStarted"))]
+    newest = max([*moments, *filter(None, [case.last_rotated_at])], default=None)
+    lines = case.log_events.found.get("events", [])
+    last = max((line["timestamp"] / 1000 for line in lines), default=0.0)
+    return newest is not None and last >= (newest - _SOON).timestamp()
 
 
 def _writing(case: Case, place: Place, action: str) -> Access:
