@@ -672,9 +672,10 @@ class Case:
         Raises:
             Unseen: The trail may not be looked at.
         """
-        return tuple(event for event in self.events("RotationFailed") if self._is_in_window(event))
+        return tuple(event for event in self.events("RotationFailed") if self.is_in_window(event))
 
-    def _is_in_window(self, event: TrailEvent) -> bool:
+    def is_in_window(self, event: TrailEvent) -> bool:
+        """Whether an event tells of the present fault."""
         # Events have whole seconds. One of the second in which the window opened belongs into it if it left something.
         begin = self.opens_at.replace(microsecond=0)
         return event.at > begin or (event.at == begin and self.pending_version is not None)
@@ -698,7 +699,7 @@ class Case:
     @property
     def attempt_began_at(self) -> datetime | None:
         """When the newest attempt in the window began, by the trail, or by its version."""
-        started = [event.at for event in self.events_if_seen("RotationStarted") if self._is_in_window(event)]
+        started = [event.at for event in self.events_if_seen("RotationStarted") if self.is_in_window(event)]
         if started:
             return started[-1]
         if self.pending_version and self.versions.kind is Kind.OK:

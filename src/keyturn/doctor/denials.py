@@ -96,7 +96,7 @@ def _in_trail(case: Case) -> Iterator[Denial]:
     if case.calls_of_function.kind is not Kind.OK:
         return
     for event in read_events(case.calls_of_function.found.get("Events", [])):
-        if event.at >= case.opens_at and event.is_denied:
+        if event.is_denied and case.is_in_window(event):
             evidence = Evidence(
                 "cloudtrail:LookupEvents", event.event_id, f"{event.error_code}: {event.error_message}", event.at
             )
