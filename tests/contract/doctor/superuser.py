@@ -12,9 +12,7 @@ _READ = "secretsmanager:GetSecretValue"
 
 def _says(world: World, line: str, duration_ms: float = 310) -> None:
     world.with_superuser()
-    world.run(
-        f"[ERROR]\t2026-11-27T11:00:00.000Z\t00000000-0000-0000-0000-000000000001\t{line}", duration_ms=duration_ms
-    )
+    world.run(f"[ERROR]\t2026-11-27T11:00:00.000Z\t{line}", duration_ms=duration_ms, secret=None)
     world.fail("setSecret")
 
 
