@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from keyturn.rules.policy.evaluate import PolicyType
 
 from .access import Access, Verdict, access
-from .case import RANDOM_PASSWORD, READ, SECRET_ACTIONS, Case
+from .case import RANDOM_PASSWORD, READ, SECRET_ACTIONS, Case, texts
 from .catalogue import Skip
 from .denials import Denial, denials, evidence_of
 from .facts import Kind
@@ -154,12 +154,20 @@ def near_arns(case: Case, call: RoleCall) -> list[tuple[Quoted, str, str]]:
     """Return statements that miss the secret by its ARN: each with the pattern, and how it misses."""
     found = []
     for quoted in call.access.near:
-        resources = quoted.statement.get("Resource")
-        for pattern in [resources] if isinstance(resources, str) else list(resources or []):
-            how = miss(str(pattern), case.arn)
+        for pattern in texts(quoted.statement.get("Resource")):
+            how = miss(pattern, case.arn)
             if how and not quoted.verdict.names_resource:
-                found.append((quoted, str(pattern), how))
+                found.append((quoted, pattern, how))
     return found
+
+
+def nearly(access: Access, arn: str) -> list[Quoted]:
+    """Return the statements that were meant for a secret: they miss it by a condition, or by its ARN."""
+    return [
+        quoted
+        for quoted in access.near
+        if quoted.verdict.names_resource or any(miss(each, arn) for each in texts(quoted.statement.get("Resource")))
+    ]
 
 
 def unmet_function(call: RoleCall) -> Quoted | None:
@@ -211,14 +219,14 @@ def history(case: Case, cause: Cause, belongs: Callable[[Denial], bool]) -> Iter
 
 
 def give_up_on_unknown(case: Case) -> None:
-    """Return if everything is known that is not explained by a message.
+    """Return if everything is known.
 
     Raises:
         Unseen: A policy may not be seen.
         Undecided: Something hangs on what is not known.
     """
     for call in calls(case):
-        if call.access.verdict is Verdict.UNKNOWN and not call.denials:
+        if call.access.verdict is Verdict.UNKNOWN:
             call.access.give_up()
 
 
@@ -253,8 +261,8 @@ def shown(found: list[RoleCall]) -> tuple[Evidence, ...]:
     for evidence in (each for call in found for each in call.evidence()):
         if evidence not in told:
             told.append(evidence)
-    texts = {each.source: each for each in told if each.at is not None}
-    return (*(each for each in told if each.at is None), *texts.values())
+    dated = {each.source: each for each in told if each.at is not None}
+    return (*(each for each in told if each.at is None), *dated.values())
 
 
 def newest_failure(case: Case) -> datetime | None:

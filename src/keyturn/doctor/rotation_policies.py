@@ -40,12 +40,11 @@ def superuser_policy(superuser_arn: str) -> Document:
     return document(*superuser_statements(superuser_arn, None))
 
 
-def caller_policy(case: Case) -> Document:
+def caller_policy(arn: str, function_arn: str) -> Document:
     """Return what it takes to configure rotation (P1)."""
-    function = case.function_arn or "FUNCTION_ARN"
     return document(
-        {"Effect": "Allow", "Action": "secretsmanager:RotateSecret", "Resource": case.arn},
-        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": function},
+        {"Effect": "Allow", "Action": "secretsmanager:RotateSecret", "Resource": arn},
+        {"Effect": "Allow", "Action": "lambda:InvokeFunction", "Resource": function_arn},
     )
 
 

@@ -198,9 +198,12 @@ def simulator(world: World, decisions: dict[str, str], **more: Any) -> None:
 def test_the_simulator_is_told_which_function_rotates_the_secret() -> None:
     world = World()
     asked: list[Any] = []
-    world.replies["iam:SimulatePrincipalPolicy"] = lambda parameters: (
-        asked.append(parameters) or {"EvaluationResults": []}
-    )
+
+    def answer(parameters: Any) -> dict[str, Any]:
+        asked.append(parameters)
+        return {"EvaluationResults": []}
+
+    world.replies["iam:SimulatePrincipalPolicy"] = answer
     diagnosed(world)
     on_secret = next(each for each in asked if each["ResourceArns"] == [SECRET])
     assert on_secret["PolicySourceArn"] == ROLE

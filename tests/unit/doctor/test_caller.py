@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from tests.contract.doctor import caller, role
-from tests.contract.doctor.world import ACCOUNT, FUNCTION, World, ago, diagnosed
+from tests.contract.doctor.world import ACCOUNT, FUNCTION, SECRET, World, ago, diagnosed
 
 from keyturn.doctor.model import Confidence, Role, Status, Verdict
 
@@ -23,7 +23,18 @@ def test_the_caller_is_given_what_is_missing() -> None:
     assert found.id == "caller-not-allowed"
     # Without a function its ARN is not known, so that there is nothing to be run as it is.
     assert found.remedy.changes == ()
-    assert "FUNCTION_ARN" in json.dumps(found.remedy.policy)
+    [command] = found.remedy.by_hand
+    assert command.startswith("aws iam put-user-policy --user-name maria --policy-name keyturn-caller-not-allowed ")
+    assert "FUNCTION_ARN" in command
+
+
+def test_the_function_that_was_asked_for_is_the_one_to_be_invoked() -> None:
+    world = World()
+    caller.caller_not_allowed(world)
+    world.trail[-1]["requestParameters"]["rotationLambdaARN"] = FUNCTION
+    [change] = diagnosed(world).findings[0].remedy.changes
+    resources = [each["Resource"] for each in json.loads(str(change.parameters["PolicyDocument"]))["Statement"]]
+    assert resources == [SECRET, FUNCTION]
 
 
 def test_where_rotation_is_on_it_is_a_note_with_a_complete_command() -> None:

@@ -139,8 +139,12 @@ def test_an_alias_of_the_key_is_the_key() -> None:
     world.with_key()
     world.secret["KmsKeyId"] = "alias/orders"
     asked: list[Any] = []
-    reply = world.replies["kms:ListGrants"]
-    world.replies["kms:ListGrants"] = lambda parameters: asked.append(parameters["KeyId"]) or reply
+
+    def answer(parameters: Any) -> dict[str, Any]:
+        asked.append(parameters["KeyId"])
+        return {"Grants": []}
+
+    world.replies["kms:ListGrants"] = answer
     assert diagnosed(world).verdict is Verdict.HEALTHY
     # ListGrants takes no alias.
     assert asked == [KEY]

@@ -37,6 +37,16 @@ def test_the_value_names_it_before_anything_was_tried() -> None:
     assert (found.id, found.confidence, found.step) == ("master-secret-read-denied", Confidence.CERTAIN, "setSecret")
 
 
+def test_a_namesake_of_it_in_the_policy_is_shown() -> None:
+    world = World()
+    superuser.master_secret_read_denied(world)
+    namesake = {"Effect": "Allow", "Action": READ, "Resource": SUPERUSER[:-7]}
+    world.role_policies["superuser"] = policy(namesake)
+    found = diagnosed(world).findings[0]
+    assert found.evidence[0].excerpt == namesake
+    assert found.title.endswith("the ARN in its policy lacks the hyphen and the six characters at its end")
+
+
 def test_the_trail_names_it_where_there_is_no_log() -> None:
     world = World()
     superuser.master_secret_read_denied(world)

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.remedies import command
 from keyturn.doctor.rotation_policies import caller_policy
 from keyturn.doctor.trail import TrailEvent
+from keyturn.rules.rotation_permissions import Document
 
+_UNKNOWN = "FUNCTION_ARN"
 _LEFT_OUT = ("rotation-not-configured", "rotation-cancelled")
 
 CALLER = Cause(
@@ -40,15 +43,15 @@ def caller_not_allowed(case: Case) -> Iterator[Finding]:
     if not calls or not _is_of_caller(calls[-1]):
         return
     last = calls[-1]
-    policy = caller_policy(case)
+    function_arn = case.function_arn or str(last.parameters.get("rotationLambdaARN") or _UNKNOWN)
     who = last.caller.rpartition(":")[2]
     action = "lambda:InvokeFunction" if "lambda:InvokeFunction" in last.error_message else "secretsmanager:RotateSecret"
     is_on = bool(case.function_arn and case.secret.get("RotationEnabled"))
     yield Finding(
         CALLER,
-        f"{who} may not configure rotation: {action} was denied",
+        f"whoever configures rotation may not do so: {action} was denied to {who}",
         (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.error_code}: {last.error_message}", last.at),),
-        _let_in(last, policy),
+        _let_in(last, caller_policy(case.arn, function_arn)),
         role=Role.NOTE if is_on else Role.CAUSE,
     )
 
@@ -59,21 +62,21 @@ def _is_of_caller(event: TrailEvent) -> bool:
     return event.is_denied and is_told and "is not authorized to perform" in event.error_message
 
 
-def _let_in(event: TrailEvent, policy: dict[str, object]) -> Remedy:
+def _let_in(event: TrailEvent, policy: Document) -> Remedy:
     kind, _, name = event.caller.rpartition(":")[2].partition("/")
-    text = "Give the caller this policy."
+    text = "Give the caller what it takes."
     document = json.dumps(policy)
     if kind == "user":
-        command = ("PutUserPolicy", "UserName", name.rpartition("/")[2])
+        operation, member, called = "PutUserPolicy", "UserName", name.rpartition("/")[2]
     elif kind == "assumed-role":
-        command = ("PutRolePolicy", "RoleName", name.partition("/")[0])
+        operation, member, called = "PutRolePolicy", "RoleName", name.partition("/")[0]
     else:
-        return Remedy(text, policy=policy)
-    operation, member, called = command
-    change = Change(
-        "iam", operation, {member: called, "PolicyName": f"keyturn-{CALLER.id}", "PolicyDocument": document}
-    )
-    return Remedy(text, (change,) if "FUNCTION_ARN" not in document else (), policy)
+        return Remedy(text, policy=policy, by_hand=(document,))
+    parameters = {member: called, "PolicyName": f"keyturn-{CALLER.id}", "PolicyDocument": document}
+    change = Change("iam", operation, parameters)
+    if _UNKNOWN in document:
+        return Remedy(text, policy=policy, by_hand=(command(change),))
+    return Remedy(text, (change,), policy)
 
 
 STACK = Cause(

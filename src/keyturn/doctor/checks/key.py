@@ -16,7 +16,7 @@ from keyturn.doctor.denials import NO_KEY, Denial, denials, evidence_of
 from keyturn.doctor.facts import Answer, Kind, Unseen
 from keyturn.doctor.key_use import DECRYPT, GENERATE, KEY_CALLS, KeyUse, use_of_key
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import put_role_policy
+from keyturn.doctor.remedies import command, put_role_policy
 from keyturn.doctor.rotation_policies import key_policy, with_statement, without_statement
 from keyturn.doctor.seen_policies import ROLE_CALLS
 from keyturn.rules.policy.evaluate import PolicyType
@@ -257,13 +257,15 @@ def _give_up_on_unknown(use: KeyUse) -> None:
 
 def _by_message(case: Case, refused: list[Denial]) -> Finding:
     """Return what a message alone says, where the policies may not be seen."""
-    arn = case.key_arn(case.key_id)
+    policy = key_policy(case.key_arn(case.key_id), (DECRYPT, GENERATE))
     return Finding(
         ROLE_DENIED,
         f"the function's role {case.role_name} was refused the secret's key, and which policy does that cannot be seen",
         evidence_of(refused),
         Remedy(
-            "Allow it on the key, in the role's policies or in the key's.", policy=key_policy(arn, (DECRYPT, GENERATE))
+            "Allow it on the key, in the role's policies or in the key's.",
+            policy=policy,
+            by_hand=(command(put_role_policy(case, f"keyturn-{ROLE_DENIED.id}", policy)),),
         ),
         confidence=Confidence.LIKELY,
         step=case.failed_step,

@@ -19,6 +19,7 @@ from keyturn.doctor.rotation_calls import (
     is_identity_gap,
     named,
     near_arns,
+    nearly,
     role_of,
     scoped_password,
     shown,
@@ -213,7 +214,7 @@ def _is_gap(denial: Denial) -> bool:
 
 def _of_policies(case: Case, found: list[RoleCall]) -> Evidence:
     """Return what the role has: policies that name an action, and yet do not count, or the names of all."""
-    near = [quoted for call in found for quoted in call.access.near]
+    near = [quoted for call in found for quoted in nearly(call.access, case.arn)]
     if near:
         return near[0].evidence
     names = [policy.name for policy in case.role_policies.policies]

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 
 from keyturn.doctor.access import Access, Verdict, access
-from keyturn.doctor.case import READ, Case
+from keyturn.doctor.case import READ, Case, texts
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.denials import NO_KEY, Denial, denials, evidence_of
 from keyturn.doctor.facts import Kind, Unseen
@@ -18,9 +18,10 @@ from keyturn.doctor.key_use import DECRYPT, KEY_CALLS, KeyUse, use_of_key
 from keyturn.doctor.known_keys import keys_of_call
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import put_role_policy
-from keyturn.doctor.rotation_calls import IDENTITY, require_role
+from keyturn.doctor.remedies import command, put_role_policy
+from keyturn.doctor.rotation_calls import IDENTITY, nearly, require_role
 from keyturn.doctor.rotation_policies import key_policy, superuser_policy
+from keyturn.doctor.secret_arns import miss
 from keyturn.doctor.seen_policies import ROLE_CALLS, Layers, resource_policy, role_layers, session
 
 _TEXTS = ("logs:FilterLogEvents", "cloudtrail:LookupEvents")
@@ -72,13 +73,17 @@ def _read_denied(case: Case, decided: Access, refused: list[Denial]) -> Finding:
     is_gap = layer == IDENTITY and not (decided.is_explicit if is_seen else refused[-1].is_explicit)
     policy = superuser_policy(case.superuser_arn)
     changes = (put_role_policy(case, f"keyturn-{READ_DENIED.id}", policy),) if is_gap else ()
-    statements = [quoted.evidence for quoted in (decided.deciding, *decided.near) if quoted is not None]
+    near = nearly(decided, case.superuser_arn)
+    statements = [quoted.evidence for quoted in (decided.deciding, *near) if quoted is not None]
     evidence = (*statements, *evidence_of(refused))
     if not evidence:
         names = [each.name for each in case.role_policies.policies]
         shown = {"policies": names, "none allows": {READ: case.superuser_arn}}
         evidence = (Evidence("iam:ListRolePolicies", f"role/{case.role_name}", shown),)
     how = "" if is_gap else f", by the {layer}"
+    misses = [miss(each, case.superuser_arn) for quoted in near for each in texts(quoted.statement.get("Resource"))]
+    if any(misses):
+        how += f": the ARN in its policy {next(filter(None, misses))}"
     return Finding(
         READ_DENIED,
         f"the function's role {case.role_name} may not read the superuser secret {_name(case)}{how}",
@@ -244,12 +249,16 @@ def master_secret_kms_denied(case: Case) -> Iterator[Finding]:
 
 def _kms_denied(case: Case, use: KeyUse | None, refused: list[Denial]) -> Finding:
     if use is None or use.unknown:
-        arn = "KEY_ARN" if use is None else use.arn
+        arn = use.arn if use is not None else case.superuser_key_id or "KEY_ARN"
         return Finding(
             KMS_DENIED,
             f"the function's role {case.role_name} was refused the key of the superuser secret {_name(case)}",
             evidence_of(refused),
-            Remedy("Allow kms:Decrypt on its key.", policy=key_policy(arn, (DECRYPT,))),
+            Remedy(
+                "Allow kms:Decrypt on its key, in the role's policies or in the key's.",
+                policy=key_policy(arn, (DECRYPT,)),
+                by_hand=(command(put_role_policy(case, f"keyturn-{KMS_DENIED.id}", key_policy(arn, (DECRYPT,)))),),
+            ),
             confidence=Confidence.LIKELY,
             step=_SET,
         )
