@@ -11,6 +11,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -287,6 +288,31 @@ def test_invocations_run_side_by_side_up_to_the_limit(bench: FunctionBench) -> N
         thread.join()
     assert outcomes == [b"1.5", b"1.5"]
     assert bench.invoke(spec, 0).payload == b"0"
+
+
+@pytest.mark.parametrize("reserved", [0, 1])
+def test_no_more_invocations_run_at_once_than_are_reserved(bench: FunctionBench, reserved: int) -> None:
+    spec = bench.function(
+        "import time\ndef handler(event, context):\n    time.sleep(event)\n", reserved_concurrency=reserved
+    )
+    invocations = [threading.Thread(target=bench.invoke, args=(spec, 3)) for _ in range(reserved)]
+    for invocation in invocations:
+        invocation.start()
+    wait_for(lambda: bench.runtime.occupancy()[0] == reserved, "the invocations did not begin")
+
+    # Of all versions together: an idle or another environment is no way around it.
+    for other in (spec, replace(spec, version="1")):
+        with pytest.raises(TooManyRequestsException) as refused:
+            bench.invoke(other, 0)
+        assert (refused.value.message, refused.value.members["Reason"]) == (
+            "Rate Exceeded.",
+            "ReservedFunctionConcurrentInvocationLimitExceeded",
+        )
+
+    for invocation in invocations:
+        invocation.join()
+    assert bench.invoke(replace(spec, reserved_concurrency=None), 0).function_error is None
+    bench.runtime.discard(spec.arn)
 
 
 def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> None:

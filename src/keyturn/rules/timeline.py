@@ -36,7 +36,7 @@ _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "reso
 _WORDS = {
     StepOutcome.FUNCTION_ERROR: "failed",
     StepOutcome.TIMEOUT: "timed out",
-    StepOutcome.THROTTLED: "was not invoked: every execution environment was busy",
+    StepOutcome.THROTTLED: "was throttled, and not invoked",
     StepOutcome.REFUSED: "was not what it was to be",
     StepOutcome.NOT_INVOKED: "was not invoked",
 }

@@ -33,6 +33,7 @@ class FunctionSpec:
         role_arn: Execution role.
         log_group: Where log lines go.
         qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
+        reserved_concurrency: How many invocations of all its versions may run at once; None if none are reserved.
         layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
     """
 
@@ -50,6 +51,7 @@ class FunctionSpec:
     role_arn: str
     log_group: str
     qualifier: str = ""
+    reserved_concurrency: int | None = None
     layers: tuple[str, ...] = ()
 
     @property

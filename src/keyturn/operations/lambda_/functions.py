@@ -18,6 +18,7 @@ from keyturn.errors.lambda_ import (
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_ import configuration, versions
 from keyturn.operations.lambda_.attached_layers import attach, check_layers, layer_keys
+from keyturn.operations.lambda_.concurrency import CONCURRENT_EXECUTIONS
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
@@ -50,7 +51,6 @@ from keyturn.wire.types.lambda_ import (
 _NAME_LIMIT = 64
 _PAGE_SIZE = 50
 _LISTING = "lambda:ListFunctions"
-_CONCURRENT_EXECUTIONS = 1000
 _TOTAL_CODE_SIZE_BYTES = 80_530_636_800
 
 
@@ -125,6 +125,8 @@ def get_function(kit: Kit, call: Call, request: GetFunctionRequest, record: Func
         "Configuration": configuration_of(kit, record, _asked_arn(call, request)),
         "Code": {"RepositoryType": "S3", "Location": kit.download_url(call.endpoint, record.code_sha256, call.at)},
     }
+    if record.reserved_concurrency is not None:
+        response["Concurrency"] = {"ReservedConcurrentExecutions": record.reserved_concurrency}
     if record.tags:
         response["Tags"] = dict(record.tags)
     return response
@@ -223,14 +225,15 @@ def get_account_settings(
     """Show Lambda's usual limits and what is used of them."""
     with kit.state.read() as connection:
         records = functions.list_functions(connection, call.place)
+        reserved = functions.reserved_in(connection, call.place)
         of_layers = [record.code_size_bytes for record in layers.list_layers(connection, call.place)]
     return {
         "AccountLimit": {
             "TotalCodeSize": _TOTAL_CODE_SIZE_BYTES,
             "CodeSizeUnzipped": package.UNZIPPED_LIMIT_BYTES,
             "CodeSizeZipped": package.ZIPPED_LIMIT_BYTES,
-            "ConcurrentExecutions": _CONCURRENT_EXECUTIONS,
-            "UnreservedConcurrentExecutions": _CONCURRENT_EXECUTIONS,
+            "ConcurrentExecutions": CONCURRENT_EXECUTIONS,
+            "UnreservedConcurrentExecutions": CONCURRENT_EXECUTIONS - reserved,
         },
         "AccountUsage": {
             "TotalCodeSize": sum(record.code_size_bytes for record in records) + sum(of_layers),

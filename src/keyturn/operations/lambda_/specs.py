@@ -32,6 +32,7 @@ def spec_of(kit: Kit, record: FunctionRecord, qualifier: str = UNQUALIFIED) -> F
         revision_id=record.revision_id,
         role_arn=record.role_arn,
         log_group=log_group_of(record.name),
+        reserved_concurrency=record.reserved_concurrency,
         layers=tuple(layer["code_sha256"] for layer in record.layers or ()),
     )
 
