@@ -25,6 +25,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException, RequestTooLargeException, TooManyRequestsException
 from keyturn.runtime import interpreters, package, removal, report
 from keyturn.runtime.api import ApiLoop
+from keyturn.runtime.application_level import ApplicationFilter
 from keyturn.runtime.environment import Environment
 from keyturn.runtime.logs import EnvironmentLog
 from keyturn.runtime.sandbox import Enclosure, Sandbox, choose_sandbox
@@ -277,8 +278,9 @@ class Runtime:
         log = EnvironmentLog(
             partial(self._write_log, spec),
             self._clock,
-            stream=report.stream_name(spec.version, self._clock.now()),
+            stream=report.stream_name(spec.version, self._clock.now(), spec.name if spec.shares_log_group else ""),
             limit_bytes=self._settings.log_limit_bytes,
+            keeps=ApplicationFilter(spec.application_log_level if spec.log_format == "JSON" else None),
         )
         return Environment(
             spec,

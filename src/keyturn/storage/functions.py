@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, TypedDict
 
 from sqlalchemy import Connection, Row, Text, bindparam, cast, delete, exists, func, select, update
 from sqlalchemy.dialects import postgresql
@@ -26,13 +26,13 @@ _functions, _packages, _statements = schema.functions, schema.packages, schema.f
 _versions, _layer_versions = schema.function_versions, schema.layer_versions
 
 
-class Logging(TypedDict):
-    """How a function logs, in the words of LoggingConfig: both levels with JSON only."""
+class Logging(TypedDict, total=False):
+    """How a function logs, in the words of LoggingConfig: format and group always, both levels with JSON only."""
 
-    LogFormat: Literal["JSON", "Text"]
+    LogFormat: str
     LogGroup: str
-    ApplicationLogLevel: NotRequired[str]
-    SystemLogLevel: NotRequired[str]
+    ApplicationLogLevel: str
+    SystemLogLevel: str
 
 
 class AttachedLayer(TypedDict):
