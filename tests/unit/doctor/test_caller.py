@@ -117,6 +117,20 @@ def test_lines_of_the_newest_rotation_prove_that_it_is_written() -> None:
 
 
 @pytest.mark.parametrize(
+    ("stream", "is_own"), [("2026/11/15/rotate-orders[$LATEST]ab", True), ("2026/11/15/other[1]ab", False)]
+)
+def test_in_a_group_of_several_functions_only_its_own_lines_prove_it(stream: str, is_own: bool) -> None:
+    world = World()
+    del world.role_policies["rotation"]["Statement"][2]
+    world.configuration["LoggingConfig"]["LogGroup"] = "/shared"
+    world.replies["logs:DescribeLogGroups"] = {"logGroups": [{"logGroupName": "/shared"}]}
+    world.run("[INFO]\tfinishSecret: done", at=ago(days=12, seconds=2))
+    for line in world.log:
+        line["logStreamName"] = stream
+    assert diagnosed(world).verdict is (Verdict.HEALTHY if is_own else Verdict.AT_RISK)
+
+
+@pytest.mark.parametrize(
     "resource",
     [
         "*",

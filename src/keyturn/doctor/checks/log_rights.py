@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import Any
 
 from keyturn.arn import Place
 from keyturn.doctor.access import Access, Verdict, access
@@ -71,12 +72,18 @@ def logs_role_cannot_write(case: Case) -> Iterator[Finding]:
 
 
 def _has_written(case: Case) -> bool:
-    """Whether the newest rotation has left lines all the same: on Keyturn the server writes them."""
+    """Whether the newest rotation has left lines all the same: on Keyturn a function's own group takes them."""
     moments = [event.at for event in (*case.failures_if_seen, *case.events_if_seen("RotationStarted"))]
     newest = max([*moments, *filter(None, [case.last_rotated_at])], default=None)
-    lines = case.log_events.found.get("events", [])
+    lines = [line for line in case.log_events.found.get("events", []) if _is_of_function(case, line)]
     last = max((line["timestamp"] / 1000 for line in lines), default=0.0)
     return newest is not None and last >= (newest - _SOON).timestamp()
+
+
+def _is_of_function(case: Case, line: Mapping[str, Any]) -> bool:
+    """Whether a line is not another function's, which shares the group: there the stream names the function."""
+    is_own = case.log_group == f"/aws/lambda/{case.function_name}"
+    return is_own or f"/{case.function_name}[" in str(line.get("logStreamName", ""))
 
 
 def _writing(case: Case, place: Place, action: str) -> Access:
