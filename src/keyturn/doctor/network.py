@@ -88,7 +88,7 @@ class Network:
     def __init__(self, facts: Facts, configuration: Json, region: str, database: Database | None) -> None:
         self._facts = facts
         self._configuration = configuration
-        self._region = region
+        self.region = region
         self.database = database
 
     # The function.
@@ -116,7 +116,7 @@ class Network:
     @property
     def public_host(self) -> str:
         """Secrets Manager's public name in the secret's region."""
-        return f"secretsmanager.{self._region}.amazonaws.com"
+        return f"secretsmanager.{self.region}.amazonaws.com"
 
     @property
     def called_host(self) -> str:
@@ -161,7 +161,7 @@ class Network:
         if self.vpc is None:
             return None
         found = self.vpc.endpoints.value.get("VpcEndpoints") or []
-        return endpoint_for(found, self.vpc.vpc_id, self._region, self.called_host)
+        return endpoint_for(found, self.vpc.vpc_id, self.region, self.called_host)
 
     @property
     def _endpoint_if_seen(self) -> Json | None:
@@ -260,6 +260,40 @@ class Network:
     def _targets(self, prefix: str) -> bool:
         return any(target_of(route).startswith(prefix) for route in self._routes)
 
+    def look(self, *names: str) -> None:
+        """Make sure that parts of the picture may be looked at: a check says what it rests on before it judges.
+
+        Args:
+            names: ``subnets``, ``route_tables``, ``acls``, ``endpoints``, ``gateways``, ``groups``, ``prefix_lists``,
+                ``dns``, ``peerings``.
+
+        Raises:
+            Unseen: One of them may not be looked at.
+        """
+        if self.subnets is not None:
+            _ = self.subnets.value
+        for name in names:
+            for answer in self._answers(name):
+                _ = answer.value
+
+    def _answers(self, name: str) -> list[Answer]:
+        own = self._vpc_if_seen
+        vpcs = [vpc for vpc in (own, self.database_vpc) if vpc is not None]
+        if name in ("subnets", "route_tables", "acls"):
+            return [getattr(vpc, name) for vpc in vpcs]
+        if name == "endpoints":
+            return [own.endpoints] if own is not None else []
+        if name == "dns":
+            return list(own.dns) if own is not None and self._endpoint_if_seen is not None else []
+        if name == "prefix_lists":
+            return list(self.prefix_lists.values())
+        named = {
+            "gateways": (self.nat_gateways, self.instances),
+            "groups": (self.groups,),
+            "peerings": (self.peerings,),
+        }
+        return [answer for answer in named[name] if answer is not None]
+
     def collect(self) -> None:
         """Ask all that matters here."""
         own, other = self._vpc_if_seen, self.database_vpc
@@ -299,7 +333,7 @@ class Network:
     def ways_to_secrets_manager(self) -> Mapping[str, tuple[Hop, ...]]:
         """The hops to Secrets Manager, from each of the function's subnets; empty if it is in no VPC."""
         return {
-            each: to_secrets_manager(self.picture, Origin(each, self.group_ids), self._region, self.called_host)
+            each: to_secrets_manager(self.picture, Origin(each, self.group_ids), self.region, self.called_host)
             for each in self.subnet_ids
         }
 

@@ -114,3 +114,19 @@ def _admitted(
 
 def _told(networks: Networks) -> str:
     return ", ".join(map(str, networks)) or "an unknown address"
+
+
+def told(rules: Sequence[Json]) -> list[str]:
+    """Return rules in words: ``tcp 5432 with sg-1, 10.0.0.0/16``."""
+    return [_told_rule(rule) for rule in rules]
+
+
+def _told_rule(rule: Json) -> str:
+    protocol = "all" if str(rule.get("IpProtocol")) == "-1" else str(rule.get("IpProtocol"))
+    first, last = rule.get("FromPort"), rule.get("ToPort")
+    ports = "" if first is None or protocol == "all" else f" {first if first == last else f'{first}-{last}'}"
+    others = [str(each.get("CidrIp")) for each in rule.get("IpRanges") or ()]
+    others += [str(each.get("CidrIpv6")) for each in rule.get("Ipv6Ranges") or ()]
+    others += sorted(_referred(rule))
+    others += [str(each.get("PrefixListId")) for each in rule.get("PrefixListIds") or ()]
+    return f"{protocol}{ports} with {', '.join(others) or 'nobody'}"
