@@ -217,10 +217,21 @@ class Network:
         return self._facts.ask("ec2", "DescribeSecurityGroups", Filters=[{"Name": "group-id", "Values": sorted(ids)}])
 
     @cached
-    def nat_gateways(self) -> Answer | None:
-        """DescribeNatGateways of the function's VPC; None if none of its routes leads to one."""
-        vpc = self._vpc_if_seen
-        return vpc.nat_gateways if vpc is not None and self._targets("nat-") else None
+    def nat_gateways(self) -> tuple[Answer, ...]:
+        """DescribeNatGateways of each VPC in which a route leads to one: of the function's, one of its own routes."""
+        own, other = self._vpc_if_seen, self.database_vpc
+        found = [own.nat_gateways] if own is not None and _lead_to_nat(self._routes) else []
+        if other is not None and self.has_to_move:
+            tables = _entries(other.route_tables, "RouteTables") or ()
+            routes = [route for table in tables for route in table.get("Routes") or ()]
+            found += [other.nat_gateways] if _lead_to_nat(routes) else []
+        return tuple(found)
+
+    @property
+    def has_to_move(self) -> bool:
+        """Whether the function may have to go where its database is: that is private, and in another VPC."""
+        place = self._place_if_seen
+        return place is not None and not place.is_public and self.database_vpc is not None
 
     @cached
     def instances(self) -> Answer | None:
@@ -257,9 +268,6 @@ class Network:
         own = [table_of(subnet_id, vpc.vpc_id, tables) for subnet_id in self.subnet_ids]
         return [route for table in own if table is not None for route in table.get("Routes") or ()]
 
-    def _targets(self, prefix: str) -> bool:
-        return any(target_of(route).startswith(prefix) for route in self._routes)
-
     def look(self, *names: str) -> None:
         """Make sure that parts of the picture may be looked at: a check says what it rests on before it judges.
 
@@ -287,8 +295,8 @@ class Network:
             return list(own.dns) if own is not None and self._endpoint_if_seen is not None else []
         if name == "prefix_lists":
             return list(self.prefix_lists.values())
-        named = {
-            "gateways": (self.nat_gateways, self.instances),
+        named: Mapping[str, tuple[Answer | None, ...]] = {
+            "gateways": (*self.nat_gateways, self.instances),
             "groups": (self.groups,),
             "peerings": (self.peerings,),
         }
@@ -304,6 +312,8 @@ class Network:
             _ = own.endpoints, self.nat_gateways, self.instances
             if self._endpoint_if_seen is not None:
                 _ = own.dns
+        if other is not None and self.has_to_move:
+            _ = other.endpoints, self.nat_gateways
         _ = self.peerings, self.groups, self.prefix_lists
 
     # What follows.
@@ -319,8 +329,8 @@ class Network:
             route_tables=_all((vpc.route_tables for vpc in vpcs), "RouteTables"),
             acls=_all((vpc.acls for vpc in vpcs), "NetworkAcls"),
             groups=_entries(self.groups, "SecurityGroups"),
-            endpoints=None if own is None else _entries(own.endpoints, "VpcEndpoints"),
-            nat_gateways=_entries(self.nat_gateways, "NatGateways"),
+            endpoints=_all((vpc.endpoints for vpc in vpcs if vpc is own or self.has_to_move), "VpcEndpoints"),
+            nat_gateways=_all(self.nat_gateways, "NatGateways"),
             instances=None
             if reservations is None
             else [instance for each in reservations for instance in each.get("Instances") or ()],
@@ -394,6 +404,10 @@ class Network:
     def named_endpoint(self) -> str:
         """The id of the endpoint whose own name the function calls; empty if it calls another name."""
         return endpoint_named(self.called_host)
+
+
+def _lead_to_nat(routes: Iterable[Json]) -> bool:
+    return any(target_of(route).startswith("nat-") for route in routes)
 
 
 def _entries(answer: Answer | None, member: str) -> Sequence[Json] | None:

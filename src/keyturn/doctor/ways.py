@@ -29,6 +29,8 @@ _SOURCES = {
     HopKind.DATABASE_GROUP: "ec2:DescribeSecurityGroups",
     HopKind.ACL: "ec2:DescribeNetworkAcls",
 }
+VPC_ACCESS = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+"""AWS's policy that lets a function's role make network interfaces."""
 _FIRST_LINE = "Found credentials in environment variables."
 READS = ("lambda:GetFunctionConfiguration", "ec2:DescribeSubnets")
 """What everything that is said of a function's network rests on."""
@@ -183,16 +185,12 @@ def database_step(case: Case) -> str:
     return "testSecret" if case.failed_step == "testSecret" else "setSecret"
 
 
-def good_subnets(network: Network) -> tuple[str, ...]:
-    """Return the subnets of the function's VPC that lead out through a NAT gateway: the function's own, if any does."""
-    own = [str(each["SubnetId"]) for each in network.picture.subnets or () if _is_of(network, str(each["VpcId"]))]
-    leading = [each for each in own if passage_of(routed_to_internet(network.picture, each)) is Passage.PASSES]
+def good_subnets(network: Network, vpc_id: str) -> tuple[str, ...]:
+    """Return the subnets of a VPC that lead out through a NAT gateway: the function's own, if any of them does."""
+    of_vpc = [str(each["SubnetId"]) for each in network.picture.subnets or () if each.get("VpcId") == vpc_id]
+    leading = [each for each in of_vpc if passage_of(routed_to_internet(network.picture, each)) is Passage.PASSES]
     used = [each for each in leading if each in network.subnet_ids]
     return tuple(used or leading)
-
-
-def _is_of(network: Network, vpc_id: str) -> bool:
-    return network.vpc is not None and network.vpc.vpc_id == vpc_id
 
 
 def move(case: Case, subnet_ids: tuple[str, ...], group_ids: tuple[str, ...]) -> Change:
@@ -208,21 +206,25 @@ def move(case: Case, subnet_ids: tuple[str, ...], group_ids: tuple[str, ...]) ->
 
 
 def make_endpoint(network: Network) -> tuple[str, ...]:
-    """Return the commands that make an endpoint for the function, with a security group of its own."""
+    """Return the commands that make an endpoint for the function where it is, with a security group of its own."""
     vpc_id = network.vpc.vpc_id if network.vpc is not None else "VPC"
+    return endpoint_in(vpc_id, network.subnet_ids, network.group_ids[0], network.region)
+
+
+def endpoint_in(vpc_id: str, subnet_ids: tuple[str, ...], group_id: str, region: str) -> tuple[str, ...]:
+    """Return the commands that make an endpoint in subnets, for who has a security group."""
     return (
         (
             f"ENDPOINT_GROUP=$(aws ec2 create-security-group --vpc-id {vpc_id} --group-name secretsmanager-endpoint"
             " --description secretsmanager-endpoint --query GroupId --output text)"
         ),
-        *(
-            f"aws ec2 authorize-security-group-ingress --group-id $ENDPOINT_GROUP --protocol tcp --port 443"
+        (
+            "aws ec2 authorize-security-group-ingress --group-id $ENDPOINT_GROUP --protocol tcp --port 443"
             f" --source-group {group_id}"
-            for group_id in network.group_ids[:1]
         ),
         (
             f"aws ec2 create-vpc-endpoint --vpc-id {vpc_id} --vpc-endpoint-type Interface"
-            f" --service-name com.amazonaws.{network.region}.secretsmanager"
-            f" --subnet-ids {' '.join(network.subnet_ids)} --security-group-ids $ENDPOINT_GROUP --private-dns-enabled"
+            f" --service-name com.amazonaws.{region}.secretsmanager --subnet-ids {' '.join(subnet_ids)}"
+            " --security-group-ids $ENDPOINT_GROUP --private-dns-enabled"
         ),
     )

@@ -88,7 +88,7 @@ PUBLIC_SUBNET = Cause(
 def network_public_subnet_no_nat(case: Case) -> Iterator[Finding]:
     """Look for default routes to an internet gateway."""
     network = calling_aws(case)
-    good = good_subnets(network)
+    good = good_subnets(network, network.vpc.vpc_id if network.vpc else "")
     for each in blocked(network, network.ways_to_secrets_manager, HopKind.INTERNET_GATEWAY):
         named = ", ".join(each.subnet_ids)
         how = "is public" if len(each.subnet_ids) == 1 else "are public"

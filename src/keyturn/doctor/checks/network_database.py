@@ -11,7 +11,19 @@ from keyturn.doctor.database import Database, NameKind
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import Network
-from keyturn.doctor.ways import AGREES, READS, blocked, database_step, hung, shown, with_database
+from keyturn.doctor.ways import (
+    AGREES,
+    READS,
+    VPC_ACCESS,
+    blocked,
+    database_step,
+    endpoint_in,
+    good_subnets,
+    hung,
+    shown,
+    with_database,
+)
+from keyturn.rules.network.endpoints import endpoint_for
 from keyturn.rules.network.hops import HopKind
 
 from .network_endpoints import admit
@@ -112,30 +124,33 @@ def function_outside_db_vpc(case: Case) -> Iterator[Finding]:
 
 
 def _moved(case: Case, network: Network) -> tuple[str, ...]:
-    """Return the commands that put the function into the database's VPC, with a security group of its own."""
+    """Return the commands that put the function into the database's VPC, where it reaches Secrets Manager as well."""
     place, database = network.place, network.database
     if place is None or database is None:
         return ()
-    port = database.address.port
-    role = case.role_name
-    subnets = ",".join(f'"{each}"' for each in place.subnet_ids)
+    group = "$FUNCTION_GROUP"
+    good = good_subnets(network, place.vpc_id)
+    endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
+    subnet_ids = place.subnet_ids if endpoint is not None or not good else good
+    opened = [(each, database.address.port) for each in place.group_ids[:1]]
+    if endpoint is not None:
+        opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
+    needs_endpoint = endpoint is None and not good
     return (
-        (
-            f"aws iam attach-role-policy --role-name {role} --policy-arn"
-            " arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
-        ),
+        f"aws iam attach-role-policy --role-name {case.role_name} --policy-arn {VPC_ACCESS}",
         (
             f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {place.vpc_id} --group-name {case.function_name}"
             f" --description {case.function_name} --query GroupId --output text)"
         ),
         *(
             f"aws ec2 authorize-security-group-ingress --group-id {group_id} --protocol tcp --port {port}"
-            " --source-group $FUNCTION_GROUP"
-            for group_id in place.group_ids[:1]
+            f" --source-group {group}"
+            for group_id, port in opened
         ),
+        *(endpoint_in(place.vpc_id, subnet_ids, group, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {case.function_name} --vpc-config"
-            f' \'{{"SubnetIds": [{subnets}], "SecurityGroupIds": ["\'$FUNCTION_GROUP\'"]}}\''
+            f"aws lambda update-function-configuration --function-name {case.function_name}"
+            f" --vpc-config SubnetIds={','.join(subnet_ids)},SecurityGroupIds={group}"
         ),
     )
 

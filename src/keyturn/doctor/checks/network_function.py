@@ -11,7 +11,7 @@ from keyturn.doctor.facts import Kind
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import VARIABLE
-from keyturn.doctor.ways import attached
+from keyturn.doctor.ways import VPC_ACCESS, attached
 from keyturn.rules.network.endpoints import host_in
 from keyturn.rules.network.hops import Passage
 from keyturn.rules.network.routes import leads_elsewhere, table_of
@@ -229,7 +229,6 @@ ENI = Cause(
     " name subnets and groups that are there.",
     fix=Fix.PRINTED,
 )
-_VPC_ACCESS = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 _CODES = {
     "EniLimitExceeded": "the account's quota of network interfaces in this region is used up",
     "SubnetOutOfIPAddresses": "its subnets have no free addresses",
@@ -274,7 +273,7 @@ def _connected(case: Case, code: str) -> Remedy:
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":
-        attach = Change("iam", "AttachRolePolicy", {"RoleName": case.role_name, "PolicyArn": _VPC_ACCESS})
+        attach = Change("iam", "AttachRolePolicy", {"RoleName": case.role_name, "PolicyArn": VPC_ACCESS})
         return Remedy("Let its role make network interfaces.", (attach,))
     if code == "EniLimitExceeded":
         quota = (
