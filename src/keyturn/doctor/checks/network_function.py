@@ -17,6 +17,7 @@ from keyturn.rules.network.hops import Passage
 from keyturn.rules.network.routes import leads_elsewhere, table_of
 
 _ENOUGH_SECONDS = 30
+_ROUNDING_SECONDS = 0.5
 _ON_DATABASE = ("setSecret", "testSecret")
 
 TIMEOUT = Cause(
@@ -43,7 +44,8 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
     if timeout >= _ENOUGH_SECONDS or not ended:
         return
     last = ended[-1]
-    if last.timed_out_after is None or last.timed_out_after > timeout + 0.5:
+    if last.timed_out_after is None or abs(last.timed_out_after - timeout) > _ROUNDING_SECONDS:
+        # It was given another time then.
         return
     step = case.failed_step or last.step
     confidence = _open_network(case, step)

@@ -14,12 +14,14 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 from zipfile import ZipFile
 
 import boto3
-from awscli.clidriver import create_clidriver
+from awscli.clidriver import CLIDriver, create_clidriver
 from botocore.exceptions import ClientError
 from moto import mock_aws
+from moto.ec2.models import amis
 
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Case, Options
@@ -254,7 +256,8 @@ class Account:
             text = _substituted(assigned[2] if assigned else command, variables)
             if assigned:
                 variables[assigned[1]] = text
-            else:
+            elif "arn:aws:iam::aws:policy/" not in text:
+                # moto has AWS's own policies only where it loads all of them, which takes a second for each account.
                 _aws(text)
 
 
@@ -266,11 +269,16 @@ def _substituted(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
+@cache
+def _cli() -> CLIDriver:
+    return create_clidriver()
+
+
 def _aws(command: str) -> str:
     """Run the AWS CLI in this process and return what it prints."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = create_clidriver().main(shlex.split(command)[1:])
+        status = _cli().main(shlex.split(command)[1:])
     assert status == 0, f"{command}: {err.getvalue()}"
     return out.getvalue().strip()
 
@@ -278,5 +286,7 @@ def _aws(command: str) -> str:
 @contextlib.contextmanager
 def account() -> Iterator[Account]:
     """Serve an account; no container is started for its function."""
-    with mock_aws(config={"lambda": {"use_docker": False}, "iam": {"load_aws_managed_policies": True}}):
+    # Each region's images take moto half a second; one of them is enough to start an instance.
+    few = patch.object(amis, "AMIS", amis.AMIS[:1])
+    with few, mock_aws(config={"lambda": {"use_docker": False}}):
         yield Account()
