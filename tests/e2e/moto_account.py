@@ -51,7 +51,7 @@ def _clients() -> dict[str, Any]:
         CREDENTIALS["AWS_ACCESS_KEY_ID"], CREDENTIALS["AWS_SECRET_ACCESS_KEY"], region_name=REGION
     )
     names = ("ec2", "rds", "lambda", "iam", "secretsmanager", "kms", "logs", "cloudtrail", "cloudwatch")
-    return {name: session.client(name) for name in names}  # type: ignore[call-overload] # by their names
+    return {name: session.client(name) for name in names}
 
 
 class Account:
