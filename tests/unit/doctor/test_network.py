@@ -29,7 +29,7 @@ from keyturn.doctor.case import Case, Options
 from keyturn.doctor.collect import collect
 from keyturn.doctor.database import Address, Database, NameKind
 from keyturn.doctor.facts import Facts
-from keyturn.doctor.model import Confidence, Finding, Role, Status, Verdict
+from keyturn.doctor.model import Confidence, Finding, Role, Section, Status, Verdict
 from keyturn.doctor.remedies import words
 from keyturn.rules.network.hops import Passage
 
@@ -84,6 +84,23 @@ def test_an_open_network_is_called_open(endpoint: bool) -> None:
     assert diagnosed(world).verdict is Verdict.HEALTHY
     assert (network.to_secrets_manager, network.to_database) == (Passage.PASSES, Passage.PASSES)
     assert not network.may_stop_login
+
+
+def test_public_addresses_of_the_vpc_itself_are_not_the_internet() -> None:
+    world = in_vpc()
+    for each in world.network.route_tables:
+        each["Routes"].append({"DestinationCidrBlock": "11.0.0.0/16", "GatewayId": "local", "State": "active"})
+
+    assert case_of(world).network.to_secrets_manager is Passage.PASSES
+
+
+def test_the_report_says_in_a_line_how_the_network_stands() -> None:
+    world, broken = in_vpc(), in_vpc()
+    broken.network.nat_gateways[0]["State"] = "deleted"
+
+    assert diagnosed(world).facts[Section.NETWORK] == "vpc-01, subnet-0a, subnet-0b: Secrets Manager is reached"
+    assert diagnosed(broken).facts[Section.NETWORK].endswith("Secrets Manager is not reached")
+    assert diagnosed(World()).facts[Section.NETWORK] == "the function is in no VPC"
 
 
 def test_a_transit_gateway_may_lead_on_and_is_not_called_open_or_shut() -> None:

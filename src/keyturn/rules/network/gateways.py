@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from .hops import Hop, HopKind, Passage
 from .picture import Picture
-from .routes import Leg, leads_elsewhere, legs_to, table_of, target_of
+from .routes import Leg, is_local, leads_elsewhere, legs_to, table_of, target_of
 from .traffic import PUBLIC, Json
 
 PASSES, BLOCKS, UNKNOWN = Passage.PASSES, Passage.BLOCKS, Passage.UNKNOWN
@@ -25,7 +25,7 @@ def routed_to_internet(picture: Picture, subnet_id: str) -> tuple[Hop, ...]:
     if table is None:
         return (Hop(HopKind.ROUTE, subnet_id, UNKNOWN, "it has no route table that is known"),)
     at = str(table.get("RouteTableId"))
-    legs, is_all_known = legs_to(table, PUBLIC, picture.prefix_lists)
+    legs, is_all_known = _legs_out(picture, table)
     hops = [_led_to_internet(picture, table, leg) for leg in legs]
     if not is_all_known:
         hops.append(Hop(HopKind.ROUTE, at, UNKNOWN, "it has routes by a prefix list that may not be looked at"))
@@ -34,6 +34,12 @@ def routed_to_internet(picture: Picture, subnet_id: str) -> tuple[Hop, ...]:
         # Some public addresses are reached and some are not: which are Secrets Manager's is not known from here.
         return (Hop(HopKind.ROUTE, at, UNKNOWN, "its routes lead to a part of the internet only"),)
     return (_surest(blocked),) if blocked else tuple(hops)
+
+
+def _legs_out(picture: Picture, table: Json) -> tuple[list[Leg], bool]:
+    """Return by which routes the internet is reached: a VPC may have public addresses, and those are in it."""
+    legs, is_all_known = legs_to(table, PUBLIC, picture.prefix_lists)
+    return [leg for leg in legs if leg.route is None or not is_local(leg.route)], is_all_known
 
 
 def _surest(hops: Sequence[Hop]) -> Hop:
@@ -104,7 +110,7 @@ def _leads_out(picture: Picture, gateway_id: str, subnet_id: str, entry: Json) -
     table = None if picture.route_tables is None else table_of(subnet_id, vpc_id, picture.route_tables)
     if table is None:
         return Hop(HopKind.NAT, gateway_id, UNKNOWN, f"where its subnet {subnet_id} leads is not known", entry)
-    legs, is_all_known = legs_to(table, PUBLIC, picture.prefix_lists)
+    legs, is_all_known = _legs_out(picture, table)
     goes_out = [
         leg.route is not None and target_of(leg.route).startswith("igw-") and leg.route.get("State") != "blackhole"
         for leg in legs
