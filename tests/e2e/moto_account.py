@@ -18,7 +18,7 @@ from unittest.mock import patch
 from zipfile import ZipFile
 
 import boto3
-from awscli.clidriver import CLIDriver, create_clidriver
+from awscli.clidriver import create_clidriver
 from botocore.exceptions import ClientError
 from moto import mock_aws
 from moto.ec2.models import amis
@@ -269,16 +269,12 @@ def _substituted(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
-@cache
-def _cli() -> CLIDriver:
-    return create_clidriver()
-
-
 def _aws(command: str) -> str:
     """Run the AWS CLI in this process and return what it prints."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        status = _cli().main(shlex.split(command)[1:])
+        # One driver is good for one command.
+        status = create_clidriver().main(shlex.split(command)[1:])
     assert status == 0, f"{command}: {err.getvalue()}"
     return out.getvalue().strip()
 
