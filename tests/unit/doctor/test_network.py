@@ -65,7 +65,9 @@ def test_nothing_is_asked_of_ec2_for_a_function_in_no_vpc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("world", "most"), [(in_vpc(), 7), (in_vpc(endpoint=True), 8), (in_vpc(value=True), 7)], ids=str
+    ("world", "most"),
+    [(in_vpc(), 7), (in_vpc(endpoint=True), 8), (in_vpc(value=True), 7)],
+    ids=["NAT", "endpoint", "database"],
 )
 def test_few_calls_are_made_and_none_of_them_twice(world: World, most: int) -> None:
     diagnosed(world)
