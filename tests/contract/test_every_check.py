@@ -28,7 +28,7 @@ def _breakers() -> dict[str, Callable[[World], None]]:
     found: dict[str, Callable[[World], None]] = {}
     for entry in pkgutil.iter_modules(doctor.__path__):
         module = importlib.import_module(f"{doctor.__name__}.{entry.name}")
-        if entry.name != "world":
+        if entry.name not in ("vpc", "world"):
             for name, member in vars(module).items():
                 if inspect.isfunction(member) and not name.startswith("_") and member.__module__ == module.__name__:
                     found[name.replace("_", "-")] = member

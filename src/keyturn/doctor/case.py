@@ -7,23 +7,24 @@ that asked is blind, too. Nothing here judges.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 from keyturn.arn import Arn, InvalidArn
 
+from .cached import cached
+from .database import Address, Database, address_in
 from .facts import Answer, Facts, Kind, Unseen
 from .log import LogRun, read_runs
+from .network import Network
 from .redaction import redacted
 from .secret_arns import is_namesake
 from .trail import TrailEvent, read_events
 from .value import ValueParts, parts_of, read_parts
 
 Json = Mapping[str, Any]
-_Owner = TypeVar("_Owner")
-_Value = TypeVar("_Value")
 
 IN_PROGRESS = timedelta(minutes=15)
 """An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS
@@ -103,22 +104,6 @@ class RolePolicies:
     boundary: NamedPolicy | None
     unseen: tuple[Answer, ...] = ()
     unseen_boundary: tuple[Answer, ...] = ()
-
-
-class cached(Generic[_Owner, _Value]):  # noqa: N801 - like the standard library's
-    """A property that is worked out once. Before Python 3.12 functools' own holds one lock for all cases at a time."""
-
-    def __init__(self, work_out: Callable[[_Owner], _Value]) -> None:
-        self._work_out = work_out
-        self.__doc__ = work_out.__doc__
-
-    def __set_name__(self, owner: type[_Owner], name: str) -> None:
-        self._name = name
-
-    def __get__(self, case: _Owner, owner: type[_Owner]) -> _Value:
-        value = self._work_out(case)
-        case.__dict__[self._name] = value
-        return value
 
 
 class Case:
@@ -532,6 +517,38 @@ class Case:
     def superuser_key(self) -> Answer | None:
         """DescribeKey of it; None if it has none."""
         return self.facts.ask("kms", "DescribeKey", KeyId=self.superuser_key_id) if self.superuser_key_id else None
+
+    # The network and the database.
+
+    @cached
+    def database(self) -> Database | None:
+        """The database by its address (``--db-host``, else the value's); None if none is given and none is read.
+
+        ``database.instance``, ``.cluster`` and ``.proxy`` are RDS' answers, as far as the host's name calls for them;
+        ``database.kind`` says what the name stands for.
+
+        Raises:
+            Unseen: The value was to be read, and may not be.
+        """
+        if self.options.database_address is not None:
+            return Database(self.facts, Address(*self.options.database_address), self.place.region)
+        address = None if self.value is None else address_in(self.value)
+        return None if address is None else Database(self.facts, address, self.place.region)
+
+    @cached
+    def network(self) -> Network:
+        """The function's network: EC2 is asked only if the function is in a VPC, or its database has a known address.
+
+        ``network.may_stop_login`` says whether the network may be what stops a login: say nothing of credentials then.
+
+        Raises:
+            Unseen: The function's configuration may not be looked at.
+        """
+        try:
+            database = self.database
+        except Unseen:
+            database = None
+        return Network(self.facts, self.configuration.value, self.place.region, database)
 
     # The log.
 

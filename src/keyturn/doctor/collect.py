@@ -37,7 +37,7 @@ def collect(
     tell("the secret")
     if asking.described.kind is Kind.OK:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="doctor") as pool:
-            parts = [pool.submit(part, asking, tell) for part in (_secret, _function, _trail, _keys)]
+            parts = [pool.submit(part, asking, tell) for part in (_secret, _function, _trail, _keys, _network)]
             for part in parts:
                 part.result()
         if asking.function_arn:
@@ -63,6 +63,18 @@ def _function(case: Case, tell: Note) -> None:
         _ = case.role, case.role_policies
         if case.role.kind is not Kind.GONE:
             _ = case.simulation_of_rotation, case.simulation_of_passwords
+
+
+def _network(case: Case, tell: Note) -> None:
+    if not case.function_arn or case.configuration.kind is not Kind.OK:
+        return
+    database = case.network.database
+    if database is not None:
+        tell("the database")
+        _ = database.instance, database.cluster, database.proxy, database.writer
+    if case.network.is_attached or database is not None:
+        tell("the network")
+        case.network.collect()
 
 
 def _trail(case: Case, tell: Note) -> None:

@@ -18,6 +18,8 @@ from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Report
 from keyturn.doctor.runner import examine
 
+from .vpc import FUNCTION_GROUP, PRIVATE_A, PRIVATE_B, Network
+
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:svc/orders/db-AbCdEf"
@@ -146,6 +148,7 @@ class World:
         log: FilterLogEvents' events.
         trail: CloudTrail's records.
         options: How it is looked at.
+        network: What EC2 and RDS answer.
     """
 
     secret: dict[str, Any] = field(default_factory=_secret)
@@ -162,6 +165,7 @@ class World:
     trail: list[dict[str, Any]] = field(default_factory=list)
     options: Options = field(default_factory=Options)
     asked: list[str] = field(default_factory=list)
+    network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
         self.event("RotationSucceeded", at=ago(days=12) + timedelta(seconds=3))
@@ -318,6 +322,16 @@ class World:
             {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": SUPERUSER}
         )
 
+    def in_vpc(self) -> None:
+        """Put the function into private subnets behind a NAT gateway, and its database beside them."""
+        self.configuration["VpcConfig"] = {
+            "SubnetIds": [PRIVATE_A, PRIVATE_B],
+            "SecurityGroupIds": [FUNCTION_GROUP],
+            # moto tells this one of every function.
+            "VpcId": "vpc-123abc",
+        }
+        self.network.shut_in()
+
     def with_value(self) -> None:
         """Look with --read-value."""
         self.options = Options(read_value=True)
@@ -331,6 +345,8 @@ class World:
         reply = self.replies.get(action)
         if reply is None:
             method = getattr(self, f"_{service}_{xform_name(operation)}", None)
+            if method is None and (answer := self.network.answer(service, operation, parameters)) is not None:
+                return answer
             if method is None:
                 raise refusal(operation, "NotImplementedException", f"{action} is not offered", 400)
             reply = method(parameters)
