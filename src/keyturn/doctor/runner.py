@@ -27,6 +27,8 @@ ENDS_EXAMINATION = (
     "rotation-cancelled",
 )
 
+_QUOTES_ANY_ERROR = "function-unhandled-error"
+
 
 class NoSuchSecret(KeyturnError):
     """There is no secret of that name, here."""
@@ -42,7 +44,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     """
     if case.described.kind is Kind.GONE:
         raise _no_such_secret(case)
-    outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
+    outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled([finding for outcome in outcomes for finding in outcome.findings])
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
@@ -76,6 +78,20 @@ def _run(case: Case) -> list[Outcome]:
                 cause = outcomes[cause_id].cause
                 outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} ends the examination")
     return [outcomes[check.cause.id] for check in all_checks()]
+
+
+def _without_needless_quote(case: Case, outcomes: list[Outcome]) -> list[Outcome]:
+    """Return outcomes; where another finding speaks of the failed invocation, it is not quoted as an unknown error."""
+    quoted = next((outcome for outcome in outcomes if outcome.cause.id == _QUOTES_ANY_ERROR and outcome.findings), None)
+    if quoted is None:
+        return outcomes
+    run = case.failed_runs[-1]
+    others = [finding for outcome in outcomes if outcome is not quoted for finding in outcome.findings]
+    lines = [each.at for finding in others for each in finding.evidence if each.source == "logs:FilterLogEvents"]
+    if not any(at is not None and run.started_at <= at <= run.ended_at for at in lines):
+        return outcomes
+    passed = Outcome(quoted.cause, Status.PASS, "another check names the error")
+    return [passed if outcome is quoted else outcome for outcome in outcomes]
 
 
 def _is_cause(outcome: Outcome | None) -> bool:
@@ -120,11 +136,10 @@ def _settled(findings: list[Finding]) -> list[Finding]:
     settled = []
     for finding in findings:
         role = finding.role
-        if role is Role.CAUSE and finding.id in outranked:
-            role = Role.CONTRIBUTING
-        elif role is Role.CAUSE and finding.cause.yields and standing:
+        is_guess = sure and finding.confidence is Confidence.POSSIBLE
+        if role is Role.CAUSE and finding.cause.yields and (standing or finding.id in outranked):
             role = Role.CONSEQUENCE
-        elif role is Role.CAUSE and sure and finding.confidence is Confidence.POSSIBLE:
+        elif role is Role.CAUSE and (finding.id in outranked or is_guess):
             role = Role.CONTRIBUTING
         settled.append(finding.with_role(role))
     sureness = list(Confidence)
