@@ -19,6 +19,10 @@ from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding
 
 _BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
 _LONGEST_WORDS = 160
+# It was invoked by somebody else, from a console's test event for instance.
+_STRAY = re.compile(
+    r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
+)
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
 _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
 
@@ -101,7 +105,7 @@ def enter(*causes: LineCause) -> None:
 
 
 def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | None = None) -> Said | None:
-    """Return the newest line of a failed invocation in which a pattern is found.
+    """Return the line of a failed invocation in which a pattern is found: of the one that decides, else the newest.
 
     Raises:
         Skip: There is no log.
@@ -109,7 +113,10 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
     """
     if case.log_events.kind is Kind.GONE and case.failures_if_seen:
         raise Skip("there is no log to read")
-    for run in reversed(case.failed_runs):
+    deciding = deciding_run(case)
+    runs = [deciding] if deciding is not None else []
+    runs += [run for run in reversed(case.failed_runs) if run is not deciding]
+    for run in runs:
         if unless is not None and unless.search(run.text):
             continue
         for line in reversed(telling_lines(run)):
@@ -124,9 +131,16 @@ def telling_lines(run: LogRun) -> list[LogLine]:
     return [line for line in run.lines if line in errors or _BY_LAMBDA.match(line.text)]
 
 
+def deciding_run(case: Case) -> LogRun | None:
+    """Return the newest failed invocation that Secrets Manager may have made; None if there is none."""
+    failed = case.failed_runs
+    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in telling_lines(run))]
+    return rotating[-1] if rotating else failed[-1] if failed else None
+
+
 def history_of(case: Case, run: LogRun) -> str:
     """Return why a failed invocation tells of the past only, in a few words; empty if it does not."""
-    if run is not case.failed_runs[-1]:
+    if run is not deciding_run(case):
         return "the newest attempt fails otherwise"
     if _has_gone_well_since(case, run):
         return "that has gone well since"

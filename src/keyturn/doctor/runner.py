@@ -12,6 +12,7 @@ from keyturn.errors.base import KeyturnError
 from .case import Case
 from .catalogue import Check, Skip, all_checks
 from .facts import Answer, Kind, Unseen
+from .lines import deciding_run
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
 from .sections import resource_of, section_facts, summary
 
@@ -83,9 +84,9 @@ def _run(case: Case) -> list[Outcome]:
 def _without_needless_quote(case: Case, outcomes: list[Outcome]) -> list[Outcome]:
     """Return outcomes; where another finding speaks of the failed invocation, it is not quoted as an unknown error."""
     quoted = next((outcome for outcome in outcomes if outcome.cause.id == _QUOTES_ANY_ERROR and outcome.findings), None)
-    if quoted is None:
+    run = deciding_run(case) if quoted is not None else None
+    if quoted is None or run is None:
         return outcomes
-    run = case.failed_runs[-1]
     others = [finding for outcome in outcomes if outcome is not quoted for finding in outcome.findings]
     lines = [each.at for finding in others for each in finding.evidence if each.source == "logs:FilterLogEvents"]
     if not any(at is not None and run.started_at <= at <= run.ended_at for at in lines):

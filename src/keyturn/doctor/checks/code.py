@@ -10,7 +10,16 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.checks.rotation import take_off_pending
 from keyturn.doctor.facts import Kind
-from keyturn.doctor.lines import LineCause, enter, finding_of, line_evidence, newest_said, short, telling_lines
+from keyturn.doctor.lines import (
+    LineCause,
+    deciding_run,
+    enter,
+    finding_of,
+    line_evidence,
+    newest_said,
+    short,
+    telling_lines,
+)
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import rotate
@@ -213,11 +222,8 @@ def function_unhandled_error(case: Case) -> Iterator[Finding]:
     """Quote the newest error. The runner leaves this out where another finding speaks of the same invocation."""
     if case.log_events.kind is Kind.GONE and case.failures_if_seen:
         raise Skip("there is no log to read")
-    if not case.failed_runs:
-        return
-    run = case.failed_runs[-1]
-    said = newest_said(case, _ANYTHING)
-    if said is None or said.run is not run:
+    run, said = deciding_run(case), newest_said(case, _ANYTHING)
+    if run is None or said is None or said.run is not run:
         return
     where = _last_frame(run)
     at = f" ({where})" if where else ""
