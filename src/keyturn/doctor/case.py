@@ -28,6 +28,7 @@ IN_PROGRESS = timedelta(minutes=15)
 """An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS
 documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
+_BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
 ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
 CALLS_ABOUT_SECRETS = (
@@ -50,11 +51,13 @@ class Options:
         read_value: Whether its value may be read.
         since: From when on log and trail are read, if the operator says so.
         database_address: Name and port, if the operator gives them in place of the value's.
+        is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
     """
 
     read_value: bool = False
     since: datetime | None = None
     database_address: tuple[str, int] | None = None
+    is_one_of_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -525,17 +528,17 @@ class Case:
         arn = event.function_arn
         return arn is None or arn.split(":")[6:7] == [self.function_name]
 
-    @property
+    @cached
     def step_runs(self) -> tuple[LogRun, ...]:
         """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
         return tuple(run for run in self.runs if "probeSecret:" not in run.text)
 
-    @property
+    @cached
     def failed_runs(self) -> tuple[LogRun, ...]:
         """Those of :attr:`step_runs` that failed: behind them no run has finished the rotation."""
         return tuple(run for run in self.step_runs if run.has_failed)
 
-    @property
+    @cached
     def silent_failure(self) -> TrailEvent | None:
         """The newest RotationFailed if the log has no line of it; None if it has one, or if either may not be seen."""
         if not self.failures_if_seen or self.log_events.kind not in (Kind.OK, Kind.GONE):
@@ -589,8 +592,11 @@ class Case:
 
     @property
     def _trail_since(self) -> datetime:
-        # A whole hour, so that diagnoses of many secrets ask the same.
+        """Since when events are asked for: the service answers two calls a second, so that fewer pages count."""
         begin = self.options.since or self.now - _TRAIL_DAYS
+        if self.last_rotated_at is not None and not self.options.is_one_of_many:
+            begin = max(begin, self.last_rotated_at - _BEFORE)
+        # A whole hour: what many secrets ask is the same.
         return begin.replace(minute=0, second=0, microsecond=0)
 
     def events(self, event_name: str) -> tuple[TrailEvent, ...]:
@@ -620,7 +626,12 @@ class Case:
         Raises:
             Unseen: The trail may not be looked at.
         """
-        return tuple(event for event in self.events("RotationFailed") if event.at >= self.opens_at)
+        return tuple(event for event in self.events("RotationFailed") if self._is_in_window(event))
+
+    def _is_in_window(self, event: TrailEvent) -> bool:
+        # Events have whole seconds. One of the second in which the window opened belongs into it if it left something.
+        begin = self.opens_at.replace(microsecond=0)
+        return event.at > begin or (event.at == begin and self.pending_version is not None)
 
     @property
     def failures_if_seen(self) -> tuple[TrailEvent, ...]:
@@ -641,7 +652,7 @@ class Case:
     @property
     def attempt_began_at(self) -> datetime | None:
         """When the newest attempt in the window began, by the trail, or by its version."""
-        started = [event.at for event in self.events_if_seen("RotationStarted") if event.at >= self.opens_at]
+        started = [event.at for event in self.events_if_seen("RotationStarted") if self._is_in_window(event)]
         if started:
             return started[-1]
         if self.pending_version and self.versions.kind is Kind.OK:
