@@ -153,12 +153,10 @@ def history_of(case: Case, run: LogRun) -> str:
 
 
 def _has_gone_well_since(case: Case, run: LogRun) -> bool:
-    """Whether the same step has succeeded later; which step it was, not every function writes."""
-    later = [each for each in case.step_runs if each.started_at >= run.ended_at and not each.has_failed]
-    if run.step is not None:
-        return any(each.step == run.step for each in later)
-    failures = case.failures_if_seen
-    return bool(later and failures) and not any(event.at >= later[-1].started_at for event in failures)
+    """Whether the same step has succeeded later; of an invocation that does not tell its step that is not known."""
+    return run.step is not None and any(
+        each.step == run.step and each.started_at >= run.ended_at and each.went_well for each in case.step_runs
+    )
 
 
 def finding_of(

@@ -92,6 +92,11 @@ class LogRun:
         """Whether it ended with an error or was ended."""
         return self.timed_out_after is not None or bool(self.errors)
 
+    @property
+    def went_well(self) -> bool:
+        """Whether it has ended, by its report, and did not fail; one that still runs has no error yet either."""
+        return self.duration_ms is not None and not self.has_failed
+
     def line_with(self, pattern: re.Pattern[str]) -> tuple[LogLine, re.Match[str]] | None:
         """Return the last line in which a pattern is found, with what was found."""
         for line in reversed(self.lines):

@@ -141,12 +141,14 @@ def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
     outranked = {general for finding in causes for general in finding.cause.outranks}
     standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
     sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
+    # What has been mended since has left behind what the next attempt will take up.
+    is_explained = bool(standing) or is_dark or any(finding.is_history for finding in findings)
     settled = []
     for finding in findings:
         role = finding.role
         is_guess = sure and finding.confidence is Confidence.POSSIBLE
         is_outranked = finding.id in outranked
-        if role is Role.CAUSE and finding.cause.yields and (standing or is_outranked or is_dark):
+        if role is Role.CAUSE and finding.cause.yields and (is_explained or is_outranked):
             role = Role.CONSEQUENCE
         elif role is Role.CAUSE and (is_outranked or is_guess):
             role = Role.CONTRIBUTING

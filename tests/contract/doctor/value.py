@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .world import CURRENT, PENDING, PREVIOUS, SECRET, World, ago
+from .world import CURRENT, FUNCTION, PENDING, PREVIOUS, SECRET, World, ago
 
 
 def _says(world: World, *lines: str, step: str = "createSecret") -> None:
@@ -59,6 +59,14 @@ def pending_identity_changed(world: World) -> None:
         f"[ERROR]\t2026-11-27T11:00:00.000Z\t00000000-0000-0000-0000-0000000003e8\tsetSecret: {said}",
         f"[ERROR] ValueError: {said}\nTraceback (most recent call last):",
         step="setSecret",
+    )
+
+
+def pending_not_from_function(world: World) -> None:
+    world.fail("setSecret")
+    world.trail[-1]["errorMessage"] = (
+        f"Pending secret version {PENDING} for Secret {SECRET} was not created by Lambda {FUNCTION}. Remove the"
+        " AWSPENDING staging label and restart rotation"
     )
 
 

@@ -72,6 +72,50 @@ enter(
 )
 
 
+FOREIGN = Cause(
+    id="pending-not-from-function",
+    section=Section.VERSIONS,
+    topic=Topic.BEYOND,
+    title="The pending version was not stored by the rotation function, and is not used",
+    symptoms=(
+        (
+            "Pending secret version %s for Secret %s was not created by Lambda %s. Remove the AWSPENDING staging label"
+            " and restart rotation"
+        ),
+    ),
+    evidence=("cloudtrail:LookupEvents", "secretsmanager:DescribeSecret"),
+    decision="The newest RotationFailed says so, and AWSPENDING is still on that version: somebody stored a version"
+    " with that label by hand, or the function did without ClientRequestToken.",
+    remedy="Take AWSPENDING off that version, then rotate.",
+    fix=Fix.PRINTED,
+    outranks=("pending-stuck", "pending-empty"),
+)
+_FOREIGN = re.compile(
+    r"Pending secret version (?P<version>\S+) for Secret \S+ (?:was not created by Lambda|has been current before)"
+)
+
+
+@check(FOREIGN)
+def pending_not_from_function(case: Case) -> Iterator[Finding]:
+    """Look whether the pending version was refused for where it comes from."""
+    failures = case.failures
+    match = _FOREIGN.search(failures[-1].error_message) if failures else None
+    if match is None or match["version"] != case.pending_version:
+        return
+    last = failures[-1]
+    label = {"VersionIdsToStages": {match["version"]: ["AWSPENDING"]}}
+    yield Finding(
+        FOREIGN,
+        f"the pending version {match['version'][:8]}… of {case.name} was not stored by the function for this rotation",
+        (
+            Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message, last.at),
+            Evidence("secretsmanager:DescribeSecret", case.name, label),
+        ),
+        Remedy("Take AWSPENDING off it, then rotate.", (take_off_pending(case), rotate(case))),
+        step=last.step,
+    )
+
+
 ABANDONED = Cause(
     id="rotation-abandoned",
     section=Section.VERSIONS,
@@ -180,7 +224,7 @@ def eventual_consistency(case: Case) -> Iterator[Finding]:
         well = [
             each
             for each in case.step_runs
-            if not each.has_failed and run.ended_at <= each.started_at <= run.ended_at + _SOON
+            if each.went_well and run.ended_at <= each.started_at <= run.ended_at + _SOON
         ]
         if lines and well:
             yield Finding(

@@ -65,7 +65,7 @@ enter(
             " ClientRequestToken, moved labels itself, or was invoked by hand with an old event.",
             remedy="Pass event['ClientRequestToken'] to put_secret_value; take AWSPENDING off and rotate.",
             fix=Fix.PRINTED,
-            outranks=("pending-stuck", "pending-empty"),
+            outranks=("pending-stuck", "pending-empty", "rotation-abandoned"),
         ),
         re.compile(
             r"Secret version (?P<version>\S+) (?P<why>not set as AWSPENDING|has no stage|has no value labelled"
@@ -141,7 +141,6 @@ def function_not_enabled_check(case: Case) -> Iterator[Finding]:
         (line_evidence(case, said.line),),
         Remedy("Let nothing but Secrets Manager invoke it."),
         role=Role.NOTE,
-        is_history=True,
     )
 
 
@@ -180,7 +179,7 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
         and failures[-1].step == "finishSecret"
         and abs(failures[-1].at - newest.ended_at) <= _NEAR
     )
-    if newest.has_failed or not is_last_step:
+    if not newest.went_well or not is_last_step:
         return
     stages = {version_id: labels for version_id, labels in case.secret["VersionIdsToStages"].items() if labels}
     evidence = [
