@@ -74,6 +74,13 @@ class Patient:
         secrets, text = self.job.secrets, json.dumps(self.value)
         secrets.put_secret_value(SecretId=self.job.name, SecretString=text, VersionStages=["AWSPENDING"])
 
+    def take_off_pending(self) -> None:
+        """Take AWSPENDING off."""
+        [version_id] = [version_id for version_id, labels in self.job.stages().items() if labels == ["AWSPENDING"]]
+        self.job.secrets.update_secret_version_stage(
+            SecretId=self.job.name, VersionStage="AWSPENDING", RemoveFromVersionId=version_id
+        )
+
     def upload(self, code: str | bytes) -> None:
         """Put code, or a package, in the place of the function's."""
         zipped = code if isinstance(code, bytes) else zip_package({f"{MODULE}.py": code})
@@ -127,9 +134,9 @@ def follow(patient: Patient) -> None:
     patient.doctor.follow(patient.job.name, AILMENTS[patient.job.name].cause_id)
 
 
-def sound_code_and_follow(patient: Patient) -> None:
+def sound_code_anew(patient: Patient) -> None:
     sound_code(patient)
-    follow(patient)
+    patient.take_off_pending()
 
 
 def value(**members: object) -> Callable[[Patient], object]:
@@ -154,7 +161,7 @@ LOSES_TOKEN = f"""{OWN}
 """
 AILMENTS = {
     "loses_token": Ailment(
-        "function-token-mishandled", code(LOSES_TOKEN), sound_code_and_follow, "lost the version", "createSecret"
+        "function-token-mishandled", code(LOSES_TOKEN), sound_code_anew, "lost the version", "createSecret"
     ),
     "stored_by_hand": Ailment(
         "pending-not-from-function", Patient.store_pending, follow, "was not stored by the function"

@@ -63,7 +63,7 @@ def test_a_function_that_could_not_be_updated_still_runs() -> None:
 
     report = diagnosed(world)
     assert report.verdict is Verdict.AT_RISK
-    assert report.summary == "Nothing is broken, but: rotate-orders could not be updated: No such image."
+    assert report.summary == "Nothing is broken, but: the function rotate-orders could not be updated: No such image."
 
 
 @pytest.mark.parametrize("code", ["EniLimitExceeded", "SubnetOutOfIPAddresses", "InvalidSubnet"])

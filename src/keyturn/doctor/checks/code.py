@@ -46,7 +46,7 @@ enter(
             " create makes functions for databases and HTTP keys.",
         ),
         re.compile(r"\bNotImplementedError\b"),
-        "{function} has steps that were never written: it raises NotImplementedError",
+        "the function {function} has steps that were never written: it raises NotImplementedError",
         "Write set_secret and test_secret; for a value that lives in the secret only, pass is enough.",
     ),
     LineCause(
@@ -71,7 +71,7 @@ enter(
             r"Secret version (?P<version>\S+) (?P<why>not set as AWSPENDING|has no stage|has no value labelled"
             r" AWSPENDING)"
         ),
-        "{function} lost the version that it was to rotate to: version {version} {why}",
+        "the function {function} lost the version that it was to rotate to: version {version} {why}",
         "Pass ClientRequestToken of the event to put_secret_value; take AWSPENDING off, then rotate.",
         changes=_begin_anew,
     ),
@@ -91,7 +91,7 @@ enter(
             remedy="Make a function for each secret, or correct the two variables, repeating the others.",
         ),
         re.compile(r"(?P<why>(?:Secret|User) \S+ is not allowed to use this Lambda function for rotation)"),
-        "{function} is bound to another secret or user: {why}",
+        "the function {function} is bound to another secret or user: {why}",
         "Make a function for this secret, or correct SECRET_ARN and USER_NAME among its variables.",
     ),
     LineCause(
@@ -108,7 +108,7 @@ enter(
             fix=Fix.PRINTED,
         ),
         re.compile(r"(?P<why>Invalid step parameter[^\n\r]*|KeyError: '(?:Step|SecretId|ClientRequestToken)')"),
-        "{function} was invoked with an event that is no rotation's: {why}",
+        "the function {function} was invoked with an event that is no rotation's: {why}",
         "Rotate through RotateSecret.",
         changes=lambda case: (rotate(case),),
     ),
@@ -137,7 +137,8 @@ def function_not_enabled_check(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         NOT_ENABLED,
-        f"{case.function_name} was invoked at {said.line.at:%Y-%m-%d %H:%M} UTC while rotation was off; it is on now",
+        f"the function {case.function_name} was invoked at {said.line.at:%Y-%m-%d %H:%M} UTC while rotation was off; it"
+        " is on now",
         (line_evidence(case, said.line),),
         Remedy("Let nothing but Secrets Manager invoke it."),
         role=Role.NOTE,
@@ -191,7 +192,7 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
         evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message, last.at))
     yield Finding(
         LEAVES_PENDING,
-        f"{case.function_name} ends finishSecret without an error and leaves AWSCURRENT where it was",
+        f"the function {case.function_name} ends finishSecret without an error and leaves AWSCURRENT where it was",
         tuple(evidence),
         Remedy(
             "Let finishSecret call UpdateSecretVersionStage: AWSCURRENT to the token's version, from the current one."
@@ -230,7 +231,7 @@ def function_unhandled_error(case: Case) -> Iterator[Finding]:
         case,
         said,
         UNHANDLED,
-        f"{case.function_name} fails with {short(said.line.text.splitlines()[0])}{at}",
+        f"the function {case.function_name} fails with {short(said.line.text.splitlines()[0])}{at}",
         Remedy(f"Look at {where} in the function's code." if where else "Look at the invocation's lines in the log."),
         Confidence.POSSIBLE,
     )

@@ -253,7 +253,7 @@ enter(
             "Create the rotation function anew: AWS's functions know SCRAM since the end of 2021.",
         ),
         line_saying("SCRAM authentication requires libpq version 10 or above", "authentication method 10 not support"),
-        "{function} has a driver that cannot log in by SCRAM: {why}",
+        "the function {function} has a driver that cannot log in by SCRAM: {why}",
         "Create the rotation function anew, with a present driver.",
         by_hand=("keyturn function create --for {secret}",),
     ),

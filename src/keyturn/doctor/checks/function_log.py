@@ -85,7 +85,7 @@ def logs_redirected(case: Case) -> Iterator[Finding]:
     if not is_silent and not (is_elsewhere and case.has_failed):
         return
     if is_silent:
-        title = f"{case.function_name} writes no errors to its log: its level is FATAL"
+        title = f"the function {case.function_name} writes no errors to its log: its level is FATAL"
         remedy = Remedy("Write all levels, as text.", (configure(case, LoggingConfig={"LogFormat": "Text"}),))
     else:
         title = f"the log of {case.function_name} is in {case.log_group}, not in the usual group"

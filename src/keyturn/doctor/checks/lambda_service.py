@@ -42,7 +42,7 @@ enter(
             " pgdb from the distribution PyGreSQL; the distribution pg is something else.",
         ),
         re.compile(r"Runtime\.ImportModuleError: (?P<why>[^\n\r]*)"),
-        "{function} cannot be loaded: {why}",
+        "the function {function} cannot be loaded: {why}",
         "Put the module into the package, or set the handler's module right, and upload it.",
         unless=_COMPILED,
         by_hand=(_UPLOAD,),
@@ -67,7 +67,7 @@ enter(
             " the template. Until then the former runtime does, if it can still be set.",
         ),
         _COMPILED,
-        "{function} has a compiled module that its runtime cannot load: {why}",
+        "the function {function} has a compiled module that its runtime cannot load: {why}",
         "Build the package for the function's runtime and architecture, and upload it.",
         Confidence.LIKELY,
         by_hand=(_UPLOAD,),
@@ -91,7 +91,7 @@ enter(
             remedy="Correct the code, or replace the package pg by PyGreSQL, and upload it.",
         ),
         re.compile(r"Runtime\.UserCodeSyntaxError: (?P<why>[^\n\r]*)"),
-        "{function} cannot be loaded: {why}",
+        "the function {function} cannot be loaded: {why}",
         "Correct the code (in pg/__init__.py: replace the package pg by PyGreSQL), and upload it.",
         by_hand=(_UPLOAD,),
     ),
@@ -111,7 +111,7 @@ enter(
             remedy="Set the handler to FILE.FUNCTION as the package has it.",
         ),
         re.compile(r"Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
-        "{function} cannot be started: {why}",
+        "the function {function} cannot be started: {why}",
         "Set the handler to FILE.FUNCTION as the package has it.",
         by_hand=(
             (
@@ -134,7 +134,7 @@ enter(
             " processor as well.",
         ),
         re.compile(r"INIT_REPORT Init Duration: (?P<ms>[\d.]+) ms\s+Phase: \w+\s+Status: timeout"),
-        "{function} is not ready after {ms} ms: its module takes too long to be imported",
+        "the function {function} is not ready after {ms} ms: its module takes too long to be imported",
         "Move calls from the module into the handler, or raise the memory.",
         Confidence.LIKELY,
     ),
@@ -172,7 +172,8 @@ def lambda_out_of_memory(case: Case) -> Iterator[Finding]:
         case,
         said,
         OUT_OF_MEMORY,
-        f"{case.function_name} has run out of memory: it had {had} MB" + (f" and used {used}" if used else ""),
+        f"the function {case.function_name} has run out of memory: it had {had} MB"
+        + (f" and used {used}" if used else ""),
         Remedy("Give it twice as much.", (configure(case, MemorySize=min(2 * had, 10_240)),)),
     )
 
@@ -203,7 +204,7 @@ def lambda_concurrency_zero(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         CONCURRENCY_ZERO,
-        f"{case.function_name} is throttled to nothing: its reserved concurrency is 0",
+        f"the function {case.function_name} is throttled to nothing: its reserved concurrency is 0",
         (
             Evidence(
                 "lambda:GetFunctionConcurrency",
@@ -302,7 +303,7 @@ def lambda_state_not_active(case: Case) -> Iterator[Finding]:
     seen = {name: configuration[name] for name in _STATES if name in configuration}
     yield Finding(
         NOT_ACTIVE,
-        f"{case.function_name} {what}" + (f": {str(reason).rstrip('.')}" if reason else ""),
+        f"the function {case.function_name} {what}" + (f": {str(reason).rstrip('.')}" if reason else ""),
         (Evidence(_CONFIGURATION, case.function_name, seen),),
         Remedy(
             "Change any of its configuration to take it out of Pending; if it has failed, create it anew.",
@@ -399,7 +400,7 @@ def lambda_runtime_deprecated(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         RUNTIME,
-        f"{case.function_name} runs on {runtime}, which AWS has deprecated on {ends:%Y-%m-%d}",
+        f"the function {case.function_name} runs on {runtime}, which AWS has deprecated on {ends:%Y-%m-%d}",
         (Evidence(_CONFIGURATION, case.function_name, {"Runtime": runtime}),),
         Remedy("Build the package for a supported runtime, then set that together with the package."),
         role=Role.RISK,

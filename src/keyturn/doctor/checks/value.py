@@ -191,7 +191,8 @@ def secret_engine_mismatch(case: Case) -> Iterator[Finding]:
         case,
         said,
         ENGINE_MISMATCH,
-        f"{case.function_name} is for engine {said.match['engine']}, and the value of {case.name} says {found}",
+        f"the function {case.function_name} is for engine {said.match['engine']}, and the value of {case.name} says"
+        f" {found}",
         Remedy(
             "Set engine in the value to what the database is, or give the secret the function that is made for it.",
             by_hand=(_STORE.format(arn=case.arn), f"keyturn function create --for {case.name}"),
