@@ -85,6 +85,16 @@ class Patient:
         """Change the function's configuration."""
         self.job.server.client("lambda").update_function_configuration(FunctionName=self.job.name, **members)
 
+    def reserve_nothing(self) -> None:
+        """Do what the console's Throttle button does."""
+        lambda_ = self.job.server.client("lambda")
+        lambda_.put_function_concurrency(FunctionName=self.job.name, ReservedConcurrentExecutions=0)
+
+    def log_in_json(self) -> None:
+        """Let a function that cannot be imported say so in JSON."""
+        self.configure(LoggingConfig={"LogFormat": "JSON"})
+        self.upload("import pymssql")
+
     def run(self, statement: str) -> None:
         """Run a statement in the database, as its superuser."""
         self.database.run(statement.format(user=self.job.name))
@@ -173,7 +183,9 @@ AILMENTS = {
         None,
         ends="RotationAbandoned",
     ),
-    "from_elsewhere": Ailment("pending-not-from-function", store_elsewhere, follow, "was not stored by the function"),
+    "from_elsewhere": Ailment(
+        "pending-not-from-function", store_elsewhere, follow, "was not stored by the function", None
+    ),
     "no_driver": Ailment("lambda-import-error", code("import pg"), sound_code, "No module named 'pg'", "createSecret"),
     "compiled": Ailment("lambda-native-module-mismatch", code("import _pg"), sound_code, "'_pg'", "createSecret"),
     "no_syntax": Ailment("lambda-syntax-error", code("def lambda_handler(\n"), sound_code, "line 1", "createSecret"),
@@ -185,6 +197,16 @@ AILMENTS = {
         "createSecret",
     ),
     "little_memory": Ailment("lambda-out-of-memory", little_memory, None, "128 MB", "createSecret"),
+    "stopped": Ailment(
+        "lambda-concurrency-zero", Patient.reserve_nothing, None, "reserved concurrency is 0", "createSecret"
+    ),
+    "in_json": Ailment(
+        "lambda-import-error",
+        Patient.log_in_json,
+        sound_code,
+        "No module named 'pymssql'",
+        "createSecret",
+    ),
     "not_implemented": Ailment(
         "function-not-implemented", code(f"{OWN}    raise NotImplementedError"), sound_code, "never", "createSecret"
     ),

@@ -216,6 +216,7 @@ def lambda_concurrency_zero(case: Case) -> Iterator[Finding]:
             "Take the reservation away.",
             (Change("lambda", "DeleteFunctionConcurrency", {"FunctionName": case.function_name}),),
         ),
+        step=case.failed_step,
     )
 
 
@@ -310,6 +311,7 @@ def lambda_state_not_active(case: Case) -> Iterator[Finding]:
             by_hand=(f"aws lambda get-function-configuration --function-name {case.function_name}",),
         ),
         role=Role.CAUSE if is_down else Role.RISK,
+        step=case.failed_step,
     )
 
 
