@@ -35,7 +35,9 @@ NOT_JSON = Cause(
     " JSON object, the line is about something else.",
     remedy="Store the JSON object that the function asks for, with the credentials that are valid in the database.",
 )
-_INVALID_JSON = re.compile(r"Invalid secret value json|JSONDecodeError: [^\n\r]*", re.IGNORECASE)
+_INVALID_JSON = re.compile(
+    r"Invalid secret value json|Failed to parse secret string from|JSONDecodeError: [^\n\r]*", re.IGNORECASE
+)
 
 
 @check(NOT_JSON)
