@@ -179,6 +179,20 @@ class Case:
         pending = self.labels.get("AWSPENDING")
         return None if pending is None or pending == self.labels.get("AWSCURRENT") else pending
 
+    @property
+    def value_stored_at(self) -> datetime | None:
+        """When the current value was stored; None if that is not known."""
+        if self.versions.kind is not Kind.OK or self.described.kind is not Kind.OK:
+            return None
+        stored = [
+            _utc(version.get("CreatedDate"))
+            for version in self.versions.found.get("Versions", [])
+            if version.get("VersionId") == self.labels.get("AWSCURRENT")
+        ]
+        # moto says of each version that it was made this moment, and of the secret when it changed.
+        moments = [moment for moment in (*stored, _utc(self.secret.get("LastChangedDate"))) if moment]
+        return min(moments) if stored and moments else None
+
     @cached
     def value_answer(self) -> Answer | None:
         """GetSecretValue of AWSCURRENT, with nothing secret in it; None if it is not to be read."""
@@ -292,6 +306,22 @@ class Case:
     def concurrency(self) -> Answer:
         """GetFunctionConcurrency."""
         return self.facts.ask("lambda", "GetFunctionConcurrency", FunctionName=self._unqualified_arn)
+
+    @property
+    def function_changed_at(self) -> datetime | None:
+        """When the function's code or configuration last changed; None if that is not known."""
+        if self.configuration.kind is not Kind.OK:
+            return None
+        try:
+            return _utc(datetime.fromisoformat(str(self.configuration.found.get("LastModified"))))
+        except ValueError:
+            return None
+
+    @cached
+    def function_key(self) -> Answer | None:
+        """DescribeKey of the key that the function's variables are under; None if that is the account's own."""
+        key_id = str(self.configuration.found.get("KMSKeyArn") or "") if self.configuration.kind is Kind.OK else ""
+        return self.facts.ask("kms", "DescribeKey", KeyId=key_id) if key_id else None
 
     @property
     def _unqualified_arn(self) -> str:
@@ -621,10 +651,40 @@ class Case:
         arn = event.function_arn
         return arn is None or arn.split(":")[6:7] == [self.function_name]
 
-    @property
+    @cached
+    def step_runs(self) -> tuple[LogRun, ...]:
+        """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
+        return tuple(run for run in self.runs if "probeSecret:" not in run.text)
+
+    @cached
     def failed_runs(self) -> tuple[LogRun, ...]:
-        """Those of :attr:`runs` that failed, of the newest attempts: behind them no run has finished the rotation."""
-        return tuple(run for run in self.runs if run.has_failed)
+        """Those of :attr:`step_runs` that failed: behind them no run has finished the rotation."""
+        return tuple(run for run in self.step_runs if run.has_failed)
+
+    @cached
+    def silent_failure(self) -> TrailEvent | None:
+        """The newest RotationFailed if the log has no line of it; None if it has one, or if either may not be seen."""
+        if not self.failures_if_seen or self.log_events.kind not in (Kind.OK, Kind.GONE):
+            return None
+        newest = self.failures_if_seen[-1]
+        is_told = any(abs(newest.at - run.ended_at) <= _NEAR for run in self.step_runs)
+        return None if is_told else newest
+
+    def metric(self, name: str) -> Answer:
+        """GetMetricStatistics of the function, by the minute around :attr:`silent_failure`; of the last day without."""
+        around = self.silent_failure
+        begin, end = (around.at - _NEAR, around.at + _NEAR) if around else (self.now - timedelta(days=1), self.now)
+        return self.facts.ask(
+            "cloudwatch",
+            "GetMetricStatistics",
+            Namespace="AWS/Lambda",
+            MetricName=name,
+            Dimensions=[{"Name": "FunctionName", "Value": self.function_name}],
+            StartTime=begin.replace(second=0, microsecond=0),
+            EndTime=end.replace(second=0, microsecond=0),
+            Period=60,
+            Statistics=["Sum"],
+        )
 
     # The trail.
 

@@ -58,6 +58,7 @@ def _function(case: Case, tell: Note) -> None:
     _ = case.function_policy, case.unqualified_function_policy, case.concurrency
     if SERVICE not in str(case.function_policy.found.get("Policy", "")):
         _ = case.policies_of_aliases
+    _ = case.function_key
     if case.configuration.kind is Kind.OK and case.role_name:
         tell("its role")
         _ = case.role, case.role_policies
@@ -97,6 +98,9 @@ def _keys(case: Case, tell: Note) -> None:
 def _log(case: Case, tell: Note) -> None:
     tell("the function's log")
     _ = case.log_groups, case.log_events
+    if case.silent_failure is not None:
+        tell("the function's metrics")
+        _ = case.metric("Throttles"), case.metric("Invocations")
 
 
 def _superuser(case: Case, tell: Note) -> None:

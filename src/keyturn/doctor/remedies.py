@@ -52,6 +52,11 @@ def rotate(case: Case, **further: object) -> Change:
     return Change("secretsmanager", "RotateSecret", {"SecretId": case.arn, **further})
 
 
+def configure(case: Case, **members: object) -> Change:
+    """Return the call that changes the function's configuration."""
+    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, **members})
+
+
 def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]) -> Change:
     """Return the call that gives the function's role an inline policy."""
     return Change(

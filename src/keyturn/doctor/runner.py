@@ -12,6 +12,7 @@ from keyturn.errors.base import KeyturnError
 from .case import Case
 from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
+from .lines import deciding_run
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
 from .sections import resource_of, section_facts, summary
 
@@ -29,6 +30,8 @@ ENDS_EXAMINATION = (
 # These say why rotation could not be configured.
 EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
 
+_QUOTES_ANY_ERROR = "function-unhandled-error"
+
 
 class NoSuchSecret(KeyturnError):
     """There is no secret of that name, here."""
@@ -44,7 +47,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     """
     if case.described.kind is Kind.GONE:
         raise no_such_secret(case)
-    outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
+    outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled([finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case))
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
@@ -78,6 +81,20 @@ def _run(case: Case) -> list[Outcome]:
                 cause = outcomes[cause_id].cause
                 outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} ends the examination")
     return [outcomes[check.cause.id] for check in all_checks()]
+
+
+def _without_needless_quote(case: Case, outcomes: list[Outcome]) -> list[Outcome]:
+    """Return outcomes; where another finding speaks of the failed invocation, it is not quoted as an unknown error."""
+    quoted = next((outcome for outcome in outcomes if outcome.cause.id == _QUOTES_ANY_ERROR and outcome.findings), None)
+    run = deciding_run(case) if quoted is not None else None
+    if quoted is None or run is None:
+        return outcomes
+    others = [finding for outcome in outcomes if outcome is not quoted for finding in outcome.findings]
+    lines = [each.at for finding in others for each in finding.evidence if each.source == "logs:FilterLogEvents"]
+    if not any(at is not None and run.started_at <= at <= run.ended_at for at in lines):
+        return outcomes
+    passed = Outcome(quoted.cause, Status.PASS, "another check names the error")
+    return [passed if outcome is quoted else outcome for outcome in outcomes]
 
 
 def _is_cause(outcome: Outcome | None) -> bool:
@@ -128,14 +145,16 @@ def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
     outranked = {general for finding in causes for general in finding.cause.outranks}
     standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
     sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
+    # What has been mended since has left behind what the next attempt will take up.
+    is_explained = bool(standing) or is_dark or any(finding.is_history for finding in findings)
     settled = []
     for finding in findings:
         role = finding.role
-        if role is Role.CAUSE and finding.id in outranked:
-            role = Role.CONTRIBUTING
-        elif role is Role.CAUSE and finding.cause.yields and (standing or is_dark):
+        is_guess = sure and finding.confidence is Confidence.POSSIBLE
+        is_outranked = finding.id in outranked
+        if role is Role.CAUSE and finding.cause.yields and (is_explained or is_outranked):
             role = Role.CONSEQUENCE
-        elif role is Role.CAUSE and sure and finding.confidence is Confidence.POSSIBLE:
+        elif role is Role.CAUSE and (is_outranked or is_guess):
             role = Role.CONTRIBUTING
         settled.append(finding.with_role(role))
     sureness = list(Confidence)

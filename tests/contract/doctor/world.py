@@ -434,6 +434,9 @@ class World:
         begin, end = parameters["startTime"], parameters["endTime"]
         return {"events": [event for event in self.log if begin <= event["timestamp"] <= end]}
 
+    def _cloudwatch_get_metric_statistics(self, _: Mapping[str, Any]) -> Reply:
+        return {"Label": "any", "Datapoints": []}
+
     def _cloudtrail_lookup_events(self, parameters: Mapping[str, Any]) -> Reply:
         [attribute] = parameters["LookupAttributes"]
         wanted = attribute["AttributeValue"]
