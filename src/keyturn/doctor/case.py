@@ -64,12 +64,14 @@ class Options:
         since: From when on log and trail are read, if the operator says so.
         database_address: Name and port, if the operator gives them in place of the value's.
         is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
+        preflight: Whether Keyturn is to look from inside the function's sandbox.
     """
 
     read_value: bool = False
     since: datetime | None = None
     database_address: tuple[str, int] | None = None
     is_one_of_many: bool = False
+    preflight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,13 @@ class Case:
         return self.facts.ask(
             "secretsmanager", "GetSecretValue", keep=parts_of, SecretId=arn, VersionStage="AWSCURRENT"
         )
+
+    @cached
+    def preflight(self) -> Answer | None:
+        """Keyturn's PreflightRotation: what is found from inside the function's sandbox; None if it is not asked."""
+        if not self.options.preflight:
+            return None
+        return self.facts.ask("keyturn", "PreflightRotation", SecretId=self.arn)
 
     # The stack.
 

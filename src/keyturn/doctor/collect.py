@@ -54,6 +54,9 @@ def _secret(case: Case, tell: Note) -> None:
 def _function(case: Case, tell: Note) -> None:
     if not case.function_arn:
         return
+    if case.options.preflight:
+        tell("the database, from inside the function's sandbox")
+        _ = case.preflight
     tell("the function")
     _ = case.function_policy, case.unqualified_function_policy, case.concurrency
     if SERVICE not in str(case.function_policy.found.get("Policy", "")):
