@@ -7,7 +7,6 @@ without an error code, a log as Lambda's runtimes write it, a VPC whose calls ho
 from __future__ import annotations
 
 import itertools
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -54,7 +53,7 @@ class Account(World):
 
     Attributes:
         json_log: Whether the function logs JSON.
-        network: The function's VPC, if it is in one.
+        vpc: The function's VPC, if it is in one.
         metrics: By name, the sum of AWS/Lambda's metric.
         databases: Replies of ``rds``, by their member.
         pending_since: Since when AWSPENDING is where it is.
@@ -62,7 +61,7 @@ class Account(World):
     """
 
     json_log: bool = False
-    network: Network | None = None
+    vpc: Network | None = None
     metrics: dict[str, float] = field(default_factory=dict)
     databases: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
     pending_since: datetime | None = None
@@ -240,7 +239,7 @@ class Account(World):
 
     def in_vpc(self, network: Network | None = None) -> Network:
         """Put the function into a VPC: two private subnets with a way out through a NAT gateway."""
-        self.network = network or Network()
+        self.vpc = network or Network()
         self.configuration["VpcConfig"] = {
             "SubnetIds": ["subnet-private-a", "subnet-private-b"],
             "SecurityGroupIds": ["sg-function"],
@@ -257,7 +256,7 @@ class Account(World):
                 "Resource": "*",
             }
         )  # fmt: skip
-        return self.network
+        return self.vpc
 
     def with_instance(self, **changes: Any) -> None:
         """Let the value's host be a private RDS instance in the same VPC, which the function may reach."""
@@ -294,21 +293,22 @@ class Account(World):
         if f"{service}:{operation}" not in self.replies:
             if service == "ec2":
                 self.asked.append(f"ec2:{operation}")
-                return (self.network or Network()).ask(operation, parameters)
+                return (self.vpc or Network()).ask(operation, parameters)
             if service == "rds":
                 return self._rds(operation, parameters)
         return super().ask(service, operation, parameters)
 
     def _rds(self, operation: str, parameters: Mapping[str, Any]) -> Mapping[str, Any]:
         self.asked.append(f"rds:{operation}")
-        member = {
-            "DescribeDBInstances": "DBInstances",
-            "DescribeDBClusters": "DBClusters",
-            "DescribeDBProxies": "DBProxies",
-        }.get(operation)
-        if member is None:
+        if operation not in _RDS:
             raise refusal(operation, "NotImplementedException", f"rds:{operation} is not offered")
-        return {member: self.databases.get(member, [])}
+        member, identifier, missing = _RDS[operation]
+        found = self.databases.get(member, [])
+        if identifier in parameters:
+            found = [each for each in found if each[identifier] == parameters[identifier]]
+            if not found:
+                raise refusal(operation, missing, f"{parameters[identifier]} not found.", 404)
+        return {member: found}
 
     def _secretsmanager_list_secret_version_ids(self, _: Mapping[str, Any]) -> Reply:
         return {
@@ -350,6 +350,8 @@ class Account(World):
         return {"AccountLimit": limit, "AccountUsage": {"FunctionCount": 12}}
 
 
-def event_json(event: Mapping[str, Any]) -> str:
-    """Return an object as one line."""
-    return json.dumps(event, separators=(",", ":"))
+_RDS = {
+    "DescribeDBInstances": ("DBInstances", "DBInstanceIdentifier", "DBInstanceNotFound"),
+    "DescribeDBClusters": ("DBClusters", "DBClusterIdentifier", "DBClusterNotFoundFault"),
+    "DescribeDBProxies": ("DBProxies", "DBProxyName", "DBProxyNotFoundFault"),
+}

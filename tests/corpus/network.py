@@ -262,5 +262,8 @@ _FILTERS: dict[str, Callable[[Record], list[Any]]] = {
     "group-id": lambda each: [each.get("GroupId")],
     "nat-gateway-id": lambda each: [each.get("NatGatewayId")],
     "network-acl-id": lambda each: [each.get("NetworkAclId")],
+    "requester-vpc-info.vpc-id": lambda each: [each.get("RequesterVpcInfo", {}).get("VpcId")],
+    "accepter-vpc-info.vpc-id": lambda each: [each.get("AccepterVpcInfo", {}).get("VpcId")],
+    "instance-id": lambda each: [one.get("InstanceId") for one in each.get("Instances", [])],
     "prefix-list-id": lambda each: [each.get("PrefixListId")],
 }

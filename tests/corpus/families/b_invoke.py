@@ -204,8 +204,8 @@ def _state(account: Account, state: str, code: str, reason: str) -> None:
 @service.fault("lambda-eni-unavailable")
 def no_address_is_free(account: Account) -> None:
     _state(account, "Inactive", "SubnetOutOfIPAddresses", "The subnet subnet-private-a has no free addresses.")
-    assert account.network
-    account.network.subnets[0]["AvailableIpAddressCount"] = 0
+    assert account.vpc
+    account.vpc.subnets[0]["AvailableIpAddressCount"] = 0
 
 
 @service.fault("lambda-eni-unavailable")

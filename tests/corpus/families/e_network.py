@@ -371,8 +371,8 @@ def a_private_database_beside_it(account: Account) -> None:
 
 @healthy.nothing(*HEALTHY)
 def a_public_database_and_no_vpc(account: Account) -> None:
-    account.network = Network()
-    account.network.group("sg-database")["IpPermissions"] = [allow("tcp", 5432, EVERYWHERE)]
+    account.vpc = Network()
+    account.vpc.group("sg-database")["IpPermissions"] = [allow("tcp", 5432, EVERYWHERE)]
     account.with_instance(PubliclyAccessible=True)
 
 
