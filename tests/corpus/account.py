@@ -35,7 +35,7 @@ from tests.contract.doctor.world import (
 )
 
 from . import lines
-from .network import Network
+from .network import EVERYWHERE, Network, allow
 
 __all__ = [
     "ACCOUNT", "CURRENT", "FUNCTION", "KEY", "NAME", "NOW", "OTHER_SECRET", "PENDING", "PREVIOUS", "REGION", "ROLE",
@@ -237,9 +237,9 @@ class Account(World):
 
     # What belongs to it.
 
-    def in_vpc(self, network: Network | None = None) -> Network:
+    def in_vpc(self) -> Network:  # type: ignore[override]  # another fake's VPC
         """Put the function into a VPC: two private subnets with a way out through a NAT gateway."""
-        self.vpc = network or Network()
+        self.vpc = Network()
         self.configuration["VpcConfig"] = {
             "SubnetIds": ["subnet-private-a", "subnet-private-b"],
             "SecurityGroupIds": ["sg-function"],
@@ -277,7 +277,14 @@ class Account(World):
                 **changes,
             }
         ]
-        self.with_value()
+        super().with_value()
+
+    def with_value(self) -> None:
+        """Look with --read-value; the database that the value names is there."""
+        if self.vpc is None:
+            self.vpc = Network()
+            self.vpc.group("sg-database")["IpPermissions"] = [allow("tcp", 5432, EVERYWHERE)]
+        self.with_instance(PubliclyAccessible="VpcConfig" not in self.configuration)
 
     def uses(self, function_arn: str) -> None:
         """Let the secret name another ARN as its function."""

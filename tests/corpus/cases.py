@@ -30,6 +30,7 @@ class Case:
         first: The causes of which one must be named first; none if there must be no cause.
         among: Causes that must be named as well.
         also: Causes that may be named, too.
+        guesses: Causes that may be named as no more than possible: what cannot be told apart from here.
         verdict: What the diagnosis must come to where no cause is there; any of these.
         notes: What must be found and be no cause.
     """
@@ -41,6 +42,7 @@ class Case:
     first: tuple[str, ...] = ()
     among: tuple[str, ...] = ()
     also: tuple[str, ...] = ()
+    guesses: tuple[str, ...] = ()
     verdict: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -79,12 +81,14 @@ class Family:
 
         return add
 
-    def lines(self, *first: str, step: str, source: str = "", **messages: str) -> None:
+    def lines(self, *first: str, step: str, source: str = "", superuser: bool = False, **messages: str) -> None:
         """Add a case for each message that one of AWS's samples logs and raises in a step."""
         for name, message in messages.items():
 
             def make(account: Account, message: str = message) -> None:
                 account.failing(step)
+                if superuser:
+                    account.with_superuser()
                 account.template(message, step=step)
 
             self._add(make, name, source, first=first)
@@ -95,12 +99,13 @@ class Family:
         source: str = "",
         notes: tuple[str, ...] = (),
         also: tuple[str, ...] = (),
+        guesses: tuple[str, ...] = (),
         name: str = "",
     ) -> Callable[[Break], Break]:
         """Add a case in which there is no cause: the verdict must be one of these."""
 
         def add(make: Break) -> Break:
-            self._add(make, name, source, verdict=verdict, notes=notes, also=also)
+            self._add(make, name, source, verdict=verdict, notes=notes, also=also, guesses=guesses)
             return make
 
         return add
@@ -113,13 +118,27 @@ class Family:
         first: tuple[str, ...] = (),
         among: tuple[str, ...] = (),
         also: tuple[str, ...] = (),
+        guesses: tuple[str, ...] = (),
         verdict: tuple[Verdict, ...] = (),
         notes: tuple[str, ...] = (),
     ) -> None:
         name = f"{self.name}: {(name or make.__name__).replace('_', ' ')}"
         if any(case.name == name for case in CASES):
             raise ValueError(f"There are two cases {name}.")
-        CASES.append(Case(name, self.name, source or self.source, make, first, among, also, verdict, notes))
+        CASES.append(
+            Case(
+                name,
+                self.name,
+                source or self.source,
+                make,
+                first=first,
+                among=among,
+                also=also,
+                guesses=guesses,
+                verdict=verdict,
+                notes=notes,
+            )
+        )
 
 
 def all_cases() -> tuple[Case, ...]:

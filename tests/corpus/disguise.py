@@ -69,6 +69,6 @@ DISGUISES = (
         ],
     ),
     Disguise("aws-us-gov", [("arn:aws:", "arn:aws-us-gov:"), ("eu-west-1", "us-gov-west-1")]),
-    Disguise("name app-abcdef", [("svc/orders/db", "prod/team+eu@1/app-abcdef"), ("rotate-orders", "Rotate_Orders-2")]),
+    Disguise("name app-abcdef", [("svc/orders/db", "svc/team+eu@1/app-abcdef"), ("rotate-orders", "Rotate_Orders-2")]),
     Disguise("name with suffix of another", [("svc/other/db-GhIjKl", "svc/orders/db-AbCdEf-GhIjKl")]),
 )

@@ -50,7 +50,7 @@ class Init:
 
 @dataclass(frozen=True)
 class Bare:
-    """A line that is written as it is, whatever the format."""
+    """A line that is written as it is, whatever the format, but for ``{request_id}``."""
 
     text: str
 
@@ -115,7 +115,7 @@ class Run:
 
     def _text(self, said: Said, moment: str) -> str:
         if isinstance(said, Bare):
-            return said.text
+            return said.text.replace("{request_id}", self.request_id)
         if isinstance(said, Line):
             return f"[{said.level}]\t{moment}\t{self.request_id}\t{said.message}\n"
         trace = "".join(said.trace).replace("  ", _NBSP)
@@ -146,7 +146,7 @@ class Run:
 
     def _json(self, said: Said, moment: str) -> str:
         if isinstance(said, Bare):
-            return said.text
+            return said.text.replace("{request_id}", self.request_id)
         if isinstance(said, Line):
             document: dict[str, object] = {
                 "timestamp": moment,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
-from keyturn.doctor.model import Report
+from keyturn.doctor.model import Confidence, Report
 from keyturn.doctor.runner import examine
 
 from .account import NOW, SECRET, Account
@@ -46,8 +46,10 @@ class Result:
 
     @property
     def invented(self) -> list[str]:
-        """The causes it names that are none."""
-        return [each for each in self.named if each not in {*self.case.first, *self.case.among, *self.case.also}]
+        """The causes it names that are none, or names too surely."""
+        sure = {each.id for each in self.report.causes if each.confidence is not Confidence.POSSIBLE}
+        may_be = {*self.case.first, *self.case.among, *self.case.also, *(set(self.case.guesses) - sure)}
+        return [each for each in self.named if each not in may_be]
 
     @property
     def lacking(self) -> list[str]:
@@ -69,7 +71,7 @@ class Result:
             return False
         if self.case.is_fault:
             return self.is_first
-        return self.report.verdict in self.case.verdict or (bool(self.named) and bool(self.case.also))
+        return self.report.verdict in self.case.verdict or bool(self.named)
 
     @property
     def outcome(self) -> str:

@@ -19,8 +19,14 @@ _REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _START = re.compile(rf"START RequestId: ({_REQUEST_ID})")
 _REPORT = re.compile(rf"REPORT RequestId: ({_REQUEST_ID})\s+Duration: ([\d.]+) ms")
 _MEMORY = re.compile(r"Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB")
-_TIMED_OUT = re.compile(rf"(?:\S+Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
+# What is before the space is short: over a line of 256 KB without one an open end would take minutes.
+_TIMED_OUT = re.compile(rf"(?:\S{{1,40}}Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
 _ANY_ID = re.compile(_REQUEST_ID)
+# An event may have 256 KB. What an error is stands at the beginning of a line, sometimes at its end; and patterns over a
+# line take the square of its length.
+_HEAD, _TAIL = 1500, 500
+_LONG = re.compile(rf"[^\n\r]{{{_HEAD + _TAIL + 1},}}")
+_TRACE = "Traceback (most recent call last)"
 _OF_NODE = re.compile(rf"\S+Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _STEP = re.compile(r"\b(createSecret|setSecret|testSecret|finishSecret)\b")
@@ -109,6 +115,9 @@ def is_error(text: str) -> bool:
     """Whether a line tells of an error."""
     if text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or _OF_NODE.match(text):
         return True
+    if _TRACE in text and not text.startswith(("[WARN", "[INFO", "[DEBUG")):
+        # Older runtimes write the error's message, then its name, then this.
+        return True
     return "\n[ERROR]" in text or "\nRequestId: " in text or '"ERROR"' in text
 
 
@@ -132,9 +141,14 @@ def read_runs(events: Iterable[Mapping[str, Any]]) -> list[LogRun]:
             runs.append(run)
             open_runs[stream] = run
         run.request_id = run.request_id or request_id
+        text = _LONG.sub(_shortened, text)
         run.lines.append(LogLine(at, redacted(text), stream))
         _measure(run, text)
     return [run for run in runs if run.lines]
+
+
+def _shortened(line: re.Match[str]) -> str:
+    return f"{line[0][:_HEAD]} … {line[0][-_TAIL:]}"
 
 
 def _measure(run: LogRun, text: str) -> None:

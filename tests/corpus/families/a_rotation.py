@@ -128,6 +128,17 @@ def a_partners_secret_fails(account: Account) -> None:
     account.secret.pop("RotationLambdaARN")
 
 
+@rotation.nothing(
+    *HEALTHY, source="AWS documentation: Secrets Manager User Guide, Rotate managed external secrets"
+)
+def a_partners_secret_rotates_well(account: Account) -> None:
+    account.secret |= {
+        "Type": "SalesforceClientSecret",
+        "ExternalSecretRotationRoleArn": f"arn:aws:iam::{ACCOUNT}:role/partner-rotation",
+    }
+    account.secret.pop("RotationLambdaARN")
+
+
 @rotation.nothing(*HEALTHY)
 def switched_off_and_on_again(account: Account) -> None:
     account.call("CancelRotateSecret", by=ADMIN, at=ago(days=30), parameters={"secretId": SECRET})
@@ -162,30 +173,31 @@ def a_refused_change_was_made_good(account: Account) -> None:
 
 
 @schedule.fault(
-    "caller-not-allowed", source="public thread: ministryofjustice/aws-root-account#675 quotes this message"
+    "caller-not-allowed",
+    also=("rotation-not-configured",),
+    source="public thread: ministryofjustice/aws-root-account#675 quotes this message",
 )
 def who_configures_may_not_rotate(account: Account) -> None:
-    account.trail.clear()
-    account.secret.pop("LastRotatedDate")
-    account.secret.pop("NextRotationDate")
-    account.secret["VersionIdsToStages"] = {PENDING: ["AWSCURRENT"]}
-    sso = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_developer_1d9bd12b9fbfac0b/someone@example.com"
+    never_configured(account)
     for minutes in (50, 40):
-        account.call(
-            "RotateSecret",
-            by=sso,
-            at=ago(minutes=minutes),
-            parameters={"secretId": SECRET},
-            error=(
-                "AccessDenied",
-                lines.denial(
-                    sso,
-                    "secretsmanager:RotateSecret",
-                    SECRET,
-                    "because no identity-based policy allows the secretsmanager:RotateSecret action",
-                ),
-            ),
-        )
+        _may_not_rotate(account, minutes)
+
+
+@schedule.nothing(*HEALTHY, notes=("caller-not-allowed",))
+def somebody_may_not_rotate_what_rotates(account: Account) -> None:
+    _may_not_rotate(account, 50)
+
+
+def _may_not_rotate(account: Account, minutes: int) -> None:
+    sso = f"arn:aws:sts::{ACCOUNT}:assumed-role/AWSReservedSSO_developer_1d9bd12b9fbfac0b/someone@example.com"
+    why = "because no identity-based policy allows the secretsmanager:RotateSecret action"
+    account.call(
+        "RotateSecret",
+        by=sso,
+        at=ago(minutes=minutes),
+        parameters={"secretId": SECRET},
+        error=("AccessDenied", lines.denial(sso, "secretsmanager:RotateSecret", SECRET, why)),
+    )
 
 
 @schedule.nothing(*HEALTHY, notes=("schedule-not-due",))

@@ -230,9 +230,12 @@ def the_function_failed(account: Account) -> None:
     }
 
 
-@service.fault("lambda-state-not-active")
+@service.nothing(
+    *AT_RISK,
+    notes=("lambda-state-not-active",),
+    source="AWS documentation: Lambda Developer Guide, Function states; the former version goes on being invoked",
+)
 def its_last_update_failed(account: Account) -> None:
-    account.failing()
     account.configuration |= {
         "LastUpdateStatus": "Failed",
         "LastUpdateStatusReason": "The function could not be updated due to an internal error.",
@@ -286,9 +289,7 @@ def killed_for_its_memory(account: Account) -> None:
     account.ran(
         lines.CREDENTIALS,
         lines.info(f"createSecret: Successfully put secret for ARN {SECRET} and version v."),
-        lines.Bare(
-            "RequestId: 70000000-0000-0000-0000-000000000001 Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n"
-        ),
+        lines.Bare("RequestId: {request_id} Error: Runtime exited with error: signal: killed\nRuntime.ExitError\n"),
         memory=(128, 128),
         ms=4210.5,
         status="error",

@@ -136,6 +136,7 @@ def it_is_under_another_key(account: Account) -> None:
 superuser.lines(
     "master-login-failed",
     step="setSecret",
+    superuser=True,
     its_password_is_wrong=f"setSecret: Unable to log into database using credentials in master secret {SUPERUSER}",
     its_password_is_wrong_redshift=f"setSecret: Unable to log into database using credentials in admin secret {SUPERUSER}",
     its_password_is_wrong_db2=f"setSecret: Unable to log into rdsadmin database using credentials in master secret {SUPERUSER}",
@@ -143,6 +144,7 @@ superuser.lines(
 superuser.lines(
     "master-host-mismatch",
     step="setSecret",
+    superuser=True,
     another_host_or_replica="setSecret: Current database host orders.internal is not the same host as/rds replica of master orders.abc123.eu-west-1.rds.amazonaws.com",
     another_host_mongodb="setSecret: Current database host docdb-2 is not the same host as master docdb-1",
     another_host_redshift="setSecret: Current database host wh.example is not the same host as admin wh-old.example",
@@ -150,6 +152,7 @@ superuser.lines(
 superuser.lines(
     "master-rds-api-denied",
     step="setSecret",
+    superuser=True,
     may_not_ask_for_instances="setSecret: Encountered API error while fetching connection parameters from DescribeDBInstances RDS API: "
     + RDS_ERROR.format("DescribeDBInstances"),
     may_not_ask_for_clusters="setSecret: Encountered API error while fetching connection parameters from DescribeDBClusters RDS API: "
@@ -160,6 +163,7 @@ superuser.lines(
 superuser.lines(
     "master-tag-stale",
     step="setSecret",
+    superuser=True,
     its_instance_is_gone="setSecret: arn:aws:rds:eu-west-1:123456789012:db:old is not a valid DB Instance ARN. No Instances found when using DescribeDBInstances RDS API to get connection params.",
     its_redshift_cluster_is_gone="setSecret: The secret has a tag aws:redshift:primaryclusterarn, but Redshift can't find the cluster defined in the tag: arn:aws:redshift:eu-west-1:123456789012:cluster:wh",
 )

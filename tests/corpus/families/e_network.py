@@ -268,7 +268,7 @@ def three_seconds_are_not_enough_in_a_good_vpc(account: Account) -> None:
     account.in_vpc()
 
 
-@network.nothing(*INCONCLUSIVE, also=("pending-stuck",))
+@network.nothing(*INCONCLUSIVE, also=("pending-stuck",), guesses=("function-unhandled-error",))
 def thirty_seconds_and_a_good_vpc(account: Account) -> None:
     _hangs(account)
 

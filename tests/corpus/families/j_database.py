@@ -52,7 +52,7 @@ def the_password_was_changed_elsewhere_and_there_is_no_vpc(account: Account) -> 
 
 @database.nothing(
     *INCONCLUSIVE,
-    also=("pending-stuck",),
+    guesses=("db-login-failed",),
     source="AWS documentation: Troubleshoot rotation, long duration, and no way to tell",
 )
 def no_answer_and_the_host_is_not_known(account: Account) -> None:
@@ -64,7 +64,6 @@ def no_answer_and_the_host_is_not_known(account: Account) -> None:
 @database.fault("db-scram-unsupported", source="public thread: aws-cdk#28696; aws-secrets-manager-rotation-lambdas#132")
 def scram_and_an_old_library(account: Account) -> None:
     account.failing("setSecret")
-    account.template(LOGIN, ms=900)
     account.ran(
         lines.CREDENTIALS,
         lines.error("Connection to db failed: SCRAM authentication requires libpq version 10 or above"),

@@ -13,6 +13,7 @@ from tests.corpus.account import (
     PENDING,
     SECRET,
     SESSION,
+    SUPERUSER,
     Account,
     ago,
     policy,
@@ -167,7 +168,8 @@ def a_storm_of_retries(account: Account) -> None:
 )
 def an_error_that_is_none_stands_before_the_one_that_is(account: Account) -> None:
     account.failing("setSecret")
-    said = "setSecret: Unable to log into database using credentials in master secret arn:aws:secretsmanager:eu-west-1:123456789012:secret:svc/superuser-MnOpQr"
+    account.with_superuser()
+    said = f"setSecret: Unable to log into database using credentials in master secret {SUPERUSER}"
     account.ran(
         lines.CREDENTIALS,
         lines.error("Unable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: db.example"),
@@ -181,8 +183,9 @@ def an_error_that_is_none_stands_before_the_one_that_is(account: Account) -> Non
 def the_newest_attempt_counts(account: Account) -> None:
     """The first failure was another one, and was mended."""
     account.failing("setSecret", retries=2)
+    account.with_superuser()
     account.template(
-        f"setSecret: Unable to log into database using credentials in master secret {OTHER_SECRET}",
+        f"setSecret: Unable to log into database using credentials in master secret {SUPERUSER}",
         at=FAILED_AT - timedelta(minutes=14, seconds=2),
     )
     account.template("setSecret: User orders does not exist in database")

@@ -85,7 +85,7 @@ def one_policy_of_the_role_is_hidden_and_the_others_allow_too_little(account: Ac
     account.deny("iam:ListAttachedRolePolicies")
 
 
-@partial.nothing(*INCONCLUSIVE)
+@partial.nothing(*INCONCLUSIVE, guesses=("function-unhandled-error",))
 def no_network_and_it_times_out(account: Account) -> None:
     account.failing()
     account.timed_out()
@@ -93,7 +93,7 @@ def no_network_and_it_times_out(account: Account) -> None:
     account.deny(*NETWORK)
 
 
-@partial.nothing(*INCONCLUSIVE)
+@partial.nothing(*INCONCLUSIVE, guesses=("function-unhandled-error",))
 def no_network_and_a_short_timeout(account: Account) -> None:
     account.failing()
     account.configuration["Timeout"] = 3
@@ -102,7 +102,7 @@ def no_network_and_a_short_timeout(account: Account) -> None:
     account.deny(*NETWORK)
 
 
-@partial.nothing(*INCONCLUSIVE)
+@partial.nothing(*INCONCLUSIVE, guesses=("db-login-failed",))
 def no_groups_and_a_login_that_fails(account: Account) -> None:
     account.failing("setSecret")
     account.template(LOGIN, ms=412)

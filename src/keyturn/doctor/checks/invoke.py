@@ -181,6 +181,8 @@ WRONG_REGION = Cause(
     decision="RotationLambdaARN names another region than the secret is in. The account may be another, the region"
     " may not.",
     remedy="Deploy the function in the secret's region.",
+    # Lambda answers of another region's function that it is not there.
+    outranks=("function-missing",),
 )
 
 
