@@ -30,10 +30,9 @@ def doctor(server: ServerProcess) -> Doctor:
 @pytest.fixture
 def job(server: ServerProcess, postgresql: PostgresqlServer, request: pytest.FixtureRequest) -> Job:
     """A rotation that has gone well once."""
-    name = "".join(
-        character for character in request.node.name.removeprefix("test_") if character.isalnum() or character == "_"
-    )
-    healthy = Job(server, postgresql, name[:50])
+    letters = "".join(each if each.isalnum() else "_" for each in request.node.name.removeprefix("test_"))
+    name = f"{letters[:30]}_{letters[-15:]}".strip("_")
+    healthy = Job(server, postgresql, name)
     rotate_well(healthy)
     return healthy
 

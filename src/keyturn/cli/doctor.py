@@ -88,16 +88,16 @@ class _SecretByDefault(TyperGroup):
             raise
 
 
-_HELP = """Say why a secret does not rotate, and what exactly is to be changed.
+_HELP = """Say why a secret does not rotate, and what to change.
 
 It only reads, on Keyturn and in an AWS account alike:
 
 \b
-  keyturn doctor svc/orders/db                     look at one secret
-  keyturn doctor --all                             at every one that has rotation
-  keyturn doctor svc/orders/db --fix ID            apply a remedy, then look again
-  keyturn doctor svc/orders/db --save facts.json   collect here ...
-  keyturn doctor --from facts.json                 ... and diagnose elsewhere
+  keyturn doctor svc/db                     look at one secret
+  keyturn doctor --all                      at every one that has rotation
+  keyturn doctor svc/db --fix ID            apply a remedy, then look again
+  keyturn doctor svc/db --save facts.json   collect here, and
+  keyturn doctor --from facts.json          diagnose elsewhere
 
 keyturn doctor examine --help shows all options."""
 
@@ -150,7 +150,7 @@ def examine_(
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
 ) -> None:
-    """Say why a secret does not rotate, and what exactly is to be changed.
+    """Say why a secret does not rotate, and what to change.
 
     It only reads, on Keyturn and in an AWS account alike. Statuses: 0 nothing is broken, 1 broken, 2 a risk (with
     --fail-on risk), 3 it could not be told, 4 no such secret or wrong usage.
@@ -285,7 +285,10 @@ def explain(
     ] = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Print the catalogue's page on a cause: what people see, how it is decided, what to change."""
+    """Print the catalogue's page on a cause.
+
+    What people see, how it is decided, what to change.
+    """
     console = Console(highlight=False, emoji=False)
     causes = [check.cause for check in all_checks()]
     chosen = [cause for cause in causes if cause_id in (None, cause.id)]
@@ -313,7 +316,10 @@ def policy(
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
 ) -> None:
-    """Print the least policy with which the doctor sees everything; it only reads. Cut to a secret, if one is named."""
+    """Print the least policy with which it sees everything.
+
+    No action in it changes anything. It is cut to a secret, if one is named.
+    """
     case = None
     if secret is not None:
         with explained():

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from keyturn.cli.shown import shown
+from keyturn.cli.shown import shown, shown_json
 from keyturn.doctor.formats import excerpt
 from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Outcome, Report, Role, Section, Status, Verdict
 from keyturn.doctor.remedies import command
@@ -95,15 +95,18 @@ def _print_finding(console: Console, finding: Finding, options: str, *, in_full:
     mark, style = _MARKS[finding.role]
     title = shown(finding.title[:1].upper() + finding.title[1:])
     sure = _SURE.get(finding.role, finding.confidence.value)
-    _print_marked(console, mark, style, Text.assemble(title, (f"  {finding.id} ({sure})", "dim")))
+    _print_marked(console, mark, style, Text(title))
+    console.print(_indented(Text(f"{finding.id} ({sure})", "dim"), 6))
     if not in_full:
         return
-    for evidence in finding.evidence:
-        _print_evidence(console, evidence)
     remedy = finding.remedy
     if remedy.text:
         _print_marked(console, "→", "bold", Text(shown(remedy.text)), indent=6)
     _print_commands(console, [*(command(change, options) for change in remedy.changes), *remedy.by_hand])
+    if remedy.policy is not None and not remedy.changes:
+        console.print(_indented(Text(shown_json(json.dumps(remedy.policy, indent=2)), "cyan"), 8))
+    for evidence in finding.evidence:
+        _print_evidence(console, evidence)
 
 
 def _print_commands(console: Console, lines: Iterable[str]) -> None:

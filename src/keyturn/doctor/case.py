@@ -7,10 +7,10 @@ that asked is blind, too. Nothing here judges.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from keyturn.arn import Arn, InvalidArn
 
@@ -25,6 +25,7 @@ from .trail import TrailEvent, read_events
 from .value import ValueParts, parts_of, read_parts
 
 Json = Mapping[str, Any]
+_Value = TypeVar("_Value")
 
 IN_PROGRESS = timedelta(minutes=15)
 """An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS

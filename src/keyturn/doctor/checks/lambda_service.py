@@ -132,6 +132,7 @@ enter(
             " module does while it is imported takes longer than 10 seconds, often a call over the network.",
             remedy="Move calls from the module into the handler, or give the function more memory, which is more"
             " processor as well.",
+            outranks=("function-timeout-too-short",),
         ),
         re.compile(r"INIT_REPORT Init Duration: (?P<ms>[\d.]+) ms\s+Phase: \w+\s+Status: timeout"),
         "the function {function} is not ready after {ms} ms: its module takes too long to be imported",

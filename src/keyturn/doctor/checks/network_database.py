@@ -46,6 +46,11 @@ GROUP_BLOCKS = Cause(
     " addresses. Attempts to connect take 5 seconds each: a login that fails sooner was refused for another reason.",
     remedy="Let the function's security group in on the database's port.",
     fix=Fix.WIDENS,
+    outranks=(
+        "db-login-failed",
+        "pending-login-failed",
+        "db-unreachable",
+    ),
 )
 
 
@@ -88,6 +93,11 @@ OUTSIDE = Cause(
     " peering connection that is active and routed both ways connects them.",
     remedy="Put the function into the database's VPC; its role then needs the permissions for network interfaces.",
     fix=Fix.PRINTED,
+    outranks=(
+        "db-login-failed",
+        "pending-login-failed",
+        "db-unreachable",
+    ),
 )
 
 
@@ -167,6 +177,11 @@ HOST_GONE = Cause(
     " database of another account.",
     remedy="Put the host of the database that is there into the secret's value.",
     fix=Fix.BY_HAND,
+    outranks=(
+        "db-login-failed",
+        "pending-login-failed",
+        "db-unreachable",
+    ),
 )
 _NO_NAME = re.compile(r"could not translate host name|Name or service not known")
 

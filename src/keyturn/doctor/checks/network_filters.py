@@ -39,6 +39,11 @@ EGRESS = Cause(
     " database's port to the database.",
     remedy="Let the function's group out: to the endpoint's or the database's group.",
     fix=Fix.WIDENS,
+    outranks=(
+        "db-login-failed",
+        "pending-login-failed",
+        "db-unreachable",
+    ),
 )
 
 
@@ -150,6 +155,11 @@ ACL_DATABASE = Cause(
     f" database's, or the answers the other way: {_ACLS}. Asked only if the database's address is known.",
     remedy="Add rules with lower numbers to the network ACL, in both directions.",
     fix=Fix.PRINTED,
+    outranks=(
+        "db-login-failed",
+        "pending-login-failed",
+        "db-unreachable",
+    ),
 )
 
 
