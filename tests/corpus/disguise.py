@@ -64,7 +64,7 @@ DISGUISES = (
         "aws-cn, cn-north-1",
         [
             ("arn:aws:", "arn:aws-cn:"),
-            ("eu-west-1.amazonaws.com", "cn-north-1.amazonaws.com.cn"),
+            ("https://secretsmanager.eu-west-1.amazonaws.com", "https://secretsmanager.cn-north-1.amazonaws.com.cn"),
             ("eu-west-1", "cn-north-1"),
         ],
     ),

@@ -17,6 +17,8 @@ from .facts import Kind
 from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
+LINE_BEGIN = r"(?<![^\n\r])"
+"""Before a pattern that takes whole lines: without it every letter is tried as the beginning of one."""
 _BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
 _LONGEST_WORDS = 160
 # It was invoked by somebody else, from a console's test event for instance.
@@ -29,7 +31,7 @@ _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
 
 def line_saying(*parts: str) -> re.Pattern[str]:
     """Return what finds a line of which a part is found, as the group ``why``."""
-    return re.compile(rf"(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
+    return re.compile(rf"{LINE_BEGIN}(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
 
 
 @dataclass(frozen=True, slots=True)

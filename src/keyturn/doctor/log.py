@@ -22,10 +22,11 @@ _MEMORY = re.compile(r"Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB")
 # What is before the space is short: over a line of 256 KB without one an open end would take minutes.
 _TIMED_OUT = re.compile(rf"(?:\S{{1,40}}Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
 _ANY_ID = re.compile(_REQUEST_ID)
-# An event may have 256 KB. What an error is stands at the beginning of a line, sometimes at its end; and patterns over a
-# line take the square of its length.
+# An event may have 256 KB, and patterns over a line take the square of its length. What an error is stands at a line's
+# beginning, sometimes at its end.
 _HEAD, _TAIL = 1500, 500
 _LONG = re.compile(rf"[^\n\r]{{{_HEAD + _TAIL + 1},}}")
+_OF_JAVA = re.compile(r"^[\w.$]+(?:Exception|Error)\b[^\n]*\n\tat ", re.MULTILINE)
 _TRACE = "Traceback (most recent call last)"
 _OF_NODE = re.compile(rf"\S+Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
@@ -114,6 +115,8 @@ class LogRun:
 def is_error(text: str) -> bool:
     """Whether a line tells of an error."""
     if text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or _OF_NODE.match(text):
+        return True
+    if _OF_JAVA.search(text):
         return True
     if _TRACE in text and not text.startswith(("[WARN", "[INFO", "[DEBUG")):
         # Older runtimes write the error's message, then its name, then this.

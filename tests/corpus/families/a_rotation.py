@@ -128,9 +128,7 @@ def a_partners_secret_fails(account: Account) -> None:
     account.secret.pop("RotationLambdaARN")
 
 
-@rotation.nothing(
-    *HEALTHY, source="AWS documentation: Secrets Manager User Guide, Rotate managed external secrets"
-)
+@rotation.nothing(*HEALTHY, source="AWS documentation: Secrets Manager User Guide, Rotate managed external secrets")
 def a_partners_secret_rotates_well(account: Account) -> None:
     account.secret |= {
         "Type": "SalesforceClientSecret",

@@ -154,7 +154,7 @@ OUT_OF_MEMORY = Cause(
     remedy="Double the function's memory.",
     fix=Fix.SAFE,
 )
-_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b")
+_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b|java\.lang\.OutOfMemoryError")
 _NEARLY_ALL = 0.95
 
 

@@ -28,7 +28,8 @@ TIMEOUT = Cause(
     symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents"),
     decision="The function was ended at its timeout, that is below 30 seconds (the default is 3), and its network is"
-    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at.",
+    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at; no more"
+    " than possible where the database's address is not known (--read-value, --db-host).",
     remedy="Give the function a minute.",
     fix=Fix.SAFE,
 )
@@ -108,6 +109,7 @@ ENDPOINT_WRONG = Cause(
     remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region. The call replaces all variables, so"
     " repeat the others.",
     fix=Fix.BY_HAND,
+    outranks=("secret-name-looks-like-suffix",),
 )
 _REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")

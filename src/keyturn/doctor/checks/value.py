@@ -129,9 +129,9 @@ KEY_MISSING = Cause(
     " SecretTargetAttachment) adds engine, host and port.",
 )
 _MISSING_KEY = re.compile(
-    r"KeyError: ['\"](?:(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
+    r"\b(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
     r"(?:[^\n\r]*? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
-    r"|(?P<bare>username|password|host|engine|port|dbname|dbClusterIdentifier|dbInstanceIdentifier)['\"]\s*$)"
+    r"|KeyError: ['\"](?P<bare>username|password|host|engine|port|dbname|db(?:Cluster|Instance)Identifier)['\"]\s*$"
     r"|createSecret: secret \S+ has no (?P<arn>user_arn) defined",
     re.MULTILINE,
 )
