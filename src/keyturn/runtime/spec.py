@@ -34,6 +34,7 @@ class FunctionSpec:
         log_group: Where log lines go.
         qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
         layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
+        program: What is started in the handler's place, ``module.function`` of a layer; empty for the handler.
     """
 
     arn: str
@@ -51,6 +52,7 @@ class FunctionSpec:
     log_group: str
     qualifier: str = ""
     layers: tuple[str, ...] = ()
+    program: str = ""
 
     @property
     def invoked_arn(self) -> str:
