@@ -145,9 +145,7 @@ def resolution_event(kit: Kit, secret_arn: str, version_id: str, repair: str, at
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 
-def preflight_event(
-    kit: Kit, name: ServiceEventName, secret_arn: str, judgement: Judgement, at: datetime
-) -> None:
+def preflight_event(kit: Kit, name: ServiceEventName, secret_arn: str, judgement: Judgement, at: datetime) -> None:
     """Store that a pre-flight has found what somebody has to know.
 
     Raises:

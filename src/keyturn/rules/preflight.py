@@ -1,8 +1,8 @@
 """What a pre-flight means: from what was found inside the function's sandbox to a verdict, and to the heartbeat.
 
-The *verdict* is about the next rotation: ``ready``, ``will fail`` with its causes, or ``unknown`` if what it takes could
-not be looked at. The *heartbeat* is about the present: ``in step`` if the database accepts the current value and refuses
-the previous one where it should be dead, ``drift`` with its cause if not, ``unknown`` if the database did not say.
+The *verdict* is about the next rotation: ``ready``, ``will fail`` with its causes, or ``unknown`` if what it takes
+could not be looked at. The *heartbeat* is about the present: ``in step`` if the database accepts the current value and
+refuses the previous one where it should be dead, ``drift`` with its cause if not, ``unknown`` if it did not say.
 
 A cause is the item that failed and its code, ``login.superuser:AuthenticationFailed``; a drift's is one of
 :class:`Drift`. Items and codes are those of ``rotators/preflight``; the format of a cause is ``keyturn.preflight/1``'s.

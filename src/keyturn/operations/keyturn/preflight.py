@@ -1,4 +1,4 @@
-"""PreflightRotation and GetRotationPreflight: whether a rotation would succeed, looked at now or as it was found last."""
+"""PreflightRotation and GetRotationPreflight: whether a rotation would succeed, found out now, or as it was last."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def preflight_rotation(
         raise InvalidRequestException(str(error)) from error
     if found is None:
         raise ResourceNotFoundException
-    return _shown(subject, found)  # type: ignore[return-value]  # both have the same members
+    return _shown(subject, found)
 
 
 @operation("keyturn", "GetRotationPreflight", subject=secret)

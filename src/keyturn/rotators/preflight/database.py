@@ -7,9 +7,9 @@ refusals. A value that names another host than the current one is not sent there
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import time
-from collections.abc import Mapping
 from dataclasses import replace
 
 from ..engines.base import (
@@ -108,10 +108,9 @@ class Database:
     def look_with_pending(self, pending: Login) -> None:
         """Log in with AWSPENDING, which tells how far a rotation came that has not ended."""
         item = "login.pending"
-        try:
-            names = (self._current.username, self._engine.alternate_username(self._current.username))
-        except ValueError:
-            names = (self._current.username,)
+        names = {self._current.username}
+        with contextlib.suppress(ValueError):
+            names.add(self._engine.alternate_username(self._current.username))
         if pending.username not in names:
             self._items.skipped(item, "OtherUser", "The pending value names a user that no rotation would set")
             return

@@ -1,7 +1,8 @@
 """Runs in a rotation function's stead and answers what it finds there.
 
-The event names the secret (``SecretId``), the engine whose code and driver lie beside this program (``Engine``, None if
-Keyturn has none for the secret) and whether the other labelled values are tried as well (``Heartbeat``). The answer is::
+The event names the secret (``SecretId``), the engine whose code and driver lie beside this program (``Engine``, None
+if Keyturn has none for the secret) and whether the other labelled values are tried as well (``Heartbeat``). The answer
+is::
 
     {"preflight": "keyturn.preflight/1", "items": [{"item": "function.import", "status": "ok", …}, …]}
 
@@ -69,7 +70,9 @@ class Preflight:
         if value is None:
             self._items.skipped("secret.value", "NotRead", "The current value could not be read")
         elif self._wants_json:
-            self._items.failed("secret.value", "NotJson", "The current value is no JSON object, which the function needs")
+            self._items.failed(
+                "secret.value", "NotJson", "The current value is no JSON object, which the function needs"
+            )
         else:
             self._items.skipped("secret.value", "NotJson", "The current value is no JSON object")
         self._skip(("superuser.read", "superuser.value", *_DATABASE, "login.superuser", *_OTHERS), "NotRead")

@@ -34,9 +34,7 @@ class Service:
     def __init__(self, items: Items) -> None:
         # At DEBUG botocore writes whole replies, hence passwords.
         logging.getLogger("botocore").setLevel(logging.INFO)
-        limits = Config(
-            connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"total_max_attempts": 2}
-        )
+        limits = Config(connect_timeout=_CONNECT_SECONDS, read_timeout=_READ_SECONDS, retries={"total_max_attempts": 2})
         self._items = items
         self._client: Any = boto3.client(
             "secretsmanager", endpoint_url=os.environ.get("SECRETS_MANAGER_ENDPOINT") or None, config=limits
