@@ -148,11 +148,11 @@ def _preflight(rotation: PlannedRotation, *, with_causes: bool = False) -> str:
     found = rotation.preflight
     if found is None:
         return ""
-    words = "drift" if found.drifts and found.verdict != "will fail" else found.verdict
-    if with_causes and found.causes and words != "unknown":
+    kind = words = "drift" if found.drifts and found.verdict != "will fail" else found.verdict
+    if with_causes and found.causes and kind in ("will fail", "drift"):
         causes = ", ".join(cause.removeprefix("drift:") for cause in found.causes)
         words = f"{words}: {shown(causes)}"
-    style = _VERDICTS.get(found.verdict if words == found.verdict or found.verdict == "will fail" else "drift")
+    style = _VERDICTS.get(kind)
     return f"[{style}]{escape(words)}[/]" if style else escape(words)
 
 

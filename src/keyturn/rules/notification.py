@@ -189,10 +189,9 @@ class Notification:
     def text(self) -> str:
         """Return one line for people, without anything that a terminal or a chat would act upon."""
         where = self.secret_name or "a secret"
-        happened = (
-            _found_before(self.preflight) if self.event_name == ServiceEventName.ROTATION_PREFLIGHT_FAILED else None
-        )
-        said = (happened or _HAPPENED.get(self.event_name, self.event_name + " of {}")).format(where)
+        is_foreseen = self.event_name == ServiceEventName.ROTATION_PREFLIGHT_FAILED
+        happened = _HAPPENED.get(self.event_name, self.event_name + " of {}")
+        said = (_foreseen(self.preflight) if is_foreseen else happened).format(where)
         if self.event_name != TEST_EVENT:
             said += f" ({self.account_id}, {self.region})"
         if self.rotation is not None and self.event_name in FAILURES:
@@ -207,7 +206,7 @@ class Notification:
             said += f"; it is planned for {self.preflight.next_rotation_at:%Y-%m-%d %H:%M} UTC"
         error = (self.rotation and self.rotation.error) or self.error
         if error:
-            said += f" ({_LOOK_BEFORE} {where}): {error}" if happened else f" {error}"
+            said += f" ({_LOOK_BEFORE} {where}): {error}" if is_foreseen else f" {error}"
         line = _UNSEEN.sub(" ", said).translate(_BRACKETS)
         return line if len(line) <= _TEXT_CHARACTERS else f"{line[: _TEXT_CHARACTERS - 1]}…"
 
@@ -292,7 +291,7 @@ def _course(rotation: RotationFacts, secret: str) -> str:
     return f"{where}{number}{goes_on}{look}" + (":" if rotation.error else ".")
 
 
-def _found_before(preflight: PreflightFacts | None) -> str:
+def _foreseen(preflight: PreflightFacts | None) -> str:
     """Return what a pre-flight has found, as the beginning of a sentence with a blank for the secret's name."""
     if preflight is not None and preflight.verdict != Verdict.WILL_FAIL:
         return "The database of {} does not have what the secret says"

@@ -82,6 +82,8 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         rotation = rotations.load_unfinished(connection, secret.secret_id)
     if rotation is not None and is_held(rotation, kit.clock.now()):
         raise _under_way()
+    # Nobody else does between calls, and whoever has just mended a policy wants to see that it is mended.
+    kit.kept.refresh()
     items = look(kit, secret, secret.rotation_function_arn)
     now = kit.clock.now()
     with kit.state.write() as transaction:
