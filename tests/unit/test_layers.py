@@ -30,7 +30,7 @@ FLOORS = {
 }
 ADAPTERS = {"wire", "crypto", "storage", "runtime", "sinks", "notifiers"}
 # Beside the floors: usable without a server, or allowed to see everything.
-FREE = {"rotators", "testing", "config", "__init__"}
+FREE = {"rotators", "doctor", "testing", "config", "__init__"}
 
 
 def modules() -> Iterator[tuple[str, set[str]]]:
@@ -66,6 +66,13 @@ def test_a_module_imports_only_what_stands_below_it(path: str, imported: set[str
 def test_the_rotators_import_nothing_of_keyturn_so_that_they_run_in_lambda() -> None:
     offenders = {path: imported for path, imported in modules() if part_of(path) == "rotators" and imported}
     assert not offenders
+
+
+def test_the_doctor_imports_nothing_above_the_rules_so_that_it_needs_no_server() -> None:
+    for path, imported in modules():
+        if part_of(path) == "doctor":
+            above = {other for other in imported - {"doctor"} if FLOORS.get(other, 0) > FLOORS["rules"]}
+            assert not above, f"{path} imports {above}"
 
 
 def test_only_the_wire_knows_botocore_models() -> None:

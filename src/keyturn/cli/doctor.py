@@ -1,0 +1,242 @@
+"""``keyturn doctor``: why does this secret not rotate, and what exactly is to be changed?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from datetime import datetime
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
+from keyturn.cli.doctor_fix import apply_fix
+from keyturn.cli.doctor_text import print_all, print_report
+from keyturn.cli.moments import read_span, read_utc
+from keyturn.cli.shown import shown_json
+from keyturn.clock import SystemClock
+from keyturn.doctor.asking import AskByBoto3
+from keyturn.doctor.case import Options
+from keyturn.doctor.collect import Note, collect
+from keyturn.doctor.facts import Facts
+from keyturn.doctor.formats import all_documents, document, junit, sarif
+from keyturn.doctor.model import Report, Verdict
+from keyturn.doctor.runner import examine
+from keyturn.doctor.saved import Saved
+from keyturn.errors.base import KeyturnError
+
+_AT_ONCE = 4
+_STATUSES = {Verdict.BROKEN: 1, Verdict.INCONCLUSIVE: 3, Verdict.AT_RISK: 0, Verdict.HEALTHY: 0}
+_RISK_STATUS = 2
+
+
+class UsageError(KeyturnError):
+    """The command was given options that do not go together."""
+
+    exit_status = 4
+
+
+# What Typer raises for every wrong usage has no public name; the one of a wrong value is a kind of it.
+_WRONG_USAGE: Any = typer.BadParameter.__base__
+
+
+class Format(StrEnum):
+    """How a diagnosis is printed."""
+
+    TEXT = "text"
+    JSON = "json"
+    JUNIT = "junit"
+    SARIF = "sarif"
+
+
+class FailOn(StrEnum):
+    """From what verdict on the status is not 0."""
+
+    BROKEN = "broken"
+    RISK = "risk"
+
+
+class _SecretByDefault(TyperGroup):
+    """``keyturn doctor SECRET`` means ``keyturn doctor examine SECRET``; wrong usage has the status 4."""
+
+    def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # Typer's own kind of context
+        is_help = bool(args) and args[0] in ctx.help_option_names
+        if args and not is_help and args[0] not in self.commands:
+            args = ["examine", *args]
+        return super().parse_args(ctx, args)
+
+    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # likewise
+        try:
+            return super().invoke(ctx)
+        except _WRONG_USAGE as error:
+            error.exit_code = UsageError.exit_status
+            raise
+
+
+app = typer.Typer(
+    help="Say why a secret does not rotate, and what exactly is to be changed.",
+    cls=_SecretByDefault,
+    no_args_is_help=True,
+)
+
+
+def register(parent: typer.Typer) -> None:
+    """Add the group."""
+    parent.add_typer(app, name="doctor")
+
+
+Secret = Annotated[str | None, typer.Argument(help="Name or ARN of the secret.", show_default=False)]
+
+
+@app.command(name="examine")
+def examine_(
+    secret: Secret = None,
+    every: Annotated[bool, typer.Option("--all", help="Every secret that has rotation, the worst first.")] = False,
+    output: Annotated[Format, typer.Option(help="Text for people; JSON, JUnit, SARIF for programs.")] = Format.TEXT,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Tell every check, not only what is wrong.")] = False,
+    since: Annotated[
+        str | None,
+        typer.Option(help="Read log and trail from then on: 12h, 7d, or a moment in UTC. [last good rotation]"),
+    ] = None,
+    read_value: Annotated[
+        bool, typer.Option("--read-value", help="Read the secret's value, too; nothing secret of it is kept or shown.")
+    ] = False,
+    database: Annotated[
+        str | None, typer.Option("--db-host", help="NAME:PORT of the database, in place of the value's.")
+    ] = None,
+    fix: Annotated[str | None, typer.Option(help="Apply the remedy of this finding, then look again.")] = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --fix changes something.")] = False,
+    save: Annotated[
+        Path | None, typer.Option(help="Write what was collected to this file; no secret value is in it.")
+    ] = None,
+    load: Annotated[Path | None, typer.Option("--from", help="Diagnose what --save has written elsewhere.")] = None,
+    fail_on: Annotated[FailOn, typer.Option(help="Whether a mere risk has a status of its own, 2.")] = FailOn.BROKEN,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+) -> None:
+    """Say why a secret does not rotate, and what exactly is to be changed.
+
+    It only reads, on Keyturn and in an AWS account alike. Statuses: 0 nothing is broken, 1 broken, 2 a risk (with
+    --fail-on risk), 3 it could not be told, 4 no such secret or wrong usage.
+    """
+    _check_usage(secret, every=every, fix=fix, save=save, load=load)
+    where = as_given(profile, endpoint_url, region)
+    options = Options(read_value, None if since is None else _since(since), _address(database))
+    console = Console(highlight=False, emoji=False)
+    clients = Clients(profile, endpoint_url, region)
+    if load is not None:
+        saved = Saved.read(load)
+        reports = [examine(case, saved.endpoint) for case in saved.cases()]
+    else:
+        with explained():
+            reports = _look(clients, secret, options, save)
+    _print(console, reports, output, verbose=verbose, options=where, is_table=every or len(reports) > 1)
+    if fix is not None:
+        with explained():
+            look_again = partial(_look, clients, secret, options, None)
+            reports = [apply_fix(console, clients, reports[0], fix, yes=yes, look_again=look_again, options=where)]
+    raise typer.Exit(_status(reports, fail_on))
+
+
+def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path | None, load: Path | None) -> None:
+    if load is not None:
+        if secret or every or fix or save:
+            raise UsageError("--from stands alone: the file says which secrets it is about.")
+        return
+    if (secret is None) is not every:
+        raise UsageError("Name one secret, or say --all.", "keyturn doctor --help shows how.")
+    if fix and every:
+        raise UsageError("--fix mends one secret at a time: name it.")
+
+
+def _since(text: str) -> datetime:
+    span = read_span(text)
+    return read_utc(text, "--since") if span is None else SystemClock().now() - span
+
+
+def _address(text: str | None) -> tuple[str, int] | None:
+    if text is None:
+        return None
+    host, _, port = text.rpartition(":")
+    if not host or not port.isdecimal():
+        raise UsageError(f"--db-host {text} is no NAME:PORT.", "Say db.example.com:5432.")
+    return host, int(port)
+
+
+def _look(clients: Clients, secret: str | None, options: Options, save: Path | None) -> list[Report]:
+    """Collect and examine: one secret, or all that have rotation."""
+    now = SystemClock().now()
+    facts = Facts(AskByBoto3(clients))
+    endpoint = _endpoint(clients)
+    with _progress() as note:
+        secret_ids = [secret] if secret is not None else _with_rotation(clients)
+
+        def look_at(secret_id: str) -> Report:
+            return examine(collect(facts, secret_id, now, options, note), endpoint)
+
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="secret") as pool:
+            reports = list(pool.map(look_at, secret_ids))
+    if save is not None:
+        Saved(facts, tuple(secret_ids), now, options, endpoint).write(save)
+    return reports
+
+
+def _with_rotation(clients: Clients) -> list[str]:
+    pages = clients["secretsmanager"].get_paginator("list_secrets").paginate()
+    return [
+        entry["ARN"]
+        for page in pages
+        for entry in page["SecretList"]
+        if entry.get("RotationLambdaARN") or entry.get("RotationEnabled")
+    ]
+
+
+def _endpoint(clients: Clients) -> str | None:
+    """Return the address of the server, None if it is AWS's own."""
+    address = str(clients["secretsmanager"].meta.endpoint_url)
+    return None if ".amazonaws.com" in address else address
+
+
+@contextmanager
+def _progress() -> Iterator[Note]:
+    """Show on a terminal what is being looked at."""
+    console = Console(stderr=True, highlight=False, emoji=False)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status("Looking at the secret …") as status:
+        yield lambda what: status.update(f"Looking at {what} …")
+
+
+def _print(
+    console: Console, reports: Sequence[Report], output: Format, *, verbose: bool, options: str, is_table: bool
+) -> None:
+    match output:
+        case Format.JSON:
+            told = all_documents(reports) if is_table else document(reports[0])
+            print(shown_json(json.dumps(told, indent=2, default=str)))
+        case Format.JUNIT:
+            print(junit(reports))
+        case Format.SARIF:
+            print(shown_json(json.dumps(sarif(reports), indent=2, default=str)))
+        case Format.TEXT if is_table:
+            print_all(console, reports)
+        case Format.TEXT:
+            print_report(console, reports[0], verbose=verbose, options=options)
+
+
+def _status(reports: Sequence[Report], fail_on: FailOn) -> int:
+    statuses = {_STATUSES[report.verdict] for report in reports}
+    for status in (1, 3):
+        if status in statuses:
+            return status
+    is_at_risk = any(report.verdict is Verdict.AT_RISK for report in reports)
+    return _RISK_STATUS if is_at_risk and fail_on is FailOn.RISK else 0

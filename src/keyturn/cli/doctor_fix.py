@@ -1,0 +1,82 @@
+"""Applies the remedy of a finding: shown first, made by boto3, and looked at again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import typer
+from botocore import xform_name
+from rich.console import Console
+from rich.text import Text
+
+from keyturn.cli.clients import Clients
+from keyturn.cli.shown import shown
+from keyturn.doctor.model import Confidence, Finding, Fix, Report
+from keyturn.doctor.remedies import command
+from keyturn.errors.base import KeyturnError
+
+
+def apply_fix(
+    console: Console,
+    clients: Clients,
+    report: Report,
+    cause_id: str,
+    *,
+    yes: bool,
+    look_again: Callable[[], list[Report]],
+    options: str,
+) -> Report:
+    """Apply the remedy of one finding and return what is found afterwards.
+
+    Args:
+        console: Where to.
+        clients: Of the account.
+        report: What was found.
+        cause_id: Whose remedy.
+        yes: Whether it is made without asking.
+        look_again: Returns what is found then.
+        options: Of the target, as ``as_given`` returns them.
+
+    Raises:
+        KeyturnError: There is no such finding, or its remedy is not one that a program applies.
+    """
+    finding = _fixable(report, cause_id)
+    console.print(f"\n[bold]To be changed[/] ({finding.cause.fix.value}):")
+    for change in finding.remedy.changes:
+        console.print(Text(f"  {shown(command(change, options))}", "cyan"), soft_wrap=True)
+    if not yes and not typer.confirm("Change it?", err=True):
+        raise KeyturnError("Nothing was changed.")
+    for change in finding.remedy.changes:
+        getattr(clients[change.service], xform_name(change.operation))(**change.parameters)
+    [after] = look_again()
+    if any(each.id == cause_id for each in after.causes):
+        console.print(f"[bold red]not fixed:[/] {cause_id} is still found.")
+    else:
+        console.print(f"[bold green]fixed:[/] {cause_id} is found no longer.")
+    console.print(f"{after.verdict.value}: {shown(after.summary)}", soft_wrap=True, markup=False)
+    if cause_id != "secret-marked-for-deletion":
+        told = f"aws secretsmanager rotate-secret --secret-id {after.arn}{options}"
+        console.print(Text.assemble("Rotate it now: ", (shown(told), "cyan")), soft_wrap=True)
+    return after
+
+
+def _fixable(report: Report, cause_id: str) -> Finding:
+    finding = next((each for each in report.findings if each.id == cause_id), None)
+    if finding is None:
+        named = ", ".join(each.id for each in report.causes) or "none"
+        raise KeyturnError(
+            f"{cause_id} is not found here, so that there is nothing to fix.", f"The causes found: {named}."
+        )
+    if finding.is_fixable:
+        return finding
+    if finding.confidence is not Confidence.CERTAIN:
+        raise KeyturnError(
+            f"{cause_id} is {finding.confidence.value}, and only what is certain is fixed by a program.",
+            "What helps is printed above.",
+        )
+    reasons = {
+        Fix.PRINTED: "may lose data, cost money or concern others",
+        Fix.BY_HAND: "is nothing that a call to AWS does",
+    }
+    why = reasons.get(finding.cause.fix, "needs something filled in")
+    raise KeyturnError(f"The remedy of {cause_id} {why}: it is printed, and yours to apply.")

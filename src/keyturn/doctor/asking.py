@@ -1,0 +1,50 @@
+"""Asks by boto3: every page of a reply up to some thousand items, and nothing but what reads."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+from .facts import Parameters
+
+# The newest come first, and what is older than some thousand lines or events explains nothing that happens today.
+_MOST_ITEMS = {"FilterLogEvents": 10_000, "LookupEvents": 200}
+_MOST = 1000
+_READING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate")
+
+
+class ClientsByName(Protocol):
+    """boto3's clients by their services' names."""
+
+    def __getitem__(self, service: str) -> Any:
+        """Return the client of a service."""
+        ...
+
+
+class AskByBoto3:
+    """Makes calls with boto3's clients."""
+
+    def __init__(self, clients: ClientsByName) -> None:
+        self._clients = clients
+
+    def __call__(self, service: str, operation: str, parameters: Parameters) -> Mapping[str, Any]:
+        """Return the reply to a call, with all of its pages in one.
+
+        Raises:
+            ValueError: The call could change something.
+        """
+        from botocore import xform_name  # noqa: PLC0415 - a quarter of a second, which saved facts need not take
+
+        if not operation.startswith(_READING):
+            raise ValueError(f"{operation} does not only read")
+        client = self._clients[service]
+        name = xform_name(operation)
+        # A secret's versions come without a token in one page; a policy's pages are one document.
+        if not client.can_paginate(name):
+            reply: Mapping[str, Any] = getattr(client, name)(**parameters)
+            return reply
+        limit = {"MaxItems": _MOST_ITEMS.get(operation, _MOST)}
+        found: Mapping[str, Any] = (
+            client.get_paginator(name).paginate(**parameters, PaginationConfig=limit).build_full_result()
+        )
+        return found

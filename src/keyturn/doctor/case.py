@@ -1,0 +1,658 @@
+"""One secret's case: everything that was collected about it, under the names by which checks speak of it.
+
+A property that holds an :class:`~keyturn.doctor.facts.Answer` may be blind; its ``value`` then raises, and the check
+that asked is blind, too. Nothing here judges.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, TypeVar
+
+from keyturn.arn import Arn, InvalidArn
+
+from .facts import Answer, Facts, Kind, Unseen
+from .log import LogRun, read_runs
+from .redaction import redacted
+from .trail import TrailEvent, read_events
+from .value import ValueParts, parts_of, read_parts
+
+Json = Mapping[str, Any]
+_Owner = TypeVar("_Owner")
+_Value = TypeVar("_Value")
+
+IN_PROGRESS = timedelta(minutes=15)
+"""An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS
+documents that it tries again, not when."""
+_TRAIL_DAYS = timedelta(days=90)
+_NEAR = timedelta(minutes=5)
+ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
+CALLS_ABOUT_SECRETS = (
+    "RotateSecret",
+    "CancelRotateSecret",
+    "PutSecretValue",
+    "UpdateSecret",
+    "DeleteSecret",
+    "PutResourcePolicy",
+)
+FUNCTION_DELETED = "DeleteFunction20150331"
+_DENIED_READ = re.compile(r"GetSecretValue on resource: (arn:\S+?)[.,]?(?:\s|$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How a secret is looked at.
+
+    Attributes:
+        read_value: Whether its value may be read.
+        since: From when on log and trail are read, if the operator says so.
+        database_address: Name and port, if the operator gives them in place of the value's.
+    """
+
+    read_value: bool = False
+    since: datetime | None = None
+    database_address: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NamedPolicy:
+    """A policy document with what it is called.
+
+    Attributes:
+        kind: ``inline``, ``managed`` or ``boundary``.
+        name: An inline policy's name, a managed policy's ARN.
+        document: As JSON.
+        source: The call that showed it.
+    """
+
+    kind: str
+    name: str
+    document: Json
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RolePolicies:
+    """The policies of a role, as far as they may be seen.
+
+    Attributes:
+        policies: Inline and managed ones.
+        boundary: The permissions boundary, if there is one.
+        unseen: What may not be looked at; with one of these, that nothing allows something is not known.
+    """
+
+    policies: tuple[NamedPolicy, ...]
+    boundary: NamedPolicy | None
+    unseen: tuple[Answer, ...] = ()
+
+
+class cached(Generic[_Owner, _Value]):  # noqa: N801 - like the standard library's
+    """A property that is worked out once. Before Python 3.12 functools' own holds one lock for all cases at a time."""
+
+    def __init__(self, work_out: Callable[[_Owner], _Value]) -> None:
+        self._work_out = work_out
+        self.__doc__ = work_out.__doc__
+
+    def __set_name__(self, owner: type[_Owner], name: str) -> None:
+        self._name = name
+
+    def __get__(self, case: _Owner, owner: type[_Owner]) -> _Value:
+        value = self._work_out(case)
+        case.__dict__[self._name] = value
+        return value
+
+
+class Case:
+    """What is known of one secret.
+
+    Args:
+        facts: Answers.
+        secret_id: As the operator named it.
+        now: Aware UTC.
+        options: How it is looked at.
+    """
+
+    def __init__(self, facts: Facts, secret_id: str, now: datetime, options: Options | None = None) -> None:
+        self.facts = facts
+        self.secret_id = secret_id
+        self.now = now
+        self.options = options or Options()
+
+    # The secret.
+
+    @cached
+    def described(self) -> Answer:
+        """DescribeSecret."""
+        return self.facts.ask("secretsmanager", "DescribeSecret", SecretId=self.secret_id)
+
+    @property
+    def secret(self) -> Json:
+        """DescribeSecret's reply."""
+        return self.described.value
+
+    @property
+    def arn(self) -> str:
+        """Of the secret."""
+        return str(self.secret["ARN"])
+
+    @property
+    def name(self) -> str:
+        """Of the secret."""
+        return str(self.secret.get("Name", self.arn))
+
+    @property
+    def place(self) -> Arn:
+        """The secret's ARN in its parts."""
+        return Arn.parse(self.arn)
+
+    @cached
+    def labels(self) -> Mapping[str, str]:
+        """Staging label to version id."""
+        stages = self.secret.get("VersionIdsToStages") or {}
+        return {label: version_id for version_id, labels in stages.items() for label in labels}
+
+    @cached
+    def versions(self) -> Answer:
+        """ListSecretVersionIds, those without labels, too."""
+        return self.facts.ask("secretsmanager", "ListSecretVersionIds", SecretId=self.arn, IncludeDeprecated=True)
+
+    @cached
+    def resource_policy(self) -> Answer:
+        """GetResourcePolicy of the secret."""
+        return self.facts.ask("secretsmanager", "GetResourcePolicy", SecretId=self.arn)
+
+    @property
+    def pending_version(self) -> str | None:
+        """The version that AWSPENDING has been left on: not the current one."""
+        pending = self.labels.get("AWSPENDING")
+        return None if pending is None or pending == self.labels.get("AWSCURRENT") else pending
+
+    @cached
+    def value_answer(self) -> Answer | None:
+        """GetSecretValue of AWSCURRENT, with nothing secret in it; None if it is not to be read."""
+        return self._value_of(self.arn)
+
+    @property
+    def value(self) -> ValueParts | None:
+        """What is known of the value; None if it was not to be read."""
+        return None if self.value_answer is None else read_parts(self.value_answer.value)
+
+    def _value_of(self, arn: str) -> Answer | None:
+        if not self.options.read_value:
+            return None
+        # Without a stage moto answers with the pending version.
+        return self.facts.ask(
+            "secretsmanager", "GetSecretValue", keep=parts_of, SecretId=arn, VersionStage="AWSCURRENT"
+        )
+
+    # Time.
+
+    @property
+    def last_rotated_at(self) -> datetime | None:
+        """When the secret was last rotated."""
+        return _utc(self.secret.get("LastRotatedDate"))
+
+    @property
+    def next_rotation_at(self) -> datetime | None:
+        """When the secret is to be rotated next."""
+        return _utc(self.secret.get("NextRotationDate"))
+
+    @cached
+    def opens_at(self) -> datetime:
+        """Since when lines and events tell of the present fault: behind the last good rotation."""
+        moments = [moment for moment in (self.last_rotated_at, self._last_succeeded_at) if moment]
+        moments.append(self.options.since or self.now - _TRAIL_DAYS)
+        return max(moments)
+
+    @property
+    def _last_succeeded_at(self) -> datetime | None:
+        events = self.events_if_seen("RotationSucceeded")
+        return events[-1].at if events else None
+
+    # The function.
+
+    @property
+    def function_arn(self) -> str:
+        """The rotation function, qualifier included; empty if there is none."""
+        return str(self.secret.get("RotationLambdaARN") or "")
+
+    @property
+    def function_place(self) -> Arn | None:
+        """The function's ARN in its parts; None if there is none or it is none."""
+        try:
+            return Arn.parse(self.function_arn) if self.function_arn else None
+        except InvalidArn:
+            return None
+
+    @property
+    def function_name(self) -> str:
+        """The function's name, without a qualifier."""
+        return self.function_arn.split(":")[6] if self.function_arn.count(":") >= 6 else self.function_arn
+
+    @property
+    def qualifier(self) -> str:
+        """The alias or version in the function's ARN; empty if there is none."""
+        return self.function_arn.split(":")[7] if self.function_arn.count(":") == 7 else ""
+
+    @cached
+    def configuration(self) -> Answer:
+        """GetFunctionConfiguration, of the qualifier that the secret uses; without the values of its variables."""
+        return self.facts.ask(
+            "lambda", "GetFunctionConfiguration", keep=_without_secret_variables, FunctionName=self.function_arn
+        )
+
+    @cached
+    def function_policy(self) -> Answer:
+        """GetPolicy, of the qualifier that the secret uses."""
+        qualifier: Json = {"Qualifier": self.qualifier} if self.qualifier else {}
+        return self.facts.ask("lambda", "GetPolicy", FunctionName=self._unqualified_arn, **qualifier)
+
+    @cached
+    def unqualified_function_policy(self) -> Answer:
+        """GetPolicy of the function itself; the same if the secret uses no qualifier."""
+        return self.facts.ask("lambda", "GetPolicy", FunctionName=self._unqualified_arn)
+
+    @cached
+    def policies_of_aliases(self) -> tuple[Answer, ...]:
+        """GetPolicy of each alias; asked only where the secret's own ARN has no statement for Secrets Manager."""
+        aliases = self.facts.ask("lambda", "ListAliases", FunctionName=self._unqualified_arn)
+        names = [entry["Name"] for entry in aliases.found.get("Aliases", [])] if aliases.kind is Kind.OK else []
+        return tuple(
+            self.facts.ask("lambda", "GetPolicy", FunctionName=self._unqualified_arn, Qualifier=name) for name in names
+        )
+
+    @cached
+    def concurrency(self) -> Answer:
+        """GetFunctionConcurrency."""
+        return self.facts.ask("lambda", "GetFunctionConcurrency", FunctionName=self._unqualified_arn)
+
+    @property
+    def _unqualified_arn(self) -> str:
+        return ":".join(self.function_arn.split(":")[:7])
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """The function's environment variables: of those that could be secret, the names only."""
+        environment = self.configuration.value.get("Environment") or {}
+        return environment.get("Variables") or {}
+
+    # The role.
+
+    @property
+    def role_arn(self) -> str:
+        """The execution role."""
+        return str(self.configuration.value.get("Role") or "")
+
+    @property
+    def role_name(self) -> str:
+        """The execution role's name."""
+        return self.role_arn.rpartition("/")[2]
+
+    @cached
+    def role(self) -> Answer:
+        """GetRole."""
+        return self.facts.ask("iam", "GetRole", RoleName=self.role_name)
+
+    @cached
+    def role_policies(self) -> RolePolicies:
+        """The role's policies and its boundary."""
+        found: list[NamedPolicy] = []
+        unseen: list[Answer] = []
+        inline = self.facts.ask("iam", "ListRolePolicies", RoleName=self.role_name)
+        for name in self._listed(inline, "PolicyNames", unseen):
+            answer = self.facts.ask("iam", "GetRolePolicy", RoleName=self.role_name, PolicyName=name)
+            if answer.kind is Kind.OK:
+                found.append(NamedPolicy("inline", name, answer.found["PolicyDocument"], "iam:GetRolePolicy"))
+            elif answer.kind is not Kind.GONE:
+                unseen.append(answer)
+        attached = self.facts.ask("iam", "ListAttachedRolePolicies", RoleName=self.role_name)
+        for entry in self._listed(attached, "AttachedPolicies", unseen):
+            policy = self._managed("managed", entry["PolicyArn"], unseen)
+            found += [policy] if policy else []
+        boundary = None
+        if self.role.kind is Kind.OK:
+            arn = (self.role.found["Role"].get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
+            boundary = self._managed("boundary", arn, unseen) if arn else None
+        elif self.role.kind is not Kind.GONE:
+            unseen.append(self.role)
+        return RolePolicies(tuple(found), boundary, tuple(unseen))
+
+    def _managed(self, kind: str, arn: str, unseen: list[Answer]) -> NamedPolicy | None:
+        policy = self.facts.ask("iam", "GetPolicy", PolicyArn=arn)
+        if policy.kind is not Kind.OK:
+            unseen.append(policy)
+            return None
+        version_id = policy.found["Policy"]["DefaultVersionId"]
+        version = self.facts.ask("iam", "GetPolicyVersion", PolicyArn=arn, VersionId=version_id)
+        if version.kind is not Kind.OK:
+            unseen.append(version)
+            return None
+        return NamedPolicy(kind, arn, version.found["PolicyVersion"]["Document"], "iam:GetPolicyVersion")
+
+    def _listed(self, answer: Answer, member: str, unseen: list[Answer]) -> list[Any]:
+        if answer.kind is Kind.OK:
+            return list(answer.found.get(member, []))
+        if answer.kind is not Kind.GONE:
+            unseen.append(answer)
+        return []
+
+    # Keys.
+
+    @property
+    def key_id(self) -> str:
+        """The customer managed key of the secret; empty if it has none."""
+        return own_key(self.secret)
+
+    @cached
+    def key(self) -> Answer | None:
+        """DescribeKey of the secret's customer managed key; None if it has none."""
+        return self.facts.ask("kms", "DescribeKey", KeyId=self.key_id) if self.key_id else None
+
+    @cached
+    def key_policy(self) -> Answer | None:
+        """GetKeyPolicy of it."""
+        return self.policy_of_key(self.key_id)
+
+    @cached
+    def key_grants(self) -> Answer | None:
+        """ListGrants of it."""
+        return self.facts.ask("kms", "ListGrants", KeyId=self.key_id) if self.key_id else None
+
+    def policy_of_key(self, key_id: str) -> Answer | None:
+        """Return GetKeyPolicy of a key; None if there is none."""
+        # An alias is not taken here, and DescribeKey tells the key behind it.
+        described = self.facts.ask("kms", "DescribeKey", KeyId=key_id) if key_id else None
+        if described is None:
+            return None
+        arn = described.found["KeyMetadata"]["Arn"] if described.kind is Kind.OK else key_id
+        return self.facts.ask("kms", "GetKeyPolicy", KeyId=arn, PolicyName="default")
+
+    # The superuser secret, which AWS's guide calls the "master" secret.
+
+    @cached
+    def superuser_arn(self) -> str:
+        """The superuser secret, by the value, by a denied call, or by the role's policies; empty if none is known."""
+        if self.options.read_value and self.value_answer and self.value_answer.kind is Kind.OK:
+            named = read_parts(self.value_answer.found).text("masterarn")
+            if named:
+                return named
+        return self._denied_superuser or self._superuser_in_policies
+
+    @property
+    def _denied_superuser(self) -> str:
+        if self.log_events.kind is Kind.OK:
+            for run in reversed(read_runs(self.log_events.found.get("events", []))):
+                for line in reversed(run.lines):
+                    match = _DENIED_READ.search(line.text)
+                    # The run speaks of this secret as well, or of no other one that is rotated.
+                    if match and match[1] != self.arn and self.arn in run.text:
+                        return match[1]
+        return ""
+
+    @property
+    def _superuser_in_policies(self) -> str:
+        if self.configuration.kind is not Kind.OK:
+            return ""
+        for policy in self.role_policies.policies:
+            for statement in statements_of(policy.document):
+                resources = texts(statement.get("Resource"))
+                is_read = texts(statement.get("Action")) == ["secretsmanager:GetSecretValue"]
+                if is_read and statement.get("Effect") == "Allow" and len(resources) == 1:
+                    arn = resources[0]
+                    if arn.startswith("arn:") and ":secret:" in arn and "*" not in arn and arn != self.arn:
+                        return arn
+        return ""
+
+    @cached
+    def superuser(self) -> Answer | None:
+        """DescribeSecret of the superuser secret; None if none is known."""
+        return (
+            self.facts.ask("secretsmanager", "DescribeSecret", SecretId=self.superuser_arn)
+            if self.superuser_arn
+            else None
+        )
+
+    @cached
+    def superuser_policy(self) -> Answer | None:
+        """GetResourcePolicy of the superuser secret."""
+        if not self.superuser_arn:
+            return None
+        return self.facts.ask("secretsmanager", "GetResourcePolicy", SecretId=self.superuser_arn)
+
+    @property
+    def superuser_key_id(self) -> str:
+        """The customer managed key of the superuser secret; empty if it has none, or if that is not known."""
+        seen = self.superuser
+        return own_key(seen.found) if seen is not None and seen.kind is Kind.OK else ""
+
+    @property
+    def superuser_key(self) -> Answer | None:
+        """DescribeKey of it; None if it has none."""
+        return self.facts.ask("kms", "DescribeKey", KeyId=self.superuser_key_id) if self.superuser_key_id else None
+
+    # The log.
+
+    @property
+    def log_group(self) -> str:
+        """Where the function writes."""
+        logging: Json = {}
+        if self.configuration.kind is Kind.OK:
+            logging = self.configuration.found.get("LoggingConfig") or {}
+        return str(logging.get("LogGroup") or f"/aws/lambda/{self.function_name}")
+
+    @cached
+    def log_groups(self) -> Answer:
+        """DescribeLogGroups."""
+        return self.facts.ask("logs", "DescribeLogGroups", logGroupNamePrefix=self.log_group)
+
+    @cached
+    def log_events(self) -> Answer:
+        """FilterLogEvents since the window opened; texts are matched here, for endpoints differ in their filters."""
+        begin = int(self.opens_at.timestamp() * 1000)
+        # The interval is open at its end for some and closed for others.
+        end = int(self.now.timestamp() * 1000) + 1
+        return self.facts.ask(
+            "logs", "FilterLogEvents", keep=_redacted_events, logGroupName=self.log_group, startTime=begin, endTime=end
+        )
+
+    @cached
+    def runs(self) -> tuple[LogRun, ...]:
+        """This secret's invocations in the window, oldest first.
+
+        Raises:
+            Unseen: The log may not be looked at.
+        """
+        if self.log_events.kind is Kind.GONE:
+            return ()
+        found = read_runs(self.log_events.value.get("events", []))
+        others = {arn for run in found for arn in run.secret_arns} - self._own_arns
+        return tuple(run for run in found if self._is_own(run, is_shared=bool(others)))
+
+    @property
+    def _own_arns(self) -> set[str]:
+        return {arn for arn in (self.arn, self.superuser_arn) if arn}
+
+    def _is_own(self, run: LogRun, *, is_shared: bool) -> bool:
+        """Say whether an invocation was about this secret; one function often serves many."""
+        if self.arn in run.secret_arns:
+            return True
+        if run.secret_arns - self._own_arns:
+            return False
+        # It names nobody, or the superuser only.
+        answer = self.trail("RotationFailed")
+        everybodys = read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
+        failures = [event for event in everybodys if self._is_of_function(event)]
+        near = [event for event in failures if abs(event.at - run.ended_at) <= _NEAR]
+        if near:
+            closest = min(near, key=lambda event: abs(event.at - run.ended_at))
+            return self.is_about(closest)
+        return not is_shared
+
+    def _is_of_function(self, event: TrailEvent) -> bool:
+        arn = event.function_arn
+        return arn is None or arn.split(":")[6:7] == [self.function_name]
+
+    @property
+    def failed_runs(self) -> tuple[LogRun, ...]:
+        """Those of :attr:`runs` that failed, of the newest attempts: behind them no run has finished the rotation."""
+        return tuple(run for run in self.runs if run.has_failed)
+
+    # The trail.
+
+    def trail(self, event_name: str) -> Answer:
+        """LookupEvents by the name of an event."""
+        return self.facts.ask(
+            "cloudtrail",
+            "LookupEvents",
+            LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": event_name}],
+            StartTime=self._trail_since,
+        )
+
+    @property
+    def function_deletions(self) -> list[TrailEvent]:
+        """Who has deleted functions, as far as that may be seen; asked only of a function that is gone."""
+        answer = self.trail(FUNCTION_DELETED)
+        return read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
+
+    @cached
+    def calls_of_function(self) -> Answer:
+        """LookupEvents by the name of the function's session, which is the function's."""
+        return self.facts.ask(
+            "cloudtrail",
+            "LookupEvents",
+            LookupAttributes=[{"AttributeKey": "Username", "AttributeValue": self.function_name}],
+            StartTime=self._trail_since,
+        )
+
+    @property
+    def _trail_since(self) -> datetime:
+        # A whole hour, so that diagnoses of many secrets ask the same.
+        begin = self.options.since or self.now - _TRAIL_DAYS
+        return begin.replace(minute=0, second=0, microsecond=0)
+
+    def events(self, event_name: str) -> tuple[TrailEvent, ...]:
+        """This secret's events of a name, oldest first.
+
+        Raises:
+            Unseen: The trail may not be looked at.
+        """
+        found = read_events(self.trail(event_name).value.get("Events", []))
+        return tuple(event for event in found if self.is_about(event))
+
+    def events_if_seen(self, event_name: str) -> tuple[TrailEvent, ...]:
+        """The same, empty if the trail may not be looked at."""
+        return self.events(event_name) if self.trail(event_name).kind is Kind.OK else ()
+
+    def is_about(self, event: TrailEvent) -> bool:
+        """Say whether an event is about this secret, however it names it."""
+        if not event.secret_id:
+            return False
+        partial = self.arn.rpartition("-")[0]
+        return event.secret_id in (self.arn, self.name, partial, self.secret_id)
+
+    @cached
+    def failures(self) -> tuple[TrailEvent, ...]:
+        """This secret's RotationFailed events in the window, oldest first.
+
+        Raises:
+            Unseen: The trail may not be looked at.
+        """
+        return tuple(event for event in self.events("RotationFailed") if event.at >= self.opens_at)
+
+    @property
+    def failures_if_seen(self) -> tuple[TrailEvent, ...]:
+        """The same, empty if the trail may not be looked at."""
+        return self.failures if self.trail("RotationFailed").kind is Kind.OK else ()
+
+    @property
+    def failed_step(self) -> str | None:
+        """The step in which the newest attempt failed, by the trail, else by the log."""
+        if self.failures_if_seen and self.failures_if_seen[-1].step:
+            return self.failures_if_seen[-1].step
+        try:
+            failed = self.failed_runs
+        except Unseen:
+            return None
+        return failed[-1].step if failed else None
+
+    @property
+    def attempt_began_at(self) -> datetime | None:
+        """When the newest attempt in the window began, by the trail, or by its version."""
+        started = [event.at for event in self.events_if_seen("RotationStarted") if event.at >= self.opens_at]
+        if started:
+            return started[-1]
+        if self.pending_version and self.versions.kind is Kind.OK:
+            for version in self.versions.found.get("Versions", []):
+                if version.get("VersionId") == self.pending_version:
+                    return _utc(version.get("CreatedDate"))
+        return None
+
+    @property
+    def is_in_progress(self) -> bool:
+        """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
+        began_at = self.attempt_began_at
+        if began_at is None or self.now - began_at >= IN_PROGRESS:
+            return False
+        return not any(event.at >= began_at for event in self.failures_if_seen)
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether anything that may be seen says that rotation has failed since it last went well."""
+        if self.failures_if_seen:
+            return True
+        try:
+            return bool(self.failed_runs)
+        except Unseen:
+            return False
+
+
+def own_key(secret: Json) -> str:
+    """Return the customer managed key of a secret; empty if it is under the account's own for Secrets Manager."""
+    key_id = str(secret.get("KmsKeyId") or "")
+    return "" if key_id.endswith("alias/aws/secretsmanager") else key_id
+
+
+def statements_of(document: Json) -> list[Json]:
+    """Return the statements of a policy, whether there are several or one."""
+    found = document.get("Statement", [])
+    return [found] if isinstance(found, Mapping) else [each for each in found if isinstance(each, Mapping)]
+
+
+def texts(value: object) -> list[str]:
+    """Return what may be a text or a list of texts as a list."""
+    if isinstance(value, str):
+        return [value]
+    return [each for each in value if isinstance(each, str)] if isinstance(value, (list, tuple)) else []
+
+
+def _utc(value: object) -> datetime | None:
+    return value.astimezone(UTC) if isinstance(value, datetime) else None
+
+
+# Of a function's variables the doctor reads these; of the others it keeps the names, for any of them can be a secret.
+_READ_VARIABLES = frozenset(
+    {
+        "SECRETS_MANAGER_ENDPOINT",
+        "EXCLUDE_CHARACTERS",
+        "PASSWORD_LENGTH",
+        "SECRET_ARN",
+        "AUTHENTICATION_CREATION_ENABLED",
+    }
+)
+
+
+def _without_secret_variables(reply: Json) -> Json:
+    environment = reply.get("Environment") or {}
+    variables = environment.get("Variables")
+    if not variables:
+        return reply
+    kept = {name: value if name in _READ_VARIABLES else "" for name, value in variables.items()}
+    return {**reply, "Environment": {**environment, "Variables": kept}}
+
+
+def _redacted_events(reply: Json) -> Json:
+    events = [{**event, "message": redacted(str(event.get("message", "")))} for event in reply.get("events", [])]
+    return {**reply, "events": events}

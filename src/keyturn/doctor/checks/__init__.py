@@ -1,0 +1,1 @@
+"""The checks: pure functions of a case, each deciding one cause; a file for each family."""

@@ -1,0 +1,157 @@
+"""When will it run? Notes, not faults, unless it should have run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+from keyturn.doctor.case import Case
+from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.remedies import rotate
+from keyturn.doctor.sections import ago
+
+_DAY = timedelta(days=1)
+_HOURS = re.compile(r"(\d+)h")
+
+NOT_DUE = Cause(
+    id="schedule-not-due",
+    section=Section.ROTATION,
+    topic=Topic.SCHEDULE,
+    title="It is not due yet",
+    symptoms=("You can predict only the date of the next rotation, not the time.", "NextRotationDate"),
+    evidence=("secretsmanager:DescribeSecret",),
+    decision="NextRotationDate is ahead, or is today: with AutomaticallyAfterDays hour and minute are chosen within the"
+    " UTC day, with a window any moment in it may be the one.",
+    remedy="Nothing. To rotate at once: rotate-secret.",
+)
+
+
+@check(NOT_DUE)
+def schedule_not_due(case: Case) -> Iterator[Finding]:
+    """Say when the secret is due, for those who expected it earlier."""
+    following = case.next_rotation_at
+    if following is None or following + window_length(case) < case.now:
+        return
+    begin, end = _window(case, following)
+    yield Finding(
+        NOT_DUE,
+        f"the next rotation is due {_span(begin, end)}, {ago(following, case.now)}",
+        (
+            Evidence(
+                "secretsmanager:DescribeSecret",
+                case.name,
+                {
+                    "LastRotatedDate": _told(case.last_rotated_at),
+                    "NextRotationDate": _told(following),
+                    "RotationRules": case.secret.get("RotationRules"),
+                },
+            ),
+        ),
+        Remedy("Nothing is to be done; this would rotate it now.", (rotate(case),)),
+        role=Role.NOTE,
+    )
+
+
+SHIFTED = Cause(
+    id="schedule-shifted-by-manual-update",
+    section=Section.ROTATION,
+    topic=Topic.SCHEDULE,
+    title="A change by hand has moved the next date",
+    symptoms=("LastChangedDate", "PutSecretValue", "UpdateSecret"),
+    evidence=("secretsmanager:DescribeSecret", "cloudtrail:LookupEvents"),
+    decision="Somebody other than the rotation function has stored a value since the last rotation. A manual change"
+    " counts as a rotation when the next date is reckoned.",
+    remedy="Nothing; rotate now if the date matters.",
+)
+
+
+@check(SHIFTED)
+def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
+    """Look for values that somebody has stored since the last rotation."""
+    if case.last_rotated_at is None:
+        return
+    by_hand = [
+        event
+        for name in ("PutSecretValue", "UpdateSecret")
+        for event in case.events(name)
+        if not event.error_code and event.at > case.last_rotated_at and f"/{case.function_name}" not in event.caller
+    ]
+    if not by_hand:
+        return
+    last = max(by_hand, key=lambda event: event.at)
+    yield Finding(
+        SHIFTED,
+        f"{last.caller.rpartition(':')[2]} has stored a value by hand since then, which moves the next date",
+        (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.name} by {last.caller}", last.at),),
+        Remedy("Nothing is to be done; this would rotate it now.", (rotate(case),)),
+        role=Role.NOTE,
+        confidence=Confidence.LIKELY,
+    )
+
+
+OVERDUE = Cause(
+    id="schedule-overdue",
+    section=Section.ROTATION,
+    topic=Topic.SCHEDULE,
+    title="It should have rotated, and has not",
+    symptoms=("NextRotationDate in the past",),
+    evidence=("secretsmanager:DescribeSecret",),
+    decision="NextRotationDate lies more than a window (24 hours, or Duration) in the past, and no attempt is under"
+    " way. A cause only if nothing else is one.",
+    remedy="Mend what is named beside it, then rotate now.",
+    yields=True,
+)
+
+
+@check(OVERDUE)
+def schedule_overdue(case: Case) -> Iterator[Finding]:
+    """Look whether the date has passed."""
+    following = case.next_rotation_at
+    if following is None:
+        return
+    if case.is_in_progress:
+        raise Skip("an attempt is under way")
+    late = case.now - following - window_length(case)
+    if late <= timedelta():
+        return
+    # That nothing else is the matter is only known to who may look.
+    _ = case.runs, case.failures
+    yield Finding(
+        OVERDUE,
+        f"it was due {ago(following, case.now)}, and its window has passed",
+        (
+            Evidence(
+                "secretsmanager:DescribeSecret",
+                case.name,
+                {"NextRotationDate": _told(following), "RotationRules": case.secret.get("RotationRules")},
+            ),
+        ),
+        Remedy("Rotate it now, when what stops it is mended.", (rotate(case),)),
+    )
+
+
+def window_length(case: Case) -> timedelta:
+    """Return the length of the secret's rotation window: its Duration, else a day."""
+    rules = case.secret.get("RotationRules") or {}
+    hours = _HOURS.fullmatch(str(rules.get("Duration") or ""))
+    return timedelta(hours=int(hours[1])) if hours else _DAY
+
+
+def _window(case: Case, following: datetime) -> tuple[datetime, datetime]:
+    rules = case.secret.get("RotationRules") or {}
+    if rules.get("ScheduleExpression"):
+        return following, following + window_length(case)
+    begin = following.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    return begin, begin + _DAY
+
+
+def _span(begin: datetime, end: datetime) -> str:
+    if end - begin == _DAY and (begin.hour, begin.minute) == (0, 0):
+        return f"on {begin:%a %Y-%m-%d} (UTC), at any time of that day"
+    return f"between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC"
+
+
+def _told(moment: datetime | None) -> str | None:
+    return None if moment is None else f"{moment:%Y-%m-%d %H:%M} UTC"

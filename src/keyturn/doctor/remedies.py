@@ -1,0 +1,59 @@
+"""Changes that several remedies have in common, and a change as a command of the AWS CLI."""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections.abc import Mapping
+
+from .case import Case
+from .model import Change
+
+_WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
+
+
+def command(change: Change, options: str = "") -> str:
+    """Return a change as a command of the AWS CLI that can be pasted into a shell.
+
+    Args:
+        change: The call.
+        options: Of the target, each behind a space: ``--profile``, ``--region``, ``--endpoint-url``.
+    """
+    return " ".join(shlex.quote(word) for word in words(change)) + options
+
+
+def words(change: Change) -> list[str]:
+    """Return a change as the words of a command of the AWS CLI.
+
+    Source: AWS CLI, how it names commands and options: botocore's names with hyphens; a flag for a boolean; JSON for
+    what is no text and no number.
+    """
+    found = ["aws", change.service, _hyphened(change.operation)]
+    for name, value in change.parameters.items():
+        option = f"--{_hyphened(name)}"
+        if isinstance(value, bool):
+            found.append(option if value else option.replace("--", "--no-", 1))
+        elif isinstance(value, (Mapping, list, tuple)):
+            found += [option, json.dumps(value)]
+        else:
+            found += [option, str(value)]
+    return found
+
+
+def _hyphened(name: str) -> str:
+    return "-".join(part.lower() for part in _WORD.split(name))
+
+
+def rotate(case: Case, **further: object) -> Change:
+    """Return the call that rotates the secret now."""
+    return Change("secretsmanager", "RotateSecret", {"SecretId": case.arn, **further})
+
+
+def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]) -> Change:
+    """Return the call that gives the function's role an inline policy."""
+    return Change(
+        "iam",
+        "PutRolePolicy",
+        {"RoleName": case.role_name, "PolicyName": policy_name, "PolicyDocument": json.dumps(document)},
+    )

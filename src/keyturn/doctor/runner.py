@@ -1,0 +1,168 @@
+"""Runs the checks over a case, tells causes from consequences, and reaches the verdict.
+
+A check that may not look is blind, and one that breaks is blind as well: neither is taken for health.
+"""
+
+from __future__ import annotations
+
+import re
+
+from keyturn.errors.base import KeyturnError
+
+from .case import Case
+from .catalogue import Check, Skip, all_checks
+from .facts import Answer, Kind, Unseen
+from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
+from .sections import resource_of, section_facts, summary
+
+_ORDER = list(Role)
+_LONGEST = 200
+# Where one of these is the cause there is no rotation to be examined.
+ENDS_EXAMINATION = (
+    "secret-marked-for-deletion",
+    "secret-is-replica",
+    "secret-managed-by-service",
+    "external-rotation-role-denied",
+    "rotation-not-configured",
+    "rotation-cancelled",
+)
+
+
+class NoSuchSecret(KeyturnError):
+    """There is no secret of that name, here."""
+
+    exit_status = 4
+
+
+def examine(case: Case, target_endpoint: str | None = None) -> Report:
+    """Return the diagnosis of a case.
+
+    Raises:
+        NoSuchSecret: There is no such secret.
+    """
+    if case.described.kind is Kind.GONE:
+        raise _no_such_secret(case)
+    outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
+    findings = _settled([finding for outcome in outcomes for finding in outcome.findings])
+    blind = _blind_spots(case, outcomes)
+    verdict = _verdict(case, findings, outcomes)
+    is_seen = case.described.kind is Kind.OK
+    return Report(
+        arn=case.arn if is_seen else case.secret_id,
+        name=case.name if is_seen else case.secret_id,
+        target=Target(target_endpoint, case.place.account_id if is_seen else "", case.place.region if is_seen else ""),
+        verdict=verdict,
+        summary=summary(case, verdict, findings, outcomes),
+        findings=tuple(findings),
+        outcomes=tuple(outcomes),
+        blind=blind,
+        facts=section_facts(case) if is_seen else {},
+    )
+
+
+def _run(case: Case) -> list[Outcome]:
+    outcomes = {check.cause.id: _outcome(check, case) for check in all_checks() if check.cause.id in ENDS_EXAMINATION}
+    ended_by = next((cause_id for cause_id in ENDS_EXAMINATION if _is_cause(outcomes.get(cause_id))), None)
+    for check in all_checks():
+        if check.cause.id in outcomes:
+            continue
+        if ended_by is None:
+            outcomes[check.cause.id] = _outcome(check, case)
+        else:
+            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
+    if ended_by is not None:
+        for cause_id in ENDS_EXAMINATION:
+            if cause_id != ended_by and cause_id in outcomes:
+                cause = outcomes[cause_id].cause
+                outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} ends the examination")
+    return [outcomes[check.cause.id] for check in all_checks()]
+
+
+def _is_cause(outcome: Outcome | None) -> bool:
+    return outcome is not None and any(finding.role is Role.CAUSE for finding in outcome.findings)
+
+
+def _outcome(check: Check, case: Case) -> Outcome:
+    try:
+        found = tuple(check.examine(case))
+    except Skip as skip:
+        return Outcome(check.cause, Status.SKIPPED, str(skip))
+    except Unseen as unseen:
+        return _unseen(check.cause, unseen.answer)
+    except Exception as error:  # noqa: BLE001 - what one check did not foresee must not hide what the others find
+        return Outcome(
+            check.cause, Status.BLIND, f"the check itself failed: {type(error).__name__}: {error}"[:_LONGEST]
+        )
+    roles = {finding.role for finding in found}
+    if roles & {Role.CAUSE, Role.CONTRIBUTING, Role.CONSEQUENCE}:
+        return Outcome(check.cause, Status.FAIL, findings=found)
+    return Outcome(check.cause, Status.WARN if Role.RISK in roles else Status.PASS, findings=found)
+
+
+def _unseen(cause: Cause, answer: Answer) -> Outcome:
+    said = f"{answer.question.action}: {answer.code}"
+    if answer.kind is Kind.GONE:
+        return Outcome(cause, Status.SKIPPED, f"{answer.question.action}: there is none")
+    status = Status.UNSUPPORTED if answer.kind is Kind.UNSUPPORTED else Status.BLIND
+    return Outcome(cause, status, said, unseen=answer)
+
+
+def _all_blind(case: Case) -> list[Outcome]:
+    return [_unseen(check.cause, case.described) for check in all_checks()]
+
+
+def _settled(findings: list[Finding]) -> list[Finding]:
+    """Return findings with the parts that they play beside each other: causes first, the surest first."""
+    causes = [finding for finding in findings if finding.role is Role.CAUSE]
+    outranked = {general for finding in causes for general in finding.cause.outranks}
+    standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
+    sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
+    settled = []
+    for finding in findings:
+        role = finding.role
+        if role is Role.CAUSE and finding.id in outranked:
+            role = Role.CONTRIBUTING
+        elif role is Role.CAUSE and finding.cause.yields and standing:
+            role = Role.CONSEQUENCE
+        elif role is Role.CAUSE and sure and finding.confidence is Confidence.POSSIBLE:
+            role = Role.CONTRIBUTING
+        settled.append(finding.with_role(role))
+    sureness = list(Confidence)
+    return sorted(settled, key=lambda finding: (_ORDER.index(finding.role), sureness.index(finding.confidence)))
+
+
+def _blind_spots(case: Case, outcomes: list[Outcome]) -> tuple[BlindSpot, ...]:
+    unseen: dict[str, Answer] = {}
+    hidden: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.status is Status.BLIND and outcome.unseen is not None:
+            action = outcome.unseen.question.action
+            unseen.setdefault(action, outcome.unseen)
+            hidden.setdefault(action, []).append(outcome.cause.id)
+    return tuple(
+        BlindSpot(action, resource_of(answer.question, case), answer.code, tuple(hidden[action]))
+        for action, answer in unseen.items()
+    )
+
+
+def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Verdict:
+    roles = {finding.role for finding in findings}
+    statuses = {outcome.status for outcome in outcomes}
+    if Role.CAUSE in roles:
+        return Verdict.BROKEN
+    if Status.BLIND in statuses or case.described.kind is not Kind.OK or case.has_failed:
+        return Verdict.INCONCLUSIVE
+    if Status.UNSUPPORTED in statuses and case.last_rotated_at is None:
+        return Verdict.INCONCLUSIVE
+    return Verdict.AT_RISK if Role.RISK in roles else Verdict.HEALTHY
+
+
+def _no_such_secret(case: Case) -> NoSuchSecret:
+    hints = [
+        "aws secretsmanager list-secrets shows those there are: check --profile, --region and --endpoint-url, too."
+    ]
+    if re.search(r"-[A-Za-z0-9]{6}$", case.secret_id):
+        hints.append(
+            "A name that ends in a hyphen and six characters is read as the end of an ARN: give the whole ARN."
+        )
+    return NoSuchSecret(f"There is no secret {case.secret_id} here.", *hints)

@@ -1,0 +1,130 @@
+"""How things stand, in words: the answer in one sentence, a line for each section, and what a call was about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime, timedelta
+
+from .case import Case
+from .facts import Kind, Question, Unseen
+from .model import Finding, Outcome, Role, Section, Status, Verdict
+
+_DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+_NAMED_AT_MOST = 3
+
+
+def summary(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> str:
+    """Return the answer in one sentence."""
+    causes = [finding for finding in findings if finding.role is Role.CAUSE]
+    if verdict is Verdict.BROKEN:
+        return _broken(causes)
+    if verdict is Verdict.INCONCLUSIVE:
+        return _inconclusive(case, findings, outcomes)
+    if verdict is Verdict.AT_RISK:
+        risk = next(finding for finding in findings if finding.role is Role.RISK)
+        return f"Nothing is broken, but: {risk.title}."
+    return f"Nothing is wrong: {_rotation(case)}."
+
+
+def _broken(causes: Sequence[Finding]) -> str:
+    first = causes[0]
+    begun = f"Rotation fails in {first.step}: " if first.step else ""
+    title = first.title if begun else first.title[:1].upper() + first.title[1:]
+    further = len(causes) - 1
+    more = "" if not further else f" ({further} more cause{'s' if further > 1 else ''} below)"
+    return f"{begun}{title}{more}."
+
+
+def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> str:
+    hidden = list(dict.fromkeys(each.cause.section for each in outcomes if each.status is Status.BLIND))
+    if case.described.kind is not Kind.OK:
+        return f"The secret itself may not be looked at ({case.described.code})."
+    if any(finding.is_history for finding in findings):
+        begun = "What failed has been changed since; the next rotation will show whether that was it"
+    elif case.has_failed:
+        step = f" in {case.failed_step}" if case.failed_step else ""
+        begun = f"Rotation fails{step}, and nothing that may be seen explains it"
+    else:
+        begun = "Found nothing"
+    if not hidden:
+        if begun == "Found nothing":
+            begun += ", but not everything can be asked here and the secret has never been rotated"
+        return f"{begun}."
+    named = [f"the {section.value.lower()}" for section in hidden[:_NAMED_AT_MOST]]
+    more = "" if len(hidden) <= _NAMED_AT_MOST else f" and {len(hidden) - _NAMED_AT_MOST} more"
+    return f"{begun}, but could not look at {', '.join(named)}{more}."
+
+
+def section_facts(case: Case) -> Mapping[Section, str]:
+    """Return a line for each section of which something is known."""
+    lines: Mapping[Section, Callable[[Case], str]] = {
+        Section.ROTATION: _rotation,
+        Section.FUNCTION: _function,
+        Section.ROLE: lambda case: case.role_name,
+        Section.SUPERUSER: lambda case: case.superuser_arn,
+        Section.KEY: lambda case: case.key_id or "the account's own, nothing to check",
+        Section.LOG: _log,
+    }
+    found = {}
+    for section, line in lines.items():
+        try:
+            found[section] = line(case)
+        except Unseen as unseen:
+            found[section] = f"could not look ({unseen.answer.question.action}: {unseen.answer.code})"
+    return {section: line for section, line in found.items() if line}
+
+
+def _rotation(case: Case) -> str:
+    if not case.function_arn:
+        return "not configured"
+    rules = case.secret.get("RotationRules") or {}
+    days, expression = rules.get("AutomaticallyAfterDays"), rules.get("ScheduleExpression")
+    every = f"every {days} days" if days and not expression else str(expression or "no schedule")
+    if not case.secret.get("RotationEnabled"):
+        return f"{every}, switched off"
+    last, following = case.last_rotated_at, case.next_rotation_at
+    parts = [every, f"last {ago(last, case.now)}" if last else "never rotated yet"]
+    if following:
+        parts.append(f"next {ago(following, case.now)}" if following > case.now else f"due {ago(following, case.now)}")
+    return ", ".join(parts)
+
+
+def _function(case: Case) -> str:
+    if not case.function_arn:
+        return ""
+    configuration = case.configuration.value
+    said = [str(configuration[name]) for name in ("Runtime",) if configuration.get(name)]
+    said.append(f"timeout {configuration.get('Timeout', '?')} s, {configuration.get('MemorySize', '?')} MB")
+    return f"{case.function_name} ({', '.join(said)})"
+
+
+def _log(case: Case) -> str:
+    if not case.function_arn:
+        return ""
+    failed = len(case.failed_runs)
+    runs = len(case.runs)
+    since = f"{case.log_group}: {runs} invocation{'' if runs == 1 else 's'} since the last good rotation"
+    return f"{since}, {failed} failed" if failed else since
+
+
+def ago(moment: datetime, now: datetime) -> str:
+    """Return how long ago a moment was, or how far ahead it is, as people say it."""
+    span = abs(now - moment)
+    for unit, name in ((_DAY, "days"), (_HOUR, "hours"), (_MINUTE, "minutes")):
+        if span >= 2 * unit:
+            said = f"{span // unit} {name}"
+            break
+    else:
+        said = f"{int(span.total_seconds())} seconds"
+    return f"in {said}" if moment > now else f"{said} ago"
+
+
+def resource_of(question: Question, case: Case) -> str:
+    """Return the ARN of what a call was about, as a policy would name it; ``*`` where there is none."""
+    if question.service == "secretsmanager" and case.described.kind is Kind.OK:
+        return case.superuser_arn if case.superuser_arn and case.superuser_arn in question.parameters else case.arn
+    if question.service == "lambda" and question.operation != "GetAccountSettings":
+        return ":".join(case.function_arn.split(":")[:7]) or "*"
+    if question.service == "iam" and "Role" in question.operation:
+        return case.role_arn or "*"
+    return "*"

@@ -1,0 +1,91 @@
+"""CloudTrail's events about one secret, read as what happened to it.
+
+Source: AWS Secrets Manager User Guide, "Log AWS Secrets Manager events with AWS CloudTrail": the service's own events
+name the secret in ``additionalEventData`` only, so that they are looked for by their name, not by the secret's.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"})
+_STEP = re.compile(r"during (\w+) step")
+_FUNCTION = re.compile(r"lambda (\S+)")
+
+
+@dataclass(frozen=True, slots=True)
+class TrailEvent:
+    """One event.
+
+    Attributes:
+        event_id: Its id.
+        name: ``RotationFailed``.
+        at: When.
+        secret_id: The secret it is about, as it names it: an ARN, a name, or empty.
+        caller: ARN of who called; the service's name for its own events.
+        error_code: Empty if it succeeded.
+        error_message: Likewise.
+        parameters: Of the call.
+    """
+
+    event_id: str
+    name: str
+    at: datetime
+    secret_id: str
+    caller: str
+    error_code: str
+    error_message: str
+    parameters: Mapping[str, Any]
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether policies refused it."""
+        return self.error_code in DENIED
+
+    @property
+    def step(self) -> str | None:
+        """The step in which a rotation failed, if it tells."""
+        match = _STEP.search(self.error_message)
+        return match[1] if match else None
+
+    @property
+    def function_arn(self) -> str | None:
+        """The function that failed, if it tells."""
+        match = _FUNCTION.search(self.error_message)
+        return match[1] if match else None
+
+
+def read_events(entries: Iterable[Mapping[str, Any]]) -> list[TrailEvent]:
+    """Return LookupEvents' events, oldest first; what is no JSON object is left out."""
+    found = (_read(entry) for entry in entries)
+    return sorted((event for event in found if event is not None), key=lambda event: event.at)
+
+
+def _read(entry: Mapping[str, Any]) -> TrailEvent | None:
+    try:
+        record = json.loads(entry["CloudTrailEvent"])
+    except (KeyError, ValueError):
+        return None
+    if not isinstance(record, dict):
+        return None
+    parameters = record.get("requestParameters") or {}
+    more = record.get("additionalEventData") or {}
+    identity = record.get("userIdentity") or {}
+    at = entry.get("EventTime")
+    if not isinstance(at, datetime):
+        at = datetime.fromisoformat(str(record.get("eventTime", "1970-01-01T00:00:00Z")))
+    return TrailEvent(
+        event_id=str(record.get("eventID", "")),
+        name=str(record.get("eventName", "")),
+        at=at.astimezone(UTC),
+        secret_id=str(more.get("SecretId") or parameters.get("secretId") or parameters.get("arn") or ""),
+        caller=str(identity.get("arn") or identity.get("invokedBy") or identity.get("userName") or ""),
+        error_code=str(record.get("errorCode") or ""),
+        error_message=str(record.get("errorMessage") or ""),
+        parameters=parameters,
+    )

@@ -1,0 +1,72 @@
+"""What is kept of a secret's value: whether it can be read as a function reads it, and the parts that are no secret.
+
+The value is read only if the operator asks for it (``--read-value``), and the rest of it is dropped at once: it is in
+no answer, no report and no file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+_PARTS = (
+    "engine",
+    "host",
+    "port",
+    "dbname",
+    "username",
+    "masterarn",
+    "ssl",
+    "dbInstanceIdentifier",
+    "dbClusterIdentifier",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ValueParts:
+    """What is known of a secret's value.
+
+    Attributes:
+        is_binary: It has SecretBinary only.
+        is_object: It is a JSON object.
+        keys: The names of its members.
+        parts: Of those that are no secret, the values.
+    """
+
+    is_binary: bool
+    is_object: bool
+    keys: frozenset[str]
+    parts: Mapping[str, Any]
+
+    def text(self, name: str) -> str:
+        """Return one of the parts as text, empty if it is not there."""
+        found = self.parts.get(name)
+        return "" if found is None else str(found)
+
+    @property
+    def port(self) -> int | None:
+        """The port, if it is a number."""
+        text = self.text("port")
+        return int(text) if text.isdecimal() else None
+
+
+def parts_of(reply: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what is kept of GetSecretValue's reply: JSON, with no secret in it."""
+    text = reply.get("SecretString")
+    if text is None:
+        return {"is_binary": True, "is_object": False, "keys": [], "parts": {}}
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        document = None
+    if not isinstance(document, dict):
+        return {"is_binary": False, "is_object": False, "keys": [], "parts": {}}
+    parts = {name: document[name] for name in _PARTS if isinstance(document.get(name), (str, int, bool))}
+    return {"is_binary": False, "is_object": True, "keys": sorted(document), "parts": parts}
+
+
+def read_parts(kept: Mapping[str, Any]) -> ValueParts:
+    """Return what :func:`parts_of` has kept."""
+    return ValueParts(kept["is_binary"], kept["is_object"], frozenset(kept["keys"]), kept["parts"])
