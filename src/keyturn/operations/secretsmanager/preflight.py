@@ -1,8 +1,8 @@
 """Find out whether a secret's next rotation would succeed, from where its rotation function runs, and store it.
 
-1. The function is looked up as a rotation would; that it may not be invoked is found here, and does not keep the rest
-   from being looked at.
-2. A program of Keyturn's own runs once in the function's stead (``rotators/preflight``).
+1. The doctor examines what is stored (``diagnosis.py``).
+2. The function is looked up as a rotation would; that it may not be invoked is found here, and does not keep the rest
+   from being looked at. A program of Keyturn's own runs once in the function's stead (``rotators/preflight``).
 3. Its answer is judged (``rules/preflight.py``) and stored, unless a rotation has come in between: what the database
    said then says nothing of now. Who has to be told is told by an event in the trail, the last thing before the commit.
 
@@ -25,6 +25,7 @@ from keyturn.operations.audit_trail import preflight_event
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.sealing import open_value
+from keyturn.operations.secretsmanager.diagnosis import diagnosed
 from keyturn.operations.secretsmanager.known_values import mask_of
 from keyturn.operations.secretsmanager.rotation_function import find_function, invocable_function
 from keyturn.rotators import catalogue
@@ -84,7 +85,7 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         raise _under_way()
     # Nobody else does between calls, and whoever has just mended a policy wants to see that it is mended.
     kit.kept.refresh()
-    items = look(kit, secret, secret.rotation_function_arn)
+    items = [*diagnosed(kit, secret_arn), *look(kit, secret, secret.rotation_function_arn)]
     now = kit.clock.now()
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, secret_arn)
