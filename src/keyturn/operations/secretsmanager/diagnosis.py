@@ -24,14 +24,20 @@ _ITEM = "doctor"
 
 
 def diagnosed(kit: Kit, secret_arn: str) -> list[Item]:
-    """Return an item for each cause that is certain; or one that says that there is none, or that it cannot be told."""
+    """Return an item for each cause that is certain; or one that says that there is none, or that it cannot be told.
+
+    What is a cause only where nothing else is one (a pending version that was left, a window that has passed) tells of
+    rotations that were, and stands in the way of none.
+    """
     facts = Facts(AskByBoto3(InsideClients(kit, Place.of(secret_arn))))
     try:
         report = examine(collect(facts, secret_arn, kit.clock.now()))
     except Exception:  # noqa: BLE001 - what the examination did not foresee must not hide what else was found
         _log.exception("the doctor could not examine %s", secret_arn)
         return [Item(_ITEM, ItemStatus.SKIPPED, "Unexpected", "The examination failed; the server's log says how.")]
-    certain = [finding for finding in report.causes if finding.confidence is Confidence.CERTAIN]
+    certain = [
+        finding for finding in report.causes if finding.confidence is Confidence.CERTAIN and not finding.cause.yields
+    ]
     if certain:
         return [Item(_ITEM, ItemStatus.FAILED, finding.id, f"{finding.title}.") for finding in certain]
     if report.verdict in (Verdict.HEALTHY, Verdict.AT_RISK):

@@ -70,9 +70,7 @@ class Preflight:
         if value is None:
             self._items.skipped("secret.value", "NotRead", "The current value could not be read")
         elif self._wants_json:
-            self._items.failed(
-                "secret.value", "NotJson", "The current value is no JSON object, which the function needs"
-            )
+            self._items.failed("secret.value", "NotJson", "The function needs a JSON object, and the value is none")
         else:
             self._items.skipped("secret.value", "NotJson", "The current value is no JSON object")
         self._skip(("superuser.read", "superuser.value", *_DATABASE, "login.superuser", *_OTHERS), "NotRead")
