@@ -20,7 +20,7 @@ from keyturn.rules.schedule import RandomSource
 LOOK_AGAIN = timedelta(minutes=10)
 """After what may pass by itself (the database is away) it is looked again, before anybody is told."""
 
-RETRY = timedelta(minutes=1)
+RETRY = timedelta(seconds=10)
 """While a rotation runs, and if there is no place for a pre-flight."""
 
 _EARLIEST_NEXT, _LATEST_NEXT = timedelta(hours=22), timedelta(hours=24)

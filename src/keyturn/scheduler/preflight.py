@@ -46,6 +46,7 @@ class Preflights:
         self._kit = kit
         self._ahead = ahead
         self._running: dict[int, Future[None]] = {}
+        self._again_at: datetime | None = None
         self._wake = threading.Event()
         self._stopping = threading.Event()
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="preflight")
@@ -95,8 +96,9 @@ class Preflights:
                 future.add_done_callback(lambda _: self._wake.set())
         with kit.state.read() as connection:
             next_due = preflights.next_due(connection, now)
-        until = _LONGEST_SLEEP if next_due is None else next_due - now
-        return max(min(until, _LONGEST_SLEEP), _SHORTEST_SLEEP)
+        again_at = self._again_at if self._again_at is not None and self._again_at > now else None
+        until = [moment - now for moment in (next_due, again_at) if moment is not None]
+        return max(min([*until, _LONGEST_SLEEP]), _SHORTEST_SLEEP)
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -120,7 +122,8 @@ class Preflights:
                 return
             preflight(kit, secret_arn, is_asked=False)
         except NotNow:
-            preflights.put_off(kit.state, secret_id, kit.clock.now() + RETRY)
+            self._again_at = kit.clock.now() + RETRY
+            preflights.put_off(kit.state, secret_id, self._again_at)
         except KeyturnError:
             # The database may be away for a moment; the hold ends by itself.
             _log.exception("the pre-flight of %s failed", secret_arn)
