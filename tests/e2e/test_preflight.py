@@ -24,7 +24,7 @@ from keyturn.testing.functions import zip_package
 from keyturn.testing.mariadb import MariadbServer
 from keyturn.testing.postgresql import PostgresqlServer
 
-from .conftest import ServerProcess, run_keyturn, wait_until
+from .conftest import Credentials, ServerProcess, run_keyturn, wait_until
 from .driver_layers import layer_of, package_of
 from .test_functions_like_aws import function_of
 from .test_main_job import FIVE_ACTIONS, Job, _own_function
@@ -150,7 +150,8 @@ class Found:
         return next((item["Status"], item["Code"]) for item in self.answer["Items"] if item["Item"] == name)
 
     def reason(self, name: str) -> str:
-        return next(item["Reason"] for item in self.answer["Items"] if item["Item"] == name)
+        reason: str = next(item["Reason"] for item in self.answer["Items"] if item["Item"] == name)
+        return reason
 
 
 # Where all is well.
@@ -499,18 +500,11 @@ def test_who_may_not_is_refused(server: ServerProcess, postgresql: PostgresqlSer
     iam = server.client("iam")
     iam.create_user(UserName=job.name)
     made = iam.create_access_key(UserName=job.name)["AccessKey"]
-    nobody = server.client("keyturn", _Key(made["AccessKeyId"], made["SecretAccessKey"]))
+    nobody = server.client("keyturn", Credentials(made["AccessKeyId"], made["SecretAccessKey"]))
 
     for call in (nobody.preflight_rotation, nobody.get_rotation_preflight):
         with pytest.raises(ClientError, match="is not authorized to perform: keyturn:"):
             call(SecretId=job.name)
-
-
-class _Key:
-    session_token = None
-
-    def __init__(self, access_key_id: str, secret_access_key: str) -> None:
-        self.access_key_id, self.secret_access_key = access_key_id, secret_access_key
 
 
 # By itself.

@@ -69,7 +69,7 @@ class InsideClients:
         config = Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1})
         # Sessions are not made for threads.
         with _SESSION_LOCK:
-            client = _session().create_client(
+            client: Any = _session().create_client(
                 service, region_name=self._place.region, endpoint_url=_ENDPOINT, config=config
             )
         client.meta.events.register("before-send", self._answer)
@@ -78,7 +78,7 @@ class InsideClients:
     def _answer(self, request: AWSPreparedRequest, **_: object) -> AWSResponse:
         """Answer in place of the network; botocore asks this before it sends."""
         reply = self._reply(_read(request))
-        headers = HeadersDict({name.decode(): value.decode() for name, value in reply.headers})
+        headers: Any = HeadersDict({name.decode(): value.decode() for name, value in reply.headers})
         return AWSResponse(request.url, reply.status, headers, _Body(reply.body))
 
     def _reply(self, request: HttpRequest) -> HttpReply:
@@ -156,7 +156,7 @@ def _session() -> botocore.session.Session:
 def _read(request: AWSPreparedRequest) -> HttpRequest:
     url = urlsplit(request.url)
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
-    body = request.body or b""
+    body: Any = request.body or b""
     return HttpRequest(
         method=request.method,
         raw_path=url.path.encode() or b"/",

@@ -282,7 +282,7 @@ def test_what_is_no_json_is_a_fault_of_functions_for_databases_only() -> None:
 
 def test_a_superuser_secret_is_read_and_its_value_checked() -> None:
     current = {**HERE, "engine": "postgres", "host": "no-such-host.invalid", "masterarn": "master"}
-    engine = {"Engine": "postgresql", "EngineNames": ["postgres"]}
+    engine: dict[str, Any] = {"Engine": "postgresql", "EngineNames": ["postgres"]}
 
     assert _looked({"AWSCURRENT": current}, **engine)["superuser.read"] == ("failed", "AccessDeniedException")
     no_json = _looked({"AWSCURRENT": current, "master": "text"}, **engine)

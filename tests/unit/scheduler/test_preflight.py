@@ -23,7 +23,7 @@ from keyturn.scheduler.preflight import Preflights
 from keyturn.scheduler.rotations import drive
 from keyturn.storage import preflights
 from keyturn.storage.preflights import PreflightRecord
-from keyturn.testing.handlers import HandlerBench, open_bench
+from keyturn.testing.handlers import PLACE, HandlerBench, open_bench
 
 from .test_notifying import Listener
 from .test_rotations import FUNCTION_ARN, FakeRuntime
@@ -263,7 +263,7 @@ def test_it_runs_in_the_functions_stead_with_the_engine_of_the_value(desk: Desk)
         "Heartbeat": True,
     }
     assert (spec.handler, spec.program) == ("f.handler", "keyturn_preflight.lambda_handler")
-    assert (spec.role_arn, spec.environment) == (desk.kit and spec.role_arn, {})
+    assert (spec.role_arn, spec.environment) == (PLACE.role_arn("/", "rotate"), {})
 
 
 def test_a_function_that_may_not_be_invoked_is_looked_into_all_the_same(desk: Desk) -> None:
@@ -334,11 +334,11 @@ def test_a_database_that_is_away_is_looked_at_twice_before_anybody_is_told(desk:
     listener = Listener(desk)
     desk.looker.changed = {"database.connect": "failed ConnectionRefused", "login.current": "skipped NotReached"}
     desk.look()
-    assert desk.verdict[0] is Verdict.UNKNOWN
+    assert desk.verdict[:2] == (Verdict.UNKNOWN, Heartbeat.UNKNOWN)
     assert [desk.after(9 * MINUTE), listener.hear()] == [0, []]
 
     assert desk.after(MINUTE) == 1
-    assert desk.verdict[0] is Verdict.WILL_FAIL
+    assert desk.verdict[:2] == (Verdict.WILL_FAIL, Heartbeat.UNKNOWN)
     assert [told["event"] for told in listener.hear()] == ["RotationPreflightFailed"]
     assert desk.after(11 * MINUTE) == 0
 
