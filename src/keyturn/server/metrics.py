@@ -181,6 +181,8 @@ class KeyturnCollector(Collector):
 
     def _verdicts(self) -> Iterator[Metric]:
         verdicts, heartbeats = dict.fromkeys(Verdict, 0), dict.fromkeys(Heartbeat, 0)
+        unseen = max(self._rotating - sum(self._preflights.values()), 0)
+        verdicts[Verdict.UNKNOWN] = heartbeats[Heartbeat.UNKNOWN] = unseen
         for (verdict, heartbeat), count in self._preflights.items():
             verdicts[Verdict(verdict) if verdict else Verdict.UNKNOWN] += count
             heartbeats[Heartbeat(heartbeat) if heartbeat else Heartbeat.UNKNOWN] += count
