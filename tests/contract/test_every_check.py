@@ -15,6 +15,7 @@ import pytest
 
 from keyturn.doctor.catalogue import all_checks
 from keyturn.doctor.model import Cause, Fix, Report, Role, Status, Verdict
+from keyturn.doctor.own_policy import reading_policy
 
 from . import doctor
 from .doctor.world import World, diagnosed
@@ -122,3 +123,17 @@ def test_an_entry_of_the_catalogue_is_complete(cause: Cause) -> None:
     assert cause.remedy.endswith(".")
     assert all(re.fullmatch(r"[a-z0-9-]+:[A-Z]\w+", action) for action in cause.evidence)
     assert set(cause.outranks) <= {each.id for each in CAUSES}
+
+
+def test_the_policy_that_is_printed_allows_every_call_and_nothing_that_changes_something() -> None:
+    statements = reading_policy(read_value=True)["Statement"]
+    assert isinstance(statements, list)
+    allowed = {action for statement in statements for action in statement["Action"]}
+    asked: set[str] = set()
+    for cause in CAUSES:
+        world = broken(cause)
+        diagnosed(world)
+        asked |= set(world.asked)
+
+    assert asked <= allowed
+    assert {action.partition(":")[2][:3] for action in allowed} <= {"Des", "Get", "Lis", "Loo", "Fil", "Sim", "Dec"}

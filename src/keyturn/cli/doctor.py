@@ -6,7 +6,9 @@ import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import asdict
 from datetime import datetime
+from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
@@ -18,17 +20,21 @@ from typer.core import TyperGroup
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.doctor_fix import apply_fix
-from keyturn.cli.doctor_text import print_all, print_report
+from keyturn.cli.doctor_text import print_all, print_causes, print_report
 from keyturn.cli.moments import read_span, read_utc
+from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown_json
 from keyturn.clock import SystemClock
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Options
+from keyturn.doctor.catalogue import all_checks
 from keyturn.doctor.collect import Note, collect
-from keyturn.doctor.facts import Facts
+from keyturn.doctor.facts import Facts, Kind
 from keyturn.doctor.formats import all_documents, document, junit, sarif
 from keyturn.doctor.model import Report, Verdict
-from keyturn.doctor.runner import examine
+from keyturn.doctor.own_policy import reading_policy
+from keyturn.doctor.pages import markdown
+from keyturn.doctor.runner import examine, no_such_secret
 from keyturn.doctor.saved import Saved
 from keyturn.errors.base import KeyturnError
 
@@ -66,10 +72,12 @@ class FailOn(StrEnum):
 class _SecretByDefault(TyperGroup):
     """``keyturn doctor SECRET`` means ``keyturn doctor examine SECRET``; wrong usage has the status 4."""
 
+    default = "examine"
+
     def parse_args(self, ctx: typer.Context, args: list[str]) -> list[str]:  # type: ignore[override]  # Typer's own kind of context
         is_help = bool(args) and args[0] in ctx.help_option_names
         if args and not is_help and args[0] not in self.commands:
-            args = ["examine", *args]
+            args = [self.default, *args]
         return super().parse_args(ctx, args)
 
     def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # likewise
@@ -80,8 +88,21 @@ class _SecretByDefault(TyperGroup):
             raise
 
 
+_HELP = """Say why a secret does not rotate, and what exactly is to be changed.
+
+It only reads, on Keyturn and in an AWS account alike:
+
+\b
+  keyturn doctor svc/orders/db                     look at one secret
+  keyturn doctor --all                             at every one that has rotation
+  keyturn doctor svc/orders/db --fix ID            apply a remedy, then look again
+  keyturn doctor svc/orders/db --save facts.json   collect here ...
+  keyturn doctor --from facts.json                 ... and diagnose elsewhere
+
+keyturn doctor examine --help shows all options."""
+
 app = typer.Typer(
-    help="Say why a secret does not rotate, and what exactly is to be changed.",
+    help=_HELP,
     cls=_SecretByDefault,
     no_args_is_help=True,
 )
@@ -129,7 +150,7 @@ def examine_(
     """
     _check_usage(secret, every=every, fix=fix, save=save, load=load)
     where = as_given(profile, endpoint_url, region)
-    options = Options(read_value, None if since is None else _since(since), _address(database))
+    options = Options(read_value, None if since is None else _since(since), _address(database), is_one_of_many=every)
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
     if load is not None:
@@ -240,3 +261,48 @@ def _status(reports: Sequence[Report], fail_on: FailOn) -> int:
             return status
     is_at_risk = any(report.verdict is Verdict.AT_RISK for report in reports)
     return _RISK_STATUS if is_at_risk and fail_on is FailOn.RISK else 0
+
+
+@app.command()
+def explain(
+    cause_id: Annotated[
+        str | None, typer.Argument(metavar="ID", help="Of a cause; all of them are listed without it.")
+    ] = None,
+    output: OutputFormat = Output.TEXT,
+) -> None:
+    """Print the catalogue's page on a cause: what people see, how it is decided, what to change."""
+    console = Console(highlight=False, emoji=False)
+    causes = [check.cause for check in all_checks()]
+    chosen = [cause for cause in causes if cause_id in (None, cause.id)]
+    if not chosen:
+        near = get_close_matches(str(cause_id), [cause.id for cause in causes], n=3)
+        hint = f"Near it: {', '.join(near)}." if near else "keyturn doctor explain lists them."
+        raise UsageError(f"There is no cause {cause_id} in the catalogue.", hint)
+    if output is Output.JSON:
+        print(shown_json(json.dumps([asdict(cause) for cause in chosen], indent=2)))
+    elif cause_id is None:
+        print_causes(console, chosen)
+    else:
+        from rich.markdown import Markdown  # noqa: PLC0415 - it takes a while, and `keyturn --help` need not
+
+        console.print(Markdown(markdown(chosen[0])))
+
+
+@app.command()
+def policy(
+    secret: Secret = None,
+    read_value: Annotated[bool, typer.Option("--read-value", help="With what --read-value needs.")] = False,
+    every: Annotated[bool, typer.Option("--all", help="With what --all needs.")] = False,
+    profile: Profile = None,
+    endpoint_url: EndpointUrl = None,
+    region: RegionName = None,
+) -> None:
+    """Print the least policy with which the doctor sees everything; it only reads. Cut to a secret, if one is named."""
+    case = None
+    if secret is not None:
+        with explained():
+            facts = Facts(AskByBoto3(Clients(profile, endpoint_url, region)))
+            case = collect(facts, secret, SystemClock().now())
+            if case.described.kind is Kind.GONE:
+                raise no_such_secret(case)
+    print(shown_json(json.dumps(reading_policy(case, read_value=read_value, every=every), indent=2)))

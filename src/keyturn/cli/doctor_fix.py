@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import typer
-from botocore import xform_name
 from rich.console import Console
 from rich.text import Text
 
@@ -40,6 +39,8 @@ def apply_fix(
     Raises:
         KeyturnError: There is no such finding, or its remedy is not one that a program applies.
     """
+    from botocore import xform_name  # noqa: PLC0415 - it takes long, and `keyturn --help` need not
+
     finding = _fixable(report, cause_id)
     console.print(f"\n[bold]To be changed[/] ({finding.cause.fix.value}):")
     for change in finding.remedy.changes:

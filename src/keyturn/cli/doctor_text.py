@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.markup import escape
@@ -13,7 +13,7 @@ from rich.text import Text
 
 from keyturn.cli.shown import shown
 from keyturn.doctor.formats import excerpt
-from keyturn.doctor.model import Evidence, Finding, Fix, Outcome, Report, Role, Section, Status, Verdict
+from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Outcome, Report, Role, Section, Status, Verdict
 from keyturn.doctor.remedies import command
 
 _STYLES = {
@@ -30,7 +30,10 @@ _MARKS = {
     Role.NOTE: ("•", "dim"),
 }
 _SURE = {Role.CONTRIBUTING: "contributing", Role.CONSEQUENCE: "a consequence", Role.RISK: "a risk", Role.NOTE: "a note"}
+_QUIET = frozenset({Role.NOTE, Role.CONSEQUENCE})
 _ORDER = list(Verdict)
+_REASONS_AT_MOST = 2
+_LINES_AT_MOST = 6
 
 
 def print_report(console: Console, report: Report, *, verbose: bool, options: str) -> None:
@@ -39,12 +42,13 @@ def print_report(console: Console, report: Report, *, verbose: bool, options: st
     Args:
         console: Where to.
         report: What is told.
-        verbose: Whether every check is told.
+        verbose: Whether every check is told, and everything about notes and consequences.
         options: Of the target, as ``as_given`` returns them, for commands.
     """
-    console.print(f"[{_STYLES[report.verdict]}]{report.verdict.value}:[/] {_plain(report.summary)}")
+    answer = Text.assemble((f"{report.verdict.value}:", _STYLES[report.verdict]), f" {shown(report.summary)}")
+    console.print(answer)
     place = ", ".join(part for part in (report.target.account, report.target.region, report.target.endpoint) if part)
-    console.print(f"\n[bold]{_plain(report.name)}[/] [dim]({_plain(place)})[/]")
+    console.print(Text.assemble("\n", (shown(report.name), "bold"), (f" ({shown(place)})" if place else "", "dim")))
     for section in Section:
         _print_section(console, report, section, verbose=verbose, options=options)
     _print_what_next(console, report, options)
@@ -53,83 +57,97 @@ def print_report(console: Console, report: Report, *, verbose: bool, options: st
 def _print_section(console: Console, report: Report, section: Section, *, verbose: bool, options: str) -> None:
     outcomes = [outcome for outcome in report.outcomes if outcome.cause.section is section]
     findings = [finding for finding in report.findings if finding.cause.section is section]
-    fact = report.facts.get(section, "")
     unseen = [outcome for outcome in outcomes if outcome.status is Status.BLIND]
+    fact = report.facts.get(section, "")
     has_passed = any(outcome.status in (Status.PASS, Status.WARN, Status.FAIL) for outcome in outcomes)
-    if not findings and not unseen and not (has_passed or verbose):
+    if not (findings or unseen or verbose or (has_passed and fact)):
         return
-    told = fact or ("" if findings else _of_section(outcomes, unseen))
-    mark, style = _section_mark(findings, unseen)
-    line = f"[{style}]\\[{mark}][/] {section.value}"
-    console.print(f"{line}: {_plain(told)}" if told else line)
+    told = fact or (_could_not(unseen) if unseen and not findings else "")
+    mark, style = _section_mark(findings, unseen, has_passed=has_passed)
+    console.print(Text.assemble((f"[{mark}]", style), f" {section.value}{f': {shown(told)}' if told else ''}"))
     for finding in findings:
-        _print_finding(console, finding, options)
+        _print_finding(console, finding, options, in_full=verbose or finding.role not in _QUIET)
     if unseen and (findings or fact):
-        console.print(Padding(f"[yellow]?[/] [dim]{_plain(_could_not(unseen))}[/]", (0, 0, 0, 4)))
-    if verbose:
-        for outcome in outcomes:
-            reason = f" ({outcome.reason})" if outcome.reason else ""
-            console.print(
-                Padding(f"[dim]{outcome.status.value:11} {_plain(outcome.cause.id + reason)}[/]", (0, 0, 0, 4))
-            )
+        _print_marked(console, "?", "yellow", Text(_could_not(unseen), "dim"))
+    for outcome in outcomes if verbose else ():
+        reason = f" ({shown(outcome.reason)})" if outcome.reason else ""
+        console.print(_indented(Text(f"{outcome.status.value:11} {outcome.cause.id}{reason}", "dim"), 4))
 
 
-def _section_mark(findings: Sequence[Finding], unseen: Sequence[Outcome]) -> tuple[str, str]:
+def _section_mark(findings: Sequence[Finding], unseen: Sequence[Outcome], *, has_passed: bool) -> tuple[str, str]:
     roles = {finding.role for finding in findings}
     if roles & {Role.CAUSE, Role.CONTRIBUTING}:
         return "✗", "red"
     if unseen:
         return "?", "yellow"
-    return ("!", "yellow") if roles & {Role.CONSEQUENCE, Role.RISK} else ("✓", "green")
-
-
-def _of_section(outcomes: Sequence[Outcome], unseen: Sequence[Outcome]) -> str:
-    if unseen:
-        return _could_not(unseen)
-    passed = sum(outcome.status is Status.PASS for outcome in outcomes)
-    return f"{passed} check{'' if passed == 1 else 's'} passed" if passed else "nothing to check"
+    if roles & {Role.CONSEQUENCE, Role.RISK}:
+        return "!", "yellow"
+    return ("✓", "green") if has_passed else ("-", "dim")
 
 
 def _could_not(unseen: Sequence[Outcome]) -> str:
-    reasons = list(dict.fromkeys(outcome.reason for outcome in unseen))
-    return f"could not look ({'; '.join(reasons[:2])}{', …' if len(reasons) > 2 else ''})"
+    reasons = list(dict.fromkeys(shown(outcome.reason) for outcome in unseen))
+    more = ", …" if len(reasons) > _REASONS_AT_MOST else ""
+    return f"could not look ({'; '.join(reasons[:_REASONS_AT_MOST])}{more})"
 
 
-def _print_finding(console: Console, finding: Finding, options: str) -> None:
+def _print_finding(console: Console, finding: Finding, options: str, *, in_full: bool) -> None:
     mark, style = _MARKS[finding.role]
-    title = finding.title[:1].upper() + finding.title[1:]
-    console.print(Padding(f"[{style}]{mark}[/] {_plain(title)}", (0, 0, 0, 4)))
+    title = shown(finding.title[:1].upper() + finding.title[1:])
     sure = _SURE.get(finding.role, finding.confidence.value)
-    console.print(Padding(f"[dim]{finding.id} ({sure})[/]", (0, 0, 0, 6)))
+    _print_marked(console, mark, style, Text.assemble(title, (f"  {finding.id} ({sure})", "dim")))
+    if not in_full:
+        return
     for evidence in finding.evidence:
-        console.print(Padding(_evidence(evidence), (0, 0, 0, 6)))
+        _print_evidence(console, evidence)
     remedy = finding.remedy
     if remedy.text:
-        console.print(Padding(f"[bold]→[/] {_plain(remedy.text)}", (0, 0, 0, 6)))
-    for line in [*(command(change, options) for change in remedy.changes), *remedy.by_hand]:
+        _print_marked(console, "→", "bold", Text(shown(remedy.text)), indent=6)
+    _print_commands(console, [*(command(change, options) for change in remedy.changes), *remedy.by_hand])
+
+
+def _print_commands(console: Console, lines: Iterable[str]) -> None:
+    for line in lines:
         # A line to copy is not broken, and what is pasted is what is read, or nothing.
         told = line if shown(line) == line else "(no command: a name in it has characters that cannot be shown)"
         console.print(Text(f"        {told}", "cyan"), soft_wrap=True)
 
 
-def _evidence(evidence: Evidence) -> Text:
+def _print_evidence(console: Console, evidence: Evidence) -> None:
     found = excerpt(evidence.excerpt)
     text = found if isinstance(found, str) else json.dumps(found, default=str)
-    at = f"{evidence.at:%Y-%m-%d %H:%M:%S} " if evidence.at else ""
-    first = shown(text.strip().replace("\r", "")).replace("\\n", "\n")
-    return Text.assemble((f"{evidence.source} {shown(evidence.resource)} {at}".rstrip() + "\n", "dim"), f"  {first}")
+    lines = [shown(line) for line in text.strip().splitlines()][:_LINES_AT_MOST]
+    at = f" at {evidence.at:%Y-%m-%d %H:%M:%S} UTC" if evidence.at else ""
+    console.print(_indented(Text(f"{evidence.source} {shown(evidence.resource)}{at}:", "dim"), 6))
+    for line in lines:
+        console.print(_indented(Text(line), 8))
+
+
+def _print_marked(console: Console, mark: str, style: str, text: Text, indent: int = 4) -> None:
+    """Print a text with a mark before it, its further lines under its first."""
+    grid = Table.grid(padding=(0, 1, 0, 0))
+    grid.add_row(Text(mark, style), text)
+    console.print(_indented(grid, indent))
+
+
+def _indented(what: Text | Table, indent: int) -> Padding:
+    return Padding(what, (0, 0, 0, indent), expand=False)
 
 
 def _print_what_next(console: Console, report: Report, options: str) -> None:
-    fixable = [finding for finding in report.causes if finding.is_fixable]
-    for finding in fixable:
-        widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
-        told = f"keyturn doctor {report.name} --fix {finding.id}{options}"
-        console.print()
-        console.print(Text.assemble("Apply it: ", (told, "cyan"), widens), soft_wrap=True)
+    for finding in report.causes:
+        if finding.is_fixable:
+            widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
+            told = f"keyturn doctor {report.name} --fix {finding.id}{options}"
+            console.print(Text.assemble("\nApply it: ", (shown(told), "cyan"), widens), soft_wrap=True)
+    if report.blind:
+        console.print("\nTo see more, allow:")
     for spot in report.blind:
-        told = f"[bold]{_plain(spot.action)}[/] on {_plain(spot.resource)} [dim]({_plain(spot.error)})[/]"
-        console.print(f"\nTo look at more, allow {told}", soft_wrap=True)
+        hides = f"{len(spot.hides)} check{'' if len(spot.hides) == 1 else 's'}"
+        line = Text.assemble(
+            f"  {spot.action} on {shown(spot.resource)}", (f"  ({shown(spot.error)}, hides {hides})", "dim")
+        )
+        console.print(line, soft_wrap=True)
 
 
 def print_all(console: Console, reports: Sequence[Report]) -> None:
@@ -138,10 +156,25 @@ def print_all(console: Console, reports: Sequence[Report]) -> None:
     for name in ("Verdict", "Secret", "Why"):
         table.add_column(name, overflow="fold", no_wrap=name == "Verdict")
     for report in sorted(reports, key=lambda each: (_ORDER.index(each.verdict), each.name)):
-        verdict = f"[{_STYLES[report.verdict]}]{report.verdict.value}[/]"
-        table.add_row(verdict, _plain(report.name), _plain(report.summary))
+        verdict = Text(report.verdict.value, _STYLES[report.verdict])
+        table.add_row(verdict, escape(shown(report.name)), escape(shown(report.summary)))
     console.print(table)
+    counts = {verdict: sum(report.verdict is verdict for report in reports) for verdict in Verdict}
+    told = ", ".join(f"{count} {verdict.value}" for verdict, count in counts.items() if count)
+    secrets = f"{len(reports)} secret{'' if len(reports) == 1 else 's'}"
+    console.print(f"\n{secrets} with rotation{f': {told}' if told else ''}.")
 
 
-def _plain(text: object) -> str:
-    return escape(shown(text))
+def print_causes(console: Console, causes: Sequence[Cause]) -> None:
+    """Print the causes there are, by the sections of a diagnosis."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("Id", no_wrap=True)
+    table.add_column("Cause", overflow="fold")
+    for section in Section:
+        of_section = [cause for cause in causes if cause.section is section]
+        if of_section:
+            table.add_row(Text(section.value, "bold"), "")
+        for cause in of_section:
+            table.add_row(f"  {cause.id}", escape(cause.title))
+    console.print(table)
+    console.print(f"\n{len(causes)} causes. keyturn doctor explain ID tells more of one.")

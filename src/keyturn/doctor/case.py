@@ -28,6 +28,7 @@ IN_PROGRESS = timedelta(minutes=15)
 """An attempt that began less long ago is under way: what it has left behind is no fault yet. The threshold is ours: AWS
 documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
+_BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
 ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
 CALLS_ABOUT_SECRETS = (
@@ -50,11 +51,13 @@ class Options:
         read_value: Whether its value may be read.
         since: From when on log and trail are read, if the operator says so.
         database_address: Name and port, if the operator gives them in place of the value's.
+        is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
     """
 
     read_value: bool = False
     since: datetime | None = None
     database_address: tuple[str, int] | None = None
+    is_one_of_many: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -529,8 +532,11 @@ class Case:
 
     @property
     def _trail_since(self) -> datetime:
-        # A whole hour, so that diagnoses of many secrets ask the same.
+        """Since when events are asked for: the service answers two calls a second, so that fewer pages count."""
         begin = self.options.since or self.now - _TRAIL_DAYS
+        if self.last_rotated_at is not None and not self.options.is_one_of_many:
+            begin = max(begin, self.last_rotated_at - _BEFORE)
+        # A whole hour: what many secrets ask is the same.
         return begin.replace(minute=0, second=0, microsecond=0)
 
     def events(self, event_name: str) -> tuple[TrailEvent, ...]:
@@ -560,7 +566,12 @@ class Case:
         Raises:
             Unseen: The trail may not be looked at.
         """
-        return tuple(event for event in self.events("RotationFailed") if event.at >= self.opens_at)
+        return tuple(event for event in self.events("RotationFailed") if self._is_in_window(event))
+
+    def _is_in_window(self, event: TrailEvent) -> bool:
+        # Events have whole seconds. One of the second in which the window opened belongs into it if it left something.
+        begin = self.opens_at.replace(microsecond=0)
+        return event.at > begin or (event.at == begin and self.pending_version is not None)
 
     @property
     def failures_if_seen(self) -> tuple[TrailEvent, ...]:
@@ -581,7 +592,7 @@ class Case:
     @property
     def attempt_began_at(self) -> datetime | None:
         """When the newest attempt in the window began, by the trail, or by its version."""
-        started = [event.at for event in self.events_if_seen("RotationStarted") if event.at >= self.opens_at]
+        started = [event.at for event in self.events_if_seen("RotationStarted") if self._is_in_window(event)]
         if started:
             return started[-1]
         if self.pending_version and self.versions.kind is Kind.OK:

@@ -60,7 +60,8 @@ _DENIED = frozenset(
         "403",
     }
 )
-_THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
+THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
+"""What services answer to too many calls."""
 _UNSUPPORTED = frozenset(
     {
         "NotImplemented",
@@ -158,7 +159,7 @@ class Unseen(Exception):
 class Ask(Protocol):
     """Makes a call, all pages of it up to some thousand items, and raises botocore's errors."""
 
-    def __call__(self, service: str, operation: str, parameters: Parameters) -> Mapping[str, Any]:
+    def __call__(self, service: str, operation: str, parameters: Parameters, /) -> Mapping[str, Any]:
         """Return the reply."""
         ...
 
@@ -298,7 +299,7 @@ def _refused(question: Question, response: Mapping[str, Any]) -> Answer:
     kind = Kind.BLIND
     if code in _GONE:
         kind = Kind.GONE
-    elif code in _THROTTLED:
+    elif code in THROTTLED:
         code = "throttled"
     elif code in _DENIED or status in (401, 403):
         kind = Kind.BLIND

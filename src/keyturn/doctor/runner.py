@@ -41,9 +41,9 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         NoSuchSecret: There is no such secret.
     """
     if case.described.kind is Kind.GONE:
-        raise _no_such_secret(case)
+        raise no_such_secret(case)
     outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
-    findings = _settled([finding for outcome in outcomes for finding in outcome.findings])
+    findings = _settled([finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case))
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
     is_seen = case.described.kind is Kind.OK
@@ -111,7 +111,14 @@ def _all_blind(case: Case) -> list[Outcome]:
     return [_unseen(check.cause, case.described) for check in all_checks()]
 
 
-def _settled(findings: list[Finding]) -> list[Finding]:
+def _is_dark(case: Case) -> bool:
+    """Whether neither log nor trail may be looked at: that nothing else explains a failure is not known then."""
+    if case.described.kind is not Kind.OK or not case.function_arn:
+        return False
+    return case.log_events.kind is Kind.BLIND and case.trail("RotationFailed").kind is Kind.BLIND
+
+
+def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
     """Return findings with the parts that they play beside each other: causes first, the surest first."""
     causes = [finding for finding in findings if finding.role is Role.CAUSE]
     outranked = {general for finding in causes for general in finding.cause.outranks}
@@ -122,7 +129,7 @@ def _settled(findings: list[Finding]) -> list[Finding]:
         role = finding.role
         if role is Role.CAUSE and finding.id in outranked:
             role = Role.CONTRIBUTING
-        elif role is Role.CAUSE and finding.cause.yields and standing:
+        elif role is Role.CAUSE and finding.cause.yields and (standing or is_dark):
             role = Role.CONSEQUENCE
         elif role is Role.CAUSE and sure and finding.confidence is Confidence.POSSIBLE:
             role = Role.CONTRIBUTING
@@ -157,7 +164,8 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
     return Verdict.AT_RISK if Role.RISK in roles else Verdict.HEALTHY
 
 
-def _no_such_secret(case: Case) -> NoSuchSecret:
+def no_such_secret(case: Case) -> NoSuchSecret:
+    """Return the error that says so, with what often is behind it."""
     hints = [
         "aws secretsmanager list-secrets shows those there are: check --profile, --region and --endpoint-url, too."
     ]

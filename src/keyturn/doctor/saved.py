@@ -45,6 +45,7 @@ class Saved:
             "read_value": self.options.read_value,
             "since": self.options.since.isoformat() if self.options.since else None,
             "database_address": self.options.database_address,
+            "is_one_of_many": self.options.is_one_of_many,
             "endpoint": self.endpoint,
         }
         try:
@@ -72,6 +73,7 @@ class Saved:
                 bool(document["read_value"]),
                 datetime.fromisoformat(since) if since else None,
                 (str(address[0]), int(address[1])) if address else None,
+                bool(document["is_one_of_many"]),
             )
             at = datetime.fromisoformat(document["at"])
             return cls(facts, tuple(map(str, document["secrets"])), at, options, document["endpoint"])

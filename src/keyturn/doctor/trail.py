@@ -61,8 +61,12 @@ class TrailEvent:
 
 
 def read_events(entries: Iterable[Mapping[str, Any]]) -> list[TrailEvent]:
-    """Return LookupEvents' events, oldest first; what is no JSON object is left out."""
-    found = (_read(entry) for entry in entries)
+    """Return events, oldest first; what is no JSON object is left out.
+
+    Args:
+        entries: As LookupEvents answers, the newest first. Their moments are whole seconds: within one, order decides.
+    """
+    found = [_read(entry) for entry in entries][::-1]
     return sorted((event for event in found if event is not None), key=lambda event: event.at)
 
 

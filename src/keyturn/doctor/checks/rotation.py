@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 from keyturn.doctor.case import Case
@@ -243,13 +244,7 @@ SCHEDULE_INVALID = Cause(
     " shows what an expression means.",
     fix=Fix.PRINTED,
 )
-_OF_SCHEDULES = (
-    "schedule expression",
-    "ScheduleExpression",
-    "rotation frequency",
-    "AutomaticallyAfterDays",
-    "Duration",
-)
+_OF_SCHEDULES = re.compile(r"(?i)schedule|rotation frequency|AutomaticallyAfterDays|duration|\brate\b|more often")
 
 
 @check(SCHEDULE_INVALID)
@@ -259,8 +254,8 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
     if not calls:
         return
     last = calls[-1]
-    is_of_schedule = any(words in last.error_message for words in _OF_SCHEDULES)
-    if not last.error_code or not is_of_schedule:
+    is_of_schedule = _OF_SCHEDULES.search(last.error_message) is not None
+    if last.is_denied or not last.error_code or not is_of_schedule:
         return
     rules = {"ScheduleExpression": "rate(10 days)", "Duration": "3h"}
     yield Finding(

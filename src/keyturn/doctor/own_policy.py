@@ -1,0 +1,94 @@
+"""What the doctor itself has to be allowed: the least that looks everywhere, and changes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from .case import Case
+from .facts import Kind
+
+_SECRET = ("DescribeSecret", "ListSecretVersionIds", "GetResourcePolicy")
+_FUNCTION = (
+    "GetFunctionConfiguration",
+    "GetPolicy",
+    "ListAliases",
+    "GetFunctionConcurrency",
+    "ListProvisionedConcurrencyConfigs",
+)
+_ROLE = ("GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "SimulatePrincipalPolicy")
+_POLICIES = ("GetPolicy", "GetPolicyVersion")
+_KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
+_ANYWHERE = {
+    "cloudtrail": ("LookupEvents",),
+    "cloudwatch": ("GetMetricStatistics",),
+    "lambda": ("GetAccountSettings",),
+    "logs": ("DescribeLogGroups", "FilterLogEvents"),
+    "ec2": (
+        "DescribeSubnets",
+        "DescribeVpcs",
+        "DescribeVpcAttribute",
+        "DescribeRouteTables",
+        "DescribeNatGateways",
+        "DescribeVpcEndpoints",
+        "DescribeSecurityGroups",
+        "DescribeNetworkAcls",
+        "DescribeManagedPrefixLists",
+        "GetManagedPrefixListEntries",
+    ),
+    "rds": ("DescribeDBInstances", "DescribeDBClusters", "DescribeDBProxies"),
+}
+
+
+def reading_policy(case: Case | None = None, *, read_value: bool = False, every: bool = False) -> Mapping[str, object]:
+    """Return the policy that lets a principal run the doctor.
+
+    Args:
+        case: The secret that it is cut to; None for all.
+        read_value: With what ``--read-value`` needs beside it.
+        every: With what ``--all`` needs beside it.
+    """
+    arns = _arns(case)
+    statements = [
+        _statement("Secret", "secretsmanager", _SECRET, arns["secrets"]),
+        _statement("Function", "lambda", _FUNCTION, arns["function"]),
+        _statement("Role", "iam", _ROLE, arns["role"]),
+        _statement("Policies", "iam", _POLICIES, "*"),
+        _statement("Key", "kms", _KEY, arns["key"]),
+        {
+            "Sid": "NoResourceLevel",
+            "Effect": "Allow",
+            "Action": [f"{service}:{name}" for service, names in _ANYWHERE.items() for name in names],
+            "Resource": "*",
+        },
+    ]
+    if every:
+        statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
+    if read_value:
+        secret = arns["secrets"] if case is None else case.arn
+        statements.append(_statement("Value", "secretsmanager", ("GetSecretValue",), secret))
+        statements.append(_statement("ValueKey", "kms", ("Decrypt",), arns["key"]))
+    return {"Version": "2012-10-17", "Statement": statements}
+
+
+def _arns(case: Case | None) -> dict[str, str | list[str]]:
+    if case is None:
+        return {
+            "secrets": "arn:aws:secretsmanager:*:*:secret:*",
+            "function": "arn:aws:lambda:*:*:function:*",
+            "role": "arn:aws:iam::*:role/*",
+            "key": "*",
+        }
+    secrets = [case.arn, case.superuser_arn] if case.superuser_arn else case.arn
+    function = ":".join(case.function_arn.split(":")[:7])
+    role = case.role_arn if case.configuration.kind is Kind.OK else ""
+    return {
+        "secrets": secrets,
+        "function": [function, f"{function}:*"] if function else "arn:aws:lambda:*:*:function:*",
+        "role": role or "arn:aws:iam::*:role/*",
+        "key": "*",
+    }
+
+
+def _statement(sid: str, service: str, names: tuple[str, ...], resource: str | list[str]) -> dict[str, object]:
+    actions = [f"{service}:{name}" for name in names]
+    return {"Sid": sid, "Effect": "Allow", "Action": actions, "Resource": resource}
