@@ -20,6 +20,9 @@ from keyturn.rules.schedule import RandomSource
 LOOK_AGAIN = timedelta(minutes=10)
 """After what may pass by itself (the database is away) it is looked again, before anybody is told."""
 
+WHILE_AWAY = timedelta(hours=1)
+"""As long as it has not passed. What a login was refused for is not tried again so soon: some databases lock users."""
+
 RETRY = timedelta(seconds=10)
 """While a rotation runs, and if there is no place for a pre-flight."""
 
@@ -112,13 +115,14 @@ class Judgement:
 
     Attributes:
         causes: Why a rotation will fail, what has parted, or what could not be looked at; in the order of the items.
-        looks_again: Whether it is to be looked again soon, because what was found may pass by itself.
+        again_after: After which time it is to be looked again, because what was found may pass by itself; None for the
+            usual.
     """
 
     verdict: Verdict
     heartbeat: Heartbeat
     causes: tuple[str, ...]
-    looks_again: bool = False
+    again_after: timedelta | None = None
 
     @property
     def is_bad(self) -> bool:
@@ -140,13 +144,15 @@ def judge(items: Sequence[Item], before: Sequence[str] | None) -> Judgement:
     if drift in (Drift.PENDING_IN_DATABASE, Drift.PREVIOUS_IN_DATABASE):
         # A rotation asks for these as well, and goes on from there.
         failed = [item for item in failed if item.item != _CURRENT]
-    lasting = [item for item in failed if item.code not in _PASSING or before is None or item.cause in before]
+    passing = [item for item in failed if item.code in _PASSING]
+    first_seen = [item for item in passing if before is not None and item.cause not in before]
     causes = [item.cause for item in failed] + ([drift.value] if drift else [])
     heartbeat = Heartbeat.DRIFT if drift else _heartbeat(found)
-    if lasting:
-        return Judgement(Verdict.WILL_FAIL, heartbeat, tuple(causes))
+    if len(failed) > len(first_seen):
+        is_away = len(passing) == len(failed)
+        return Judgement(Verdict.WILL_FAIL, heartbeat, tuple(causes), WHILE_AWAY if is_away else None)
     if failed:
-        return Judgement(Verdict.UNKNOWN, heartbeat, tuple(causes), looks_again=True)
+        return Judgement(Verdict.UNKNOWN, heartbeat, tuple(causes), LOOK_AGAIN)
     unseen = [item.cause for item in items if item.item in _NEEDED and item.status is ItemStatus.SKIPPED]
     unseen = unseen or [f"{name}:NotLooked" for name in _NEEDED[1:] if name not in found]
     if unseen:
@@ -154,10 +160,10 @@ def judge(items: Sequence[Item], before: Sequence[str] | None) -> Judgement:
     return Judgement(Verdict.READY, heartbeat, tuple(causes))
 
 
-def next_look(now: datetime, chance: RandomSource, *, looks_again: bool) -> datetime:
+def next_look(now: datetime, chance: RandomSource, again_after: timedelta | None) -> datetime:
     """Return when to look again without being asked: about a day later, so that many do not come together for ever."""
-    if looks_again:
-        return now + LOOK_AGAIN
+    if again_after is not None:
+        return now + again_after
     span = (_LATEST_NEXT - _EARLIEST_NEXT) // timedelta(seconds=1)
     return now + _EARLIEST_NEXT + timedelta(seconds=chance.randbelow(span))
 

@@ -18,6 +18,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.operations.kit import Kit
 from keyturn.operations.secretsmanager.preflight import NotNow, preflight
 from keyturn.rules.preflight import RETRY
+from keyturn.runtime.pool import RuntimeClosed
 from keyturn.storage import preflights, secrets
 from keyturn.storage.secrets import SecretRecord
 
@@ -124,6 +125,9 @@ class Preflights:
         except NotNow:
             self._again_at = kit.clock.now() + RETRY
             preflights.put_off(kit.state, secret_id, self._again_at)
+        except RuntimeClosed:
+            # The server ends, and what it held is due at its next start.
+            return
         except KeyturnError:
             # The database may be away for a moment; the hold ends by itself.
             _log.exception("the pre-flight of %s failed", secret_arn)

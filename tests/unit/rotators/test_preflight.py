@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from keyturn.rotators.engines import base
+from keyturn.rotators.preflight import program
 from keyturn.rotators.preflight.database import Database
 from keyturn.rotators.preflight.imports import check_handler
 from keyturn.rotators.preflight.items import Items
@@ -301,3 +302,11 @@ def test_without_the_heartbeat_the_other_versions_are_not_even_read() -> None:
 
     assert service.read_stages == []
     assert [each["code"] for each in items.found if each["item"] in ("login.previous", "login.pending")] == ["Off"] * 2
+
+
+def test_a_python_that_is_too_old_for_the_engines_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(program, "_OLDEST_PYTHON", (99, 0))
+    found = _looked({"AWSCURRENT": {**HERE, "engine": "postgres"}}, Engine="postgresql", EngineNames=["postgres"])
+
+    assert found["secret.value"] == ("skipped", "OldPython")
+    assert found["login.current"] == ("skipped", "NotTried")

@@ -6,7 +6,17 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.rules.preflight import Heartbeat, Item, ItemStatus, Judgement, Verdict, judge, next_look
+from keyturn.rules.preflight import (
+    LOOK_AGAIN,
+    WHILE_AWAY,
+    Heartbeat,
+    Item,
+    ItemStatus,
+    Judgement,
+    Verdict,
+    judge,
+    next_look,
+)
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 WELL = {
@@ -69,8 +79,8 @@ def test_what_may_pass_by_itself_is_looked_at_twice() -> None:
 
     first, second, asked = judged([], **away), judged(cause, **away), judged(None, **away)
 
-    assert (first.verdict, first.looks_again, first.causes) == (Verdict.UNKNOWN, True, tuple(cause))
-    assert (second.verdict, second.looks_again, second.causes) == (Verdict.WILL_FAIL, False, tuple(cause))
+    assert (first.verdict, first.again_after, first.causes) == (Verdict.UNKNOWN, LOOK_AGAIN, tuple(cause))
+    assert (second.verdict, second.again_after, second.causes) == (Verdict.WILL_FAIL, WHILE_AWAY, tuple(cause))
     assert asked.verdict is Verdict.WILL_FAIL
 
 
@@ -158,6 +168,15 @@ class Chance:
 
 
 def test_the_next_look_is_within_a_day_and_sooner_if_something_may_pass() -> None:
-    assert next_look(NOW, Chance(0), looks_again=False) == NOW + timedelta(hours=22)
-    assert next_look(NOW, Chance(0.5), looks_again=False) == NOW + timedelta(hours=23)
-    assert next_look(NOW, Chance(0.5), looks_again=True) == NOW + timedelta(minutes=10)
+    assert next_look(NOW, Chance(0), None) == NOW + timedelta(hours=22)
+    assert next_look(NOW, Chance(0.5), None) == NOW + timedelta(hours=23)
+    assert next_look(NOW, Chance(0.5), LOOK_AGAIN) == NOW + timedelta(minutes=10)
+
+
+def test_what_a_login_was_refused_for_is_not_tried_again_soon() -> None:
+    both = {"login_current": REFUSED, "endpoint_connect": "failed ConnectionRefused"}
+
+    assert judged([], login_current=REFUSED).again_after is None
+    assert judged([], **both).again_after is None
+    # One cause that lasts beside one that may pass.
+    assert judged([], **both).verdict is Verdict.WILL_FAIL

@@ -217,12 +217,13 @@ def test_a_server_that_dies_leaves_the_secret_due(desk: Desk) -> None:
     assert desk.look() == 1
 
 
-def test_a_server_that_ends_stores_nothing_of_what_it_cut_off(desk: Desk) -> None:
+def test_a_server_that_ends_stores_nothing_of_what_it_cut_off(desk: Desk, caplog: pytest.LogCaptureFixture) -> None:
     desk.rotated()
     desk.looker.raises = RuntimeClosed()
 
     assert desk.look() == 1
     assert desk.found is None
+    assert caplog.text == ""
 
 
 def test_without_a_place_it_is_tried_again(desk: Desk) -> None:
@@ -340,7 +341,11 @@ def test_a_database_that_is_away_is_looked_at_twice_before_anybody_is_told(desk:
     assert desk.after(MINUTE) == 1
     assert desk.verdict[:2] == (Verdict.WILL_FAIL, Heartbeat.UNKNOWN)
     assert [told["event"] for told in listener.hear()] == ["RotationPreflightFailed"]
-    assert desk.after(11 * MINUTE) == 0
+    assert [desk.after(11 * MINUTE), desk.after(49 * MINUTE)] == [0, 1]
+    desk.looker.changed = {}
+    assert desk.after(HOUR) == 1
+    assert [told["event"] for told in listener.hear()] == ["RotationPreflightSucceeded"]
+    assert desk.after(HOUR) == 0
 
 
 def test_the_trail_holds_nothing_of_a_look_that_finds_nothing_new(desk: Desk) -> None:

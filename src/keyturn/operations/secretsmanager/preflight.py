@@ -99,7 +99,7 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         event = _event(judgement, before)
         is_told = judgement.is_bad if event else before is not None and before.is_told
         is_on = current.rotation_enabled and not current.is_replica
-        due_at = next_look(now, kit.random, looks_again=judgement.looks_again) if is_on else None
+        due_at = next_look(now, kit.random, judgement.again_after) if is_on else None
         stored = preflights.store_preflight(
             transaction, secret.secret_id, judgement, items, now, is_told=is_told, due_at=due_at
         )
