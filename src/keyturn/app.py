@@ -28,7 +28,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.meters import Meters
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
-from keyturn.operations.sessions import issue_session
+from keyturn.operations.sessions import SessionTerms, issue_session
 from keyturn.operations.uses import Uses
 from keyturn.owner_only import read_owner_only
 from keyturn.quotas import parse_rate_limits
@@ -437,7 +437,8 @@ def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSeale
             role = roles.load_role_by_arn(connection, spec.role_arn)
         if role is None:
             raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
-        session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION)
+        terms = SessionTerms(is_preflight=bool(spec.program))
+        session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION, terms)
         return RoleCredentials(
             session.access_key_id, session.secret_access_key, session.session_token, session.expires_at
         )

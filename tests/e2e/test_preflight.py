@@ -206,6 +206,8 @@ def test_a_package_without_any_driver_is_looked_into_as_well(server: ServerProce
     found = Found(job)
     assert found.judged == ("ready", "in step", [])
     assert found.item("login.previous") == ("skipped", "NoVersion")
+    # Nobody has used the value.
+    assert "LastAccessedDate" not in job.secrets.describe_secret(SecretId=job.name)
 
 
 @pytest.mark.parametrize("users", ["Single", "Multi"])
