@@ -403,6 +403,16 @@ def test_drift_is_told_with_its_cause(server: ServerProcess, database: Server) -
     assert outside.judged == ("will fail", "drift", ["login.current:AuthenticationFailed", "drift:ChangedOutside"])
     assert well.judged == ("ready", "in step", [])
     assert len(outside.refusals) == 2
+    told = [*job.events("RotationPreflightFailed"), *job.events("RotationPreflightSucceeded")]
+    assert [event["additionalEventData"]["Causes"] for event in told] == [
+        *(each.judged[2] for each in (back, outside)),
+        [],
+    ]
+    assert [event.get("errorMessage") for event in told] == [
+        "drift:PreviousIsInDatabase",
+        "login.current:AuthenticationFailed, drift:ChangedOutside",
+        None,
+    ]
 
 
 def test_a_rotation_that_stopped_half_way_is_told_by_what_is_pending(server: ServerProcess, database: Server) -> None:
