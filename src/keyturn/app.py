@@ -24,7 +24,8 @@ from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.notifiers.base import open_notifiers
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
-from keyturn.operations.kit import Kit
+from keyturn.operations.kit import Authorise, Kit
+from keyturn.operations.lambda_.log_permission import may_log
 from keyturn.operations.meters import Meters
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
@@ -256,7 +257,8 @@ def _build(
     authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
     audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
     kept = KeptRows(stores.state)
-    runtime = _open_runtime(settings, stores, session_tokens, clock)
+    authorise = Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages)
+    runtime = _open_runtime(settings, stores, session_tokens, authorise, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
     scheduler_wake = _Wake()
     events = EventInvocations()
@@ -284,7 +286,7 @@ def _build(
         runtime=runtime,
         heartbeat=settings.heartbeat,
         authorization_messages=authorization_messages,
-        authorise=Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages),
+        authorise=authorise,
         download_url=downloads.url,
         wake_scheduler=scheduler_wake,
         run_event=events.submit,
@@ -424,7 +426,9 @@ def _open_metrics(settings: Settings, sources: Sources) -> MetricsPage:
     return MetricsPage(None if path is None else read_owner_only(path, "The metrics token"), sources)
 
 
-def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSealer, clock: Clock) -> Runtime:
+def _open_runtime(
+    settings: Settings, stores: Stores, session_tokens: TokenSealer, authorise: Authorise, clock: Clock
+) -> Runtime:
     def load_package(code_sha256: str) -> bytes:
         with stores.state.read() as connection:
             package = functions.load_package(connection, code_sha256)
@@ -445,6 +449,11 @@ def _open_runtime(settings: Settings, stores: Stores, session_tokens: TokenSeale
 
     def write_log(spec: FunctionSpec, stream: str, lines: Sequence[LogLine]) -> None:
         pairs = [(line.timestamp_ms, line.message) for line in lines]
+        if spec.shares_log_group:
+            with stores.state.read() as connection:
+                role = roles.load_role_by_arn(connection, spec.role_arn)
+            if not may_log(authorise, spec, role, stream, clock.now()):
+                return
         function_logs.append_events(stores.journal, spec.place, spec.log_group, stream, pairs, clock.now())
 
     return Runtime(

@@ -429,6 +429,12 @@ def use_functions(caller: Caller, marks: Marks) -> None:
     client.get_alias(FunctionName="canary", Name="live")
     client.list_aliases(FunctionName="canary")
     client.get_account_settings()
+    client.put_function_concurrency(FunctionName="canary", ReservedConcurrentExecutions=5)
+    client.get_function_concurrency(FunctionName="canary")
+    client.delete_function_concurrency(FunctionName="canary")
+    client.list_provisioned_concurrency_configs(FunctionName="canary")
+    with pytest.raises(client.exceptions.ProvisionedConcurrencyConfigNotFoundException):
+        client.get_provisioned_concurrency_config(FunctionName="canary", Qualifier="1")
     client.tag_resource(Resource=arn, Tags={"a": "b"})
     client.list_tags(Resource=arn)
     client.untag_resource(Resource=arn, TagKeys=["a"])

@@ -104,6 +104,83 @@ def test_prints_records_and_child_processes_keep_their_order(bench: FunctionBenc
     assert [re.sub(r"\d{4}-\d\d-\d\dT[\d:.]+Z", "TIME", m) for m in said] == [*expected, "no line feed"]
 
 
+JSON_LOGGING = """
+import logging, sys
+def handler(event, context):
+    log = logging.getLogger()
+    log.debug("debug")
+    log.info("info")
+    log.warning("warn %s", {"a": 1})
+    print("printed")
+    print('{"level": "debug", "msg": "printed debug"}')
+    print('{"level": "error", "msg": "printed error"}')
+    try:
+        raise ValueError("böse")
+    except ValueError:
+        log.exception("caught")
+    if event == "fail":
+        raise KeyError("missing")
+    if event == "hang":
+        import time
+        time.sleep(60)
+    if event == "exit":
+        sys.exit(3)
+"""
+
+
+def test_json_logs_are_one_object_a_line_as_lambdas(bench: FunctionBench) -> None:
+    spec = bench.function(JSON_LOGGING, log_format="JSON", system_log_level="DEBUG", log_group="app")
+    assert bench.invoke(spec, "fail", request_id="5f3c").function_error == "Unhandled"
+    (stream,) = bench.logs
+    assert re.fullmatch(rf"2026/01/02/{spec.name}\[\$LATEST\][0-9a-f]{{32}}", stream)
+
+    messages = bench.messages()
+    events = [json.loads(message) for message in messages if message != "printed\n"]
+    assert messages.count("printed\n") == 1
+    assert [event["type"] for event in events if "type" in event] == [
+        f"platform.{name}" for name in ("initStart", "initRuntimeDone", "initReport", "start", "runtimeDone", "report")
+    ]
+    own = [event for event in events if "type" not in event]
+    assert [(event["level"], event.get("message", event.get("msg"))) for event in own] == [
+        ("INFO", "info"),
+        ("WARNING", "warn {'a': 1}"),
+        ("error", "printed error"),
+        ("ERROR", "caught"),
+        ("ERROR", None),
+    ]
+    caught, failed = own[3:]
+    assert (caught["errorType"], caught["errorMessage"], caught["requestId"]) == ("ValueError", "böse", "5f3c")
+    assert "line 12, in handler" in caught["stackTrace"][0]
+    assert (failed["errorType"], failed["requestId"]) == ("KeyError", "5f3c")
+    assert events[-1]["record"]["status"] == "error"
+
+
+@pytest.mark.parametrize(
+    ("event", "status", "error_type"),
+    [("hang", "timeout", None), ("exit", "error", "Runtime.ExitError")],
+)
+def test_levels_of_json_logs_leave_out_what_is_below_them(
+    bench: FunctionBench, event: str, status: str, error_type: str | None
+) -> None:
+    spec = replace(
+        bench.function(JSON_LOGGING, log_format="JSON", timeout_seconds=3),
+        application_log_level="ERROR",
+        system_log_level="WARN",
+    )
+
+    bench.invoke(spec, "well", request_id="5f3c")
+    bench.invoke(spec, event, request_id="6a1b")
+
+    events = [json.loads(message) for message in bench.messages()]
+    printed = [("error", "printed error"), ("ERROR", "caught")]
+    assert [(e["level"], e.get("message", e.get("msg"))) for e in events if "level" in e] == printed * 2
+    system = [event for event in events if "type" in event]
+    assert [event["type"] for event in system] == ["platform.runtimeDone", "platform.report"]
+    for told in system:
+        assert told["record"]["requestId"] == "6a1b"
+        assert (told["record"]["status"], told["record"].get("errorType")) == (status, error_type)
+
+
 def test_a_warm_environment_keeps_globals_its_stream_and_its_process(bench: FunctionBench) -> None:
     spec = bench.function("n = 0\ndef handler(event, context):\n    global n\n    n += 1\n    return n")
     assert [bench.invoke(spec).payload for _ in range(3)] == [b"1", b"2", b"3"]
@@ -289,6 +366,31 @@ def test_invocations_run_side_by_side_up_to_the_limit(bench: FunctionBench) -> N
         thread.join()
     assert outcomes == [b"1.5", b"1.5"]
     assert bench.invoke(spec, 0).payload == b"0"
+
+
+@pytest.mark.parametrize("reserved", [0, 1])
+def test_no_more_invocations_run_at_once_than_are_reserved(bench: FunctionBench, reserved: int) -> None:
+    spec = bench.function(
+        "import time\ndef handler(event, context):\n    time.sleep(event)\n", reserved_concurrency=reserved
+    )
+    invocations = [threading.Thread(target=bench.invoke, args=(spec, 3)) for _ in range(reserved)]
+    for invocation in invocations:
+        invocation.start()
+    wait_for(lambda: bench.runtime.occupancy()[0] == reserved, "the invocations did not begin")
+
+    # Of all versions together: an idle or another environment is no way around it.
+    for other in (spec, replace(spec, version="1")):
+        with pytest.raises(TooManyRequestsException) as refused:
+            bench.invoke(other, 0)
+        assert (refused.value.message, refused.value.members["Reason"]) == (
+            "Rate Exceeded.",
+            "ReservedFunctionConcurrentInvocationLimitExceeded",
+        )
+
+    for invocation in invocations:
+        invocation.join()
+    assert bench.invoke(replace(spec, reserved_concurrency=None), 0).function_error is None
+    bench.runtime.discard(spec.arn)
 
 
 def test_closing_the_runtime_ends_an_invocation_under_way(tmp_path: Path) -> None:

@@ -344,7 +344,9 @@ def test_a_line_is_found_by_how_it_begins_within_a_time_and_a_group(stores: Stor
 
     def find(text: str, starts_ms: int = _NOW_MS, ends_ms: int = _NOW_MS + 9) -> tuple[str, int] | None:
         with stores.journal.read() as connection:
-            found = function_logs.find_line(connection, _group(stores), text, starts_ms=starts_ms, ends_ms=ends_ms)
+            found = function_logs.find_line(
+                connection, _group(stores), text, within=("id: 2", "id:2"), starts_ms=starts_ms, ends_ms=ends_ms
+            )
         return None if found is None else (found[0].name, found[1].timestamp_ms - _NOW_MS)
 
     assert find("START 2") == ("b", 3)
@@ -352,13 +354,18 @@ def test_a_line_is_found_by_how_it_begins_within_a_time_and_a_group(stores: Stor
     assert find("START 2", ends_ms=_NOW_MS + 2) is None
     assert find("START 3") is None
     assert find("START 1") == ("a", 0)
+    _append(stores, "d", (_NOW_MS + 5, "{id:2}"), (_NOW_MS + 6, "{id: 2}"))
+    assert find("none") == ("d", 5)
+    assert find("none", starts_ms=_NOW_MS + 6) == ("d", 6)
 
 
 def test_where_a_line_is_found_its_stream_is_read_on(stores: Stores) -> None:
     _append(stores, "a", (_NOW_MS, "before"), (_NOW_MS, "START 1"), (_NOW_MS, "behind"))
 
     with stores.journal.read() as connection:
-        found = function_logs.find_line(connection, _group(stores), "START", starts_ms=_NOW_MS, ends_ms=_NOW_MS)
+        found = function_logs.find_line(
+            connection, _group(stores), "START", within=("-", "-"), starts_ms=_NOW_MS, ends_ms=_NOW_MS
+        )
         assert found is not None
         stream, position = found
         page = function_logs.get_events(connection, stream, position=position, forward=True, limit=9)
@@ -384,7 +391,7 @@ def test_a_line_is_looked_for_along_an_index(stores: Stores) -> None:
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(connection, "execute", explain)
-            function_logs.find_line(connection, group, "START", starts_ms=_NOW_MS, ends_ms=_NOW_MS)
+            function_logs.find_line(connection, group, "START", within=("-", "-"), starts_ms=_NOW_MS, ends_ms=_NOW_MS)
 
     assert [step for step in seen if "log_events_of_group (group_id=? AND timestamp_ms>? AND timestamp_ms<?)" in step]
     assert not [step for step in seen if step.startswith("SCAN") or "TEMP B-TREE" in step]

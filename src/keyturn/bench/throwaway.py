@@ -28,7 +28,7 @@ from keyturn.arn import Place
 from keyturn.clock import SystemClock
 from keyturn.config import SandboxChoice, Settings
 from keyturn.errors.base import KeyturnError
-from keyturn.operations.lambda_.specs import log_group_of, spec_of
+from keyturn.operations.lambda_.specs import spec_of
 from keyturn.operations.secretsmanager.writing import staging_of, store_change
 from keyturn.owner_only import create_owner_only
 from keyturn.rules.rotation_permissions import (
@@ -40,6 +40,7 @@ from keyturn.rules.rotation_permissions import (
     trust_policy,
 )
 from keyturn.rules.staging import AWSPENDING, begin_rotation
+from keyturn.runtime.spec import default_log_group
 from keyturn.server import run
 from keyturn.server.connection import BoundedConnection
 from keyturn.storage import function_logs, functions, secret_versions, secrets
@@ -214,7 +215,7 @@ class ThrowAwayKeyturn:
     def create_function(self, source: FunctionSource, *, secret_arn: str, superuser_arn: str | None) -> None:
         """Put the function under test, with the permissions that AWS's guide lists and no others."""
         self.function_arn = _PLACE.function_arn(FUNCTION_NAME)
-        group_arn = _PLACE.log_group_arn(log_group_of(FUNCTION_NAME))
+        group_arn = _PLACE.log_group_arn(default_log_group(FUNCTION_NAME))
         policies = {ROLE_POLICY: role_policy(secret_arn, self.function_arn, group_arn, f"{group_arn}:*", None)}
         if superuser_arn:
             policies[SUPERUSER_POLICY] = document(*superuser_statements(superuser_arn, None))
@@ -317,7 +318,7 @@ class ThrowAwayKeyturn:
         """Return what has been logged since this was asked last."""
         kit = self._server.kit
         with kit.journal.read() as connection:
-            group = function_logs.load_group(connection, _PLACE, log_group_of(FUNCTION_NAME))
+            group = function_logs.load_group(connection, _PLACE, default_log_group(FUNCTION_NAME))
             if group is None:
                 return ()
             page = function_logs.filter_events(connection, group, position=self._log_position, limit=_LINES)

@@ -12,11 +12,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
+from itertools import chain
 from typing import Any, ClassVar
 
 from keyturn.cli.clients import SERVER_FAULT, Clients
 from keyturn.cli.rotation_status import ENDED_BY_OTHERS, status_of
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.invocation_log import names, of_invocation
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _POLL_SECONDS = 0.2
@@ -27,6 +30,7 @@ _SWITCHED_OFF = "Rotation of this secret is off: it was cancelled."
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _EVENTS_AT_ONCE = 50
 _FIRST_FAULT = 500
+_COLONS_OF_FUNCTION = 6
 # AWS shows audit events minutes later. A rotation that is over while its event is not to be seen is not waited for.
 _POLLS_FOR_EVENTS = 10
 
@@ -99,8 +103,6 @@ class Rotation:
         self._version_id = started.version_id
         self._since = started.started_at - _CLOCKS_DIFFER
         self._seen = set(started.seen)
-        arn = self._described.get("RotationLambdaARN", "")
-        self._log_group = f"/aws/lambda/{arn.split(':')[6]}" if arn.count(":") > 5 else ""
 
     def follow(self, timeout_seconds: float, waiting: Callable[[str], None]) -> Iterator[StepSeen | Ending]:
         """Yield each step when it has ended, and at last how the rotation ended.
@@ -141,6 +143,10 @@ class Rotation:
             self._look,
             f"aws logs tail {self._log_group} --follow shows what the function does.",
         )
+
+    @cached_property
+    def _log_group(self) -> str:
+        return _log_group(self._clients, self._described.get("RotationLambdaARN", ""))
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
@@ -247,17 +253,26 @@ class Rotation:
         pages = logs.get_paginator("filter_log_events").paginate(
             logGroupName=self._log_group, startTime=int(self._since.timestamp() * 1000)
         )
-        lines: list[str] = []
-        stream = None
-        for entry in (entry for page in pages for entry in page["events"]):
-            message = entry["message"].rstrip("\n")
-            if message.startswith(f"START RequestId: {request_id}"):
-                stream = entry["logStreamName"]
-            if entry["logStreamName"] == stream:
-                lines.append(message)
-                if message.startswith(f"REPORT RequestId: {request_id}"):
-                    break
-        return lines
+        events = (event for page in pages for event in page["events"])
+        first = next((event for event in events if names(event["message"], request_id)), None)
+        if first is None:
+            return []
+        rest = (event for event in events if event["logStreamName"] == first["logStreamName"])
+        lines = of_invocation(chain([first], rest), request_id, lambda event: str(event["message"]))
+        return [str(event["message"]).rstrip("\n") for event in lines]
+
+
+def _log_group(clients: Clients, function_arn: str) -> str:
+    """Return where a function logs; where it would by itself if who asks may not look at it. Empty if it is none."""
+    from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
+
+    if function_arn.count(":") < _COLONS_OF_FUNCTION:
+        return ""
+    try:
+        shown = clients["lambda"].get_function_configuration(FunctionName=function_arn)
+    except ClientError:
+        return f"/aws/lambda/{function_arn.split(':')[6]}"
+    return str(shown["LoggingConfig"]["LogGroup"])
 
 
 def look_up(clients: Clients, secret: str, **which: str) -> Mapping[str, Any] | None:

@@ -16,16 +16,17 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
-from keyturn.cli.log_lines import is_platform_line, log_event, without_traceback
+from keyturn.cli.log_lines import log_event, without_traceback
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotation_password import password_of
 from keyturn.cli.rotation_status import members, status_of
 from keyturn.cli.rotation_text import print_below
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.invocation_log import is_platform_event
 
 _DENIALS = ("AccessDenied", "is not authorized to perform", "cannot invoke the specified Lambda function")
-_DURATION = re.compile(r"\tDuration: ([\d.]+ ms)")
+_DURATION = re.compile(r'(?:\tDuration: |"type":"platform\.report".*"durationMs":)([\d.]+)')
 
 
 def register(app: typer.Typer) -> None:
@@ -140,7 +141,7 @@ def print_step(console: Console, seen: StepSeen) -> None:
     """Print one step: what became of it, how long it took, and what the function logged."""
     mark = "[green]✓[/]" if seen.error is None else "[red]✗[/]"
     console.print(f"{mark} [bold]{seen.step:13}[/] [dim]{_duration(seen.lines)}[/]")
-    shown_lines = Counter(_folded(line) for line in seen.lines if not is_platform_line(line))
+    shown_lines = Counter(_folded(line) for line in seen.lines if not is_platform_event(line))
     for (level, style, *lines), count in shown_lines.items():
         # A function may look at the same host several times in one step, and warn of it each time.
         text = [*lines[:-1], f"{lines[-1]} ({count} times)"] if count > 1 else lines
@@ -157,9 +158,9 @@ def _folded(event: str) -> tuple[str, ...]:
 
 
 def _duration(lines: list[str]) -> str:
-    """What the REPORT line says of the time, None of it if there is no such line."""
+    """Return what the REPORT line says of the time, None of it if there is no such line."""
     found = [match.group(1) for line in lines if (match := _DURATION.search(line))]
-    return found[-1] if found else ""
+    return f"{float(found[-1]):.2f} ms" if found else ""
 
 
 def _print_log_line(console: Console, level: str, line: str, style: str) -> None:

@@ -13,11 +13,12 @@ from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from keyturn.cli.log_lines import is_platform_line, log_event, without_traceback
+from keyturn.cli.log_lines import log_event, without_traceback
 from keyturn.cli.rotation_next import NextStep, next_steps
 from keyturn.cli.rotation_password import maybe_versions, password_of
 from keyturn.cli.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
 from keyturn.cli.shown import shown
+from keyturn.rules.invocation_log import is_platform_event
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 PROBE = "probeSecret"
@@ -266,15 +267,15 @@ class Report:
         return Line(time, [shown(text)], style, entry.get("EventId") if kind == "denied" else None)
 
     def _log_line(self, time: str, message: str) -> Line | None:
+        folded: list[str] = []
         if not self._is_verbose:
             # What a refusal has just told, and where in the function it was.
-            if is_platform_line(message) or any(denied in message for denied in self._denied):
+            if is_platform_event(message) or any(denied in message for denied in self._denied):
                 return None
             message, count = without_traceback(message)
-            if count:
-                message = f"{message}\n(-v shows the traceback, {count} lines)"
+            folded = [f"(-v shows the traceback, {count} lines)"] if count else []
         told = log_event(message)
-        first, *rest = told.lines or [""]
+        first, *rest = [*(told.lines or [""]), *folded]
         level = f"{told.level:7} " if told.level else ""
         return Line(time, [f"    {level}{first}", *(f"    {line}" for line in rest)], told.style)
 

@@ -145,6 +145,12 @@ class PreconditionFailedException(AwsError):
     )
 
 
+class ProvisionedConcurrencyConfigNotFoundException(AwsError):
+    """No environments are kept ready for that version or alias."""
+
+    default_message = "No Provisioned Concurrency Config found for this function"
+
+
 class PublicPolicyException(AwsError):
     """The function's policy would give public access."""
 

@@ -65,7 +65,7 @@ class RunEvent(Protocol):
     """Runs an accepted event in the background (``scheduler/events.py``)."""
 
     def __call__(self, attempt: Callable[[], bool], /) -> None:
-        """Return at once; ``attempt`` is called again some time later if it returns False.
+        """Return at once; ``attempt`` is called again some time later if it returns False or is throttled.
 
         Raises:
             TooManyRequestsException: Too many events wait.

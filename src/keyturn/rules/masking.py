@@ -91,7 +91,7 @@ def _behind(value: str) -> str:
 
 
 def _all_spellings(values: Iterable[str]) -> set[str]:
-    # Versions have most of their parts in common. No part has more than five spellings.
+    # Versions have most of their parts in common. No part has more than eight spellings.
     parts = {part for value in values for part in _parts(value)}
     return {spelling for part in parts for spelling in _spellings(part) if len(spelling) >= _SHORTEST}
 
@@ -124,5 +124,8 @@ def _spellings(part: str) -> Iterable[str]:
         return (part,)
     # Half a character, which JSON can spell and UTF-8 cannot, must not end whoever masks.
     in_path = quote(part, safe="", errors="replace")
+    said = part, repr(part)[1:-1], json.dumps(part)[1:-1]
+    # A function that logs JSON spells once more whatever it says.
+    logged = [json.dumps(text, ensure_ascii=False)[1:-1] for text in said]
     # In a query a space may be a plus.
-    return part, repr(part)[1:-1], json.dumps(part)[1:-1], in_path, in_path.replace("%20", "+")
+    return *said, *logged, in_path, in_path.replace("%20", "+")

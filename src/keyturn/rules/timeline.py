@@ -18,6 +18,7 @@ from datetime import datetime, timedelta
 from enum import IntEnum
 from typing import NamedTuple, Protocol
 
+from keyturn.rules.invocation_log import level_of
 from keyturn.rules.masking import MASK, Mask
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.rules.timeline_calls import CANCEL, Calls
@@ -32,11 +33,12 @@ _MILLISECOND, _SECOND = timedelta(milliseconds=1), timedelta(seconds=1)
 _ACCESS_KEY_ID = re.compile(r"\b(?:AKIA|ASIA)[A-Z0-9]{16}\b")
 _INTERRUPTED = "was interrupted: its server, or Keyturn's own database, went away while it ran"
 _TIMED_OUT = "Task timed out after"
+_ERRORS, _WARNINGS = ("ERROR", "CRITICAL", "FATAL"), ("WARNING", "WARN")
 _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 _WORDS = {
     StepOutcome.FUNCTION_ERROR: "failed",
     StepOutcome.TIMEOUT: "timed out",
-    StepOutcome.THROTTLED: "was not invoked: every execution environment was busy",
+    StepOutcome.THROTTLED: "was throttled, and not invoked",
     StepOutcome.REFUSED: "was not what it was to be",
     StepOutcome.NOT_INVOKED: "was not invoked",
 }
@@ -215,8 +217,9 @@ def _beginning(told: Told, calls: Calls) -> Entry:
 
 def _line(run: StepRun, line: LogLine) -> Entry:
     text = line.text.rstrip("\n")
-    is_error = text.startswith(("[ERROR]", "[CRITICAL]")) or _TIMED_OUT in text
-    severity = Severity.WARNING if text.startswith("[WARNING]") else Severity.INFO
+    level = level_of(text)
+    is_error = level in _ERRORS or _TIMED_OUT in text
+    severity = Severity.WARNING if level in _WARNINGS else Severity.INFO
     return _of(run, line.at, EntryKind.LOG, text, Severity.ERROR if is_error else severity)
 
 

@@ -5,6 +5,8 @@
     3. Its answer, its failure, its end, or the end of its time.
     4. END and REPORT; every line is stored before the caller gets the outcome.
 
+Where the function logs JSON these are events of the same meaning (``platform_events.py``).
+
 After a timeout or a crash the environment is over; the next invocation begins a new one.
 """
 
@@ -21,6 +23,7 @@ from keyturn.clock import Clock
 from keyturn.runtime import report
 from keyturn.runtime.api import ApiLoop, Event
 from keyturn.runtime.logs import EnvironmentLog
+from keyturn.runtime.platform_events import platform_events
 from keyturn.runtime.process import Answer, Exited, FunctionProcess, Gone, InitError, Ready, TimedOut, TooLarge
 from keyturn.runtime.sandbox import Enclosure, Sandbox
 from keyturn.runtime.spec import FunctionSpec, Invocation, RoleCredentials, RuntimeSettings
@@ -73,7 +76,8 @@ class Environment:
         self._api_loop = api_loop
         self._spawn = spawn
         self._log = log
-        self._clock = clock
+        self._platform = platform_events(spec, log, clock)
+        log.dropped_line = self._platform.dropped
         self._process: FunctionProcess | None = None
         self._ending = threading.Event()
 
@@ -101,7 +105,7 @@ class Environment:
             init, init_ms = self._initialise()
         else:
             init = Ready()
-        self._log.platform(report.start_line(request_id, self.spec.version))
+        self._platform.started(request_id, invoked_arn)
         began = time.monotonic()
         deadline = began + self.spec.timeout_seconds
         if isinstance(init, TimedOut):
@@ -128,20 +132,16 @@ class Environment:
 
     def _initialise(self) -> tuple[Ready | InitError | Exited | TimedOut, float | None]:
         """Start the process and load the module; return how that went and, if it went well, how long it took."""
-        interpreter = self.enclosure.interpreter
-        self._log.platform(
-            report.init_start_line(interpreter.runtime, interpreter.full_version, self.spec.place.region)
-        )
+        self._platform.init_started(self.enclosure.interpreter, self.enclosure.memory_bytes)
         began = time.monotonic()
         process = self._start()
         init = process.wait_until_ready(began + self._settings.init_timeout_seconds)
         elapsed_ms = (time.monotonic() - began) * 1000
         process.drain()
-        if isinstance(init, Ready):
-            return init, elapsed_ms
-        error_types = {InitError: getattr(init, "error_type", None), Exited: report.EXIT_ERROR, TimedOut: None}
-        self._log.platform(report.init_report_line(elapsed_ms, error_types[type(init)]))
-        return init, None
+        is_ready = isinstance(init, Ready)
+        error_types = {InitError: getattr(init, "error_type", None), Exited: report.EXIT_ERROR}
+        self._platform.init_ended(elapsed_ms, is_ready=is_ready, error_type=error_types.get(type(init)))
+        return init, elapsed_ms if is_ready else None
 
     def _start(self) -> FunctionProcess:
         layout = self._sandbox.layout(self.enclosure)
@@ -193,13 +193,13 @@ class Environment:
         if isinstance(result, Exited):
             error_type = report.OUT_OF_MEMORY if result.out_of_memory else report.EXIT_ERROR
             self._log.close_output()
-            self._log.platform(report.exit_line(request_id, result.status))
+            self._platform.exited(request_id, result.status)
             return _Outcome(report.exit_payload(request_id, result.status), failed=True, error_type=error_type)
         self._running.measure_peak()
         self._running.end()
         timeout_seconds = float(self.spec.timeout_seconds)
         self._log.close_output()
-        self._log.platform(report.timeout_line(request_id, self._clock.now(), timeout_seconds))
+        self._platform.timed_out(request_id)
         return _Outcome(report.timeout_payload(request_id, timeout_seconds), failed=True, error_type=report.TIMED_OUT)
 
     def _event(
@@ -222,10 +222,15 @@ class Environment:
         process.measure_peak()
         process.drain()
         self._log.close_output()
-        self._log.platform(report.end_line(request_id))
         used = self.enclosure.memory_bytes if outcome.error_type == report.OUT_OF_MEMORY else process.peak_bytes
         measures = report.Measures(measures.duration_ms, measures.memory_mb, used, measures.init_ms)
-        self._log.platform(report.report_line(request_id, measures, outcome.error_type))
+        self._platform.ended(
+            request_id,
+            measures,
+            answer_bytes=len(outcome.payload),
+            is_failed=outcome.failed,
+            error_type=outcome.error_type,
+        )
         if outcome.error_type is not None:
             self.end()
         self._log.flush()

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
 
 from keyturn.clock import Clock
 from keyturn.runtime import report
@@ -31,8 +32,19 @@ _FRAME_LIMIT_BYTES = 8 * 1024 * 1024
 _BATCH_LINES = 1000
 _TAIL_BYTES = 4096
 
+Keeps = Callable[[bytes], bool]
+"""Whether a printed line is kept."""
+DroppedLine = Callable[[int, int], str | None]
+"""The line that says how many bytes were dropped of a log with a limit, if it is to be said."""
 WriteLines = Callable[[str, Sequence[LogLine]], None]
 """Appends events to a stream of the function's log group."""
+
+
+class Message(NamedTuple):
+    """What is one event: a record of the function's logging, or a line that was printed."""
+
+    text: bytes
+    is_record: bool
 
 
 class FrameReader:
@@ -41,12 +53,13 @@ class FrameReader:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
-    def feed(self, chunk: bytes) -> Iterator[bytes]:
+    def feed(self, chunk: bytes) -> Iterator[Message]:
         """Take further bytes and yield each message that is complete."""
         self._buffer += chunk
         position = 0
         while position < len(self._buffer):
             end = self._frame_end(position)
+            is_record = end is not None
             if end is None:
                 end = self._text_end(position)
                 begin = position
@@ -55,7 +68,7 @@ class FrameReader:
             if end < 0 or end > len(self._buffer):
                 break
             if end > begin:
-                yield bytes(self._buffer[begin:end])
+                yield Message(bytes(self._buffer[begin:end]), is_record)
             position = end
         del self._buffer[:position]
 
@@ -94,8 +107,18 @@ class EnvironmentLog:
     Lines wait here until :meth:`flush` hands them to ``write_log``, always in order.
     """
 
-    def __init__(self, write_log: WriteLines, clock: Clock, *, stream: str, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        write_log: WriteLines,
+        clock: Clock,
+        *,
+        stream: str,
+        limit_bytes: int,
+        keeps: Keeps = lambda _: True,
+    ) -> None:
         self.stream = stream
+        self.dropped_line: DroppedLine = report.dropped_line
+        self._keeps = keeps
         self._write_log = write_log
         self._clock = clock
         self._limit_bytes = limit_bytes
@@ -130,15 +153,17 @@ class EnvironmentLog:
                 self._dropped_bytes += len(chunk)
                 return
             for message in self._frames.feed(chunk):
-                self._keep(message)
+                if message.is_record or self._keeps(message.text):
+                    self._keep(message.text)
 
     def close_output(self) -> None:
         """End an unfinished line and say what was dropped; called when the function has written all it will."""
         with self._lock:
-            if rest := self._frames.rest():
+            if (rest := self._frames.rest()) and self._keeps(rest):
                 self._keep(rest)
             if self._dropped_bytes:
-                self._append(report.dropped_line(self._dropped_bytes, self._limit_bytes).encode())
+                if line := self.dropped_line(self._dropped_bytes, self._limit_bytes):
+                    self._append(line.encode())
                 self._dropped_bytes = 0
 
     def flush(self) -> None:

@@ -1,11 +1,11 @@
 """The runtime: keeps execution environments, warm ones first, and bounds how many there are.
 
-When all environments a function may have are busy its invocation is refused at once, as Lambda does; callers retry. An
-idle environment of another function gives way. A warm environment serves only while its credentials outlast the
-invocation.
+When all environments a function may have are busy, or as many of its invocations run as are reserved for it, its
+invocation is refused at once, as Lambda does; callers retry. An idle environment of another function gives way. A warm
+environment serves only while its credentials outlast the invocation.
 
 Beside those places, a few environments run a program of Keyturn's own in a function's stead, once each: it sees what
-the function sees (``rotators/preflight.py``).
+the function sees (``rotators/preflight``).
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException, RequestTooLargeException, TooManyRequestsException
 from keyturn.runtime import interpreters, package, removal, report
 from keyturn.runtime.api import ApiLoop
+from keyturn.runtime.application_level import ApplicationFilter
 from keyturn.runtime.environment import Environment
 from keyturn.runtime.logs import EnvironmentLog
 from keyturn.runtime.sandbox import Enclosure, Sandbox, choose_sandbox
@@ -41,6 +42,8 @@ from keyturn.runtime.spec import (
     WriteLog,
 )
 
+RESERVATION_USED_UP = "ReservedFunctionConcurrentInvocationLimitExceeded"
+"""Why an invocation is throttled, in AWS's word."""
 _MIB = 1024 * 1024
 _CREDENTIALS_MARGIN = timedelta(minutes=1)
 # Between two looks at the memory of environments, while one is busy and while none is.
@@ -146,7 +149,7 @@ class Runtime:
             client_context: JSON for the context object.
 
         Raises:
-            TooManyRequestsException: Every environment is busy.
+            TooManyRequestsException: Every environment is busy, or as many of the function as are reserved for it.
             RequestTooLargeException: The event exceeds 6 MB.
             InvalidParameterValueException: No interpreter here serves the function's runtime.
             KeyturnError: The package is missing or broken, or the runtime is closed.
@@ -248,6 +251,7 @@ class Runtime:
         with self._lock:
             if self._is_closed:
                 raise RuntimeClosed
+            self._check_reservation(spec)
             stale = [place for place in self._places if not place.is_busy and not self._is_usable(place)]
             stale += [p for p in self._places if not p.is_busy and p not in stale and _replaces(spec, p.spec)]
             ended = self._remove(stale)
@@ -260,6 +264,12 @@ class Runtime:
         self._wake.set()
         self._end(ended)
         return place
+
+    def _check_reservation(self, spec: FunctionSpec) -> None:
+        # Idle environments run nothing and do not count, whatever version they are of.
+        running = sum(place.is_busy and place.spec.arn == spec.arn for place in self._places)
+        if spec.reserved_concurrency is not None and running >= spec.reserved_concurrency:
+            raise _too_many(RESERVATION_USED_UP)
 
     def _is_usable(self, place: _Place) -> bool:
         environment = place.environment
@@ -325,8 +335,9 @@ class Runtime:
         log = EnvironmentLog(
             partial(write_log or self._write_log, spec),
             self._clock,
-            stream=report.stream_name(spec.version, self._clock.now()),
+            stream=report.stream_name(spec.version, self._clock.now(), spec.name if spec.shares_log_group else ""),
             limit_bytes=self._settings.log_limit_bytes,
+            keeps=ApplicationFilter(spec.application_log_level if spec.log_format == "JSON" else None),
         )
         return Environment(
             spec,
@@ -402,7 +413,5 @@ def _replaces(new: FunctionSpec, old: FunctionSpec) -> bool:
     return (new.arn, new.version) == (old.arn, old.version) and new.revision_id != old.revision_id
 
 
-def _too_many() -> TooManyRequestsException:
-    return TooManyRequestsException(
-        "Rate Exceeded.", Reason="ConcurrentInvocationLimitExceeded", Type="User", retryAfterSeconds="1"
-    )
+def _too_many(reason: str = "ConcurrentInvocationLimitExceeded") -> TooManyRequestsException:
+    return TooManyRequestsException("Rate Exceeded.", Reason=reason, Type="User", retryAfterSeconds="1")

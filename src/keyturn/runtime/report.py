@@ -44,16 +44,32 @@ class Measures:
     used_bytes: int
     init_ms: float | None = None
 
+    @property
+    def used_mb(self) -> int:
+        """The memory that was used, as Lambda shows it: never more than there is."""
+        return min(self.memory_mb, math.ceil(self.used_bytes / 1024 / 1024))
 
-def stream_name(version: str, now: datetime) -> str:
-    """A fresh log stream's name."""
-    return f"{now:%Y/%m/%d}/[{version}]{secrets.token_hex(16)}"
+
+def stream_name(version: str, now: datetime, function_name: str = "") -> str:
+    """A fresh log stream's name; with the function's in a group that is not named after it."""
+    return f"{now:%Y/%m/%d}/{function_name}[{version}]{secrets.token_hex(16)}"
+
+
+def moment(at: datetime) -> str:
+    """A moment as Lambda writes it into logs."""
+    return f"{at:%Y-%m-%dT%H:%M:%S}.{at.microsecond // 1000:03d}Z"
+
+
+def runtime_version(runtime: str, full_version: str, region: str) -> tuple[str, str]:
+    """A runtime's version and its ARN."""
+    version = f"{runtime.replace('python', 'python:')}.v{full_version}"
+    return version, f"arn:aws:lambda:{region}::runtime:{runtime}"
 
 
 def init_start_line(runtime: str, full_version: str, region: str) -> str:
     """The first line of an execution environment."""
-    version = f"{runtime.replace('python', 'python:')}.v{full_version}"
-    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: arn:aws:lambda:{region}::runtime:{runtime}\n"
+    version, arn = runtime_version(runtime, full_version, region)
+    return f"INIT_START Runtime Version: {version}\tRuntime Version ARN: {arn}\n"
 
 
 def init_report_line(init_ms: float, error_type: str | None) -> str:
@@ -69,8 +85,7 @@ def start_line(request_id: str, version: str) -> str:
 
 def timeout_line(request_id: str, now: datetime, timeout_seconds: float) -> str:
     """The line of the old style that troubleshooting guides quote."""
-    moment = f"{now:%Y-%m-%dT%H:%M:%S}.{now.microsecond // 1000:03d}Z"
-    return f"{moment} {request_id} Task timed out after {timeout_seconds:.2f} seconds\n"
+    return f"{moment(now)} {request_id} Task timed out after {timeout_seconds:.2f} seconds\n"
 
 
 def exit_line(request_id: str, status: int) -> str:
@@ -90,7 +105,7 @@ def report_line(request_id: str, measures: Measures, error_type: str | None) -> 
         f"Duration: {measures.duration_ms:.2f} ms",
         f"Billed Duration: {math.ceil(measures.duration_ms)} ms",
         f"Memory Size: {measures.memory_mb} MB",
-        f"Max Memory Used: {min(measures.memory_mb, math.ceil(measures.used_bytes / 1024 / 1024))} MB",
+        f"Max Memory Used: {measures.used_mb} MB",
     ]
     if measures.init_ms is not None:
         fields.append(f"Init Duration: {measures.init_ms:.2f} ms")

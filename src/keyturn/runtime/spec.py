@@ -32,7 +32,11 @@ class FunctionSpec:
         revision_id: Changes whenever code or configuration does.
         role_arn: Execution role.
         log_group: Where log lines go.
+        log_format: ``Text`` or ``JSON``.
+        application_log_level: With JSON, what the function logs below it is left out.
+        system_log_level: With JSON, likewise of the platform's own events.
         qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
+        reserved_concurrency: How many invocations of all its versions may run at once; None if none are reserved.
         layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
         program: What is started in the handler's place, ``module.function`` of a layer; empty for the handler.
     """
@@ -50,9 +54,18 @@ class FunctionSpec:
     revision_id: str
     role_arn: str
     log_group: str
+    log_format: str = "Text"
+    application_log_level: str = "INFO"
+    system_log_level: str = "INFO"
     qualifier: str = ""
+    reserved_concurrency: int | None = None
     layers: tuple[str, ...] = ()
     program: str = ""
+
+    @property
+    def shares_log_group(self) -> bool:
+        """Whether it logs to a group that is not named after it."""
+        return self.log_group != default_log_group(self.name)
 
     @property
     def invoked_arn(self) -> str:
@@ -63,6 +76,11 @@ class FunctionSpec:
     def place(self) -> Place:
         """Where the function lives."""
         return Place.of(self.arn)
+
+
+def default_log_group(function_name: str) -> str:
+    """Return the log group that a function writes to unless it is told otherwise."""
+    return f"/aws/lambda/{function_name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,6 +72,7 @@ def function_environment(
     python_path.append(str(runtime_directory))
     return {
         **_presets(settings, task_root, layers, runtime_directory, temporary, ca_bundle),
+        **_logging(spec),
         **own,
         "PYTHONPATH": ":".join(filter(None, python_path)),
         "_HANDLER": spec.handler,
@@ -91,6 +92,13 @@ def function_environment(
         "LAMBDA_RUNTIME_DIR": str(runtime_directory),
         "LAMBDA_TASK_ROOT": str(task_root),
     }
+
+
+def _logging(spec: FunctionSpec) -> dict[str, str]:
+    """What awslambdaric is told of the function's LoggingConfig."""
+    if spec.log_format != "JSON":
+        return {}
+    return {"AWS_LAMBDA_LOG_FORMAT": spec.log_format, "AWS_LAMBDA_LOG_LEVEL": spec.application_log_level}
 
 
 def _presets(

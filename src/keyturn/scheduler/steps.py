@@ -36,8 +36,10 @@ from keyturn.rules.masking import Mask
 from keyturn.rules.repair import Answers
 from keyturn.rules.rotation import Step, StepOutcome
 from keyturn.rules.staging import AWSPENDING
+from keyturn.runtime.pool import RESERVATION_USED_UP
 from keyturn.runtime.spec import Invocation
 from keyturn.storage import rotations, secrets
+from keyturn.storage.functions import FunctionRecord
 from keyturn.storage.rotations import RotationRecord
 from keyturn.storage.secrets import SecretRecord
 from keyturn.storage.stored_text import storable
@@ -101,13 +103,25 @@ def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: 
         spec = spec_of(kit, function, qualifier)
         invocation = kit.runtime.invoke(spec, json.dumps(event).encode(), request_id=request_id)
     except TooManyRequestsException as error:
-        return Outcome(StepOutcome.THROTTLED, error.message, StepOutcome.THROTTLED)
+        return Outcome(StepOutcome.THROTTLED, _why_throttled(error, function), StepOutcome.THROTTLED)
     except AwsError as error:
         return Outcome(StepOutcome.NOT_INVOKED, error.message, StepOutcome.NOT_INVOKED)
     except KeyturnError as error:
         _log.exception("function %s could not run", function.name)
         return Outcome(StepOutcome.NOT_INVOKED, f"The function could not run: {error.message}", StepOutcome.NOT_INVOKED)
     return _outcome_of(kit, secret, invocation)
+
+
+def _why_throttled(error: TooManyRequestsException, function: FunctionRecord) -> str:
+    """Return what Lambda says with the reason that it gives beside its message, and what that means here."""
+    reason, reserved = error.members.get("Reason"), function.reserved_concurrency
+    if reason != RESERVATION_USED_UP:
+        meaning = "every execution environment was busy"
+    elif reserved == 0:
+        meaning = "the reserved concurrency of the function is 0, so that it cannot be invoked"
+    else:
+        meaning = f"{reserved} of its invocations ran, as many as are reserved for the function"
+    return f"{error.message} {reason}: {meaning}."
 
 
 def versions_with_value(connection: Connection, secret: SecretRecord) -> frozenset[str]:

@@ -24,6 +24,7 @@ from sqlalchemy import (
     delete,
     func,
     insert,
+    or_,
     select,
     tuple_,
     update,
@@ -133,16 +134,23 @@ _EVENTS = select(
     _events.c.message,
 ).join_from(_events, _streams)
 _place = tuple_(_events.c.timestamp_ms, _events.c.event_row)
-_LINE = (
+_LINES = (
     select(_streams, _events.c.timestamp_ms, _events.c.event_row)
     .join_from(_events, _streams)
     .where(
         _events.c.group_id == bindparam("in_group"),
         _events.c.timestamp_ms.between(bindparam("starts_ms"), bindparam("ends_ms")),
-        func.substr(_events.c.message, 1, bindparam("length", type_=Integer)) == bindparam("text", type_=Text),
     )
     .order_by(_events.c.timestamp_ms, _events.c.event_row)
     .limit(1)
+)
+_LINE = _LINES.where(
+    or_(
+        func.substr(_events.c.message, 1, bindparam("length", type_=Integer)) == bindparam("text", type_=Text),
+        # What a request id can hold means nothing to LIKE.
+        _events.c.message.contains(bindparam("within", type_=Text)),
+        _events.c.message.contains(bindparam("also_within", type_=Text)),
+    )
 )
 
 
@@ -314,19 +322,28 @@ def get_events(
 
 
 def find_line(
-    connection: Connection, group: LogGroupRecord, text: str, *, starts_ms: int, ends_ms: int
+    connection: Connection,
+    group: LogGroupRecord,
+    text: str,
+    *,
+    within: tuple[str, str],
+    starts_ms: int,
+    ends_ms: int,
 ) -> tuple[LogStreamRecord, LogPosition] | None:
-    """Return where the first event of a group is that begins with a text, None if there is none.
+    """Return where the first event of a group is that begins with a text or holds another, None if there is none.
 
     Args:
         connection: Of the journal.
         group: Which group.
-        text: Letters' case counts.
+        text: What it begins with; letters' case counts.
+        within: What it may hold instead, one or the other.
         starts_ms: Milliseconds since the epoch, inclusive; all events are looked at from here on.
         ends_ms: Likewise, to here.
     """
     span = {"in_group": group.group_id, "starts_ms": starts_ms, "ends_ms": ends_ms}
-    row = connection.execute(_LINE, {**span, "text": text, "length": len(text)}).one_or_none()
+    row = connection.execute(
+        _LINE, {**span, "text": text, "length": len(text), "within": within[0], "also_within": within[1]}
+    ).one_or_none()
     if row is None:
         return None
     columns = dict(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from keyturn.storage import functions, schema
 from keyturn.storage.database import Transaction
-from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, AttachedLayer, FunctionRecord
+from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, AttachedLayer, FunctionRecord, Logging
 
 _versions, _aliases, _functions = schema.function_versions, schema.function_aliases, schema.functions
 
@@ -33,6 +33,7 @@ class VersionRecord:
     revision_id: str
     last_modified_at: datetime
     layers: Sequence[AttachedLayer] | None = None
+    logging: Logging | None = None
 
     def of(self, function: FunctionRecord, version: int) -> FunctionRecord:
         """Return the function as it was then."""

@@ -26,6 +26,15 @@ _functions, _packages, _statements = schema.functions, schema.packages, schema.f
 _versions, _layer_versions = schema.function_versions, schema.layer_versions
 
 
+class Logging(TypedDict, total=False):
+    """How a function logs, in the words of LoggingConfig: format and group always, both levels with JSON only."""
+
+    LogFormat: str
+    LogGroup: str
+    ApplicationLogLevel: str
+    SystemLogLevel: str
+
+
 class AttachedLayer(TypedDict):
     """A layer version as a function keeps it: its ARN, and the package that is unpacked to ``/opt``."""
 
@@ -45,6 +54,8 @@ class FunctionRecord:
         last_version: The highest version number that was ever given; None before the first.
         published_version: The version that is still what the function is; None if the function was changed since.
         layers: In the order in which they are unpacked; None without any.
+        logging: None for plain text in the group that is named after the function.
+        reserved_concurrency: How many invocations of all versions may run at once; None if none are reserved.
         version: None if this is the function as it can be changed, ``$LATEST``; else the version that this is.
     """
 
@@ -65,6 +76,8 @@ class FunctionRecord:
     revision_id: str
     last_modified_at: datetime
     layers: Sequence[AttachedLayer] | None = None
+    logging: Logging | None = None
+    reserved_concurrency: int | None = None
     tags: Mapping[str, str] | None = None
     last_version: int | None = None
     published_version: int | None = None
@@ -103,6 +116,9 @@ _FUNCTIONS = (
     select(_functions)
     .where(_functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region"))
     .order_by(_functions.c.name)
+)
+_RESERVED = select(func.coalesce(func.sum(_functions.c.reserved_concurrency), 0)).where(
+    _functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region")
 )
 _LOCK_PACKAGES_OF = (
     select(_functions.c.code_sha256, _functions.c.layers).where(_functions.c.arn == bindparam("arn")).with_for_update()
@@ -166,6 +182,11 @@ def lock_function(transaction: Transaction, arn: str) -> FunctionRecord | None:
 def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]:
     """Return every function of an account's region, by name."""
     return [_function(row) for row in connection.execute(_FUNCTIONS, schema.owner_of(place))]
+
+
+def reserved_in(connection: Connection, place: Place) -> int:
+    """Return how many concurrent invocations are reserved for functions of an account's region, together."""
+    return int(connection.execute(_RESERVED, schema.owner_of(place)).scalar_one())
 
 
 def update_function(transaction: Transaction, function: FunctionRecord, **columns: object) -> None:

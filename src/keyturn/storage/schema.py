@@ -486,6 +486,8 @@ def function_configuration() -> tuple[Column[Any], ...]:
         Column("last_modified_at", Moment, nullable=False),
         # Layers in order, each with all that is needed to run it (storage/layers.py); None without any.
         Column("layers", JSON(none_as_null=True)),
+        # How it logs, as LoggingConfig shows it; None for plain text in the group that is named after it.
+        Column("logging", JSON(none_as_null=True)),
     )
 
 
@@ -501,6 +503,8 @@ functions = Table(
     Column("last_version", Integer),
     # The version that is still what the function is; None if the function was changed since, or never published.
     Column("published_version", Integer),
+    # How many invocations may run at once, of all versions together; None if nothing is reserved.
+    Column("reserved_concurrency", Integer),
     UniqueConstraint("account_id", "region", "name", name="functions_name"),
 )
 

@@ -279,6 +279,9 @@ class Gone:
     def lookup_events(self, **_: Any) -> None:
         raise EndpointConnectionError(endpoint_url="http://127.0.0.1:1")
 
+    def get_function_configuration(self, **_: Any) -> dict[str, Any]:
+        return {"LoggingConfig": {"LogGroup": "app"}}
+
 
 def test_a_rotation_whose_server_goes_away_goes_on_and_nobody_claims_to_know_how_it_ends() -> None:
     clients: Any = {"secretsmanager": Gone(), "cloudtrail": Gone()}
@@ -294,12 +297,15 @@ def test_a_rotation_whose_server_goes_away_goes_on_and_nobody_claims_to_know_how
 
 
 def test_a_rotation_that_is_not_watched_to_its_end_says_how_to_look_at_it() -> None:
-    clients: Any = {"secretsmanager": Gone(), "cloudtrail": Gone()}
+    clients: Any = {"secretsmanager": Gone(), "cloudtrail": Gone(), "lambda": Gone()}
 
     with pytest.raises(StillUnderWay, match="has not ended within 0 seconds") as caught:
         list(Rotation(clients, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC))).follow(0, lambda _: None))
 
-    assert caught.value.hints[0] == "keyturn rotation show db shows how far it is."
+    assert caught.value.hints == (
+        "keyturn rotation show db shows how far it is.",
+        "aws logs tail app --follow shows what the function does.",
+    )
 
 
 def printed(*lines: str, **terminal: Any) -> str:
@@ -336,3 +342,32 @@ def test_a_long_line_is_indented_on_a_terminal_and_whole_elsewhere() -> None:
     assert all(row.startswith(" " * 12) for row in rows[1:])
     assert max(map(len, rows)) <= 80
     assert len(printed(line, width=80).splitlines()) == 2
+
+
+def test_records_in_json_are_shown_like_those_in_text_and_the_platforms_give_the_duration() -> None:
+    error = {
+        "timestamp": "t",
+        "level": "ERROR",
+        "message": "no way",
+        "stackTrace": ["  File x, line 1\n    raise\n"],
+        "errorType": "ValueError",
+        "errorMessage": "as asked",
+        "requestId": "r",
+    }
+    report = {"time": "t", "type": "platform.report", "record": {"requestId": "r", "metrics": {"durationMs": 12.3456}}}
+
+    first, *rest = printed(
+        json.dumps({"timestamp": "t", "level": "WARN", "message": {"host": "h"}, "requestId": "r"}),
+        json.dumps(error),
+        '{"of": "the function"}',
+        json.dumps(report, separators=(",", ":")),
+    ).splitlines()
+
+    assert first.split() == ["✓", "setSecret", "12.35", "ms"]
+    assert [line.split(maxsplit=1) for line in rest] == [
+        ["WARN", '{"host": "h"}'],
+        ["ERROR", "no way"],
+        ["ValueError:", "as asked"],
+        ["(keyturn", "rotation show -v shows the traceback, 2 lines)"],
+        ['{"of":', '"the function"}'],
+    ]

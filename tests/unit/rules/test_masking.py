@@ -91,7 +91,8 @@ def naively_masked(text: str, parts: list[str], most: int) -> str:
 
 def spellings_of(part: str) -> list[str]:
     as_url = [quote(part, safe="", errors="replace"), quote_plus(part, errors="replace")]
-    return [part, repr(part)[1:-1], json.dumps(part)[1:-1], *as_url]
+    said = [part, repr(part)[1:-1], json.dumps(part)[1:-1]]
+    return [*said, *as_url, *(json.dumps(text, ensure_ascii=False)[1:-1] for text in said)]
 
 
 # Nothing of it is JSON by chance. The last characters of all have no neighbour behind them; the surrogate has no UTF-8.

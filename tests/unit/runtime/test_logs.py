@@ -63,7 +63,7 @@ def test_it_does_not_matter_how_the_bytes_arrive(size: int) -> None:
 @given(st.lists(st.binary(max_size=64)))
 def test_no_bytes_break_the_reader(chunks: list[bytes]) -> None:
     reader = FrameReader()
-    said = b"".join(message for chunk in chunks for message in reader.feed(chunk)) + reader.rest()
+    said = b"".join(message.text for chunk in chunks for message in reader.feed(chunk)) + reader.rest()
     assert len(said) <= sum(map(len, chunks))
     assert reader.rest() == b""
 
@@ -124,3 +124,22 @@ def test_the_tail_is_the_last_four_kilobytes_of_this_invocation() -> None:
         log.feed(f"{number:08d}\n".encode())
     assert len(log.tail()) == 4096
     assert log.tail().endswith(b"00001998\n00001999\n")
+
+
+def test_lines_that_are_not_kept_leave_no_trace_and_records_are_always_kept() -> None:
+    sink = Sink()
+    log = EnvironmentLog(sink, FakeClock(), stream="s", limit_bytes=10_000, keeps=lambda line: b"keep" in line)
+    log.feed(b"drop\nkeep\n" + frame("record, dropped by nobody") + b"the rest")
+    log.close_output()
+    log.flush()
+    assert sink.messages == ["keep\n", "record, dropped by nobody"]
+
+
+def test_who_says_what_was_dropped_may_say_nothing() -> None:
+    sink = Sink()
+    log = new_log(sink, limit_bytes=40)
+    log.dropped_line = lambda dropped, limit: None
+    log.feed(b"x" * 50 + b"\n")
+    log.close_output()
+    log.flush()
+    assert sink.messages == []

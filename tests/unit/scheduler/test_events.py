@@ -13,7 +13,7 @@ DEADLINE_SECONDS = 10
 
 @pytest.fixture
 def events() -> Iterator[EventInvocations]:
-    opened = EventInvocations(threads=1, limit=2, retry_seconds=(0, 0))
+    opened = EventInvocations(threads=1, limit=2, retry_seconds=(0, 0), throttled_seconds=0)
     yield opened
     opened.close()
 
@@ -72,6 +72,29 @@ def test_an_event_that_recovers_is_done(events: EventInvocations) -> None:
     assert attempts.all_run.wait(DEADLINE_SECONDS)
     run_next(events)
     assert attempts.number == 2
+
+
+def test_an_event_that_is_throttled_waits_for_room_and_keeps_its_attempts(events: EventInvocations) -> None:
+    throttled = TooManyRequestsException()
+    attempts = Attempts([throttled, throttled, throttled, False, throttled, False, False])
+
+    events.submit(attempts)
+
+    assert attempts.all_run.wait(DEADLINE_SECONDS)
+    run_next(events)
+    assert attempts.number == 7
+
+
+def test_an_event_that_would_wait_for_more_than_six_hours_is_dropped(caplog: pytest.LogCaptureFixture) -> None:
+    events = EventInvocations(threads=1, limit=2, age_seconds=0, throttled_seconds=1)
+    attempts = Attempts([TooManyRequestsException(), True])
+    events.submit(attempts)
+    run_next(events)
+
+    events.close()
+
+    assert attempts.number == 1
+    assert "an accepted event was throttled for too long and is dropped" in caplog.text
 
 
 def test_no_more_events_are_accepted_than_may_wait(events: EventInvocations) -> None:

@@ -31,8 +31,9 @@ from keyturn.operations.keyturn.standing import (
 from keyturn.operations.keyturn.timeline_audit import CallsSeen, calls_seen
 from keyturn.operations.keyturn.timeline_logs import LogsSeen, logs_of
 from keyturn.operations.kit import Kit
-from keyturn.operations.lambda_.names import parse_function_name
-from keyturn.operations.lambda_.specs import log_group_of
+from keyturn.operations.lambda_.logging_config import logging_of
+from keyturn.operations.lambda_.names import FunctionReference, parse_function_name
+from keyturn.operations.lambda_.subjects import load_function
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.known_values import mask_of
@@ -41,6 +42,7 @@ from keyturn.operations.secretsmanager.subjects import secret
 from keyturn.rules.timeline import Told, milliseconds_of, shown_outcome, timeline
 from keyturn.rules.timeline_calls import Told as Event
 from keyturn.rules.timeline_entry import Entry
+from keyturn.runtime.spec import default_log_group
 from keyturn.storage import rotations, secret_versions
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus, StepRecord
 from keyturn.storage.secret_versions import VersionRecord
@@ -199,22 +201,28 @@ def _seen(
         return LogsSeen(), CallsSeen(), [note]
     spans = spans_of(steps, call.at)
     function = _function(owner, rotation.function_arn or subject.rotation_function_arn)
-    place, name = function or (owner, "")
-    calls = calls_seen(kit, call, subject.arn, rotation, name, spans)
+    calls = calls_seen(kit, call, subject.arn, rotation, function.name if function else "", spans)
     before = told_by_hand(kit, call, subject, by_hand)
     calls = replace(calls, calls=replace(calls.calls, entries=[*before, *calls.calls.entries]))
-    logs = logs_of(kit, call, place, log_group_of(name), spans) if function else LogsSeen()
+    logs = logs_of(kit, call, owner, _log_groups(kit, function), spans) if function else LogsSeen()
     return logs, calls, [*calls.notes, *logs.notes]
 
 
-def _function(place: Place, function_arn: str | None) -> tuple[Place, str] | None:
-    """Return where a function is, and its name; None if it cannot be one, or is another account's."""
+def _function(place: Place, function_arn: str | None) -> FunctionReference | None:
+    """Return which function an ARN means; None if it cannot be one, or is another account's."""
     try:
         reference = parse_function_name(place, function_arn or "")
         Arn.parse(reference.unqualified_arn)
     except (InvalidArn, AwsError):
         return None
-    return (place, reference.name) if reference.unqualified_arn == place.function_arn(reference.name) else None
+    return reference if reference.unqualified_arn == place.function_arn(reference.name) else None
+
+
+def _log_groups(kit: Kit, reference: FunctionReference) -> list[str]:
+    """Return where a function logs now, and where it would by itself."""
+    function, own = load_function(kit, reference), default_log_group(reference.name)
+    now = own if function is None else logging_of(function)["LogGroup"]
+    return [now] if now == own else [now, own]
 
 
 def _rotation(rotation: RotationRecord, subject: SecretRecord, at: datetime) -> RotationType:

@@ -15,8 +15,8 @@ from typing import Any
 from keyturn.arn import Place
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.logging_config import logging_of
 from keyturn.operations.lambda_.names import version_text
-from keyturn.operations.lambda_.specs import log_group_of
 from keyturn.operations.sealing import open_environment
 from keyturn.runtime.variables import RESERVED
 from keyturn.storage.functions import FunctionRecord
@@ -51,7 +51,7 @@ _ASKS_FOR_NOTHING: Mapping[str, Callable[[Any], bool]] = {
 }
 
 
-def refuse_what_is_not_offered(request: Mapping[str, Any], function_name: str) -> None:
+def refuse_what_is_not_offered(request: Mapping[str, Any]) -> None:
     """Return if Keyturn can do everything that the request asks for.
 
     Raises:
@@ -61,14 +61,6 @@ def refuse_what_is_not_offered(request: Mapping[str, Any], function_name: str) -
         if member in request and not asks_for_nothing(request[member]):
             hint = f" This server runs {ARCHITECTURE} functions." if member == "Architectures" else ""
             raise InvalidParameterValueException(f"Keyturn does not offer this value of {member}.{hint}")
-    logging_config = request.get("LoggingConfig", {})
-    if (
-        logging_config.get("LogFormat", "Text") != "Text"
-        or logging_config.get("LogGroup", log_group_of(function_name)) != log_group_of(function_name)
-        or "ApplicationLogLevel" in logging_config
-        or "SystemLogLevel" in logging_config
-    ):
-        raise InvalidParameterValueException("Keyturn does not offer this value of LoggingConfig.")
 
 
 def zip_file_of(code: Mapping[str, Any], what: str = "a function's code") -> bytes:
@@ -146,7 +138,7 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
         "RuntimeVersionConfig": {
             "RuntimeVersionArn": f"arn:{place.partition}:lambda:{place.region}::runtime:{record.runtime}"
         },
-        "LoggingConfig": {"LogFormat": "Text", "LogGroup": log_group_of(record.name)},
+        "LoggingConfig": logging_of(record),
     }
     variables = open_environment(kit, record.arn, record.sealed)
     if variables:

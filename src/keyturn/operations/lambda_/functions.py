@@ -18,8 +18,10 @@ from keyturn.errors.lambda_ import (
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_ import configuration, versions
 from keyturn.operations.lambda_.attached_layers import attach, check_layers, layer_keys
+from keyturn.operations.lambda_.concurrency import CONCURRENT_EXECUTIONS
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
+from keyturn.operations.lambda_.logging_config import changed_logging
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
 from keyturn.operations.lambda_.subjects import function, tag_keys, whole_function
 from keyturn.operations.paging import open_page, seal_page
@@ -50,7 +52,6 @@ from keyturn.wire.types.lambda_ import (
 _NAME_LIMIT = 64
 _PAGE_SIZE = 50
 _LISTING = "lambda:ListFunctions"
-_CONCURRENT_EXECUTIONS = 1000
 _TOTAL_CODE_SIZE_BYTES = 80_530_636_800
 
 
@@ -72,7 +73,7 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
     name = _new_name(call.place, request["FunctionName"])
     if request.get("Tags"):
         kit.authorise(call, "lambda:TagResource", new_function(kit, call, request))
-    configuration.refuse_what_is_not_offered(request, name)
+    configuration.refuse_what_is_not_offered(request)
     zip_file = zip_file_of(request["Code"])
     if "Runtime" not in request or "Handler" not in request:
         raise InvalidParameterValueException(
@@ -100,6 +101,7 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
             "Size", configuration.DEFAULT_EPHEMERAL_STORAGE_MB
         ),
         sealed=seal_environment(kit, arn, variables) if variables else None,
+        logging=changed_logging(name, None, request.get("LoggingConfig", {})),
         code_sha256=package.code_sha256(zip_file),
         code_size_bytes=len(zip_file),
         revision_id=str(uuid.uuid4()),
@@ -125,6 +127,8 @@ def get_function(kit: Kit, call: Call, request: GetFunctionRequest, record: Func
         "Configuration": configuration_of(kit, record, _asked_arn(call, request)),
         "Code": {"RepositoryType": "S3", "Location": kit.download_url(call.endpoint, record.code_sha256, call.at)},
     }
+    if record.reserved_concurrency is not None:
+        response["Concurrency"] = {"ReservedConcurrentExecutions": record.reserved_concurrency}
     if record.tags:
         response["Tags"] = dict(record.tags)
     return response
@@ -162,7 +166,7 @@ def update_function_code(
 ) -> FunctionConfiguration:
     """Replace a function's deployment package."""
     _refuse_published(call, request)
-    configuration.refuse_what_is_not_offered(request, record.name)
+    configuration.refuse_what_is_not_offered(request)
     zip_file = zip_file_of(request)
     package.check_together(package.check(zip_file), *(layer["unzipped_size_bytes"] for layer in record.layers or ()))
     sha256 = package.code_sha256(zip_file)
@@ -187,11 +191,14 @@ def update_function_configuration(
 ) -> FunctionConfiguration:
     """Change settings of a function; what the request leaves out stays."""
     _refuse_published(call, request)
-    configuration.refuse_what_is_not_offered(request, record.name)
+    configuration.refuse_what_is_not_offered(request)
     columns = _changed_columns(kit, call, request, record)
     with kit.state.write() as transaction:
         if "Layers" in request:
             columns["layers"] = attach(transaction, request["Layers"])
+        if "LoggingConfig" in request:
+            current = versions.lock(transaction, record.arn)
+            columns["logging"] = changed_logging(current.name, current.logging, request["LoggingConfig"])
         updated = _update(transaction, call, request, record, columns)
     kit.runtime.discard(record.arn)
     return configuration_of(kit, updated)
@@ -223,14 +230,15 @@ def get_account_settings(
     """Show Lambda's usual limits and what is used of them."""
     with kit.state.read() as connection:
         records = functions.list_functions(connection, call.place)
+        reserved = functions.reserved_in(connection, call.place)
         of_layers = [record.code_size_bytes for record in layers.list_layers(connection, call.place)]
     return {
         "AccountLimit": {
             "TotalCodeSize": _TOTAL_CODE_SIZE_BYTES,
             "CodeSizeUnzipped": package.UNZIPPED_LIMIT_BYTES,
             "CodeSizeZipped": package.ZIPPED_LIMIT_BYTES,
-            "ConcurrentExecutions": _CONCURRENT_EXECUTIONS,
-            "UnreservedConcurrentExecutions": _CONCURRENT_EXECUTIONS,
+            "ConcurrentExecutions": CONCURRENT_EXECUTIONS,
+            "UnreservedConcurrentExecutions": CONCURRENT_EXECUTIONS - reserved,
         },
         "AccountUsage": {
             "TotalCodeSize": sum(record.code_size_bytes for record in records) + sum(of_layers),

@@ -13,7 +13,6 @@ from keyturn.call import Call
 from keyturn.errors.lambda_ import (
     InvalidRequestContentException,
     RequestTooLargeException,
-    TooManyRequestsException,
 )
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.names import LATEST, FunctionReference, parse_function_name
@@ -101,13 +100,11 @@ def _invoke_later(
         # Read from the database: between requests nobody refreshes the kept rows.
         with kit.state.read() as connection:
             current = stored_function(connection, reference)
-        if current is None:
+        # Nothing is kept for the day when a function that nobody may invoke may be invoked again, as recorded.
+        if current is None or current.reserved_concurrency == 0:
             return True
         spec = spec_of(kit, current, reference.qualifier)
-        try:
-            invocation = kit.runtime.invoke(spec, payload, request_id=call.request_id, client_context=client_context)
-        except TooManyRequestsException:
-            return False
+        invocation = kit.runtime.invoke(spec, payload, request_id=call.request_id, client_context=client_context)
         return invocation.function_error is None
 
     kit.run_event(attempt)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from keyturn.operations.kit import Kit
+from keyturn.operations.lambda_.logging_config import DEFAULT_LEVEL, logging_of
 from keyturn.operations.lambda_.names import UNQUALIFIED, version_text
 from keyturn.operations.sealing import open_environment
 from keyturn.runtime.spec import FunctionSpec
@@ -17,6 +18,7 @@ def spec_of(kit: Kit, record: FunctionRecord, qualifier: str = UNQUALIFIED) -> F
         record: The version that is to run.
         qualifier: By which it was invoked.
     """
+    logging = logging_of(record)
     return FunctionSpec(
         arn=record.arn,
         name=record.name,
@@ -31,11 +33,10 @@ def spec_of(kit: Kit, record: FunctionRecord, qualifier: str = UNQUALIFIED) -> F
         code_sha256=record.code_sha256,
         revision_id=record.revision_id,
         role_arn=record.role_arn,
-        log_group=log_group_of(record.name),
+        log_group=logging["LogGroup"],
+        log_format=logging["LogFormat"],
+        application_log_level=logging.get("ApplicationLogLevel", DEFAULT_LEVEL),
+        system_log_level=logging.get("SystemLogLevel", DEFAULT_LEVEL),
+        reserved_concurrency=record.reserved_concurrency,
         layers=tuple(layer["code_sha256"] for layer in record.layers or ()),
     )
-
-
-def log_group_of(function_name: str) -> str:
-    """Name of the log group that a function writes to."""
-    return f"/aws/lambda/{function_name}"

@@ -41,7 +41,7 @@ def publish_version(
     kit: Kit, _call: Call, request: PublishVersionRequest, record: FunctionRecord
 ) -> FunctionConfiguration:
     """Keep what the function is now as a version; the same one again if nothing has changed since."""
-    configuration.refuse_what_is_not_offered(request, record.name)
+    configuration.refuse_what_is_not_offered(request)
     with kit.state.write() as transaction:
         current = lock(transaction, record.arn)
         if request.get("RevisionId", current.revision_id) != current.revision_id:

@@ -297,6 +297,14 @@ class DeleteFunctionResponse(TypedDict):
     StatusCode: NotRequired[int]
 
 
+class DeleteFunctionConcurrencyRequest(TypedDict):
+    FunctionName: str
+
+
+class DeleteFunctionConcurrencyResponse(TypedDict):
+    pass
+
+
 class DeleteLayerVersionRequest(TypedDict):
     LayerName: str
     VersionNumber: int
@@ -430,6 +438,14 @@ class GetFunctionResponse(TypedDict):
     Concurrency: NotRequired[Concurrency]
 
 
+class GetFunctionConcurrencyRequest(TypedDict):
+    FunctionName: str
+
+
+class GetFunctionConcurrencyResponse(TypedDict):
+    ReservedConcurrentExecutions: NotRequired[int]
+
+
 class GetFunctionConfigurationRequest(TypedDict):
     FunctionName: str
     Qualifier: NotRequired[str]
@@ -542,6 +558,20 @@ class GetPolicyResponse(TypedDict):
     RevisionId: NotRequired[str]
 
 
+class GetProvisionedConcurrencyConfigRequest(TypedDict):
+    FunctionName: str
+    Qualifier: str
+
+
+class GetProvisionedConcurrencyConfigResponse(TypedDict):
+    RequestedProvisionedConcurrentExecutions: NotRequired[int]
+    AvailableProvisionedConcurrentExecutions: NotRequired[int]
+    AllocatedProvisionedConcurrentExecutions: NotRequired[int]
+    Status: NotRequired[str]
+    StatusReason: NotRequired[str]
+    LastModified: NotRequired[str]
+
+
 class InvokeRequest(TypedDict):
     FunctionName: str
     InvocationType: NotRequired[str]
@@ -634,6 +664,27 @@ class LayersListItem(TypedDict):
 class ListLayersResponse(TypedDict):
     NextMarker: NotRequired[str]
     Layers: NotRequired[list[LayersListItem]]
+
+
+class ListProvisionedConcurrencyConfigsRequest(TypedDict):
+    FunctionName: str
+    Marker: NotRequired[str]
+    MaxItems: NotRequired[int]
+
+
+class ProvisionedConcurrencyConfigListItem(TypedDict):
+    FunctionArn: NotRequired[str]
+    RequestedProvisionedConcurrentExecutions: NotRequired[int]
+    AvailableProvisionedConcurrentExecutions: NotRequired[int]
+    AllocatedProvisionedConcurrentExecutions: NotRequired[int]
+    Status: NotRequired[str]
+    StatusReason: NotRequired[str]
+    LastModified: NotRequired[str]
+
+
+class ListProvisionedConcurrencyConfigsResponse(TypedDict):
+    ProvisionedConcurrencyConfigs: NotRequired[list[ProvisionedConcurrencyConfigListItem]]
+    NextMarker: NotRequired[str]
 
 
 class ListTagsRequest(TypedDict):
@@ -735,6 +786,15 @@ class PublishVersionResponse(TypedDict):
     DurableConfig: NotRequired[DurableConfig]
     RuntimeConfig: NotRequired[FunctionRuntimeConfig]
     AcceleratorConfig: NotRequired[AcceleratorConfig]
+
+
+class PutFunctionConcurrencyRequest(TypedDict):
+    FunctionName: str
+    ReservedConcurrentExecutions: int
+
+
+class PutFunctionConcurrencyResponse(TypedDict):
+    ReservedConcurrentExecutions: NotRequired[int]
 
 
 class RemoveLayerVersionPermissionRequest(TypedDict):

@@ -120,7 +120,8 @@ def test_every_attempt_of_an_event_has_the_same_request_id_and_the_functions_new
 
     assert bench.events[0]() is False
     bench.call("UpdateFunctionCode", FunctionName="rotate", ZipFile=zip_package({"x.py": "y = 1"}))
-    assert bench.events[0]() is False
+    with pytest.raises(TooManyRequestsException):
+        bench.events[0]()
     assert bench.events[0]() is True
 
     assert len({request_id for _, request_id, _ in bench.runtime.requests}) == 1
