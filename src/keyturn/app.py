@@ -25,10 +25,12 @@ from keyturn.notifiers.base import open_notifiers
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
 from keyturn.operations.kit import Authorise, Kit
+from keyturn.operations.lambda_.execution_role import LAMBDA
 from keyturn.operations.lambda_.log_permission import may_log
 from keyturn.operations.meters import Meters
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
+from keyturn.operations.service_roles import trusts_service
 from keyturn.operations.sessions import SessionTerms, issue_session
 from keyturn.operations.uses import Uses
 from keyturn.owner_only import read_owner_only
@@ -439,7 +441,7 @@ def _open_runtime(
     def credentials_for(spec: FunctionSpec) -> RoleCredentials:
         with stores.state.read() as connection:
             role = roles.load_role_by_arn(connection, spec.role_arn)
-        if role is None:
+        if role is None or not trusts_service(role, LAMBDA, spec.arn):
             raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
         terms = SessionTerms(is_preflight=bool(spec.program))
         session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION, terms)

@@ -132,6 +132,13 @@ def examine_(
     database: Annotated[
         str | None, typer.Option("--db-host", help="NAME:PORT of the database, in place of the value's.")
     ] = None,
+    preflight: Annotated[
+        bool,
+        typer.Option(
+            "--preflight",
+            help="Look from inside the function's sandbox, too: import, TLS, logins; changes nothing (Keyturn only).",
+        ),
+    ] = False,
     fix: Annotated[str | None, typer.Option(help="Apply the remedy of this finding, then look again.")] = None,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before --fix changes something.")] = False,
     save: Annotated[
@@ -150,7 +157,13 @@ def examine_(
     """
     _check_usage(secret, every=every, fix=fix, save=save, load=load)
     where = as_given(profile, endpoint_url, region)
-    options = Options(read_value, None if since is None else _since(since), _address(database), is_one_of_many=every)
+    options = Options(
+        read_value,
+        None if since is None else _since(since),
+        _address(database),
+        is_one_of_many=every,
+        preflight=preflight,
+    )
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
     if load is not None:
@@ -197,6 +210,8 @@ def _look(clients: Clients, secret: str | None, options: Options, save: Path | N
     now = SystemClock().now()
     facts = Facts(AskByBoto3(clients))
     endpoint = _endpoint(clients)
+    if options.preflight and endpoint is None:
+        raise UsageError("--preflight is Keyturn's: AWS lets nobody into a function's sandbox.")
     with _progress() as note:
         secret_ids = [secret] if secret is not None else _with_rotation(clients)
 
@@ -293,6 +308,7 @@ def policy(
     secret: Secret = None,
     read_value: Annotated[bool, typer.Option("--read-value", help="With what --read-value needs.")] = False,
     every: Annotated[bool, typer.Option("--all", help="With what --all needs.")] = False,
+    preflight: Annotated[bool, typer.Option("--preflight", help="With what --preflight needs.")] = False,
     profile: Profile = None,
     endpoint_url: EndpointUrl = None,
     region: RegionName = None,
@@ -305,4 +321,6 @@ def policy(
             case = collect(facts, secret, SystemClock().now())
             if case.described.kind is Kind.GONE:
                 raise no_such_secret(case)
-    print(shown_json(json.dumps(reading_policy(case, read_value=read_value, every=every), indent=2)))
+    print(
+        shown_json(json.dumps(reading_policy(case, read_value=read_value, every=every, preflight=preflight), indent=2))
+    )

@@ -13,7 +13,8 @@ _MOST_ITEMS = {"FilterLogEvents": 10_000}
 _MOST = 1000
 # CloudTrail answers two calls a second, and boto3 has tried three times already.
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
-_READING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate")
+# A pre-flight logs in and out, which changes nothing either.
+_READING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate", "PreflightRotation")
 
 
 class ClientsByName(Protocol):

@@ -10,18 +10,21 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 
 from keyturn.arn import Arn, InvalidArn
 
+from .cached import cached
+from .database import Address, Database, address_in
 from .facts import Answer, Facts, Kind, Unseen
 from .log import LogRun, read_runs
+from .network import Network
 from .redaction import redacted
+from .secret_arns import is_namesake
 from .trail import TrailEvent, read_events
 from .value import ValueParts, parts_of, read_parts
 
 Json = Mapping[str, Any]
-_Owner = TypeVar("_Owner")
 _Value = TypeVar("_Value")
 
 IN_PROGRESS = timedelta(minutes=15)
@@ -40,7 +43,17 @@ CALLS_ABOUT_SECRETS = (
     "PutResourcePolicy",
 )
 FUNCTION_DELETED = "DeleteFunction20150331"
+READ, RANDOM_PASSWORD = "secretsmanager:GetSecretValue", "secretsmanager:GetRandomPassword"
+SECRET_ACTIONS = (
+    "secretsmanager:DescribeSecret",
+    READ,
+    "secretsmanager:PutSecretValue",
+    "secretsmanager:UpdateSecretVersionStage",
+)
+"""What a rotation function does with its secret."""
+STACK_TAG = "aws:cloudformation:stack-name"
 _DENIED_READ = re.compile(r"GetSecretValue on resource: (arn:\S+?)[.,]?(?:\s|$)")
+_OF_SUPERUSER = re.compile(r"credentials in (?:master|admin) secret (arn:[^\s:]+(?::[^\s:]+){4}:[\w/+=.@-]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +65,14 @@ class Options:
         since: From when on log and trail are read, if the operator says so.
         database_address: Name and port, if the operator gives them in place of the value's.
         is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
+        preflight: Whether Keyturn is to look from inside the function's sandbox.
     """
 
     read_value: bool = False
     since: datetime | None = None
     database_address: tuple[str, int] | None = None
     is_one_of_many: bool = False
+    preflight: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,27 +100,13 @@ class RolePolicies:
         policies: Inline and managed ones.
         boundary: The permissions boundary, if there is one.
         unseen: What may not be looked at; with one of these, that nothing allows something is not known.
+        unseen_boundary: Of these, what tells of the boundary.
     """
 
     policies: tuple[NamedPolicy, ...]
     boundary: NamedPolicy | None
     unseen: tuple[Answer, ...] = ()
-
-
-class cached(Generic[_Owner, _Value]):  # noqa: N801 - like the standard library's
-    """A property that is worked out once. Before Python 3.12 functools' own holds one lock for all cases at a time."""
-
-    def __init__(self, work_out: Callable[[_Owner], _Value]) -> None:
-        self._work_out = work_out
-        self.__doc__ = work_out.__doc__
-
-    def __set_name__(self, owner: type[_Owner], name: str) -> None:
-        self._name = name
-
-    def __get__(self, case: _Owner, owner: type[_Owner]) -> _Value:
-        value = self._work_out(case)
-        case.__dict__[self._name] = value
-        return value
+    unseen_boundary: tuple[Answer, ...] = ()
 
 
 class Case:
@@ -123,6 +124,14 @@ class Case:
         self.secret_id = secret_id
         self.now = now
         self.options = options or Options()
+        self._worked_out: dict[Callable[[Case], Any], Any] = {}
+
+    def once(self, work_out: Callable[[Case], _Value]) -> _Value:
+        """Return what a function makes of the case, worked out once: what the checks of one family share."""
+        if work_out not in self._worked_out:
+            self._worked_out[work_out] = work_out(self)
+        found: _Value = self._worked_out[work_out]
+        return found
 
     # The secret.
 
@@ -173,6 +182,20 @@ class Case:
         pending = self.labels.get("AWSPENDING")
         return None if pending is None or pending == self.labels.get("AWSCURRENT") else pending
 
+    @property
+    def value_stored_at(self) -> datetime | None:
+        """When the current value was stored; None if that is not known."""
+        if self.versions.kind is not Kind.OK or self.described.kind is not Kind.OK:
+            return None
+        stored = [
+            _utc(version.get("CreatedDate"))
+            for version in self.versions.found.get("Versions", [])
+            if version.get("VersionId") == self.labels.get("AWSCURRENT")
+        ]
+        # moto says of each version that it was made this moment, and of the secret when it changed.
+        moments = [moment for moment in (*stored, _utc(self.secret.get("LastChangedDate"))) if moment]
+        return min(moments) if stored and moments else None
+
     @cached
     def value_answer(self) -> Answer | None:
         """GetSecretValue of AWSCURRENT, with nothing secret in it; None if it is not to be read."""
@@ -190,6 +213,28 @@ class Case:
         return self.facts.ask(
             "secretsmanager", "GetSecretValue", keep=parts_of, SecretId=arn, VersionStage="AWSCURRENT"
         )
+
+    @cached
+    def preflight(self) -> Answer | None:
+        """Keyturn's PreflightRotation: what is found from inside the function's sandbox; None if it is not asked."""
+        if not self.options.preflight:
+            return None
+        return self.facts.ask("keyturn", "PreflightRotation", SecretId=self.arn)
+
+    # The stack.
+
+    @property
+    def stack_name(self) -> str:
+        """The stack that made the secret, by its tags; empty if none has."""
+        tags = {str(tag.get("Key")): str(tag.get("Value")) for tag in self.secret.get("Tags") or []}
+        return tags.get(STACK_TAG, "")
+
+    @cached
+    def stack_events(self) -> Answer | None:
+        """DescribeStackEvents; None unless a stack made the secret and its rotation has never worked."""
+        if not self.stack_name or self.last_rotated_at is not None:
+            return None
+        return self.facts.ask("cloudformation", "DescribeStackEvents", StackName=self.stack_name)
 
     # Time.
 
@@ -273,6 +318,22 @@ class Case:
         return self.facts.ask("lambda", "GetFunctionConcurrency", FunctionName=self._unqualified_arn)
 
     @property
+    def function_changed_at(self) -> datetime | None:
+        """When the function's code or configuration last changed; None if that is not known."""
+        if self.configuration.kind is not Kind.OK:
+            return None
+        try:
+            return _utc(datetime.fromisoformat(str(self.configuration.found.get("LastModified"))))
+        except ValueError:
+            return None
+
+    @cached
+    def function_key(self) -> Answer | None:
+        """DescribeKey of the key that the function's variables are under; None if that is the account's own."""
+        key_id = str(self.configuration.found.get("KMSKeyArn") or "") if self.configuration.kind is Kind.OK else ""
+        return self.facts.ask("kms", "DescribeKey", KeyId=key_id) if key_id else None
+
+    @property
     def _unqualified_arn(self) -> str:
         return ":".join(self.function_arn.split(":")[:7])
 
@@ -315,13 +376,52 @@ class Case:
         for entry in self._listed(attached, "AttachedPolicies", unseen):
             policy = self._managed("managed", entry["PolicyArn"], unseen)
             found += [policy] if policy else []
-        boundary = None
+        boundary, dark = None, list[Answer]()
         if self.role.kind is Kind.OK:
             arn = (self.role.found["Role"].get("PermissionsBoundary") or {}).get("PermissionsBoundaryArn")
-            boundary = self._managed("boundary", arn, unseen) if arn else None
+            boundary = self._managed("boundary", arn, dark) if arn else None
         elif self.role.kind is not Kind.GONE:
-            unseen.append(self.role)
-        return RolePolicies(tuple(found), boundary, tuple(unseen))
+            dark.append(self.role)
+        return RolePolicies(tuple(found), boundary, (*unseen, *dark), tuple(dark))
+
+    @property
+    def simulation_of_rotation(self) -> Answer:
+        """SimulatePrincipalPolicy of what a rotation does with the secret."""
+        return self._simulation(SECRET_ACTIONS, self.arn, self.function_arn)
+
+    @property
+    def simulation_of_passwords(self) -> Answer:
+        """SimulatePrincipalPolicy of GetRandomPassword, which is about no resource."""
+        return self._simulation((RANDOM_PASSWORD,), "*", "")
+
+    @property
+    def simulation_of_superuser(self) -> Answer | None:
+        """SimulatePrincipalPolicy of reading the superuser secret; None if none is known."""
+        if not self.superuser_arn:
+            return None
+        found = self.superuser.found if self.superuser is not None else {}
+        return self._simulation((READ,), self.superuser_arn, str(found.get("RotationLambdaARN") or ""))
+
+    def _simulation(self, actions: tuple[str, ...], resource: str, function_arn: str) -> Answer:
+        keys = {"aws:RequestedRegion": self.place.region, "aws:SecureTransport": "true"}
+        if function_arn:
+            keys["secretsmanager:resource/AllowRotationLambdaArn"] = function_arn
+        context = [
+            {
+                "ContextKeyName": name,
+                "ContextKeyValues": [value],
+                "ContextKeyType": "boolean" if name == "aws:SecureTransport" else "string",
+            }
+            for name, value in keys.items()
+        ]
+        return self.facts.ask(
+            "iam",
+            "SimulatePrincipalPolicy",
+            PolicySourceArn=self.role_arn,
+            ActionNames=list(actions),
+            ResourceArns=[resource],
+            ContextEntries=context,
+        )
 
     def _managed(self, kind: str, arn: str, unseen: list[Answer]) -> NamedPolicy | None:
         policy = self.facts.ask("iam", "GetPolicy", PolicyArn=arn)
@@ -362,37 +462,52 @@ class Case:
     @cached
     def key_grants(self) -> Answer | None:
         """ListGrants of it."""
-        return self.facts.ask("kms", "ListGrants", KeyId=self.key_id) if self.key_id else None
+        return self.grants_of_key(self.key_id)
 
     def policy_of_key(self, key_id: str) -> Answer | None:
         """Return GetKeyPolicy of a key; None if there is none."""
-        # An alias is not taken here, and DescribeKey tells the key behind it.
-        described = self.facts.ask("kms", "DescribeKey", KeyId=key_id) if key_id else None
-        if described is None:
+        if not key_id:
             return None
-        arn = described.found["KeyMetadata"]["Arn"] if described.kind is Kind.OK else key_id
-        return self.facts.ask("kms", "GetKeyPolicy", KeyId=arn, PolicyName="default")
+        return self.facts.ask("kms", "GetKeyPolicy", KeyId=self.key_arn(key_id), PolicyName="default")
+
+    def grants_of_key(self, key_id: str) -> Answer | None:
+        """Return ListGrants of a key; None if there is none."""
+        return self.facts.ask("kms", "ListGrants", KeyId=self.key_arn(key_id)) if key_id else None
+
+    def key_arn(self, key_id: str) -> str:
+        """Return the ARN of a key, or what it is called if it may not be looked at."""
+        # An alias is not taken everywhere, and DescribeKey tells the key behind it.
+        described = self.facts.ask("kms", "DescribeKey", KeyId=key_id)
+        return str(described.found["KeyMetadata"]["Arn"]) if described.kind is Kind.OK else key_id
 
     # The superuser secret, which AWS's guide calls the "master" secret.
 
     @cached
     def superuser_arn(self) -> str:
-        """The superuser secret, by the value, by a denied call, or by the role's policies; empty if none is known."""
-        if self.options.read_value and self.value_answer and self.value_answer.kind is Kind.OK:
-            named = read_parts(self.value_answer.found).text("masterarn")
-            if named:
-                return named
-        return self._denied_superuser or self._superuser_in_policies
+        """The superuser secret, by the value, the log, a denied call or the role's policies; empty if none is known."""
+        return self._named_superuser or self._denied_superuser or self._superuser_in_policies
+
+    @property
+    def _named_superuser(self) -> str:
+        if self.value_answer is None or self.value_answer.kind is not Kind.OK:
+            return ""
+        return read_parts(self.value_answer.found).text("masterarn")
 
     @property
     def _denied_superuser(self) -> str:
         if self.log_events.kind is Kind.OK:
             for run in reversed(read_runs(self.log_events.found.get("events", []))):
                 for line in reversed(run.lines):
-                    match = _DENIED_READ.search(line.text)
-                    # The run speaks of this secret as well, or of no other one that is rotated.
-                    if match and match[1] != self.arn and self.arn in run.text:
+                    match = _DENIED_READ.search(line.text) or _OF_SUPERUSER.search(line.text)
+                    # The run speaks of this secret as well, or is one of its attempts by its time.
+                    is_own = self.arn in run.text or self.is_near_failure(run.ended_at)
+                    if match and is_own and not is_namesake(match[1], self.arn):
                         return match[1]
+        if self.function_arn and self.calls_of_function.kind is Kind.OK:
+            for event in reversed(read_events(self.calls_of_function.found.get("Events", []))):
+                match = _DENIED_READ.search(event.error_message)
+                if match and not is_namesake(match[1], self.arn) and self.is_near_failure(event.at):
+                    return match[1]
         return ""
 
     @property
@@ -405,7 +520,9 @@ class Case:
                 is_read = texts(statement.get("Action")) == ["secretsmanager:GetSecretValue"]
                 if is_read and statement.get("Effect") == "Allow" and len(resources) == 1:
                     arn = resources[0]
-                    if arn.startswith("arn:") and ":secret:" in arn and "*" not in arn and arn != self.arn:
+                    is_one = arn.startswith("arn:") and ":secret:" in arn and "*" not in arn
+                    # What was meant to be this secret itself is no superuser secret.
+                    if is_one and not is_namesake(arn, self.arn):
                         return arn
         return ""
 
@@ -432,9 +549,46 @@ class Case:
         return own_key(seen.found) if seen is not None and seen.kind is Kind.OK else ""
 
     @property
+    def superuser_is_certain(self) -> bool:
+        """Whether the superuser secret is named by the value or a denied call, and not by the role's policies alone."""
+        return bool(self.superuser_arn) and self.superuser_arn in (self._named_superuser, self._denied_superuser)
+
+    @property
     def superuser_key(self) -> Answer | None:
         """DescribeKey of it; None if it has none."""
         return self.facts.ask("kms", "DescribeKey", KeyId=self.superuser_key_id) if self.superuser_key_id else None
+
+    # The network and the database.
+
+    @cached
+    def database(self) -> Database | None:
+        """The database by its address (``--db-host``, else the value's); None if none is given and none is read.
+
+        ``database.instance``, ``.cluster`` and ``.proxy`` are RDS' answers, as far as the host's name calls for them;
+        ``database.kind`` says what the name stands for.
+
+        Raises:
+            Unseen: The value was to be read, and may not be.
+        """
+        if self.options.database_address is not None:
+            return Database(self.facts, Address(*self.options.database_address), self.place.region)
+        address = None if self.value is None else address_in(self.value)
+        return None if address is None else Database(self.facts, address, self.place.region)
+
+    @cached
+    def network(self) -> Network:
+        """The function's network: EC2 is asked only if the function is in a VPC, or its database has a known address.
+
+        ``network.may_stop_login`` says whether the network may be what stops a login: say nothing of credentials then.
+
+        Raises:
+            Unseen: The function's configuration may not be looked at.
+        """
+        try:
+            database = self.database
+        except Unseen:
+            database = None
+        return Network(self.facts, self.configuration.value, self.place.region, database)
 
     # The log.
 
@@ -453,8 +607,11 @@ class Case:
 
     @cached
     def log_events(self) -> Answer:
-        """FilterLogEvents since the window opened; texts are matched here, for endpoints differ in their filters."""
-        begin = int(self.opens_at.timestamp() * 1000)
+        """FilterLogEvents since the window opened, with the end of the last good rotation: whether that was logged.
+
+        Texts are matched here, for endpoints differ in their filters.
+        """
+        begin = int((self.opens_at - _NEAR).timestamp() * 1000)
         # The interval is open at its end for some and closed for others.
         end = int(self.now.timestamp() * 1000) + 1
         return self.facts.ask(
@@ -470,7 +627,8 @@ class Case:
         """
         if self.log_events.kind is Kind.GONE:
             return ()
-        found = read_runs(self.log_events.value.get("events", []))
+        everything = read_runs(self.log_events.value.get("events", []))
+        found = [run for run in everything if run.ended_at >= self.opens_at]
         others = {arn for run in found for arn in run.secret_arns} - self._own_arns
         return tuple(run for run in found if self._is_own(run, is_shared=bool(others)))
 
@@ -485,23 +643,58 @@ class Case:
         if run.secret_arns - self._own_arns:
             return False
         # It names nobody, or the superuser only.
+        closest = self._closest_failure(run.ended_at)
+        return not is_shared if closest is None else self.is_about(closest)
+
+    def is_near_failure(self, moment: datetime) -> bool:
+        """Whether of all rotations by the function it is one of this secret that failed at that moment."""
+        closest = self._closest_failure(moment)
+        return closest is not None and self.is_about(closest)
+
+    def _closest_failure(self, moment: datetime) -> TrailEvent | None:
         answer = self.trail("RotationFailed")
         everybodys = read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
-        failures = [event for event in everybodys if self._is_of_function(event)]
-        near = [event for event in failures if abs(event.at - run.ended_at) <= _NEAR]
-        if near:
-            closest = min(near, key=lambda event: abs(event.at - run.ended_at))
-            return self.is_about(closest)
-        return not is_shared
+        near = [event for event in everybodys if self._is_of_function(event) and abs(event.at - moment) <= _NEAR]
+        return min(near, key=lambda event: abs(event.at - moment), default=None)
 
     def _is_of_function(self, event: TrailEvent) -> bool:
         arn = event.function_arn
         return arn is None or arn.split(":")[6:7] == [self.function_name]
 
-    @property
+    @cached
+    def step_runs(self) -> tuple[LogRun, ...]:
+        """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
+        return tuple(run for run in self.runs if "probeSecret:" not in run.text)
+
+    @cached
     def failed_runs(self) -> tuple[LogRun, ...]:
-        """Those of :attr:`runs` that failed, of the newest attempts: behind them no run has finished the rotation."""
-        return tuple(run for run in self.runs if run.has_failed)
+        """Those of :attr:`step_runs` that failed: behind them no run has finished the rotation."""
+        return tuple(run for run in self.step_runs if run.has_failed)
+
+    @cached
+    def silent_failure(self) -> TrailEvent | None:
+        """The newest RotationFailed if the log has no line of it; None if it has one, or if either may not be seen."""
+        if not self.failures_if_seen or self.log_events.kind not in (Kind.OK, Kind.GONE):
+            return None
+        newest = self.failures_if_seen[-1]
+        is_told = any(abs(newest.at - run.ended_at) <= _NEAR for run in self.step_runs)
+        return None if is_told else newest
+
+    def metric(self, name: str) -> Answer:
+        """GetMetricStatistics of the function, by the minute around :attr:`silent_failure`; of the last day without."""
+        around = self.silent_failure
+        begin, end = (around.at - _NEAR, around.at + _NEAR) if around else (self.now - timedelta(days=1), self.now)
+        return self.facts.ask(
+            "cloudwatch",
+            "GetMetricStatistics",
+            Namespace="AWS/Lambda",
+            MetricName=name,
+            Dimensions=[{"Name": "FunctionName", "Value": self.function_name}],
+            StartTime=begin.replace(second=0, microsecond=0),
+            EndTime=end.replace(second=0, microsecond=0),
+            Period=60,
+            Statistics=["Sum"],
+        )
 
     # The trail.
 
@@ -566,9 +759,10 @@ class Case:
         Raises:
             Unseen: The trail may not be looked at.
         """
-        return tuple(event for event in self.events("RotationFailed") if self._is_in_window(event))
+        return tuple(event for event in self.events("RotationFailed") if self.is_in_window(event))
 
-    def _is_in_window(self, event: TrailEvent) -> bool:
+    def is_in_window(self, event: TrailEvent) -> bool:
+        """Whether an event tells of the present fault."""
         # Events have whole seconds. One of the second in which the window opened belongs into it if it left something.
         begin = self.opens_at.replace(microsecond=0)
         return event.at > begin or (event.at == begin and self.pending_version is not None)
@@ -592,7 +786,7 @@ class Case:
     @property
     def attempt_began_at(self) -> datetime | None:
         """When the newest attempt in the window began, by the trail, or by its version."""
-        started = [event.at for event in self.events_if_seen("RotationStarted") if self._is_in_window(event)]
+        started = [event.at for event in self.events_if_seen("RotationStarted") if self.is_in_window(event)]
         if started:
             return started[-1]
         if self.pending_version and self.versions.kind is Kind.OK:

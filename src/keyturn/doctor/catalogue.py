@@ -19,14 +19,18 @@ class Skip(Exception):
     """A check does not apply to this secret, or was not asked for; the argument says why, in a few words."""
 
 
+class Undecided(Exception):
+    """A check may look at everything, and yet cannot tell; the argument says why, in a few words."""
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """Decides one cause.
 
     Attributes:
         cause: The entry of the catalogue.
-        examine: Returns what it finds in a case, nothing if all is well; raises :class:`Skip`, or lets pass what
-            :attr:`facts.Answer.value` raises if it may not look.
+        examine: Returns what it finds in a case, nothing if all is well; raises :class:`Skip` or :class:`Undecided`,
+            or lets pass what :attr:`facts.Answer.value` raises if it may not look.
     """
 
     cause: Cause

@@ -37,7 +37,7 @@ def collect(
     tell("the secret")
     if asking.described.kind is Kind.OK:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="doctor") as pool:
-            parts = [pool.submit(part, asking, tell) for part in (_secret, _function, _trail, _keys)]
+            parts = [pool.submit(part, asking, tell) for part in (_secret, _function, _trail, _keys, _network)]
             for part in parts:
                 part.result()
         if asking.function_arn:
@@ -48,19 +48,37 @@ def collect(
 
 def _secret(case: Case, tell: Note) -> None:
     tell("its versions")
-    _ = case.versions, case.resource_policy, case.value_answer
+    _ = case.versions, case.resource_policy, case.value_answer, case.stack_events
 
 
 def _function(case: Case, tell: Note) -> None:
     if not case.function_arn:
         return
+    if case.options.preflight:
+        tell("the database, from inside the function's sandbox")
+        _ = case.preflight
     tell("the function")
     _ = case.function_policy, case.unqualified_function_policy, case.concurrency
     if SERVICE not in str(case.function_policy.found.get("Policy", "")):
         _ = case.policies_of_aliases
+    _ = case.function_key
     if case.configuration.kind is Kind.OK and case.role_name:
         tell("its role")
         _ = case.role, case.role_policies
+        if case.role.kind is not Kind.GONE:
+            _ = case.simulation_of_rotation, case.simulation_of_passwords
+
+
+def _network(case: Case, tell: Note) -> None:
+    if not case.function_arn or case.configuration.kind is not Kind.OK:
+        return
+    database = case.network.database
+    if database is not None:
+        tell("the database")
+        _ = database.instance, database.cluster, database.proxy, database.writer
+    if case.network.is_attached or database is not None:
+        tell("the network")
+        case.network.collect()
 
 
 def _trail(case: Case, tell: Note) -> None:
@@ -83,11 +101,17 @@ def _keys(case: Case, tell: Note) -> None:
 def _log(case: Case, tell: Note) -> None:
     tell("the function's log")
     _ = case.log_groups, case.log_events
+    if case.silent_failure is not None:
+        tell("the function's metrics")
+        _ = case.metric("Throttles"), case.metric("Invocations")
 
 
 def _superuser(case: Case, tell: Note) -> None:
     if case.superuser_arn:
         tell("the superuser secret")
         _ = case.superuser, case.superuser_policy
+        if case.configuration.kind is Kind.OK and case.role.kind is not Kind.GONE:
+            _ = case.simulation_of_superuser
         if case.superuser_key_id:
-            _ = case.superuser_key, case.policy_of_key(case.superuser_key_id)
+            key_id = case.superuser_key_id
+            _ = case.superuser_key, case.policy_of_key(key_id), case.grants_of_key(key_id)

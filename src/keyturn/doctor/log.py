@@ -21,7 +21,7 @@ _REPORT = re.compile(rf"REPORT RequestId: ({_REQUEST_ID})\s+Duration: ([\d.]+) m
 _MEMORY = re.compile(r"Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB")
 _TIMED_OUT = re.compile(rf"(?:\S+Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
 _ANY_ID = re.compile(_REQUEST_ID)
-_ERROR = re.compile(r"(?:\[ERROR\]|ERROR)\s+(.*)", re.DOTALL)
+_OF_NODE = re.compile(rf"\S+Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _STEP = re.compile(r"\b(createSecret|setSecret|testSecret|finishSecret)\b")
 _LIVED_FOR = timedelta(minutes=15)
@@ -92,6 +92,11 @@ class LogRun:
         """Whether it ended with an error or was ended."""
         return self.timed_out_after is not None or bool(self.errors)
 
+    @property
+    def went_well(self) -> bool:
+        """Whether it has ended, by its report, and did not fail; one that still runs has no error yet either."""
+        return self.duration_ms is not None and not self.has_failed
+
     def line_with(self, pattern: re.Pattern[str]) -> tuple[LogLine, re.Match[str]] | None:
         """Return the last line in which a pattern is found, with what was found."""
         for line in reversed(self.lines):
@@ -102,7 +107,9 @@ class LogRun:
 
 def is_error(text: str) -> bool:
     """Whether a line tells of an error."""
-    return text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or "\n[ERROR]" in text or '"ERROR"' in text
+    if text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or _OF_NODE.match(text):
+        return True
+    return "\n[ERROR]" in text or "\nRequestId: " in text or '"ERROR"' in text
 
 
 def read_runs(events: Iterable[Mapping[str, Any]]) -> list[LogRun]:
@@ -181,5 +188,10 @@ def _of_platform(kind: str, record: Mapping[str, Any]) -> str:
         )
         if record.get("status") == "timeout":
             return f"{said}\n{request_id} Task timed out after {float(duration) / 1000:.2f} seconds"
+        if record.get("status") == "error" and record.get("errorType"):
+            return f"{said}\nRequestId: {request_id} Error: {record['errorType']}"
         return said
+    if kind == "platform.initReport":
+        duration, status = metrics.get("durationMs", 0), record.get("status", "")
+        return f"INIT_REPORT Init Duration: {duration} ms\tPhase: {record.get('phase', '')}\tStatus: {status}"
     return f"{kind} {json.dumps(record)}"

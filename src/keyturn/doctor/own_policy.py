@@ -19,33 +19,37 @@ _ROLE = ("GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolici
 _POLICIES = ("GetPolicy", "GetPolicyVersion")
 _KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
 _ANYWHERE = {
+    "cloudformation": ("DescribeStackEvents",),
     "cloudtrail": ("LookupEvents",),
     "cloudwatch": ("GetMetricStatistics",),
     "lambda": ("GetAccountSettings",),
     "logs": ("DescribeLogGroups", "FilterLogEvents"),
     "ec2": (
         "DescribeSubnets",
-        "DescribeVpcs",
         "DescribeVpcAttribute",
         "DescribeRouteTables",
         "DescribeNatGateways",
         "DescribeVpcEndpoints",
         "DescribeSecurityGroups",
         "DescribeNetworkAcls",
-        "DescribeManagedPrefixLists",
+        "DescribeInstances",
+        "DescribeVpcPeeringConnections",
         "GetManagedPrefixListEntries",
     ),
     "rds": ("DescribeDBInstances", "DescribeDBClusters", "DescribeDBProxies"),
 }
 
 
-def reading_policy(case: Case | None = None, *, read_value: bool = False, every: bool = False) -> Mapping[str, object]:
+def reading_policy(
+    case: Case | None = None, *, read_value: bool = False, every: bool = False, preflight: bool = False
+) -> Mapping[str, object]:
     """Return the policy that lets a principal run the doctor.
 
     Args:
         case: The secret that it is cut to; None for all.
         read_value: With what ``--read-value`` needs beside it.
         every: With what ``--all`` needs beside it.
+        preflight: With what ``--preflight`` needs beside it.
     """
     arns = _arns(case)
     statements = [
@@ -63,6 +67,8 @@ def reading_policy(case: Case | None = None, *, read_value: bool = False, every:
     ]
     if every:
         statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
+    if preflight:
+        statements.append(_statement("Preflight", "keyturn", ("PreflightRotation",), arns["secrets"]))
     if read_value:
         secret = arns["secrets"] if case is None else case.arn
         statements.append(_statement("Value", "secretsmanager", ("GetSecretValue",), secret))

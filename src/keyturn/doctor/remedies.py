@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from .case import Case
 from .model import Change
 
+# What the AWS CLI calls the flag of a boolean that is false, where it does not begin with --no-.
+_NOT = {"--egress": "--ingress"}
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -33,7 +35,7 @@ def words(change: Change) -> list[str]:
     for name, value in change.parameters.items():
         option = f"--{_hyphened(name)}"
         if isinstance(value, bool):
-            found.append(option if value else option.replace("--", "--no-", 1))
+            found.append(option if value else _NOT.get(option, option.replace("--", "--no-", 1)))
         elif isinstance(value, (Mapping, list, tuple)):
             found += [option, json.dumps(value)]
         else:
@@ -48,6 +50,11 @@ def _hyphened(name: str) -> str:
 def rotate(case: Case, **further: object) -> Change:
     """Return the call that rotates the secret now."""
     return Change("secretsmanager", "RotateSecret", {"SecretId": case.arn, **further})
+
+
+def configure(case: Case, **members: object) -> Change:
+    """Return the call that changes the function's configuration."""
+    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, **members})
 
 
 def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]) -> Change:

@@ -10,8 +10,9 @@ import re
 from keyturn.errors.base import KeyturnError
 
 from .case import Case
-from .catalogue import Check, Skip, all_checks
+from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
+from .lines import deciding_run
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
 from .sections import resource_of, section_facts, summary
 
@@ -26,6 +27,10 @@ ENDS_EXAMINATION = (
     "rotation-not-configured",
     "rotation-cancelled",
 )
+# These say why rotation could not be configured.
+EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
+
+_QUOTES_ANY_ERROR = "function-unhandled-error"
 
 
 class NoSuchSecret(KeyturnError):
@@ -42,7 +47,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     """
     if case.described.kind is Kind.GONE:
         raise no_such_secret(case)
-    outcomes = _run(case) if case.described.kind is Kind.OK else _all_blind(case)
+    outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled([finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case))
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
@@ -66,7 +71,7 @@ def _run(case: Case) -> list[Outcome]:
     for check in all_checks():
         if check.cause.id in outcomes:
             continue
-        if ended_by is None:
+        if ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
             outcomes[check.cause.id] = _outcome(check, case)
         else:
             outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
@@ -78,6 +83,20 @@ def _run(case: Case) -> list[Outcome]:
     return [outcomes[check.cause.id] for check in all_checks()]
 
 
+def _without_needless_quote(case: Case, outcomes: list[Outcome]) -> list[Outcome]:
+    """Return outcomes; where another finding speaks of the failed invocation, it is not quoted as an unknown error."""
+    quoted = next((outcome for outcome in outcomes if outcome.cause.id == _QUOTES_ANY_ERROR and outcome.findings), None)
+    run = deciding_run(case) if quoted is not None else None
+    if quoted is None or run is None:
+        return outcomes
+    others = [finding for outcome in outcomes if outcome is not quoted for finding in outcome.findings]
+    lines = [each.at for finding in others for each in finding.evidence if each.source == "logs:FilterLogEvents"]
+    if not any(at is not None and run.started_at <= at <= run.ended_at for at in lines):
+        return outcomes
+    passed = Outcome(quoted.cause, Status.PASS, "another check names the error")
+    return [passed if outcome is quoted else outcome for outcome in outcomes]
+
+
 def _is_cause(outcome: Outcome | None) -> bool:
     return outcome is not None and any(finding.role is Role.CAUSE for finding in outcome.findings)
 
@@ -87,6 +106,8 @@ def _outcome(check: Check, case: Case) -> Outcome:
         found = tuple(check.examine(case))
     except Skip as skip:
         return Outcome(check.cause, Status.SKIPPED, str(skip))
+    except Undecided as undecided:
+        return Outcome(check.cause, Status.BLIND, str(undecided))
     except Unseen as unseen:
         return _unseen(check.cause, unseen.answer)
     except Exception as error:  # noqa: BLE001 - what one check did not foresee must not hide what the others find
@@ -124,14 +145,16 @@ def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
     outranked = {general for finding in causes for general in finding.cause.outranks}
     standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
     sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
+    # What has been mended since has left behind what the next attempt will take up.
+    is_explained = bool(standing) or is_dark or any(finding.is_history for finding in findings)
     settled = []
     for finding in findings:
         role = finding.role
-        if role is Role.CAUSE and finding.id in outranked:
-            role = Role.CONTRIBUTING
-        elif role is Role.CAUSE and finding.cause.yields and (standing or is_dark):
+        is_guess = sure and finding.confidence is Confidence.POSSIBLE
+        is_outranked = finding.id in outranked
+        if role is Role.CAUSE and finding.cause.yields and (is_explained or is_outranked):
             role = Role.CONSEQUENCE
-        elif role is Role.CAUSE and sure and finding.confidence is Confidence.POSSIBLE:
+        elif role is Role.CAUSE and (is_outranked or is_guess):
             role = Role.CONTRIBUTING
         settled.append(finding.with_role(role))
     sureness = list(Confidence)

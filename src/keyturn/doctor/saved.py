@@ -46,6 +46,7 @@ class Saved:
             "since": self.options.since.isoformat() if self.options.since else None,
             "database_address": self.options.database_address,
             "is_one_of_many": self.options.is_one_of_many,
+            "preflight": self.options.preflight,
             "endpoint": self.endpoint,
         }
         try:
@@ -74,6 +75,7 @@ class Saved:
                 datetime.fromisoformat(since) if since else None,
                 (str(address[0]), int(address[1])) if address else None,
                 bool(document["is_one_of_many"]),
+                bool(document["preflight"]),
             )
             at = datetime.fromisoformat(document["at"])
             return cls(facts, tuple(map(str, document["secrets"])), at, options, document["endpoint"])

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime, timedelta
 
+from keyturn.rules.network.hops import Passage
+
 from .case import Case
 from .facts import Kind, Question, Unseen
 from .model import Finding, Outcome, Role, Section, Status, Verdict
@@ -63,6 +65,7 @@ def section_facts(case: Case) -> Mapping[Section, str]:
         Section.ROLE: lambda case: case.role_name,
         Section.SUPERUSER: lambda case: case.superuser_arn,
         Section.KEY: lambda case: case.key_id or "the account's own, nothing to check",
+        Section.NETWORK: _network,
         Section.LOG: _log,
     }
     found = {}
@@ -96,6 +99,24 @@ def _function(case: Case) -> str:
     said = [str(configuration[name]) for name in ("Runtime",) if configuration.get(name)]
     said.append(f"timeout {configuration.get('Timeout', '?')} s, {configuration.get('MemorySize', '?')} MB")
     return f"{case.function_name} ({', '.join(said)})"
+
+
+_REACHED = {
+    Passage.PASSES: "Secrets Manager is reached",
+    Passage.BLOCKS: "Secrets Manager is not reached",
+    Passage.UNKNOWN: "whether Secrets Manager is reached is not seen from here",
+}
+
+
+def _network(case: Case) -> str:
+    if not case.function_arn:
+        return ""
+    network = case.network
+    if not network.is_attached:
+        return "the function is in no VPC"
+    network.look("subnets")
+    vpc_id = network.vpc.vpc_id if network.vpc is not None else ""
+    return f"{vpc_id}, {', '.join(network.subnet_ids)}: {_REACHED[network.to_secrets_manager]}"
 
 
 def _log(case: Case) -> str:

@@ -18,6 +18,8 @@ from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Report
 from keyturn.doctor.runner import examine
 
+from .vpc import FUNCTION_GROUP, PRIVATE_A, PRIVATE_B, Network
+
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-west-1"
 SECRET = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:svc/orders/db-AbCdEf"
@@ -27,6 +29,8 @@ NAME = "svc/orders/db"
 FUNCTION = f"arn:aws:lambda:{REGION}:{ACCOUNT}:function:rotate-orders"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/rotator"
 KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/11111111-2222-3333-4444-555555555555"
+OTHER_KEY = f"arn:aws:kms:{REGION}:{ACCOUNT}:key/99999999-2222-3333-4444-555555555555"
+BOUNDARY = f"arn:aws:iam::{ACCOUNT}:policy/boundary"
 CURRENT, PREVIOUS, PENDING = (str(UUID(int=number)) for number in (1, 2, 3))
 
 Reply = Mapping[str, Any] | Callable[[Mapping[str, Any]], Mapping[str, Any]] | ClientError
@@ -111,6 +115,10 @@ def _trust() -> dict[str, Any]:
     return policy({"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"})
 
 
+def _superuser() -> dict[str, Any]:
+    return {"ARN": SUPERUSER, "Name": "svc/superuser", "VersionIdsToStages": {CURRENT: ["AWSCURRENT"]}}
+
+
 def _value() -> dict[str, Any]:
     return {
         "engine": "postgres",
@@ -132,11 +140,15 @@ class World:
         function_policy: The document in GetPolicy's.
         role_policies: Inline policies by name.
         trust: The role's trust policy.
+        boundary: The role's permissions boundary.
+        secret_policy: The secret's resource policy.
+        superuser: What DescribeSecret answers about the superuser secret.
         value: The secret's value; text is stored as it is.
         replies: By action (``lambda:GetPolicy``), whatever else is answered, in place of what follows from the above.
         log: FilterLogEvents' events.
         trail: CloudTrail's records.
         options: How it is looked at.
+        network: What EC2 and RDS answer.
     """
 
     secret: dict[str, Any] = field(default_factory=_secret)
@@ -144,12 +156,16 @@ class World:
     function_policy: dict[str, Any] | None = field(default_factory=_function_policy)
     role_policies: dict[str, Any] = field(default_factory=lambda: {"rotation": _role_policy()})
     trust: dict[str, Any] = field(default_factory=_trust)
+    boundary: dict[str, Any] | None = None
+    secret_policy: dict[str, Any] | None = None
+    superuser: dict[str, Any] | ClientError = field(default_factory=_superuser)
     value: dict[str, Any] | str | bytes = field(default_factory=_value)
     replies: dict[str, Reply] = field(default_factory=dict)
     log: list[dict[str, Any]] = field(default_factory=list)
     trail: list[dict[str, Any]] = field(default_factory=list)
     options: Options = field(default_factory=Options)
     asked: list[str] = field(default_factory=list)
+    network: Network = field(default_factory=Network)
 
     def __post_init__(self) -> None:
         self.event("RotationSucceeded", at=ago(days=12) + timedelta(seconds=3))
@@ -265,6 +281,18 @@ class World:
         )
         self.run(f"{said}{message}\nTraceback (most recent call last):", at=at)
 
+    def refused_key(self, operation: str = "GetSecretValue") -> None:
+        """Let CloudTrail and the log have a call that KMS has refused."""
+        caller = f"arn:aws:sts::{ACCOUNT}:assumed-role/rotator/rotate-orders"
+        message = "Access to KMS is not allowed"
+        self.event(operation, by=caller, parameters={}, errorCode="AccessDenied", errorMessage=message)
+        said = f"An error occurred (AccessDeniedException) when calling the {operation} operation: {message}"
+        self.run(f"[ERROR] ClientError: {said}\nTraceback (most recent call last):")
+
+    def with_boundary(self, document: dict[str, Any]) -> None:
+        """Give the role a permissions boundary."""
+        self.boundary = document
+
     def with_key(self) -> None:
         """Put the secret under a customer managed key, with everything that takes."""
         self.secret["KmsKeyId"] = KEY
@@ -294,6 +322,16 @@ class World:
             {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": SUPERUSER}
         )
 
+    def in_vpc(self) -> None:
+        """Put the function into private subnets behind a NAT gateway, and its database beside them."""
+        self.configuration["VpcConfig"] = {
+            "SubnetIds": [PRIVATE_A, PRIVATE_B],
+            "SecurityGroupIds": [FUNCTION_GROUP],
+            # moto tells this one of every function.
+            "VpcId": "vpc-123abc",
+        }
+        self.network.shut_in()
+
     def with_value(self) -> None:
         """Look with --read-value."""
         self.options = Options(read_value=True)
@@ -307,6 +345,8 @@ class World:
         reply = self.replies.get(action)
         if reply is None:
             method = getattr(self, f"_{service}_{xform_name(operation)}", None)
+            if method is None and (answer := self.network.answer(service, operation, parameters)) is not None:
+                return answer
             if method is None:
                 raise refusal(operation, "NotImplementedException", f"{action} is not offered", 400)
             reply = method(parameters)
@@ -320,7 +360,7 @@ class World:
         if parameters["SecretId"] in (SECRET, NAME):
             return self.secret
         if parameters["SecretId"] == SUPERUSER:
-            return {"ARN": SUPERUSER, "Name": "svc/superuser", "VersionIdsToStages": {CURRENT: ["AWSCURRENT"]}}
+            return self.superuser
         return refusal(
             "DescribeSecret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret."
         )
@@ -333,7 +373,10 @@ class World:
         return {"Versions": versions}
 
     def _secretsmanager_get_resource_policy(self, parameters: Mapping[str, Any]) -> Reply:
-        return {"ARN": parameters["SecretId"], "Name": "any"}
+        reply = {"ARN": parameters["SecretId"], "Name": "any"}
+        if self.secret_policy is None or parameters["SecretId"] != SECRET:
+            return reply
+        return {**reply, "ResourcePolicy": json.dumps(self.secret_policy)}
 
     def _secretsmanager_get_secret_value(self, _: Mapping[str, Any]) -> Reply:
         if isinstance(self.value, bytes):
@@ -358,7 +401,21 @@ class World:
         return {"ProvisionedConcurrencyConfigs": []}
 
     def _iam_get_role(self, _: Mapping[str, Any]) -> Reply:
-        return {"Role": {"Arn": ROLE, "RoleName": "rotator", "AssumeRolePolicyDocument": self.trust}}
+        role: dict[str, Any] = {
+            "Arn": ROLE,
+            "RoleName": "rotator",
+            "RoleId": "AROA0000000000000ROLE",
+            "AssumeRolePolicyDocument": self.trust,
+        }
+        if self.boundary is not None:
+            role["PermissionsBoundary"] = {"PermissionsBoundaryArn": BOUNDARY}
+        return {"Role": role}
+
+    def _iam_get_policy(self, parameters: Mapping[str, Any]) -> Reply:
+        return {"Policy": {"Arn": parameters["PolicyArn"], "DefaultVersionId": "v1"}}
+
+    def _iam_get_policy_version(self, _: Mapping[str, Any]) -> Reply:
+        return {"PolicyVersion": {"Document": self.boundary}}
 
     def _iam_list_role_policies(self, _: Mapping[str, Any]) -> Reply:
         return {"PolicyNames": list(self.role_policies)}
@@ -376,6 +433,9 @@ class World:
     def _logs_filter_log_events(self, parameters: Mapping[str, Any]) -> Reply:
         begin, end = parameters["startTime"], parameters["endTime"]
         return {"events": [event for event in self.log if begin <= event["timestamp"] <= end]}
+
+    def _cloudwatch_get_metric_statistics(self, _: Mapping[str, Any]) -> Reply:
+        return {"Label": "any", "Datapoints": []}
 
     def _cloudtrail_lookup_events(self, parameters: Mapping[str, Any]) -> Reply:
         [attribute] = parameters["LookupAttributes"]

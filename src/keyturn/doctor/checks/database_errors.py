@@ -1,0 +1,227 @@
+"""What a database or the way to it answers beyond what AWS's guide tells of: one entry for each kind of answer.
+
+Keyturn's rotation functions tell these kinds apart (``rotators/engines/base.py``); of drivers the usual words are
+known.
+"""
+
+from __future__ import annotations
+
+import re
+
+from keyturn.doctor.lines import LineCause, enter, line_saying
+from keyturn.doctor.model import Cause, Confidence, Section, Topic
+
+_SUMMED_UP = ("db-login-failed", "pending-login-failed")
+_LEFT_BEHIND = ("pending-stuck", "pending-empty")
+_OF_AWS = re.compile(r"Could not connect to the endpoint URL|amazonaws\.com/")
+
+
+def _entry(
+    cause_id: str,
+    title: str,
+    said: str,
+    symptoms: tuple[str, ...],
+    parts: tuple[str, ...],
+    remedy: str,
+    *,
+    yields: bool = False,
+    confidence: Confidence = Confidence.CERTAIN,
+) -> LineCause:
+    cause = Cause(
+        id=cause_id,
+        section=Section.DATABASE,
+        topic=Topic.BEYOND,
+        title=title,
+        symptoms=symptoms,
+        evidence=("logs:FilterLogEvents",),
+        decision="The newest failed invocation of this secret says so.",
+        remedy=remedy,
+        outranks=(*_SUMMED_UP, *(_LEFT_BEHIND if yields else ())),
+        yields=yields,
+    )
+    return LineCause(cause, line_saying(*parts), f"{said}: {{why}}", remedy, confidence, unless=_OF_AWS)
+
+
+enter(
+    _entry(
+        "db-connection-refused",
+        "Nothing listens where the value says that the database is",
+        "nothing listens where the value says that the database is",
+        ("ConnectionRefused: host %s, port %s: Connection refused", "[Errno 111] Connection refused", "ECONNREFUSED"),
+        (r"\bConnectionRefused: ", "Connection refused", "ECONNREFUSED"),
+        "Start the database, or correct host and port in the value.",
+    ),
+    _entry(
+        "db-unreachable",
+        "The database does not answer",
+        "the database does not answer",
+        (
+            "ConnectionTimedOut: host %s, port %s: no answer within the time limit",
+            "HostUnreachable: host %s, port %s: No route to host",
+            "timeout expired",
+            "Can't connect to MySQL server on '%s' (timed out)",
+        ),
+        (
+            r"\b(?:ConnectionTimedOut|HostUnreachable): ",
+            "No route to host",
+            "Network is unreachable",
+            r"connection (?:to server [^\n\r]*)?(?:failed: )?(?:timeout expired|timed out)",
+            r"Can't connect to MySQL server on '[^']*' \(timed out\)",
+        ),
+        "Open the way from the function to the database: routes, security groups, firewalls; or start the database.",
+        # What closes the way is the cause where it can be seen.
+        yields=True,
+        confidence=Confidence.LIKELY,
+    ),
+    _entry(
+        "db-connection-lost",
+        "The database has closed the connection in the middle",
+        "the database has closed the connection",
+        (
+            "ConnectionLost: ",
+            "server closed the connection unexpectedly",
+            "Lost connection to MySQL server during query",
+        ),
+        (r"\bConnectionLost: ", "server closed the connection unexpectedly", "Lost connection to MySQL server"),
+        "Look into the database's log at that moment; the next attempt finds out what had been done.",
+        confidence=Confidence.LIKELY,
+    ),
+    _entry(
+        "db-database-missing",
+        "There is no database of that name on the server",
+        "there is no such database on the server",
+        ('FATAL: database "%s" does not exist', "Unknown database '%s'", "DatabaseMissing: "),
+        (r"\bDatabaseMissing: ", r'database "[^"]*" does not exist', "Unknown database"),
+        "Set dbname in the value to a database that is there.",
+    ),
+    _entry(
+        "db-not-ready",
+        "The database has no connection left, or is starting or stopping",
+        "the database is not ready",
+        (
+            "NotReady: ",
+            "FATAL: sorry, too many clients already",
+            "remaining connection slots are reserved",
+            "Too many connections",
+            "the database system is starting up",
+        ),
+        (
+            r"\bNotReady: ",
+            "too many clients already",
+            "remaining connection slots are reserved",
+            "Too many connections",
+            r"the database system is (?:starting up|shutting down|in recovery mode)",
+        ),
+        "Wait, or raise the limit of connections; the rotation is attempted again.",
+        confidence=Confidence.LIKELY,
+    ),
+    _entry(
+        "db-lock-timeout",
+        "The user is locked by another session in the database",
+        "the change of the password has waited too long in the database",
+        (
+            "LockTimedOut: ",
+            "StatementTimedOut: ",
+            "canceling statement due to lock timeout",
+            "canceling statement due to statement timeout",
+            "Lock wait timeout exceeded; try restarting transaction",
+        ),
+        (
+            r"\b(?:LockTimedOut|StatementTimedOut): ",
+            r"canceling statement due to (?:lock|statement) timeout",
+            "Lock wait timeout exceeded",
+        ),
+        "Find and end the session that holds the lock, in pg_stat_activity or SHOW PROCESSLIST; the rotation is"
+        " attempted again.",
+        confidence=Confidence.LIKELY,
+    ),
+    _entry(
+        "db-not-admitted",
+        "The database does not let this user in from the function's address",
+        "the database does not let the user in from here, whatever the password",
+        (
+            'FATAL: no pg_hba.conf entry for host "%s", user "%s", database "%s", SSL encryption',
+            "Host '%s' is not allowed to connect to this MySQL server",
+            'role "%s" is not permitted to log in',
+            "Account is locked.",
+            "NotAdmitted: ",
+        ),
+        (
+            r"\b(?:NotAdmitted|HostBlocked): ",
+            r"no pg_hba\.conf entry for (?![^\n\r]*(?:no encryption|SSL off))",
+            "is not allowed to connect to this",
+            "is not permitted to log in",
+            "Account is locked",
+            r"is blocked because of many connection errors",
+        ),
+        "Admit the user from the function's addresses (pg_hba.conf, the account's host), neither locked nor expired.",
+    ),
+    _entry(
+        "db-authentication-method",
+        "The database asks for the password in a way that the function does not know",
+        "the database asks for the password in a way that the function does not know",
+        (
+            "AuthenticationMethodRefused: ",
+            "UnsupportedMethod: ",
+            "Authentication plugin '%s' is not supported",
+            "Authentication plugin 'caching_sha2_password' cannot be loaded",
+        ),
+        (
+            r"\b(?:AuthenticationMethodRefused|UnsupportedMethod): ",
+            r"Authentication plugin '[^']*' (?:is not supported|cannot be loaded)",
+        ),
+        "Let the database ask this user in another way, or use a function whose driver knows it.",
+    ),
+    _entry(
+        "db-grant-missing",
+        "The user who logs in may not change the password",
+        "the user who logs in may not change the password",
+        (
+            "MissingGrant: ",
+            "must be superuser to alter",
+            "Access denied; you need (at least one of) the CREATE USER privilege(s) for this operation",
+            "ORA-01031: insufficient privileges",
+        ),
+        (
+            r"\bMissingGrant: ",
+            "must be superuser to",
+            "must have CREATEROLE privilege",
+            r"Access denied; you need \(at least one of\)",
+            "ORA-01031",
+            "NOPERM ",
+        ),
+        "Grant the right to the user who logs in: with alternating users that is the superuser secret's.",
+    ),
+    _entry(
+        "db-another-product",
+        "The server is a database of another kind than the value says",
+        "the server is a database of another kind",
+        ("AnotherProduct: ",),
+        (r"\bAnotherProduct: ",),
+        "Set engine in the value to what the server is, and give the secret the function that is made for it.",
+    ),
+    _entry(
+        "db-clone-conflict",
+        "The second of two alternating users exists, and is somebody else",
+        "the second of the two alternating users is somebody else",
+        ("NotAClone: %s: user %s may do more than %s and is not its clone",),
+        (r"\bNotAClone: ",),
+        "Make one of the two a member of the other, or give both the same rights; otherwise rename the secret's user.",
+    ),
+    _entry(
+        "db-user-without-password",
+        "The database lets this user in without a password",
+        "the database does not ask this user for a password",
+        ("PasswordNotAsked: ",),
+        (r"\bPasswordNotAsked: ",),
+        "Give the user a password, let its clients send it, store it in the secret; then rotate.",
+    ),
+    _entry(
+        "db-change-not-durable",
+        "The database would forget the new password when it starts again",
+        "the database would forget the new password when it starts again",
+        ("NotDurable: ",),
+        (r"\bNotDurable: ",),
+        "Name an aclfile that the server may write, or start it from a configuration file that it may write.",
+    ),
+)

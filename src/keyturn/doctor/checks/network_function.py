@@ -1,0 +1,293 @@
+"""What the function itself says of its network: its time, its endpoint, its network interfaces."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from keyturn.doctor.case import Case
+from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.facts import Kind
+from keyturn.doctor.log import LogLine
+from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.network import VARIABLE
+from keyturn.doctor.ways import VPC_ACCESS, attached
+from keyturn.rules.network.endpoints import host_in
+from keyturn.rules.network.hops import Passage
+from keyturn.rules.network.routes import leads_elsewhere, table_of
+
+_ENOUGH_SECONDS = 30
+_ROUNDING_SECONDS = 0.5
+_ON_DATABASE = ("setSecret", "testSecret")
+
+TIMEOUT = Cause(
+    id="function-timeout-too-short",
+    section=Section.NETWORK,
+    topic=Topic.NETWORK,
+    title="The function is given too little time",
+    symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),
+    evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents"),
+    decision="The function was ended at its timeout, that is below 30 seconds (the default is 3), and its network is"
+    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at.",
+    remedy="Give the function a minute.",
+    fix=Fix.SAFE,
+)
+
+
+@check(TIMEOUT)
+def function_timeout_too_short(case: Case) -> Iterator[Finding]:
+    """Look at runs that were ended at the function's timeout, where nothing is in their way."""
+    if not case.function_arn:
+        raise Skip("there is no function")
+    timeout = int(case.configuration.value.get("Timeout") or 3)
+    if timeout >= _ENOUGH_SECONDS:
+        return
+    ended = [run for run in case.failed_runs if run.timed_out_after is not None]
+    if not ended:
+        return
+    last = ended[-1]
+    if last.timed_out_after is None or abs(last.timed_out_after - timeout) > _ROUNDING_SECONDS:
+        # It was given another time then.
+        return
+    step = case.failed_step or last.step
+    confidence = _open_network(case, step)
+    line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
+    yield Finding(
+        TIMEOUT,
+        f"{case.function_name} is ended after {timeout} seconds, before it is done",
+        (
+            Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at),
+            Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
+        ),
+        Remedy(
+            "Give it a minute.",
+            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, "Timeout": 60}),),
+        ),
+        confidence=confidence,
+        step=step,
+    )
+
+
+def _open_network(case: Case, step: str | None) -> Confidence:
+    """Return how sure it is that the network is open.
+
+    Raises:
+        Skip: It is not known to be.
+        Unseen: It may not be looked at.
+    """
+    network = case.network
+    if network.is_attached and network.calls_aws:
+        network.look("subnets", "endpoints", "route_tables", "gateways", "groups", "acls", "dns", "prefix_lists")
+    if network.calls_aws and network.to_secrets_manager is not Passage.PASSES:
+        raise Skip("the way to Secrets Manager is not known to be open")
+    if case.database is not None:
+        _ = network.place
+    if network.to_database is Passage.PASSES:
+        return Confidence.CERTAIN
+    is_on_database = step is None or step in _ON_DATABASE
+    if is_on_database and network.may_stop_login:
+        raise Skip("the way to the database is not known to be open: --read-value or --db-host tells its address")
+    # A function in no VPC reaches AWS; whether it reaches a server of somebody's own is not seen from here.
+    return Confidence.LIKELY if is_on_database else Confidence.CERTAIN
+
+
+ENDPOINT_WRONG = Cause(
+    id="function-endpoint-wrong",
+    section=Section.NETWORK,
+    topic=Topic.NETWORK,
+    title="The function calls the wrong endpoint, or is told none",
+    symptoms=(
+        "KeyError: 'SECRETS_MANAGER_ENDPOINT'",
+        "Could not connect to the endpoint URL",
+        "Secrets Manager can't find the specified secret.",
+    ),
+    evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents", "ec2:DescribeVpcEndpoints"),
+    decision="The function's SECRETS_MANAGER_ENDPOINT is missing where its code asks for it, names another region than"
+    " the secret's, or an endpoint (vpce-...) that is not in its VPC.",
+    remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region. The call replaces all variables, so"
+    " repeat the others.",
+    fix=Fix.BY_HAND,
+)
+_REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
+_NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")
+_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(\S+?)\"?(?:\s|$)")
+
+
+@check(ENDPOINT_WRONG)
+def function_endpoint_wrong(case: Case) -> Iterator[Finding]:
+    """Look at what the variable names, and at what the function says of it."""
+    if not case.function_arn:
+        raise Skip("there is no function")
+    network = case.network
+    set_to = Evidence("lambda:GetFunctionConfiguration", case.function_name, {VARIABLE: network.variable or None})
+    named = _REGION.search(network.called_host)
+    if named and named[1] != case.place.region:
+        title = f"{case.function_name} calls Secrets Manager in {named[1]}, and the secret is in {case.place.region}"
+        yield _wrong(case, title, (set_to,))
+        return
+    if network.named_endpoint:
+        yield from _other_endpoint(case, set_to)
+        return
+    if network.variable and network.calls_aws and case.log_events.kind is not Kind.OK:
+        # It names what is right: all that the log could tell is history.
+        return
+    missing = _last(case, _NO_VARIABLE)
+    if missing is not None:
+        line, _ = missing
+        said = Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at)
+        if network.variable:
+            title = f"{case.function_name} had no {VARIABLE} then, and has one now"
+            yield _wrong(case, title, (said, set_to), is_history=True)
+        else:
+            yield _wrong(case, f"{case.function_name} has no {VARIABLE}, which its code asks for", (said, set_to))
+    elif not network.calls_aws:
+        yield from _not_connected(case, set_to)
+
+
+def _other_endpoint(case: Case, set_to: Evidence) -> Iterator[Finding]:
+    """Look whether the endpoint that is named is where the function is."""
+    network = case.network
+    name = network.named_endpoint
+    if not network.is_attached:
+        title = f"{case.function_name} calls the endpoint {name}, and is in no VPC from which that could be reached"
+        yield _wrong(case, title, (set_to,))
+        return
+    network.look("endpoints")
+    if network.endpoint is not None:
+        return
+    network.look("route_tables", "subnets")
+    picture = network.picture
+    tables = [table_of(each, picture.vpc_of(each), picture.route_tables or ()) for each in network.subnet_ids]
+    if any(table is not None and leads_elsewhere(table) for table in tables):
+        raise Skip(f"{name} is not in the function's VPC, and may be in one that is connected with it")
+    vpc_id = network.vpc.vpc_id if network.vpc else "its VPC"
+    found = Evidence("ec2:DescribeVpcEndpoints", vpc_id, f"there is no endpoint {name} of Secrets Manager")
+    yield _wrong(case, f"{case.function_name} calls the endpoint {name}, which is not in {vpc_id}", (set_to, found))
+
+
+def _not_connected(case: Case, set_to: Evidence) -> Iterator[Finding]:
+    """Look whether the function could not connect to what its variable still names."""
+    found = _last(case, _NOT_CONNECTED)
+    if found is None or host_in(found[1][1]) != case.network.called_host:
+        return
+    line, _ = found
+    said = Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at)
+    title = f"{case.function_name} cannot connect to {case.network.called_host}, which its {VARIABLE} names"
+    yield _wrong(case, title, (said, set_to), confidence=Confidence.LIKELY)
+
+
+def _wrong(
+    case: Case,
+    title: str,
+    evidence: tuple[Evidence, ...],
+    *,
+    confidence: Confidence = Confidence.CERTAIN,
+    is_history: bool = False,
+) -> Finding:
+    others = "".join(f",{name}=ITS_VALUE" for name in sorted(case.variables) if name != VARIABLE)
+    host = case.network.public_host
+    return Finding(
+        ENDPOINT_WRONG,
+        title,
+        evidence,
+        Remedy(
+            "Set the variable to the address in the secret's region"
+            + (", and repeat the others: the call replaces all of them." if others else "."),
+            by_hand=(
+                (
+                    f"aws lambda update-function-configuration --function-name {case.function_name}"
+                    f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
+                ),
+            ),
+        ),
+        role=Role.NOTE if is_history else Role.CAUSE,
+        confidence=confidence,
+        step=None if is_history else case.failed_step or "createSecret",
+        is_history=is_history,
+    )
+
+
+def _last(case: Case, pattern: re.Pattern[str]) -> tuple[LogLine, re.Match[str]] | None:
+    """Return the newest line of a failed run in which a pattern is found.
+
+    Raises:
+        Unseen: The log may not be looked at.
+    """
+    return next((found for run in reversed(case.failed_runs) if (found := run.line_with(pattern))), None)
+
+
+ENI = Cause(
+    id="lambda-eni-unavailable",
+    section=Section.FUNCTION,
+    topic=Topic.BEYOND,
+    title="Lambda cannot make the network interfaces that the function needs",
+    symptoms=(
+        "EniLimitExceeded",
+        "SubnetOutOfIPAddresses",
+        "InsufficientRolePermissions",
+        "ENILimitReachedException",
+        "SubnetIPAddressLimitReachedException",
+        "EC2AccessDeniedException",
+    ),
+    evidence=("lambda:GetFunctionConfiguration", "ec2:DescribeSubnets"),
+    decision="The function's StateReasonCode or LastUpdateStatusReasonCode says that a network interface cannot be"
+    " made, or one of its subnets is gone.",
+    remedy="By the code: add subnets or free addresses, let the role make network interfaces, raise their quota, or"
+    " name subnets and groups that are there.",
+    fix=Fix.PRINTED,
+)
+_CODES = {
+    "EniLimitExceeded": "the account's quota of network interfaces in this region is used up",
+    "SubnetOutOfIPAddresses": "its subnets have no free addresses",
+    "InsufficientRolePermissions": "its role may not make network interfaces",
+    "InvalidSubnet": "one of its subnets is not there",
+    "InvalidSecurityGroup": "one of its security groups is not there",
+}
+
+
+@check(ENI)
+def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
+    """Look at why the function is not active, and for its subnets."""
+    network = attached(case)
+    configuration = case.configuration.value
+    codes = {str(configuration.get(name)) for name in ("StateReasonCode", "LastUpdateStatusReasonCode")}
+    code = next((each for each in _CODES if each in codes), "")
+    shown = ("State", "StateReason", "StateReasonCode", "LastUpdateStatus", "LastUpdateStatusReasonCode")
+    told = {name: configuration[name] for name in shown if configuration.get(name)}
+    evidence = [Evidence("lambda:GetFunctionConfiguration", case.function_name, told)]
+    subnets = network.subnets
+    if subnets is not None and subnets.kind is Kind.GONE:
+        code = code or "InvalidSubnet"
+        evidence.append(Evidence("ec2:DescribeSubnets", ", ".join(network.subnet_ids), subnets.message))
+    if not code:
+        network.look()
+        return
+    if subnets is not None and subnets.kind is Kind.OK:
+        free = {each["SubnetId"]: each.get("AvailableIpAddressCount") for each in subnets.found.get("Subnets") or ()}
+        evidence.append(Evidence("ec2:DescribeSubnets", ", ".join(free), {"AvailableIpAddressCount": free}))
+    yield Finding(
+        ENI,
+        f"Lambda cannot connect {case.function_name} to its VPC: {_CODES[code]}",
+        tuple(evidence),
+        _connected(case, code),
+    )
+
+
+def _connected(case: Case, code: str) -> Remedy:
+    groups = ",".join(case.network.group_ids)
+    moved = (
+        f"aws lambda update-function-configuration --function-name {case.function_name}"
+        f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
+    )
+    if code == "InsufficientRolePermissions":
+        attach = Change("iam", "AttachRolePolicy", {"RoleName": case.role_name, "PolicyArn": VPC_ACCESS})
+        return Remedy("Let its role make network interfaces.", (attach,))
+    if code == "EniLimitExceeded":
+        quota = (
+            "aws service-quotas request-service-quota-increase --service-code vpc --quota-code L-DF5E4CA3"
+            " --desired-value NUMBER"
+        )
+        return Remedy("Delete network interfaces that nothing uses, or ask for more.", by_hand=(quota,))
+    if code == "SubnetOutOfIPAddresses":
+        return Remedy("Free addresses, or give the function further subnets.", by_hand=(moved,))
+    return Remedy("Give the function subnets and security groups that are there.", by_hand=(moved,))

@@ -1,0 +1,349 @@
+"""What Keyturn finds from inside the function's sandbox: the package, the way, the logins (``--preflight``).
+
+Each check reads items of PreflightRotation's reply; the words of items and codes are those of docs/preflight.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from keyturn.doctor.case import Case
+from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.model import Cause, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.remedies import rotate
+
+_ASKED = ("keyturn:PreflightRotation",)
+_REFUSED = "AuthenticationFailed"
+_PENDING, _PREVIOUS, _STILL = (
+    f"drift:{how}" for how in ("PendingIsInDatabase", "PreviousIsInDatabase", "PreviousStillAccepted")
+)
+
+
+def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
+    """Return the items of these names, or of names that begin with them and a full stop.
+
+    Raises:
+        Skip: No pre-flight was asked for.
+        Unseen: It could not be made.
+    """
+    if case.preflight is None:
+        raise Skip("--preflight looks at this")
+    found = case.preflight.value.get("Items", [])
+    return [
+        item for item in found if any(item["Item"] == name or item["Item"].startswith(f"{name}.") for name in names)
+    ]
+
+
+def _failed(case: Case, *names: str) -> list[Mapping[str, Any]]:
+    return [item for item in _items(case, *names) if item["Status"] == "failed"]
+
+
+def _drift(case: Case) -> Sequence[str]:
+    assert case.preflight is not None  # noqa: S101 - asked after _items
+    return [cause for cause in case.preflight.value.get("Causes", []) if cause.startswith("drift:")]
+
+
+def _evidence(case: Case, items: Iterable[Mapping[str, Any]]) -> tuple[Evidence, ...]:
+    return tuple(
+        Evidence("keyturn:PreflightRotation", case.name, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}")
+        for item in items
+    )
+
+
+def _told(items: Sequence[Mapping[str, Any]]) -> str:
+    first = items[0]
+    reason = str(first.get("Reason") or first["Code"]).rstrip(".")
+    return f"{reason} ({first['Code']})" if first["Code"] not in reason else reason
+
+
+FUNCTION = Cause(
+    id="preflight-function-start",
+    section=Section.FUNCTION,
+    topic=Topic.LOGS,
+    title="The function does not start in its sandbox",
+    symptoms=("function.import", "function.start", "Runtime.ImportModuleError", "Runtime.HandlerNotFound"),
+    evidence=_ASKED,
+    decision="The pre-flight could not import the function's handler, or not start an execution environment for it.",
+    remedy="Mend the package or the handler's name, as the reason says; then look again with --preflight.",
+    outranks=("lambda-import-error", "lambda-native-module-mismatch", "lambda-syntax-error", "lambda-handler-missing"),
+)
+
+
+@check(FUNCTION)
+def preflight_function_start(case: Case) -> Iterator[Finding]:
+    """Look whether the handler imports."""
+    if items := _failed(case, "function"):
+        remedy = Remedy("Mend the package, or the function's handler, and look again.")
+        yield Finding(FUNCTION, f"{case.function_name} does not start: {_told(items)}", _evidence(case, items), remedy)
+
+
+ENDPOINT = Cause(
+    id="preflight-endpoint-unreachable",
+    section=Section.NETWORK,
+    topic=Topic.NETWORK,
+    title="The function cannot reach Secrets Manager",
+    symptoms=("endpoint.resolve", "endpoint.connect", "endpoint.tls", "Could not connect to the endpoint URL"),
+    evidence=_ASKED,
+    decision="From inside the sandbox the endpoint's name does not resolve, or nothing answers there, or TLS fails.",
+    remedy="Set SECRETS_MANAGER_ENDPOINT (or AWS_ENDPOINT_URL) of the function to an address that it reaches, or let"
+    " its network reach it.",
+    outranks=("function-endpoint-wrong", "function-timeout-too-short"),
+)
+
+
+@check(ENDPOINT)
+def preflight_endpoint_unreachable(case: Case) -> Iterator[Finding]:
+    """Look whether Secrets Manager is reached."""
+    if items := _failed(case, "endpoint"):
+        yield Finding(
+            ENDPOINT,
+            f"{case.function_name} cannot reach Secrets Manager: {_told(items)}",
+            _evidence(case, items),
+            Remedy("Give the function an endpoint that it reaches, or a way to this one."),
+            step="createSecret",
+        )
+
+
+DENIED = Cause(
+    id="preflight-secret-unreadable",
+    section=Section.ROLE,
+    topic=Topic.ACCESS_DENIED,
+    title="The function's role cannot read the secret, or the superuser secret",
+    symptoms=("secret.describe", "secret.read", "superuser.read", "AccessDeniedException"),
+    evidence=_ASKED,
+    decision="With the function's own credentials DescribeSecret or GetSecretValue was refused, from inside the"
+    " sandbox. Where a policy is to blame, the check of that policy says which.",
+    remedy="Allow the role what the reason names.",
+    yields=True,
+)
+
+
+@check(DENIED)
+def preflight_secret_unreadable(case: Case) -> Iterator[Finding]:
+    """Look whether the role reads what it needs."""
+    if items := _failed(case, "secret.describe", "secret.read", "superuser.read"):
+        yield Finding(
+            DENIED,
+            f"{case.function_name} cannot read what it needs: {_told(items)}",
+            _evidence(case, items),
+            Remedy("Allow the role what the reason names; keyturn audit explain prints the statement for an event."),
+            step="createSecret" if any(item["Item"].startswith("secret.") for item in items) else "setSecret",
+        )
+
+
+VALUE = Cause(
+    id="preflight-value-unusable",
+    section=Section.VALUE,
+    topic=Topic.BEYOND,
+    title="The secret's value is not one that the function can use",
+    symptoms=("secret.value", "superuser.value", "key is missing from secret JSON"),
+    evidence=_ASKED,
+    decision="The current value of the secret, or of its superuser secret, is no JSON object or lacks what its engine"
+    " needs.",
+    remedy="Store a complete value with put-secret-value: the same, with what is missing.",
+    outranks=("secret-not-json", "secret-is-binary", "secret-key-missing", "secret-engine-mismatch"),
+)
+
+
+@check(VALUE)
+def preflight_value_unusable(case: Case) -> Iterator[Finding]:
+    """Look whether the values are complete."""
+    if items := _failed(case, "secret.value", "superuser.value"):
+        whose = "the superuser secret's value" if items[0]["Item"].startswith("superuser") else "the secret's value"
+        title = f"{whose} cannot be used: {_told(items)}"
+        yield Finding(VALUE, title, _evidence(case, items), Remedy("Store a complete value with put-secret-value."))
+
+
+UNREACHABLE = Cause(
+    id="preflight-database-unreachable",
+    section=Section.DATABASE,
+    topic=Topic.NETWORK,
+    title="The function cannot reach the database",
+    symptoms=("database.resolve", "database.connect", "ConnectionRefused", "ConnectionTimedOut", "HostNotFound"),
+    evidence=_ASKED,
+    decision="From inside the sandbox the host's name does not resolve, or nothing answers at host and port.",
+    remedy="Start the database, correct host and port in the value, or let the function's network reach it.",
+    outranks=("db-host-gone", "db-login-failed", "db-connection-refused", "pending-login-failed"),
+)
+
+
+@check(UNREACHABLE)
+def preflight_database_unreachable(case: Case) -> Iterator[Finding]:
+    """Look whether the database answers."""
+    if items := _failed(case, "database.resolve", "database.connect"):
+        yield Finding(
+            UNREACHABLE,
+            f"{case.function_name} cannot reach the database: {_told(items)}",
+            _evidence(case, items),
+            Remedy("Start the database, correct host and port in the secret's value, or open the way to it."),
+            step="setSecret",
+        )
+
+
+TLS = Cause(
+    id="preflight-tls-failed",
+    section=Section.DATABASE,
+    topic=Topic.BEYOND,
+    title="TLS between the function and the database fails",
+    symptoms=("database.tls", "TlsFailed", "TlsRequired"),
+    evidence=_ASKED,
+    decision="The database was reached from inside the sandbox, and TLS was refused, demanded or not trusted.",
+    remedy="Set ssl in the value as the server is, or give the function the server's certificate authority.",
+    outranks=("db-tls-required", "db-tls-handshake", "db-tls-hostname-mismatch"),
+)
+
+
+@check(TLS)
+def preflight_tls_failed(case: Case) -> Iterator[Finding]:
+    """Look whether TLS holds."""
+    if items := _failed(case, "database.tls"):
+        remedy = Remedy("Set ssl in the secret's value as the server is, or mend the certificate.")
+        yield Finding(
+            TLS, f"TLS to the database fails: {_told(items)}", _evidence(case, items), remedy, step="setSecret"
+        )
+
+
+LOGIN = Cause(
+    id="preflight-login-refused",
+    section=Section.DATABASE,
+    topic=Topic.BEYOND,
+    title="The database refuses AWSCURRENT",
+    symptoms=("login.current", "AuthenticationFailed", "drift:ChangedOutside", "drift:CurrentRefused"),
+    evidence=_ASKED,
+    decision="The login with the current value was refused, and none of the other labelled versions is known to be"
+    " accepted: the password was changed outside, or the user is gone.",
+    remedy="Set the user's password in the database to the one that is stored, or store the one that the database has"
+    " (put-secret-value); then look again.",
+    outranks=("db-login-failed", "db-user-missing", "pending-login-failed"),
+)
+
+
+@check(LOGIN)
+def preflight_login_refused(case: Case) -> Iterator[Finding]:
+    """Look whether AWSCURRENT logs in."""
+    items = _failed(case, "login.current")
+    if items and not {_PENDING, _PREVIOUS} & set(_drift(case)):
+        is_refused = items[0]["Code"] == _REFUSED
+        title = "the database refuses AWSCURRENT, so that who reads the secret does not get in" if is_refused else None
+        yield Finding(
+            LOGIN,
+            f"{title or 'a login with AWSCURRENT fails'}: {_told(items)}",
+            _evidence(case, items),
+            Remedy(
+                "Set that user's password to the stored one, or store the one that the database has.",
+                by_hand=(
+                    f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",
+                ),
+            ),
+        )
+
+
+SUPERUSER = Cause(
+    id="preflight-superuser-login-refused",
+    section=Section.SUPERUSER,
+    topic=Topic.FIRST_ROTATION,
+    title="The database refuses the superuser secret's value",
+    symptoms=("login.superuser", "Unable to log into database using credentials in master secret"),
+    evidence=_ASKED,
+    decision="The login with the superuser secret's current value failed, from inside the sandbox.",
+    remedy="Store the superuser's true password in the superuser secret.",
+    outranks=("master-login-failed",),
+)
+
+
+@check(SUPERUSER)
+def preflight_superuser_login_refused(case: Case) -> Iterator[Finding]:
+    """Look whether the superuser logs in."""
+    if items := _failed(case, "login.superuser"):
+        yield Finding(
+            SUPERUSER,
+            f"the superuser secret does not log in: {_told(items)}",
+            _evidence(case, items),
+            Remedy("Store the superuser's true password in the superuser secret."),
+            step="setSecret",
+        )
+
+
+PENDING_SET = Cause(
+    id="drift-pending-in-database",
+    section=Section.DATABASE,
+    topic=Topic.BEYOND,
+    title="The database has the password of AWSPENDING, and AWSCURRENT is refused",
+    symptoms=(_PENDING, "login.pending Accepted"),
+    evidence=_ASKED,
+    decision="The login with AWSCURRENT was refused and the one with AWSPENDING accepted: a rotation was cut off"
+    " between setSecret and finishSecret.",
+    remedy="Rotate: it goes on from there. keyturn rotation resolve moves the label at once.",
+    outranks=("db-login-failed", "pending-stuck"),
+)
+
+
+@check(PENDING_SET)
+def drift_pending_in_database(case: Case) -> Iterator[Finding]:
+    """Look whether the pending value is the one that logs in."""
+    items = _items(case, "login.current", "login.pending")
+    if _PENDING in _drift(case):
+        resolve = f"keyturn rotation resolve {case.name}"
+        yield Finding(
+            PENDING_SET,
+            "the database has AWSPENDING's password, so that who reads the secret is refused",
+            _evidence(case, items),
+            Remedy("Let the rotation go on, or have the label moved at once.", (rotate(case),), by_hand=(resolve,)),
+        )
+
+
+PREVIOUS_SET = Cause(
+    id="drift-previous-in-database",
+    section=Section.DATABASE,
+    topic=Topic.BEYOND,
+    title="The database has the password of AWSPREVIOUS, and AWSCURRENT is refused",
+    symptoms=(_PREVIOUS, "login.previous StillAccepted"),
+    evidence=_ASKED,
+    decision="The login with AWSCURRENT was refused and the one with AWSPREVIOUS accepted: the database was restored"
+    " from a backup, or somebody has set the old password.",
+    remedy="Make that version current again, then rotate.",
+    outranks=("db-login-failed",),
+)
+
+
+@check(PREVIOUS_SET)
+def drift_previous_in_database(case: Case) -> Iterator[Finding]:
+    """Look whether the previous value is the one that logs in."""
+    items = _items(case, "login.current", "login.previous")
+    if _PREVIOUS in _drift(case):
+        resolve = f"keyturn rotation resolve {case.name}"
+        yield Finding(
+            PREVIOUS_SET,
+            "the database has AWSPREVIOUS' password, so that who reads the secret is refused",
+            _evidence(case, items),
+            Remedy("Have the label moved back to that version, then rotate.", by_hand=(resolve,)),
+        )
+
+
+PREVIOUS_ALIVE = Cause(
+    id="drift-previous-still-accepted",
+    section=Section.DATABASE,
+    topic=Topic.BEYOND,
+    title="The database still accepts the previous password",
+    symptoms=(_STILL, "login.previous StillAccepted"),
+    evidence=_ASKED,
+    decision="AWSCURRENT and AWSPREVIOUS are of one user, and the database accepts both: a password that is thought"
+    " dead lives.",
+    remedy="Look for a second way to authenticate (several password hashes, a proxy's cache, trust in pg_hba.conf), and"
+    " rotate once more.",
+)
+
+
+@check(PREVIOUS_ALIVE)
+def drift_previous_still_accepted(case: Case) -> Iterator[Finding]:
+    """Look whether the previous value is dead where it should be."""
+    items = _items(case, "login.previous")
+    if _STILL in _drift(case):
+        yield Finding(
+            PREVIOUS_ALIVE,
+            "the database still accepts the previous password, which should be dead",
+            _evidence(case, items),
+            Remedy("Find out by what it lives; rotating once more replaces both.", (rotate(case),)),
+            role=Role.RISK,
+        )

@@ -1,0 +1,444 @@
+"""The network between a function, Secrets Manager and a database: what EC2 answers, and the ways that follow from it.
+
+EC2 is asked only of a function that is in a VPC, or of a database that has a known address. What the answers mean is
+decided by ``keyturn.rules.network``; a part that may not be looked at is unknown there, and never taken for open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from keyturn.rules.network.endpoints import DNS_ATTRIBUTES, endpoint_for, endpoint_named, host_in
+from keyturn.rules.network.groups import PrefixLists
+from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
+from keyturn.rules.network.picture import Picture
+from keyturn.rules.network.routes import table_of, target_of
+from keyturn.rules.network.traffic import Networks, Ports, networks_of
+from keyturn.rules.network.ways import (
+    Origin,
+    Server,
+    from_anywhere,
+    to_public_server,
+    to_secrets_manager,
+    to_server,
+)
+
+from .cached import cached
+from .database import Database, NameKind, Place
+from .facts import Answer, Facts, Kind, Unseen
+
+Json = Mapping[str, Any]
+VARIABLE = "SECRETS_MANAGER_ENDPOINT"
+
+
+class VpcAnswers:
+    """EC2's answers about one VPC."""
+
+    def __init__(self, facts: Facts, vpc_id: str) -> None:
+        self._facts = facts
+        self.vpc_id = vpc_id
+
+    @cached
+    def subnets(self) -> Answer:
+        """DescribeSubnets."""
+        return self._of_vpc("DescribeSubnets")
+
+    @cached
+    def route_tables(self) -> Answer:
+        """DescribeRouteTables."""
+        return self._of_vpc("DescribeRouteTables")
+
+    @cached
+    def acls(self) -> Answer:
+        """DescribeNetworkAcls."""
+        return self._of_vpc("DescribeNetworkAcls")
+
+    @cached
+    def endpoints(self) -> Answer:
+        """DescribeVpcEndpoints."""
+        return self._of_vpc("DescribeVpcEndpoints")
+
+    @cached
+    def nat_gateways(self) -> Answer:
+        """DescribeNatGateways."""
+        return self._facts.ask("ec2", "DescribeNatGateways", Filter=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
+
+    @cached
+    def dns(self) -> tuple[Answer, ...]:
+        """DescribeVpcAttribute of the two attributes that private DNS needs."""
+        return tuple(
+            self._facts.ask("ec2", "DescribeVpcAttribute", VpcId=self.vpc_id, Attribute=name) for name in DNS_ATTRIBUTES
+        )
+
+    def _of_vpc(self, operation: str) -> Answer:
+        return self._facts.ask("ec2", operation, Filters=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
+
+
+class Network:
+    """What lies between a function, Secrets Manager and its database.
+
+    Args:
+        facts: Answers.
+        configuration: The function's, as GetFunctionConfiguration answers it.
+        region: The secret's.
+        database: The database, if its address is known.
+    """
+
+    def __init__(self, facts: Facts, configuration: Json, region: str, database: Database | None) -> None:
+        self._facts = facts
+        self._configuration = configuration
+        self.region = region
+        self.database = database
+
+    # The function.
+
+    @property
+    def subnet_ids(self) -> tuple[str, ...]:
+        """The function's subnets."""
+        return tuple((self._configuration.get("VpcConfig") or {}).get("SubnetIds") or ())
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The function's security groups."""
+        return tuple((self._configuration.get("VpcConfig") or {}).get("SecurityGroupIds") or ())
+
+    @property
+    def is_attached(self) -> bool:
+        """Whether the function is in a VPC."""
+        return bool(self.subnet_ids)
+
+    @property
+    def variable(self) -> str:
+        """The function's SECRETS_MANAGER_ENDPOINT; empty if it has none."""
+        return str(((self._configuration.get("Environment") or {}).get("Variables") or {}).get(VARIABLE) or "")
+
+    @property
+    def public_host(self) -> str:
+        """Secrets Manager's public name in the secret's region."""
+        return f"secretsmanager.{self.region}.amazonaws.com"
+
+    @property
+    def called_host(self) -> str:
+        """What the function calls: what its variable says, else the public name."""
+        return host_in(self.variable) or self.public_host
+
+    @property
+    def calls_aws(self) -> bool:
+        """Whether the function calls AWS, as far as its variable says: Keyturn's address is none of EC2's ways."""
+        return self.called_host.endswith((".amazonaws.com", ".amazonaws.com.cn", ".api.aws"))
+
+    @cached
+    def subnets(self) -> Answer | None:
+        """DescribeSubnets of the function's subnets; None if it is in no VPC."""
+        return self._facts.ask("ec2", "DescribeSubnets", SubnetIds=list(self.subnet_ids)) if self.is_attached else None
+
+    @cached
+    def vpc(self) -> VpcAnswers | None:
+        """The function's VPC, by its subnets: some servers tell another one in VpcConfig. None if it is in none.
+
+        Raises:
+            Unseen: The subnets may not be looked at.
+        """
+        if self.subnets is None:
+            return None
+        found = self.subnets.value.get("Subnets") or []
+        return VpcAnswers(self._facts, str(found[0]["VpcId"])) if found else None
+
+    @property
+    def _vpc_if_seen(self) -> VpcAnswers | None:
+        return self.vpc if self.subnets is not None and self.subnets.kind is Kind.OK else None
+
+    # The endpoint.
+
+    @property
+    def endpoint(self) -> Json | None:
+        """The interface endpoint of Secrets Manager in the function's VPC; None if there is none.
+
+        Raises:
+            Unseen: The endpoints may not be looked at.
+        """
+        if self.vpc is None:
+            return None
+        found = self.vpc.endpoints.value.get("VpcEndpoints") or []
+        return endpoint_for(found, self.vpc.vpc_id, self.region, self.called_host)
+
+    @property
+    def _endpoint_if_seen(self) -> Json | None:
+        vpc = self._vpc_if_seen
+        return self.endpoint if vpc is not None and vpc.endpoints.kind is Kind.OK else None
+
+    # The database.
+
+    @property
+    def place(self) -> Place | None:
+        """Where the database is; None if no address is known or RDS does not tell.
+
+        Raises:
+            Unseen: RDS may not be asked.
+        """
+        return None if self.database is None else self.database.place
+
+    @property
+    def _place_if_seen(self) -> Place | None:
+        try:
+            return self.place
+        except Unseen:
+            return None
+
+    @cached
+    def database_vpc(self) -> VpcAnswers | None:
+        """The database's VPC, if it is another one than the function's."""
+        place, own = self._place_if_seen, self._vpc_if_seen
+        if place is None or (own is not None and own.vpc_id == place.vpc_id):
+            return None
+        return VpcAnswers(self._facts, place.vpc_id)
+
+    @cached
+    def peerings(self) -> Answer | None:
+        """DescribeVpcPeeringConnections of those between the two VPCs; None if there are not two."""
+        own, other = self._vpc_if_seen, self.database_vpc
+        if own is None or other is None:
+            return None
+        ids = sorted({own.vpc_id, other.vpc_id})
+        wanted = [{"Name": f"{side}-vpc-info.vpc-id", "Values": ids} for side in ("requester", "accepter")]
+        return self._facts.ask("ec2", "DescribeVpcPeeringConnections", Filters=wanted)
+
+    # What both need.
+
+    @cached
+    def groups(self) -> Answer | None:
+        """DescribeSecurityGroups of the function, the endpoint and the database; None if there are none."""
+        endpoint, place = self._endpoint_if_seen or {}, self._place_if_seen
+        ids = {*self.group_ids, *(str(each.get("GroupId")) for each in endpoint.get("Groups") or ())}
+        ids |= set(place.group_ids if place else ())
+        if not ids:
+            return None
+        return self._facts.ask("ec2", "DescribeSecurityGroups", Filters=[{"Name": "group-id", "Values": sorted(ids)}])
+
+    @cached
+    def nat_gateways(self) -> tuple[Answer, ...]:
+        """DescribeNatGateways of each VPC in which a route leads to one: of the function's, one of its own routes."""
+        own, other = self._vpc_if_seen, self.database_vpc
+        found = [own.nat_gateways] if own is not None and _lead_to_nat(self._routes) else []
+        if other is not None and self.has_to_move:
+            tables = _entries(other.route_tables, "RouteTables") or ()
+            routes = [route for table in tables for route in table.get("Routes") or ()]
+            found += [other.nat_gateways] if _lead_to_nat(routes) else []
+        return tuple(found)
+
+    @property
+    def has_to_move(self) -> bool:
+        """Whether the function may have to go where its database is: that is private, and in another VPC."""
+        place = self._place_if_seen
+        return place is not None and not place.is_public and self.database_vpc is not None
+
+    @cached
+    def instances(self) -> Answer | None:
+        """DescribeInstances of those that the function's routes lead to; None if they lead to none."""
+        ids = sorted({str(route["InstanceId"]) for route in self._routes if route.get("InstanceId")})
+        if not ids:
+            return None
+        return self._facts.ask("ec2", "DescribeInstances", Filters=[{"Name": "instance-id", "Values": ids}])
+
+    @cached
+    def prefix_lists(self) -> Mapping[str, Answer]:
+        """GetManagedPrefixListEntries of the lists that the groups' rules and the function's routes name."""
+        ids = {
+            str(listed["PrefixListId"])
+            for group in _entries(self.groups, "SecurityGroups") or ()
+            for member in ("IpPermissions", "IpPermissionsEgress")
+            for rule in group.get(member) or ()
+            for listed in rule.get("PrefixListIds") or ()
+        }
+        ids |= {
+            str(route["DestinationPrefixListId"])
+            for route in self._routes
+            if route.get("DestinationPrefixListId") and not target_of(route).startswith("vpce-")
+        }
+        return {each: self._facts.ask("ec2", "GetManagedPrefixListEntries", PrefixListId=each) for each in sorted(ids)}
+
+    @property
+    def _routes(self) -> list[Json]:
+        """The routes of the function's subnets, as far as they may be seen."""
+        vpc = self._vpc_if_seen
+        tables = None if vpc is None else _entries(vpc.route_tables, "RouteTables")
+        if vpc is None or tables is None:
+            return []
+        own = [table_of(subnet_id, vpc.vpc_id, tables) for subnet_id in self.subnet_ids]
+        return [route for table in own if table is not None for route in table.get("Routes") or ()]
+
+    def look(self, *names: str) -> None:
+        """Make sure that parts of the picture may be looked at: a check says what it rests on before it judges.
+
+        Args:
+            names: ``subnets``, ``route_tables``, ``acls``, ``endpoints``, ``gateways``, ``groups``, ``prefix_lists``,
+                ``dns``, ``peerings``.
+
+        Raises:
+            Unseen: One of them may not be looked at.
+        """
+        if self.subnets is not None:
+            _ = self.subnets.value
+        for name in names:
+            for answer in self._answers(name):
+                _ = answer.value
+
+    def _answers(self, name: str) -> list[Answer]:
+        own = self._vpc_if_seen
+        vpcs = [vpc for vpc in (own, self.database_vpc) if vpc is not None]
+        if name in ("subnets", "route_tables", "acls"):
+            return [getattr(vpc, name) for vpc in vpcs]
+        if name == "endpoints":
+            return [own.endpoints] if own is not None else []
+        if name == "dns":
+            return list(own.dns) if own is not None and self._endpoint_if_seen is not None else []
+        if name == "prefix_lists":
+            return list(self.prefix_lists.values())
+        named: Mapping[str, tuple[Answer | None, ...]] = {
+            "gateways": (*self.nat_gateways, self.instances),
+            "groups": (self.groups,),
+            "peerings": (self.peerings,),
+        }
+        return [answer for answer in named[name] if answer is not None]
+
+    def collect(self) -> None:
+        """Ask all that matters here."""
+        own, other = self._vpc_if_seen, self.database_vpc
+        for vpc in (own, other):
+            if vpc is not None:
+                _ = vpc.subnets, vpc.route_tables, vpc.acls
+        if own is not None:
+            _ = own.endpoints, self.nat_gateways, self.instances
+            if self._endpoint_if_seen is not None:
+                _ = own.dns
+        if other is not None and self.has_to_move:
+            _ = other.endpoints, self.nat_gateways
+        _ = self.peerings, self.groups, self.prefix_lists
+
+    # What follows.
+
+    @cached
+    def picture(self) -> Picture:
+        """All that is known, for ``keyturn.rules.network``."""
+        vpcs = [vpc for vpc in (self._vpc_if_seen, self.database_vpc) if vpc is not None]
+        own = self._vpc_if_seen
+        reservations = _entries(self.instances, "Reservations")
+        return Picture(
+            subnets=_all((vpc.subnets for vpc in vpcs), "Subnets"),
+            route_tables=_all((vpc.route_tables for vpc in vpcs), "RouteTables"),
+            acls=_all((vpc.acls for vpc in vpcs), "NetworkAcls"),
+            groups=_entries(self.groups, "SecurityGroups"),
+            endpoints=_all((vpc.endpoints for vpc in vpcs if vpc is own or self.has_to_move), "VpcEndpoints"),
+            nat_gateways=_all(self.nat_gateways, "NatGateways"),
+            instances=None
+            if reservations is None
+            else [instance for each in reservations for instance in each.get("Instances") or ()],
+            peerings=_entries(self.peerings, "VpcPeeringConnections"),
+            prefix_lists=_known_lists(self.prefix_lists),
+            dns=_known_dns(own.dns) if own is not None and self._endpoint_if_seen is not None else {},
+        )
+
+    @cached
+    def ways_to_secrets_manager(self) -> Mapping[str, tuple[Hop, ...]]:
+        """The hops to Secrets Manager, from each of the function's subnets; empty if it is in no VPC."""
+        return {
+            each: to_secrets_manager(self.picture, Origin(each, self.group_ids), self.region, self.called_host)
+            for each in self.subnet_ids
+        }
+
+    @cached
+    def ways_to_database(self) -> Mapping[str, tuple[Hop, ...]]:
+        """The hops to the database, from each of the function's subnets; by an empty name if it is in no VPC.
+
+        Raises:
+            Unseen: RDS may not be asked.
+        """
+        place, database = self.place, self.database
+        if place is None or database is None:
+            return {}
+        server = Server(
+            place.vpc_id,
+            place.subnet_ids,
+            place.group_ids,
+            HopKind.DATABASE_GROUP,
+            f"the database {database.identifier}",
+        )
+        ports = Ports(database.address.port, database.address.port)
+        if not self.is_attached:
+            return {"": from_anywhere(self.picture, server, ports)} if place.is_public else {}
+        way = to_public_server if place.is_public and self.database_vpc is not None else to_server
+        return {each: way(self.picture, Origin(each, self.group_ids), server, ports) for each in self.subnet_ids}
+
+    @property
+    def to_secrets_manager(self) -> Passage:
+        """Whether Secrets Manager is reached from every one of the function's subnets; a function in no VPC has it."""
+        if not self.is_attached:
+            return Passage.PASSES
+        return passage_of(hop for hops in self.ways_to_secrets_manager.values() for hop in hops)
+
+    @property
+    def to_database(self) -> Passage:
+        """Whether the database is reached from every one of the function's subnets."""
+        try:
+            ways = self.ways_to_database
+        except Unseen:
+            return Passage.UNKNOWN
+        if ways:
+            return passage_of(hop for hops in ways.values() for hop in hops)
+        place = self._place_if_seen
+        is_shut_in = place is not None and not place.is_public
+        return Passage.BLOCKS if is_shut_in and not self.is_attached else Passage.UNKNOWN
+
+    @property
+    def may_stop_login(self) -> bool:
+        """Whether the network may be what stops a login at the database: where it is not proved to be open.
+
+        Between a function in no VPC and a server that is none of RDS' lies nothing that EC2 knows of: there this is
+        False, and how long the attempt took is the only witness.
+        """
+        is_outside = not self.is_attached and (self.database is None or self.database.kind is NameKind.ELSEWHERE)
+        return not is_outside and self.to_database is not Passage.PASSES
+
+    @property
+    def named_endpoint(self) -> str:
+        """The id of the endpoint whose own name the function calls; empty if it calls another name."""
+        return endpoint_named(self.called_host)
+
+
+def _lead_to_nat(routes: Iterable[Json]) -> bool:
+    return any(target_of(route).startswith("nat-") for route in routes)
+
+
+def _entries(answer: Answer | None, member: str) -> Sequence[Json] | None:
+    if answer is None or answer.kind is not Kind.OK:
+        return None
+    found: Sequence[Json] = answer.found.get(member) or []
+    return found
+
+
+def _all(answers: Iterable[Answer], member: str) -> Sequence[Json] | None:
+    found: list[Json] = []
+    given = [_entries(answer, member) for answer in answers]
+    if not given or any(entries is None for entries in given):
+        return None
+    for entries in given:
+        found += entries or ()
+    return found
+
+
+def _known_lists(answers: Mapping[str, Answer]) -> PrefixLists:
+    known: dict[str, Networks | None] = {}
+    for list_id, answer in answers.items():
+        entries = _entries(answer, "Entries")
+        known[list_id] = None if entries is None else networks_of(str(each.get("Cidr")) for each in entries)
+    return known
+
+
+def _known_dns(answers: Sequence[Answer]) -> Mapping[str, bool]:
+    known = {}
+    for name, answer in zip(DNS_ATTRIBUTES, answers, strict=True):
+        member = name[0].upper() + name[1:]
+        if answer.kind is Kind.OK and member in answer.found:
+            known[name] = bool(answer.found[member].get("Value"))
+    return known

@@ -1,0 +1,230 @@
+"""What blocks the ways of a case, as checks speak of it: which hop, from which of the function's subnets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from keyturn.rules.network.gateways import routed_to_internet
+from keyturn.rules.network.groups import told
+from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
+
+from .case import Case
+from .catalogue import Skip
+from .facts import Unseen
+from .model import Change, Evidence
+from .network import Network
+
+Ways = Mapping[str, tuple[Hop, ...]]
+
+_SOURCES = {
+    HopKind.ROUTE: "ec2:DescribeRouteTables",
+    HopKind.INTERNET_GATEWAY: "ec2:DescribeRouteTables",
+    HopKind.NAT: "ec2:DescribeNatGateways",
+    HopKind.PRIVATE_DNS: "ec2:DescribeVpcEndpoints",
+    HopKind.VPC_DNS: "ec2:DescribeVpcAttribute",
+    HopKind.ENDPOINT: "ec2:DescribeVpcEndpoints",
+    HopKind.FUNCTION_GROUP: "ec2:DescribeSecurityGroups",
+    HopKind.ENDPOINT_GROUP: "ec2:DescribeSecurityGroups",
+    HopKind.DATABASE_GROUP: "ec2:DescribeSecurityGroups",
+    HopKind.ACL: "ec2:DescribeNetworkAcls",
+}
+VPC_ACCESS = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
+"""AWS's policy that lets a function's role make network interfaces."""
+_FIRST_LINE = "Found credentials in environment variables."
+READS = ("lambda:GetFunctionConfiguration", "ec2:DescribeSubnets")
+"""What everything that is said of a function's network rests on."""
+AGREES = ("logs:FilterLogEvents", "cloudtrail:LookupEvents")
+"""What agrees with it: a step that hung."""
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """A hop that blocks.
+
+    Attributes:
+        hop: The hop.
+        subnet_ids: The subnets from which it lies on the way.
+        is_some: There are others, from which it does not: rotation fails now and then.
+    """
+
+    hop: Hop
+    subnet_ids: tuple[str, ...]
+    is_some: bool
+
+    @property
+    def only(self) -> str:
+        """For a title: from which subnets, if it is not from all."""
+        if not self.is_some:
+            return ""
+        return f", but only from {', '.join(self.subnet_ids)}: it fails whenever the function runs there"
+
+
+def attached(case: Case) -> Network:
+    """Return the network of a function that is in a VPC.
+
+    Raises:
+        Skip: It is in none, or there is none.
+        Unseen: That may not be looked at.
+    """
+    if not case.function_arn:
+        raise Skip("there is no function")
+    network = case.network
+    if not network.is_attached:
+        raise Skip("the function is in no VPC")
+    return network
+
+
+def calling_aws(case: Case) -> Network:
+    """Return the same, of a function that calls AWS.
+
+    Raises:
+        Skip: It calls something else, or is in no VPC.
+        Unseen: That may not be looked at.
+    """
+    network = attached(case)
+    if not network.calls_aws:
+        raise Skip(f"the function calls {network.called_host}, not AWS")
+    network.look("subnets", "endpoints", "route_tables", "gateways")
+    return network
+
+
+def with_database(case: Case) -> Network:
+    """Return the network of a function whose database RDS knows.
+
+    Raises:
+        Skip: Its address is not known, or RDS has no such database.
+        Unseen: That may not be looked at.
+    """
+    if not case.function_arn:
+        raise Skip("there is no function")
+    if case.database is None:
+        raise Skip("the database's address is not known: --read-value or --db-host tells it")
+    network = case.network
+    if network.place is None:
+        raise Skip(f"{case.database.address.host} is no database of this account's RDS")
+    network.look("subnets", "groups")
+    return network
+
+
+def blocked(network: Network, ways: Ways, *kinds: HopKind) -> list[Blocked]:
+    """Return the hops of some kinds that block, each once.
+
+    Raises:
+        Skip: None does, and of one it is not known.
+        Unseen: It is not known because it may not be looked at.
+    """
+    found: list[Blocked] = []
+    unknown: list[Hop] = []
+    for subnet_id, hops in ways.items():
+        for hop in hops:
+            if hop.kind not in kinds:
+                continue
+            if hop.passage is Passage.UNKNOWN:
+                unknown.append(hop)
+            if hop.passage is Passage.BLOCKS:
+                _enter(found, hop, subnet_id)
+    if unknown and not found:
+        network.look("prefix_lists")
+        raise Skip(f"{unknown[0].at} {unknown[0].why}")
+    return [Blocked(each.hop, each.subnet_ids, is_some=len(each.subnet_ids) < len(ways)) for each in found]
+
+
+def _enter(found: list[Blocked], hop: Hop, subnet_id: str) -> None:
+    for position, other in enumerate(found):
+        if (other.hop.kind, other.hop.at, other.hop.lacks) == (hop.kind, hop.at, hop.lacks):
+            if subnet_id not in other.subnet_ids:
+                found[position] = Blocked(other.hop, (*other.subnet_ids, subnet_id), other.is_some)
+            return
+    found.append(Blocked(hop, (subnet_id,), is_some=False))
+
+
+def shown(network: Network, blocking: Blocked) -> Evidence:
+    """Return what shows that a hop blocks: the rule, or those among which there is none."""
+    hop = blocking.hop
+    source = _SOURCES[hop.kind]
+    rule = hop.rule or {}
+    if hop.kind is HopKind.NAT and "DestinationCidrBlock" in rule:
+        source = "ec2:DescribeRouteTables"
+    excerpt: object = {name: value for name, value in rule.items() if isinstance(value, str | int | bool)}
+    if source == "ec2:DescribeSecurityGroups":
+        member = "IpPermissionsEgress" if hop.kind is HopKind.FUNCTION_GROUP else "IpPermissions"
+        own = [each for each in network.picture.groups or () if str(each.get("GroupId")) in hop.at]
+        excerpt = {member: [rule for group in own for rule in told(group.get(member) or ())]}
+    elif not rule:
+        excerpt = f"{hop.at} {hop.why}"
+    return Evidence(source, hop.at, excerpt)
+
+
+def hung(case: Case) -> tuple[Evidence, ...]:
+    """Return what agrees with a way that is blocked: the step that failed, and the line behind which nothing came."""
+    found: list[Evidence] = []
+    if case.failures_if_seen:
+        last = case.failures_if_seen[-1]
+        found.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at))
+    try:
+        timed_out = [run for run in case.failed_runs if run.timed_out_after is not None]
+    except Unseen:
+        timed_out = []
+    if timed_out:
+        first = next((line for line in timed_out[-1].lines if _FIRST_LINE in line.text), None)
+        ended = next(line for line in reversed(timed_out[-1].lines) if "Task timed out after" in line.text)
+        found += [
+            Evidence("logs:FilterLogEvents", case.log_group, each.text, each.at) for each in (first, ended) if each
+        ]
+    return tuple(found)
+
+
+def secrets_manager_step(case: Case) -> str:
+    """The step that a blocked way to Secrets Manager stops: the first, unless another one failed."""
+    return case.failed_step or "createSecret"
+
+
+def database_step(case: Case) -> str:
+    """The step that a blocked way to the database stops: the first that logs in, unless the one behind it failed."""
+    return "testSecret" if case.failed_step == "testSecret" else "setSecret"
+
+
+def good_subnets(network: Network, vpc_id: str) -> tuple[str, ...]:
+    """Return the subnets of a VPC that lead out through a NAT gateway: the function's own, if any of them does."""
+    of_vpc = [str(each["SubnetId"]) for each in network.picture.subnets or () if each.get("VpcId") == vpc_id]
+    leading = [each for each in of_vpc if passage_of(routed_to_internet(network.picture, each)) is Passage.PASSES]
+    used = [each for each in leading if each in network.subnet_ids]
+    return tuple(used or leading)
+
+
+def move(case: Case, subnet_ids: tuple[str, ...], group_ids: tuple[str, ...]) -> Change:
+    """Return the call that puts the function into subnets."""
+    return Change(
+        "lambda",
+        "UpdateFunctionConfiguration",
+        {
+            "FunctionName": case.function_name,
+            "VpcConfig": {"SubnetIds": list(subnet_ids), "SecurityGroupIds": list(group_ids)},
+        },
+    )
+
+
+def make_endpoint(network: Network) -> tuple[str, ...]:
+    """Return the commands that make an endpoint for the function where it is, with a security group of its own."""
+    vpc_id = network.vpc.vpc_id if network.vpc is not None else "VPC"
+    return endpoint_in(vpc_id, network.subnet_ids, network.group_ids[0], network.region)
+
+
+def endpoint_in(vpc_id: str, subnet_ids: tuple[str, ...], group_id: str, region: str) -> tuple[str, ...]:
+    """Return the commands that make an endpoint in subnets, for who has a security group."""
+    return (
+        (
+            f"ENDPOINT_GROUP=$(aws ec2 create-security-group --vpc-id {vpc_id} --group-name secretsmanager-endpoint"
+            " --description secretsmanager-endpoint --query GroupId --output text)"
+        ),
+        (
+            "aws ec2 authorize-security-group-ingress --group-id $ENDPOINT_GROUP --protocol tcp --port 443"
+            f" --source-group {group_id}"
+        ),
+        (
+            f"aws ec2 create-vpc-endpoint --vpc-id {vpc_id} --vpc-endpoint-type Interface"
+            f" --service-name com.amazonaws.{region}.secretsmanager --subnet-ids {' '.join(subnet_ids)}"
+            " --security-group-ids $ENDPOINT_GROUP --private-dns-enabled"
+        ),
+    )

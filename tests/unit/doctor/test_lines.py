@@ -1,0 +1,207 @@
+"""Which line decides: the newest failure, of this secret, that nothing has gone past since."""
+
+from __future__ import annotations
+
+import json
+
+from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
+
+from keyturn.doctor.model import Confidence, Finding, Role, Verdict
+
+NO_HOST = "[ERROR] KeyError: 'host key is missing from secret JSON'\nTraceback (most recent call last):"
+OTHER_ENGINE = (
+    "[ERROR] KeyError: \"Database engine must be set to 'postgres' in order to use this rotation lambda\"\n"
+    "Traceback (most recent call last):"
+)
+
+
+def found(world: World, cause_id: str) -> Finding:
+    [finding] = [finding for finding in diagnosed(world).findings if finding.id == cause_id]
+    return finding
+
+
+def ids(world: World) -> list[str]:
+    return [finding.id for finding in diagnosed(world).causes]
+
+
+def test_of_two_errors_the_newest_is_the_cause_and_the_older_a_note() -> None:
+    world = World()
+    world.fail(at=ago(hours=3))
+    world.run(OTHER_ENGINE, at=ago(hours=3))
+    world.fail(at=ago(hours=1))
+    world.run(NO_HOST, at=ago(hours=1))
+
+    assert ids(world) == ["secret-key-missing"]
+    older = found(world, "secret-engine-mismatch")
+    assert (older.role, older.is_history) == (Role.NOTE, True)
+    assert older.title.endswith("at 2026-11-27 09:00 UTC; the newest attempt fails otherwise")
+
+
+def test_what_was_said_before_the_last_good_rotation_is_over() -> None:
+    world = World()
+    world.run(NO_HOST, at=ago(days=13))
+
+    report = diagnosed(world)
+    assert report.verdict is Verdict.HEALTHY
+    assert "secret-key-missing" not in {finding.id for finding in report.findings}
+
+
+def test_a_function_changed_after_the_line_has_to_be_tried_first() -> None:
+    world = World()
+    world.fail()
+    world.run(NO_HOST)
+    world.configuration["LastModified"] = f"{ago(minutes=30):%Y-%m-%dT%H:%M:%S.000+0000}"
+
+    finding = found(world, "secret-key-missing")
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+    assert finding.title.endswith("; the function has been changed since")
+    report = diagnosed(world)
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.summary.startswith("What failed has been changed since")
+
+
+def test_so_has_another_value_stored_after_it() -> None:
+    world = World()
+    world.fail()
+    world.run(NO_HOST)
+    world.secret["LastChangedDate"] = ago(minutes=30)
+    versions = [{"VersionId": "00000000-0000-0000-0000-000000000001", "CreatedDate": ago(minutes=30)}]
+    world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": versions}
+
+    assert found(world, "secret-key-missing").title.endswith("; another value has been stored since")
+
+
+def test_an_endpoint_that_says_of_every_version_that_it_is_new_is_not_believed() -> None:
+    world = World()
+    world.fail()
+    world.run(NO_HOST)
+    versions = [{"VersionId": "00000000-0000-0000-0000-000000000001", "CreatedDate": NOW}]
+    world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": versions}
+
+    assert ids(world) == ["secret-key-missing"]
+
+
+def test_a_step_that_went_well_later_is_not_what_stops_the_rotation() -> None:
+    world = World()
+    world.fail("setSecret", at=ago(hours=3))
+    world.run("[ERROR] UserMissing: setSecret: no such user", at=ago(hours=3))
+    world.run(f"[INFO]\tsetSecret: Successfully set password for secret {SECRET}", at=ago(hours=2))
+
+    finding = found(world, "db-user-missing")
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+
+
+def test_the_same_error_of_another_secret_on_a_shared_function_is_not_this_ones() -> None:
+    world = World()
+    world.fail(secret=OTHER_SECRET)
+    world.run(NO_HOST, secret=OTHER_SECRET)
+
+    report = diagnosed(world)
+    assert report.verdict is Verdict.HEALTHY
+
+
+def test_two_causes_of_which_one_is_seen_in_state_are_both_told() -> None:
+    world = World()
+    world.fail()
+    world.run(NO_HOST)
+    world.replies["lambda:GetFunctionConcurrency"] = {"ReservedConcurrentExecutions": 0}
+
+    assert set(ids(world)) == {"secret-key-missing", "lambda-concurrency-zero"}
+
+
+def test_an_attempt_that_left_no_line_makes_an_older_line_a_guess() -> None:
+    world = World()
+    world.fail(at=ago(hours=3))
+    world.run(NO_HOST, at=ago(hours=3))
+    world.fail(at=ago(hours=1))
+
+    assert found(world, "secret-key-missing").confidence is Confidence.POSSIBLE
+    assert ids(world) == ["secret-key-missing"]
+
+
+def test_what_keyturn_asks_a_function_after_a_failure_is_no_attempt() -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run("[ERROR] DatabaseMissing: setSecret: no such database")
+    at = ago(minutes=59)
+    world.run(
+        f"[ERROR]\t{at:%Y-%m-%dT%H:%M:%SZ}\tid\tprobeSecret: Unable to ask about version 1: NotReady: later", at=at
+    )
+
+    assert ids(world) == ["db-database-missing"]
+
+
+def test_an_invocation_by_hand_does_not_hide_what_fails() -> None:
+    world = World()
+    world.fail()
+    world.run(NO_HOST)
+    world.run("[ERROR] KeyError: 'Step'\nTraceback (most recent call last):", at=ago(minutes=30), secret=None)
+
+    assert ids(world) == ["secret-key-missing"]
+    assert found(world, "function-step-unknown").role is Role.NOTE
+
+
+def test_what_a_line_says_is_quoted_without_level_advice_and_full_stop() -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run("[ERROR] ConnectionRefused: host db.example, port 1: Connection refused. Hint: Check host. And port.")
+
+    title = found(world, "db-connection-refused").title
+    assert title.endswith(": ConnectionRefused: host db.example, port 1: Connection refused")
+
+
+def test_logs_in_json_are_read_as_well() -> None:
+    world = World()
+    world.fail()
+    error = {
+        "timestamp": "2026-11-27T11:00:00Z",
+        "log_level": "ERROR",
+        "errorMessage": "Unable to import module 'lambda_function': No module named 'pymysql'",
+        "errorType": "Runtime.ImportModuleError",
+        "requestId": "",
+        "stackTrace": [],
+    }
+    world.run(json.dumps(error), secret=None)
+
+    assert ids(world) == ["lambda-import-error"]
+
+
+def test_the_end_of_a_process_is_read_from_json_too() -> None:
+    world = World()
+    world.fail()
+    request_id = "00000000-0000-0000-0000-00000000abcd"
+    metrics = {"durationMs": 812.5, "memorySizeMB": 128, "maxMemoryUsedMB": 128}
+    record = {"requestId": request_id, "metrics": metrics, "status": "error", "errorType": "Runtime.OutOfMemory"}
+    at_ms = int(ago(hours=1).timestamp() * 1000)
+    for position, line in enumerate(
+        (
+            {"type": "platform.start", "record": {"requestId": request_id, "version": "$LATEST"}},
+            {"level": "INFO", "message": f"secret {SECRET}", "requestId": request_id},
+            {"type": "platform.report", "record": record},
+        )
+    ):
+        world.log.append({"logStreamName": "one", "timestamp": at_ms + position, "message": json.dumps(line)})
+
+    assert ids(world) == ["lambda-out-of-memory"]
+
+
+def test_functions_for_node_are_read() -> None:
+    world = World()
+    world.fail()
+    said = {"errorType": "Error", "errorMessage": f"Secret version {PENDING} has no stage for rotation of secret"}
+    world.run(
+        f"2026-11-27T11:00:00.000Z\t00000000-0000-0000-0000-0000000003e8\tERROR\tInvoke Error \t{json.dumps(said)}"
+    )
+
+    assert ids(world) == ["function-token-mishandled"]
+
+
+def test_without_a_log_no_line_is_said_to_be_absent() -> None:
+    world = World()
+    world.fail()
+    world.lose("logs:FilterLogEvents")
+
+    report = diagnosed(world)
+    reasons = {outcome.cause.id: outcome.reason for outcome in report.outcomes}
+    assert reasons["db-login-failed"] == "there is no log to read"
+    assert FUNCTION.rpartition(":")[2] in found(world, "logs-group-missing").title

@@ -1,0 +1,652 @@
+"""The network's causes at their edges: what is near a fault and is none, what is not known, what only the log says."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from tests.contract.doctor.vpc import (
+    ACL,
+    DATABASE_GROUP,
+    ENDPOINT,
+    ENDPOINT_GROUP,
+    FUNCTION_GROUP,
+    GATEWAY,
+    NAT,
+    OTHER_VPC,
+    PRIVATE_A,
+    PRIVATE_B,
+    PRIVATE_TABLE,
+    PUBLIC,
+    rule,
+    table,
+)
+from tests.contract.doctor.world import NOW, SECRET, World, ago, diagnosed
+
+from keyturn.doctor.case import Case, Options
+from keyturn.doctor.collect import collect
+from keyturn.doctor.database import Address, Database, NameKind
+from keyturn.doctor.facts import Facts
+from keyturn.doctor.model import Confidence, Finding, Role, Section, Status, Verdict
+from keyturn.doctor.remedies import words
+from keyturn.rules.network.hops import Passage
+
+
+def found(world: World, cause_id: str) -> Finding | None:
+    return next((each for each in diagnosed(world).findings if each.id == cause_id), None)
+
+
+def status(world: World, cause_id: str) -> Status:
+    return next(each.status for each in diagnosed(world).outcomes if each.cause.id == cause_id)
+
+
+def case_of(world: World) -> Case:
+    return collect(Facts(world.ask), SECRET, NOW, world.options)
+
+
+def in_vpc(*, endpoint: bool = False, value: bool = False) -> World:
+    world = World()
+    world.in_vpc()
+    if endpoint:
+        world.network.with_endpoint()
+    if value:
+        world.with_value()
+    return world
+
+
+def test_nothing_is_asked_of_ec2_for_a_function_in_no_vpc() -> None:
+    world = World()
+    report = diagnosed(world)
+
+    assert not [action for action in world.asked if action.startswith(("ec2:", "rds:"))]
+    assert report.verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("world", "most"),
+    [(in_vpc(), 7), (in_vpc(endpoint=True), 8), (in_vpc(value=True), 7)],
+    ids=["NAT", "endpoint", "database"],
+)
+def test_few_calls_are_made_and_none_of_them_twice(world: World, most: int) -> None:
+    diagnosed(world)
+    asked = [action for action in world.asked if action.startswith("ec2:")]
+
+    assert len(asked) <= most, asked
+    # Subnets by their ids, for the VPC, and then of the VPC; an attribute is a call.
+    assert len(asked) - len(set(asked)) <= 2
+
+
+@pytest.mark.parametrize("endpoint", [False, True])
+def test_an_open_network_is_called_open(endpoint: bool) -> None:
+    world = in_vpc(endpoint=endpoint, value=True)
+    network = case_of(world).network
+
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+    assert (network.to_secrets_manager, network.to_database) == (Passage.PASSES, Passage.PASSES)
+    assert not network.may_stop_login
+
+
+def test_public_addresses_of_the_vpc_itself_are_not_the_internet() -> None:
+    world = in_vpc()
+    for each in world.network.route_tables:
+        each["Routes"].append({"DestinationCidrBlock": "11.0.0.0/16", "GatewayId": "local", "State": "active"})
+
+    assert case_of(world).network.to_secrets_manager is Passage.PASSES
+
+
+def test_the_report_says_in_a_line_how_the_network_stands() -> None:
+    world, broken = in_vpc(), in_vpc()
+    broken.network.nat_gateways[0]["State"] = "deleted"
+
+    assert diagnosed(world).facts[Section.NETWORK] == "vpc-01, subnet-0a, subnet-0b: Secrets Manager is reached"
+    assert diagnosed(broken).facts[Section.NETWORK].endswith("Secrets Manager is not reached")
+    assert diagnosed(World()).facts[Section.NETWORK] == "the function is in no VPC"
+
+
+def test_a_transit_gateway_may_lead_on_and_is_not_called_open_or_shut() -> None:
+    world = in_vpc()
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"TransitGatewayId": "tgw-01"}, main=True)
+
+    assert diagnosed(world).causes == ()
+    assert status(world, "network-no-route-to-secretsmanager") is Status.SKIPPED
+    assert case_of(world).network.to_secrets_manager is Passage.UNKNOWN
+
+
+def test_without_a_default_route_an_endpoint_of_a_connected_network_may_serve() -> None:
+    world = in_vpc()
+    without = table(PRIVATE_TABLE, {}, main=True)
+    without["Routes"].append({"DestinationCidrBlock": "10.0.0.0/8", "TransitGatewayId": "tgw-01", "State": "active"})
+    world.network.route_tables[0] = without
+
+    assert diagnosed(world).causes == ()
+    assert case_of(world).network.to_secrets_manager is Passage.UNKNOWN
+
+
+def test_an_endpoint_without_private_dns_harms_nobody_who_has_a_nat_gateway() -> None:
+    world = in_vpc(endpoint=True)
+    world.network.endpoints[0]["PrivateDnsEnabled"] = False
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"NatGatewayId": NAT}, main=True)
+
+    assert diagnosed(world).causes == ()
+    assert case_of(world).network.to_secrets_manager is Passage.PASSES
+
+
+def test_an_endpoint_without_private_dns_serves_who_calls_it_by_its_own_name() -> None:
+    world = in_vpc(endpoint=True)
+    world.network.endpoints[0]["PrivateDnsEnabled"] = False
+    world.network.dns["enableDnsHostnames"] = False
+    name = f"https://{ENDPOINT}-abcd.secretsmanager.eu-west-1.vpce.amazonaws.com"
+    world.configuration["Environment"] = {"Variables": {"SECRETS_MANAGER_ENDPOINT": name}}
+
+    assert diagnosed(world).causes == ()
+    assert case_of(world).network.to_secrets_manager is Passage.PASSES
+
+
+def test_a_broken_endpoint_is_in_the_way_even_beside_a_nat_gateway() -> None:
+    world = in_vpc(endpoint=True)
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"NatGatewayId": NAT}, main=True)
+    world.network.groups[ENDPOINT_GROUP]["IpPermissions"] = []
+
+    assert [each.id for each in diagnosed(world).causes] == ["endpoint-sg-blocks-https"]
+
+
+def test_a_prefix_list_is_read_and_one_that_may_not_be_is_not_taken_for_none() -> None:
+    world = in_vpc(endpoint=True)
+    listed = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "PrefixListIds": [{"PrefixListId": "pl-01"}]}
+    world.network.groups[ENDPOINT_GROUP]["IpPermissions"] = [listed]
+    world.network.lists["pl-01"] = ["10.0.1.0/24", "10.0.2.0/24"]
+    assert diagnosed(world).causes == ()
+
+    world.network.lists["pl-01"] = ["10.0.1.0/24"]
+    finding = found(world, "endpoint-sg-blocks-https")
+    assert finding is not None
+    assert f"only from {PRIVATE_B}" in finding.title
+
+    world.deny("ec2:GetManagedPrefixListEntries")
+    assert status(world, "endpoint-sg-blocks-https") is Status.BLIND
+    assert diagnosed(world).verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("state", ["deleting", "failed", "pending"])
+def test_a_nat_gateway_is_judged_by_its_own_state(state: str) -> None:
+    world = in_vpc()
+    world.network.nat_gateways[0] |= {"State": state, "FailureMessage": "Elastic IP address is gone"}
+
+    finding = found(world, "network-nat-broken")
+    assert finding is not None
+    assert f"{NAT} is {state}: Elastic IP address is gone" in finding.title
+
+
+def test_a_nat_gateway_that_ec2_has_forgotten_and_one_behind_a_black_hole_are_gone() -> None:
+    forgotten, hole = in_vpc(), in_vpc()
+    forgotten.network.nat_gateways = []
+    hole.network.route_tables[0]["Routes"][1]["State"] = "blackhole"
+
+    for world in (forgotten, hole):
+        assert [each.id for each in diagnosed(world).causes] == ["network-nat-broken"]
+
+
+def test_a_nat_gateway_in_a_private_subnet_leads_nowhere() -> None:
+    world = in_vpc()
+    world.network.nat_gateways[0]["SubnetId"] = PRIVATE_B
+
+    finding = found(world, "network-nat-broken")
+    assert finding is not None
+    # The way out names a subnet that is public.
+    assert f"--subnet-id {PUBLIC}" in finding.remedy.by_hand[0]
+    assert f"--route-table-id {PRIVATE_TABLE}" in finding.remedy.by_hand[2]
+
+
+def test_the_network_acl_of_the_nat_gateways_subnet_is_on_the_way_too() -> None:
+    world = in_vpc()
+    [acl] = world.network.acls
+    closed = {**acl, "NetworkAclId": "acl-02", "Entries": [each for each in acl["Entries"] if each["Egress"]]}
+    closed["Associations"] = [each for each in acl["Associations"] if each["SubnetId"] == PUBLIC]
+    acl["Associations"] = [each for each in acl["Associations"] if each["SubnetId"] != PUBLIC]
+    world.network.acls.append(closed)
+
+    finding = found(world, "nacl-blocks-https")
+    assert finding is not None
+    assert finding.title.startswith("acl-02 ")
+
+
+def test_answers_need_a_rule_of_their_own_and_a_number_that_is_free_and_low_enough() -> None:
+    world = in_vpc()
+    entries = world.network.acls[0]["Entries"]
+    entries[:] = [each for each in entries if each["Egress"] or each["RuleNumber"] == 32767]
+    entries.append({**everywhere_in(), "RuleNumber": 90, "Protocol": "17"})
+
+    finding = found(world, "nacl-blocks-https")
+    assert finding is not None
+    commands = [words(change) for change in finding.remedy.changes]
+    assert all("--ingress" in command and command[command.index("--rule-number") + 1] != "90" for command in commands)
+    numbers = [change.parameters["RuleNumber"] for change in finding.remedy.changes]
+    assert len(set(numbers)) == len(numbers)
+
+
+def everywhere_in() -> dict[str, Any]:
+    return {"RuleAction": "allow", "Egress": False, "CidrBlock": "0.0.0.0/0"}
+
+
+def test_a_part_of_the_ephemeral_ports_is_a_risk_and_no_cause() -> None:
+    world = in_vpc()
+    entries = world.network.acls[0]["Entries"]
+    entries[:] = [each for each in entries if each["Egress"] or each["RuleNumber"] == 32767]
+    for number, first, last in ((100, 32768, 65535), (110, 443, 443)):
+        ranged = {"From": first, "To": last}
+        entries.append({**everywhere_in(), "RuleNumber": number, "Protocol": "6", "PortRange": ranged})
+
+    finding = found(world, "nacl-blocks-https")
+    assert finding is not None
+    assert (finding.role, finding.confidence) == (Role.RISK, Confidence.POSSIBLE)
+    assert diagnosed(world).verdict is Verdict.AT_RISK
+
+
+def test_two_independent_faults_are_both_causes() -> None:
+    world = in_vpc(value=True)
+    world.network.nat_gateways[0]["State"] = "deleted"
+    world.network.groups[DATABASE_GROUP]["IpPermissions"] = []
+
+    assert {each.id for each in diagnosed(world).causes} == {"network-nat-broken", "db-sg-blocks-function"}
+
+
+def test_one_public_subnet_among_two_is_left_out() -> None:
+    world = in_vpc()
+    world.network.route_tables.append(table("rtb-0b", {"GatewayId": GATEWAY}, PRIVATE_B))
+
+    finding = found(world, "network-public-subnet-no-nat")
+    assert finding is not None
+    assert f"only from {PRIVATE_B}" in finding.title
+    [change] = finding.remedy.changes
+    assert change.parameters["VpcConfig"] == {"SubnetIds": [PRIVATE_A], "SecurityGroupIds": [FUNCTION_GROUP]}
+
+
+def test_egress_that_leads_to_the_database_only_is_found_without_the_value() -> None:
+    world = in_vpc()
+    world.network.groups[FUNCTION_GROUP]["IpPermissionsEgress"] = [rule(5432, source=DATABASE_GROUP)]
+
+    finding = found(world, "function-sg-blocks-egress")
+    assert finding is not None
+    # No call opens a group to everybody: that command is only printed.
+    assert finding.remedy.changes == ()
+    assert not finding.is_fixable
+
+
+def test_egress_to_the_database_is_opened_to_its_group() -> None:
+    world = in_vpc(value=True)
+    world.network.groups[FUNCTION_GROUP]["IpPermissionsEgress"] = [rule(443, cidr="0.0.0.0/0")]
+
+    finding = found(world, "function-sg-blocks-egress")
+    assert finding is not None
+    [permission] = finding.remedy.changes[0].parameters["IpPermissions"]  # type: ignore[misc] # a list
+    assert permission["UserIdGroupPairs"] == [{"GroupId": DATABASE_GROUP}]  # type: ignore[has-type] # an object
+    assert finding.step == "setSecret"
+
+
+def test_what_of_egress_may_not_be_seen_is_blind_though_the_other_way_is_open() -> None:
+    world = in_vpc(value=True)
+    world.deny("rds:DescribeDBInstances")
+
+    assert status(world, "function-sg-blocks-egress") is Status.BLIND
+
+
+# The database.
+
+
+def test_a_public_database_in_another_vpc_has_to_let_the_nat_gateways_address_in() -> None:
+    world = in_vpc(value=True)
+    other = [{**each, "VpcId": OTHER_VPC, "SubnetId": f"{each['SubnetId']}2"} for each in world.network.subnets]
+    world.network.subnets += other
+    world.network.acls.append(
+        {
+            **world.network.acls[0],
+            "VpcId": OTHER_VPC,
+            "NetworkAclId": "acl-03",
+            "Associations": [{"SubnetId": each["SubnetId"]} for each in other],
+        }
+    )
+    world.network.nat_gateways[0]["NatGatewayAddresses"] = [{"PublicIp": "198.51.100.7"}]
+    world.network.instance["PubliclyAccessible"] = True
+    world.network.instance["DBSubnetGroup"] = {
+        "VpcId": OTHER_VPC,
+        "Subnets": [{"SubnetIdentifier": other[0]["SubnetId"]}],
+    }
+    world.network.groups[DATABASE_GROUP]["IpPermissions"] = [rule(5432, cidr="198.51.100.7/32")]
+    assert case_of(world).network.to_database is Passage.PASSES
+
+    world.network.groups[DATABASE_GROUP]["IpPermissions"] = [rule(5432, cidr="198.51.100.8/32")]
+    assert [each.id for each in diagnosed(world).causes] == ["db-sg-blocks-function"]
+
+
+def test_the_operators_address_serves_in_place_of_the_value() -> None:
+    world = in_vpc()
+    world.options = Options(database_address=("orders.abc123.eu-west-1.rds.amazonaws.com", 5432))
+    world.network.groups[DATABASE_GROUP]["IpPermissions"] = []
+
+    assert [each.id for each in diagnosed(world).causes] == ["db-sg-blocks-function"]
+    assert "secretsmanager:GetSecretValue" not in world.asked
+
+
+def test_a_host_of_ones_own_is_not_asked_about() -> None:
+    world = in_vpc()
+    world.options = Options(database_address=("db.example.com", 5432))
+
+    assert diagnosed(world).causes == ()
+    assert not [action for action in world.asked if action.startswith("rds:")]
+    assert status(world, "db-sg-blocks-function") is Status.SKIPPED
+    assert case_of(world).network.may_stop_login
+
+
+def test_outside_a_vpc_a_server_of_ones_own_has_nothing_before_it_that_aws_knows() -> None:
+    world = World()
+    world.options = Options(database_address=("127.0.0.1", 5432))
+
+    assert not case_of(world).network.may_stop_login
+
+
+@pytest.mark.parametrize(
+    ("host", "kind", "identifier"),
+    [
+        ("orders.abc123.eu-west-1.rds.amazonaws.com", NameKind.INSTANCE, "orders"),
+        ("ORDERS.abc123.eu-west-1.rds.amazonaws.com.", NameKind.INSTANCE, "orders"),
+        ("orders.cluster-abc123.eu-west-1.rds.amazonaws.com", NameKind.CLUSTER, "orders"),
+        ("orders.cluster-ro-abc123.eu-west-1.rds.amazonaws.com", NameKind.READER, "orders"),
+        ("some.cluster-custom-abc123.eu-west-1.rds.amazonaws.com", NameKind.CUSTOM, "some"),
+        ("pool.proxy-abc123.eu-west-1.rds.amazonaws.com", NameKind.PROXY, "pool"),
+        ("docs.cluster-abc123.eu-west-1.docdb.amazonaws.com", NameKind.CLUSTER, "docs"),
+        ("orders.abc123.us-east-1.rds.amazonaws.com", NameKind.ELSEWHERE, ""),
+        ("db.example.com", NameKind.ELSEWHERE, ""),
+        ("10.0.4.7", NameKind.ELSEWHERE, ""),
+    ],
+)
+def test_the_name_of_a_host_says_what_is_behind_it(host: str, kind: NameKind, identifier: str) -> None:
+    database = Database(Facts(None), Address(host, 5432), "eu-west-1")
+
+    assert (database.kind, database.identifier) == (kind, identifier)
+
+
+def test_a_host_in_china_is_read_with_its_region_behind_the_service() -> None:
+    database = Database(Facts(None), Address("orders.abc123.rds.cn-north-1.amazonaws.com.cn", 3306), "cn-north-1")
+
+    assert database.kind is NameKind.INSTANCE
+
+
+def test_a_clusters_place_is_its_writers() -> None:
+    world = in_vpc(value=True)
+    assert isinstance(world.value, dict)
+    world.value["host"] = "orders.cluster-abc123.eu-west-1.rds.amazonaws.com"
+    world.replies["rds:DescribeDBClusters"] = {
+        "DBClusters": [
+            {
+                "DBClusterIdentifier": "orders",
+                "Endpoint": world.value["host"],
+                "DBClusterMembers": [
+                    {"DBInstanceIdentifier": "orders-2", "IsClusterWriter": False},
+                    {"DBInstanceIdentifier": "orders-1", "IsClusterWriter": True},
+                ],
+            }
+        ]
+    }
+    case = case_of(world)
+
+    assert case.network.to_database is Passage.PASSES
+    assert case.database is not None
+    assert case.database.writer is not None
+    assert '"orders-1"' in case.database.writer.question.parameters
+
+
+def test_a_proxy_has_a_place_of_its_own() -> None:
+    world = in_vpc(value=True)
+    assert isinstance(world.value, dict)
+    world.value["host"] = "pool.proxy-abc123.eu-west-1.rds.amazonaws.com"
+    world.replies["rds:DescribeDBProxies"] = {
+        "DBProxies": [
+            {
+                "DBProxyName": "pool",
+                "VpcId": "vpc-01",
+                "VpcSubnetIds": [PRIVATE_A, PRIVATE_B],
+                "VpcSecurityGroupIds": [DATABASE_GROUP],
+                "Endpoint": world.value["host"],
+            }
+        ]
+    }
+
+    assert case_of(world).network.to_database is Passage.PASSES
+
+
+def test_a_host_that_is_gone_is_a_risk_while_rotation_works_for_it_may_be_another_accounts() -> None:
+    world = World()
+    world.with_value()
+    world.lose("rds:DescribeDBInstances", "DBInstanceNotFound")
+
+    report = diagnosed(world)
+    assert report.verdict is Verdict.AT_RISK
+
+
+def test_a_database_that_listens_under_another_name_is_told_with_it() -> None:
+    world = World()
+    world.with_value()
+    world.network.instance["Endpoint"]["Address"] = "orders.xyz789.eu-west-1.rds.amazonaws.com"
+    world.fail("setSecret")
+
+    finding = found(world, "db-host-gone")
+    assert finding is not None
+    assert "listens at orders.xyz789" in finding.title
+
+
+def test_a_private_database_of_a_function_in_no_vpc_is_moved_to_with_everything_that_takes() -> None:
+    world = World()
+    world.with_value()
+    world.network.shut_in()
+
+    finding = found(world, "function-outside-db-vpc")
+    assert finding is not None
+    # The VPC's private subnets lead out through its NAT gateway: into these, not into the database's own.
+    assert f"SubnetIds={PRIVATE_A},{PRIVATE_B}," in finding.remedy.by_hand[-1]
+
+
+# What the function says.
+
+
+def timed_out(world: World, *, seconds: int = 3, step: str = "createSecret") -> World:
+    world.configuration["Timeout"] = seconds
+    world.fail(step)
+    world.run(timed_out=seconds, duration_ms=seconds * 1000)
+    return world
+
+
+def test_a_short_timeout_is_never_blamed_for_a_network_that_is_broken_or_dark() -> None:
+    broken, dark, off = (timed_out(in_vpc()) for _ in range(3))
+    broken.network.nat_gateways[0]["State"] = "deleted"
+    dark.deny("ec2:DescribeNetworkAcls")
+    off.lose("ec2:DescribeNetworkAcls", "UnsupportedOperation")
+
+    assert [each.id for each in diagnosed(broken).causes] == ["network-nat-broken"]
+    assert status(broken, "function-timeout-too-short") is Status.SKIPPED
+    assert status(dark, "function-timeout-too-short") is Status.BLIND
+    assert status(off, "function-timeout-too-short") is Status.UNSUPPORTED
+
+
+def test_a_short_timeout_is_certain_where_the_network_is_open() -> None:
+    finding = found(timed_out(in_vpc()), "function-timeout-too-short")
+    assert finding is not None
+    assert finding.confidence is Confidence.CERTAIN
+
+
+def test_in_a_step_at_the_database_the_way_there_has_to_be_known() -> None:
+    assert status(timed_out(in_vpc(), step="setSecret"), "function-timeout-too-short") is Status.SKIPPED
+    known = found(timed_out(in_vpc(value=True), step="setSecret"), "function-timeout-too-short")
+    assert known is not None
+    assert known.confidence is Confidence.CERTAIN
+    outside = found(timed_out(World(), step="setSecret"), "function-timeout-too-short")
+    assert outside is not None
+    assert outside.confidence is Confidence.LIKELY
+
+
+def test_half_a_minute_is_not_too_short_and_one_that_was_raised_since_is_no_cause() -> None:
+    raised = timed_out(World())
+    raised.configuration["Timeout"] = 10
+    assert found(timed_out(World(), seconds=30), "function-timeout-too-short") is None
+    assert found(timed_out(World(), seconds=10), "function-timeout-too-short") is not None
+    # It was ended after 3 seconds, and would have 10 now: nothing says that these are too few.
+    assert found(raised, "function-timeout-too-short") is None
+
+
+def test_timeouts_of_another_secret_on_the_same_function_are_not_this_ones() -> None:
+    world = World()
+    world.configuration["Timeout"] = 3
+    world.run(timed_out=3, secret=SECRET.replace("orders", "other"))
+
+    assert found(world, "function-timeout-too-short") is None
+
+
+def endpoint_variable(address: str) -> Callable[[World], None]:
+    def change(world: World) -> None:
+        world.configuration["Environment"] = {"Variables": {"SECRETS_MANAGER_ENDPOINT": address, "TOKEN": "x"}}
+
+    return change
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("https://secretsmanager.us-east-1.amazonaws.com", "in us-east-1, and the secret is in eu-west-1"),
+        ("https://vpce-09-x.secretsmanager.us-east-1.vpce.amazonaws.com", "in us-east-1"),
+        ("https://vpce-09-x.secretsmanager.eu-west-1.vpce.amazonaws.com", "vpce-09, which is not in vpc-01"),
+    ],
+)
+def test_a_variable_that_names_somewhere_else_is_found_by_itself(address: str, said: str) -> None:
+    world = in_vpc()
+    endpoint_variable(address)(world)
+
+    [cause] = diagnosed(world).causes
+    assert cause.id == "function-endpoint-wrong"
+    assert said in cause.title
+    assert "TOKEN=ITS_VALUE" in cause.remedy.by_hand[0]
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://secretsmanager.eu-west-1.amazonaws.com",
+        "https://secretsmanager-fips.eu-west-1.amazonaws.com",
+        "https://secretsmanager.eu-west-1.api.aws",
+        "http://127.0.0.1:4566",
+    ],
+)
+def test_a_variable_that_names_what_is_right_or_keyturn_is_let_be(address: str) -> None:
+    world = World()
+    endpoint_variable(address)(world)
+
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+def test_an_endpoint_elsewhere_may_be_in_a_network_that_is_connected() -> None:
+    world = in_vpc()
+    endpoint_variable("https://vpce-09-x.secretsmanager.eu-west-1.vpce.amazonaws.com")(world)
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"TransitGatewayId": "tgw-01"}, main=True)
+
+    assert diagnosed(world).causes == ()
+    assert status(world, "function-endpoint-wrong") is Status.SKIPPED
+
+
+def test_a_variable_that_was_missing_and_is_there_now_is_history() -> None:
+    world = World()
+    world.fail()
+    world.run("[ERROR] KeyError: 'SECRETS_MANAGER_ENDPOINT'")
+
+    finding = found(world, "function-endpoint-wrong")
+    assert finding is not None
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+
+
+def test_what_the_endpoints_policy_denied_and_allows_now_is_history() -> None:
+    world = in_vpc(endpoint=True)
+    world.fail()
+    world.run("[ERROR] ClientError: ... because no VPC endpoint policy allows the secretsmanager:DescribeSecret action")
+
+    finding = found(world, "endpoint-policy-denies")
+    assert finding is not None
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        {"Effect": "Allow", "Principal": "*", "Action": "secretsmanager:*", "Resource": "*"},
+        {
+            "Effect": "Allow",
+            "Principal": {"AWS": "arn:aws:iam::123456789012:role/rotator"},
+            "Action": "*",
+            "Resource": "*",
+        },
+    ],
+)
+def test_an_endpoints_policy_that_allows_the_five_actions_is_let_be(statement: dict[str, Any]) -> None:
+    world = in_vpc(endpoint=True)
+    world.network.endpoints[0]["PolicyDocument"] = policy_text(statement)
+
+    assert diagnosed(world).causes == ()
+    assert status(world, "endpoint-policy-denies") is Status.PASS
+
+
+def policy_text(*statements: dict[str, Any]) -> str:
+    return json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+
+
+def test_an_endpoints_policy_with_a_condition_is_not_guessed_at() -> None:
+    world = in_vpc(endpoint=True)
+    world.network.endpoints[0]["PolicyDocument"] = policy_text(
+        {
+            "Effect": "Allow",
+            "Principal": "*",
+            "Action": "*",
+            "Resource": "*",
+            "Condition": {"StringEquals": {"aws:PrincipalOrgID": "o-1"}},
+        }
+    )
+
+    assert diagnosed(world).causes == ()
+    assert status(world, "endpoint-policy-denies") is Status.SKIPPED
+
+
+def test_a_subnet_of_the_function_that_is_gone_is_told() -> None:
+    world = in_vpc()
+    world.lose("ec2:DescribeSubnets", "InvalidSubnetID.NotFound", "The subnet ID 'subnet-0a' does not exist")
+    world.fail()
+
+    assert [each.id for each in diagnosed(world).causes] == ["lambda-eni-unavailable"]
+
+
+def test_the_trail_and_the_log_agree_with_what_the_routes_show() -> None:
+    world = in_vpc()
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {}, main=True)
+    world.fail(at=ago(hours=1))
+    world.run("Found credentials in environment variables.", timed_out=30, duration_ms=30000, secret=None)
+
+    finding = found(world, "network-no-route-to-secretsmanager")
+    assert finding is not None
+    sources = [each.source for each in finding.evidence]
+    assert sources == ["ec2:DescribeRouteTables", "cloudtrail:LookupEvents", *["logs:FilterLogEvents"] * 2]
+    assert finding.step == "createSecret"
+
+
+def test_an_acl_is_named_with_its_rule() -> None:
+    world = in_vpc()
+    world.network.acls[0]["Entries"].append(
+        {"RuleNumber": 7, "Protocol": "-1", "RuleAction": "deny", "Egress": True, "CidrBlock": "0.0.0.0/0"}
+    )
+
+    finding = found(world, "nacl-blocks-https")
+    assert finding is not None
+    assert finding.evidence[0].resource == ACL
+    assert finding.evidence[0].excerpt == {
+        "RuleNumber": 7,
+        "Protocol": "-1",
+        "RuleAction": "deny",
+        "Egress": True,
+        "CidrBlock": "0.0.0.0/0",
+    }
+    assert all(int(str(change.parameters["RuleNumber"])) < 7 for change in finding.remedy.changes)
