@@ -150,13 +150,14 @@ def test_an_erased_secret_takes_its_preflight_along(stores: Stores) -> None:
 
 
 def test_the_day_is_found_by_its_index(stores: Stores) -> None:
-    if stores.state.dialect.is_embedded:
-        statements: list[str] = []
-        event.listen(stores.state.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
-        with stores.state.read() as connection:
-            preflights.next_due(connection, NOW)
-            plan = connection.execute(text(f"EXPLAIN QUERY PLAN {statements[-1].replace('?', '0')}")).all()
-        assert any("preflights_due" in str(row) for row in plan), plan
+    if not stores.state.dialect.is_embedded:
+        pytest.skip("PostgreSQL reads small tables through, whatever indexes there are")
+    statements: list[str] = []
+    event.listen(stores.state.engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+    with stores.state.read() as connection:
+        preflights.next_due(connection, NOW)
+        plan = connection.execute(text(f"EXPLAIN QUERY PLAN {statements[-1].replace('?', '0')}")).all()
+    assert any("preflights_due" in str(row) for row in plan), plan
 
 
 @pytest.mark.parametrize("enabled", [True, False])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import socket
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -113,18 +113,34 @@ def test_a_server_that_asks_for_no_password_proves_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("error", "code"),
-    [(ModuleNotFoundError("no", name="driver"), "DriverMissing"), (RuntimeError("pass-word-1"), "Unexpected")],
+    ("error", "said"),
+    [
+        (ModuleNotFoundError("no", name="driver"), ("skipped", "DriverMissing")),
+        (RuntimeError("pass-word-1"), ("failed", "Unexpected")),
+    ],
 )
-def test_a_driver_that_is_not_to_be_had_is_never_ok(error: Exception, code: str) -> None:
-    look = Look(port=os.getpid() and 9)
-    look.engine.errors["app"] = error
-    look.database.look()
+def test_a_driver_that_is_not_to_be_had_is_never_ok(error: Exception, said: tuple[str, str]) -> None:
+    with socket.socket() as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen()
+        look = Look(port=listening.getsockname()[1])
+        look.engine.errors["app"] = error
+        look.database.look()
 
-    status, said = look.item("login.current")
-    assert status != "ok"
-    assert said in (code, "NotReached")
+    assert look.item("login.current") == said
+    assert look.item("database.connect") == ("ok", "Ok")
     assert "pass-word-1" not in json.dumps(look.items.found)
+
+
+def test_without_a_driver_it_is_knocked_at_the_door() -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        look = Look(port=closed.getsockname()[1])
+        look.engine.errors["app"] = ModuleNotFoundError("no", name="driver")
+        look.database.look()
+
+    assert look.item("database.connect") == ("failed", "ConnectionRefused")
+    assert look.item("database.tls") == ("skipped", "NotReached")
 
 
 def test_each_version_is_tried_once_and_only_if_it_is_another_one() -> None:
