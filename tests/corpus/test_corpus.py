@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from tests.contract.doctor.world import NOW
 
@@ -46,6 +48,11 @@ def test_the_target_is_met(disguise: Disguise) -> None:
     results = [diagnosed(case, disguise) for case in CASES]
     assert Score(results).meets_target, said_otherwise(results)
     assert not [each.case.name for each in results if each.broken_checks]
+
+
+def test_the_page_says_how_many_there_are() -> None:
+    page = (Path(__file__).parents[2] / "docs/doctor-corpus.md").read_text()
+    assert f"{len(CASES)} cases, {sum(case.is_fault for case in CASES)} with a fault." in page
 
 
 # The reckoning itself.
