@@ -263,7 +263,9 @@ def a_role_that_may_read_some_other_secret_that_is_gone(account: Account) -> Non
         {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": gone}
     )
     ordinary: Any = account._secretsmanager_describe_secret
-    missing: Any = refusal("DescribeSecret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret.")
+    missing: Any = refusal(
+        "DescribeSecret", "ResourceNotFoundException", "Secrets Manager can't find the specified secret."
+    )
     account.replies["secretsmanager:DescribeSecret"] = lambda asked: (
         missing if asked["SecretId"] == gone else ordinary(asked)
     )
