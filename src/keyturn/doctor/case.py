@@ -798,7 +798,9 @@ class Case:
     @property
     def is_in_progress(self) -> bool:
         """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
-        began_at = self.attempt_began_at
+        started = self.events_if_seen("RotationStarted")
+        # While this was collected it may have ended well, and lie before the window now.
+        began_at = self.attempt_began_at or (started[-1].at if started else None)
         if began_at is None or self.now - began_at >= IN_PROGRESS:
             return False
         return not any(event.at >= began_at for event in self.failures_if_seen)

@@ -15,7 +15,7 @@ from typing import Any
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"})
 _STEP = re.compile(r"during (\w+) step")
-_FUNCTION = re.compile(r"lambda (\S+)")
+_FUNCTION = re.compile(r"[Ll]ambda (arn:\S+?)(?=[.,]?(?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)
