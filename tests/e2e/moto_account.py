@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -42,6 +43,25 @@ ALL = "0.0.0.0/0"
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+MAY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": [
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+                "secretsmanager:GetRandomPassword",
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+            ],
+            "Resource": "*",
+        }
+    ],
 }
 
 
@@ -166,7 +186,9 @@ class Account:
         self.host = made["DBInstance"]["Endpoint"]["Address"]
 
     def _function(self) -> None:
-        role = self.clients["iam"].create_role(RoleName="rotator", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam = self.clients["iam"]
+        role = iam.create_role(RoleName="rotator", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam.put_role_policy(RoleName="rotator", PolicyName="rotate", PolicyDocument=json.dumps(MAY))
         package = io.BytesIO()
         with ZipFile(package, "w") as file:
             file.writestr("lambda_function.py", "def lambda_handler(event, context): ...")
@@ -282,7 +304,9 @@ def _aws(command: str) -> str:
 @contextlib.contextmanager
 def account() -> Iterator[Account]:
     """Serve an account; no container is started for its function."""
-    # Each region's images take moto half a second; one of them is enough to start an instance.
+    # Each region's images take moto half a second; one of them is enough to start an instance. Where images of one's
+    # own are named, which it looks for when it is imported, it does not read those of the region either.
     few = patch.object(amis, "AMIS", amis.AMIS[:1])
-    with few, mock_aws(config={"lambda": {"use_docker": False}}):
+    no_others = patch.dict(os.environ, MOTO_AMIS_PATH="none but those")
+    with few, no_others, mock_aws(config={"lambda": {"use_docker": False}}):
         yield Account()
