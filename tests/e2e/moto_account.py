@@ -291,12 +291,20 @@ def _substituted(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
+@cache
+def _models() -> Any:
+    """The AWS CLI's models of services, kept once read."""
+    return create_clidriver().session.get_component("data_loader")
+
+
 def _aws(command: str) -> str:
     """Run the AWS CLI in this process and return what it prints."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        # One driver is good for one command.
-        status = create_clidriver().main(shlex.split(command)[1:])
+        # One driver is good for one command, and would read all of AWS's models anew.
+        driver = create_clidriver()
+        driver.session.register_component("data_loader", _models())
+        status = driver.main(shlex.split(command)[1:])
     assert status == 0, f"{command}: {err.getvalue()}"
     return out.getvalue().strip()
 
