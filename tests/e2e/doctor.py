@@ -89,6 +89,10 @@ class DoctorHere:
         told: dict[str, Any] = json.loads(json.dumps(document(self.report(secret, read_value=read_value)), default=str))
         return told
 
+    def causes(self, secret: str) -> list[str]:
+        """Return the ids of the causes that it names, in its order."""
+        return causes_of(self.diagnose(secret))
+
     def fix(self, secret: str, cause_id: str, *, read_value: bool = False) -> None:
         """Apply a remedy without being asked."""
 
