@@ -17,7 +17,6 @@ from .facts import Kind
 from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
-_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
 _LONGEST_WORDS = 160
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
@@ -29,7 +28,8 @@ _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
 
 def line_saying(*parts: str) -> re.Pattern[str]:
     """Return what finds a line of which a part is found, as the group ``why``."""
-    return re.compile(rf"(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
+    # It is tried at the beginning of each line only: from every place it would take a long line's square.
+    return re.compile(rf"(?<![^\n\r])(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,22 +119,20 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue
-        for line in reversed(telling_lines(run)):
+        for line in reversed(run.telling_lines):
             if match := pattern.search(line.text):
                 return Said(run, line, match, history_of(case, run))
     return None
 
 
-def telling_lines(run: LogRun) -> list[LogLine]:
-    """Return the lines of an invocation that tell of errors: the function's own, and Lambda's about it."""
-    errors = run.errors
-    return [line for line in run.lines if line in errors or _BY_LAMBDA.match(line.text)]
-
-
 def deciding_run(case: Case) -> LogRun | None:
     """Return the newest failed invocation that Secrets Manager may have made; None if there is none."""
+    return case.once(_deciding_run)
+
+
+def _deciding_run(case: Case) -> LogRun | None:
     failed = case.failed_runs
-    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in telling_lines(run))]
+    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in run.telling_lines)]
     return rotating[-1] if rotating else failed[-1] if failed else None
 
 
