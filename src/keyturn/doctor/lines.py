@@ -28,8 +28,8 @@ _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
 
 def line_saying(*parts: str) -> re.Pattern[str]:
     """Return what finds a line of which a part is found, as the group ``why``."""
-    # It is tried at the beginning of each line only: from every place it would take a long line's square.
-    return re.compile(rf"(?<![^\n\r])(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
+    # Tried at the beginning of each line only, so that a long one takes no time that grows with its square.
+    return re.compile(rf"(?:^|(?<=[\n\r]))(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,16 +10,11 @@ import re
 
 MASK = "***"
 
-_NAME_ENDS = r"""
-    (?:password|passwd|pwd|secretstring|secretbinary|rotationtoken|secret_?access_?key|session_?token|api_?key|passphrase)
-    ["']? \s* (?: => | [:=] )
-"""
-# Of most lines this says quickly that nothing below is in them.
-_MAY_BE_NAMED = re.compile(rf"(?ix) {_NAME_ENDS}")
 _NAMED = re.compile(
-    rf"""(?ix)
-    (?P<name> ["']? \b [\w.-]* {_NAME_ENDS} \s* )
-    (?P<value> b?"(?:[^"\\]|\\.)*" | b?'(?:[^'\\]|\\.)*' | [^\s"',;)}}\]]+ )
+    r"""(?ix)
+    (?P<name> ["']? \b [\w.-]* (?:password|passwd|pwd|secretstring|secretbinary|rotationtoken|secret_?access_?key
+        |session_?token|api_?key|passphrase) ["']? \s* (?: => | [:=] ) \s* )
+    (?P<value> b?"(?:[^"\\]|\\.)*" | b?'(?:[^'\\]|\\.)*' | [^\s"',;)}\]]+ )
     """
 )
 _SQL = re.compile(r"""(?i)\b(identified\s+by\s+|password\s+(?:for\s+\S+\s+)?|with\s+password\s*=\s*)(['"])(.*?)\2""")
@@ -30,8 +25,7 @@ _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9+/=._-]{8,}")
 
 def redacted(text: str) -> str:
     """Return a text with what stands where passwords stand replaced."""
-    if _MAY_BE_NAMED.search(text):
-        text = _NAMED.sub(lambda match: f"{match['name']}{MASK}", text)
+    text = _NAMED.sub(lambda match: f"{match['name']}{MASK}", text)
     text = _SQL.sub(lambda match: f"{match[1]}{match[2]}{MASK}{match[2]}", text)
     text = _IN_URL.sub(lambda match: f"{match[1]}{MASK}{match[2]}", text)
     text = _BEARER.sub(lambda match: f"{match[1]} {MASK}", text)

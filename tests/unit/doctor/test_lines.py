@@ -6,6 +6,7 @@ import json
 
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
 
+from keyturn.doctor.lines import line_saying
 from keyturn.doctor.model import Confidence, Finding, Role, Verdict
 
 NO_HOST = "[ERROR] KeyError: 'host key is missing from secret JSON'\nTraceback (most recent call last):"
@@ -205,3 +206,10 @@ def test_without_a_log_no_line_is_said_to_be_absent() -> None:
     reasons = {outcome.cause.id: outcome.reason for outcome in report.outcomes}
     assert reasons["db-login-failed"] == "there is no log to read"
     assert FUNCTION.rpartition(":")[2] in found(world, "logs-group-missing").title
+
+
+def test_a_line_ends_where_awslambdaric_ends_it() -> None:
+    match = line_saying("no such words", r"nor \S+ these").search("first\rsecond nor are these, at all\nthird")
+
+    assert match is not None
+    assert match["why"] == "second nor are these, at all"
