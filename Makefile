@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap types upgrade clean
+.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -58,6 +58,9 @@ bench-rotations: $(VENV)/.bench ## Measure rotations of real passwords beside Op
 bench-gap: $(VENV)/.bench ## Measure how long clients are refused while a password is rotated: ours, and AWS's samples.
 	@scripts/debian-packages mariadb-server
 	@$(BIN)/python benchmarks/gap.py $(BENCH_ARGS)
+
+bench-doctor: $(VENV)/.bench ## Measure keyturn doctor: one secret, and all of 200.
+	@$(BIN)/python benchmarks/doctor.py $(BENCH_ARGS)
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py

@@ -8,8 +8,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from keyturn.cli.clients import Clients
 from keyturn.cli.shown import shown
+from keyturn.doctor.asking import ClientsByName
 from keyturn.doctor.model import Confidence, Finding, Fix, Report
 from keyturn.doctor.remedies import command
 from keyturn.errors.base import KeyturnError
@@ -17,7 +17,7 @@ from keyturn.errors.base import KeyturnError
 
 def apply_fix(
     console: Console,
-    clients: Clients,
+    clients: ClientsByName,
     report: Report,
     cause_id: str,
     *,

@@ -121,22 +121,20 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue
-        for line in reversed(telling_lines(run)):
+        for line in reversed(run.telling_lines):
             if match := pattern.search(line.text):
                 return Said(run, line, match, history_of(case, run))
     return None
 
 
-def telling_lines(run: LogRun) -> list[LogLine]:
-    """Return the lines of an invocation that tell of errors: the function's own, and Lambda's about it."""
-    errors = run.errors
-    return [line for line in run.lines if line in errors or _BY_LAMBDA.match(line.text)]
-
-
 def deciding_run(case: Case) -> LogRun | None:
     """Return the newest failed invocation that Secrets Manager may have made; None if there is none."""
+    return case.once(_deciding_run)
+
+
+def _deciding_run(case: Case) -> LogRun | None:
     failed = case.failed_runs
-    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in telling_lines(run))]
+    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in run.telling_lines)]
     return rotating[-1] if rotating else failed[-1] if failed else None
 
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .cached import cached
+from .facts import Answer, Kind
 from .redaction import redacted
 
 _REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
@@ -31,6 +33,7 @@ _TRACE = "Traceback (most recent call last)"
 _OF_NODE = re.compile(rf"\S+Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _STEP = re.compile(r"\b(createSecret|setSecret|testSecret|finishSecret)\b")
+_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
 _LIVED_FOR = timedelta(minutes=15)
 
 
@@ -43,9 +46,9 @@ class LogLine:
     stream: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class LogRun:
-    """One invocation, as far as the log has it.
+    """One invocation, as far as the log has it. Once it has been read, no line is added.
 
     Attributes:
         request_id: Its id; empty for lines of a start-up that failed before there was one.
@@ -73,20 +76,25 @@ class LogRun:
         """Of its last line."""
         return self.lines[-1].at
 
-    @property
+    @cached
     def text(self) -> str:
         """All of it."""
         return "\n".join(line.text for line in self.lines)
 
-    @property
+    @cached
     def secret_arns(self) -> frozenset[str]:
         """The secrets that it names."""
         return frozenset(arn.rstrip(".,;:") for line in self.lines for arn in _SECRET_ARN.findall(line.text))
 
-    @property
+    @cached
     def errors(self) -> list[LogLine]:
         """Its lines of errors, tracebacks included."""
         return [line for line in self.lines if is_error(line.text)]
+
+    @cached
+    def telling_lines(self) -> list[LogLine]:
+        """Its lines that tell of errors: the function's own, and Lambda's about it."""
+        return [line for line in self.lines if is_error(line.text) or _BY_LAMBDA.match(line.text)]
 
     @property
     def step(self) -> str | None:
@@ -122,6 +130,11 @@ def is_error(text: str) -> bool:
         # Older runtimes write the error's message, then its name, then this.
         return True
     return "\n[ERROR]" in text or "\nRequestId: " in text or '"ERROR"' in text
+
+
+def runs_in(answer: Answer) -> list[LogRun]:
+    """Return the invocations that FilterLogEvents' answer tells of; none if it may not be looked at."""
+    return read_runs(answer.found.get("events", [])) if answer.kind is Kind.OK else []
 
 
 def read_runs(events: Iterable[Mapping[str, Any]]) -> list[LogRun]:

@@ -7,6 +7,7 @@ import json
 import pytest
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
 
+from keyturn.doctor.lines import line_saying
 from keyturn.doctor.model import Confidence, Finding, Role, Verdict
 
 NO_HOST = "[ERROR] KeyError: 'host key is missing from secret JSON'\nTraceback (most recent call last):"
@@ -252,3 +253,10 @@ def test_a_right_over_another_user_is_told_from_one_over_oneself(detail: str, ca
     world.run(f"[ERROR] InsufficientPrivilege: permission denied to alter role{detail}")
 
     assert ids(world) == [cause]
+
+
+def test_a_line_ends_where_awslambdaric_ends_it() -> None:
+    match = line_saying("no such words", r"nor \S+ these").search("first\rsecond nor are these, at all\nthird")
+
+    assert match is not None
+    assert match["why"] == "second nor are these, at all"

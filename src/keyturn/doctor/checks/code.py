@@ -18,7 +18,6 @@ from keyturn.doctor.lines import (
     line_evidence,
     newest_said,
     short,
-    telling_lines,
 )
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
@@ -245,7 +244,7 @@ _ANYTHING = re.compile(r"\[ERROR\]|\tERROR\t|\"ERROR\"|Runtime exited|Task timed
 
 
 def _last_frame(run: LogRun) -> str:
-    frames = [frame for line in telling_lines(run) for frame in _FRAME.findall(line.text)]
+    frames = [frame for line in run.telling_lines for frame in _FRAME.findall(line.text)]
     own = [frame for frame in frames if not any(part in frame[0] for part in _NOT_OWN)]
     if not frames:
         return ""

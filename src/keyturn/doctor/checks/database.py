@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.facts import Kind
-from keyturn.doctor.lines import LINE_BEGIN, LineCause, Said, enter, finding_of, line_saying, newest_said
+from keyturn.doctor.lines import LineCause, Said, enter, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.value import ValueParts
 
@@ -64,7 +64,7 @@ _REFUSED = (
     r"|WRONGPASS |invalid username-password pair|OperationFailure: Authentication failed|Login failed for user"
     r"|ORA-01017|SQL30082N"
 )
-_LOGIN = re.compile(rf"{LINE_BEGIN}(?P<why>[^\n\r]*(?:(?P<refused>{_REFUSED})|{_SUMMARY})[^\n\r]*)")
+_LOGIN = line_saying(rf"(?P<refused>{_REFUSED})", _SUMMARY)
 _NOT_THIS_LOGIN = re.compile(
     r"credentials in (?:master|admin) secret|Unable to log into database with pending secret of secret ARN"
 )
