@@ -102,7 +102,7 @@ def has_no_policy_at_all_but_for_its_log(account: Account) -> None:
 
 
 @access.fault(
-    "role-missing-secret-actions", source="public thread: JavaScript SDK v3 errors as Node.js's runtime logs them"
+    "role-missing-secret-actions", source="form of words: JavaScript SDK v3 errors as Node.js's runtime logs them"
 )
 def may_not_put_in_node(account: Account) -> None:
     account.failing()
@@ -120,7 +120,7 @@ def may_not_put_in_node(account: Account) -> None:
     )
 
 
-@access.fault("role-missing-secret-actions", source="public thread: Java SDK v2 errors as Java's runtime logs them")
+@access.fault("role-missing-secret-actions", source="form of words: Java SDK v2 errors as Java's runtime logs them")
 def may_not_put_in_java(account: Account) -> None:
     account.failing()
     account.configuration |= {"Runtime": "java21", "Handler": "com.example.rotation.Handler::handleRequest"}

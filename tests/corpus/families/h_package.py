@@ -61,7 +61,7 @@ def no_module_in_node(account: Account) -> None:
 
 
 @package.fault(
-    "lambda-import-error", source="public thread: a log posted with INIT_REPORT, Status error, Runtime.Unknown"
+    "lambda-import-error", source="form of words: a log posted with INIT_REPORT, Status error, Runtime.Unknown"
 )
 def no_module_with_an_init_report(account: Account) -> None:
     account.failing()
@@ -123,7 +123,7 @@ def the_package_pg_that_is_another_as_json(account: Account) -> None:
     the_package_pg_that_is_another(account)
 
 
-@package.fault("lambda-syntax-error", source="public thread: a Node.js function that does not parse")
+@package.fault("lambda-syntax-error", source="form of words: a Node.js function that does not parse")
 def a_file_that_ends_too_early_in_node(account: Account) -> None:
     account.failing()
     account.configuration |= {"Runtime": "nodejs22.x", "Handler": "index.handler"}

@@ -142,7 +142,7 @@ def its_name_ends_like_an_arn(account: Account) -> None:
 # The value, by the log.
 
 
-@value.fault("secret-not-json", source="public thread: a plain password in place of JSON")
+@value.fault("secret-not-json", source="form of words: a plain password in place of JSON")
 def a_plain_password(account: Account) -> None:
     account.failing()
     account.raised("JSONDecodeError", "Expecting value: line 1 column 1 (char 0)")

@@ -101,7 +101,7 @@ def oracle_wants_the_old_password(account: Account) -> None:
     account.raised("DatabaseError", "ORA-28221: REPLACE not specified", function="set_secret")
 
 
-@code.fault("function-unhandled-error", source="public thread: a function that rotates a Cloudflare token")
+@code.fault("function-unhandled-error", source="form of words: a function that rotates a Cloudflare token")
 def another_service_refuses(account: Account) -> None:
     account.failing("createSecret")
     account.raised(
@@ -109,7 +109,7 @@ def another_service_refuses(account: Account) -> None:
     )
 
 
-@code.fault("function-unhandled-error", source="public thread: JavaScript errors as Node.js's runtime logs them")
+@code.fault("function-unhandled-error", source="form of words: JavaScript errors as Node.js's runtime logs them")
 def a_type_error_in_node(account: Account) -> None:
     account.failing("setSecret")
     account.configuration |= {"Runtime": "nodejs22.x", "Handler": "index.handler"}

@@ -157,7 +157,7 @@ def the_trail_is_throttled(account: Account) -> None:
     account.replies["cloudtrail:LookupEvents"] = refusal("LookupEvents", "ThrottlingException", "Rate exceeded")
 
 
-@partial.nothing(*HEALTHY, source="public thread: moto's habits; an endpoint without CloudTrail and simulation")
+@partial.nothing(*HEALTHY, source="form of words: moto's habits; an endpoint without CloudTrail and simulation")
 def an_endpoint_that_has_less(account: Account) -> None:
     for action in (
         "cloudtrail:LookupEvents",

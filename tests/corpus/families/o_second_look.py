@@ -68,7 +68,7 @@ def the_package_was_replaced_after_the_error(account: Account) -> None:
     account.configuration["LastModified"] = "2026-11-27T11:30:00.000+0000"
 
 
-@second.fault("lambda-native-module-mismatch", source="public thread: a posted log, GLIBC not found in /var/task")
+@second.fault("lambda-native-module-mismatch", source="form of words: a posted log, GLIBC not found in /var/task")
 def a_library_wants_another_glibc(account: Account) -> None:
     account.failing()
     said = "Unable to import module 'lambda_function': /lib64/libm.so.6: version `GLIBC_2.29' not found (required by /var/task/psycopg2/_psycopg.cpython-312-x86_64-linux-gnu.so)"
@@ -155,7 +155,7 @@ def a_cluster_lets_nobody_in(account: Account) -> None:
 @second.fault(
     "db-unreachable",
     "db-login-failed",
-    source="public thread: a custom function's psycopg2 error, connection timed out",
+    source="form of words: a custom function's psycopg2 error, connection timed out",
 )
 def the_driver_says_that_nobody_answers(account: Account) -> None:
     account.failing("setSecret")
@@ -163,14 +163,14 @@ def the_driver_says_that_nobody_answers(account: Account) -> None:
     account.raised("OperationalError", said, function="set_secret", ms=12000)
 
 
-@second.fault("db-login-failed", source="public thread: a custom function's psycopg2 error")
+@second.fault("db-login-failed", source="form of words: a custom function's psycopg2 error")
 def the_driver_says_that_the_password_is_wrong(account: Account) -> None:
     account.failing("setSecret")
     said = 'connection to server at "db.example.com" (10.0.20.7), port 5432 failed: FATAL:  password authentication failed for user "orders"'
     account.raised("OperationalError", said, function="set_secret")
 
 
-@second.fault("db-login-failed", source="public thread: a custom function's pymysql error, as JSON")
+@second.fault("db-login-failed", source="form of words: a custom function's pymysql error, as JSON")
 def the_driver_of_mysql_says_so_in_json(account: Account) -> None:
     account.json_log = True
     account.configuration["LoggingConfig"]["LogFormat"] = "JSON"
@@ -349,14 +349,14 @@ def nothing_is_current_and_the_function_gets_to_its_end(account: Account) -> Non
     )
 
 
-@second.fault("function-token-mishandled", source="public thread: a rotation function that says it in words of its own")
+@second.fault("function-token-mishandled", source="form of words: a rotation function that says it in words of its own")
 def the_token_is_not_pending_in_other_words(account: Account) -> None:
     account.failing("createSecret")
     said = "Secret version token not set as AWSPENDING for rotation of secret arn."
     account.ran(lines.Raised("ValueError", said, "lambda_handler"))
 
 
-@second.fault("function-unhandled-error", source="public thread: a Go function as its runtime logs it")
+@second.fault("function-unhandled-error", source="form of words: a Go function as its runtime logs it")
 def a_panic_in_go(account: Account) -> None:
     account.failing("setSecret")
     account.configuration |= {"Runtime": "provided.al2023", "Handler": "bootstrap"}
@@ -371,7 +371,7 @@ def a_panic_in_go(account: Account) -> None:
     )
 
 
-@second.fault("lambda-out-of-memory", source="public thread: a Java function, OutOfMemoryError")
+@second.fault("lambda-out-of-memory", source="form of words: a Java function, OutOfMemoryError")
 def the_heap_of_java_is_full(account: Account) -> None:
     account.failing("createSecret")
     account.configuration |= {"Runtime": "java21", "Handler": "com.example.Handler::handleRequest"}
