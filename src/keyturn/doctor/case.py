@@ -19,7 +19,7 @@ from .database import Address, Database, address_in
 from .facts import Answer, Facts, Kind, Unseen
 from .log import LogRun, read_runs
 from .network import Network
-from .redaction import redacted
+from .redaction import readable
 from .secret_arns import is_namesake
 from .trail import TrailEvent, read_events
 from .value import ValueParts, parts_of, read_parts
@@ -859,5 +859,5 @@ def _without_secret_variables(reply: Json) -> Json:
 
 
 def _redacted_events(reply: Json) -> Json:
-    events = [{**event, "message": redacted(str(event.get("message", "")))} for event in reply.get("events", [])]
+    events = [{**event, "message": readable(str(event.get("message", "")))} for event in reply.get("events", [])]
     return {**reply, "events": events}

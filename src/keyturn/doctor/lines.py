@@ -17,19 +17,20 @@ from .facts import Kind
 from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
-_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
+_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S{1,40}Z \S{1,40} Task timed out|platform\.")
 _LONGEST_WORDS = 160
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
 )
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
-_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
+_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S{1,40}Z\t\S{1,40}\t)?|\.? Hint: .*$", re.DOTALL)
 
 
 def line_saying(*parts: str) -> re.Pattern[str]:
     """Return what finds a line of which a part is found, as the group ``why``."""
-    return re.compile(rf"(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
+    # Tried at the beginning of each line only, so that a long one takes no time that grows with its square.
+    return re.compile(rf"(?:^|(?<=[\n\r]))(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
 
 
 @dataclass(frozen=True, slots=True)

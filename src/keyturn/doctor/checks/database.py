@@ -64,7 +64,7 @@ _REFUSED = (
     r"|WRONGPASS |invalid username-password pair|OperationFailure: Authentication failed|Login failed for user"
     r"|ORA-01017|SQL30082N"
 )
-_LOGIN = re.compile(rf"(?P<why>[^\n\r]*(?:(?P<refused>{_REFUSED})|{_SUMMARY})[^\n\r]*)")
+_LOGIN = line_saying(rf"(?P<refused>{_REFUSED})", _SUMMARY)
 _NOT_THIS_LOGIN = re.compile(
     r"credentials in (?:master|admin) secret|Unable to log into database with pending secret of secret ARN"
 )

@@ -168,7 +168,7 @@ NOT_FOUND = Cause(
     outranks=("master-secret-read-denied",),
 )
 _NO_SECRET = re.compile(
-    r"(?:ResourceNotFoundException|InvalidRequestException)[^\n]*GetSecretValue operation: [^\n]*"
+    r"(?:ResourceNotFoundException|InvalidRequestException)[^\n]{0,200}?GetSecretValue operation: [^\n]{0,200}?"
     r"(?:can't find the specified secret\.|marked for deletion)[^\n]*"
 )
 

@@ -86,7 +86,9 @@ HOST_MISMATCH = Cause(
     " replica of the other.",
     remedy="Write the same host into both values: the cluster's writer endpoint, not an instance and not a CNAME.",
 )
-_HOSTS = re.compile(r"Current (?:database )?(?:host|url)[^\n]*? is not the same[^\n]*?(?:master|admin)[^\n]*")
+_HOSTS = re.compile(
+    r"Current (?:database )?(?:host|url)[^\n]{0,300}? is not the same[^\n]{0,300}?(?:master|admin)[^\n]*"
+)
 
 
 @check(HOST_MISMATCH)
@@ -178,7 +180,7 @@ TAG_STALE = Cause(
     remedy="Point masterarn at the managed secret of the database that is there.",
 )
 _TAG = re.compile(
-    r"[^\n]*is not a valid DB (?:Instance|Cluster) ARN\.[^\n]*|[^\n]*can't find the cluster defined in the tag[^\n]*"
+    r"(?m:^)[^\n]*(?:is not a valid DB (?:Instance|Cluster) ARN\.|can't find the cluster defined in the tag)[^\n]*"
 )
 
 

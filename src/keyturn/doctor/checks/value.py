@@ -110,7 +110,7 @@ KEY_MISSING = Cause(
 )
 _MISSING_KEY = re.compile(
     r"KeyError: ['\"](?:(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
-    r"(?:[^\n\r]*? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
+    r"(?:[^\n\r]{0,300}? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
     r"|(?P<bare>username|password|host|engine|port|dbname|dbClusterIdentifier|dbInstanceIdentifier)['\"]\s*$)"
     r"|createSecret: secret \S+ has no (?P<arn>user_arn) defined",
     re.MULTILINE,
@@ -251,7 +251,9 @@ enter(
             decision="The newest failed invocation of this secret names the key and what it must be.",
             remedy="Store the value with that key set right.",
         ),
-        re.compile(r"ValueError: (?P<why>[\w ]+ in the secret JSON must [^\n\r]*?)(?: See master secret|[\n\r]|$)"),
+        re.compile(
+            r"ValueError: (?P<why>[\w ]{1,80} in the secret JSON must [^\n\r]{0,300}?)(?: See master secret|[\n\r]|$)"
+        ),
         "the value of {secret} cannot be used: {why}",
         "Store the whole JSON object again with that key set right.",
         by_hand=(_STORE,),
