@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shlex import quote
 
 import typer
 from rich.console import Console
@@ -56,7 +57,7 @@ def apply_fix(
         console.print(f"[bold green]fixed:[/] {cause_id} is found no longer.")
     console.print(f"{after.verdict.value}: {shown(after.summary)}", soft_wrap=True, markup=False)
     if cause_id != "secret-marked-for-deletion":
-        told = f"aws secretsmanager rotate-secret --secret-id {after.arn}{options}"
+        told = f"aws secretsmanager rotate-secret --secret-id {quote(after.arn)}{options}"
         console.print(Text.assemble("Rotate it now: ", (shown(told), "cyan")), soft_wrap=True)
     return after
 

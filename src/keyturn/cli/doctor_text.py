@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -141,7 +142,7 @@ def _print_what_next(console: Console, report: Report, options: str) -> None:
     for finding in report.causes:
         if finding.is_fixable:
             widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
-            told = f"keyturn doctor {report.name} --fix {finding.id}{options}"
+            told = f"keyturn doctor {quote(report.name)} --fix {finding.id}{options}"
             console.print(Text.assemble("\nApply it: ", (shown(told), "cyan"), widens), soft_wrap=True)
     if report.blind:
         console.print("\nTo see more, allow:")

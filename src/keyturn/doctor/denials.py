@@ -26,8 +26,8 @@ _DENIED = re.compile(
 )
 _LAYER = re.compile(
     r"because no (?P<lacking>[a-z -]{1,60}?|VPC endpoint policy) allows"
-    r"|with an explicit deny in (?:an?|the) (?P<denying>identity-based policy|resource-based policy|permissions boundary|session policy|service control policy"
-    r"|resource control policy|VPC endpoint policy)"
+    r"|with an explicit deny in (?:an?|the) (?P<denying>identity-based policy|resource-based policy"
+    r"|permissions boundary|session policy|service control policy|resource control policy|VPC endpoint policy)"
 )
 _WHEN_CALLING = re.compile(r"when calling the (\w+) operation")
 NO_KEY = "Access to KMS is not allowed"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from .case import Case
 from .catalogue import Skip, check
@@ -85,6 +86,8 @@ class LineCause:
         if said is None:
             return
         words = {"function": case.function_name, "secret": case.name, "arn": case.arn, **said.words}
+        # Whoever writes the log must not write commands.
+        pasted = {name: quote(text) for name, text in words.items()}
         yield finding_of(
             case,
             said,
@@ -93,7 +96,7 @@ class LineCause:
             Remedy(
                 self.remedy.format_map(words),
                 self.changes(case),
-                by_hand=tuple(command.format_map(words) for command in self.by_hand),
+                by_hand=tuple(command.format_map(pasted) for command in self.by_hand),
             ),
             self.confidence,
         )

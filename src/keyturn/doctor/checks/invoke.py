@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from keyturn.call import Principal, PrincipalKind
@@ -164,8 +165,8 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {case.name}",
-                f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-lambda-arn FUNCTION_ARN",
+                f"keyturn function create --for {quote(case.name)}",
+                f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.access import Verdict, access
 from keyturn.doctor.case import Case
@@ -64,7 +65,9 @@ def master_login_failed(case: Case) -> Iterator[Finding]:
             "See whether the function reaches the database." if is_slow else "Put the true password into it.",
             by_hand=()
             if is_slow
-            else (f"aws secretsmanager put-secret-value --secret-id {superuser} --secret-string file://value.json",),
+            else (
+                f"aws secretsmanager put-secret-value --secret-id {quote(superuser)} --secret-string file://value.json",
+            ),
         ),
         confidence=Confidence.POSSIBLE if is_slow else Confidence.LIKELY,
         step=_SET,
