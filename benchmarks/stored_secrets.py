@@ -61,7 +61,7 @@ class NewSecret:
 @contextmanager
 def opened(data: Path, database_url: str = "") -> Iterator[tuple[Kit, Place]]:
     """Open an initialised Keyturn in this process: no socket, and a scheduler that does nothing."""
-    settings = load_settings({"data_dir": data, "database_url": database_url or None}, {})
+    settings = load_settings({"data_dir": data, "database_url": database_url or None, "preflight": False}, {})
     with Server.open(settings) as server:
         server.scheduler.stop()
         server.scheduler.join()

@@ -31,7 +31,7 @@ from keyturn.operations.meters import Meters
 from keyturn.operations.sealing import access_key_context
 from keyturn.operations.secretsmanager.mirroring import follow
 from keyturn.operations.service_roles import trusts_service
-from keyturn.operations.sessions import issue_session
+from keyturn.operations.sessions import SessionTerms, issue_session
 from keyturn.operations.uses import Uses
 from keyturn.owner_only import read_owner_only
 from keyturn.quotas import parse_rate_limits
@@ -40,6 +40,7 @@ from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
 from keyturn.scheduler.notifying import Notifying
+from keyturn.scheduler.preflight import Preflights
 from keyturn.scheduler.shipping import Shipper
 from keyturn.scheduler.trail import TrailKeeper
 from keyturn.scheduler.worker import Scheduler
@@ -199,10 +200,18 @@ def _identity(settings: Settings) -> dict[str, str]:
 class Server:
     """An open server: everything between the listening socket and the disk. Use :meth:`open` in a ``with``."""
 
-    def __init__(self, application: Application, kit: Kit, scheduler: Scheduler, closing: ExitStack) -> None:
+    def __init__(
+        self,
+        application: Application,
+        kit: Kit,
+        scheduler: Scheduler,
+        preflights: Preflights | None,
+        closing: ExitStack,
+    ) -> None:
         self.application = application
         self.kit = kit
         self.scheduler = scheduler
+        self._preflights = preflights
         self._closing = closing
 
     @property
@@ -220,6 +229,8 @@ class Server:
         with ExitStack() as closing:
             server = cls(*_build(settings, clock or SystemClock(), closing), closing.pop_all())
             server.scheduler.start()
+            if server._preflights is not None:
+                server._preflights.start()
             return server
 
     def __enter__(self) -> Self:
@@ -231,7 +242,9 @@ class Server:
         self._closing.close()
 
 
-def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Application, Kit, Scheduler]:
+def _build(
+    settings: Settings, clock: Clock, closing: ExitStack
+) -> tuple[Application, Kit, Scheduler, Preflights | None]:
     registry.discover()
     directory = DataDirectory(settings.data_dir)
     directory.lock()
@@ -273,6 +286,7 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         grant_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="kms-grant"),
         runtime=runtime,
+        heartbeat=settings.heartbeat,
         authorization_messages=authorization_messages,
         authorise=authorise,
         download_url=downloads.url,
@@ -308,28 +322,34 @@ def _build(settings: Settings, clock: Clock, closing: ExitStack) -> tuple[Applic
     closing.callback(metrics.close)
     scheduler = Scheduler(kit, settings.rotation_limits)
     scheduler_wake.connect(scheduler)
+    preflights = Preflights(kit, timedelta(hours=settings.preflight_hours_ahead)) if settings.preflight else None
+    if preflights is not None:
+        scheduler_wake.connect(preflights)
+        closing.callback(preflights.join)
     # Closing goes backwards: no new rotations, then no more functions, which ends whatever waits for them.
     closing.callback(scheduler.join)
     closing.callback(runtime.close)
     closing.callback(scheduler.stop)
+    if preflights is not None:
+        closing.callback(preflights.stop)
     if runtime.sandbox_warning:
         _log.warning("%s", runtime.sandbox_warning)
     application = Application(pipeline, lambda: not audit_log.refuses, downloads.answer, metrics.answer)
-    return application, kit, scheduler
+    return application, kit, scheduler, preflights
 
 
 class _Wake:
-    """Handlers wake a scheduler that is built after them, because it needs what they need."""
+    """Handlers wake what is built after them, because it needs what they need."""
 
     def __init__(self) -> None:
-        self._target: Scheduler | None = None
+        self._targets: list[Scheduler | Preflights] = []
 
-    def connect(self, scheduler: Scheduler) -> None:
-        self._target = scheduler
+    def connect(self, target: Scheduler | Preflights) -> None:
+        self._targets.append(target)
 
     def __call__(self) -> None:
-        if self._target is not None:
-            self._target.wake()
+        for target in self._targets:
+            target.wake()
 
 
 def _check_identity(state: Database, settings: Settings) -> None:
@@ -423,7 +443,8 @@ def _open_runtime(
             role = roles.load_role_by_arn(connection, spec.role_arn)
         if role is None or not trusts_service(role, LAMBDA, spec.arn):
             raise InvalidParameterValueException("The role defined for the function cannot be assumed by Lambda.")
-        session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION)
+        terms = SessionTerms(is_preflight=bool(spec.program))
+        session = issue_session(session_tokens, role, spec.name, clock.now(), _FUNCTION_SESSION, terms)
         return RoleCredentials(
             session.access_key_id, session.secret_access_key, session.session_token, session.expires_at
         )

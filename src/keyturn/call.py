@@ -37,6 +37,7 @@ class Principal:
         session_tags: Tags that the session was given, each a key and a value.
         transitive_tag_keys: Of these tags, those that the sessions of further roles take over.
         source_identity: Who is behind the session, as was said when the first role was assumed; empty if nothing was.
+        is_preflight: Whether this is a function's role in a pre-flight: what it reads nobody uses.
     """
 
     kind: PrincipalKind
@@ -51,6 +52,7 @@ class Principal:
     session_tags: tuple[tuple[str, str], ...] = ()
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str = ""
+    is_preflight: bool = False
 
 
 class Call(NamedTuple):

@@ -29,6 +29,8 @@ DATABASE_FILE = "keyturn.db"
 _PREFIX = "KEYTURN_"
 # Of a function whose rotations need fewer.
 _ENVIRONMENTS_PER_FUNCTION = 10
+# A week.
+_HOURS_AHEAD = 168
 # How alike two names are, of which one is a slip of the pen: difflib's ratio.
 _ALIKE = 0.85
 
@@ -62,6 +64,9 @@ class Settings:
     rotations_at_once: int = 16
     rotations_per_function: int = 8
     rotations_per_database: int = 4
+    preflight: bool = True
+    preflight_hours_ahead: int = 6
+    heartbeat: bool = True
     clock_skew_seconds: int = 300
     quota_secrets: int = 500_000
     quota_versions: int = 100
@@ -267,6 +272,11 @@ def _check_numbers(settings: Settings) -> None:
         if name.startswith(("max_", "rotations_")) and value < 1:
             raise KeyturnError(
                 f"The setting {name} is {value}; at least 1 is needed.", "No function could run, and no secret rotate."
+            )
+        if name == "preflight_hours_ahead" and not 1 <= value <= _HOURS_AHEAD:
+            raise KeyturnError(
+                f"The setting {name} is {value}, not from 1 to {_HOURS_AHEAD}.",
+                "Whoever has to act on it needs some hours; preflight=false switches it off.",
             )
         if name.startswith("audit_") and value < 0:
             raise KeyturnError(f"The setting {name} is {value}; it cannot be negative.", "0 means without a limit.")

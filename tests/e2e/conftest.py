@@ -113,12 +113,20 @@ class ServerProcess:
         options: Of ``keyturn serve``.
         database_url: Where the state is kept, if not in the data directory.
         beside: Another server of the same database.
+        preflight: Whether it looks at secrets that rotate without being asked; tests of other things count what
+            happens.
     """
 
     def __init__(
-        self, home: Path, *options: str, database_url: str | None = None, beside: ServerProcess | None = None
+        self,
+        home: Path,
+        *options: str,
+        database_url: str | None = None,
+        beside: ServerProcess | None = None,
+        preflight: bool = False,
     ) -> None:
         self.home = home
+        self.settings = {"KEYTURN_PREFLIGHT": str(preflight).lower()}
         self.data_dir = home / "data"
         database = ("--database-url", database_url) if database_url else ()
         self.options = (*options, *database)
@@ -145,7 +153,7 @@ class ServerProcess:
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--no-profile", *self.options]
         process = subprocess.Popen(
             command,
-            env=clean_environ(self.home),
+            env={**clean_environ(self.home), **self.settings},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

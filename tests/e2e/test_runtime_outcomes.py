@@ -25,8 +25,9 @@ from keyturn.errors.lambda_ import (
     TooManyRequestsException,
 )
 from keyturn.runtime import Invocation, RuntimeSettings
+from keyturn.runtime.pool import RuntimeClosed
 from keyturn.testing.clock import FakeClock
-from keyturn.testing.functions import FunctionBench
+from keyturn.testing.functions import FunctionBench, zip_package
 
 DEADLINE_SECONDS = 20
 
@@ -435,3 +436,74 @@ def _function_processes(name: str) -> list[psutil.Process]:
 def test_an_unknown_runtime_names_the_available_ones(bench: FunctionBench) -> None:
     with pytest.raises(InvalidParameterValueException, match=r"python2\.7 is not available .* python3\."):
         bench.invoke(bench.function("", runtime="python2.7"))
+
+
+def _layer(source: str) -> bytes:
+    return zip_package({"python/looks.py": source, "beside.txt": "of the layer"})
+
+
+def test_a_program_runs_in_a_functions_stead_with_its_code_and_variables(bench: FunctionBench) -> None:
+    spec = bench.function("WORD = 'of the function'\ndef handler(event, context): return 1")
+    layer = _layer(
+        "import os, sys\n"
+        "def look(event, context):\n"
+        "    import lambda_function\n"
+        "    print('nobody reads this')\n"
+        "    path = os.path.join(os.path.dirname(os.path.dirname(__file__)), 'beside.txt')\n"
+        "    return [lambda_function.WORD, os.environ['_HANDLER'], open(path).read(), context.aws_request_id, event]\n"
+    )
+    program, occupied = replace(spec, program="looks.look"), bench.runtime.occupancy()
+    said = bench.runtime.run_beside(program, layer, b'"it"', request_id="7")
+
+    assert json.loads(said.payload) == ["of the function", spec.handler, "of the layer", "7", "it"]
+    assert bench.logs == {}
+    assert bench.runtime.occupancy() == occupied
+
+
+def test_programs_take_no_place_of_invocations_and_have_a_bound_of_their_own(bench: FunctionBench) -> None:
+    pause = "import time\ndef handler(event, context): time.sleep(event)"
+    spec = bench.function(pause)
+    layer = _layer("import time\ndef look(event, context): time.sleep(event)")
+    program = replace(spec, program="looks.look")
+    refused: list[str] = []
+
+    def run(seconds: float) -> None:
+        try:
+            bench.runtime.run_beside(program, layer, json.dumps(seconds).encode(), request_id="1")
+        except TooManyRequestsException:
+            refused.append("refused")
+
+    busy = [threading.Thread(target=bench.invoke, args=(spec, 2)) for _ in range(2)]
+    beside = [threading.Thread(target=run, args=(2,)) for _ in range(5)]
+    for thread in (*busy, *beside):
+        thread.start()
+    wait_for(lambda: bench.runtime.occupancy()[0] == 2, "the function's places are taken")
+    with pytest.raises(TooManyRequestsException):
+        bench.invoke(spec, 0)
+    for thread in (*busy, *beside):
+        thread.join()
+
+    assert refused == ["refused"]
+    run(0)
+    assert refused == ["refused"]
+
+
+def test_a_program_ends_with_the_runtime(tmp_path: Path) -> None:
+    bench = FunctionBench(RuntimeSettings(directory=tmp_path, endpoint_url="http://127.0.0.1:9"), FakeClock())
+    spec = replace(bench.function("def handler(event, context): pass"), program="looks.look", timeout_seconds=60)
+    layer = _layer("import time\ndef look(event, context): time.sleep(60)")
+    ended: list[type[Exception]] = []
+
+    def run() -> None:
+        try:
+            bench.runtime.run_beside(spec, layer, b"1", request_id="1")
+        except KeyturnError as error:
+            ended.append(type(error))
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    wait_for(lambda: bool(bench.runtime._beside and bench.runtime._beside[0].environment), "the program runs")
+    bench.runtime.close()
+    thread.join(DEADLINE_SECONDS)
+
+    assert ended == [RuntimeClosed]

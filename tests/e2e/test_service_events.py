@@ -66,6 +66,8 @@ def lambda_handler(event, context):
 REPLICATION = {
     ServiceEventName.REPLICATION_STARTED, ServiceEventName.REPLICATION_SUCCEEDED, ServiceEventName.REPLICATION_FAILED
 }  # fmt: skip
+# Reached in tests/e2e/test_preflight.py.
+PREFLIGHT = {ServiceEventName.ROTATION_PREFLIGHT_FAILED, ServiceEventName.ROTATION_PREFLIGHT_SUCCEEDED}
 # The secret's name, whether it rotates at once, and the events that tell of its beginning and its end.
 ROTATIONS = [
     ("rotated", True, "RotationStarted", "RotationSucceeded"),
@@ -81,7 +83,7 @@ CLEANED_UP = "SecretVersionDeletion"
 
 def test_every_service_event_is_reached_here_or_with_replicas() -> None:
     rotation = {name for _, _, *names in ROTATIONS for name in names}
-    assert {*rotation, RESTORED, *ERASED, CLEANED_UP, *REPLICATION} == set(ServiceEventName)
+    assert {*rotation, RESTORED, *ERASED, CLEANED_UP, *REPLICATION, *PREFLIGHT} == set(ServiceEventName)
 
 
 @pytest.fixture(scope="module")

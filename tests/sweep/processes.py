@@ -54,7 +54,12 @@ class Keyturn:
     ) -> None:
         self.directory = directory
         settings = Settings(
-            data_dir=directory / "data", port=_free_port(), database_url=database_url, root_key_file=root_key_file
+            data_dir=directory / "data",
+            port=_free_port(),
+            database_url=database_url,
+            root_key_file=root_key_file,
+            # Nothing happens but what the sweep begins.
+            preflight=False,
         )
         self.settings = replace(settings, clock_skew_seconds=_ANY_SKEW_SECONDS) if any_clock else settings
         self.log_path = directory / "server.log"

@@ -6,6 +6,7 @@ import dataclasses
 import re
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer.main
@@ -36,7 +37,7 @@ def shown_commands() -> list[tuple[str, str]]:
 @pytest.mark.parametrize(("page", "command"), shown_commands())
 def test_a_command_in_the_documentation_exists_with_its_options(page: str, command: str) -> None:
     words = shlex.split(command.partition(" > ")[0])[1:]
-    current = typer.main.get_command(app)
+    current: Any = typer.main.get_command(app)
     while words and hasattr(current, "commands") and words[0] in current.commands:
         current = current.commands[words.pop(0)]
     if words and hasattr(current, "default"):

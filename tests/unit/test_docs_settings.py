@@ -34,10 +34,11 @@ def test_a_setting_is_given_with_flag_variable_and_default(setting: Field[Any]) 
     if setting.name in FLAGS:
         assert f"`{FLAGS[setting.name]}`" in section
     else:
-        is_quota = setting.name.startswith(("quota_", "rate_", "rotations_", "audit_", "notify", "metrics_"))
+        without = ("quota_", "rate_", "rotations_", "audit_", "notify", "metrics_", "preflight", "heartbeat")
+        is_quota = setting.name.startswith(without)
         assert (
-            "neither have quotas, rates, bounds of rotations and what concerns the audit trail, notifications and"
-            " metrics"
+            "neither have quotas, rates, bounds of rotations and what concerns pre-flights, the audit trail,"
+            " notifications and metrics"
             if is_quota
             else f"`{setting.name}` has no flag"
         ) in " ".join(PAGE.split())

@@ -65,6 +65,46 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class SeenBefore:
+    """What the last pre-flight has found: whether the rotation would succeed, and whether the database is in step."""
+
+    verdict: str
+    heartbeat: str
+    causes: Sequence[str]
+    checked_at: datetime | None
+
+    @classmethod
+    def of(cls, entry: Mapping[str, Any]) -> SeenBefore | None:
+        """Read it from an entry of ListPlannedRotations; None if nobody has looked."""
+        if "Verdict" not in entry:
+            return None
+        causes = entry.get("PreflightCauses", [])
+        return cls(entry["Verdict"], entry.get("Heartbeat", "unknown"), causes, _utc(entry, "CheckedAt"))
+
+    @property
+    def drifts(self) -> bool:
+        """Whether the database does not have what the secret says."""
+        return self.heartbeat == "drift"
+
+    def in_words(self) -> str:
+        """Say in a sentence what was found, and when."""
+        at = f" at {_said(self.checked_at)}" if self.checked_at else ""
+        why = f": {', '.join(self.causes)}" if self.causes else ""
+        if self.verdict == "will fail":
+            return f"It will fail, as was found{at}{why}."
+        if self.drifts:
+            return f"The database does not have what the secret says, as was found{at}{why}."
+        if self.verdict == "ready":
+            return f"It is expected to succeed, as was found{at}."
+        return f"Whether it will succeed could not be found out{at}{why}."
+
+    def document(self) -> dict[str, object]:
+        """The same for programs."""
+        at = self.checked_at and self.checked_at.isoformat()
+        return {"verdict": self.verdict, "heartbeat": self.heartbeat, "causes": list(self.causes), "checked_at": at}
+
+
+@dataclass(frozen=True, slots=True)
 class PlannedRotation:
     """When a secret rotates next, and where it stands.
 
@@ -79,6 +119,7 @@ class PlannedRotation:
         due_at: When the next attempt of a pending one begins.
         attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
         cause: A short name of why the last attempt failed.
+        preflight: What is known of the next rotation before it is due; None if nobody has looked.
     """
 
     arn: str
@@ -95,6 +136,7 @@ class PlannedRotation:
     due_at: datetime | None = None
     attempt: tuple[int, int] | None = None
     cause: str | None = None
+    preflight: SeenBefore | None = None
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
@@ -115,6 +157,7 @@ class PlannedRotation:
             due_at=_utc(entry, "DueAt"),
             attempt=(entry["Attempt"], entry.get("Attempts", 1)) if "Attempt" in entry else None,
             cause=entry.get("Cause"),
+            preflight=SeenBefore.of(entry),
         )
 
     @property
@@ -149,7 +192,8 @@ class PlannedRotation:
     def why(self) -> str:
         """Say in sentences where it stands, and why it is planned for then."""
         reasons = [] if self.at is None else [self._why_that_window(), *self._why_that_moment(self.at)]
-        return " ".join([*self._standing(), *reasons])
+        found = [] if self.preflight is None else [self.preflight.in_words()]
+        return " ".join([*self._standing(), *reasons, *found])
 
     def document(self, now: datetime) -> dict[str, object]:
         """The same for programs."""
@@ -175,6 +219,7 @@ class PlannedRotation:
             "attempt": self.attempt and self.attempt[0],
             "attempts": self.attempt and self.attempt[1],
             "cause": self.cause,
+            "preflight": self.preflight and self.preflight.document(),
             "why": self.why(),
         }
 

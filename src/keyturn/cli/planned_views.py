@@ -23,8 +23,9 @@ _SHADES = ("on grey11", "on grey15", "on grey19", "on grey23", "on grey30", "on 
 _EIGHTHS = " ▏▎▍▌▋▊▉"
 _WIDEST_BAR = 80
 _WIDE = 100
-_FOLDED = ("Secret", "Rule")
+_FOLDED = ("Pre-flight", "Secret", "Rule")
 _DAY = timedelta(days=1)
+_VERDICTS = {"will fail": "red", "drift": "red", "unknown": "dim"}
 _STATES = {"running": "yellow", "pending": "yellow", "parked": "red", "off": "dim"}
 
 
@@ -36,6 +37,7 @@ def print_table(console: Console, rotations: Iterable[PlannedRotation], now: dat
         "Local": lambda rotation: _local(rotation.next_at) if rotation.next_at else "",
         "In": lambda rotation: _relative(rotation, now),
         "State": lambda rotation: _state(rotation, with_cause=is_wide),
+        "Pre-flight": lambda rotation: _preflight(rotation, with_causes=is_wide),
         "Secret": lambda rotation: escape(shown(rotation.name)),
         "Window": _window,
         "Rule": lambda rotation: escape(shown(rotation.rule)),
@@ -44,6 +46,8 @@ def print_table(console: Console, rotations: Iterable[PlannedRotation], now: dat
         del columns["Local"]
     if not is_wide:
         del columns["Window"]
+    if not any(_preflight(rotation) for rotation in rotations):
+        del columns["Pre-flight"]
     table = Table(box=None, pad_edge=False, header_style="bold")
     for name in columns:
         table.add_column(name, no_wrap=name not in _FOLDED, overflow="fold")
@@ -136,6 +140,19 @@ def _state(rotation: PlannedRotation, *, with_cause: bool = False) -> str:
     if with_cause and rotation.cause:
         words = f"{words}: {shown(rotation.cause)}"
     style = _STATES.get(rotation.state)
+    return f"[{style}]{escape(words)}[/]" if style else escape(words)
+
+
+def _preflight(rotation: PlannedRotation, *, with_causes: bool = False) -> str:
+    """Return what is known of the next rotation, with the causes if there is room; empty if nobody has looked."""
+    found = rotation.preflight
+    if found is None:
+        return ""
+    kind = words = "drift" if found.drifts and found.verdict != "will fail" else found.verdict
+    if with_causes and found.causes and kind in ("will fail", "drift"):
+        causes = ", ".join(cause.removeprefix("drift:") for cause in found.causes)
+        words = f"{words}: {shown(causes)}"
+    style = _VERDICTS.get(kind)
     return f"[{style}]{escape(words)}[/]" if style else escape(words)
 
 

@@ -22,11 +22,13 @@ from keyturn.rules.audit_event import (
     authorization_data,
     deletion_request_id,
     event_time,
+    preflight_request_id,
     replication_request_id,
     rotation_request_id,
     service_event,
 )
 from keyturn.rules.audit_record import AuditRecord
+from keyturn.rules.preflight import Judgement
 
 SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 KMS = "kms.amazonaws.com"
@@ -140,6 +142,30 @@ def resolution_event(kit: Kit, secret_arn: str, version_id: str, repair: str, at
         request_id=rotation_request_id(secret_arn, version_id),
     )
     event["additionalEventData"] = {"SecretId": secret_arn, "SecretVersionId": version_id, "Repair": repair}
+    kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
+
+
+def preflight_event(kit: Kit, name: ServiceEventName, secret_arn: str, judgement: Judgement, at: datetime) -> None:
+    """Store that a pre-flight has found what somebody has to know.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event = service_event(
+        name,
+        event_id=new_event_id(at),
+        secret_arn=secret_arn,
+        at=at,
+        place=Place.of(secret_arn),
+        request_id=preflight_request_id(secret_arn),
+        error_message=", ".join(judgement.causes) if judgement.is_bad else None,
+    )
+    event["additionalEventData"] = {
+        "SecretId": secret_arn,
+        "Verdict": judgement.verdict.value,
+        "Heartbeat": judgement.heartbeat.value,
+        "Causes": list(judgement.causes),
+    }
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
 
 

@@ -92,6 +92,7 @@ class Kit:
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         grant_tokens: Seals GrantToken (``operations/kms/granted.py``).
         authorization_messages: Seals why a call was refused (``operations/authorization_messages.py``).
+        heartbeat: Whether pre-flights try the other labelled values of a secret as well.
         authorise: For what an operation must allow beside its own action (``lambda:InvokeFunction`` on RotateSecret).
     """
 
@@ -116,6 +117,7 @@ class Kit:
     grant_tokens: TokenSealer
     authorization_messages: TokenSealer
     runtime: Runtime
+    heartbeat: bool
     authorise: Authorise
     download_url: DownloadUrl
     wake_scheduler: WakeScheduler

@@ -32,6 +32,7 @@ class SessionTerms:
         tags: Each a key and a value.
         transitive_tag_keys: Of these tags, those that a chain of roles hands on.
         source_identity: Who is behind the session; empty if that was not said.
+        is_preflight: Whether it is a function's, in a pre-flight.
     """
 
     policy: str = ""
@@ -39,6 +40,7 @@ class SessionTerms:
     tags: tuple[tuple[str, str], ...] = ()
     transitive_tag_keys: tuple[str, ...] = ()
     source_identity: str = ""
+    is_preflight: bool = False
 
 
 NO_TERMS = SessionTerms()
@@ -98,6 +100,8 @@ def issue_session(
     }
     if terms.policy_arns:
         payload["policy_arns"] = json.dumps(terms.policy_arns)
+    if terms.is_preflight:
+        payload["preflight"] = "true"
     if terms.tags:
         payload["tags"] = json.dumps([terms.tags, terms.transitive_tag_keys])
     return _issue(tokens, payload, now, duration)
@@ -170,4 +174,5 @@ def _role_session(fields: Mapping[str, str]) -> Principal:
         session_tags=tuple((key, value) for key, value in tags),
         transitive_tag_keys=tuple(transitive_tag_keys),
         source_identity=fields.get("source_identity", ""),
+        is_preflight="preflight" in fields,
     )

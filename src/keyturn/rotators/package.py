@@ -9,6 +9,10 @@ name some that are left out (``left_out`` in its class, shell patterns): compile
 tests, copies. A package that holds compiled files all the same runs on the machine's own architecture and Python only:
 :func:`runs_on`.
 
+The pre-flight (``preflight/``) comes as a layer, which lies over those of the function that it looks into. It keeps its
+modules and the driver to itself, in a directory that only its own entry module puts on the path: the function's code
+finds nothing there that it would not find otherwise.
+
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
 """
@@ -17,7 +21,9 @@ from __future__ import annotations
 
 import ast
 import base64
+import contextlib
 import fnmatch
+import functools
 import hashlib
 import importlib.metadata
 import io
@@ -27,6 +33,7 @@ import zipfile
 from pathlib import Path, PurePosixPath
 
 from . import catalogue
+from .engines.base import Engine
 
 _ENTRY = '''\
 """Rotates credentials of {title}; strategy: {strategy}. Built by Keyturn."""
@@ -37,6 +44,21 @@ from keyturn_rotators.{strategy} import Strategy
 
 lambda_handler = Rotator(Engine(), Strategy())
 '''
+
+_PREFLIGHT = "keyturn_preflight"
+_PREFLIGHT_ENTRY = '''\
+"""Started by Keyturn in the function's stead, to find out whether a rotation would succeed."""
+
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "keyturn-preflight"))
+
+from keyturn_rotators.preflight.program import lambda_handler
+'''
+
+PREFLIGHT_HANDLER = f"{_PREFLIGHT}.lambda_handler"
+"""What is started in place of a function's handler, of the layer that :func:`build_preflight` makes."""
 
 _HERE = Path(__file__).parent
 # The earliest date a zip can hold.
@@ -77,10 +99,26 @@ def build(engine: str, strategy: str) -> bytes:
     files = {f"{engine}_{strategy}.py": entry.encode()}
     for name in _needed("__init__", "handler", strategy, "engines/__init__", f"engines/{engine}"):
         files[f"keyturn_rotators/{name}.py"] = (_HERE / f"{name}.py").read_bytes()
-    for distribution in chosen.driver_distributions:
-        files |= _distribution_files(distribution)
-    left_out: tuple[str, ...] = getattr(chosen, "left_out", ())
-    return _zip({name: files[name] for name in files if not any(fnmatch.fnmatch(name, each) for each in left_out)})
+    return _zip({**files, **_driver_files(chosen)})
+
+
+@functools.cache
+def build_preflight(engine: str | None) -> bytes:
+    """Return the layer with the program that looks into a rotation function from inside.
+
+    Args:
+        engine: Whose code and driver it has; None for none. A driver that is not installed is left out: the function's
+            own may do.
+    """
+    modules = ["__init__", "preflight/__init__", "preflight/program"]
+    drivers: dict[str, bytes] = {}
+    if engine is not None:
+        modules += ["engines/__init__", f"engines/{engine}"]
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            drivers = _driver_files(catalogue.engines()[engine])
+    own = {f"keyturn_rotators/{name}.py": (_HERE / f"{name}.py").read_bytes() for name in _needed(*modules)}
+    files = {f"keyturn-preflight/{name}": content for name, content in {**own, **drivers}.items()}
+    return _zip({**files, f"python/{_PREFLIGHT}.py": _PREFLIGHT_ENTRY.encode()})
 
 
 def runs_on(content: bytes) -> str | None:
@@ -129,6 +167,19 @@ def _needed(*modules: str) -> set[str]:
                 imported = (source, source / "__init__", *(source / alias.name for alias in node.names))
                 waiting += [path.as_posix() for path in imported if (_HERE / f"{path.as_posix()}.py").is_file()]
     return found
+
+
+def _driver_files(engine: Engine) -> dict[str, bytes]:
+    """Return the files of an engine's driver by their names in a package.
+
+    Raises:
+        importlib.metadata.PackageNotFoundError: It is not installed.
+    """
+    files: dict[str, bytes] = {}
+    for distribution in engine.driver_distributions:
+        files |= _distribution_files(distribution)
+    left_out: tuple[str, ...] = getattr(engine, "left_out", ())
+    return {name: files[name] for name in files if not any(fnmatch.fnmatch(name, each) for each in left_out)}
 
 
 def _distribution_files(name: str) -> dict[str, bytes]:

@@ -83,6 +83,9 @@ class ServiceEventName(StrEnum):
     ROTATION_ABANDONED = "RotationAbandoned"
     # Keyturn's own: the labels were brought in line with what the database accepts.
     ROTATION_RESOLVED = "RotationResolved"
+    # Likewise: before it is due, a rotation was found to fail, or secret and database to have parted; and to be well.
+    ROTATION_PREFLIGHT_FAILED = "RotationPreflightFailed"
+    ROTATION_PREFLIGHT_SUCCEEDED = "RotationPreflightSucceeded"
     TEST_ROTATION_STARTED = "TestRotationStarted"
     TEST_ROTATION_SUCCEEDED = "TestRotationSucceeded"
     TEST_ROTATION_FAILED = "TestRotationFailed"
@@ -286,6 +289,11 @@ def service_event(
 def rotation_request_id(secret_arn: str, token: str) -> str:
     """Return the request id under which the events of one rotation are found."""
     return f"Rotation-{secret_arn}-{token}"
+
+
+def preflight_request_id(secret_arn: str) -> str:
+    """Return the request id under which the events of a secret's pre-flights are found."""
+    return f"Preflight-{secret_arn}"
 
 
 def deletion_request_id(secret_arn: str, version_id: str) -> str:

@@ -15,17 +15,23 @@ from fnmatch import fnmatchcase
 from keyturn.clock import from_milliseconds
 from keyturn.rules.audit_event import ServiceEventName
 from keyturn.rules.audit_record import AuditRecord
+from keyturn.rules.preflight import Verdict
 from keyturn.rules.repair import Repair
 
 FORMAT = "keyturn.notification/1"
 TEST_EVENT = "NotificationTest"
 """What ``keyturn notify test`` sends; it stands in no audit trail."""
 
-DEFAULT_EVENTS = frozenset(
-    {ServiceEventName.ROTATION_FAILED, ServiceEventName.ROTATION_ABANDONED, ServiceEventName.ROTATION_RESOLVED}
+PREFLIGHT_EVENTS = frozenset(
+    {ServiceEventName.ROTATION_PREFLIGHT_FAILED, ServiceEventName.ROTATION_PREFLIGHT_SUCCEEDED}
 )
+DEFAULT_EVENTS = PREFLIGHT_EVENTS | {
+    ServiceEventName.ROTATION_FAILED,
+    ServiceEventName.ROTATION_ABANDONED,
+    ServiceEventName.ROTATION_RESOLVED,
+}
 FAILURES = frozenset({ServiceEventName.ROTATION_FAILED, ServiceEventName.TEST_ROTATION_FAILED})
-ROTATION_EVENTS = frozenset(name for name in ServiceEventName if "Rotation" in name)
+ROTATION_EVENTS = frozenset(name for name in ServiceEventName if "Rotation" in name) - PREFLIGHT_EVENTS
 
 DECIDED_AFTER = timedelta(seconds=5)
 """For so long after a failure it may be waited until it is known how the rotation goes on."""
@@ -45,12 +51,14 @@ _HAPPENED = {
     ServiceEventName.ROTATION_FAILED: "The rotation of {} failed",
     ServiceEventName.ROTATION_ABANDONED: "The rotation of {} was abandoned: its version is not pending any more",
     ServiceEventName.ROTATION_RESOLVED: "The database of {} was asked which password it accepts",
+    ServiceEventName.ROTATION_PREFLIGHT_SUCCEEDED: "The next rotation of {} is expected to succeed again",
     ServiceEventName.TEST_ROTATION_STARTED: "The test rotation of {} has begun",
     ServiceEventName.TEST_ROTATION_SUCCEEDED: "The test rotation of {} succeeded",
     ServiceEventName.TEST_ROTATION_FAILED: "The test rotation of {} failed",
     TEST_EVENT: "Keyturn can reach you here. This is a test, nothing has happened",
 }
 _LOOK = "keyturn rotation show"
+_LOOK_BEFORE = "keyturn schedule --why --name-prefix"
 _REPAIRS: dict[str, str] = {
     Repair.FORWARD: "the new one, which is current now.",
     Repair.BACK: "the current one; the new one was dropped.",
@@ -96,6 +104,16 @@ class RotationFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class PreflightFacts:
+    """What a pre-flight has found; see ``rules/preflight.py``."""
+
+    verdict: str
+    heartbeat: str
+    causes: tuple[str, ...]
+    next_rotation_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """One event that somebody may want to know of. ``error`` is what the audit event says."""
 
@@ -107,13 +125,20 @@ class Notification:
     secret_arn: str | None
     error: str | None = None
     rotation: RotationFacts | None = None
+    preflight: PreflightFacts | None = None
 
     @classmethod
-    def of(cls, record: AuditRecord, error: str | None, rotation: RotationFacts | None) -> Notification:
+    def of(
+        cls,
+        record: AuditRecord,
+        error: str | None,
+        rotation: RotationFacts | None,
+        preflight: PreflightFacts | None = None,
+    ) -> Notification:
         """Return what an audit record is about."""
         at = from_milliseconds(record.event_time)
         place = (record.account_id, record.region)
-        return cls(record.event_id, record.event_name, at, *place, record.resource_name, error, rotation)
+        return cls(record.event_id, record.event_name, at, *place, record.resource_name, error, rotation, preflight)
 
     @property
     def secret_name(self) -> str | None:
@@ -151,13 +176,22 @@ class Notification:
                 "next_rotation_at": _iso(rotation.next_rotation_at),
                 "repair": rotation.repair,
             },
+            "preflight": self.preflight
+            and {
+                "verdict": self.preflight.verdict,
+                "heartbeat": self.preflight.heartbeat,
+                "causes": list(self.preflight.causes),
+                "next_rotation_at": _iso(self.preflight.next_rotation_at),
+            },
             "text": self.text(),
         }
 
     def text(self) -> str:
         """Return one line for people, without anything that a terminal or a chat would act upon."""
         where = self.secret_name or "a secret"
-        said = _HAPPENED.get(self.event_name, self.event_name + " of {}").format(where)
+        is_foreseen = self.event_name == ServiceEventName.ROTATION_PREFLIGHT_FAILED
+        happened = _HAPPENED.get(self.event_name, self.event_name + " of {}")
+        said = (_foreseen(self.preflight) if is_foreseen else happened).format(where)
         if self.event_name != TEST_EVENT:
             said += f" ({self.account_id}, {self.region})"
         if self.rotation is not None and self.event_name in FAILURES:
@@ -168,9 +202,11 @@ class Notification:
             said += f" (by whom: {_LOOK} {where})"
         elif self.rotation is not None and self.rotation.repair == Repair.ALL_REFUSED:
             said += f" {_LOOK} {where}"
+        if self.preflight is not None and self.preflight.next_rotation_at is not None:
+            said += f"; it is planned for {self.preflight.next_rotation_at:%Y-%m-%d %H:%M} UTC"
         error = (self.rotation and self.rotation.error) or self.error
         if error:
-            said += f" {error}"
+            said += f" ({_LOOK_BEFORE} {where}): {error}" if is_foreseen else f" {error}"
         line = _UNSEEN.sub(" ", said).translate(_BRACKETS)
         return line if len(line) <= _TEXT_CHARACTERS else f"{line[: _TEXT_CHARACTERS - 1]}…"
 
@@ -253,6 +289,13 @@ def _course(rotation: RotationFacts, secret: str) -> str:
         }[rotation.is_final]
     look = f" ({_LOOK} {secret})" if rotation.is_final else ""
     return f"{where}{number}{goes_on}{look}" + (":" if rotation.error else ".")
+
+
+def _foreseen(preflight: PreflightFacts | None) -> str:
+    """Return what a pre-flight has found, as the beginning of a sentence with a blank for the secret's name."""
+    if preflight is not None and preflight.verdict != Verdict.WILL_FAIL:
+        return "The database of {} does not have what the secret says"
+    return "The next rotation of {} will fail"
 
 
 def _iso(moment: datetime | None) -> str | None:

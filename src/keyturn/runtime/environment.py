@@ -160,7 +160,7 @@ class Environment:
                 ca_bundle=layout.ca_bundle,
             )
             environment["_LAMBDA_TELEMETRY_LOG_FD"] = str(log_fd)
-            argv = ["-m", "awslambdaric", self.spec.handler]
+            argv = ["-m", "awslambdaric", self.spec.program or self.spec.handler]
             return self._spawn(lambda: self._sandbox.start(self.enclosure, environment, argv, log_fd))
 
         self._process = FunctionProcess(start, self._api_loop, self._log, self.enclosure.memory_bytes)

@@ -3,6 +3,9 @@
 When all environments a function may have are busy, or as many of its invocations run as are reserved for it, its
 invocation is refused at once, as Lambda does; callers retry. An idle environment of another function gives way. A warm
 environment serves only while its credentials outlast the invocation.
+
+Beside those places, a few environments run a program of Keyturn's own in a function's stead, once each: it sees what
+the function sees (``rotators/preflight``).
 """
 
 from __future__ import annotations
@@ -13,9 +16,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -34,6 +37,7 @@ from keyturn.runtime.spec import (
     FunctionSpec,
     Invocation,
     LoadPackage,
+    LogLine,
     RuntimeSettings,
     WriteLog,
 )
@@ -44,7 +48,16 @@ _MIB = 1024 * 1024
 _CREDENTIALS_MARGIN = timedelta(minutes=1)
 # Between two looks at the memory of environments, while one is busy and while none is.
 _BUSY_LOOK_SECONDS = 0.1
+# Programs that run in a function's stead at the same time.
+_PROGRAMS = 4
 _IDLE_LOOK_SECONDS = 2.0
+
+
+class RuntimeClosed(KeyturnError):
+    """The server ends, and its functions with it."""
+
+    def __init__(self) -> None:
+        super().__init__("The function runtime is closed.")
 
 
 @dataclass(slots=True)
@@ -96,6 +109,8 @@ class Runtime:
         self._spawner = ThreadPoolExecutor(1, thread_name_prefix="keyturn-spawner")
         self._lock = threading.Lock()
         self._places: list[_Place] = []
+        # Of programs; they count as nobody's.
+        self._beside: list[_Place] = []
         self._is_closed = False
         self._wake = threading.Event()
         self._closing = threading.Event()
@@ -156,6 +171,48 @@ class Runtime:
         finally:
             self._give_back(place)
 
+    def run_beside(self, spec: FunctionSpec, layer: bytes, payload: bytes, *, request_id: str) -> Invocation:
+        """Run a program once where the function would run, and wait for its outcome.
+
+        It has the function's code, layers, variables, role and sandbox, and a fresh environment that takes none of the
+        places of invocations. What it prints is kept nowhere.
+
+        Args:
+            spec: The function as it is now, with the program.
+            layer: Archive of the layer that the program is in; it lies over the function's own.
+            payload: The event, JSON.
+            request_id: Appears in the program's context.
+
+        Raises:
+            TooManyRequestsException: Too many programs run.
+            InvalidParameterValueException: No interpreter here serves the function's runtime.
+            RuntimeClosed: The runtime is closed, or was meanwhile.
+            KeyturnError: The package is missing or broken.
+        """
+        sha256 = package.code_sha256(layer)
+        spec = replace(spec, layers=(*spec.layers, sha256))
+        with self._lock:
+            if self._is_closed:
+                raise RuntimeClosed
+            if len(self._beside) >= _PROGRAMS:
+                raise _too_many()
+            place = _Place(spec, self._free_slot([]))
+            self._beside.append(place)
+        self._wake.set()
+        try:
+            package.unpack(layer, expected_sha256=sha256, into=self._packages)
+            place.environment = self._new_environment(spec, place.slot, _unwritten)
+            said = place.environment.invoke(
+                payload, request_id=request_id, client_context=None, invoked_arn=spec.invoked_arn
+            )
+        finally:
+            self._end([place])
+            with self._lock:
+                self._beside.remove(place)
+        if place.is_discarded:
+            raise RuntimeClosed
+        return said
+
     def discard(self, arn: str) -> None:
         """End a function's environments; those that are busy end with their invocation."""
         with self._lock:
@@ -169,7 +226,7 @@ class Runtime:
         """End a function's environments at once: invocations under way fail as if its process had crashed."""
         self.discard(arn)
         with self._lock:
-            busy = [place.environment for place in self._places if place.spec.arn == arn]
+            busy = [place.environment for place in (*self._places, *self._beside) if place.spec.arn == arn]
         for environment in busy:
             if environment is not None:
                 environment.end()
@@ -178,7 +235,7 @@ class Runtime:
         """End every environment; invocations under way fail."""
         with self._lock:
             self._is_closed = True
-            places = list(self._places)
+            places = [*self._places, *self._beside]
             for place in places:
                 place.is_discarded = True
         self._closing.set()
@@ -193,7 +250,7 @@ class Runtime:
         """Return a warm environment's place, or make room for a new one."""
         with self._lock:
             if self._is_closed:
-                raise KeyturnError("The function runtime is closed.")
+                raise RuntimeClosed
             self._check_reservation(spec)
             stale = [place for place in self._places if not place.is_busy and not self._is_usable(place)]
             stale += [p for p in self._places if not p.is_busy and p not in stale and _replaces(spec, p.spec)]
@@ -235,7 +292,7 @@ class Runtime:
 
     def _free_slot(self, ended: list[_Place]) -> int:
         # The processes of places that just ended may live a moment longer, and a slot is a user.
-        taken = {place.slot for place in (*self._places, *ended)}
+        taken = {place.slot for place in (*self._places, *self._beside, *ended)}
         return next(slot for slot in range(len(taken) + 1) if slot not in taken)
 
     def _remove(self, places: list[_Place]) -> list[_Place]:
@@ -261,7 +318,7 @@ class Runtime:
         with self._lock, contextlib.suppress(ValueError):
             self._places.remove(place)
 
-    def _new_environment(self, spec: FunctionSpec, slot: int) -> Environment:
+    def _new_environment(self, spec: FunctionSpec, slot: int, write_log: WriteLog | None = None) -> Environment:
         interpreter = interpreters.find_interpreter(spec.runtime)
         code = self._unpacked(spec.code_sha256)
         layers = [self._unpacked(sha256) for sha256 in spec.layers]
@@ -276,7 +333,7 @@ class Runtime:
             storage_bytes=spec.ephemeral_storage_mb * _MIB,
         )
         log = EnvironmentLog(
-            partial(self._write_log, spec),
+            partial(write_log or self._write_log, spec),
             self._clock,
             stream=report.stream_name(spec.version, self._clock.now(), spec.name if spec.shares_log_group else ""),
             limit_bytes=self._settings.log_limit_bytes,
@@ -310,7 +367,7 @@ class Runtime:
             with self._lock:
                 if self._is_closed:
                     return
-                places = list(self._places)
+                places = [*self._places, *self._beside]
                 oldest = time.monotonic() - self._settings.idle_seconds
                 idle = self._remove([p for p in places if not p.is_busy and p.idle_since < oldest])
             self._end(idle)
@@ -341,6 +398,10 @@ def _some_interpreter() -> interpreters.Interpreter:
         "No Python on this machine can run functions.",
         "Install awslambdaric and boto3 for the Python that runs Keyturn.",
     )
+
+
+def _unwritten(_spec: FunctionSpec, _stream: str, _lines: Sequence[LogLine], /) -> None:
+    """Drop what a program prints."""
 
 
 def _serves(warm: FunctionSpec, wanted: FunctionSpec) -> bool:

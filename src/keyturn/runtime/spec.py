@@ -38,6 +38,7 @@ class FunctionSpec:
         qualifier: By which it is invoked: a version, an alias or ``$LATEST``; empty without.
         reserved_concurrency: How many invocations of all its versions may run at once; None if none are reserved.
         layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
+        program: What is started in the handler's place, ``module.function`` of a layer; empty for the handler.
     """
 
     arn: str
@@ -59,6 +60,7 @@ class FunctionSpec:
     qualifier: str = ""
     reserved_concurrency: int | None = None
     layers: tuple[str, ...] = ()
+    program: str = ""
 
     @property
     def shares_log_group(self) -> bool:

@@ -80,6 +80,8 @@ class Outcome:
 def invoke_step(kit: Kit, rotation: RotationRecord, secret: SecretRecord, step: Step, request_id: str) -> Outcome:
     """Run the rotation function once, and return when it has ended."""
     function_arn = secret.rotation_function_arn or ""
+    # A step is nobody's call: without this the function and its policy would be those of the last one.
+    kit.kept.refresh()
     invocable = invocable_function(kit, function_arn, secret.arn)
     if invocable is None:
         return Outcome(

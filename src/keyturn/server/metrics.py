@@ -23,10 +23,11 @@ from prometheus_client.registry import Collector
 import keyturn
 from keyturn.operations.kit import Kit
 from keyturn.operations.meters import Durations
+from keyturn.rules.preflight import Heartbeat, Verdict
 from keyturn.scheduler.notifying import Sender
 from keyturn.scheduler.shipping import Shipper
 from keyturn.sensitive import Sensitive
-from keyturn.storage import notifications, rotation_totals
+from keyturn.storage import notifications, preflights, rotation_totals
 from keyturn.storage.database import StorageError
 from keyturn.wire.http import HttpReply
 from keyturn.wire.models import OperationModel
@@ -61,6 +62,7 @@ class KeyturnCollector(Collector):
     def __init__(self, sources: Sources) -> None:
         self._sources = sources
         self._rotating = 0
+        self._preflights: Mapping[tuple[str | None, str | None], int] = {}
         self._count_at: datetime | None = None
 
     def collect(self) -> Iterator[Metric]:
@@ -154,8 +156,10 @@ class KeyturnCollector(Collector):
             totals = rotation_totals.load_totals(connection, now)
             if self._count_at is None or now >= self._count_at:
                 self._rotating, self._count_at = rotation_totals.count_rotating(connection), now + _COUNT_AGAIN
+                self._preflights = preflights.count_preflights(connection)
         waits = max((now - totals.due_since).total_seconds(), 0.0) if totals.due_since else 0.0
         yield _gauge("keyturn_rotation_secrets", "Secrets that rotate.", self._rotating)
+        yield from self._verdicts()
         yield _gauge("keyturn_rotations_due", "Rotations whose moment has come and that nobody runs.", totals.due)
         yield _gauge("keyturn_rotations_due_longest_seconds", "How long the first of those waits.", waits)
         yield _gauge("keyturn_rotations_running", "Rotations that a server runs.", totals.running)
@@ -174,6 +178,29 @@ class KeyturnCollector(Collector):
                 "Since the secret that has gone without rotation for longest was rotated, or made.",
                 age,
             )
+
+    def _verdicts(self) -> Iterator[Metric]:
+        verdicts, heartbeats = dict.fromkeys(Verdict, 0), dict.fromkeys(Heartbeat, 0)
+        unseen = max(self._rotating - sum(self._preflights.values()), 0)
+        verdicts[Verdict.UNKNOWN] = heartbeats[Heartbeat.UNKNOWN] = unseen
+        for (verdict, heartbeat), count in self._preflights.items():
+            verdicts[Verdict(verdict) if verdict else Verdict.UNKNOWN] += count
+            heartbeats[Heartbeat(heartbeat) if heartbeat else Heartbeat.UNKNOWN] += count
+        of_verdict = GaugeMetricFamily(
+            "keyturn_rotation_preflight_secrets",
+            "Secrets that rotate, by whether the next rotation would succeed.",
+            labels=("verdict",),
+        )
+        for verdict_, count in verdicts.items():
+            of_verdict.add_metric((verdict_.value.replace(" ", "_"),), count)
+        of_heartbeat = GaugeMetricFamily(
+            "keyturn_rotation_heartbeat_secrets",
+            "Secrets that rotate, by whether the database has what the secret says.",
+            labels=("heartbeat",),
+        )
+        for heartbeat_, count in heartbeats.items():
+            of_heartbeat.add_metric((heartbeat_.value.replace(" ", "_"),), count)
+        yield from (of_verdict, of_heartbeat)
 
     def _waiting(self) -> Iterator[Metric]:
         with self._sources.kit.journal.read() as connection:

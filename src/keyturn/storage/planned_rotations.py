@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -32,11 +32,12 @@ from keyturn.rules.staging import AWSCURRENT
 from keyturn.storage import schema
 from keyturn.storage.rotations import UNFINISHED, RotationKind, RotationStatus
 
-_secrets, _versions, _labels, _rotations = (
+_secrets, _versions, _labels, _rotations, _preflights = (
     schema.secrets,
     schema.secret_versions,
     schema.staging_labels,
     schema.rotations,
+    schema.preflights,
 )
 _beside = _secrets.alias("beside")
 _MINUTE_MS = timedelta(minutes=1) // timedelta(milliseconds=1)
@@ -79,6 +80,7 @@ class PlannedRecord:
         rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
         version_id: What it makes.
         due_at: When it runs next, or began to.
+        verdict: Of the last pre-flight; None, like the next three, if there was none.
     """
 
     part: int
@@ -100,6 +102,10 @@ class PlannedRecord:
     due_at: datetime | None
     attempt: int | None
     cause: str | None
+    verdict: str | None
+    heartbeat: str | None
+    preflight_causes: Sequence[str] | None
+    checked_at: datetime | None
 
     @property
     def position(self) -> PlannedPosition:
@@ -175,6 +181,10 @@ _COLUMNS = (
     _rotations.c.due_at,
     _rotations.c.attempt,
     _rotations.c.cause,
+    _preflights.c.verdict,
+    _preflights.c.heartbeat,
+    _preflights.c.causes.label("preflight_causes"),
+    _preflights.c.checked_at,
 )
 _OF_PLACE = (
     _secrets.c.account_id == bindparam("account_id"),
@@ -184,11 +194,18 @@ _OF_PLACE = (
 )
 # Of a secret's rotations one at most is unfinished.
 _UNFINISHED = and_(_rotations.c.secret_id == _secrets.c.secret_id, _rotations.c.status.in_(UNFINISHED))
-_WITH_UNFINISHED = select(*_COLUMNS).select_from(outerjoin(_secrets, _rotations, _UNFINISHED)).where(*_OF_PLACE)
+_PREFLIGHT = _preflights.c.secret_id == _secrets.c.secret_id
+_WITH_UNFINISHED = (
+    select(*_COLUMNS)
+    .select_from(outerjoin(outerjoin(_secrets, _rotations, _UNFINISHED), _preflights, _PREFLIGHT))
+    .where(*_OF_PLACE)
+)
 _IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
 _PARTS: Mapping[int, Select[Any]] = {
     _UNDER_WAY: select(*_COLUMNS)
-    .select_from(join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id))
+    .select_from(
+        outerjoin(join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id), _preflights, _PREFLIGHT)
+    )
     .where(*_OF_PLACE, _IS_PENDING)
     .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
     _PLANNED: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(

@@ -322,6 +322,28 @@ rotation_steps = Table(
     Column("cause", String(64)),
 )
 
+# What the last pre-flight of a secret that rotates has found, and when the next one is due.
+preflights = Table(
+    "preflights",
+    state,
+    Column("secret_id", RowId, ForeignKey("secrets.secret_id", ondelete="CASCADE"), primary_key=True),
+    # None until it was looked at.
+    Column("verdict", String(16)),
+    Column("heartbeat", String(16)),
+    Column("causes", JSON(none_as_null=True)),
+    Column("items", JSON(none_as_null=True)),
+    Column("checked_at", Moment),
+    # Since when verdict and heartbeat are these.
+    Column("since", Moment),
+    # Whether it was told that somebody has to do something.
+    Column("is_told", Boolean, nullable=False),
+    # None if nothing is due by itself: rotation is off.
+    Column("due_at", Moment),
+    # Until when some server looks, or nobody is to.
+    Column("held_until", Moment),
+)
+Index("preflights_due", preflights.c.due_at)
+
 users = Table(
     "users",
     state,

@@ -22,9 +22,15 @@ register_commands()
 
 # What serve alone decides about itself, and what cannot be given to a command that makes what it names.
 NOT_SETTINGS = {"no_profile", "replace_profile", "help", "profile", "output"}
-NOT_FLAGS = {"partition", "rate_limits", "notify", "metrics_token_file"} | {
-    field.name for field in fields(Settings) if field.name.startswith(("quota_", "rotations_", "audit_"))
-}
+NOT_FLAGS = {
+    "partition",
+    "rate_limits",
+    "preflight",
+    "preflight_hours_ahead",
+    "heartbeat",
+    "notify",
+    "metrics_token_file",
+} | {field.name for field in fields(Settings) if field.name.startswith(("quota_", "rotations_", "audit_"))}
 
 
 def commands(group: Any, *path: str) -> Iterator[tuple[str, Any]]:

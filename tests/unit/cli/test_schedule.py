@@ -20,7 +20,7 @@ from keyturn.cli import planned_views
 from keyturn.cli.calendar_feed import feed
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.moments import read_span, rough
-from keyturn.cli.planned import PlannedRotation, Wanted
+from keyturn.cli.planned import PlannedRotation, SeenBefore, Wanted
 from keyturn.cli.schedule_preview import preview, refusal
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.secretsmanager import InvalidParameterException
@@ -374,3 +374,53 @@ def test_a_list_in_a_pipe_is_as_wide_as_columns_says(monkeypatch: pytest.MonkeyP
     assert max(map(len, _run("preview", "30")[1].splitlines())) <= 60
     monkeypatch.delenv("COLUMNS")
     assert max(map(len, _run("preview", "30")[1].splitlines())) > 200
+
+
+def _seen(verdict: str, heartbeat: str, *causes: str) -> PlannedRotation:
+    return replace(ROTATION, preflight=SeenBefore(verdict, heartbeat, causes, NOW))
+
+
+SEEN = {
+    "ready": _seen("ready", "in step"),
+    "will fail": _seen("will fail", "unknown", "database.connect:ConnectionRefused"),
+    "drift": _seen("ready", "drift", "drift:PreviousStillAccepted"),
+    "unknown": _seen("unknown", "unknown", "secret.value:UnknownEngine"),
+}
+
+
+def test_a_column_shows_what_is_known_before_with_causes_if_there_is_room() -> None:
+    narrow = _shown(planned_views.print_table, [ROTATION, *SEEN.values()], NOW)
+    wide = _shown(planned_views.print_table, [ROTATION, *SEEN.values()], NOW, width=180)
+
+    assert "Pre-flight" in narrow[0]
+    for word, line in zip(SEEN, narrow[2:], strict=True):
+        assert f" {word} " in line
+    said = ["ready", "will fail: database.connect:ConnectionRefused", "drift: PreviousStillAccepted", "unknown"]
+    for words, line in zip(said, wide[2:], strict=True):
+        assert f"  {words}  " in line
+    assert "Pre-flight" not in _shown(planned_views.print_table, [ROTATION], NOW)[0]
+
+
+def test_why_ends_with_what_is_known_before() -> None:
+    endings = {
+        "ready": "It is expected to succeed, as was found at 2026-03-01 10:00.",
+        "will fail": "It will fail, as was found at 2026-03-01 10:00: database.connect:ConnectionRefused.",
+        "drift": "The database does not have what the secret says, as was found at 2026-03-01 10:00:"
+        " drift:PreviousStillAccepted.",
+        "unknown": "Whether it will succeed could not be found out at 2026-03-01 10:00: secret.value:UnknownEngine.",
+    }
+    for name, ending in endings.items():
+        assert SEEN[name].why().endswith(ending)
+    assert SEEN["drift"].document(NOW)["preflight"] == {
+        "verdict": "ready",
+        "heartbeat": "drift",
+        "causes": ["drift:PreviousStillAccepted"],
+        "checked_at": "2026-03-01T10:00:00+00:00",
+    }
+    assert ROTATION.document(NOW)["preflight"] is None
+
+
+def test_an_entry_of_a_server_that_has_not_looked_has_nothing_of_it() -> None:
+    assert SeenBefore.of({"ARN": "a"}) is None
+    seen = SeenBefore.of({"Verdict": "ready", "Heartbeat": "in step", "PreflightCauses": [], "CheckedAt": NOW})
+    assert seen == SeenBefore("ready", "in step", [], NOW)

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import ast
+import importlib.metadata
 import io
 import zipfile
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from keyturn.rotators.package import build, handler_name, runs_on
+from keyturn.rotators import package
+from keyturn.rotators.package import PREFLIGHT_HANDLER, build, build_preflight, handler_name, runs_on
 
 
 @pytest.fixture(scope="module")
@@ -85,3 +89,35 @@ def test_an_engine_that_does_not_exist_is_refused() -> None:
             build(name, "single_user")
     with pytest.raises(ModuleNotFoundError):
         build("postgresql", "nobody")
+
+
+def test_the_preflights_layer_keeps_engine_and_driver_to_itself() -> None:
+    content = build_preflight("postgresql")
+    names = zipfile.ZipFile(io.BytesIO(content)).namelist()
+
+    # Nothing but its entry is where Python looks in a layer.
+    assert [name for name in names if name.startswith("python/")] == ["python/keyturn_preflight.py"]
+    assert {name.split("/")[0] for name in names} == {"keyturn-preflight", "python"}
+    own = {name.removeprefix("keyturn-preflight/") for name in names}
+    assert {"keyturn_rotators/preflight/program.py", "keyturn_rotators/engines/postgresql.py", "six.py"} <= own
+    assert not [name for name in own if "single_user" in name or "mysql" in name]
+    assert PREFLIGHT_HANDLER == "keyturn_preflight.lambda_handler"
+
+
+def test_without_its_driver_an_engine_comes_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing(name: str) -> Any:
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "distribution", missing)
+    names = zipfile.ZipFile(io.BytesIO(build_preflight.__wrapped__("mariadb"))).namelist()
+
+    assert "keyturn-preflight/keyturn_rotators/engines/mariadb.py" in names
+    assert not [name for name in names if "pymysql" in name]
+
+
+def test_the_preflight_runs_on_every_python_that_runs_functions() -> None:
+    # Engines need a newer one; what is asked before them must not.
+    names = ("__init__", "preflight/__init__", "preflight/imports", "preflight/items", "preflight/program")
+    for name in (*names, "preflight/service"):
+        path = Path(package.__file__).parent / f"{name}.py"
+        ast.parse(path.read_text(), feature_version=(3, 9))

@@ -15,7 +15,15 @@ from hypothesis import strategies as st
 from keyturn.arn import Place
 from keyturn.notifiers.base import Location
 from keyturn.rules.audit_event import ServiceEventName
-from keyturn.rules.notification import LONGEST_WAIT, Notification, RotationFacts, Wanted, is_final, next_try
+from keyturn.rules.notification import (
+    LONGEST_WAIT,
+    Notification,
+    PreflightFacts,
+    RotationFacts,
+    Wanted,
+    is_final,
+    next_try,
+)
 from keyturn.rules.repair import Repair
 
 PLACE = Place("aws", "us-east-1", "000000000000")
@@ -139,7 +147,33 @@ def test_events_that_are_about_no_rotation_say_so() -> None:
 
 def test_by_default_failures_and_abandoned_rotations_are_told() -> None:
     told = [name for name in ServiceEventName if Wanted().wants(replace(FAILED, event_name=name))]
-    assert told == ["RotationFailed", "RotationAbandoned", "RotationResolved"]
+    assert told == [
+        "RotationFailed",
+        "RotationAbandoned",
+        "RotationResolved",
+        "RotationPreflightFailed",
+        "RotationPreflightSucceeded",
+    ]
+
+
+def test_what_will_fail_is_told_with_when_it_is_due_and_the_command_that_tells_more() -> None:
+    found = PreflightFacts("will fail", "drift", ("login.current:AuthenticationFailed",), NOW + timedelta(hours=6))
+    foreseen = replace(
+        FAILED, event_name="RotationPreflightFailed", rotation=None, preflight=found, error="login.current:<!x>"
+    )
+
+    assert foreseen.text() == (
+        "The next rotation of app/database will fail (000000000000, us-east-1); it is planned for 2026-03-04 11:06 UTC"
+        " (keyturn schedule --why --name-prefix app/database): login.current:‹!x›"
+    )
+    assert foreseen.document()["preflight"] == {
+        "verdict": "will fail",
+        "heartbeat": "drift",
+        "causes": ["login.current:AuthenticationFailed"],
+        "next_rotation_at": "2026-03-04T11:06:07.089Z",
+    }
+    drifted = replace(foreseen, preflight=replace(found, verdict="ready", next_rotation_at=None))
+    assert drifted.text().startswith("The database of app/database does not have what the secret says (0")
 
 
 def test_nobody_is_woken_because_nothing_had_to_be_changed_unless_they_asked_for_it() -> None:

@@ -262,6 +262,15 @@ def dangerous_writes(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         yield
 
 
+def test_a_step_goes_by_the_policy_of_now_though_nobody_has_called_since_it_changed(desk: Desk) -> None:
+    desk.rotate()
+    desk.bench.call("lambda", "RemovePermission", FunctionName="rotate", StatementId="s")
+    desk.work()
+
+    assert desk.runtime.steps == []
+    assert desk.history()[0].cause == "notInvoked"
+
+
 def test_the_four_steps_run_in_order_with_one_token(desk: Desk) -> None:
     version_id = desk.rotate()
     assert desk.stages()[version_id] == ["AWSPENDING"]

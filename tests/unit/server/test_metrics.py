@@ -121,6 +121,12 @@ def test_everything_is_counted(desk: Desk) -> None:
         "keyturn_notifications_waiting,notifier=pager": 0,
         "keyturn_database_up": 1,
         "keyturn_rotation_secrets": 1,
+        "keyturn_rotation_preflight_secrets,verdict=ready": 0,
+        "keyturn_rotation_preflight_secrets,verdict=will_fail": 0,
+        "keyturn_rotation_preflight_secrets,verdict=unknown": 1,
+        "keyturn_rotation_heartbeat_secrets,heartbeat=in_step": 0,
+        "keyturn_rotation_heartbeat_secrets,heartbeat=drift": 0,
+        "keyturn_rotation_heartbeat_secrets,heartbeat=unknown": 1,
         "keyturn_rotations_due": 1,
         "keyturn_rotations_due_longest_seconds": 5,
         "keyturn_rotations_late": 1,
@@ -196,7 +202,7 @@ def test_no_label_names_a_secret(desk: Desk) -> None:
     labels = {name for family in families(desk.ask()) for sample in family.samples for name in sample.labels}
     assert labels <= {
         "version", "python", "service", "operation", "status", "kind", "outcome", "step", "cause", "state", "notifier",
-        "sink", "le", "implementation", "major", "minor", "patchlevel",
+        "verdict", "heartbeat", "sink", "le", "implementation", "major", "minor", "patchlevel",
     }  # fmt: skip
 
 

@@ -70,8 +70,21 @@ def _entry(record: PlannedRecord) -> Any:
         "Attempt": record.attempt,
         "Attempts": None if record.kind is None else PLANS[record.kind].attempts,
         "Cause": record.cause,
+        **_preflight(record),
     }
     return {name: value for name, value in members.items() if value is not None}
+
+
+def _preflight(record: PlannedRecord) -> Mapping[str, object]:
+    # What was found before rotation was switched off is not about the next one.
+    if record.verdict is None or record.state is PlannedState.OFF:
+        return {}
+    return {
+        "Verdict": record.verdict,
+        "Heartbeat": record.heartbeat,
+        "PreflightCauses": record.preflight_causes or [],
+        "CheckedAt": record.checked_at,
+    }
 
 
 def _window(record: PlannedRecord, rules: RotationRules) -> Mapping[str, object]:

@@ -31,7 +31,7 @@ from keyturn.rules.deletion import check_alive
 from keyturn.rules.replication import Part, check_may_change
 from keyturn.rules.staging import AWSCURRENT, begin_rotation, end_test, previous_not_complete
 from keyturn.rules.versions import no_token, require_token
-from keyturn.storage import rotations, secret_versions, secrets
+from keyturn.storage import preflights, rotations, secret_versions, secrets
 from keyturn.storage.database import Transaction
 from keyturn.storage.rotation_leases import is_held
 from keyturn.storage.rotations import RotationKind, RotationRecord, RotationStatus
@@ -94,6 +94,8 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
                 _take_up_left_version(kit, transaction, current, call.at)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
+                if not current.rotation_enabled or current.rotation_function_arn != function_arn:
+                    preflights.plan_preflight(transaction, current.secret_id, call.at)
                 if not immediately:
                     begin = counted_from(current) or call.at
                     plan_rotation(kit, transaction, subject.arn, counted_from=begin, not_before=call.at)
@@ -117,6 +119,7 @@ def cancel_rotate_secret(
         if unfinished is not None:
             _cancel(kit, transaction, current, unfinished, call.at)
         secrets.update_secret(transaction, current, rotation_enabled=False, **NO_PLAN)
+        preflights.plan_preflight(transaction, current.secret_id, None)
     kit.wake_scheduler()
     response: CancelRotateSecretResponse = {"ARN": subject.arn, "Name": subject.name}
     if unfinished is not None:

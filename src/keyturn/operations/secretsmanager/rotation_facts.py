@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection
 
@@ -12,7 +13,15 @@ from keyturn.clock import from_milliseconds
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
 from keyturn.rules.audit_event import ServiceEventName, rotation_request_id
 from keyturn.rules.audit_record import AuditRecord
-from keyturn.rules.notification import FAILURES, ROTATION_EVENTS, Notification, RotationFacts, is_final
+from keyturn.rules.notification import (
+    FAILURES,
+    PREFLIGHT_EVENTS,
+    ROTATION_EVENTS,
+    Notification,
+    PreflightFacts,
+    RotationFacts,
+    is_final,
+)
 from keyturn.rules.rotation import Step
 from keyturn.storage import rotations, secrets
 from keyturn.storage.database import Database
@@ -35,7 +44,17 @@ def notification_of(state: Database, record: AuditRecord) -> Notification:
             repair = event["additionalEventData"]["Repair"]
         with state.read() as connection:
             facts = _facts(connection, record, version_id, repair)
-    return Notification.of(record, event.get("errorMessage"), facts)
+    return Notification.of(record, event.get("errorMessage"), facts, _preflight(state, record, event))
+
+
+def _preflight(state: Database, record: AuditRecord, event: Mapping[str, Any]) -> PreflightFacts | None:
+    if record.event_name not in PREFLIGHT_EVENTS:
+        return None
+    found = event["additionalEventData"]
+    with state.read() as connection:
+        secret = secrets.load_secret(connection, record.resource_name or "")
+    next_rotation_at = secret.next_rotation_at if secret is not None else None
+    return PreflightFacts(found["Verdict"], found["Heartbeat"], tuple(found["Causes"]), next_rotation_at)
 
 
 def _facts(connection: Connection, record: AuditRecord, version_id: str, repair: str | None) -> RotationFacts:

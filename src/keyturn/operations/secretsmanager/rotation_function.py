@@ -32,7 +32,7 @@ def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[Fu
 
     None if there is no such function, or its policy does not.
     """
-    found = _find_function(kit, function_arn, secret_arn)
+    found = find_function(kit, function_arn, secret_arn)
     if found is None:
         return None
     reference, function = found
@@ -41,7 +41,8 @@ def invocable_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[Fu
     return (function, reference.qualifier) if decision.allowed else None
 
 
-def _find_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[FunctionReference, FunctionRecord] | None:
+def find_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[FunctionReference, FunctionRecord] | None:
+    """Return the function that an ARN means, whether Secrets Manager may invoke it or not; None if there is none."""
     try:
         Arn.parse(function_arn)
         reference = parse_function_name(Place.of(secret_arn), function_arn)
@@ -53,7 +54,7 @@ def _find_function(kit: Kit, function_arn: str, secret_arn: str) -> tuple[Functi
 
 def function_timeout(kit: Kit, function_arn: str | None, secret_arn: str) -> timedelta:
     """Return how long a step of the rotation function can take; no time if there is no function."""
-    found = _find_function(kit, function_arn or "", secret_arn)
+    found = find_function(kit, function_arn or "", secret_arn)
     return timedelta(seconds=found[1].timeout_seconds if found else 0)
 
 
@@ -72,7 +73,7 @@ def check_function(kit: Kit, call: Call, function_arn: str, secret_arn: str) -> 
 
 def cannot_invoke(kit: Kit, function_arn: str, secret_arn: str) -> AccessDenied:
     """Return AWS's refusal of a function that Secrets Manager may not invoke; if there is one, with what it lacks."""
-    found = _find_function(kit, function_arn, secret_arn)
+    found = find_function(kit, function_arn, secret_arn)
     if found is None:
         return AccessDenied(_CANNOT_INVOKE)
     reference, function = found

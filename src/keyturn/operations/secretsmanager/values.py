@@ -35,7 +35,8 @@ def get_secret_value(
     if version is None or version.sealed is None:
         raise no_value(version_id, stage)
     plaintext = decrypt_value(kit, call, subject, version).reveal()
-    kit.accesses.note(subject, version.version_id, call.at)
+    if not call.principal.is_preflight:
+        kit.accesses.note(subject, version.version_id, call.at)
     response: GetSecretValueResponse = {
         "ARN": subject.arn,
         "Name": subject.name,

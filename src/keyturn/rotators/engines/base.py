@@ -350,6 +350,8 @@ class Engine(Protocol):
         exclude_characters: Default of the function's EXCLUDE_CHARACTERS.
         password_length: Default of its PASSWORD_LENGTH; 32 in AWS's functions, for Oracle 30.
         driver_distributions: What a deployment package must contain, by the names of the package index.
+
+    Of some also ``keeps_previous``: whether a rotation may leave the previous password of the same user valid.
     """
 
     title: str

@@ -41,6 +41,8 @@ class Engine:
     exclude_characters = "".join(sorted(set(string.punctuation) - set("-._~")))
     password_length = 32
     driver_distributions: tuple[str, ...] = ()
+    # An account has several keys.
+    keeps_previous = True
     strategies = ("new_key",)
 
     @property

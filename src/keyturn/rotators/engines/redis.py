@@ -61,6 +61,8 @@ class Engine:
     password_length = 32
     # The driver imports the second one on Python before 3.11.3 only, which a package cannot know.
     driver_distributions: tuple[str, ...] = ("redis", "async-timeout")
+    # The superuser sets the new password beside the current one.
+    keeps_previous = True
     superuser_strategy = "single_user_by_superuser"
 
     def login(self, value: Mapping[str, object]) -> base.Login:

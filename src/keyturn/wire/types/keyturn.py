@@ -88,6 +88,29 @@ class GetRotationResponse(TypedDict):
     Truncated: NotRequired[bool]
 
 
+class GetRotationPreflightRequest(TypedDict):
+    SecretId: str
+
+
+class PreflightItemType(TypedDict):
+    Item: NotRequired[str]
+    Status: NotRequired[str]
+    Code: NotRequired[str]
+    Reason: NotRequired[str]
+    Seconds: NotRequired[float]
+
+
+class GetRotationPreflightResponse(TypedDict):
+    ARN: NotRequired[str]
+    Name: NotRequired[str]
+    Verdict: NotRequired[str]
+    Heartbeat: NotRequired[str]
+    Causes: NotRequired[list[str]]
+    CheckedAt: NotRequired[datetime]
+    Since: NotRequired[datetime]
+    Items: NotRequired[list[PreflightItemType]]
+
+
 class ListPlannedRotationsRequest(TypedDict):
     From: NotRequired[datetime]
     To: NotRequired[datetime]
@@ -122,6 +145,10 @@ class PlannedRotationType(TypedDict):
     Attempt: NotRequired[int]
     Attempts: NotRequired[int]
     Cause: NotRequired[str]
+    Verdict: NotRequired[str]
+    Heartbeat: NotRequired[str]
+    PreflightCauses: NotRequired[list[str]]
+    CheckedAt: NotRequired[datetime]
 
 
 class ListPlannedRotationsResponse(TypedDict):
@@ -140,6 +167,21 @@ class ListRotationsResponse(TypedDict):
     Name: NotRequired[str]
     Rotations: NotRequired[list[RotationType]]
     NextToken: NotRequired[str]
+
+
+class PreflightRotationRequest(TypedDict):
+    SecretId: str
+
+
+class PreflightRotationResponse(TypedDict):
+    ARN: NotRequired[str]
+    Name: NotRequired[str]
+    Verdict: NotRequired[str]
+    Heartbeat: NotRequired[str]
+    Causes: NotRequired[list[str]]
+    CheckedAt: NotRequired[datetime]
+    Since: NotRequired[datetime]
+    Items: NotRequired[list[PreflightItemType]]
 
 
 class ResolveRotationRequest(TypedDict):

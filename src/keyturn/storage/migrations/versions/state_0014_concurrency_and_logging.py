@@ -4,7 +4,7 @@ import sqlalchemy as sa
 from alembic import op
 
 revision = "state_0014"
-down_revision = "state_0012"
+down_revision = "state_0013"
 branch_labels = None
 depends_on = None
 
