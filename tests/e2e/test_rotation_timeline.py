@@ -68,7 +68,7 @@ def shown(server: ServerProcess, *arguments: str, width: int = 80) -> str:
 def story(text: str) -> list[str]:
     """What the timeline of a printed rotation says, without the times; further lines belong to the one before."""
     told: list[str] = []
-    for line in text.partition("Timeline\n")[2].partition("\n\nWhat next")[0].splitlines()[1:]:
+    for line in text.partition("Timeline\n")[2].partition("\n\nW")[0].splitlines()[1:]:
         if re.match(r"\d\d:\d\d:\d\d\.\d{3}  ", line):
             told.append(line[14:].strip())
         else:

@@ -177,6 +177,7 @@ def _print_what_next(console: Console, directory: Path) -> None:
         f"{aws} logs filter-log-events --log-group-name /aws/lambda/{_FUNCTION}",
         f"{aws} cloudtrail lookup-events --max-results 10",
         f"{keyturn} rotate {_SECRET} --profile {PROFILE}",
+        f"{keyturn} doctor {_SECRET} --profile {PROFILE}",
     ]
     for line in lines:
         console.print(f"  {line}")

@@ -32,6 +32,7 @@ _MARKS = {
 }
 _SURE = {Role.CONTRIBUTING: "contributing", Role.CONSEQUENCE: "a consequence", Role.RISK: "a risk", Role.NOTE: "a note"}
 _QUIET = frozenset({Role.NOTE, Role.CONSEQUENCE})
+_PROGRAMS = ("aws ", "keyturn ")
 _ORDER = list(Verdict)
 _REASONS_AT_MOST = 2
 _LINES_AT_MOST = 6
@@ -67,7 +68,8 @@ def _print_section(console: Console, report: Report, section: Section, *, verbos
     mark, style = _section_mark(findings, unseen, has_passed=has_passed)
     console.print(Text.assemble((f"[{mark}]", style), f" {section.value}{f': {shown(told)}' if told else ''}"))
     for finding in findings:
-        _print_finding(console, finding, options, in_full=verbose or finding.role not in _QUIET)
+        if verbose or finding.role is not Role.NOTE or finding.is_history:
+            _print_finding(console, finding, options, in_full=verbose or finding.role not in _QUIET)
     if unseen and (findings or fact):
         _print_marked(console, "?", "yellow", Text(_could_not(unseen), "dim"))
     for outcome in outcomes if verbose else ():
@@ -103,7 +105,8 @@ def _print_finding(console: Console, finding: Finding, options: str, *, in_full:
     remedy = finding.remedy
     if remedy.text:
         _print_marked(console, "→", "bold", Text(shown(remedy.text)), indent=6)
-    _print_commands(console, [*(command(change, options) for change in remedy.changes), *remedy.by_hand])
+    by_hand = (f"{line}{options}" if line.startswith(_PROGRAMS) else line for line in remedy.by_hand)
+    _print_commands(console, [*(command(change, options) for change in remedy.changes), *by_hand])
     if remedy.policy is not None and not remedy.changes:
         console.print(_indented(Text(shown_json(json.dumps(remedy.policy, indent=2)), "cyan"), 8))
     for evidence in finding.evidence:

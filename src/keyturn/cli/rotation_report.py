@@ -214,6 +214,16 @@ class Report:
                 yield Line("", [f"{date} (UTC)"])
             yield line
 
+    def diagnosis(self, options: str = "") -> str | None:
+        """Return the command that says why it failed; None if it has not, or its name cannot be shown.
+
+        Args:
+            options: Of the server, as ``as_given`` returns them.
+        """
+        command = f"keyturn doctor {self._answer['Name']}{options}"
+        has_failed = self._rotation["Status"] in ("pending", "parked", "failed")
+        return command if has_failed and shown(command) == command else None
+
     def next_steps(self, options: str = "") -> list[NextStep]:
         """Return what can be done.
 

@@ -452,7 +452,7 @@ def test_it_fits_the_screen_and_what_belongs_together_stands_below_each_other(wi
     long = "word " * 60
     text = printed(report(rotation(), entry("event", long), entry("log", f"[INFO]\tt\tr\t{long}")), width)
 
-    timeline = text.partition("Timeline\n")[2].partition("\n\nWhat next")[0].splitlines()
+    timeline = text.partition("Timeline\n")[2].partition("\n\nWhy, and")[0].splitlines()
     if width >= 80:
         assert max(map(len, timeline)) <= width
     assert all(line.startswith(("05:06:07.000  ", " " * 14, "2026-03-04")) for line in timeline)
@@ -701,3 +701,11 @@ def test_a_retry_that_is_not_waited_for_says_where_to_look(monkeypatch: pytest.M
         f"Retrying the rotation of db to {VERSION}",
         "  keyturn rotation show db --endpoint-url http://127.0.0.1:1 --region eu-west-1",
     ]
+
+
+@pytest.mark.parametrize("status", ["pending", "parked", "failed", "running", "succeeded", "abandoned", "resolved"])
+def test_what_has_failed_is_sent_to_the_doctor(status: str) -> None:
+    text = printed(report(rotation(status)), options=" --profile p")
+
+    has_failed = status in {"pending", "parked", "failed"}
+    assert ("Why, and what to change\n  keyturn doctor db --profile p\n" in text) is has_failed
