@@ -34,7 +34,7 @@ from keyturn.doctor.formats import all_documents, document, junit, sarif
 from keyturn.doctor.model import Report, Verdict
 from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.pages import markdown
-from keyturn.doctor.runner import examine, no_such_secret
+from keyturn.doctor.runner import NoSuchSecret, examine, no_such_secret
 from keyturn.doctor.saved import Saved
 from keyturn.errors.base import KeyturnError
 
@@ -167,8 +167,7 @@ def examine_(
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
     if load is not None:
-        saved = Saved.read(load)
-        reports = [examine(case, saved.endpoint) for case in saved.cases()]
+        reports = _examined(load)
     else:
         with explained():
             reports = _look(clients, secret, options, save)
@@ -178,6 +177,18 @@ def examine_(
             look_again = partial(_look, clients, secret, options, None)
             reports = [apply_fix(console, clients, reports[0], fix, yes=yes, look_again=look_again, options=where)]
     raise typer.Exit(_status(reports, fail_on))
+
+
+def _examined(load: Path) -> list[Report]:
+    """Diagnose what a file holds, whoever wrote it."""
+    saved = Saved.read(load)
+    try:
+        return [examine(case, saved.endpoint) for case in saved.cases()]
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise KeyturnError(
+            f"{load} holds answers that no service gives ({type(error).__name__}).",
+            "keyturn doctor SECRET --save FILE writes facts that can be read.",
+        ) from error
 
 
 def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path | None, load: Path | None) -> None:
@@ -215,14 +226,21 @@ def _look(clients: Clients, secret: str | None, options: Options, save: Path | N
     with _progress() as note:
         secret_ids = [secret] if secret is not None else _with_rotation(clients)
 
-        def look_at(secret_id: str) -> Report:
-            return examine(collect(facts, secret_id, now, options, note), endpoint)
+        def look_at(secret_id: str) -> Report | None:
+            try:
+                return examine(collect(facts, secret_id, now, options, note), endpoint)
+            except NoSuchSecret:
+                # Of many, one may have been deleted since they were listed.
+                if secret is not None:
+                    raise
+                return None
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="secret") as pool:
-            reports = list(pool.map(look_at, secret_ids))
+            looked_at = zip(secret_ids, pool.map(look_at, secret_ids), strict=True)
+            found = [(secret_id, report) for secret_id, report in looked_at if report is not None]
     if save is not None:
-        Saved(facts, tuple(secret_ids), now, options, endpoint).write(save)
-    return reports
+        Saved(facts, tuple(secret_id for secret_id, _ in found), now, options, endpoint).write(save)
+    return [report for _, report in found]
 
 
 def _with_rotation(clients: Clients) -> list[str]:

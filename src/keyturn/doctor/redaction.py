@@ -25,7 +25,7 @@ _NAME = r"""(?:password|passwd|pwd|passphrase|secret_?string|secret_?binary|rota
 # From its quote, however often that is escaped, to the next like it; doubled it is a character of SQL's texts. Without
 # an end it goes on to the end of the text.
 _QUOTED = r"""(?:[bnreu]|u&|br|rb)?(?P<{q}>\\*["'])(?:(?!(?<!\\)(?P={q}))[\s\S])*+
-    (?:(?P={q}){{2}}(?:(?!(?<!\\)(?P={q}))[\s\S])*+)*+(?:(?P={q}))?"""
+    (?:(?P={q}){{2}}(?:(?!(?<!\\)(?P={q}))[\s\S])*+)*+(?:(?P={q})[^\s,;:)}}\]"'\\<]*+)?"""
 _BARE = r"""(?!(?:YES|NO)\)|arn:|\*\*\*)(?:[^\s"'\\<]|["'\\](?=[^\s,;:)}\]"'\\]))++"""
 
 

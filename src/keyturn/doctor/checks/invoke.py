@@ -12,7 +12,7 @@ from typing import Any
 
 from keyturn.call import Principal, PrincipalKind
 from keyturn.doctor.case import Case, statements_of, texts
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Skip, Undecided, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.errors.base import AwsError
@@ -227,7 +227,7 @@ def _may_invoke(case: Case) -> bool:
     try:
         document = parse_resource_policy(text)
     except AwsError as error:
-        raise Skip(f"the function's policy cannot be read: {error.message}") from error
+        raise Undecided(f"the function's policy cannot be read: {error.message}") from error
     context = RequestContext(principal, _ACTION, case.function_arn, keys)
     decision = evaluate(context, PolicySet(resource=Policy("function policy", document, text)))
     return decision.outcome is Outcome.ALLOW

@@ -155,7 +155,8 @@ def _mended(network: Network, gateway_id: str, why: str, subnet_ids: tuple[str, 
         by_hand=(
             (
                 f"NAT=$(aws ec2 create-nat-gateway --subnet-id {quote(public)} --allocation-id"
-                " $(aws ec2 allocate-address --domain vpc --query AllocationId --output text) --query NatGateway.NatGatewayId --output text)"
+                " $(aws ec2 allocate-address --domain vpc --query AllocationId --output text)"
+                " --query NatGateway.NatGatewayId --output text)"
             ),
             "aws ec2 wait nat-gateway-available --nat-gateway-ids $NAT",
             *(
