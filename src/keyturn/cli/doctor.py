@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
@@ -39,6 +39,8 @@ from keyturn.doctor.saved import Saved
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
+_OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+_HIGHEST_PORT = 65535
 _STATUSES = {Verdict.BROKEN: 1, Verdict.INCONCLUSIVE: 3, Verdict.AT_RISK: 0, Verdict.HEALTHY: 0}
 _RISK_STATUS = 2
 
@@ -47,6 +49,12 @@ class UsageError(KeyturnError):
     """The command was given options that do not go together."""
 
     exit_status = 4
+
+
+class NotToldError(KeyturnError):
+    """No diagnosis could be made."""
+
+    exit_status = 3
 
 
 # What Typer raises for every wrong usage has no public name; the one of a wrong value is a kind of it.
@@ -166,17 +174,26 @@ def examine_(
     )
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
-    if load is not None:
-        reports = _examined(load)
-    else:
-        with explained():
-            reports = _look(clients, secret, options, save)
+    with _told_apart():
+        reports = _examined(load) if load is not None else _look(clients, secret, options, save)
     _print(console, reports, output, verbose=verbose, options=where, is_table=every or len(reports) > 1)
     if fix is not None:
         with explained():
             look_again = partial(_look, clients, secret, options, None)
             reports = [apply_fix(console, clients, reports[0], fix, yes=yes, look_again=look_again, options=where)]
     raise typer.Exit(_status(reports, fail_on))
+
+
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Give a diagnosis that could not be made the status 3: 1 says that something is broken."""
+    try:
+        with explained():
+            yield
+    except KeyturnError as error:
+        if error.exit_status == KeyturnError.exit_status:
+            raise NotToldError(error.message, *error.hints) from error
+        raise
 
 
 def _examined(load: Path) -> list[Report]:
@@ -196,7 +213,7 @@ def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path
         if secret or every or fix or save:
             raise UsageError("--from stands alone: the file says which secrets it is about.")
         return
-    if (secret is None) is not every:
+    if bool(secret) is every:
         raise UsageError("Name one secret, or say --all.", "keyturn doctor --help shows how.")
     if fix and every:
         raise UsageError("--fix mends one secret at a time: name it.")
@@ -204,14 +221,17 @@ def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path
 
 def _since(text: str) -> datetime:
     span = read_span(text)
-    return read_utc(text, "--since") if span is None else SystemClock().now() - span
+    moment = read_utc(text, "--since") if span is None else SystemClock().now() - span
+    if moment < _OLDEST:
+        raise UsageError(f"--since {text} is before there was a log.", "Say 12h, 7d or 2026-12-24.")
+    return moment
 
 
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _HIGHEST_PORT:
         raise UsageError(f"--db-host {text} is no NAME:PORT.", "Say db.example.com:5432.")
     return host, int(port)
 

@@ -45,7 +45,7 @@ _GONE = frozenset(
         "ProvisionedConcurrencyConfigNotFoundException",
     }
 )
-_DENIED = frozenset(
+DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
@@ -60,6 +60,7 @@ _DENIED = frozenset(
         "403",
     }
 )
+"""What services answer if it is not allowed."""
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """What services answer to too many calls."""
 _UNSUPPORTED = frozenset(
@@ -330,7 +331,7 @@ def _refused(question: Question, response: Mapping[str, Any]) -> Answer:
         kind = Kind.GONE
     elif code in THROTTLED:
         code = "throttled"
-    elif code in _DENIED or status in (401, 403) or (code == _NO_CODE and question.service in _EVERYWHERE):
+    elif code in DENIED or status in (401, 403) or (code == _NO_CODE and question.service in _EVERYWHERE):
         kind = Kind.BLIND
     elif code in _UNSUPPORTED or status in (404, 405, 501):
         kind = Kind.UNSUPPORTED
