@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from .case import Case
 from .catalogue import Skip, check
@@ -17,21 +18,19 @@ from .facts import Kind
 from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
-LINE_BEGIN = r"(?<![^\n\r])"
-"""Before a pattern that takes whole lines: without it every letter is tried as the beginning of one."""
-_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
 _LONGEST_WORDS = 160
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
 )
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
-_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
+_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S{1,40}Z\t\S{1,40}\t)?|\.? Hint: .*$", re.DOTALL)
 
 
 def line_saying(*parts: str) -> re.Pattern[str]:
     """Return what finds a line of which a part is found, as the group ``why``."""
-    return re.compile(rf"{LINE_BEGIN}(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
+    # Tried at the beginning of each line only, so that a long one takes no time that grows with its square.
+    return re.compile(rf"(?:^|(?<=[\n\r]))(?P<why>[^\n\r]*(?:{'|'.join(parts)})[^\n\r]*)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +85,8 @@ class LineCause:
         if said is None:
             return
         words = {"function": case.function_name, "secret": case.name, "arn": case.arn, **said.words}
+        # Whoever writes the log must not write commands.
+        pasted = {name: quote(text) for name, text in words.items()}
         yield finding_of(
             case,
             said,
@@ -94,7 +95,7 @@ class LineCause:
             Remedy(
                 self.remedy.format_map(words),
                 self.changes(case),
-                by_hand=tuple(command.format_map(words) for command in self.by_hand),
+                by_hand=tuple(command.format_map(pasted) for command in self.by_hand),
             ),
             self.confidence,
         )

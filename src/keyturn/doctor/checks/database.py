@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
@@ -105,7 +106,7 @@ def _credentials(case: Case, *, sure: bool) -> Remedy:
     return Remedy(
         f"{first}The password was changed outside of rotation, or the user is gone: set AWSCURRENT's password in the"
         " database, or store the one that is valid there; then rotate.",
-        by_hand=(_STORE.format(arn=case.arn), f"aws secretsmanager rotate-secret --secret-id {case.arn}"),
+        by_hand=(_STORE.format(arn=quote(case.arn)), f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"),
     )
 
 
@@ -192,7 +193,7 @@ def db_read_only_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a database that takes no changes."""
     remedy = Remedy(
         "Put the writer's endpoint into host of the value, and keep the reader's under another key.",
-        by_hand=(_STORE.format(arn=case.arn),),
+        by_hand=(_STORE.format(arn=quote(case.arn)),),
     )
     said = newest_said(case, _READS_ONLY)
     if said is not None:
@@ -222,7 +223,7 @@ def db_proxy_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a proxy in the way."""
     remedy = Remedy(
         "Put the database's own endpoint into host of the value, and the proxy's under another key.",
-        by_hand=(_STORE.format(arn=case.arn),),
+        by_hand=(_STORE.format(arn=quote(case.arn)),),
     )
     said = newest_said(case, _BY_PROXY)
     if said is not None:

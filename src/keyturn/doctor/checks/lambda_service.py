@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
@@ -309,7 +310,7 @@ def lambda_state_not_active(case: Case) -> Iterator[Finding]:
         (Evidence(_CONFIGURATION, case.function_name, seen),),
         Remedy(
             "Change any of its configuration to take it out of Pending; if it has failed, create it anew.",
-            by_hand=(f"aws lambda get-function-configuration --function-name {case.function_name}",),
+            by_hand=(f"aws lambda get-function-configuration --function-name {quote(case.function_name)}",),
         ),
         role=Role.CAUSE if is_down else Role.RISK,
         step=case.failed_step,
@@ -373,8 +374,8 @@ def lambda_env_kms_denied(case: Case) -> Iterator[Finding]:
             "Enable the key; if it is enabled, set another role and then this one again, which renews the grant.",
             (enable,) if state == "Disabled" else (),
             by_hand=(
-                f"aws lambda update-function-configuration --function-name {name} --role ANOTHER_ROLE_ARN",
-                f"aws lambda update-function-configuration --function-name {name} --role {case.role_arn}",
+                f"aws lambda update-function-configuration --function-name {quote(name)} --role ANOTHER_ROLE_ARN",
+                f"aws lambda update-function-configuration --function-name {quote(name)} --role {quote(case.role_arn)}",
             ),
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -14,6 +15,7 @@ from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Reme
 from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
     AGREES,
+    FUNCTION_GROUP,
     READS,
     VPC_ACCESS,
     blocked,
@@ -139,7 +141,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
     place, database = network.place, network.database
     if place is None or database is None:
         return ()
-    group = "$FUNCTION_GROUP"
+    name = quote(case.function_name)
     good = good_subnets(network, place.vpc_id)
     endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
     subnet_ids = place.subnet_ids if endpoint is not None or not good else good
@@ -148,20 +150,20 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
     needs_endpoint = endpoint is None and not good
     return (
-        f"aws iam attach-role-policy --role-name {case.role_name} --policy-arn {VPC_ACCESS}",
+        f"aws iam attach-role-policy --role-name {quote(case.role_name)} --policy-arn {VPC_ACCESS}",
         (
-            f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {place.vpc_id} --group-name {case.function_name}"
-            f" --description {case.function_name} --query GroupId --output text)"
+            f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {quote(place.vpc_id)} --group-name {name}"
+            f" --description {name} --query GroupId --output text)"
         ),
         *(
-            f"aws ec2 authorize-security-group-ingress --group-id {group_id} --protocol tcp --port {port}"
-            f" --source-group {group}"
+            f"aws ec2 authorize-security-group-ingress --group-id {quote(group_id)} --protocol tcp --port {port}"
+            f" --source-group {FUNCTION_GROUP}"
             for group_id, port in opened
         ),
-        *(endpoint_in(place.vpc_id, subnet_ids, group, network.region) if needs_endpoint else ()),
+        *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {case.function_name}"
-            f" --vpc-config SubnetIds={','.join(subnet_ids)},SecurityGroupIds={group}"
+            f"aws lambda update-function-configuration --function-name {name}"
+            f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
         ),
     )
 
@@ -220,7 +222,9 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
         Remedy(
             "Put the host of the database that is there into the secret's value, and leave its other members as they"
             " are.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         role=role,
         confidence=Confidence.LIKELY,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -198,7 +199,7 @@ def _wrong(
             + (", and repeat the others: the call replaces all of them." if others else "."),
             by_hand=(
                 (
-                    f"aws lambda update-function-configuration --function-name {case.function_name}"
+                    f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
                     f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
                 ),
             ),
@@ -277,9 +278,9 @@ def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
 
 
 def _connected(case: Case, code: str) -> Remedy:
-    groups = ",".join(case.network.group_ids)
+    groups = ",".join(map(quote, case.network.group_ids))
     moved = (
-        f"aws lambda update-function-configuration --function-name {case.function_name}"
+        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
@@ -44,9 +45,9 @@ def rotation_not_configured(case: Case) -> Iterator[Finding]:
         Remedy(
             "Give it a function and a schedule.",
             by_hand=(
-                f"keyturn function create --for {case.name}",
+                f"keyturn function create --for {quote(case.name)}",
                 (
-                    f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-lambda-arn FUNCTION_ARN"
+                    f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN"
                     " --rotation-rules AutomaticallyAfterDays=30"
                 ),
             ),
@@ -232,7 +233,7 @@ def secret_is_replica(case: Case) -> Iterator[Finding]:
         (_described(case, PrimaryRegion=primary),),
         Remedy(
             "Look there, or make this a secret of its own (aws secretsmanager stop-replication-to-replica).",
-            by_hand=(f"keyturn doctor {case.name} --region {primary}",),
+            by_hand=(f"keyturn doctor {quote(case.name)} --region {quote(primary)}",),
         ),
     )
 
@@ -276,7 +277,10 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
             "Set a schedule that is taken, for instance this one (UTC).",
             by_hand=(
                 "keyturn schedule preview 'rate(10 days)' --duration 3h",
-                f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-rules '{json.dumps(rules)}'",
+                (
+                    f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"
+                    f" --rotation-rules '{json.dumps(rules)}'"
+                ),
             ),
         ),
     )
