@@ -124,6 +124,8 @@ class Case:
         self.secret_id = secret_id
         self.now = now
         self.options = options or Options()
+        self.endpoint: str | None = None
+        """Where it is, as whoever examines it says; None for AWS's own."""
         self._worked_out: dict[Callable[[Case], Any], Any] = {}
         self._events: dict[str, tuple[TrailEvent, ...]] = {}
 

@@ -49,6 +49,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     """
     if case.described.kind is Kind.GONE:
         raise no_such_secret(case)
+    case.endpoint = target_endpoint
     outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled(
         [finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case, outcomes)

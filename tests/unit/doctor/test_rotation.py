@@ -1,0 +1,74 @@
+"""What is said of a rotation that was switched off, or given up, or only tried."""
+
+from __future__ import annotations
+
+from tests.contract.doctor.world import NOW, PENDING, SECRET, World, diagnosed
+
+from keyturn.doctor.collect import collect
+from keyturn.doctor.facts import Facts
+from keyturn.doctor.model import Finding, Report
+from keyturn.doctor.runner import examine
+
+
+def on_keyturn(world: World) -> Report:
+    return examine(collect(Facts(world.ask), SECRET, NOW, world.options), "http://127.0.0.1:8086")
+
+
+def finding(report: Report, cause_id: str) -> Finding:
+    [found] = [each for each in report.findings if each.id == cause_id]
+    return found
+
+
+def operations(found: Finding) -> list[str]:
+    return [change.operation for change in found.remedy.changes]
+
+
+# Switched off.
+
+
+def switched_off_after(step: str) -> World:
+    world = World()
+    world.fail(step)
+    world.run(f"[ERROR] ValueError: {step}: no\nTraceback (most recent call last):")
+    world.secret["RotationEnabled"] = False
+    return world
+
+
+def test_a_password_that_the_database_may_have_is_not_thrown_away_to_turn_rotation_on() -> None:
+    for step in ("setSecret", "testSecret", "finishSecret"):
+        found = finding(on_keyturn(switched_off_after(step)), "rotation-cancelled")
+
+        assert operations(found) == []
+        assert "the database may have that password" in found.remedy.text
+        assert found.remedy.by_hand[0] == "keyturn rotation resolve svc/orders/db"
+        assert not any("update-secret-version-stage" in command for command in found.remedy.by_hand)
+
+
+def test_it_is_not_thrown_away_either_where_it_cannot_be_told_whether_set_secret_ran() -> None:
+    world = switched_off_after("createSecret")
+    world.deny("logs:FilterLogEvents")
+    assert operations(finding(diagnosed(world), "rotation-cancelled")) == []
+
+    world = World()
+    world.secret["VersionIdsToStages"][PENDING] = ["AWSPENDING"]
+    world.secret["RotationEnabled"] = False
+    assert operations(finding(diagnosed(world), "rotation-cancelled")) == []
+
+
+def test_elsewhere_than_on_keyturn_no_command_of_it_is_printed() -> None:
+    found = finding(diagnosed(switched_off_after("setSecret")), "rotation-cancelled")
+
+    assert [command.partition(" ")[0] for command in found.remedy.by_hand] == ["aws"]
+
+
+def test_a_label_that_was_left_by_the_first_step_is_taken_off_to_turn_rotation_on() -> None:
+    found = finding(on_keyturn(switched_off_after("createSecret")), "rotation-cancelled")
+
+    assert operations(found) == ["UpdateSecretVersionStage", "RotateSecret"]
+
+
+def test_a_label_on_a_version_without_a_value_is_taken_off_to_turn_rotation_on() -> None:
+    world = switched_off_after("setSecret")
+    world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": []}
+
+    assert operations(finding(on_keyturn(world), "rotation-cancelled")) == ["UpdateSecretVersionStage", "RotateSecret"]
