@@ -22,6 +22,7 @@ _PARTS = (
     "dbInstanceIdentifier",
     "dbClusterIdentifier",
 )
+_LAST_PORT = 65535
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +48,14 @@ class ValueParts:
 
     @property
     def port(self) -> int | None:
-        """The port, if it is a number."""
-        text = self.text("port")
-        return int(text) if text.isdecimal() else None
+        """The port, if it is the number of one."""
+        return port_number(self.text("port"))
+
+
+def port_number(text: str) -> int | None:
+    """Return a port's number; None if a text is none."""
+    number = int(text) if text.isdecimal() else 0
+    return number if 0 < number <= _LAST_PORT else None
 
 
 def parts_of(reply: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
+from keyturn.doctor.lines import finding_of, history_of, newest_said
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import VARIABLE
@@ -28,9 +30,10 @@ TIMEOUT = Cause(
     title="The function is given too little time",
     symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents"),
-    decision="The function was ended at its timeout, that is below 30 seconds (the default is 3), and its network is"
-    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at; no more"
-    " than possible where the database's address is not known (--read-value, --db-host).",
+    decision="In the newest failed invocation the function was ended at its timeout, that is below 30 seconds (the"
+    " default is 3), and has not been changed since, and its network is open as far as it may be seen. Never said while"
+    " a part of the network is broken or may not be looked at; no more than possible where the database's address is"
+    " not known (--read-value, --db-host).",
     remedy="Give the function a minute.",
     fix=Fix.SAFE,
 )
@@ -54,9 +57,11 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
     step = case.failed_step or last.step
     confidence = _open_network(case, step)
     line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
+    history = history_of(case, last)
+    then = f" at {line.at:%Y-%m-%d %H:%M} UTC; {history}" if history else ", before it is done"
     yield Finding(
         TIMEOUT,
-        f"{case.function_name} is ended after {timeout} seconds, before it is done",
+        f"{case.function_name} {'was' if history else 'is'} ended after {timeout} seconds{then}",
         (
             Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at),
             Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
@@ -65,8 +70,10 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
             "Give it a minute.",
             (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, "Timeout": 60}),),
         ),
+        role=Role.NOTE if history else Role.CAUSE,
         confidence=confidence,
-        step=step,
+        step=last.step if history else step,
+        is_history=bool(history),
     )
 
 
@@ -114,7 +121,7 @@ ENDPOINT_WRONG = Cause(
 )
 _REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")
-_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(\S+?)\"?(?:\s|$)")
+_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(?P<url>\S+?)\"?(?:\s|$)")
 
 
 @check(ENDPOINT_WRONG)
@@ -144,7 +151,7 @@ def function_endpoint_wrong(case: Case) -> Iterator[Finding]:
             yield _wrong(case, title, (said, set_to), is_history=True)
         else:
             yield _wrong(case, f"{case.function_name} has no {VARIABLE}, which its code asks for", (said, set_to))
-    elif not network.calls_aws:
+    elif not network.calls_aws or (case.endpoint and not network.is_attached):
         yield from _not_connected(case, set_to)
 
 
@@ -171,13 +178,17 @@ def _other_endpoint(case: Case, set_to: Evidence) -> Iterator[Finding]:
 
 def _not_connected(case: Case, set_to: Evidence) -> Iterator[Finding]:
     """Look whether the function could not connect to what its variable still names."""
-    found = _last(case, _NOT_CONNECTED)
-    if found is None or host_in(found[1][1]) != case.network.called_host:
+    said = newest_said(case, _NOT_CONNECTED)
+    if said is None:
         return
-    line, _ = found
-    said = Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at)
-    title = f"{case.function_name} cannot connect to {case.network.called_host}, which its {VARIABLE} names"
-    yield _wrong(case, title, (said, set_to), confidence=Confidence.LIKELY)
+    host, named = host_in(said.match["url"]), case.network.variable
+    if named and host != case.network.called_host and not said.history:
+        return
+    which = f", which its {VARIABLE} names" if named and host == case.network.called_host else ""
+    title = f"{case.function_name} cannot connect to {host}{which}"
+    remedy = _wrong(case, title, (set_to,)).remedy
+    finding = finding_of(case, said, ENDPOINT_WRONG, title, remedy, Confidence.LIKELY)
+    yield replace(finding, evidence=(*finding.evidence, set_to))
 
 
 def _wrong(
