@@ -33,7 +33,9 @@ documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
 _BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
-ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
+TEST_FAILED = "TestRotationFailed"
+"""Of RotateSecret without RotateImmediately: the function only logs in with a copy of the current value."""
+ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned", TEST_FAILED)
 CALLS_ABOUT_SECRETS = (
     "RotateSecret",
     "CancelRotateSecret",
@@ -658,7 +660,9 @@ class Case:
         return closest is not None and self.is_about(closest)
 
     def _closest_failure(self, moment: datetime) -> TrailEvent | None:
-        everybodys = self.facts.once(events_in, self.trail("RotationFailed"))
+        everybodys = [
+            event for name in ("RotationFailed", TEST_FAILED) for event in self.facts.once(events_in, self.trail(name))
+        ]
         near = [event for event in everybodys if abs(event.at - moment) <= _NEAR and self._is_of_function(event)]
         return min(near, key=lambda event: abs(event.at - moment), default=None)
 
@@ -670,6 +674,11 @@ class Case:
     def step_runs(self) -> tuple[LogRun, ...]:
         """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
         return tuple(run for run in self.runs if "probeSecret:" not in run.text)
+
+    def is_test(self, run: LogRun) -> bool:
+        """Whether a failed invocation was one that tests the function, by the trail: nothing was to be rotated."""
+        closest = self._closest_failure(run.ended_at)
+        return closest is not None and closest.name == TEST_FAILED and self.is_about(closest)
 
     @cached
     def failed_runs(self) -> tuple[LogRun, ...]:

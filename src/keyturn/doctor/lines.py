@@ -172,6 +172,9 @@ def finding_of(
     is_past = bool(said.history)
     if is_past:
         title = f"{title} at {said.line.at:%Y-%m-%d %H:%M} UTC; {said.history}"
+    is_test = case.is_test(said.run)
+    if is_test and not is_past:
+        title = f"{title} (in a test of the function, no rotation)"
     silent = case.silent_failure
     if silent is not None and not is_past and silent.at > said.run.ended_at:
         # A later attempt has left no line: this one can only be guessed from.
@@ -183,7 +186,7 @@ def finding_of(
         remedy,
         role=Role.NOTE if is_past else Role.CAUSE,
         confidence=confidence,
-        step=said.run.step if is_past else case.failed_step,
+        step=said.run.step if is_past else None if is_test else case.failed_step,
         is_history=is_past,
     )
 

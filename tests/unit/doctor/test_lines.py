@@ -379,3 +379,37 @@ def test_a_key_that_was_enabled_after_the_failure_is_history() -> None:
     assert found(world, "kms-key-disabled").is_history
     assert report.verdict is Verdict.INCONCLUSIVE
     assert report.summary.startswith("What failed has been changed since")
+
+
+def elsewhere() -> World:
+    world = World()
+    address = "https://secretsmanager.us-east-1.amazonaws.com"
+    world.configuration["Environment"] = {"Variables": {"SECRETS_MANAGER_ENDPOINT": address, "API_TOKEN": "hunter2"}}
+    return world
+
+
+def test_on_keyturn_a_function_is_not_sent_to_aws() -> None:
+    [cause] = on_keyturn(elsewhere()).causes
+
+    assert cause.id == "function-endpoint-wrong"
+    assert "amazonaws.com" not in str(cause.remedy)
+    assert cause.remedy.text.startswith("Take SECRETS_MANAGER_ENDPOINT away")
+    assert cause.remedy.changes == ()
+    assert cause.remedy.by_hand[0].endswith("--environment 'Variables={API_TOKEN=ITS_VALUE}'")
+    assert "API_TOKEN" in cause.remedy.text
+
+
+def test_on_keyturn_a_function_that_asks_for_the_variable_is_given_this_servers_address() -> None:
+    world = World()
+    world.configuration["Environment"] = {"Variables": {"EXCLUDE_CHARACTERS": "/@"}}
+    world.fail()
+    world.run("[ERROR] KeyError: 'SECRETS_MANAGER_ENDPOINT'\nTraceback (most recent call last):")
+    [cause] = on_keyturn(world).causes
+
+    assert "SECRETS_MANAGER_ENDPOINT=http://10.0.0.9:8086,EXCLUDE_CHARACTERS=ITS_VALUE" in cause.remedy.by_hand[0]
+
+
+def test_on_aws_it_is_the_address_of_the_secrets_region() -> None:
+    [cause] = diagnosed(elsewhere()).causes
+
+    assert "SECRETS_MANAGER_ENDPOINT=https://secretsmanager.eu-west-1.amazonaws.com" in cause.remedy.by_hand[0]

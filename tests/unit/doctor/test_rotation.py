@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.contract.doctor.world import NOW, PENDING, SECRET, World, diagnosed
+from tests.contract.doctor.world import NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
@@ -72,3 +72,46 @@ def test_a_label_on_a_version_without_a_value_is_taken_off_to_turn_rotation_on()
     world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": []}
 
     assert operations(finding(on_keyturn(world), "rotation-cancelled")) == ["UpdateSecretVersionStage", "RotateSecret"]
+
+
+# Only tried.
+
+NOT_IN = f"testSecret: Unable to log into database with pending secret of secret ARN {SECRET}"
+
+
+def after_a_test() -> World:
+    world = World()
+    world.event("TestRotationStarted", at=ago(hours=1, seconds=4))
+    world.event("TestRotationFailed", at=ago(hours=1))
+    world.run(f"[ERROR] ValueError: {NOT_IN}\nTraceback (most recent call last):", secret=None)
+    return world
+
+
+def test_a_test_that_failed_has_set_no_password() -> None:
+    report = diagnosed(after_a_test())
+
+    [cause] = report.causes
+    assert cause.title == (
+        "rotate-orders does not log in with the current value of svc/orders/db (in a test of the function, no rotation)"
+    )
+    assert cause.step is None
+    assert not report.summary.startswith("Rotation fails")
+    assert "AWSCURRENT's password" in cause.remedy.text
+
+
+def test_a_rotation_that_failed_after_a_test_has_set_one() -> None:
+    world = after_a_test()
+    world.fail("testSecret", at=ago(minutes=30))
+    world.run(f"[ERROR] ValueError: {NOT_IN}\nTraceback (most recent call last):", at=ago(minutes=30, seconds=2))
+
+    [cause] = diagnosed(world).causes
+    assert cause.title == "the new password of svc/orders/db was set and does not log in"
+    assert cause.step == "testSecret"
+
+
+def test_the_test_of_another_secret_on_a_shared_function_is_not_this_ones() -> None:
+    world = World()
+    world.event("TestRotationFailed", secret=OTHER_SECRET)
+    world.run(f"[ERROR] ValueError: {NOT_IN.replace(SECRET, '?')}\nTraceback (most recent call last):", secret=None)
+
+    assert diagnosed(world).causes == ()

@@ -114,8 +114,8 @@ ENDPOINT_WRONG = Cause(
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents", "ec2:DescribeVpcEndpoints"),
     decision="The function's SECRETS_MANAGER_ENDPOINT is missing where its code asks for it, names another region than"
     " the secret's, or an endpoint (vpce-...) that is not in its VPC.",
-    remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region. The call replaces all variables, so"
-    " repeat the others.",
+    remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region; on Keyturn, which tells its functions"
+    " where it is, take it away. The call replaces all variables, so repeat the others.",
     fix=Fix.BY_HAND,
     outranks=("secret-name-looks-like-suffix",),
 )
@@ -186,8 +186,7 @@ def _not_connected(case: Case, set_to: Evidence) -> Iterator[Finding]:
         return
     which = f", which its {VARIABLE} names" if named and host == case.network.called_host else ""
     title = f"{case.function_name} cannot connect to {host}{which}"
-    remedy = _wrong(case, title, (set_to,)).remedy
-    finding = finding_of(case, said, ENDPOINT_WRONG, title, remedy, Confidence.LIKELY)
+    finding = finding_of(case, said, ENDPOINT_WRONG, title, _set_right(case), Confidence.LIKELY)
     yield replace(finding, evidence=(*finding.evidence, set_to))
 
 
@@ -199,26 +198,40 @@ def _wrong(
     confidence: Confidence = Confidence.CERTAIN,
     is_history: bool = False,
 ) -> Finding:
-    others = "".join(f",{name}=ITS_VALUE" for name in sorted(case.variables) if name != VARIABLE)
-    host = case.network.public_host
     return Finding(
         ENDPOINT_WRONG,
         title,
         evidence,
-        Remedy(
-            "Set the variable to the address in the secret's region"
-            + (", and repeat the others: the call replaces all of them." if others else "."),
-            by_hand=(
-                (
-                    f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
-                    f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
-                ),
-            ),
-        ),
+        _set_right(case),
         role=Role.NOTE if is_history else Role.CAUSE,
         confidence=confidence,
         step=None if is_history else case.failed_step or "createSecret",
         is_history=is_history,
+    )
+
+
+def _set_right(case: Case) -> Remedy:
+    """Return how the variable is set right: by hand, for the values of the others, which go as well, are not known."""
+    others = [f"{name}=ITS_VALUE" for name in sorted(case.variables) if name != VARIABLE]
+    # Keyturn tells its functions where it is; only code that asks for the variable itself needs it.
+    is_needed = case.endpoint is None or not case.network.variable
+    address = case.endpoint or f"https://{case.network.public_host}"
+    variables = ",".join([f"{VARIABLE}={address}", *others] if is_needed else others)
+    if case.endpoint is None:
+        text = "Set the variable to the address in the secret's region"
+    elif is_needed:
+        text = "Set the variable to an address of this server that the function reaches"
+    else:
+        text = f"Take {VARIABLE} away, or set it to an address of this server that the function reaches"
+    kept = f", and repeat the others ({', '.join(each.partition('=')[0] for each in others)}) with their values"
+    return Remedy(
+        f"{text}{kept}: the call replaces all of them." if others else f"{text}.",
+        by_hand=(
+            (
+                f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+                f" --environment {quote(f'Variables={{{variables}}}')}"
+            ),
+        ),
     )
 
 
