@@ -137,6 +137,7 @@ FUNCTION_MISSING = Cause(
     " tells who deleted it.",
     remedy="Deploy the function again, then give the secret its ARN.",
     fix=Fix.PRINTED,
+    outranks=("preflight-function-start",),
 )
 
 
