@@ -50,7 +50,8 @@ def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Ou
         begun = "Found nothing"
     if not hidden:
         if begun == "Found nothing":
-            begun += ", but not everything can be asked here and the secret has never been rotated"
+            rotated = "since it was changed" if case.last_rotated_at else "yet"
+            begun += f", but not everything can be asked here and the secret has not been rotated {rotated}"
         return f"{begun}."
     named = [f"the {section.value.lower()}" for section in hidden[:_NAMED_AT_MOST]]
     more = "" if len(hidden) <= _NAMED_AT_MOST else f" and {len(hidden) - _NAMED_AT_MOST} more"

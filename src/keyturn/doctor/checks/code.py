@@ -41,12 +41,14 @@ enter(
             evidence=_LOG,
             decision="The newest failed invocation of this secret ends with NotImplementedError: AWS's generic template"
             " raises it in set_secret and test_secret.",
-            remedy="Write the two steps, or end them with pass if the value lives in the secret only. keyturn function"
-            " create makes functions for databases and HTTP keys.",
+            remedy="Write the two steps, or end them with pass if the value lives in the secret only; in a project of"
+            " keyturn function new these are set_value and accepts in target.py. keyturn function create makes"
+            " functions for databases and HTTP keys.",
         ),
         re.compile(r"\bNotImplementedError\b"),
         "the function {function} has steps that were never written: it raises NotImplementedError",
-        "Write set_secret and test_secret; for a value that lives in the secret only, pass is enough.",
+        "Write what the traceback names: set_secret and test_secret (for a value that lives in the secret only, pass is"
+        " enough), or set_value and accepts in target.py of a project of keyturn function new.",
     ),
     LineCause(
         Cause(
