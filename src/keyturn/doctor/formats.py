@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import keyturn
 
 from .catalogue import all_checks
-from .model import LONGEST_EXCERPT, SCHEMA, Evidence, Finding, Fix, Outcome, Remedy, Report, Role, Status
+from .model import LONGEST_EXCERPT, SCHEMA, Evidence, Finding, Fix, Outcome, Remedy, Report, Role, Status, shortened
 from .remedies import words
 
 _LEVELS = {
@@ -73,9 +73,7 @@ def _evidence(evidence: Evidence) -> dict[str, object]:
 def excerpt(found: object) -> object:
     """Return an excerpt that is not longer than excerpts are."""
     text = found if isinstance(found, str) else json.dumps(found, default=str)
-    if len(text) <= LONGEST_EXCERPT:
-        return found
-    return f"{text[: LONGEST_EXCERPT - 1]}…"
+    return found if len(text) <= LONGEST_EXCERPT else shortened(text, LONGEST_EXCERPT)
 
 
 def _remedy(finding: Finding, remedy: Remedy) -> dict[str, object]:

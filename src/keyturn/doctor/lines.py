@@ -16,7 +16,7 @@ from .case import Case
 from .catalogue import Skip, check
 from .facts import Kind
 from .log import LogLine, LogRun
-from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
+from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role, shortened
 
 _LONGEST_WORDS = 160
 # It was invoked by somebody else, from a console's test event for instance.
@@ -199,4 +199,4 @@ def line_evidence(case: Case, line: LogLine) -> Evidence:
 def short(text: str) -> str:
     """Return a text on one line, of the length of a title's part, without what stands around what it says."""
     line = " ".join(_AROUND.sub("", text).split()).rstrip(".")
-    return line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - 1]}…"
+    return shortened(line, _LONGEST_WORDS)

@@ -19,6 +19,14 @@ LONGEST_EXCERPT = 500
 """Characters of an excerpt at most."""
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text of so many characters at most: without its middle, for what it is about often stands at its end."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - 1]}…{text[-end:]}"
+
+
 class Role(StrEnum):
     """What part a finding plays. Only a cause makes the verdict ``broken``."""
 

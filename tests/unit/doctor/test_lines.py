@@ -413,3 +413,11 @@ def test_on_aws_it_is_the_address_of_the_secrets_region() -> None:
     [cause] = diagnosed(elsewhere()).causes
 
     assert "SECRETS_MANAGER_ENDPOINT=https://secretsmanager.eu-west-1.amazonaws.com" in cause.remedy.by_hand[0]
+
+
+def test_of_a_long_error_the_end_is_told() -> None:
+    world = World()
+    world.fail()
+    world.run(f"[ERROR] Strange: {'x' * 400} of the secret named last{TRACE}")
+
+    assert "of the secret named last" in found(world, "function-unhandled-error").title

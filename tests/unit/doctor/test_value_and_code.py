@@ -409,3 +409,10 @@ def test_a_test_in_the_console_is_no_cause_beside_one() -> None:
     world.run("[ERROR] KeyError: 'SecretId'", secret=None)
 
     assert ids(world) == ["invoke-permission-missing"]
+
+
+def test_the_steps_of_keyturns_own_template_are_named_as_they_are_there() -> None:
+    world = failing("NotImplementedError: set_value() in target.py: log in with what is known, and set what is pending")
+
+    [finding] = findings(world, "function-not-implemented")
+    assert "set_value and accepts in target.py" in finding.remedy.text
