@@ -11,6 +11,7 @@ from tests.contract.doctor.world import NOW, SECRET, World, diagnosed
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
+from keyturn.doctor.formats import junit
 from keyturn.doctor.model import Verdict
 from keyturn.doctor.runner import examine
 from keyturn.doctor.trail import read_events
@@ -50,3 +51,11 @@ def test_the_properties_of_a_stack_are_not_kept() -> None:
 
     assert "DescribeStackEvents" in json.dumps(facts.saved())
     assert "hunter2" not in json.dumps(facts.saved())
+
+
+def test_junit_has_no_character_that_does_something_on_a_terminal() -> None:
+    world = World()
+    world.secret["Name"] = world.secret["RotationLambdaARN"] = "a\x1b[31m\x9b31m\u202e\ud800\x00"
+    told = junit([diagnosed(world)])
+
+    assert all(each.isprintable() or each == "\n" for each in told)
