@@ -11,7 +11,7 @@ from tests.contract.doctor.world import NOW, SECRET, World, diagnosed
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
-from keyturn.doctor.formats import junit
+from keyturn.doctor.formats import document, junit, sarif
 from keyturn.doctor.model import Verdict
 from keyturn.doctor.runner import examine
 from keyturn.doctor.trail import read_events
@@ -59,3 +59,25 @@ def test_junit_has_no_character_that_does_something_on_a_terminal() -> None:
     told = junit([diagnosed(world)])
 
     assert all(each.isprintable() or each == "\n" for each in told)
+
+
+@pytest.mark.parametrize(
+    "value", [json.dumps({"password": "hunter2" * 200_000}), "hunter2", '["hunter2"]', '{"a":' * 20_000], ids=len
+)
+def test_nothing_secret_of_a_value_is_kept_however_odd_it_is(value: str) -> None:
+    odd = {
+        "host": "postgresql://orders:hunter2@db:5432/x",
+        "username": "password=hunter2",
+        "hunter2" * 20: "x",
+        "engine": {"password": "hunter2"},
+        "port": "9" * 5000,
+        "password": ["hunter2"],
+    }
+    for stored in (value, json.dumps(odd)):
+        world = World()
+        world.value = stored
+        world.with_value()
+        facts = Facts(world.ask)
+        report = examine(collect(facts, SECRET, NOW, world.options))
+        told = json.dumps([document(report), facts.saved(), sarif([report])], default=str) + junit([report])
+        assert "hunter2" not in told
