@@ -33,6 +33,7 @@ documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
 _BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
+_MOST_CHARACTERS = 2_000_000
 ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
 CALLS_ABOUT_SECRETS = (
     "RotateSecret",
@@ -526,7 +527,7 @@ class Case:
     @property
     def _denied_superuser(self) -> str:
         if self.log_events.kind is Kind.OK:
-            for run in reversed(read_runs(self.log_events.found.get("events", []))):
+            for run in reversed(self._everybodys_runs):
                 for line in reversed(run.lines):
                     match = _DENIED_READ.search(line.text) or _OF_SUPERUSER.search(line.text)
                     # The run speaks of this secret as well, or is one of its attempts by its time.
@@ -654,6 +655,10 @@ class Case:
         )
 
     @cached
+    def _everybodys_runs(self) -> tuple[LogRun, ...]:
+        return tuple(read_runs(self.log_events.found.get("events", [])))
+
+    @cached
     def runs(self) -> tuple[LogRun, ...]:
         """This secret's invocations in the window, oldest first.
 
@@ -662,8 +667,8 @@ class Case:
         """
         if self.log_events.kind is Kind.GONE:
             return ()
-        everything = read_runs(self.log_events.value.get("events", []))
-        found = [run for run in everything if run.ended_at >= self.opens_at]
+        _ = self.log_events.value
+        found = [run for run in self._everybodys_runs if run.ended_at >= self.opens_at]
         others = {arn for run in found for arn in run.secret_arns} - self._own_arns
         return tuple(run for run in found if self._is_own(run, is_shared=bool(others)))
 
@@ -902,8 +907,16 @@ def _without_secret_variables(reply: Json) -> Json:
 
 
 def _redacted_events(reply: Json) -> Json:
-    events = [{**event, "message": readable(str(event.get("message", "")))} for event in reply.get("events", [])]
-    return {**reply, "events": events}
+    """Return the newest events, each as it is kept, as many as can be read in some seconds."""
+    events: list[Json] = []
+    left = _MOST_CHARACTERS
+    for event in sorted(reply.get("events", []), key=lambda each: each.get("timestamp", 0), reverse=True):
+        message = readable(str(event.get("message", "")))
+        left -= len(message)
+        if left < 0:
+            break
+        events.append({**event, "message": message})
+    return {**reply, "events": events[::-1]}
 
 
 def _without_properties(reply: Json) -> Json:

@@ -15,11 +15,13 @@ from shlex import quote
 from .case import Case
 from .catalogue import Skip, check
 from .facts import Kind
-from .log import LogLine, LogRun
+from .log import LogLine, LogRun, is_error
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
 _BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S{1,40}Z \S{1,40} Task timed out|platform\.")
 _LONGEST_WORDS = 160
+# What failed before so many others has nothing to say that they do not.
+_MOST_RUNS = 100
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
@@ -119,7 +121,7 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
         raise Skip("there is no log to read")
     deciding = deciding_run(case)
     runs = [deciding] if deciding is not None else []
-    runs += [run for run in reversed(case.failed_runs) if run is not deciding]
+    runs += [run for run in reversed(case.failed_runs[-_MOST_RUNS:]) if run is not deciding]
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue
@@ -131,12 +133,15 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
 
 def telling_lines(run: LogRun) -> list[LogLine]:
     """Return the lines of an invocation that tell of errors: the function's own, and Lambda's about it."""
-    errors = run.errors
-    return [line for line in run.lines if line in errors or _BY_LAMBDA.match(line.text)]
+    return [line for line in run.lines if is_error(line.text) or _BY_LAMBDA.match(line.text)]
 
 
 def deciding_run(case: Case) -> LogRun | None:
     """Return the newest failed invocation that Secrets Manager may have made; None if there is none."""
+    return case.once(_deciding_run)
+
+
+def _deciding_run(case: Case) -> LogRun | None:
     failed = case.failed_runs
     rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in telling_lines(run))]
     return rotating[-1] if rotating else failed[-1] if failed else None

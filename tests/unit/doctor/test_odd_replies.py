@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -81,3 +83,16 @@ def test_nothing_secret_of_a_value_is_kept_however_odd_it_is(value: str) -> None
         report = examine(collect(facts, SECRET, NOW, world.options))
         told = json.dumps([document(report), facts.saved(), sarif([report])], default=str) + junit([report])
         assert "hunter2" not in told
+
+
+def test_ten_thousand_lines_of_errors_are_read_in_seconds() -> None:
+    world = World()
+    world.fail()
+    for number in range(1100):
+        world.run(
+            *["[ERROR] ValueError: nothing that anybody knows"] * 6, at=NOW - timedelta(seconds=5000 - number * 4)
+        )
+    began = time.process_time()
+    diagnosed(world)
+
+    assert time.process_time() - began < 20
