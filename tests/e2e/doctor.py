@@ -1,11 +1,30 @@
-"""The doctor, run as a person runs it: the command, its JSON, its remedies applied by itself or through a shell."""
+"""The doctor, run as a person runs it: the command, its JSON, its remedies applied by itself or through a shell.
+
+And the same without a process for each question, so that many secrets can be looked at in threads.
+"""
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
+
+from rich.console import Console
+
+from keyturn.cli.doctor_fix import apply_fix
+from keyturn.cli.doctor_text import print_report
+from keyturn.doctor.asking import AskByBoto3
+from keyturn.doctor.case import Options
+from keyturn.doctor.collect import collect
+from keyturn.doctor.facts import Facts
+from keyturn.doctor.formats import document
+from keyturn.doctor.model import Report
+from keyturn.doctor.runner import examine
 
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, run_keyturn, wait_until
 from .test_main_job import Job
@@ -45,26 +64,89 @@ class Doctor:
 
     def follow(self, secret: str, cause_id: str, *options: str) -> None:
         """Run the commands that are printed for a cause, as they are printed, in a shell."""
-        printed = self.run(secret, *options).stdout.splitlines()
-        begin = next(number for number, line in enumerate(printed) if f" {cause_id} " in line)
-        commands = []
-        for line in printed[begin + 1 :]:
-            if line.startswith("        aws "):
-                commands.append(line.strip())
-            elif commands and not line.startswith("        "):
-                break
-        assert commands, "\n".join(printed)
-        for command in commands:
-            done = subprocess.run(
-                command,
-                shell=True,
-                env=self.server.environ(self.credentials),
-                capture_output=True,
-                text=True,
-                timeout=DEADLINE_SECONDS,
-                check=False,
-            )
-            assert done.returncode == 0, f"{command}\n{done.stderr}"
+        run_in_shell(commands_below(cause_id, self.run(secret, *options).stdout), self.server, self.credentials)
+
+
+@dataclass(frozen=True)
+class DoctorHere:
+    """What ``keyturn doctor`` does, as the administrator, in this process: it may be called by many threads."""
+
+    server: ServerProcess
+
+    @cached_property
+    def clients(self) -> dict[str, Any]:
+        """Clients by the names of their services."""
+        names = ("secretsmanager", "lambda", "iam", "kms", "logs", "cloudtrail", "cloudwatch", "cloudformation", "sts")
+        return {name: self.server.client(name) for name in (*names, "ec2", "rds")}
+
+    def report(self, secret: str, *, read_value: bool = False) -> Report:
+        """Look at a secret."""
+        facts = Facts(AskByBoto3(self.clients))
+        return examine(collect(facts, secret, datetime.now(UTC), Options(read_value)), self.server.endpoint_url)
+
+    def diagnose(self, secret: str, *, read_value: bool = False) -> dict[str, Any]:
+        """Return the diagnosis, as ``--output json`` prints it."""
+        told: dict[str, Any] = json.loads(json.dumps(document(self.report(secret, read_value=read_value)), default=str))
+        return told
+
+    def causes(self, secret: str) -> list[str]:
+        """Return the ids of the causes that it names, in its order."""
+        return causes_of(self.diagnose(secret))
+
+    def fix(self, secret: str, cause_id: str, *, read_value: bool = False) -> None:
+        """Apply a remedy without being asked."""
+
+        def look() -> list[Report]:
+            return [self.report(secret, read_value=read_value)]
+
+        console = _paper()
+        apply_fix(console, self.clients, look()[0], cause_id, yes=True, look_again=look, options=self._options)
+        printed = console.file.getvalue()  # type: ignore[attr-defined]  # it is the paper's
+        assert f"fixed: {cause_id} is found no longer." in printed, printed
+
+    def follow(self, secret: str, cause_id: str, *, read_value: bool = False) -> None:
+        """Run the commands that are printed for a cause, as they are printed, in a shell."""
+        console = _paper()
+        print_report(console, self.report(secret, read_value=read_value), verbose=False, options=self._options)
+        commands = commands_below(cause_id, console.file.getvalue())  # type: ignore[attr-defined]  # it is the paper's
+        assert all(self._options in command for command in commands), commands
+        run_in_shell(commands, self.server)
+
+    @property
+    def _options(self) -> str:
+        return f" --endpoint-url {self.server.endpoint_url}"
+
+
+def _paper() -> Console:
+    return Console(file=io.StringIO(), width=80, highlight=False, emoji=False)
+
+
+def commands_below(cause_id: str, printed: str) -> list[str]:
+    """Return the commands of the AWS CLI that are printed for a cause, as they are to be pasted."""
+    lines = printed.splitlines()
+    begin = next(number for number, line in enumerate(lines) if f" {cause_id} " in line)
+    commands = []
+    for line in lines[begin + 1 :]:
+        if line.startswith("        aws "):
+            commands.append(line.strip())
+        elif commands and not line.startswith("        "):
+            break
+    assert commands, printed
+    return commands
+
+
+def run_in_shell(commands: Iterable[str], server: ServerProcess, credentials: Credentials | None = None) -> None:
+    """Run commands one after the other, as a person pastes them."""
+    for command in commands:
+        done = subprocess.run(
+            ["bash", "-euc", command],
+            env=server.environ(credentials),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_SECONDS,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
 
 
 def causes_of(document: dict[str, Any]) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import shlex
 from collections.abc import Iterator, Mapping
@@ -39,9 +40,34 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 ALL = "0.0.0.0/0"
+ROTATES = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": ["secretsmanager:*", "logs:*", "ec2:*NetworkInterface*"], "Resource": "*"}
+    ],
+}
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
+}
+MAY = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {
+            "Effect": "Allow",
+            "Action": [
+                "secretsmanager:DescribeSecret",
+                "secretsmanager:GetSecretValue",
+                "secretsmanager:PutSecretValue",
+                "secretsmanager:UpdateSecretVersionStage",
+                "secretsmanager:GetRandomPassword",
+                "logs:CreateLogGroup",
+                "logs:CreateLogStream",
+                "logs:PutLogEvents",
+            ],
+            "Resource": "*",
+        }
+    ],
 }
 
 
@@ -166,7 +192,9 @@ class Account:
         self.host = made["DBInstance"]["Endpoint"]["Address"]
 
     def _function(self) -> None:
-        role = self.clients["iam"].create_role(RoleName="rotator", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam = self.clients["iam"]
+        role = iam.create_role(RoleName="rotator", AssumeRolePolicyDocument=json.dumps(TRUST))
+        iam.put_role_policy(RoleName="rotator", PolicyName="rotation", PolicyDocument=json.dumps(ROTATES))
         package = io.BytesIO()
         with ZipFile(package, "w") as file:
             file.writestr("lambda_function.py", "def lambda_handler(event, context): ...")
@@ -269,12 +297,20 @@ def _substituted(text: str, variables: Mapping[str, str]) -> str:
     return text
 
 
+@cache
+def _models() -> Any:
+    """The AWS CLI's models of services, kept once read."""
+    return create_clidriver().session.get_component("data_loader")
+
+
 def _aws(command: str) -> str:
     """Run the AWS CLI in this process and return what it prints."""
     out, err = io.StringIO(), io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        # One driver is good for one command.
-        status = create_clidriver().main(shlex.split(command)[1:])
+        # One driver is good for one command, and would read all of AWS's models anew.
+        driver = create_clidriver()
+        driver.session.register_component("data_loader", _models())
+        status = driver.main(shlex.split(command)[1:])
     assert status == 0, f"{command}: {err.getvalue()}"
     return out.getvalue().strip()
 
@@ -282,7 +318,9 @@ def _aws(command: str) -> str:
 @contextlib.contextmanager
 def account() -> Iterator[Account]:
     """Serve an account; no container is started for its function."""
-    # Each region's images take moto half a second; one of them is enough to start an instance.
+    # Each region's images take moto half a second; one of them is enough to start an instance. Where images of one's
+    # own are named, which it looks for when it is imported, it does not read those of the region either.
     few = patch.object(amis, "AMIS", amis.AMIS[:1])
-    with few, mock_aws(config={"lambda": {"use_docker": False}}):
+    no_others = patch.dict(os.environ, MOTO_AMIS_PATH="none but those")
+    with few, no_others, mock_aws(config={"lambda": {"use_docker": False}}):
         yield Account()

@@ -1,4 +1,7 @@
-"""The doctor on a running Keyturn: is there a rotation, when, and may Secrets Manager invoke the function?"""
+"""The doctor on a running Keyturn: is there a rotation, when, and may Secrets Manager invoke the function?
+
+What is asked of the command is asked of a process (``doctor``), what is asked of the diagnosis in this one (``here``).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,7 @@ import pytest
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import Credentials, ServerProcess, wait_until
-from .doctor import Doctor, causes_of, rotate_well, wait_for_failure
+from .doctor import Doctor, DoctorHere, causes_of, rotate_well, wait_for_failure
 from .test_main_job import FIVE_ACTIONS, Job
 
 
@@ -27,6 +30,11 @@ def doctor(server: ServerProcess) -> Doctor:
     return Doctor(server)
 
 
+@pytest.fixture(scope="module")
+def here(server: ServerProcess) -> DoctorHere:
+    return DoctorHere(server)
+
+
 @pytest.fixture
 def job(server: ServerProcess, postgresql: PostgresqlServer, request: pytest.FixtureRequest) -> Job:
     """A rotation that has gone well once."""
@@ -37,8 +45,8 @@ def job(server: ServerProcess, postgresql: PostgresqlServer, request: pytest.Fix
     return healthy
 
 
-def assert_healthy(doctor: Doctor, name: str) -> None:
-    diagnosis = doctor.diagnose(name)
+def assert_healthy(here: DoctorHere, name: str) -> None:
+    diagnosis = here.diagnose(name)
     wrong = [check for check in diagnosis["checks"] if check["status"] not in ("pass", "skipped")]
     assert diagnosis["verdict"] == "healthy", (diagnosis["summary"], wrong)
 
@@ -59,59 +67,61 @@ def test_a_healthy_rotation_is_called_healthy_in_one_line_first(doctor: Doctor, 
     assert max(map(len, done.stdout.splitlines())) <= 80
 
 
-def test_a_secret_without_rotation(doctor: Doctor, server: ServerProcess) -> None:
+def test_a_secret_without_rotation(here: DoctorHere, server: ServerProcess) -> None:
     server.client("secretsmanager").create_secret(Name="doctor/never", SecretString="{}")
 
-    assert doctor.causes("doctor/never") == ["rotation-not-configured"]
+    assert here.causes("doctor/never") == ["rotation-not-configured"]
 
 
-def test_rotation_switched_off_is_switched_on_by_the_printed_commands(doctor: Doctor, job: Job) -> None:
+def test_rotation_switched_off_is_switched_on_by_the_printed_commands(
+    doctor: Doctor, here: DoctorHere, job: Job
+) -> None:
     job.secrets.cancel_rotate_secret(SecretId=job.name)
 
     diagnosis = doctor.diagnose(job.name)
     assert causes_of(diagnosis) == ["rotation-cancelled"]
     assert "user/administrator" in diagnosis["summary"]
     doctor.follow(job.name, "rotation-cancelled")
-    wait_until(lambda: doctor.diagnose(job.name)["verdict"] == "healthy", "it rotates", job.server)
+    wait_until(lambda: here.diagnose(job.name)["verdict"] == "healthy", "it rotates", job.server)
 
 
-def test_a_secret_marked_for_deletion_is_restored(doctor: Doctor, job: Job) -> None:
+def test_a_secret_marked_for_deletion_is_restored(doctor: Doctor, here: DoctorHere, job: Job) -> None:
     job.secrets.delete_secret(SecretId=job.name, RecoveryWindowInDays=7)
 
-    assert doctor.causes(job.name) == ["secret-marked-for-deletion"]
+    assert here.causes(job.name) == ["secret-marked-for-deletion"]
     doctor.fix(job.name, "secret-marked-for-deletion")
     version_id = rotate_again(job)
     wait_until(lambda: job.is_current(version_id), "it rotates", job.server)
-    assert_healthy(doctor, job.name)
+    assert_healthy(here, job.name)
 
 
-def test_a_schedule_that_was_refused_is_told(doctor: Doctor, job: Job) -> None:
+def test_a_schedule_that_was_refused_is_told(here: DoctorHere, job: Job) -> None:
     with pytest.raises(job.secrets.exceptions.InvalidParameterException):
         job.secrets.rotate_secret(SecretId=job.name, RotationRules={"ScheduleExpression": "rate(1 hours)"})
 
-    assert doctor.causes(job.name) == ["schedule-expression-invalid"]
+    assert here.causes(job.name) == ["schedule-expression-invalid"]
     rotate_again(job)
-    wait_until(lambda: doctor.diagnose(job.name)["verdict"] == "healthy", "it rotates", job.server)
+    wait_until(lambda: here.diagnose(job.name)["verdict"] == "healthy", "it rotates", job.server)
 
 
 @pytest.mark.parametrize("way", ["fix", "command"])
-def test_a_function_that_may_not_be_invoked(doctor: Doctor, job: Job, way: str) -> None:
+def test_a_function_that_may_not_be_invoked(doctor: Doctor, here: DoctorHere, job: Job, way: str) -> None:
     job.server.client("lambda").remove_permission(FunctionName=job.name, StatementId="SecretsManagerAccess")
     # RotateSecret would be refused: it is the schedule's next rotation that fails.
     with pytest.raises(job.secrets.exceptions.ClientError, match="cannot invoke the specified Lambda function"):
         rotate_again(job)
 
-    assert doctor.causes(job.name) == ["invoke-permission-missing"]
+    assert here.causes(job.name) == ["invoke-permission-missing"]
     if way == "fix":
         doctor.fix(job.name, "invoke-permission-missing")
     else:
         doctor.follow(job.name, "invoke-permission-missing")
     version_id = rotate_again(job)
     wait_until(lambda: job.is_current(version_id), "it rotates", job.server)
-    assert_healthy(doctor, job.name)
+    assert_healthy(here, job.name)
 
 
-def test_a_permission_for_another_account(doctor: Doctor, job: Job) -> None:
+def test_a_permission_for_another_account(doctor: Doctor, here: DoctorHere, job: Job) -> None:
     lambda_ = job.server.client("lambda")
     lambda_.remove_permission(FunctionName=job.name, StatementId="SecretsManagerAccess")
     lambda_.add_permission(
@@ -122,14 +132,14 @@ def test_a_permission_for_another_account(doctor: Doctor, job: Job) -> None:
         SourceAccount="999988887777",
     )
 
-    assert doctor.causes(job.name) == ["invoke-permission-condition"]
+    assert here.causes(job.name) == ["invoke-permission-condition"]
     doctor.follow(job.name, "invoke-permission-condition")
     version_id = rotate_again(job)
     wait_until(lambda: job.is_current(version_id), "it rotates", job.server)
-    assert_healthy(doctor, job.name)
+    assert_healthy(here, job.name)
 
 
-def test_a_permission_for_an_alias_that_the_secret_does_not_use(doctor: Doctor, job: Job) -> None:
+def test_a_permission_for_an_alias_that_the_secret_does_not_use(doctor: Doctor, here: DoctorHere, job: Job) -> None:
     lambda_ = job.server.client("lambda")
     lambda_.remove_permission(FunctionName=job.name, StatementId="SecretsManagerAccess")
     lambda_.create_alias(FunctionName=job.name, Name="live", FunctionVersion="$LATEST")
@@ -141,11 +151,11 @@ def test_a_permission_for_an_alias_that_the_secret_does_not_use(doctor: Doctor, 
         Principal="secretsmanager.amazonaws.com",
     )
 
-    assert doctor.causes(job.name) == ["invoke-permission-qualifier"]
+    assert here.causes(job.name) == ["invoke-permission-qualifier"]
     doctor.fix(job.name, "invoke-permission-qualifier")
     version_id = rotate_again(job)
     wait_until(lambda: job.is_current(version_id), "it rotates", job.server)
-    assert_healthy(doctor, job.name)
+    assert_healthy(here, job.name)
 
 
 def test_a_function_that_is_gone(doctor: Doctor, job: Job) -> None:
@@ -158,11 +168,11 @@ def test_a_function_that_is_gone(doctor: Doctor, job: Job) -> None:
     assert sources == ["lambda:GetFunctionConfiguration", "cloudtrail:LookupEvents"]
 
 
-def test_two_independent_causes_are_both_told(doctor: Doctor, job: Job) -> None:
+def test_two_independent_causes_are_both_told(here: DoctorHere, job: Job) -> None:
     job.server.client("lambda").remove_permission(FunctionName=job.name, StatementId="SecretsManagerAccess")
     job.allow([action for action in FIVE_ACTIONS if action != "PutSecretValue"])
 
-    assert set(doctor.causes(job.name)) == {"invoke-permission-missing", "role-missing-secret-actions"}
+    assert set(here.causes(job.name)) == {"invoke-permission-missing", "role-missing-secret-actions"}
 
 
 def test_all_secrets_the_worst_first(doctor: Doctor, job: Job) -> None:

@@ -1,58 +1,59 @@
 """A healthy rotation is broken by what may not be done; the doctor names the cause, and what it says mends it.
 
-Each time: the rotation is seen to fail, the doctor's first cause and status are right, its remedy is applied (by --fix,
-or as the printed command in a shell), the same rotation is seen to succeed, and the doctor calls the secret healthy.
+Each case is a patient (``patients.py``): its remedy is applied by --fix, or by the printed command in a shell.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from functools import partial
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError
 
 from keyturn.testing.postgresql import PostgresqlServer
 
+from . import patients
 from .callers import allow, deny, document
-from .conftest import ServerProcess, run_keyturn, wait_until
-from .guide import FIVE_ACTIONS, Guide
-from .test_main_job import TRUST, Job
+from .conftest import ServerProcess
+from .doctor import DoctorHere, rotate_well, run_in_shell
+from .patients import Ailment, Courses, treat, treated
+from .test_main_job import FIVE_ACTIONS, TRUST
 
 OF_SECRET = [f"secretsmanager:{action}" for action in FIVE_ACTIONS if action != "GetRandomPassword"]
 PASSWORD = "secretsmanager:GetRandomPassword"
 
 
-@pytest.fixture(scope="module")
-def postgresql() -> Iterator[PostgresqlServer]:
-    with PostgresqlServer.start() as running:
-        yield running
+class Patient(patients.Patient):
+    """A rotation whose role may do what it needs, and nothing else.
 
+    Attributes:
+        key: Of the secret, if it is under one of its own.
+        superuser: The superuser secret, if it has one.
+        superuser_key: The key of that.
+    """
 
-class Patient(Job):
-    """A rotation that can be broken and is mended before each test."""
-
+    database: PostgresqlServer
     key = ""
     superuser = ""
     superuser_key = ""
-    last: Any = None
-
-    @property
-    def iam(self) -> Any:
-        return self.server.client("iam")
-
-    @property
-    def kms(self) -> Any:
-        return self.server.client("kms")
 
     @property
     def arn(self) -> str:
         arn: str = self.secret["ARN"]
         return arn
 
+    @property
+    def iam(self) -> Any:
+        return self.client("iam")
+
+    @property
+    def kms(self) -> Any:
+        return self.client("kms")
+
     def may(self, *statements: dict[str, Any]) -> None:
+        """Let the role do this, and nothing else."""
         self.iam.put_role_policy(RoleName=self.name, PolicyName="rotate", PolicyDocument=document(*statements))
 
     def healthy_statements(self) -> list[dict[str, Any]]:
@@ -65,118 +66,33 @@ class Patient(Job):
             found.append(allow("kms:Decrypt", self.superuser_key))
         return found
 
-    def without(self, wanted: Callable[[dict[str, Any]], bool]) -> None:
-        """Keep the statements of which this holds."""
-        self.may(*(each for each in self.healthy_statements() if wanted(each)))
+    def may_not_use(self, resource: str) -> None:
+        """Let the role do everything but what is about this."""
+        self.may(*(each for each in self.healthy_statements() if each["Resource"] != resource))
 
-    def heal(self) -> None:
-        for name in self.iam.list_role_policies(RoleName=self.name)["PolicyNames"]:
-            self.iam.delete_role_policy(RoleName=self.name, PolicyName=name)
-        self.may(*self.healthy_statements())
-        if "PermissionsBoundary" in self.iam.get_role(RoleName=self.name)["Role"]:
-            self.iam.delete_role_permissions_boundary(RoleName=self.name)
-        self.secrets.delete_resource_policy(SecretId=self.name)
+    def seal(self) -> None:
+        """Put the secret under a key of its own."""
+        self.key = self.kms.create_key()["KeyMetadata"]["Arn"]
+        self.secrets.update_secret(SecretId=self.name, KmsKeyId=self.key)
 
-    def rotate_again(self) -> None:
-        self.secrets.rotate_secret(SecretId=self.name)
-
-    def end_environments(self) -> None:
-        """Have the next step start anew."""
-        functions = self.server.client("lambda")
-        functions.update_function_configuration(FunctionName=self.name, Description=f"after {self.failures()}")
-
-    def give_up_pending(self) -> None:
-        """Take AWSPENDING off, as pending-stuck says."""
-        pending = next(version for version, labels in self.stages().items() if labels == ["AWSPENDING"])
-        self.secrets.update_secret_version_stage(
-            SecretId=self.name, VersionStage="AWSPENDING", RemoveFromVersionId=pending
-        )
-
-    def failures(self) -> int:
-        return len(self.events("RotationFailed"))
-
-    def diagnosis(self, *options: str) -> tuple[int, dict[str, Any]]:
-        done = self.doctor("--output", "json", *options)
-        found: dict[str, Any] = json.loads(done.stdout)
-        return done.returncode, found
-
-    def doctor(self, *options: str) -> Any:
-        given = ("--endpoint-url", self.server.endpoint_url, *options)
-        return run_keyturn(
-            "doctor", self.name, *given, home=self.server.home, environ=self.server.environ(), check=False
-        )
-
-    def printed(self) -> list[str]:
-        """The commands of the AWS CLI that the doctor prints for its causes, as they are to be pasted."""
-        return [line.strip() for line in self.doctor().stdout.splitlines() if line.startswith("        aws ")]
-
-    def rotated_at(self) -> Any:
-        return self.secrets.describe_secret(SecretId=self.name)["LastRotatedDate"]
-
-    def break_and_rotate(self, breaks: Callable[[Patient], None]) -> None:
-        self.last = self.rotated_at()
-        before = self.failures()
-        breaks(self)
-        self.rotate_again()
-        wait_until(lambda: self.failures() > before, "the rotation failed", self.server)
-
-    def assert_named(self, cause_id: str, step: str | None = None) -> dict[str, Any]:
-        status, report = self.diagnosis("--read-value")
-        told = [(each["id"], each["role"], each["title"]) for each in report["findings"]]
-        assert (status, report["verdict"]) == (1, "broken"), told
-        finding: dict[str, Any] = report["findings"][0]
-        assert finding["id"] == cause_id, told
-        assert [each["id"] for each in report["findings"] if each["role"] == "cause"] == [cause_id], told
-        assert finding["confidence"] == "certain"
-        if step:
-            assert finding["step"] == step
-        return finding
-
-    def fix(self, cause_id: str) -> None:
-        done = self.doctor("--fix", cause_id, "--yes", "--read-value")
-        assert f"fixed: {cause_id}" in done.stdout, done.stdout + done.stderr
-
-    def follow(self, guide: Guide) -> None:
-        """Run what is printed, in a shell."""
-        commands = [each for each in self.printed() if " rotate-secret " not in each]
-        assert commands
-        for command in commands:
-            assert f"--endpoint-url {self.server.endpoint_url}" in command
-            done = guide.verbatim(command)
-            assert done.returncode == 0, done.stderr
-
-    def assert_mended(self) -> None:
-        wait_until(self.is_rotated, "a rotation succeeded", self.server)
-        status, report = self.diagnosis("--read-value")
-        told = [(each["id"], each["role"], each["title"]) for each in report["findings"]]
-        assert (status, report["verdict"]) == (0, "healthy"), (told, report["checks"])
-
-    def is_rotated(self) -> bool:
-        """Whether the rotation that failed has ended well; where it has given up, it is asked for again."""
-        if self.rotated_at() > self.last:
-            return True
-        with suppress(ClientError):
-            self.rotate_again()
-        return False
+    def name_superuser(self, arn: str | None) -> None:
+        """Store the current value anew, with another masterarn or none."""
+        value = json.loads(self.secrets.get_secret_value(SecretId=self.name)["SecretString"])
+        value = {key: each for key, each in value.items() if key != "masterarn"} | ({"masterarn": arn} if arn else {})
+        self.secrets.put_secret_value(SecretId=self.name, SecretString=json.dumps(value))
 
 
-@pytest.fixture(scope="module")
-def guide(server: ServerProcess) -> Guide:
-    return Guide.on(server)
+# What the role's policies say.
 
 
-@pytest.fixture(scope="module")
-def healthy_single(server: ServerProcess, postgresql: PostgresqlServer) -> Patient:
-    patient = Patient(server, postgresql, "single")
-    first = patient.rotate()
-    wait_until(lambda: patient.is_current(first), "the first rotation", server)
-    return patient
+def without(action: str) -> Callable[[Patient], object]:
+    """Allow all but one action."""
 
+    def breaks(patient: Patient) -> None:
+        of_secret = [each for each in OF_SECRET if each != f"secretsmanager:{action}"]
+        patient.may(allow(of_secret, patient.arn), *([] if PASSWORD.endswith(action) else [allow(PASSWORD)]))
 
-@pytest.fixture
-def single(healthy_single: Patient) -> Patient:
-    healthy_single.heal()
-    return healthy_single
+    return breaks
 
 
 def scoped_password(patient: Patient) -> None:
@@ -205,57 +121,7 @@ def explicit_deny(patient: Patient) -> None:
     patient.may(*patient.healthy_statements(), deny("secretsmanager:Put*"))
 
 
-@pytest.mark.parametrize("action", FIVE_ACTIONS)
-def test_an_action_is_missing(single: Patient, action: str) -> None:
-    rest = [each for each in FIVE_ACTIONS if each != action]
-
-    def breaks(patient: Patient) -> None:
-        of_secret = [f"secretsmanager:{each}" for each in rest if each != "GetRandomPassword"]
-        more = [allow(PASSWORD)] if "GetRandomPassword" in rest else []
-        patient.may(allow(of_secret, patient.arn), *more)
-
-    single.break_and_rotate(breaks)
-    finding = single.assert_named("role-missing-secret-actions")
-    assert f"may not call {action}" in finding["title"]
-    is_repaired = action == "UpdateSecretVersionStage"
-    # Keyturn moves the label itself, so that what was refused lies before a rotation that has ended well.
-    texts = set() if is_repaired else {"logs:FilterLogEvents", "cloudtrail:LookupEvents"}
-    assert {each["source"] for each in finding["evidence"]} == {"iam:ListRolePolicies", *texts}
-    single.fix("role-missing-secret-actions")
-    if is_repaired:
-        single.last = single.rotated_at()
-    single.assert_mended()
-
-
-@pytest.mark.parametrize(
-    ("breaks", "cause_id", "words"),
-    [
-        (scoped_password, "role-getrandompassword-scoped", "it has no resource"),
-        (wrong_arn, "role-wrong-secret-arn", "lacks the hyphen and the six characters"),
-        (deleted_namesake, "role-wrong-secret-arn", "six characters of another secret"),
-        (other_region, "role-wrong-secret-arn", "in region eu-central-1"),
-    ],
-)
-def test_a_statement_nearly_allows_it(
-    single: Patient, breaks: Callable[[Patient], None], cause_id: str, words: str
-) -> None:
-    single.break_and_rotate(breaks)
-    assert words in single.assert_named(cause_id, "createSecret")["title"]
-    single.fix(cause_id)
-    single.assert_mended()
-
-
-@pytest.mark.parametrize(
-    ("breaks", "cause_id"),
-    [(other_function, "role-rotation-lambda-condition"), (explicit_deny, "role-explicit-deny")],
-)
-def test_a_policy_is_printed_with_what_is_wrong_set_right(
-    single: Patient, guide: Guide, breaks: Callable[[Patient], None], cause_id: str
-) -> None:
-    single.break_and_rotate(breaks)
-    assert not single.assert_named(cause_id, "createSecret")["remedy"]["fixable"]
-    single.follow(guide)
-    single.assert_mended()
+# What narrows them, and the role itself.
 
 
 def boundary(patient: Patient) -> None:
@@ -271,73 +137,36 @@ def deny_in_secret_policy(patient: Patient) -> None:
     patient.secrets.put_resource_policy(SecretId=patient.name, ResourcePolicy=document(statement))
 
 
-@pytest.mark.parametrize(
-    ("breaks", "cause_id"), [(boundary, "role-boundary-blocks"), (deny_in_secret_policy, "secret-policy-denies")]
-)
-def test_what_narrows_the_role_lets_it_through_again(
-    single: Patient, guide: Guide, breaks: Callable[[Patient], None], cause_id: str
-) -> None:
-    single.break_and_rotate(breaks)
-    assert not single.assert_named(cause_id, "createSecret")["remedy"]["fixable"]
-    single.follow(guide)
-    single.assert_mended()
+def trusts_another_service(patient: Patient) -> None:
+    other = json.dumps(TRUST).replace("lambda.amazonaws.com", "ec2.amazonaws.com")
+    patient.iam.update_assume_role_policy(RoleName=patient.name, PolicyDocument=other)
+    # The next step starts anew.
+    patient.client("lambda").update_function_configuration(FunctionName=patient.name, Description="changed")
 
 
-def test_lambda_may_not_assume_the_role(single: Patient, guide: Guide) -> None:
-    def breaks(patient: Patient) -> None:
-        other = json.dumps(TRUST).replace("lambda.amazonaws.com", "ec2.amazonaws.com")
-        patient.iam.update_assume_role_policy(RoleName=patient.name, PolicyDocument=other)
-        patient.end_environments()
-
-    single.break_and_rotate(breaks)
-    single.assert_named("role-cannot-be-assumed")
-    single.follow(guide)
-    single.assert_mended()
+def delete_role(patient: Patient) -> None:
+    patient.iam.delete_role_policy(RoleName=patient.name, PolicyName="rotate")
+    patient.iam.delete_role(RoleName=patient.name)
 
 
-def test_the_role_is_gone(single: Patient, guide: Guide) -> None:
-    def breaks(patient: Patient) -> None:
-        for name in patient.iam.list_role_policies(RoleName=patient.name)["PolicyNames"]:
-            patient.iam.delete_role_policy(RoleName=patient.name, PolicyName=name)
-        patient.iam.delete_role(RoleName=patient.name)
-
-    single.break_and_rotate(breaks)
-    remedy = single.assert_named("role-cannot-be-assumed")["remedy"]
-    commands = [each for each in remedy["by_hand"] if each.startswith("aws ")]
-    for command in commands:
-        done = guide.verbatim(command)
-        assert done.returncode == 0, done.stderr
-        # What it allowed is for people to know.
-        single.may(*single.healthy_statements())
-    single.assert_mended()
+def make_role_anew(patient: Patient) -> None:
+    [first, *_] = patient.doctor.diagnose(patient.name)["findings"]
+    for command in first["remedy"]["by_hand"]:
+        if command.startswith("aws "):
+            run_in_shell([command], patient.server)
+    # What it allowed is for people to know.
+    patient.may(*patient.healthy_statements())
 
 
 # Keys.
 
 
-@pytest.fixture(scope="module")
-def healthy_sealed(server: ServerProcess, postgresql: PostgresqlServer) -> Patient:
-    patient = Patient(server, postgresql, "sealed")
-    patient.key = patient.kms.create_key()["KeyMetadata"]["Arn"]
-    patient.secrets.update_secret(SecretId=patient.name, KmsKeyId=patient.key)
-    patient.heal()
-    first = patient.rotate()
-    wait_until(lambda: patient.is_current(first), "the first rotation", server)
-    return patient
-
-
-@pytest.fixture
-def sealed(healthy_sealed: Patient) -> Patient:
-    healthy_sealed.heal()
-    return healthy_sealed
-
-
 def without_key(patient: Patient) -> None:
-    patient.without(lambda each: each["Resource"] != patient.key)
+    patient.may_not_use(patient.key)
 
 
 def write_only(patient: Patient) -> None:
-    patient.without(lambda each: each["Resource"] != patient.key)
+    patient.may_not_use(patient.key)
     patient.iam.put_role_policy(
         RoleName=patient.name, PolicyName="half", PolicyDocument=document(allow("kms:GenerateDataKey", patient.key))
     )
@@ -351,111 +180,161 @@ def doomed_key(patient: Patient) -> None:
     patient.kms.schedule_key_deletion(KeyId=patient.key)
 
 
-@pytest.mark.parametrize(
-    ("breaks", "cause_id"),
-    [
-        (without_key, "kms-role-denied"),
-        (write_only, "kms-role-denied"),
-        (disabled_key, "kms-key-disabled"),
-        (doomed_key, "kms-key-pending-deletion"),
-    ],
-)
-def test_the_key_may_not_or_cannot_be_used(sealed: Patient, breaks: Callable[[Patient], None], cause_id: str) -> None:
-    sealed.break_and_rotate(breaks)
-    sealed.assert_named(cause_id, "createSecret")
-    sealed.fix(cause_id)
-    sealed.assert_mended()
-
-
-def test_the_keys_policy_names_somebody_else(sealed: Patient, guide: Guide) -> None:
-    def breaks(patient: Patient) -> None:
-        admin = patient.server.client("sts").get_caller_identity()["Arn"]
-        statement = allow("kms:*", Principal={"AWS": admin})
-        patient.kms.put_key_policy(KeyId=patient.key, Policy=document(statement))
-
-    sealed.break_and_rotate(breaks)
-    sealed.assert_named("kms-key-policy-denies", "createSecret")
-    sealed.follow(guide)
-    sealed.assert_mended()
+def key_for_somebody_else(patient: Patient) -> None:
+    admin = patient.client("sts").get_caller_identity()["Arn"]
+    statement = allow("kms:*", Principal={"AWS": admin})
+    patient.kms.put_key_policy(KeyId=patient.key, Policy=document(statement))
 
 
 # The superuser secret.
 
 
+def superuser_not_read(patient: Patient) -> None:
+    patient.may_not_use(patient.superuser)
+
+
+def superuser_key_not_used(patient: Patient) -> None:
+    patient.may_not_use(patient.superuser_key)
+
+
+def superuser_marked_for_deletion(patient: Patient) -> None:
+    patient.secrets.delete_secret(SecretId=patient.superuser)
+
+
+def nowhere(patient: Patient) -> str:
+    return f"{patient.superuser[:-6]}AbCdEf"
+
+
+def superuser_elsewhere(patient: Patient) -> None:
+    patient.name_superuser(nowhere(patient))
+    patient.may(*patient.healthy_statements(), allow("secretsmanager:GetSecretValue", nowhere(patient)))
+
+
+def right_superuser_anew(patient: Patient) -> None:
+    # The right ARN is for people to write; the attempt that holds the wrong one is given up.
+    patient.take_off_pending()
+    right_superuser(patient)
+
+
+def right_superuser(patient: Patient) -> None:
+    # A value that is stored while a rotation waits ends it.
+    patient.name_superuser(patient.superuser)
+
+
+def no_superuser(patient: Patient) -> None:
+    patient.name_superuser(None)
+
+
+_of_role = partial(Ailment[Patient], step="createSecret", read_value=True)
+_of_superuser = partial(Ailment[Patient], step="setSecret", read_value=True)
+FIX, FOLLOW = Patient.fix, Patient.follow
+MISSING = "role-missing-secret-actions"
+AILMENTS: dict[str, Ailment[Patient]] = {
+    "no_describe": _of_role(MISSING, without("DescribeSecret"), FIX, "may not call DescribeSecret"),
+    "no_password": _of_role(MISSING, without("GetRandomPassword"), FIX, "may not call GetRandomPassword"),
+    "no_get": _of_role(MISSING, without("GetSecretValue"), FIX, "may not call GetSecretValue"),
+    "no_put": _of_role(MISSING, without("PutSecretValue"), FIX, "may not call PutSecretValue"),
+    "no_update": _of_role(
+        MISSING,
+        without("UpdateSecretVersionStage"),
+        FIX,
+        "may not call UpdateSecretVersionStage",
+        step="finishSecret",
+        # Keyturn moves the label itself.
+        ends="RotationResolved",
+    ),
+    "scoped_password": _of_role("role-getrandompassword-scoped", scoped_password, FIX, "it has no resource"),
+    "wrong_arn": _of_role("role-wrong-secret-arn", wrong_arn, FIX, "lacks the hyphen and the six characters"),
+    "namesake": _of_role("role-wrong-secret-arn", deleted_namesake, FIX, "six characters of another secret"),
+    "other_region": _of_role("role-wrong-secret-arn", other_region, FIX, "in region eu-central-1"),
+    "other_function": _of_role("role-rotation-lambda-condition", other_function, FOLLOW, "another function rotates"),
+    "explicit_deny": _of_role("role-explicit-deny", explicit_deny, FOLLOW, "PutSecretValue"),
+    "boundary": _of_role("role-boundary-blocks", boundary, FOLLOW, "boundary"),
+    "secret_policy": _of_role("secret-policy-denies", deny_in_secret_policy, FOLLOW, "PutSecretValue"),
+    "not_trusted": _of_role("role-cannot-be-assumed", trusts_another_service, FOLLOW, "not_trusted", step=None),
+    "no_role": _of_role("role-cannot-be-assumed", delete_role, make_role_anew, "no_role", step=None),
+    "after_another": _of_role("role-wrong-secret-arn", wrong_arn, FIX, "lacks the hyphen and the six characters"),
+    "key_denied": _of_role("kms-role-denied", without_key, FIX, "key"),
+    "key_write_only": _of_role("kms-role-denied", write_only, FIX, "key"),
+    "key_disabled": _of_role("kms-key-disabled", disabled_key, FIX, "key"),
+    "key_doomed": _of_role("kms-key-pending-deletion", doomed_key, FIX, "key"),
+    "key_elsewhose": _of_role("kms-key-policy-denies", key_for_somebody_else, FOLLOW, "key"),
+    "superuser_denied": _of_superuser("master-secret-read-denied", superuser_not_read, FIX, "superuser_denied"),
+    "superuser_key": _of_superuser("master-secret-kms-denied", superuser_key_not_used, FOLLOW, "superuser"),
+    "superuser_doomed": _of_superuser("master-secret-not-found", superuser_marked_for_deletion, FOLLOW, "superuser"),
+    "superuser_nowhere": _of_superuser(
+        "master-secret-not-found", superuser_elsewhere, right_superuser_anew, "superuser_nowhere/superuser-AbCdEf"
+    ),
+    "superuser_unnamed": _of_superuser(
+        "master-secret-arn-missing", no_superuser, right_superuser, "masterarn", step="createSecret"
+    ),
+}
+
+
 @pytest.fixture(scope="module")
-def healthy_pair(server: ServerProcess, postgresql: PostgresqlServer) -> Patient:
-    value = json.dumps({**postgresql.superuser_value(), "ssl": False})
-    key = server.client("kms").create_key()["KeyMetadata"]["Arn"]
-    made = server.client("secretsmanager").create_secret(Name="superuser", SecretString=value, KmsKeyId=key)["ARN"]
-    patient = Patient(server, postgresql, "pair", strategy="alternating_users", more={"masterarn": made})
-    patient.superuser, patient.superuser_key = made, key
-    patient.heal()
-    first = patient.rotate()
-    wait_until(lambda: patient.is_current(first), "the first rotation", server)
+def postgresql() -> Iterator[PostgresqlServer]:
+    with PostgresqlServer.start() as running:
+        yield running
+
+
+def healthy(postgresql: PostgresqlServer, doctor: DoctorHere, name: str) -> Patient:
+    """A patient whose role may do just enough, and whose rotation has gone well once."""
+    superuser, key, more = "", "", dict[str, Any]()
+    if name.startswith("superuser"):
+        value = json.dumps({**postgresql.superuser_value(), "ssl": False})
+        key = doctor.clients["kms"].create_key()["KeyMetadata"]["Arn"]
+        superuser = doctor.clients["secretsmanager"].create_secret(
+            Name=f"{name}/superuser", SecretString=value, KmsKeyId=key
+        )["ARN"]
+        more = {"strategy": "alternating_users", "more": {"masterarn": superuser}}
+    patient = Patient(doctor, postgresql, name, AILMENTS[name].cause_id, **more)
+    patient.superuser, patient.superuser_key = superuser, key
+    if name.startswith("key"):
+        patient.seal()
+    patient.may(*patient.healthy_statements())
+    rotate_well(patient)
+    if name == "after_another":
+        patient.cause_id = AILMENTS["no_get"].cause_id
+        treat(patient, AILMENTS["no_get"]).assert_right(AILMENTS["no_get"])
+        patient.cause_id = AILMENTS[name].cause_id
     return patient
 
 
-@pytest.fixture
-def pair(healthy_pair: Patient) -> Patient:
-    healthy_pair.heal()
-    return healthy_pair
+@pytest.fixture(scope="module")
+def courses(server: ServerProcess, postgresql: PostgresqlServer, request: pytest.FixtureRequest) -> Iterator[Courses]:
+    with treated(request, server, AILMENTS, partial(healthy, postgresql)) as found:
+        yield found
 
 
-def test_the_superuser_secret_may_not_be_read_and_the_guides_statement_mends_it(pair: Patient) -> None:
-    pair.break_and_rotate(lambda one: one.without(lambda each: each["Resource"] != one.superuser))
-    finding = pair.assert_named("master-secret-read-denied", "setSecret")
-    assert finding["remedy"]["policy"]["Statement"] == [
-        {
-            "Sid": "AllowAccessToMasterSecret",
-            "Effect": "Allow",
-            "Action": "secretsmanager:GetSecretValue",
-            "Resource": pair.superuser,
-        }
-    ]
-    pair.fix("master-secret-read-denied")
-    pair.assert_mended()
+@pytest.mark.parametrize("name", AILMENTS)
+def test_what_may_not_be_done_is_named_and_what_is_said_mends_it(courses: Courses, name: str) -> None:
+    ailment, course = AILMENTS[name], courses[name].result()
+
+    course.assert_right(ailment)
+    first = course.ill["findings"][0]
+    assert first["confidence"] == "certain"
+    assert first["remedy"]["fixable"] is (ailment.mends is Patient.fix)
 
 
-def test_the_superuser_secrets_key_may_not_be_used(pair: Patient, guide: Guide) -> None:
-    pair.break_and_rotate(lambda one: one.without(lambda each: each["Resource"] != one.superuser_key))
-    pair.assert_named("master-secret-kms-denied", "setSecret")
-    pair.follow(guide)
-    pair.assert_mended()
+@pytest.mark.parametrize("name", [name for name, each in AILMENTS.items() if each.cause_id == MISSING])
+def test_a_missing_action_is_shown_by_policies_and_by_what_was_refused(courses: Courses, name: str) -> None:
+    evidence = courses[name].result().ill["findings"][0]["evidence"]
+
+    # What Keyturn has finished itself lies before a rotation that has ended well.
+    texts = set() if name == "no_update" else {"logs:FilterLogEvents", "cloudtrail:LookupEvents"}
+    assert {each["source"] for each in evidence} == {"iam:ListRolePolicies", *texts}
 
 
-def test_the_superuser_secret_is_marked_for_deletion(pair: Patient, guide: Guide) -> None:
-    pair.break_and_rotate(lambda one: one.secrets.delete_secret(SecretId=one.superuser))
-    pair.assert_named("master-secret-not-found", "setSecret")
-    pair.follow(guide)
-    pair.assert_mended()
+@pytest.mark.parametrize("name", ["superuser_denied"])
+def test_a_superuser_secret_that_may_not_be_read_is_allowed_with_the_guides_statement(
+    courses: Courses, name: str
+) -> None:
+    [statement] = courses[name].result().ill["findings"][0]["remedy"]["policy"]["Statement"]
 
-
-def with_superuser(patient: Patient, arn: str | None) -> None:
-    """Store the current value anew, with another masterarn or none."""
-    value = json.loads(patient.secrets.get_secret_value(SecretId=patient.name)["SecretString"])
-    value = {key: each for key, each in value.items() if key != "masterarn"} | ({"masterarn": arn} if arn else {})
-    patient.secrets.put_secret_value(SecretId=patient.name, SecretString=json.dumps(value))
-
-
-def test_the_superuser_secret_does_not_exist(pair: Patient) -> None:
-    nowhere = f"{pair.superuser[:-6]}AbCdEf"
-
-    def breaks(patient: Patient) -> None:
-        with_superuser(patient, nowhere)
-        patient.may(*patient.healthy_statements(), allow("secretsmanager:GetSecretValue", nowhere))
-
-    pair.break_and_rotate(breaks)
-    finding = pair.assert_named("master-secret-not-found", "setSecret")
-    assert nowhere in finding["title"]
-    # The right ARN is for people to write; the attempt that holds the wrong one is given up.
-    pair.give_up_pending()
-    with_superuser(pair, pair.superuser)
-    pair.assert_mended()
-
-
-def test_the_value_names_no_superuser_secret(pair: Patient) -> None:
-    pair.break_and_rotate(lambda one: with_superuser(one, None))
-    pair.assert_named("master-secret-arn-missing", "createSecret")
-    # A value that is stored while a rotation waits ends it.
-    with_superuser(pair, pair.superuser)
-    pair.assert_mended()
+    resource = statement.pop("Resource")
+    assert f":secret:{name}/superuser-" in resource
+    assert statement == {
+        "Sid": "AllowAccessToMasterSecret",
+        "Effect": "Allow",
+        "Action": "secretsmanager:GetSecretValue",
+    }

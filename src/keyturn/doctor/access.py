@@ -8,22 +8,16 @@ Keyturn's parser refuses (AWS's may be wider) is tried both ways: only what come
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from keyturn.call import Principal
-from keyturn.errors.base import AwsError
 from keyturn.rules.policy.document import (
     NOTHING,
     Effect,
     PolicyDocument,
     Statement,
-    parse_identity_policy,
-    parse_key_policy,
-    parse_resource_policy,
-    parse_trust_policy,
 )
 from keyturn.rules.policy.evaluate import (
     Decision,
@@ -45,11 +39,6 @@ from .model import Confidence, Evidence
 from .seen_policies import Layers, Quoted, SeenPolicy
 
 _ORGANIZATION = "service control policy"
-_PARSERS = {
-    PolicyType.RESOURCE: parse_resource_policy,
-    PolicyType.TRUST: parse_trust_policy,
-    PolicyType.GRANT: parse_key_policy,
-}
 
 
 class Verdict(StrEnum):
@@ -245,8 +234,7 @@ def _document(seen: SeenPolicy, action: str, keys: KnownKeys, *, hopeful: bool) 
     found: list[Statement] = []
     if seen.document is None:
         found.append(_whole(seen.policy_type, "Allow" if hopeful else "Deny", 0))
-    for index, raw in enumerate(seen.statements):
-        statement = _parsed(seen, index, raw)
+    for index, (raw, statement) in enumerate(zip(seen.statements, seen.parsed, strict=True)):
         if statement is not None:
             settled = _settled(statement, keys, hopeful=hopeful)
             found += [settled] if settled else []
@@ -257,28 +245,14 @@ def _document(seen: SeenPolicy, action: str, keys: KnownKeys, *, hopeful: bool) 
     return PolicyDocument("2012-10-17", None, tuple(found), allows, denies)
 
 
-def _parsed(seen: SeenPolicy, index: int, raw: Json) -> Statement | None:
-    """Return a statement ready for matching; None if Keyturn does not understand it."""
-    version = (seen.document or {}).get("Version", "2008-10-17")
-    # A key's policy may lack what a secret's must have, and it is read more freely.
-    parser = (
-        parse_key_policy if seen.source == "kms:GetKeyPolicy" else _PARSERS.get(seen.policy_type, parse_identity_policy)
-    )
-    try:
-        document = parser(json.dumps({"Version": version, "Statement": [raw]}))
-    except AwsError:
-        return None
-    return replace(document.statements[0], index=index) if document.statements else None
-
-
 def _whole(policy_type: PolicyType, effect: str, index: int) -> Statement:
     raw: dict[str, object] = {"Effect": effect, "Action": "*", "Resource": "*"}
     if policy_type not in (PolicyType.IDENTITY, PolicyType.BOUNDARY):
         raw["Principal"] = "*"
-    seen = SeenPolicy(policy_type, "", "kms:GetKeyPolicy" if "Principal" in raw else "", {"Version": "2012-10-17"})
-    statement = _parsed(seen, index, raw)
+    document = {"Version": "2012-10-17", "Statement": [raw]}
+    [statement] = SeenPolicy(policy_type, "", "kms:GetKeyPolicy" if "Principal" in raw else "", document).parsed
     assert statement is not None  # noqa: S101 - it is well-formed
-    return statement
+    return replace(statement, index=index)
 
 
 def _settled(statement: Statement, keys: KnownKeys, *, hopeful: bool) -> Statement | None:
@@ -321,8 +295,7 @@ def _unknown(context: RequestContext, keys: KnownKeys, layers: Layers) -> tuple[
     for seen in layers.all():
         if seen.document is None:
             return f"{seen.where}, which cannot be read", None
-        for index, raw in enumerate(seen.statements):
-            statement = _parsed(seen, index, raw)
+        for index, (raw, statement) in enumerate(zip(seen.statements, seen.parsed, strict=True)):
             if statement is None and _may_be_about(raw, context.action):
                 return f"statement {index + 1} of {seen.where}, which cannot be read here", None
             for condition in statement.conditions if statement else ():

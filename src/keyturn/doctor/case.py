@@ -17,11 +17,11 @@ from keyturn.arn import Arn, InvalidArn
 from .cached import cached
 from .database import Address, Database, address_in
 from .facts import Answer, Facts, Kind, Question, Unseen
-from .log import LogRun, read_runs
+from .log import LogRun, runs_in
 from .network import Network
 from .redaction import readable
 from .secret_arns import is_namesake
-from .trail import TrailEvent, read_events
+from .trail import TrailEvent, events_in
 from .value import ValueParts, parts_of, read_parts
 
 Json = Mapping[str, Any]
@@ -126,6 +126,7 @@ class Case:
         self.now = now
         self.options = options or Options()
         self._worked_out: dict[Callable[[Case], Any], Any] = {}
+        self._events: dict[str, tuple[TrailEvent, ...]] = {}
 
     def once(self, work_out: Callable[[Case], _Value]) -> _Value:
         """Return what a function makes of the case, worked out once: what the checks of one family share."""
@@ -526,16 +527,16 @@ class Case:
 
     @property
     def _denied_superuser(self) -> str:
-        if self.log_events.kind is Kind.OK:
-            for run in reversed(self._everybodys_runs):
-                for line in reversed(run.lines):
-                    match = _DENIED_READ.search(line.text) or _OF_SUPERUSER.search(line.text)
-                    # The run speaks of this secret as well, or is one of its attempts by its time.
-                    is_own = self.arn in run.text or self.is_near_failure(run.ended_at)
-                    if match and is_own and not is_namesake(match[1], self.arn):
-                        return match[1]
-        if self.function_arn and self.calls_of_function.kind is Kind.OK:
-            for event in reversed(read_events(self.calls_of_function.found.get("Events", []))):
+        for run in reversed(self.facts.once(runs_in, self.log_events)):
+            for line in reversed(run.lines):
+                match = _DENIED_READ.search(line.text) or _OF_SUPERUSER.search(line.text)
+                if not match or is_namesake(match[1], self.arn):
+                    continue
+                # The run speaks of this secret as well, or is one of its attempts by its time.
+                if self.arn in run.text or self.is_near_failure(run.ended_at):
+                    return match[1]
+        if self.function_arn:
+            for event in reversed(self.facts.once(events_in, self.calls_of_function)):
                 match = _DENIED_READ.search(event.error_message)
                 if match and not is_namesake(match[1], self.arn) and self.is_near_failure(event.at):
                     return match[1]
@@ -655,10 +656,6 @@ class Case:
         )
 
     @cached
-    def _everybodys_runs(self) -> tuple[LogRun, ...]:
-        return tuple(read_runs(self.log_events.found.get("events", [])))
-
-    @cached
     def runs(self) -> tuple[LogRun, ...]:
         """This secret's invocations in the window, oldest first.
 
@@ -667,8 +664,9 @@ class Case:
         """
         if self.log_events.kind is Kind.GONE:
             return ()
-        _ = self.log_events.value
-        found = [run for run in self._everybodys_runs if run.ended_at >= self.opens_at]
+        if self.log_events.kind is not Kind.OK:
+            raise Unseen(self.log_events)
+        found = [run for run in self.facts.once(runs_in, self.log_events) if run.ended_at >= self.opens_at]
         others = {arn for run in found for arn in run.secret_arns} - self._own_arns
         return tuple(run for run in found if self._is_own(run, is_shared=bool(others)))
 
@@ -692,9 +690,8 @@ class Case:
         return closest is not None and self.is_about(closest)
 
     def _closest_failure(self, moment: datetime) -> TrailEvent | None:
-        answer = self.trail("RotationFailed")
-        everybodys = read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
-        near = [event for event in everybodys if self._is_of_function(event) and abs(event.at - moment) <= _NEAR]
+        everybodys = self.facts.once(events_in, self.trail("RotationFailed"))
+        near = [event for event in everybodys if abs(event.at - moment) <= _NEAR and self._is_of_function(event)]
         return min(near, key=lambda event: abs(event.at - moment), default=None)
 
     def _is_of_function(self, event: TrailEvent) -> bool:
@@ -750,8 +747,7 @@ class Case:
     @property
     def function_deletions(self) -> list[TrailEvent]:
         """Who has deleted functions, as far as that may be seen; asked only of a function that is gone."""
-        answer = self.trail(FUNCTION_DELETED)
-        return read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
+        return self.facts.once(events_in, self.trail(FUNCTION_DELETED))
 
     @cached
     def calls_of_function(self) -> Answer:
@@ -778,8 +774,12 @@ class Case:
         Raises:
             Unseen: The trail may not be looked at.
         """
-        found = read_events(self.trail(event_name).value.get("Events", []))
-        return tuple(event for event in found if self.is_about(event))
+        answer = self.trail(event_name)
+        if answer.kind is not Kind.OK:
+            raise Unseen(answer)
+        if event_name not in self._events:
+            self._events[event_name] = tuple(filter(self.is_about, self.facts.once(events_in, answer)))
+        return self._events[event_name]
 
     def events_if_seen(self, event_name: str) -> tuple[TrailEvent, ...]:
         """The same, empty if the trail may not be looked at."""
@@ -787,14 +787,20 @@ class Case:
 
     def is_about(self, event: TrailEvent) -> bool:
         """Say whether an event is about this secret, however it names it."""
-        if not event.secret_id:
+        if event.secret_id not in self._names:
             return False
+        # Under its name there may have been another secret before.
+        return event.secret_id == self.arn or event.at >= self._began_at
+
+    @cached
+    def _began_at(self) -> datetime:
         created_at = self.secret.get("CreatedDate")
-        if event.secret_id != self.arn and isinstance(created_at, datetime) and event.at < _floor(created_at):
-            # It is about a secret that had this name before.
-            return False
-        partial = self.arn.rpartition("-")[0]
-        return event.secret_id in (self.arn, self.name, partial, self.secret_id)
+        return _floor(created_at) if isinstance(created_at, datetime) else datetime.min.replace(tzinfo=UTC)
+
+    @cached
+    def _names(self) -> frozenset[str]:
+        """What events may call the secret: its ARN, that without the last six characters, its name."""
+        return frozenset((self.arn, self.arn.rpartition("-")[0], self.name, self.secret_id)) - {""}
 
     @cached
     def failures(self) -> tuple[TrailEvent, ...]:
@@ -842,7 +848,9 @@ class Case:
     @property
     def is_in_progress(self) -> bool:
         """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
-        began_at = self.attempt_began_at
+        started = self.events_if_seen("RotationStarted")
+        # While this was collected it may have ended well, and lie before the window now.
+        began_at = self.attempt_began_at or (started[-1].at if started else None)
         if began_at is None or self.now - began_at >= IN_PROGRESS:
             return False
         return not any(event.at >= began_at for event in self.failures_if_seen)

@@ -17,7 +17,7 @@ from .case import Case
 from .facts import Kind
 from .log import LogLine
 from .model import Evidence
-from .trail import TrailEvent, read_events
+from .trail import TrailEvent, events_in
 
 _NEAR = timedelta(minutes=5)
 _DENIED = re.compile(
@@ -93,9 +93,7 @@ def _of_line(case: Case, line: LogLine) -> Evidence:
 
 
 def _in_trail(case: Case) -> Iterator[Denial]:
-    if case.calls_of_function.kind is not Kind.OK:
-        return
-    for event in read_events(case.calls_of_function.found.get("Events", [])):
+    for event in case.facts.once(events_in, case.calls_of_function):
         if event.is_denied and case.is_in_window(event):
             evidence = Evidence(
                 "cloudtrail:LookupEvents", event.event_id, f"{event.error_code}: {event.error_message}", event.at

@@ -20,13 +20,14 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from keyturn.errors.base import KeyturnError
 
 FORMAT = "keyturn.facts/1"
 
 Parameters = Mapping[str, object]
+_Read = TypeVar("_Read")
 
 # What services answer if something is not there. Sources: the service models of botocore.
 _GONE = frozenset(
@@ -61,6 +62,10 @@ DENIED = frozenset(
     }
 )
 """What services answer if it is not allowed."""
+UNKNOWN_CALLERS = frozenset(
+    {"UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException"}
+)
+"""Of these what they answer to who is nobody they know."""
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """What services answer to too many calls."""
 _UNSUPPORTED = frozenset(
@@ -197,6 +202,7 @@ class Facts:
         self._ask = ask
         self._lock = threading.Lock()
         self._answers: dict[Question, Future[Answer]] = {}
+        self._read: dict[tuple[Callable[[Answer], Any], Question], Any] = {}
 
     def ask(
         self,
@@ -266,11 +272,20 @@ class Facts:
             return Answer(question, Kind.BLIND, code="NotAReply", message=f"The reply has no {name}.")
         return Answer(question, Kind.OK, found=keep(found) if keep else found)
 
+    def once(self, read: Callable[[Answer], _Read], answer: Answer) -> _Read:
+        """Return what a function makes of an answer, made once for all secrets whose cases share it."""
+        key = (read, answer.question)
+        if key not in self._read:
+            self._read[key] = read(answer)
+        made: _Read = self._read[key]
+        return made
+
     def sealed(self) -> Facts:
         """Return the same answers, without a way to ask for more: what checks are given."""
         sealed = Facts(None)
         with self._lock:
             sealed._answers = dict(self._answers)
+        sealed._read = self._read
         return sealed
 
     def answers(self) -> Iterator[Answer]:

@@ -15,10 +15,9 @@ from shlex import quote
 from .case import Case
 from .catalogue import Skip, check
 from .facts import Kind
-from .log import LogLine, LogRun, is_error
+from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
 
-_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S{1,40}Z \S{1,40} Task timed out|platform\.")
 _LONGEST_WORDS = 160
 # What failed before so many others has nothing to say that they do not.
 _MOST_RUNS = 100
@@ -125,15 +124,10 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue
-        for line in reversed(telling_lines(run)):
+        for line in reversed(run.telling_lines):
             if match := pattern.search(line.text):
                 return Said(run, line, match, history_of(case, run))
     return None
-
-
-def telling_lines(run: LogRun) -> list[LogLine]:
-    """Return the lines of an invocation that tell of errors: the function's own, and Lambda's about it."""
-    return [line for line in run.lines if is_error(line.text) or _BY_LAMBDA.match(line.text)]
 
 
 def deciding_run(case: Case) -> LogRun | None:
@@ -143,7 +137,7 @@ def deciding_run(case: Case) -> LogRun | None:
 
 def _deciding_run(case: Case) -> LogRun | None:
     failed = case.failed_runs
-    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in telling_lines(run))]
+    rotating = [run for run in failed if not any(_STRAY.search(line.text) for line in run.telling_lines)]
     return rotating[-1] if rotating else failed[-1] if failed else None
 
 

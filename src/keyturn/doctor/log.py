@@ -13,17 +13,23 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from .cached import cached
+from .facts import Answer, Kind
 from .redaction import json_object, readable, redacted
 
 _REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _START = re.compile(rf"START RequestId: ({_REQUEST_ID})")
 _REPORT = re.compile(rf"REPORT RequestId: ({_REQUEST_ID})\s+Duration: ([\d.]+) ms")
 _MEMORY = re.compile(r"Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB")
+# What is before the space is short: over a line of 256 KB without one an open end would take minutes.
 _TIMED_OUT = re.compile(rf"(?:\S{{1,40}}Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
 _ANY_ID = re.compile(_REQUEST_ID)
+_OF_JAVA = re.compile(r"^[\w.$]+(?:Exception|Error)\b[^\n]*\n\tat ", re.MULTILINE)
+_TRACE = "Traceback (most recent call last)"
 _OF_NODE = re.compile(rf"\S{{1,40}}Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _STEP = re.compile(r"\b(createSecret|setSecret|testSecret|finishSecret)\b")
+_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S{1,40}Z \S{1,40} Task timed out|platform\.")
 _LIVED_FOR = timedelta(minutes=15)
 
 
@@ -36,9 +42,9 @@ class LogLine:
     stream: str = ""
 
 
-@dataclass(slots=True)
+@dataclass
 class LogRun:
-    """One invocation, as far as the log has it.
+    """One invocation, as far as the log has it. Once it has been read, no line is added.
 
     Attributes:
         request_id: Its id; empty for lines of a start-up that failed before there was one.
@@ -66,20 +72,25 @@ class LogRun:
         """Of its last line."""
         return self.lines[-1].at
 
-    @property
+    @cached
     def text(self) -> str:
         """All of it."""
         return "\n".join(line.text for line in self.lines)
 
-    @property
+    @cached
     def secret_arns(self) -> frozenset[str]:
         """The secrets that it names."""
         return frozenset(arn.rstrip(".,;:") for line in self.lines for arn in _SECRET_ARN.findall(line.text))
 
-    @property
+    @cached
     def errors(self) -> list[LogLine]:
         """Its lines of errors, tracebacks included."""
         return [line for line in self.lines if is_error(line.text)]
+
+    @cached
+    def telling_lines(self) -> list[LogLine]:
+        """Its lines that tell of errors: the function's own, and Lambda's about it."""
+        return [line for line in self.lines if is_error(line.text) or _BY_LAMBDA.match(line.text)]
 
     @property
     def step(self) -> str | None:
@@ -109,7 +120,17 @@ def is_error(text: str) -> bool:
     """Whether a line tells of an error."""
     if text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or _OF_NODE.match(text):
         return True
+    if _OF_JAVA.search(text):
+        return True
+    if _TRACE in text and not text.startswith(("[WARN", "[INFO", "[DEBUG")):
+        # Older runtimes write the error's message, then its name, then this.
+        return True
     return "\n[ERROR]" in text or "\nRequestId: " in text or '"ERROR"' in text
+
+
+def runs_in(answer: Answer) -> list[LogRun]:
+    """Return the invocations that FilterLogEvents' answer tells of; none if it may not be looked at."""
+    return read_runs(answer.found.get("events", [])) if answer.kind is Kind.OK else []
 
 
 def read_runs(events: Iterable[Mapping[str, Any]]) -> list[LogRun]:

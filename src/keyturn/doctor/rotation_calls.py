@@ -22,7 +22,7 @@ from .known_keys import ROTATION_FUNCTION, keys_of_call
 from .model import Cause, Confidence, Evidence, Finding, Remedy, Role
 from .secret_arns import miss
 from .seen_policies import Layers, Quoted, resource_policy, role_layers, session
-from .trail import read_events
+from .trail import events_in
 
 # The step that is the first to need it. That labels may not be moved is noticed at the end.
 STEPS = {
@@ -139,12 +139,11 @@ def _of(refused: tuple[Denial, ...], action: str, case: Case) -> tuple[Denial, .
 
 def _is_used(case: Case, action: str) -> bool:
     """Whether a function makes a call: not if the trail has whole rotations of it, and never this."""
-    answer = case.calls_of_function
-    entries = answer.found.get("Events", []) if answer.kind is Kind.OK else []
-    names = {event.name for event in read_events(entries) if not event.error_code}
-    tried = {event.name for event in read_events(entries)}
+    events = case.facts.once(events_in, case.calls_of_function)
+    names = {event.name for event in events if not event.error_code}
+    tried = {event.name for event in events}
     has_rotated = {"PutSecretValue", "UpdateSecretVersionStage"} <= names
-    return not has_rotated or len(entries) >= _TRAIL_MOST or action.partition(":")[2] in tried
+    return not has_rotated or len(events) >= _TRAIL_MOST or action.partition(":")[2] in tried
 
 
 # Which cause it is.

@@ -4,12 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from keyturn.call import Principal, PrincipalKind
+from keyturn.errors.base import AwsError
+from keyturn.rules.policy.document import (
+    Statement,
+    parse_identity_policy,
+    parse_key_policy,
+    parse_resource_policy,
+    parse_trust_policy,
+)
 from keyturn.rules.policy.evaluate import PolicyType
 from keyturn.rules.policy.explanation import StatementVerdict
 
+from .cached import cached
 from .case import Case, Json, NamedPolicy, statements_of
 from .facts import Answer, Kind
 from .model import Evidence
@@ -25,9 +34,14 @@ ROLE_CALLS = (
     "iam:SimulatePrincipalPolicy",
 )
 """What shows what a role may do."""
+_PARSERS = {
+    PolicyType.RESOURCE: parse_resource_policy,
+    PolicyType.TRUST: parse_trust_policy,
+    PolicyType.GRANT: parse_key_policy,
+}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class SeenPolicy:
     """A policy that takes part.
 
@@ -51,6 +65,22 @@ class SeenPolicy:
     def statements(self) -> list[Json]:
         """Its statements as JSON."""
         return statements_of(self.document or {})
+
+    @cached
+    def parsed(self) -> tuple[Statement | None, ...]:
+        """Them ready for matching, None in the place of one that Keyturn does not understand."""
+        return tuple(self._parsed(index, raw) for index, raw in enumerate(self.statements))
+
+    def _parsed(self, index: int, raw: Json) -> Statement | None:
+        version = (self.document or {}).get("Version", "2008-10-17")
+        # A key's policy may lack what a secret's must have, and it is read more freely.
+        is_of_key = self.source == "kms:GetKeyPolicy"
+        parser = parse_key_policy if is_of_key else _PARSERS.get(self.policy_type, parse_identity_policy)
+        try:
+            document = parser(json.dumps({"Version": version, "Statement": [raw]}))
+        except AwsError:
+            return None
+        return replace(document.statements[0], index=index) if document.statements else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +151,10 @@ def session(case: Case) -> Principal:
 
 def role_layers(case: Case) -> Layers:
     """Return the policies of the role and its boundary."""
+    return case.once(_role_layers)
+
+
+def _role_layers(case: Case) -> Layers:
     found, place = case.role_policies, f"role/{case.role_name}"
     identity = [
         SeenPolicy(PolicyType.IDENTITY, f"{place} policy {policy.name}", policy.source, policy.document, policy)

@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from .facts import Answer, Kind
+
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"})
 _STEP = re.compile(r"during (\w+) step")
-_FUNCTION = re.compile(r"lambda (\S+)")
+_FUNCTION = re.compile(r"[Ll]ambda (arn:\S+?)(?=[.,]?(?:\s|$))")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,11 @@ class TrailEvent:
         """The function that failed, if it tells."""
         match = _FUNCTION.search(self.error_message)
         return match[1] if match else None
+
+
+def events_in(answer: Answer) -> list[TrailEvent]:
+    """Return the events that LookupEvents answers, oldest first; none if it may not be looked at."""
+    return read_events(answer.found.get("Events", [])) if answer.kind is Kind.OK else []
 
 
 def read_events(entries: Iterable[Mapping[str, Any]]) -> list[TrailEvent]:

@@ -150,6 +150,21 @@ def test_an_action_is_named_as_policies_name_it() -> None:
     assert Question("lambda", "GetPolicy").action == "lambda:GetPolicy"
 
 
+def test_an_answer_is_read_once_for_all_who_share_it_sealed_or_not() -> None:
+    facts, _ = facts_with({"Policy": "{}"})
+    answer, read = facts.ask("lambda", "GetPolicy", FunctionName="f"), list[Answer]()
+
+    def size(of: Answer) -> int:
+        read.append(of)
+        return len(of.found)
+
+    assert [each.once(size, answer) for each in (facts, facts.sealed(), facts.sealed(), facts)] == [1] * 4
+    assert read == [answer]
+    other = facts.ask("lambda", "GetPolicy", FunctionName="g")
+    assert facts.once(size, other) == 1
+    assert read == [answer, other]
+
+
 @pytest.mark.parametrize("raised", [error("500", 500), ResponseParserError("<html>")])
 def test_what_moto_does_not_offer_is_no_fault(raised: Exception) -> None:
     facts, _ = facts_with(raised)

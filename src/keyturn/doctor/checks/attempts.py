@@ -10,7 +10,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.checks.rotation import take_off_pending
 from keyturn.doctor.facts import Kind
-from keyturn.doctor.lines import LineCause, enter, line_evidence, telling_lines
+from keyturn.doctor.lines import LineCause, enter, line_evidence
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import rotate
 from keyturn.doctor.trail import TrailEvent
@@ -220,7 +220,7 @@ def eventual_consistency(case: Case) -> Iterator[Finding]:
     if case.log_events.kind is Kind.GONE:
         raise Skip("there is no log to read")
     for run in case.failed_runs:
-        lines = [line for line in telling_lines(run) if _NO_VERSION.search(line.text)]
+        lines = [line for line in run.telling_lines if _NO_VERSION.search(line.text)]
         if not lines:
             continue
         well = [

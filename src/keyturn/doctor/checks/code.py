@@ -18,7 +18,6 @@ from keyturn.doctor.lines import (
     line_evidence,
     newest_said,
     short,
-    telling_lines,
 )
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
@@ -106,6 +105,9 @@ enter(
             " token in its event: a test event of the console, for instance.",
             remedy="Rotate through RotateSecret; invoke the function from nowhere else.",
             fix=Fix.PRINTED,
+            # A test in the console is no attempt: what stops those is another thing, if it can be seen.
+            outranks=("pending-stuck", "pending-empty"),
+            yields=True,
         ),
         re.compile(r"(?P<why>Invalid step parameter[^\n\r]*|KeyError: '(?:Step|SecretId|ClientRequestToken)')"),
         "the function {function} was invoked with an event that is no rotation's: {why}",
@@ -242,7 +244,7 @@ _ANYTHING = re.compile(r"\[ERROR\]|\tERROR\t|\"ERROR\"|Runtime exited|Task timed
 
 
 def _last_frame(run: LogRun) -> str:
-    frames = [frame for line in telling_lines(run) for frame in _FRAME.findall(line.text)]
+    frames = [frame for line in run.telling_lines for frame in _FRAME.findall(line.text)]
     own = [frame for frame in frames if not any(part in frame[0] for part in _NOT_OWN)]
     if not frames:
         return ""

@@ -141,12 +141,17 @@ HANDSHAKE = LineCause(
 )
 _GOES_ON_WITHOUT = re.compile("SSL/TLS is not enabled on the host|check that SSL/TLS is enabled on the host")
 
+_ENTERED = re.compile("Successfully established non SSL/TLS connection")
+
 
 @check(HANDSHAKE.cause)
 def db_tls_handshake(case: Case) -> Iterator[Finding]:
     """Look for a handshake that failed, and was not followed by a login without one."""
     for finding in HANDSHAKE(case):
         said = newest_said(case, HANDSHAKE.pattern, HANDSHAKE.unless)
+        if said is not None and _GOES_ON_WITHOUT.search(said.match[0]) and _ENTERED.search(said.run.text):
+            # It has gone on without TLS, and got in: what has stopped it came later.
+            return
         value = case.value if case.options.read_value else None
         summed_up = said is not None and _GOES_ON_WITHOUT.search(said.match[0]) and _LOGIN.search(said.run.text)
         if summed_up and value is not None and value.text("ssl").lower() != "true":
@@ -357,7 +362,11 @@ enter(
             ("must be a member of rds_password", "permission denied to alter role"),
             "Grant rds_password to a superuser and let the users alternate, or lift rds.restrict_password_commands.",
         ),
-        line_saying("must be (?:a )?member of rds_password", "permission denied to alter role"),
+        # With this detail PostgreSQL 16 tells of a right over another user: db-grant-missing.
+        line_saying(
+            "must be (?:a )?member of rds_password",
+            r"permission denied to alter role(?!\s*DETAIL: +Only roles with the CREATEROLE)",
+        ),
         "the user may not set its own password: {why}",
         "Grant rds_password to a superuser and let the users alternate, or lift rds.restrict_password_commands.",
         Confidence.LIKELY,

@@ -165,7 +165,7 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {quote(case.name)}",
+                f"keyturn function create --for {quote(case.name)} --name {quote(case.function_name)}",
                 f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
@@ -182,6 +182,8 @@ WRONG_REGION = Cause(
     decision="RotationLambdaARN names another region than the secret is in. The account may be another, the region"
     " may not.",
     remedy="Deploy the function in the secret's region.",
+    # Lambda answers of another region's function that it is not there.
+    outranks=("function-missing",),
 )
 
 

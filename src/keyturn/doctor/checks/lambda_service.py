@@ -10,7 +10,7 @@ from typing import Any
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.facts import Kind
+from keyturn.doctor.facts import Answer, Kind
 from keyturn.doctor.lines import LineCause, enter, finding_of, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import configure
@@ -155,7 +155,7 @@ OUT_OF_MEMORY = Cause(
     remedy="Double the function's memory.",
     fix=Fix.SAFE,
 )
-_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b")
+_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b|java\.lang\.OutOfMemoryError")
 _NEARLY_ALL = 0.95
 
 
@@ -354,7 +354,8 @@ def lambda_env_kms_denied(case: Case) -> Iterator[Finding]:
     """Look whether the variables can be decrypted."""
     configuration = _of_function(case, case.configuration.value)
     error = (configuration.get("Environment") or {}).get("Error") or {}
-    state = _key_state(case) if not error or case.function_key is not None else ""
+    # What Lambda answers is enough, whether the key may be looked at or not.
+    state = "" if error and not _is_seen(case.function_key) else _key_state(case)
     if not error and state in ("", "Enabled"):
         return
     evidence = []
@@ -415,6 +416,10 @@ def _of_function(case: Case, reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if not case.function_arn:
         raise Skip("there is no function")
     return reply
+
+
+def _is_seen(answer: Answer | None) -> bool:
+    return answer is not None and answer.kind is Kind.OK
 
 
 def _key_state(case: Case) -> str:

@@ -10,6 +10,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.database import Database, NameKind
 from keyturn.doctor.facts import Kind, Unseen
+from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
@@ -175,8 +176,8 @@ HOST_GONE = Cause(
     symptoms=("could not translate host name", "Name or service not known", *LOGIN_FAILED),
     evidence=(*RDS, *_ADDRESS, "logs:FilterLogEvents"),
     decision="The host is a name that RDS gives, and RDS has no instance, cluster or proxy of that name in this account"
-    " and region, or one that listens under another name. A risk as long as no rotation has failed: it may be a"
-    " database of another account.",
+    " and region, or one that listens under another name: a risk as long as no rotation has failed, for it may be a"
+    " database of another account. Where RDS has no say, the newest failed invocation could not resolve the name.",
     remedy="Put the host of the database that is there into the secret's value.",
     fix=Fix.BY_HAND,
     outranks=(
@@ -185,16 +186,24 @@ HOST_GONE = Cause(
         "db-unreachable",
     ),
 )
-_NO_NAME = re.compile(r"could not translate host name|Name or service not known")
+_NO_NAME = line_saying(
+    "could not translate host name", "Name or service not known", "getaddrinfo ENOTFOUND", "UnknownHost"
+)
+# That is Secrets Manager's own name.
+_OF_AWS = re.compile(r"Could not connect to the endpoint URL|secretsmanager\.[a-z0-9-]+\.")
 
 
 @check(HOST_GONE)
 def db_host_gone(case: Case) -> Iterator[Finding]:
     """Look for the database by its name."""
     database = case.database
-    if database is None:
-        raise Skip("the database's address is not known: --read-value or --db-host tells it")
-    if database.named is None:
+    if database is None or database.named is None:
+        said = newest_said(case, _NO_NAME, _OF_AWS) if case.function_arn else None
+        if said is not None:
+            yield _not_resolved(case, said)
+            return
+        if database is None:
+            raise Skip("the database's address is not known: --read-value or --db-host tells it")
         raise Skip(f"{database.address.host} is no name that RDS gives in this region")
     live = _live_hosts(database)
     if database.named.kind is not Kind.GONE and (not live or database.address.host.lower() in live):
@@ -220,6 +229,21 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
         role=role,
         confidence=Confidence.LIKELY,
         step=database_step(case) if role is Role.CAUSE else None,
+    )
+
+
+def _not_resolved(case: Case, said: Said) -> Finding:
+    return finding_of(
+        case,
+        said,
+        HOST_GONE,
+        f"the name of the database is not known where the function asks for it: {said.words['why']}",
+        Remedy(
+            "Put the host of the database that is there into the secret's value; if it is right, look how the"
+            " function's network resolves names.",
+            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+        ),
+        Confidence.LIKELY,
     )
 
 

@@ -9,7 +9,8 @@ from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
-from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
+from keyturn.doctor.checks.schedule import window_length
+from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import rotate
 
 NOT_CONFIGURED = Cause(
@@ -137,7 +138,8 @@ MANAGED = Cause(
     title="An AWS service rotates this secret itself",
     symptoms=("This secret is managed by an AWS service, and you must use that service to update it.",),
     evidence=("secretsmanager:DescribeSecret",),
-    decision="DescribeSecret shows an OwningService: there is no function to examine.",
+    decision="DescribeSecret shows an OwningService: there is no function to examine. Where its last rotation went well"
+    " and the next is not overdue, this is a note.",
     remedy="Ask the owner: for RDS the instance's MasterUserSecret.SecretStatus, and modify-db-instance to rotate.",
 )
 
@@ -161,8 +163,16 @@ def secret_managed_by_service(case: Case) -> Iterator[Finding]:
         f"{owner} owns {case.name} and rotates it itself: what is wrong is to be seen there",
         (_described(case, OwningService=owner),),
         Remedy("Rotate it through the service that owns it.", by_hand=commands.get(str(owner), ())),
+        role=Role.NOTE if _rotates_well(case) else Role.CAUSE,
         confidence=Confidence.CERTAIN,
     )
+
+
+def _rotates_well(case: Case) -> bool:
+    """Whether it has been rotated, not failed since, and is not overdue."""
+    following = case.next_rotation_at
+    is_overdue = following is not None and case.now - following > window_length(case)
+    return case.last_rotated_at is not None and not is_overdue and not case.has_failed
 
 
 EXTERNAL = Cause(

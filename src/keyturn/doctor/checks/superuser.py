@@ -177,7 +177,7 @@ NOT_FOUND = Cause(
     " one that is marked for deletion; where only a policy names it, the function must have said so, too.",
     remedy="Write the whole ARN of the superuser secret into masterarn, or restore the secret.",
     fix=Fix.PRINTED,
-    outranks=("master-secret-read-denied",),
+    outranks=("master-secret-read-denied", "secret-name-looks-like-suffix"),
 )
 _NO_SECRET = re.compile(
     r"(?:ResourceNotFoundException|InvalidRequestException)[^\n]{0,200}?GetSecretValue operation: [^\n]{0,200}?"

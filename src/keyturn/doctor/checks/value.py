@@ -45,6 +45,8 @@ _INVALID_JSON = re.compile(
 def secret_not_json(case: Case) -> Iterator[Finding]:
     """Look for a value that cannot be parsed."""
     said, value = newest_said(case, _INVALID_JSON), case.value
+    if said is None and value is not None and not value.is_object and not value.is_binary and _fails_silently(case):
+        yield _unread(case, NOT_JSON, "the value of {} is no JSON object, which most functions expect")
     if said is None or (value is not None and (value.is_object or value.is_binary)):
         return
     is_sure = value is not None or "JSONDecodeError" not in said.match[0]
@@ -78,6 +80,8 @@ _NO_STRING = re.compile(r"KeyError: ['\"]SecretString\b")
 def secret_is_binary(case: Case) -> Iterator[Finding]:
     """Look for a value without text."""
     said, value = newest_said(case, _NO_STRING), case.value
+    if said is None and value is not None and value.is_binary and _fails_silently(case):
+        yield _unread(case, IS_BINARY, "the value of {} is in SecretBinary, and most functions read SecretString")
     if said is None or (value is not None and not value.is_binary):
         return
     finding = finding_of(
@@ -88,6 +92,22 @@ def secret_is_binary(case: Case) -> Iterator[Finding]:
         Remedy("Store it with --secret-string.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
     )
     yield _with_value(case, finding, value)
+
+
+def _fails_silently(case: Case) -> bool:
+    """Whether rotation fails and no line tells why: then the value, which was read, is what there is to go by."""
+    return case.has_failed and not case.failed_runs
+
+
+def _unread(case: Case, cause: Cause, title: str) -> Finding:
+    return Finding(
+        cause,
+        title.format(case.name),
+        (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
+        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=case.arn),)),
+        confidence=Confidence.LIKELY,
+        step=case.failed_step,
+    )
 
 
 KEY_MISSING = Cause(
@@ -112,9 +132,9 @@ KEY_MISSING = Cause(
     " SecretTargetAttachment) adds engine, host and port.",
 )
 _MISSING_KEY = re.compile(
-    r"KeyError: ['\"](?:(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
+    r"\b(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
     r"(?:[^\n\r]{0,300}? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
-    r"|(?P<bare>username|password|host|engine|port|dbname|dbClusterIdentifier|dbInstanceIdentifier)['\"]\s*$)"
+    r"|KeyError: ['\"](?P<bare>username|password|host|engine|port|dbname|db(?:Cluster|Instance)Identifier)['\"]\s*$"
     r"|createSecret: secret \S+ has no (?P<arn>user_arn) defined",
     re.MULTILINE,
 )
