@@ -84,7 +84,7 @@ class Ailment(Generic[P]):
         said: Is part of the title.
         step: In which the rotation fails; None if it is not known.
         read_value: Whether the doctor may read the value.
-        ends: The event with which the broken rotation ends.
+        ends: The event after which everything about the broken rotation is written down.
     """
 
     cause_id: str

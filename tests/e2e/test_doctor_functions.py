@@ -144,7 +144,8 @@ AILMENTS: dict[str, Ailment[Patient]] = {
         sound_code_anew,
         "lost the version",
         None,
-        ends="RotationAbandoned",
+        # It is abandoned while the function still runs.
+        ends="Invoke",
     ),
     "from_elsewhere": Ailment(
         "pending-not-from-function", store_elsewhere, Patient.follow, "was not stored by the function", None
