@@ -56,7 +56,8 @@ class Patient(Job):
 
     def fix(self) -> None:
         """Let the doctor apply its remedy."""
-        self.doctor.fix(self.name, self.cause_id)
+        printed = self.doctor.fix(self.name, self.cause_id)
+        assert f"\nfixed: {self.cause_id} is found no longer." in printed, printed
 
     def follow(self) -> None:
         """Run the commands that the doctor prints, as it prints them, in a shell."""
