@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor types upgrade clean
+.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -26,15 +26,18 @@ test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); tests=$$?; \
 	wait $$!; types=$$?; cat $(VENV)/mypy.txt; exit $$((tests | types))
 
-check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and contract tests.
+check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and contract tests, the doctor's corpus.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz
+	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz tests/corpus -m "not slow"
 
 sweep: $(VENV)/.dev ## Kill everything at every point of a rotation and look what is left (SWEEP_ARGS="function --every 5").
 	@scripts/debian-packages bubblewrap postgresql
 	@$(BIN)/python -m tests.sweep $(SWEEP_ARGS)
+
+corpus: $(VENV)/.dev ## Ask the doctor about every case with a known answer, and print how often it is right (CORPUS_ARGS="drivers").
+	@$(BIN)/python -m tests.corpus $(CORPUS_ARGS)
 
 FUZZ_SECONDS ?= 60
 fuzz: $(VENV)/.fuzz ## Throw broken input at every parser, a minute each (FUZZ_SECONDS=300, FUZZ_TARGETS="sigv4 json").

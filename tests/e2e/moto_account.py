@@ -40,6 +40,12 @@ CREDENTIALS = {
     "AWS_EC2_METADATA_DISABLED": "true",
 }
 ALL = "0.0.0.0/0"
+ROTATES = {
+    "Version": "2012-10-17",
+    "Statement": [
+        {"Effect": "Allow", "Action": ["secretsmanager:*", "logs:*", "ec2:*NetworkInterface*"], "Resource": "*"}
+    ],
+}
 TRUST = {
     "Version": "2012-10-17",
     "Statement": [{"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}],
@@ -188,7 +194,7 @@ class Account:
     def _function(self) -> None:
         iam = self.clients["iam"]
         role = iam.create_role(RoleName="rotator", AssumeRolePolicyDocument=json.dumps(TRUST))
-        iam.put_role_policy(RoleName="rotator", PolicyName="rotate", PolicyDocument=json.dumps(MAY))
+        iam.put_role_policy(RoleName="rotator", PolicyName="rotation", PolicyDocument=json.dumps(ROTATES))
         package = io.BytesIO()
         with ZipFile(package, "w") as file:
             file.writestr("lambda_function.py", "def lambda_handler(event, context): ...")

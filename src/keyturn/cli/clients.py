@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -64,6 +65,7 @@ class Clients:
         self._config = Config(retries={"mode": "standard", "total_max_attempts": 3}, connect_timeout=5)
         self._endpoint_url = endpoint_url
         self._clients: dict[str, Any] = {}
+        self._making = threading.Lock()
 
     def signing_with(self, credentials: Mapping[str, str]) -> Clients:
         """Return clients of the same server and region that sign with other credentials."""
@@ -72,9 +74,13 @@ class Clients:
 
     def __getitem__(self, service: str) -> Any:
         """Return the client of a service, by botocore's name of it."""
-        if service not in self._clients:
-            self._clients[service] = self._session.client(service, endpoint_url=self._endpoint_url, config=self._config)
-        return self._clients[service]
+        # boto3 makes clients in one thread at a time only; made, they may be used by several.
+        with self._making:
+            if service not in self._clients:
+                self._clients[service] = self._session.client(
+                    service, endpoint_url=self._endpoint_url, config=self._config
+                )
+            return self._clients[service]
 
 
 def as_given(profile: str | None, endpoint_url: str | None, region: str | None) -> str:

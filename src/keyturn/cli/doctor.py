@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
@@ -34,11 +34,13 @@ from keyturn.doctor.formats import all_documents, document, junit, sarif
 from keyturn.doctor.model import Report, Verdict
 from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.pages import markdown
-from keyturn.doctor.runner import examine, no_such_secret
+from keyturn.doctor.runner import NoSuchSecret, examine, no_such_secret
 from keyturn.doctor.saved import Saved
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
+_OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
+_HIGHEST_PORT = 65535
 _STATUSES = {Verdict.BROKEN: 1, Verdict.INCONCLUSIVE: 3, Verdict.AT_RISK: 0, Verdict.HEALTHY: 0}
 _RISK_STATUS = 2
 
@@ -47,6 +49,12 @@ class UsageError(KeyturnError):
     """The command was given options that do not go together."""
 
     exit_status = 4
+
+
+class NotToldError(KeyturnError):
+    """No diagnosis could be made."""
+
+    exit_status = 3
 
 
 # What Typer raises for every wrong usage has no public name; the one of a wrong value is a kind of it.
@@ -166,12 +174,8 @@ def examine_(
     )
     console = Console(highlight=False, emoji=False)
     clients = Clients(profile, endpoint_url, region)
-    if load is not None:
-        saved = Saved.read(load)
-        reports = [examine(case, saved.endpoint) for case in saved.cases()]
-    else:
-        with explained():
-            reports = _look(clients, secret, options, save)
+    with _told_apart():
+        reports = _examined(load) if load is not None else _look(clients, secret, options, save)
     _print(console, reports, output, verbose=verbose, options=where, is_table=every or len(reports) > 1)
     if fix is not None:
         with explained():
@@ -180,12 +184,36 @@ def examine_(
     raise typer.Exit(_status(reports, fail_on))
 
 
+@contextmanager
+def _told_apart() -> Iterator[None]:
+    """Give a diagnosis that could not be made the status 3: 1 says that something is broken."""
+    try:
+        with explained():
+            yield
+    except KeyturnError as error:
+        if error.exit_status == KeyturnError.exit_status:
+            raise NotToldError(error.message, *error.hints) from error
+        raise
+
+
+def _examined(load: Path) -> list[Report]:
+    """Diagnose what a file holds, whoever wrote it."""
+    saved = Saved.read(load)
+    try:
+        return [examine(case, saved.endpoint) for case in saved.cases()]
+    except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError) as error:
+        raise KeyturnError(
+            f"{load} holds answers that no service gives ({type(error).__name__}).",
+            "keyturn doctor SECRET --save FILE writes facts that can be read.",
+        ) from error
+
+
 def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path | None, load: Path | None) -> None:
     if load is not None:
         if secret or every or fix or save:
             raise UsageError("--from stands alone: the file says which secrets it is about.")
         return
-    if (secret is None) is not every:
+    if bool(secret) is every:
         raise UsageError("Name one secret, or say --all.", "keyturn doctor --help shows how.")
     if fix and every:
         raise UsageError("--fix mends one secret at a time: name it.")
@@ -193,14 +221,17 @@ def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path
 
 def _since(text: str) -> datetime:
     span = read_span(text)
-    return read_utc(text, "--since") if span is None else SystemClock().now() - span
+    moment = read_utc(text, "--since") if span is None else SystemClock().now() - span
+    if moment < _OLDEST:
+        raise UsageError(f"--since {text} is before there was a log.", "Say 12h, 7d or 2026-12-24.")
+    return moment
 
 
 def _address(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal():
+    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _HIGHEST_PORT:
         raise UsageError(f"--db-host {text} is no NAME:PORT.", "Say db.example.com:5432.")
     return host, int(port)
 
@@ -215,14 +246,21 @@ def _look(clients: Clients, secret: str | None, options: Options, save: Path | N
     with _progress() as note:
         secret_ids = [secret] if secret is not None else _with_rotation(clients)
 
-        def look_at(secret_id: str) -> Report:
-            return examine(collect(facts, secret_id, now, options, note), endpoint)
+        def look_at(secret_id: str) -> Report | None:
+            try:
+                return examine(collect(facts, secret_id, now, options, note), endpoint)
+            except NoSuchSecret:
+                # Of many, one may have been deleted since they were listed.
+                if secret is not None:
+                    raise
+                return None
 
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="secret") as pool:
-            reports = list(pool.map(look_at, secret_ids))
+            looked_at = zip(secret_ids, pool.map(look_at, secret_ids), strict=True)
+            found = [(secret_id, report) for secret_id, report in looked_at if report is not None]
     if save is not None:
-        Saved(facts, tuple(secret_ids), now, options, endpoint).write(save)
-    return reports
+        Saved(facts, tuple(secret_id for secret_id, _ in found), now, options, endpoint).write(save)
+    return [report for _, report in found]
 
 
 def _with_rotation(clients: Clients) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from shlex import quote
 
 import typer
 from rich.console import Console
@@ -45,10 +46,11 @@ def apply_fix(
     console.print(f"\n[bold]To be changed[/] ({finding.cause.fix.value}):")
     for change in finding.remedy.changes:
         console.print(Text(f"  {shown(command(change, options))}", "cyan"), soft_wrap=True)
-    if not yes and not typer.confirm("Change it?", err=True):
-        raise KeyturnError("Nothing was changed.")
+    if not yes:
+        _ask(finding, cause_id, look_again)
     for change in finding.remedy.changes:
         getattr(clients[change.service], xform_name(change.operation))(**change.parameters)
+        console.print(f"  made: {change.action}", markup=False)
     [after] = look_again()
     if any(each.id == cause_id for each in after.causes):
         console.print(f"[bold red]not fixed:[/] {cause_id} is still found.")
@@ -56,9 +58,23 @@ def apply_fix(
         console.print(f"[bold green]fixed:[/] {cause_id} is found no longer.")
     console.print(f"{after.verdict.value}: {shown(after.summary)}", soft_wrap=True, markup=False)
     if cause_id != "secret-marked-for-deletion":
-        told = f"aws secretsmanager rotate-secret --secret-id {after.arn}{options}"
+        told = f"aws secretsmanager rotate-secret --secret-id {quote(after.arn)}{options}"
         console.print(Text.assemble("Rotate it now: ", (shown(told), "cyan")), soft_wrap=True)
     return after
+
+
+def _ask(finding: Finding, cause_id: str, look_again: Callable[[], list[Report]]) -> None:
+    """Ask whether it is to be changed, and look whether what was shown is still what is to be done."""
+    try:
+        is_wanted = typer.confirm("Change it?", err=True)
+    except (RuntimeError, OSError) as error:
+        raise KeyturnError("There is nobody to ask. Nothing was changed.", "--yes does not ask.") from error
+    if not is_wanted:
+        raise KeyturnError("Nothing was changed.")
+    # A document that is written anew would undo what somebody else has written meanwhile.
+    [now] = look_again()
+    if not any(each.id == cause_id and each.remedy.changes == finding.remedy.changes for each in now.findings):
+        raise KeyturnError("It is another change that is needed by now. Nothing was changed.", "Look again.")
 
 
 def _fixable(report: Report, cause_id: str) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
@@ -12,8 +13,21 @@ from rich.table import Table
 from rich.text import Text
 
 from keyturn.cli.shown import shown, shown_json
+from keyturn.doctor.facts import DENIED
 from keyturn.doctor.formats import excerpt
-from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Outcome, Report, Role, Section, Status, Verdict
+from keyturn.doctor.model import (
+    BlindSpot,
+    Cause,
+    Evidence,
+    Finding,
+    Fix,
+    Outcome,
+    Report,
+    Role,
+    Section,
+    Status,
+    Verdict,
+)
 from keyturn.doctor.remedies import command
 
 _STYLES = {
@@ -144,11 +158,20 @@ def _print_what_next(console: Console, report: Report, options: str) -> None:
     for finding in report.causes:
         if finding.is_fixable:
             widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
-            told = f"keyturn doctor {report.name} --fix {finding.id}{options}"
+            told = f"keyturn doctor {quote(report.name)} --fix {finding.id}{options}"
             console.print(Text.assemble("\nApply it: ", (shown(told), "cyan"), widens), soft_wrap=True)
-    if report.blind:
-        console.print("\nTo see more, allow:")
-    for spot in report.blind:
+    denied = [spot for spot in report.blind if spot.error in DENIED]
+    for heading, spots in (
+        ("To see more, allow:", denied),
+        ("What could not be asked:", [spot for spot in report.blind if spot not in denied]),
+    ):
+        _print_blind(console, heading, spots)
+
+
+def _print_blind(console: Console, heading: str, spots: Sequence[BlindSpot]) -> None:
+    if spots:
+        console.print(f"\n{heading}")
+    for spot in spots:
         hides = f"{len(spot.hides)} check{'' if len(spot.hides) == 1 else 's'}"
         line = Text.assemble(
             f"  {spot.action} on {shown(spot.resource)}", (f"  ({shown(spot.error)}, hides {hides})", "dim")

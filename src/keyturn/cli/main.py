@@ -6,6 +6,7 @@ One file per command group; each offers ``register(app)``.
 from __future__ import annotations
 
 import importlib
+import io
 import pkgutil
 import sys
 from typing import Annotated
@@ -70,6 +71,10 @@ def main() -> None:
     0 fine, 1 failed, 2 wrong usage, 3 not known how it ended, 4 waits for what somebody has to grant.
     """
     register_commands()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal or a file that cannot have a character is given its number, and the command goes on.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         app()
     except KeyturnError as error:

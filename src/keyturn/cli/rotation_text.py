@@ -42,8 +42,8 @@ def print_report(console: Console, report: Report, options: str) -> None:
             console.print(f"{'':{_TIME_WIDTH}}  {escape(shown(command))}")
     if report.is_truncated:
         console.print("\nSomething was left out, because there is too much of it.")
-    if command := report.diagnosis(options):
-        console.print(f"\n[bold]Why, and what to change[/]\n  {escape(command)}")
+    if diagnosis := report.diagnosis(options):
+        console.print(f"\n[bold]Why, and what to change[/]\n  {escape(diagnosis)}")
     print_next_steps(console, report.next_steps(options))
 
 

@@ -19,7 +19,7 @@ from .database import Address, Database, address_in
 from .facts import Answer, Facts, Kind, Unseen
 from .log import LogRun, runs_in
 from .network import Network
-from .redaction import redacted
+from .redaction import readable
 from .secret_arns import is_namesake
 from .trail import TrailEvent, events_in
 from .value import ValueParts, parts_of, read_parts
@@ -235,7 +235,9 @@ class Case:
         """DescribeStackEvents; None unless a stack made the secret and its rotation has never worked."""
         if not self.stack_name or self.last_rotated_at is not None:
             return None
-        return self.facts.ask("cloudformation", "DescribeStackEvents", StackName=self.stack_name)
+        return self.facts.ask(
+            "cloudformation", "DescribeStackEvents", keep=_without_properties, StackName=self.stack_name
+        )
 
     # Time.
 
@@ -869,5 +871,14 @@ def _without_secret_variables(reply: Json) -> Json:
 
 
 def _redacted_events(reply: Json) -> Json:
-    events = [{**event, "message": redacted(str(event.get("message", "")))} for event in reply.get("events", [])]
+    events = [{**event, "message": readable(str(event.get("message", "")))} for event in reply.get("events", [])]
     return {**reply, "events": events}
+
+
+def _without_properties(reply: Json) -> Json:
+    # A template's properties can be passwords, those that are no parameters with NoEcho.
+    events = [
+        {name: value for name, value in event.items() if name != "ResourceProperties"}
+        for event in reply.get("StackEvents", [])
+    ]
+    return {**reply, "StackEvents": events}

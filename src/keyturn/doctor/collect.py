@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime
 
 from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case, Options
@@ -37,13 +38,20 @@ def collect(
     tell("the secret")
     if asking.described.kind is Kind.OK:
         with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="doctor") as pool:
-            parts = [pool.submit(part, asking, tell) for part in (_secret, _function, _trail, _keys, _network)]
+            parts = [pool.submit(_part, part, asking, tell) for part in (_secret, _function, _trail, _keys, _network)]
             for part in parts:
                 part.result()
         if asking.function_arn:
-            _log(asking, tell)
-            _superuser(asking, tell)
+            _part(_log, asking, tell)
+            _part(_superuser, asking, tell)
     return Case(facts.sealed(), secret_id, now, options)
+
+
+def _part(part: Callable[[Case, Note], None], case: Case, tell: Note) -> None:
+    """Collect one part; a reply that is not as it should be blinds the checks that read it, and nothing else."""
+    # Calls that cannot be made at all (no credentials, no region) are told to whoever calls.
+    with suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
+        part(case, tell)
 
 
 def _secret(case: Case, tell: Note) -> None:

@@ -25,9 +25,9 @@ _DENIED = re.compile(
     r"(?P<why>[^\n]*)"
 )
 _LAYER = re.compile(
-    r"because no (?P<lacking>[a-z -]+?|VPC endpoint policy) allows|with an explicit deny in (?:an?|the) (?P<denying>"
-    r"identity-based policy|resource-based policy|permissions boundary|session policy|service control policy"
-    r"|resource control policy|VPC endpoint policy)"
+    r"because no (?P<lacking>[a-z -]{1,60}?|VPC endpoint policy) allows"
+    r"|with an explicit deny in (?:an?|the) (?P<denying>identity-based policy|resource-based policy"
+    r"|permissions boundary|session policy|service control policy|resource control policy|VPC endpoint policy)"
 )
 _WHEN_CALLING = re.compile(r"when calling the (\w+) operation")
 NO_KEY = "Access to KMS is not allowed"

@@ -46,7 +46,7 @@ _GONE = frozenset(
         "ProvisionedConcurrencyConfigNotFoundException",
     }
 )
-_DENIED = frozenset(
+DENIED = frozenset(
     {
         "AccessDenied",
         "AccessDeniedException",
@@ -61,6 +61,7 @@ _DENIED = frozenset(
         "403",
     }
 )
+"""What services answer if it is not allowed."""
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """What services answer to too many calls."""
 _UNSUPPORTED = frozenset(
@@ -77,6 +78,27 @@ _UNSUPPORTED = frozenset(
         "501",
     }
 )
+
+
+# What is told of 500 without a code: moto answers so to what it does not offer, and everybody who is out of order. The
+# latter it is where these services do, without which no endpoint has a rotation.
+_NO_CODE = "500"
+_EVERYWHERE = frozenset({"secretsmanager", "lambda", "logs"})
+
+
+# What a reply of 200 must have in it to be one: anybody may answer, a proxy for instance. Source: the service models.
+_MUST_HAVE: Mapping[tuple[str, str], tuple[str, type]] = {
+    ("secretsmanager", "DescribeSecret"): ("ARN", str),
+    ("lambda", "GetFunctionConfiguration"): ("FunctionName", str),
+    ("lambda", "GetPolicy"): ("Policy", str),
+    ("iam", "GetRole"): ("Role", dict),
+    ("iam", "GetRolePolicy"): ("PolicyDocument", dict),
+    ("iam", "GetPolicy"): ("Policy", dict),
+    ("iam", "GetPolicyVersion"): ("PolicyVersion", dict),
+    ("kms", "DescribeKey"): ("KeyMetadata", dict),
+    ("kms", "GetKeyPolicy"): ("Policy", str),
+    ("keyturn", "PreflightRotation"): ("Items", list),
+}
 
 
 class Kind(StrEnum):
@@ -234,8 +256,16 @@ class Facts:
         except (exceptions.ConnectionError, exceptions.HTTPClientError) as error:
             return Answer(question, Kind.BLIND, code=type(error).__name__, message=str(error))
         except (ResponseParserError, exceptions.OperationNotPageableError) as error:
-            return Answer(question, Kind.UNSUPPORTED, code=type(error).__name__, message=str(error))
+            kind = Kind.BLIND if question.service in _EVERYWHERE else Kind.UNSUPPORTED
+            # The message has the whole reply in it.
+            return Answer(question, kind, code=type(error).__name__, message="What came is no reply of this service.")
+        except exceptions.ParamValidationError:
+            # A name out of an answer or a log that cannot be one.
+            return Answer(question, Kind.BLIND, code="ParamValidationError", message="It cannot be asked for.")
         found = {name: value for name, value in reply.items() if name != "ResponseMetadata"}
+        name, kind_of_member = _MUST_HAVE.get((question.service, question.operation), ("", object))
+        if not isinstance(found.get(name), kind_of_member):
+            return Answer(question, Kind.BLIND, code="NotAReply", message=f"The reply has no {name}.")
         return Answer(question, Kind.OK, found=keep(found) if keep else found)
 
     def once(self, read: Callable[[Answer], _Read], answer: Answer) -> _Read:
@@ -312,7 +342,7 @@ def _refused(question: Question, response: Mapping[str, Any]) -> Answer:
         kind = Kind.GONE
     elif code in THROTTLED:
         code = "throttled"
-    elif code in _DENIED or status in (401, 403):
+    elif code in DENIED or status in (401, 403) or (code == _NO_CODE and question.service in _EVERYWHERE):
         kind = Kind.BLIND
     elif code in _UNSUPPORTED or status in (404, 405, 501):
         kind = Kind.UNSUPPORTED

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from .case import Case
 from .catalogue import Skip, check
@@ -23,7 +24,7 @@ _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
 )
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
-_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S+Z\t\S+\t)?|\.? Hint: .*$", re.DOTALL)
+_AROUND = re.compile(r"^\[ERROR\]\s+(?:\S{1,40}Z\t\S{1,40}\t)?|\.? Hint: .*$", re.DOTALL)
 
 
 def line_saying(*parts: str) -> re.Pattern[str]:
@@ -84,6 +85,8 @@ class LineCause:
         if said is None:
             return
         words = {"function": case.function_name, "secret": case.name, "arn": case.arn, **said.words}
+        # Whoever writes the log must not write commands.
+        pasted = {name: quote(text) for name, text in words.items()}
         yield finding_of(
             case,
             said,
@@ -92,7 +95,7 @@ class LineCause:
             Remedy(
                 self.remedy.format_map(words),
                 self.changes(case),
-                by_hand=tuple(command.format_map(words) for command in self.by_hand),
+                by_hand=tuple(command.format_map(pasted) for command in self.by_hand),
             ),
             self.confidence,
         )

@@ -15,18 +15,21 @@ from typing import Any
 
 from .cached import cached
 from .facts import Answer, Kind
-from .redaction import redacted
+from .redaction import json_object, readable, redacted
 
 _REQUEST_ID = r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
 _START = re.compile(rf"START RequestId: ({_REQUEST_ID})")
 _REPORT = re.compile(rf"REPORT RequestId: ({_REQUEST_ID})\s+Duration: ([\d.]+) ms")
 _MEMORY = re.compile(r"Memory Size: (\d+) MB\s+Max Memory Used: (\d+) MB")
-_TIMED_OUT = re.compile(rf"(?:\S+Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
+# What is before the space is short: over a line of 256 KB without one an open end would take minutes.
+_TIMED_OUT = re.compile(rf"(?:\S{{1,40}}Z )?({_REQUEST_ID}) Task timed out after ([\d.]+) seconds")
 _ANY_ID = re.compile(_REQUEST_ID)
-_OF_NODE = re.compile(rf"\S+Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
+_OF_JAVA = re.compile(r"^[\w.$]+(?:Exception|Error)\b[^\n]*\n\tat ", re.MULTILINE)
+_TRACE = "Traceback (most recent call last)"
+_OF_NODE = re.compile(rf"\S{{1,40}}Z\t(?:{_REQUEST_ID}|undefined)\tERROR\t")
 _SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:\d{12}:secret:[A-Za-z0-9/_+=.@-]+")
 _STEP = re.compile(r"\b(createSecret|setSecret|testSecret|finishSecret)\b")
-_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S+Z \S+ Task timed out|platform\.")
+_BY_LAMBDA = re.compile(r"REPORT |INIT_REPORT |RequestId: |\S{1,40}Z \S{1,40} Task timed out|platform\.")
 _LIVED_FOR = timedelta(minutes=15)
 
 
@@ -117,6 +120,11 @@ def is_error(text: str) -> bool:
     """Whether a line tells of an error."""
     if text.startswith(("[ERROR]", "Runtime exited", "RequestId: ")) or _OF_NODE.match(text):
         return True
+    if _OF_JAVA.search(text):
+        return True
+    if _TRACE in text and not text.startswith(("[WARN", "[INFO", "[DEBUG")):
+        # Older runtimes write the error's message, then its name, then this.
+        return True
     return "\n[ERROR]" in text or "\nRequestId: " in text or '"ERROR"' in text
 
 
@@ -136,7 +144,7 @@ def read_runs(events: Iterable[Mapping[str, Any]]) -> list[LogRun]:
     for event in sorted(events, key=lambda each: each.get("timestamp", 0)):
         stream = str(event.get("logStreamName", ""))
         at = datetime.fromtimestamp(event.get("timestamp", 0) / 1000, UTC)
-        text, request_id = _read(str(event.get("message", "")).rstrip("\n"))
+        text, request_id = _read(readable(str(event.get("message", ""))).rstrip("\n"))
         run = open_runs.get(stream)
         begins = _START.match(text) is not None
         is_other = bool(run and request_id and run.request_id and request_id != run.request_id)
@@ -161,13 +169,9 @@ def _measure(run: LogRun, text: str) -> None:
 
 def _read(message: str) -> tuple[str, str]:
     """Return a line's text, and the request id that it is about, if it names one."""
-    if message.startswith("{"):
-        try:
-            document = json.loads(message)
-        except ValueError:
-            document = None
-        if isinstance(document, dict):
-            return _of_json(document, message)
+    document = json_object(message)
+    if document is not None:
+        return _of_json(document, message)
     if match := _START.match(message) or _REPORT.match(message) or _TIMED_OUT.match(message):
         return message, match[1]
     named = _ANY_ID.search(message) if message.startswith(("[", "END", "RequestId")) else None

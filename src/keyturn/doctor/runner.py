@@ -30,6 +30,8 @@ ENDS_EXAMINATION = (
 # These say why rotation could not be configured.
 EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
 
+# What any failure leaves behind: never the reason of one that is seen while something else is not.
+_LEFT_BEHIND = ("pending-stuck", "pending-empty", "schedule-overdue")
 _QUOTES_ANY_ERROR = "function-unhandled-error"
 
 
@@ -48,7 +50,9 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     if case.described.kind is Kind.GONE:
         raise no_such_secret(case)
     outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
-    findings = _settled([finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case))
+    findings = _settled(
+        [finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case, outcomes)
+    )
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
     is_seen = case.described.kind is Kind.OK
@@ -71,7 +75,10 @@ def _run(case: Case) -> list[Outcome]:
     for check in all_checks():
         if check.cause.id in outcomes:
             continue
-        if ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
+        if ended_by is None and not case.function_arn:
+            # A service or a partner rotates it, and well: there is nothing of it to be seen.
+            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, "there is no function")
+        elif ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
             outcomes[check.cause.id] = _outcome(check, case)
         else:
             outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
@@ -132,10 +139,12 @@ def _all_blind(case: Case) -> list[Outcome]:
     return [_unseen(check.cause, case.described) for check in all_checks()]
 
 
-def _is_dark(case: Case) -> bool:
-    """Whether neither log nor trail may be looked at: that nothing else explains a failure is not known then."""
+def _is_dark(case: Case, outcomes: list[Outcome]) -> bool:
+    """Whether that nothing else explains a failure is not known: it may be behind what may not be looked at."""
     if case.described.kind is not Kind.OK or not case.function_arn:
         return False
+    if case.has_failed and any(outcome.status is Status.BLIND for outcome in outcomes):
+        return True
     return case.log_events.kind is Kind.BLIND and case.trail("RotationFailed").kind is Kind.BLIND
 
 
@@ -146,13 +155,14 @@ def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
     standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
     sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
     # What has been mended since has left behind what the next attempt will take up.
-    is_explained = bool(standing) or is_dark or any(finding.is_history for finding in findings)
+    is_explained = bool(standing) or any(finding.is_history for finding in findings)
     settled = []
     for finding in findings:
         role = finding.role
         is_guess = sure and finding.confidence is Confidence.POSSIBLE
         is_outranked = finding.id in outranked
-        if role is Role.CAUSE and finding.cause.yields and (is_explained or is_outranked):
+        is_left_behind = is_explained or (is_dark and finding.id in _LEFT_BEHIND)
+        if role is Role.CAUSE and finding.cause.yields and (is_left_behind or is_outranked):
             role = Role.CONSEQUENCE
         elif role is Role.CAUSE and (is_outranked or is_guess):
             role = Role.CONTRIBUTING

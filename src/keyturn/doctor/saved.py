@@ -6,12 +6,15 @@ import json
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from keyturn.errors.base import KeyturnError
 from keyturn.owner_only import create_owner_only
 
 from .case import Case, Options
 from .facts import FORMAT, Facts
+
+_MOST_BYTES = 256 * 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,10 +65,13 @@ class Saved:
             KeyturnError: There is none, or it is something else.
         """
         try:
-            document = json.loads(path.read_bytes())
+            document: Any
+            with path.open("rb") as file:
+                content = file.read(_MOST_BYTES + 1)
+            document = json.loads(content) if len(content) <= _MOST_BYTES else None
         except OSError as error:
             raise KeyturnError(f"{path} cannot be read: {error.strerror}.") from error
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise _something_else(path) from error
         try:
             facts = Facts.load(document)
@@ -79,7 +85,7 @@ class Saved:
             )
             at = datetime.fromisoformat(document["at"])
             return cls(facts, tuple(map(str, document["secrets"])), at, options, document["endpoint"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (LookupError, TypeError, ValueError, RecursionError) as error:
             raise _something_else(path) from error
 
     def cases(self) -> list[Case]:

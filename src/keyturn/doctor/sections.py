@@ -74,6 +74,8 @@ def section_facts(case: Case) -> Mapping[Section, str]:
             found[section] = line(case)
         except Unseen as unseen:
             found[section] = f"could not look ({unseen.answer.question.action}: {unseen.answer.code})"
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError) as error:
+            found[section] = f"could not look (a reply is not as it should be: {type(error).__name__})"
     return {section: line for section, line in found.items() if line}
 
 

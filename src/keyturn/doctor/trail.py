@@ -80,16 +80,16 @@ def read_events(entries: Iterable[Mapping[str, Any]]) -> list[TrailEvent]:
 def _read(entry: Mapping[str, Any]) -> TrailEvent | None:
     try:
         record = json.loads(entry["CloudTrailEvent"])
-    except (KeyError, ValueError):
+        at = entry.get("EventTime")
+        if not isinstance(at, datetime):
+            at = datetime.fromisoformat(str(record["eventTime"]))
+    except (KeyError, ValueError, TypeError, RecursionError):
         return None
     if not isinstance(record, dict):
         return None
-    parameters = record.get("requestParameters") or {}
-    more = record.get("additionalEventData") or {}
-    identity = record.get("userIdentity") or {}
-    at = entry.get("EventTime")
-    if not isinstance(at, datetime):
-        at = datetime.fromisoformat(str(record.get("eventTime", "1970-01-01T00:00:00Z")))
+    parameters, more, identity = (
+        _members(record.get(name)) for name in ("requestParameters", "additionalEventData", "userIdentity")
+    )
     return TrailEvent(
         event_id=str(record.get("eventID", "")),
         name=str(record.get("eventName", "")),
@@ -100,3 +100,7 @@ def _read(entry: Mapping[str, Any]) -> TrailEvent | None:
         error_message=str(record.get("errorMessage") or ""),
         parameters=parameters,
     )
+
+
+def _members(value: object) -> Mapping[str, Any]:
+    return value if isinstance(value, dict) else {}

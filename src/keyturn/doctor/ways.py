@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from shlex import quote
 
 from keyturn.rules.network.gateways import routed_to_internet
 from keyturn.rules.network.groups import told
@@ -205,6 +206,10 @@ def move(case: Case, subnet_ids: tuple[str, ...], group_ids: tuple[str, ...]) ->
     )
 
 
+FUNCTION_GROUP = "$FUNCTION_GROUP"
+"""The variable of printed commands that holds a security group which they make."""
+
+
 def make_endpoint(network: Network) -> tuple[str, ...]:
     """Return the commands that make an endpoint for the function where it is, with a security group of its own."""
     vpc_id = network.vpc.vpc_id if network.vpc is not None else "VPC"
@@ -215,16 +220,17 @@ def endpoint_in(vpc_id: str, subnet_ids: tuple[str, ...], group_id: str, region:
     """Return the commands that make an endpoint in subnets, for who has a security group."""
     return (
         (
-            f"ENDPOINT_GROUP=$(aws ec2 create-security-group --vpc-id {vpc_id} --group-name secretsmanager-endpoint"
-            " --description secretsmanager-endpoint --query GroupId --output text)"
+            f"ENDPOINT_GROUP=$(aws ec2 create-security-group --vpc-id {quote(vpc_id)}"
+            " --group-name secretsmanager-endpoint --description secretsmanager-endpoint --query GroupId --output text)"
         ),
         (
             "aws ec2 authorize-security-group-ingress --group-id $ENDPOINT_GROUP --protocol tcp --port 443"
-            f" --source-group {group_id}"
+            f" --source-group {group_id if group_id == FUNCTION_GROUP else quote(group_id)}"
         ),
         (
-            f"aws ec2 create-vpc-endpoint --vpc-id {vpc_id} --vpc-endpoint-type Interface"
-            f" --service-name com.amazonaws.{region}.secretsmanager --subnet-ids {' '.join(subnet_ids)}"
+            f"aws ec2 create-vpc-endpoint --vpc-id {quote(vpc_id)} --vpc-endpoint-type Interface"
+            f" --service-name com.amazonaws.{quote(region)}.secretsmanager"
+            f" --subnet-ids {' '.join(map(quote, subnet_ids))}"
             " --security-group-ids $ENDPOINT_GROUP --private-dns-enabled"
         ),
     )

@@ -9,7 +9,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from botocore.exceptions import ClientError, EndpointConnectionError, ReadTimeoutError
+from botocore.exceptions import ClientError, EndpointConnectionError, ParamValidationError, ReadTimeoutError
+from botocore.parsers import ResponseParserError
 
 from keyturn.doctor.facts import Answer, Facts, Kind, Question, Unseen
 from keyturn.errors.base import KeyturnError
@@ -45,8 +46,10 @@ def facts_with(reply: Mapping[str, Any] | Exception) -> tuple[Facts, list[str]]:
         (error("ValidationException"), Kind.BLIND),
         (error("NotImplementedException"), Kind.UNSUPPORTED),
         (error("NotImplemented", 501), Kind.UNSUPPORTED),
-        # What answers without AWS's form of an error: moto of an operation that it does not have.
-        (error("500", 500), Kind.UNSUPPORTED),
+        # Lambda's own, without which there is no rotation: something is out of order.
+        (error("500", 500), Kind.BLIND),
+        (ResponseParserError("<html>"), Kind.BLIND),
+        (ParamValidationError(report="too short"), Kind.BLIND),
         (error("404", 404), Kind.UNSUPPORTED),
         (EndpointConnectionError(endpoint_url="https://nowhere.invalid"), Kind.BLIND),
         (ReadTimeoutError(endpoint_url="https://nowhere.invalid"), Kind.BLIND),
@@ -160,3 +163,16 @@ def test_an_answer_is_read_once_for_all_who_share_it_sealed_or_not() -> None:
     other = facts.ask("lambda", "GetPolicy", FunctionName="g")
     assert facts.once(size, other) == 1
     assert read == [answer, other]
+
+
+@pytest.mark.parametrize("raised", [error("500", 500), ResponseParserError("<html>")])
+def test_what_moto_does_not_offer_is_no_fault(raised: Exception) -> None:
+    facts, _ = facts_with(raised)
+
+    assert facts.ask("cloudtrail", "LookupEvents").kind is Kind.UNSUPPORTED
+
+
+def test_no_reply_that_cannot_be_read_is_kept() -> None:
+    facts, _ = facts_with(ResponseParserError("Unable to parse: <html>hunter2</html>"))
+
+    assert "hunter2" not in json.dumps([facts.ask("lambda", "GetPolicy").message, facts.saved()])

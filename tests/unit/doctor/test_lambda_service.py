@@ -128,3 +128,13 @@ def test_a_runtime_is_deprecated_from_its_day_on() -> None:
     assert finding.role is Role.RISK
     assert "2026-10-31" in finding.title
     assert DEPRECATED_FROM["python3.12"] > datetime(2026, 11, 27).date()  # noqa: DTZ001 - a day
+
+
+def test_what_lambda_says_of_its_variables_is_enough_where_the_key_may_not_be_seen() -> None:
+    world = World()
+    world.configuration["KMSKeyArn"] = KEY
+    world.configuration["Environment"] = {"Error": {"ErrorCode": "AccessDeniedException", "Message": "KMS"}}
+    world.deny("kms:DescribeKey")
+
+    [finding] = findings(world, "lambda-env-kms-denied")
+    assert finding.role is Role.CAUSE

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import pytest
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
 
 from keyturn.doctor.lines import line_saying
@@ -206,6 +207,52 @@ def test_without_a_log_no_line_is_said_to_be_absent() -> None:
     reasons = {outcome.cause.id: outcome.reason for outcome in report.outcomes}
     assert reasons["db-login-failed"] == "there is no log to read"
     assert FUNCTION.rpartition(":")[2] in found(world, "logs-group-missing").title
+
+
+def test_a_login_that_went_on_without_tls_and_got_in_did_not_fail_for_tls() -> None:
+    tried = "[ERROR]\tt\tid\tUnable to establish SSL/TLS handshake, SSL/TLS is not enabled on the host: db.example"
+    entered = "[INFO]\tt\tid\tSuccessfully established non SSL/TLS connection as user 'orders' with host: 'db.example'"
+    missing = "[ERROR]\tt\tid\tsetSecret: User orders does not exist in database"
+    world = World()
+    world.fail("setSecret")
+    world.run(tried, entered, missing)
+    shut = World()
+    shut.fail("setSecret")
+    shut.run(tried)
+
+    assert ids(world) == ["db-user-missing"]
+    assert ids(shut) == ["db-tls-handshake"]
+
+
+def test_a_name_that_the_function_cannot_resolve_is_told_without_the_value() -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run(
+        '[ERROR] OperationalError: could not translate host name "db.example" to address: Name or service not known'
+    )
+    endpoint = World()
+    endpoint.fail()
+    endpoint.run(
+        "[ERROR] EndpointConnectionError: https://secretsmanager.eu-west-1.amazonaws.com: Name or service not known"
+    )
+
+    assert ids(world) == ["db-host-gone"]
+    assert "db-host-gone" not in ids(endpoint)
+
+
+@pytest.mark.parametrize(
+    ("detail", "cause"),
+    [
+        ("", "db-user-cannot-set-password"),
+        ("\nDETAIL:  Only roles with the CREATEROLE attribute and the ADMIN option may.", "db-grant-missing"),
+    ],
+)
+def test_a_right_over_another_user_is_told_from_one_over_oneself(detail: str, cause: str) -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run(f"[ERROR] InsufficientPrivilege: permission denied to alter role{detail}")
+
+    assert ids(world) == [cause]
 
 
 def test_a_line_ends_where_awslambdaric_ends_it() -> None:

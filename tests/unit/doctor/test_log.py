@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.doctor.log import read_runs
-from keyturn.doctor.redaction import redacted
+from keyturn.doctor.redaction import LONGEST_LINE, redacted
 
 FIRST, SECOND = "11111111-1111-1111-1111-111111111111", "22222222-2222-2222-2222-222222222222"
 ARN = "arn:aws:secretsmanager:eu-west-1:123456789012:secret:svc/db-AbCdEf"
@@ -110,11 +110,11 @@ def test_the_json_format_says_the_same() -> None:
         ("connecting with password=hunter2 to db", "connecting with password=*** to db"),
         ("{'username': 'u', 'password': 'hun\\'ter2', 'port': 5}", "{'username': 'u', 'password': ***, 'port': 5}"),
         ('{"password": "hunter2"}', '{"password": ***}'),
-        ("ALTER USER u IDENTIFIED BY 'hunter2'", "ALTER USER u IDENTIFIED BY '***'"),
-        ("ALTER ROLE u WITH PASSWORD 'hunter2'", "ALTER ROLE u WITH PASSWORD '***'"),
+        ("ALTER USER u IDENTIFIED BY 'hunter2'", "ALTER USER u IDENTIFIED BY ***"),
+        ("ALTER ROLE u WITH PASSWORD 'hunter2'", "ALTER ROLE u WITH PASSWORD ***"),
         ("postgresql://u:hunter2@db:5432/x", "postgresql://u:***@db:5432/x"),
         ("Authorization: Bearer abcdefghijkl", "Authorization: Bearer ***"),
-        ("SecretString: hunter2, RotationToken=abc", "SecretString: ***, RotationToken=***"),
+        ("SecretString: hunter2, RotationToken=abc", "SecretString: *** RotationToken=***"),
         (f"Unable to log into database with previous, current, or pending secret of secret arn {ARN}", None),
         ("An error occurred (AccessDeniedException) when calling the GetSecretValue operation: no", None),
         ("because no identity-based policy allows the secretsmanager:GetRandomPassword action", None),
@@ -123,3 +123,39 @@ def test_the_json_format_says_the_same() -> None:
 def test_what_stands_where_passwords_stand_is_not_shown(said: str, shown: str | None) -> None:
     assert redacted(said) == (said if shown is None else shown)
     assert "hunter2" not in redacted(said)
+
+
+def test_of_an_event_of_256_kb_the_beginning_is_kept() -> None:
+    [run] = read_runs(events(f"START RequestId: {FIRST} Version: 1", f"[ERROR] ValueError: {'x' * 262_000} the end"))
+
+    [error] = run.errors
+    assert error.text.startswith("[ERROR] ValueError: xxx")
+    assert len(error.text) <= LONGEST_LINE + 1
+
+
+def test_a_traceback_of_many_lines_is_kept_whole() -> None:
+    text = "[ERROR] KeyError: 'host'\nTraceback (most recent call last):\n" + '  File "x.py", line 1, in f\n' * 200
+    [run] = read_runs(events(text))
+
+    assert run.lines[0].text == text.rstrip("\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "is_error"),
+    [
+        (
+            "Java heap space: java.lang.OutOfMemoryError\njava.lang.OutOfMemoryError: heap\n\tat a.B.c(B.java:1)",
+            True,
+        ),
+        (
+            "'masterarn': KeyErrorTraceback (most recent call last):  File \"/var/task/lambda_function.py\", line 79",
+            True,
+        ),
+        ("[WARNING]\t2026-11-27T00:00:00Z\tid\tcannot connect\nTraceback (most recent call last):\n  File", False),
+        ("a look at java.lang.OutOfMemoryError", False),
+    ],
+)
+def test_errors_of_java_and_of_older_runtimes_are_errors(text: str, is_error: bool) -> None:
+    [run] = read_runs(events(text))
+
+    assert run.has_failed is is_error

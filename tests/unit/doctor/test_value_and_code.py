@@ -264,3 +264,32 @@ def test_a_log_that_is_kept_long_enough_has_not_expired() -> None:
     world.replies["logs:DescribeLogGroups"] = {"logGroups": [group]}
 
     assert findings(world, "logs-expired") == []
+
+
+@pytest.mark.parametrize(("value", "cause"), [("hunter2", "secret-not-json"), (b"\x00", "secret-is-binary")])
+def test_where_no_line_tells_why_the_value_that_was_read_does(value: str | bytes, cause: str) -> None:
+    world = World(value=value)
+    world.with_value()
+    world.fail()
+
+    assert ids(world) == [cause]
+
+
+@pytest.mark.parametrize("value", ["hunter2", b"\x00"])
+def test_a_value_of_another_form_harms_no_rotation_that_goes_well_or_fails_otherwise(value: str | bytes) -> None:
+    well, otherwise = World(value=value), World(value=value)
+    for world in (well, otherwise):
+        world.with_value()
+    otherwise.fail()
+    otherwise.run("[ERROR] Runtime.ImportModuleError: Unable to import module 'lambda_function': No module named 'pg'")
+
+    assert ids(well) == []
+    assert ids(otherwise) == ["lambda-import-error"]
+
+
+def test_a_test_in_the_console_is_no_cause_beside_one() -> None:
+    world = World(function_policy=None)
+    world.fail()
+    world.run("[ERROR] KeyError: 'SecretId'", secret=None)
+
+    assert ids(world) == ["invoke-permission-missing"]

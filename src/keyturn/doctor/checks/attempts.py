@@ -45,7 +45,7 @@ enter(
             outranks=("pending-stuck",),
         ),
         re.compile(
-            r"(?P<why>Attempting to modify user [^\n\r]*? other than [^\n\r]*"
+            r"(?P<why>Attempting to modify user [^\n\r]{0,300}? other than [^\n\r]*"
             r"|Username \S+ in current dict does not match username \S+ in pending dict)"
         ),
         "the pending version of {secret} is not for the current user and host: {why}",

@@ -105,6 +105,9 @@ enter(
             " token in its event: a test event of the console, for instance.",
             remedy="Rotate through RotateSecret; invoke the function from nowhere else.",
             fix=Fix.PRINTED,
+            # A test in the console is no attempt: what stops those is another thing, if it can be seen.
+            outranks=("pending-stuck", "pending-empty"),
+            yields=True,
         ),
         re.compile(r"(?P<why>Invalid step parameter[^\n\r]*|KeyError: '(?:Step|SecretId|ClientRequestToken)')"),
         "the function {function} was invoked with an event that is no rotation's: {why}",

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
@@ -105,7 +106,7 @@ def _credentials(case: Case, *, sure: bool) -> Remedy:
     return Remedy(
         f"{first}The password was changed outside of rotation, or the user is gone: set AWSCURRENT's password in the"
         " database, or store the one that is valid there; then rotate.",
-        by_hand=(_STORE.format(arn=case.arn), f"aws secretsmanager rotate-secret --secret-id {case.arn}"),
+        by_hand=(_STORE.format(arn=quote(case.arn)), f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"),
     )
 
 
@@ -140,12 +141,17 @@ HANDSHAKE = LineCause(
 )
 _GOES_ON_WITHOUT = re.compile("SSL/TLS is not enabled on the host|check that SSL/TLS is enabled on the host")
 
+_ENTERED = re.compile("Successfully established non SSL/TLS connection")
+
 
 @check(HANDSHAKE.cause)
 def db_tls_handshake(case: Case) -> Iterator[Finding]:
     """Look for a handshake that failed, and was not followed by a login without one."""
     for finding in HANDSHAKE(case):
         said = newest_said(case, HANDSHAKE.pattern, HANDSHAKE.unless)
+        if said is not None and _GOES_ON_WITHOUT.search(said.match[0]) and _ENTERED.search(said.run.text):
+            # It has gone on without TLS, and got in: what has stopped it came later.
+            return
         value = case.value if case.options.read_value else None
         summed_up = said is not None and _GOES_ON_WITHOUT.search(said.match[0]) and _LOGIN.search(said.run.text)
         if summed_up and value is not None and value.text("ssl").lower() != "true":
@@ -187,7 +193,7 @@ def db_read_only_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a database that takes no changes."""
     remedy = Remedy(
         "Put the writer's endpoint into host of the value, and keep the reader's under another key.",
-        by_hand=(_STORE.format(arn=case.arn),),
+        by_hand=(_STORE.format(arn=quote(case.arn)),),
     )
     said = newest_said(case, _READS_ONLY)
     if said is not None:
@@ -217,7 +223,7 @@ def db_proxy_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a proxy in the way."""
     remedy = Remedy(
         "Put the database's own endpoint into host of the value, and the proxy's under another key.",
-        by_hand=(_STORE.format(arn=case.arn),),
+        by_hand=(_STORE.format(arn=quote(case.arn)),),
     )
     said = newest_said(case, _BY_PROXY)
     if said is not None:
@@ -356,7 +362,11 @@ enter(
             ("must be a member of rds_password", "permission denied to alter role"),
             "Grant rds_password to a superuser and let the users alternate, or lift rds.restrict_password_commands.",
         ),
-        line_saying("must be (?:a )?member of rds_password", "permission denied to alter role"),
+        # With this detail PostgreSQL 16 tells of a right over another user: db-grant-missing.
+        line_saying(
+            "must be (?:a )?member of rds_password",
+            r"permission denied to alter role(?!\s*DETAIL: +Only roles with the CREATEROLE)",
+        ),
         "the user may not set its own password: {why}",
         "Grant rds_password to a superuser and let the users alternate, or lift rds.restrict_password_commands.",
         Confidence.LIKELY,

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from keyturn.call import Principal, PrincipalKind
 from keyturn.doctor.case import Case, statements_of, texts
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Skip, Undecided, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.errors.base import AwsError
@@ -164,8 +165,8 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {case.name}",
-                f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-lambda-arn FUNCTION_ARN",
+                f"keyturn function create --for {quote(case.name)}",
+                f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
     )
@@ -181,6 +182,8 @@ WRONG_REGION = Cause(
     decision="RotationLambdaARN names another region than the secret is in. The account may be another, the region"
     " may not.",
     remedy="Deploy the function in the secret's region.",
+    # Lambda answers of another region's function that it is not there.
+    outranks=("function-missing",),
 )
 
 
@@ -226,7 +229,7 @@ def _may_invoke(case: Case) -> bool:
     try:
         document = parse_resource_policy(text)
     except AwsError as error:
-        raise Skip(f"the function's policy cannot be read: {error.message}") from error
+        raise Undecided(f"the function's policy cannot be read: {error.message}") from error
     context = RequestContext(principal, _ACTION, case.function_arn, keys)
     decision = evaluate(context, PolicySet(resource=Policy("function policy", document, text)))
     return decision.outcome is Outcome.ALLOW

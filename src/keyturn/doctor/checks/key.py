@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
+from shlex import quote
 from typing import Any
 
 from keyturn.doctor.access import Access
@@ -169,8 +170,8 @@ def kms_key_pending_deletion(case: Case) -> Iterator[Finding]:
                 "Store the value that the database has now under another key, then rotate.",
                 by_hand=(
                     (
-                        f"aws secretsmanager update-secret --secret-id {case.arn} --kms-key-id alias/aws/secretsmanager"
-                        " --secret-string file://value.json"
+                        f"aws secretsmanager update-secret --secret-id {quote(case.arn)}"
+                        " --kms-key-id alias/aws/secretsmanager --secret-string file://value.json"
                     ),
                 ),
             ),

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.facts import Kind
+from keyturn.doctor.facts import Answer, Kind
 from keyturn.doctor.lines import LineCause, enter, finding_of, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import configure
@@ -154,7 +155,7 @@ OUT_OF_MEMORY = Cause(
     remedy="Double the function's memory.",
     fix=Fix.SAFE,
 )
-_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b")
+_KILLED = re.compile(r"Runtime\.OutOfMemory|signal: killed|\bMemoryError\b|java\.lang\.OutOfMemoryError")
 _NEARLY_ALL = 0.95
 
 
@@ -309,7 +310,7 @@ def lambda_state_not_active(case: Case) -> Iterator[Finding]:
         (Evidence(_CONFIGURATION, case.function_name, seen),),
         Remedy(
             "Change any of its configuration to take it out of Pending; if it has failed, create it anew.",
-            by_hand=(f"aws lambda get-function-configuration --function-name {case.function_name}",),
+            by_hand=(f"aws lambda get-function-configuration --function-name {quote(case.function_name)}",),
         ),
         role=Role.CAUSE if is_down else Role.RISK,
         step=case.failed_step,
@@ -353,7 +354,8 @@ def lambda_env_kms_denied(case: Case) -> Iterator[Finding]:
     """Look whether the variables can be decrypted."""
     configuration = _of_function(case, case.configuration.value)
     error = (configuration.get("Environment") or {}).get("Error") or {}
-    state = _key_state(case) if not error or case.function_key is not None else ""
+    # What Lambda answers is enough, whether the key may be looked at or not.
+    state = "" if error and not _is_seen(case.function_key) else _key_state(case)
     if not error and state in ("", "Enabled"):
         return
     evidence = []
@@ -372,8 +374,8 @@ def lambda_env_kms_denied(case: Case) -> Iterator[Finding]:
             "Enable the key; if it is enabled, set another role and then this one again, which renews the grant.",
             (enable,) if state == "Disabled" else (),
             by_hand=(
-                f"aws lambda update-function-configuration --function-name {name} --role ANOTHER_ROLE_ARN",
-                f"aws lambda update-function-configuration --function-name {name} --role {case.role_arn}",
+                f"aws lambda update-function-configuration --function-name {quote(name)} --role ANOTHER_ROLE_ARN",
+                f"aws lambda update-function-configuration --function-name {quote(name)} --role {quote(case.role_arn)}",
             ),
         ),
     )
@@ -414,6 +416,10 @@ def _of_function(case: Case, reply: Mapping[str, Any]) -> Mapping[str, Any]:
     if not case.function_arn:
         raise Skip("there is no function")
     return reply
+
+
+def _is_seen(answer: Answer | None) -> bool:
+    return answer is not None and answer.kind is Kind.OK
 
 
 def _key_state(case: Case) -> str:

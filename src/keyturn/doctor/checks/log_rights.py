@@ -35,6 +35,7 @@ CANNOT_WRITE = Cause(
     " rotation: it is a risk, or, where a rotation fails and nothing else explains it, what hides the cause.",
     remedy="Allow the three actions to the role, or attach AWSLambdaBasicExecutionRole.",
     fix=Fix.WIDENS,
+    outranks=("pending-stuck", "pending-empty"),
     yields=True,
 )
 

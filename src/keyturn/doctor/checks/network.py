@@ -6,6 +6,7 @@ What is in the routes is the cause; that the first call never came back only agr
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
@@ -153,12 +154,13 @@ def _mended(network: Network, gateway_id: str, why: str, subnet_ids: tuple[str, 
         "Make a NAT gateway in a public subnet, and let the default route lead to it.",
         by_hand=(
             (
-                f"NAT=$(aws ec2 create-nat-gateway --subnet-id {public} --allocation-id $(aws ec2 allocate-address"
-                " --domain vpc --query AllocationId --output text) --query NatGateway.NatGatewayId --output text)"
+                f"NAT=$(aws ec2 create-nat-gateway --subnet-id {quote(public)} --allocation-id"
+                " $(aws ec2 allocate-address --domain vpc --query AllocationId --output text)"
+                " --query NatGateway.NatGatewayId --output text)"
             ),
             "aws ec2 wait nat-gateway-available --nat-gateway-ids $NAT",
             *(
-                f"aws ec2 replace-route --route-table-id {table_id} --destination-cidr-block 0.0.0.0/0"
+                f"aws ec2 replace-route --route-table-id {quote(table_id)} --destination-cidr-block 0.0.0.0/0"
                 " --nat-gateway-id $NAT"
                 for table_id in tables
             ),

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.database import Database, NameKind
 from keyturn.doctor.facts import Kind, Unseen
+from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
     AGREES,
+    FUNCTION_GROUP,
     READS,
     VPC_ACCESS,
     blocked,
@@ -138,7 +141,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
     place, database = network.place, network.database
     if place is None or database is None:
         return ()
-    group = "$FUNCTION_GROUP"
+    name = quote(case.function_name)
     good = good_subnets(network, place.vpc_id)
     endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
     subnet_ids = place.subnet_ids if endpoint is not None or not good else good
@@ -147,20 +150,20 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
     needs_endpoint = endpoint is None and not good
     return (
-        f"aws iam attach-role-policy --role-name {case.role_name} --policy-arn {VPC_ACCESS}",
+        f"aws iam attach-role-policy --role-name {quote(case.role_name)} --policy-arn {VPC_ACCESS}",
         (
-            f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {place.vpc_id} --group-name {case.function_name}"
-            f" --description {case.function_name} --query GroupId --output text)"
+            f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {quote(place.vpc_id)} --group-name {name}"
+            f" --description {name} --query GroupId --output text)"
         ),
         *(
-            f"aws ec2 authorize-security-group-ingress --group-id {group_id} --protocol tcp --port {port}"
-            f" --source-group {group}"
+            f"aws ec2 authorize-security-group-ingress --group-id {quote(group_id)} --protocol tcp --port {port}"
+            f" --source-group {FUNCTION_GROUP}"
             for group_id, port in opened
         ),
-        *(endpoint_in(place.vpc_id, subnet_ids, group, network.region) if needs_endpoint else ()),
+        *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {case.function_name}"
-            f" --vpc-config SubnetIds={','.join(subnet_ids)},SecurityGroupIds={group}"
+            f"aws lambda update-function-configuration --function-name {name}"
+            f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
         ),
     )
 
@@ -173,8 +176,8 @@ HOST_GONE = Cause(
     symptoms=("could not translate host name", "Name or service not known", *LOGIN_FAILED),
     evidence=(*RDS, *_ADDRESS, "logs:FilterLogEvents"),
     decision="The host is a name that RDS gives, and RDS has no instance, cluster or proxy of that name in this account"
-    " and region, or one that listens under another name. A risk as long as no rotation has failed: it may be a"
-    " database of another account.",
+    " and region, or one that listens under another name: a risk as long as no rotation has failed, for it may be a"
+    " database of another account. Where RDS has no say, the newest failed invocation could not resolve the name.",
     remedy="Put the host of the database that is there into the secret's value.",
     fix=Fix.BY_HAND,
     outranks=(
@@ -183,16 +186,24 @@ HOST_GONE = Cause(
         "db-unreachable",
     ),
 )
-_NO_NAME = re.compile(r"could not translate host name|Name or service not known")
+_NO_NAME = line_saying(
+    "could not translate host name", "Name or service not known", "getaddrinfo ENOTFOUND", "UnknownHost"
+)
+# That is Secrets Manager's own name.
+_OF_AWS = re.compile(r"Could not connect to the endpoint URL|secretsmanager\.[a-z0-9-]+\.")
 
 
 @check(HOST_GONE)
 def db_host_gone(case: Case) -> Iterator[Finding]:
     """Look for the database by its name."""
     database = case.database
-    if database is None:
-        raise Skip("the database's address is not known: --read-value or --db-host tells it")
-    if database.named is None:
+    if database is None or database.named is None:
+        said = newest_said(case, _NO_NAME, _OF_AWS) if case.function_arn else None
+        if said is not None:
+            yield _not_resolved(case, said)
+            return
+        if database is None:
+            raise Skip("the database's address is not known: --read-value or --db-host tells it")
         raise Skip(f"{database.address.host} is no name that RDS gives in this region")
     live = _live_hosts(database)
     if database.named.kind is not Kind.GONE and (not live or database.address.host.lower() in live):
@@ -211,11 +222,28 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
         Remedy(
             "Put the host of the database that is there into the secret's value, and leave its other members as they"
             " are.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         role=role,
         confidence=Confidence.LIKELY,
         step=database_step(case) if role is Role.CAUSE else None,
+    )
+
+
+def _not_resolved(case: Case, said: Said) -> Finding:
+    return finding_of(
+        case,
+        said,
+        HOST_GONE,
+        f"the name of the database is not known where the function asks for it: {said.words['why']}",
+        Remedy(
+            "Put the host of the database that is there into the secret's value; if it is right, look how the"
+            " function's network resolves names.",
+            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+        ),
+        Confidence.LIKELY,
     )
 
 

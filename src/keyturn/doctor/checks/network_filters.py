@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -108,7 +109,7 @@ def _let_out(network: Network, port: int, target_group_id: str) -> Remedy:
             f"Let {group_id} out on port {port}; where Secrets Manager's addresses are is AWS's affair.",
             by_hand=(
                 (
-                    f"aws ec2 authorize-security-group-egress --group-id {group_id} --ip-permissions"
+                    f"aws ec2 authorize-security-group-egress --group-id {quote(group_id)} --ip-permissions"
                     f" IpProtocol=tcp,FromPort={port},ToPort={port},IpRanges='[{{CidrIp=0.0.0.0/0}}]'"
                 ),
             ),

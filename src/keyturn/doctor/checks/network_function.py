@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -28,7 +29,8 @@ TIMEOUT = Cause(
     symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents"),
     decision="The function was ended at its timeout, that is below 30 seconds (the default is 3), and its network is"
-    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at.",
+    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at; no more"
+    " than possible where the database's address is not known (--read-value, --db-host).",
     remedy="Give the function a minute.",
     fix=Fix.SAFE,
 )
@@ -86,7 +88,8 @@ def _open_network(case: Case, step: str | None) -> Confidence:
         return Confidence.CERTAIN
     is_on_database = step is None or step in _ON_DATABASE
     if is_on_database and network.may_stop_login:
-        raise Skip("the way to the database is not known to be open: --read-value or --db-host tells its address")
+        # --read-value or --db-host would tell whether the way to it is open.
+        return Confidence.POSSIBLE
     # A function in no VPC reaches AWS; whether it reaches a server of somebody's own is not seen from here.
     return Confidence.LIKELY if is_on_database else Confidence.CERTAIN
 
@@ -107,6 +110,7 @@ ENDPOINT_WRONG = Cause(
     remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region. The call replaces all variables, so"
     " repeat the others.",
     fix=Fix.BY_HAND,
+    outranks=("secret-name-looks-like-suffix",),
 )
 _REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")
@@ -195,7 +199,7 @@ def _wrong(
             + (", and repeat the others: the call replaces all of them." if others else "."),
             by_hand=(
                 (
-                    f"aws lambda update-function-configuration --function-name {case.function_name}"
+                    f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
                     f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
                 ),
             ),
@@ -274,9 +278,9 @@ def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
 
 
 def _connected(case: Case, code: str) -> Remedy:
-    groups = ",".join(case.network.group_ids)
+    groups = ",".join(map(quote, case.network.group_ids))
     moved = (
-        f"aws lambda update-function-configuration --function-name {case.function_name}"
+        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":

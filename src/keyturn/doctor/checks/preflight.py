@@ -6,6 +6,7 @@ Each check reads items of PreflightRotation's reply; the words of items and code
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
@@ -233,7 +234,7 @@ def preflight_login_refused(case: Case) -> Iterator[Finding]:
             Remedy(
                 "Set that user's password to the stored one, or store the one that the database has.",
                 by_hand=(
-                    f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",
+                    f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
                 ),
             ),
         )
@@ -284,7 +285,7 @@ def drift_pending_in_database(case: Case) -> Iterator[Finding]:
     """Look whether the pending value is the one that logs in."""
     items = _items(case, "login.current", "login.pending")
     if _PENDING in _drift(case):
-        resolve = f"keyturn rotation resolve {case.name}"
+        resolve = f"keyturn rotation resolve {quote(case.name)}"
         yield Finding(
             PENDING_SET,
             "the database has AWSPENDING's password, so that who reads the secret is refused",
@@ -312,7 +313,7 @@ def drift_previous_in_database(case: Case) -> Iterator[Finding]:
     """Look whether the previous value is the one that logs in."""
     items = _items(case, "login.current", "login.previous")
     if _PREVIOUS in _drift(case):
-        resolve = f"keyturn rotation resolve {case.name}"
+        resolve = f"keyturn rotation resolve {quote(case.name)}"
         yield Finding(
             PREVIOUS_SET,
             "the database has AWSPREVIOUS' password, so that who reads the secret is refused",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.call import Principal, PrincipalKind
 from keyturn.doctor.access import Access, Verdict, access
@@ -59,14 +60,14 @@ def role_cannot_be_assumed(case: Case) -> Iterator[Finding]:
             Remedy(
                 "Make the role again, with what it allowed, and set it on the function again: that is what renews it.",
                 by_hand=(
-                    f"keyturn function create --for {case.name}",
+                    f"keyturn function create --for {quote(case.name)}",
                     (
-                        f"aws iam create-role --role-name {case.role_name} --assume-role-policy-document"
+                        f"aws iam create-role --role-name {quote(case.role_name)} --assume-role-policy-document"
                         f" '{json.dumps(document(trust_statement()))}'"
                     ),
                     (
-                        f"aws lambda update-function-configuration --function-name {case.function_name}"
-                        f" --role {case.role_arn}"
+                        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+                        f" --role {quote(case.role_arn)}"
                     ),
                 ),
             ),

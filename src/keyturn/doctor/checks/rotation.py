@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
-from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
+from keyturn.doctor.checks.schedule import window_length
+from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import rotate
 
 NOT_CONFIGURED = Cause(
@@ -43,9 +45,9 @@ def rotation_not_configured(case: Case) -> Iterator[Finding]:
         Remedy(
             "Give it a function and a schedule.",
             by_hand=(
-                f"keyturn function create --for {case.name}",
+                f"keyturn function create --for {quote(case.name)}",
                 (
-                    f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-lambda-arn FUNCTION_ARN"
+                    f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN"
                     " --rotation-rules AutomaticallyAfterDays=30"
                 ),
             ),
@@ -136,7 +138,8 @@ MANAGED = Cause(
     title="An AWS service rotates this secret itself",
     symptoms=("This secret is managed by an AWS service, and you must use that service to update it.",),
     evidence=("secretsmanager:DescribeSecret",),
-    decision="DescribeSecret shows an OwningService: there is no function to examine.",
+    decision="DescribeSecret shows an OwningService: there is no function to examine. Where its last rotation went well"
+    " and the next is not overdue, this is a note.",
     remedy="Ask the owner: for RDS the instance's MasterUserSecret.SecretStatus, and modify-db-instance to rotate.",
 )
 
@@ -160,8 +163,16 @@ def secret_managed_by_service(case: Case) -> Iterator[Finding]:
         f"{owner} owns {case.name} and rotates it itself: what is wrong is to be seen there",
         (_described(case, OwningService=owner),),
         Remedy("Rotate it through the service that owns it.", by_hand=commands.get(str(owner), ())),
+        role=Role.NOTE if _rotates_well(case) else Role.CAUSE,
         confidence=Confidence.CERTAIN,
     )
+
+
+def _rotates_well(case: Case) -> bool:
+    """Whether it has been rotated, not failed since, and is not overdue."""
+    following = case.next_rotation_at
+    is_overdue = following is not None and case.now - following > window_length(case)
+    return case.last_rotated_at is not None and not is_overdue and not case.has_failed
 
 
 EXTERNAL = Cause(
@@ -222,7 +233,7 @@ def secret_is_replica(case: Case) -> Iterator[Finding]:
         (_described(case, PrimaryRegion=primary),),
         Remedy(
             "Look there, or make this a secret of its own (aws secretsmanager stop-replication-to-replica).",
-            by_hand=(f"keyturn doctor {case.name} --region {primary}",),
+            by_hand=(f"keyturn doctor {quote(case.name)} --region {quote(primary)}",),
         ),
     )
 
@@ -266,7 +277,10 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
             "Set a schedule that is taken, for instance this one (UTC).",
             by_hand=(
                 "keyturn schedule preview 'rate(10 days)' --duration 3h",
-                f"aws secretsmanager rotate-secret --secret-id {case.arn} --rotation-rules '{json.dumps(rules)}'",
+                (
+                    f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"
+                    f" --rotation-rules '{json.dumps(rules)}'"
+                ),
             ),
         ),
     )

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.access import Access, Verdict, access
 from keyturn.doctor.case import READ, Case, texts
@@ -137,10 +138,10 @@ def master_secret_arn_missing(case: Case) -> Iterator[Finding]:
             "Put the superuser secret's ARN into the value.",
             by_hand=(
                 (
-                    f"aws secretsmanager get-secret-value --secret-id {case.arn} --query SecretString --output text"
-                    f" | jq '. + {{masterarn: \"{superuser}\"}}' > value.json"
+                    f"aws secretsmanager get-secret-value --secret-id {quote(case.arn)} --query SecretString"
+                    f" --output text | jq {quote(f'. + {{masterarn: {json.dumps(superuser)}}}')} > value.json"
                 ),
-                f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
                 "rm value.json",
             ),
         ),
@@ -165,10 +166,10 @@ NOT_FOUND = Cause(
     " one that is marked for deletion; where only a policy names it, the function must have said so, too.",
     remedy="Write the whole ARN of the superuser secret into masterarn, or restore the secret.",
     fix=Fix.PRINTED,
-    outranks=("master-secret-read-denied",),
+    outranks=("master-secret-read-denied", "secret-name-looks-like-suffix"),
 )
 _NO_SECRET = re.compile(
-    r"(?:ResourceNotFoundException|InvalidRequestException)[^\n]*GetSecretValue operation: [^\n]*"
+    r"(?:ResourceNotFoundException|InvalidRequestException)[^\n]{0,200}?GetSecretValue operation: [^\n]{0,200}?"
     r"(?:can't find the specified secret\.|marked for deletion)[^\n]*"
 )
 
@@ -198,7 +199,7 @@ def master_secret_not_found(case: Case) -> Iterator[Finding]:
     else:
         evidence = Evidence("secretsmanager:DescribeSecret", case.superuser_arn, f"{answer.code}: {answer.message}")
         title = f"there is no superuser secret {case.superuser_arn}"
-        filters = f"aws secretsmanager list-secrets --filters Key=name,Values={_bare_name(case)}"
+        filters = f"aws secretsmanager list-secrets --filters Key=name,Values={quote(_bare_name(case))}"
         remedy = Remedy("Write the whole ARN of the superuser secret into masterarn.", by_hand=(filters,))
     yield Finding(NOT_FOUND, title, (evidence, *texts), remedy, step=_SET)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.access import Verdict, access
 from keyturn.doctor.case import Case
@@ -64,7 +65,9 @@ def master_login_failed(case: Case) -> Iterator[Finding]:
             "See whether the function reaches the database." if is_slow else "Put the true password into it.",
             by_hand=()
             if is_slow
-            else (f"aws secretsmanager put-secret-value --secret-id {superuser} --secret-string file://value.json",),
+            else (
+                f"aws secretsmanager put-secret-value --secret-id {quote(superuser)} --secret-string file://value.json",
+            ),
         ),
         confidence=Confidence.POSSIBLE if is_slow else Confidence.LIKELY,
         step=_SET,
@@ -86,7 +89,9 @@ HOST_MISMATCH = Cause(
     " replica of the other.",
     remedy="Write the same host into both values: the cluster's writer endpoint, not an instance and not a CNAME.",
 )
-_HOSTS = re.compile(r"Current (?:database )?(?:host|url)[^\n]*? is not the same[^\n]*?(?:master|admin)[^\n]*")
+_HOSTS = re.compile(
+    r"Current (?:database )?(?:host|url)[^\n]{0,300}? is not the same[^\n]{0,300}?(?:master|admin)[^\n]*"
+)
 
 
 @check(HOST_MISMATCH)
@@ -178,7 +183,7 @@ TAG_STALE = Cause(
     remedy="Point masterarn at the managed secret of the database that is there.",
 )
 _TAG = re.compile(
-    r"[^\n]*is not a valid DB (?:Instance|Cluster) ARN\.[^\n]*|[^\n]*can't find the cluster defined in the tag[^\n]*"
+    r"(?m:^)[^\n]*(?:is not a valid DB (?:Instance|Cluster) ARN\.|can't find the cluster defined in the tag)[^\n]*"
 )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
@@ -44,6 +45,8 @@ _INVALID_JSON = re.compile(
 def secret_not_json(case: Case) -> Iterator[Finding]:
     """Look for a value that cannot be parsed."""
     said, value = newest_said(case, _INVALID_JSON), case.value
+    if said is None and value is not None and not value.is_object and not value.is_binary and _fails_silently(case):
+        yield _unread(case, NOT_JSON, "the value of {} is no JSON object, which most functions expect")
     if said is None or (value is not None and (value.is_object or value.is_binary)):
         return
     is_sure = value is not None or "JSONDecodeError" not in said.match[0]
@@ -52,7 +55,9 @@ def secret_not_json(case: Case) -> Iterator[Finding]:
         said,
         NOT_JSON,
         f"the value of {case.name} is no JSON object",
-        Remedy("Store it as the JSON object that the function asks for.", by_hand=(_STORE.format(arn=case.arn),)),
+        Remedy(
+            "Store it as the JSON object that the function asks for.", by_hand=(_STORE.format(arn=quote(case.arn)),)
+        ),
         Confidence.CERTAIN if is_sure else Confidence.LIKELY,
     )
     yield _with_value(case, finding, value)
@@ -75,6 +80,8 @@ _NO_STRING = re.compile(r"KeyError: ['\"]SecretString\b")
 def secret_is_binary(case: Case) -> Iterator[Finding]:
     """Look for a value without text."""
     said, value = newest_said(case, _NO_STRING), case.value
+    if said is None and value is not None and value.is_binary and _fails_silently(case):
+        yield _unread(case, IS_BINARY, "the value of {} is in SecretBinary, and most functions read SecretString")
     if said is None or (value is not None and not value.is_binary):
         return
     finding = finding_of(
@@ -82,9 +89,25 @@ def secret_is_binary(case: Case) -> Iterator[Finding]:
         said,
         IS_BINARY,
         f"the value of {case.name} is in SecretBinary, and {case.function_name} reads SecretString",
-        Remedy("Store it with --secret-string.", by_hand=(_STORE.format(arn=case.arn),)),
+        Remedy("Store it with --secret-string.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
     )
     yield _with_value(case, finding, value)
+
+
+def _fails_silently(case: Case) -> bool:
+    """Whether rotation fails and no line tells why: then the value, which was read, is what there is to go by."""
+    return case.has_failed and not case.failed_runs
+
+
+def _unread(case: Case, cause: Cause, title: str) -> Finding:
+    return Finding(
+        cause,
+        title.format(case.name),
+        (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
+        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=case.arn),)),
+        confidence=Confidence.LIKELY,
+        step=case.failed_step,
+    )
 
 
 KEY_MISSING = Cause(
@@ -109,9 +132,9 @@ KEY_MISSING = Cause(
     " SecretTargetAttachment) adds engine, host and port.",
 )
 _MISSING_KEY = re.compile(
-    r"KeyError: ['\"](?:(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
-    r"(?:[^\n\r]*? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
-    r"|(?P<bare>username|password|host|engine|port|dbname|dbClusterIdentifier|dbInstanceIdentifier)['\"]\s*$)"
+    r"\b(?P<key>(?!masterarn\b)\w+) key is missing from secret JSON"
+    r"(?:[^\n\r]{0,300}? of master secret (?P<master>arn:\S+?)['\"]?(?:\s|$))?"
+    r"|KeyError: ['\"](?P<bare>username|password|host|engine|port|dbname|db(?:Cluster|Instance)Identifier)['\"]\s*$"
     r"|createSecret: secret \S+ has no (?P<arn>user_arn) defined",
     re.MULTILINE,
 )
@@ -136,7 +159,7 @@ def secret_key_missing(case: Case) -> Iterator[Finding]:
             KEY_MISSING,
             f"the value of {case.name} has no key {' and no key '.join(lacking)}",
             (_keys(case, value),),
-            Remedy("Add what is missing.", by_hand=(_STORE.format(arn=case.arn),)),
+            Remedy("Add what is missing.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
             role=Role.RISK,
             confidence=Confidence.LIKELY,
         )
@@ -151,7 +174,7 @@ def _missing_key(case: Case, said: Said, key: str, master: str | None) -> Findin
         f"the value of {whose} has no key {key}",
         Remedy(
             f"Add {key} to it: store the whole JSON object again, with the other keys as they are.",
-            by_hand=(_STORE.format(arn=master or case.arn),),
+            by_hand=(_STORE.format(arn=quote(master or case.arn)),),
         ),
         Confidence.LIKELY if said.match["bare"] else Confidence.CERTAIN,
     )
@@ -197,7 +220,7 @@ def secret_engine_mismatch(case: Case) -> Iterator[Finding]:
         f" {found}",
         Remedy(
             "Set engine in the value to what the database is, or give the secret the function that is made for it.",
-            by_hand=(_STORE.format(arn=case.arn), f"keyturn function create --for {case.name}"),
+            by_hand=(_STORE.format(arn=quote(case.arn)), f"keyturn function create --for {quote(case.name)}"),
         ),
     )
     yield _with_value(case, finding, value)
@@ -251,7 +274,9 @@ enter(
             decision="The newest failed invocation of this secret names the key and what it must be.",
             remedy="Store the value with that key set right.",
         ),
-        re.compile(r"ValueError: (?P<why>[\w ]+ in the secret JSON must [^\n\r]*?)(?: See master secret|[\n\r]|$)"),
+        re.compile(
+            r"ValueError: (?P<why>[\w ]{1,80} in the secret JSON must [^\n\r]{0,300}?)(?: See master secret|[\n\r]|$)"
+        ),
         "the value of {secret} cannot be used: {why}",
         "Store the whole JSON object again with that key set right.",
         by_hand=(_STORE,),

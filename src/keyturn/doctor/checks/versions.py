@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.checks.rotation import take_off_pending
+from keyturn.doctor.facts import Kind
+from keyturn.doctor.lines import line_evidence, newest_said
 from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.doctor.remedies import rotate
 
@@ -56,13 +60,16 @@ PENDING_EMPTY = Cause(
     topic=Topic.BEYOND,
     title="AWSPENDING is on a version that has no value",
     symptoms=("Secrets Manager can't find the specified secret value for staging label: AWSPENDING",),
-    evidence=("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"),
-    decision="The pending version is not among the versions that have a value: createSecret has never stored one.",
+    evidence=("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds", "logs:FilterLogEvents"),
+    decision="The pending version is not among the versions that have a value: createSecret has never stored one. The"
+    " line in which a later step misses the value is shown, if there is one.",
     remedy="Take the label off and rotate again: there is nothing that could be lost.",
     fix=Fix.SAFE,
     outranks=("pending-stuck",),
     yields=True,
 )
+
+_NO_PENDING_VALUE = re.compile("can't find the specified secret value for staging label: AWSPENDING")
 
 
 @check(PENDING_EMPTY)
@@ -74,10 +81,14 @@ def pending_empty(case: Case) -> Iterator[Finding]:
         raise Skip("an attempt is under way")
     if not _is_empty(case):
         return
+    seen = [_stages(case), Evidence("secretsmanager:ListSecretVersionIds", case.name, "the version is not listed")]
+    said = newest_said(case, _NO_PENDING_VALUE) if case.function_arn and case.log_events.kind is Kind.OK else None
+    if said is not None and not said.history:
+        seen.append(line_evidence(case, said.line))
     yield Finding(
         PENDING_EMPTY,
         f"AWSPENDING has been left on version {case.pending_version[:8]}…, which has no value",
-        (_stages(case), Evidence("secretsmanager:ListSecretVersionIds", case.name, "the version is not listed")),
+        tuple(seen),
         Remedy("Take the label off, then rotate; nothing can be lost.", (take_off_pending(case),)),
     )
 
@@ -110,7 +121,9 @@ def no_current_version(case: Case) -> Iterator[Finding]:
         (_stages(case),),
         Remedy(
             "Store the value that the database has now, then rotate.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         step="createSecret",
     )
