@@ -135,10 +135,12 @@ def treat(patient: P, ailment: Ailment[P]) -> Course:
     rotated_at = patient.rotated_at()
 
     def rotates() -> bool:
-        if patient.rotated_at() > rotated_at:
-            return True
-        patient.begins()
-        return False
+        described = patient.secrets.describe_secret(SecretId=patient.name)
+        if described["LastRotatedDate"] == rotated_at:
+            patient.begins()
+            return False
+        # Between the look and the call it may have ended, so that another one has begun: that one ends, too.
+        return ["AWSPENDING"] not in described["VersionIdsToStages"].values()
 
     wait_until(rotates, "it rotates", patient.server)
     return Course(ill, patient.doctor.diagnose(patient.name, read_value=ailment.read_value))
