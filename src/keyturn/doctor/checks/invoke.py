@@ -165,7 +165,7 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {quote(case.name)}",
+                f"keyturn function create --for {quote(case.name)} --name {quote(case.function_name)}",
                 f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
