@@ -241,7 +241,9 @@ def _not_resolved(case: Case, said: Said) -> Finding:
         Remedy(
             "Put the host of the database that is there into the secret's value; if it is right, look how the"
             " function's network resolves names.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         Confidence.LIKELY,
     )

@@ -104,7 +104,7 @@ def _unread(case: Case, cause: Cause, title: str) -> Finding:
         cause,
         title.format(case.name),
         (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
-        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=case.arn),)),
+        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
         confidence=Confidence.LIKELY,
         step=case.failed_step,
     )
