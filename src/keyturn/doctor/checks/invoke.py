@@ -306,4 +306,4 @@ def _free_statement_id(case: Case) -> str:
 
 def _change(case: Case, operation: str, **parameters: object) -> Change:
     qualifier = {"Qualifier": case.qualifier} if case.qualifier else {}
-    return Change("lambda", operation, {"FunctionName": case.function_name, **qualifier, **parameters})
+    return Change("lambda", operation, {"FunctionName": case.function_id, **qualifier, **parameters})

@@ -162,7 +162,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         ),
         *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {name}"
+            f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
             f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
         ),
     )

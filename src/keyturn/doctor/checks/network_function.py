@@ -63,7 +63,7 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
         ),
         Remedy(
             "Give it a minute.",
-            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, "Timeout": 60}),),
+            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60}),),
         ),
         confidence=confidence,
         step=step,
@@ -199,7 +199,7 @@ def _wrong(
             + (", and repeat the others: the call replaces all of them." if others else "."),
             by_hand=(
                 (
-                    f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+                    f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
                     f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
                 ),
             ),
@@ -280,7 +280,7 @@ def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
 def _connected(case: Case, code: str) -> Remedy:
     groups = ",".join(map(quote, case.network.group_ids))
     moved = (
-        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+        f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":
