@@ -848,9 +848,11 @@ class Case:
     @property
     def is_in_progress(self) -> bool:
         """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
-        started = self.events_if_seen("RotationStarted")
-        # While this was collected it may have ended well, and lie before the window now.
-        began_at = self.attempt_began_at or (started[-1].at if started else None)
+        # One that waits for a place has no RotationStarted yet, and its call has set the label. And while this was
+        # collected it may have ended well: then its beginning lies before the window now.
+        begun = [*self.events_if_seen("RotationStarted"), *self.events_if_seen("RotateSecret")]
+        moments = [self.attempt_began_at, *(event.at for event in begun if not event.error_code)]
+        began_at = max(filter(None, moments), default=None)
         if began_at is None or self.now - began_at >= IN_PROGRESS:
             return False
         return not any(event.at >= began_at for event in self.failures_if_seen)
