@@ -19,6 +19,8 @@ from .log import LogLine, LogRun
 from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role, shortened
 
 _LONGEST_WORDS = 160
+# What failed before so many others has nothing to say that they do not.
+_MOST_RUNS = 100
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
@@ -118,7 +120,7 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
         raise Skip("there is no log to read")
     deciding = deciding_run(case)
     runs = [deciding] if deciding is not None else []
-    runs += [run for run in reversed(case.failed_runs) if run is not deciding]
+    runs += [run for run in reversed(case.failed_runs[-_MOST_RUNS:]) if run is not deciding]
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue

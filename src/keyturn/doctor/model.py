@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from .facts import Answer
+from .facts import DENIED, Answer
 
 Json = Mapping[str, object]
 
@@ -271,6 +271,11 @@ class BlindSpot:
     resource: str
     error: str
     hides: tuple[str, ...] = ()
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether a policy is in the way, not a connection or a limit."""
+        return self.error in DENIED
 
     @property
     def grant(self) -> dict[str, object]:

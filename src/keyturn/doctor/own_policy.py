@@ -19,6 +19,7 @@ _ROLE = ("GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolici
 _POLICIES = ("GetPolicy", "GetPolicyVersion")
 _KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
 _ANYWHERE = {
+    "sts": ("GetCallerIdentity",),
     "cloudformation": ("DescribeStackEvents",),
     "cloudtrail": ("LookupEvents",),
     "cloudwatch": ("GetMetricStatistics",),

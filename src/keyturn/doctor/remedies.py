@@ -54,7 +54,7 @@ def rotate(case: Case, **further: object) -> Change:
 
 def configure(case: Case, **members: object) -> Change:
     """Return the call that changes the function's configuration."""
-    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, **members})
+    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, **members})
 
 
 def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]) -> Change:

@@ -224,12 +224,14 @@ def eventual_consistency(case: Case) -> Iterator[Finding]:
         raise Skip("there is no log to read")
     for run in case.failed_runs:
         lines = [line for line in run.telling_lines if _NO_VERSION.search(line.text)]
+        if not lines:
+            continue
         well = [
             each
             for each in case.step_runs
             if each.went_well and run.ended_at <= each.started_at <= run.ended_at + _SOON
         ]
-        if lines and well:
+        if well:
             yield Finding(
                 CONSISTENCY,
                 "the pending version could not be seen for a moment, and then it could",

@@ -172,7 +172,7 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {quote(case.name)}",
+                f"keyturn function create --for {quote(case.name)} --name {quote(case.function_name)}",
                 f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
@@ -313,4 +313,4 @@ def _free_statement_id(case: Case) -> str:
 
 def _change(case: Case, operation: str, **parameters: object) -> Change:
     qualifier = {"Qualifier": case.qualifier} if case.qualifier else {}
-    return Change("lambda", operation, {"FunctionName": case.function_name, **qualifier, **parameters})
+    return Change("lambda", operation, {"FunctionName": case.function_id, **qualifier, **parameters})

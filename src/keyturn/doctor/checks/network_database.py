@@ -162,7 +162,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         ),
         *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {name}"
+            f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
             f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
         ),
     )
@@ -248,7 +248,9 @@ def _not_resolved(case: Case, said: Said) -> Finding:
         Remedy(
             "Put the host of the database that is there into the secret's value; if it is right, look how the"
             " function's network resolves names.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         Confidence.LIKELY,
     )

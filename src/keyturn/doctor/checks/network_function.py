@@ -68,7 +68,7 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
         ),
         Remedy(
             "Give it a minute.",
-            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, "Timeout": 60}),),
+            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60}),),
         ),
         role=Role.NOTE if history else Role.CAUSE,
         confidence=confidence,
@@ -228,7 +228,7 @@ def _set_right(case: Case) -> Remedy:
         f"{text}{kept}: the call replaces all of them." if others else f"{text}.",
         by_hand=(
             (
-                f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+                f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
                 f" --environment {quote(f'Variables={{{variables}}}')}"
             ),
         ),
@@ -304,7 +304,7 @@ def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
 def _connected(case: Case, code: str) -> Remedy:
     groups = ",".join(map(quote, case.network.group_ids))
     moved = (
-        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+        f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":

@@ -78,7 +78,12 @@ def preflight_function_start(case: Case) -> Iterator[Finding]:
     """Look whether the handler imports."""
     if items := _failed(case, "function"):
         remedy = Remedy("Mend the package, or the function's handler, and look again.")
-        yield Finding(FUNCTION, f"{case.function_name} does not start: {_told(items)}", _evidence(case, items), remedy)
+        yield Finding(
+            FUNCTION,
+            f"the function {case.function_name} does not start: {_told(items)}",
+            _evidence(case, items),
+            remedy,
+        )
 
 
 ENDPOINT = Cause(
@@ -101,7 +106,7 @@ def preflight_endpoint_unreachable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "endpoint"):
         yield Finding(
             ENDPOINT,
-            f"{case.function_name} cannot reach Secrets Manager: {_told(items)}",
+            f"the function {case.function_name} cannot reach Secrets Manager: {_told(items)}",
             _evidence(case, items),
             Remedy("Give the function an endpoint that it reaches, or a way to this one."),
             step="createSecret",
@@ -128,7 +133,7 @@ def preflight_secret_unreadable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "secret.describe", "secret.read", "superuser.read"):
         yield Finding(
             DENIED,
-            f"{case.function_name} cannot read what it needs: {_told(items)}",
+            f"the function {case.function_name} cannot read what it needs: {_told(items)}",
             _evidence(case, items),
             Remedy("Allow the role what the reason names; keyturn audit explain prints the statement for an event."),
             step="createSecret" if any(item["Item"].startswith("secret.") for item in items) else "setSecret",
@@ -200,7 +205,7 @@ def preflight_database_unreachable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "database.resolve", "database.connect"):
         yield Finding(
             UNREACHABLE,
-            f"{case.function_name} cannot reach the database: {_told(items)}",
+            f"the function {case.function_name} cannot reach the database: {_told(items)}",
             _evidence(case, items),
             Remedy("Start the database, correct host and port in the secret's value, or open the way to it."),
             step="setSecret",

@@ -16,7 +16,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.lines import LineCause, Said, finding_of, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.own_functions import own_function, unusable_port
-from keyturn.doctor.value import ValueParts
+from keyturn.doctor.value import MOST_KEYS, ValueParts
 
 _LOG = ("logs:FilterLogEvents",)
 _BOTH = (*_LOG, "secretsmanager:GetSecretValue")
@@ -209,7 +209,8 @@ def secret_key_missing(case: Case) -> Iterator[Finding]:
         needed = own.keys if own is not None else _KEYS_OF_DATABASES if "engine" in value.keys else ()
         lacking = [key for key in needed if key not in value.keys]
         # RDS keeps the address of its own secrets elsewhere.
-        if not lacking or case.secret.get("OwningService") or (own is None and lacking == ["host"]):
+        is_cut = len(value.keys) >= MOST_KEYS
+        if not lacking or is_cut or case.secret.get("OwningService") or (own is None and lacking == ["host"]):
             return
         title = f"the value of {case.name} has no key {' and no key '.join(lacking)}"
         yield _of_value(case, KEY_MISSING, title, value, is_certain=own is not None, text="Add what is missing.")
