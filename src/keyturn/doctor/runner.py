@@ -208,7 +208,8 @@ def _has_rotated_as_it_is(case: Case) -> bool:
     changed_at, function_changed_at = case.secret.get("LastChangedDate"), case.function_changed_at
     if isinstance(changed_at, datetime) and changed_at > rotated_at + _A_MOMENT:
         return False
-    return function_changed_at is None or function_changed_at <= rotated_at
+    # Some servers tell of rotations in whole seconds.
+    return function_changed_at is None or function_changed_at.replace(microsecond=0) <= rotated_at
 
 
 def no_such_secret(case: Case) -> NoSuchSecret:
