@@ -15,6 +15,7 @@ from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_soon
 from keyturn.operations.secretsmanager.planning import (
     NO_PLAN,
     WHILE_IT_RUNS,
@@ -96,6 +97,8 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
                 secrets.update_secret(transaction, current, **configured)
                 if not current.rotation_enabled or current.rotation_function_arn != function_arn:
                     preflights.plan_preflight(transaction, current.secret_id, call.at)
+                elif rotation_rules not in (None, current.rotation_rules):
+                    look_again_soon(kit, transaction, current, call.at)
                 if not immediately:
                     begin = counted_from(current) or call.at
                     plan_rotation(kit, transaction, subject.arn, counted_from=begin, not_before=call.at)
