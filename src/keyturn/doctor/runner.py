@@ -14,6 +14,7 @@ from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
 from .lines import deciding_run
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
+from .remedies import next_attempt
 from .sections import resource_of, section_facts, summary
 
 _ORDER = list(Role)
@@ -66,6 +67,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         outcomes=tuple(outcomes),
         blind=blind,
         facts=section_facts(case) if is_seen else {},
+        next_attempt=next_attempt(case) if is_seen else None,
     )
 
 
@@ -191,6 +193,8 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
     if Role.CAUSE in roles:
         return Verdict.BROKEN
     if Status.BLIND in statuses or case.described.kind is not Kind.OK or case.has_failed:
+        return Verdict.INCONCLUSIVE
+    if case.put_off:
         return Verdict.INCONCLUSIVE
     if Status.UNSUPPORTED in statuses and case.last_rotated_at is None:
         return Verdict.INCONCLUSIVE

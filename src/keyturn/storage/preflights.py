@@ -107,9 +107,7 @@ def bring_forward_users(transaction: Transaction, function_arn: str, due_at: dat
 
 
 def _bring_forward(which: ColumnElement[bool], due_at: datetime) -> Update:
-    is_unwell = or_(
-        _preflights.c.verdict != Verdict.READY.value, _preflights.c.heartbeat == Heartbeat.DRIFT.value
-    )
+    is_unwell = or_(_preflights.c.verdict != Verdict.READY.value, _preflights.c.heartbeat == Heartbeat.DRIFT.value)
     return update(_preflights).where(is_unwell, _preflights.c.due_at > due_at, which).values(due_at=due_at)
 
 
