@@ -565,11 +565,8 @@ def test_a_server_looks_by_itself_and_says_so_wherever_somebody_looks(
         assert 'keyturn_rotation_heartbeat_secrets{heartbeat="in_step"} 1.0' in scraped
 
         # Mended and rotated: nobody has to ask for it to be known.
-        value = json.loads(job.secrets.get_secret_value(SecretId=job.name)["SecretString"])["masterarn"]
-        superuser = json.loads(job.secrets.get_secret_value(SecretId=value)["SecretString"])
-        job.secrets.put_secret_value(
-            SecretId=value, SecretString=json.dumps({**superuser, "password": postgresql.password})
-        )
+        superuser = json.dumps({**postgresql.superuser_value(), "ssl": False})
+        job.secrets.put_secret_value(SecretId=f"{job.name}-master", SecretString=superuser)
         rotate(job)
         assert "before the last rotation" in planned(server)["why"]
         entry = wait_until(seen(server, "ready"), "it was looked at again", server)
