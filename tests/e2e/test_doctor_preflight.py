@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 
 import pytest
@@ -42,6 +43,7 @@ def test_a_healthy_secret_is_in_step(doctor: Doctor, job: Job) -> None:
 
     assert diagnosis["verdict"] == "healthy", diagnosis["summary"]
     looked = {check["id"]: check["status"] for check in diagnosis["checks"] if check["id"].startswith(("pre", "drift"))}
+    assert looked.pop("preflight-found-last") == "skipped"
     assert set(looked.values()) == {"pass"}
     assert len(looked) == 11
 
@@ -49,6 +51,8 @@ def test_a_healthy_secret_is_in_step(doctor: Doctor, job: Job) -> None:
 def test_a_password_changed_outside_is_found_before_the_rotation_is_due(
     doctor: Doctor, job: Job, postgresql: PostgresqlServer
 ) -> None:
+    # The next look by itself is a day ahead then.
+    assert doctor.diagnose(job.name, "--preflight")["verdict"] == "healthy"
     set_password(job, postgresql, "changed by hand")
 
     # Nothing that is stored tells it.
@@ -59,6 +63,42 @@ def test_a_password_changed_outside_is_found_before_the_rotation_is_due(
 
     set_password(job, postgresql, job.password())
     assert doctor.diagnose(job.name, "--preflight")["verdict"] == "healthy"
+
+
+def test_what_was_found_last_is_told_until_a_rotation_goes_well(
+    doctor: Doctor, job: Job, postgresql: PostgresqlServer, server: ServerProcess
+) -> None:
+    set_password(job, postgresql, "changed by hand")
+    server.client("keyturn").preflight_rotation(SecretId=job.name)
+
+    # Of the daily look, for instance: it is not looked at now.
+    diagnosis = doctor.diagnose(job.name)
+    assert causes_of(diagnosis) == ["preflight-found-last"]
+    assert diagnosis["findings"][0]["confidence"] == "likely"
+    assert "changed outside of rotation" in diagnosis["summary"]
+
+    set_password(job, postgresql, job.password())
+    rotate_well(job)
+    assert doctor.diagnose(job.name)["verdict"] == "healthy"
+
+
+def test_an_attempt_that_waits_is_told_and_begun_by_the_command_that_is_printed(
+    doctor: Doctor, job: Job, server: ServerProcess
+) -> None:
+    value = json.loads(job.secrets.get_secret_value(SecretId=job.name)["SecretString"])
+    job.secrets.put_secret_value(SecretId=job.name, SecretString=json.dumps({**value, "port": 1}))
+    job.rotate()
+
+    def waits() -> bool:
+        newest = server.client("keyturn").list_rotations(SecretId=job.name)["Rotations"][0]
+        return bool(newest["Status"] == "pending" and newest["Attempt"] > 2)
+
+    wait_until(waits, "an attempt waits", server)
+    server.client("lambda").remove_permission(FunctionName=job.name, StatementId="SecretsManagerAccess")
+
+    assert re.search(r"attempt \d of 5 begins in \d+ seconds", " ".join(doctor.run(job.name).stdout.split()))
+    told = doctor.fix(job.name, "invoke-permission-missing")
+    assert f"An attempt waits; let it begin now: keyturn rotation retry {job.name} --wait" in told
 
 
 def test_an_old_password_set_again_is_told_as_such_and_undone(

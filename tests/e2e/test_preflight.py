@@ -563,6 +563,15 @@ def test_a_server_looks_by_itself_and_says_so_wherever_somebody_looks(
         scraped = metrics(server, "scrape-me")
         assert 'keyturn_rotation_preflight_secrets{verdict="will_fail"} 1.0' in scraped
         assert 'keyturn_rotation_heartbeat_secrets{heartbeat="in_step"} 1.0' in scraped
+
+        # Mended and rotated: nobody has to ask for it to be known.
+        superuser = json.dumps({**postgresql.superuser_value(), "ssl": False})
+        job.secrets.put_secret_value(SecretId=f"{job.name}-master", SecretString=superuser)
+        rotate(job)
+        assert "before the last rotation" in planned(server)["why"]
+        entry = wait_until(seen(server, "ready"), "it was looked at again", server)
+        assert "It is expected to succeed" in entry["why"]
+        wait_until(lambda: "RotationPreflightSucceeded" in heard.read_text(), "the message", server)
     finally:
         assert server.stop() == 0, server.log()
 

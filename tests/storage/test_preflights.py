@@ -149,6 +149,44 @@ def test_an_erased_secret_takes_its_preflight_along(stores: Stores) -> None:
     assert (due(stores), load(stores, secret_id)) == ([], None)
 
 
+FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:rotate_me"
+
+
+def test_what_was_unwell_is_brought_forward_and_nothing_else(stores: Stores) -> None:
+    unknown = Judgement(Verdict.UNKNOWN, Heartbeat.UNKNOWN, ())
+    drifts = Judgement(Verdict.READY, Heartbeat.DRIFT, ("drift:PreviousStillAccepted",))
+    unwell = [make(stores, name, rotation_function_arn=FUNCTION) for name in ("fails", "unknown", "drifts")]
+    for secret_id, judgement in zip(unwell, (FAILS, unknown, drifts), strict=True):
+        store(stores, secret_id, judgement)
+    alias, well, at_once, off, other, never = (
+        make(stores, name, due_at=NOW + DAY, rotation_function_arn=arn)
+        for name, arn in {
+            "alias": f"{FUNCTION}:live",
+            "well": FUNCTION,
+            "at once": FUNCTION,
+            "off": FUNCTION,
+            "other": FUNCTION.replace("_", "x"),
+            "never": FUNCTION,
+        }.items()
+    )
+    store(stores, alias, FAILS)
+    store(stores, well, READY)
+    store(stores, at_once, FAILS, due_at=NOW)
+    store(stores, off, FAILS, due_at=None)
+    store(stores, other, FAILS)
+
+    with stores.state.write() as transaction:
+        preflights.bring_forward(transaction, other, NOW + MINUTE)
+        preflights.bring_forward(transaction, well, NOW + MINUTE)
+        preflights.bring_forward_users(transaction, FUNCTION, NOW + HOUR)
+
+    with stores.state.read() as connection:
+        planned = {each: preflights.planned_at(connection, each) for each in (*unwell, alias)}
+        assert set(planned.values()) == {NOW + HOUR}
+        rest = [preflights.planned_at(connection, each) for each in (other, well, at_once, off, never)]
+    assert rest == [NOW + MINUTE, NOW + DAY, NOW, None, NOW + DAY]
+
+
 def test_the_day_is_found_by_its_index(stores: Stores) -> None:
     if not stores.state.dialect.is_embedded:
         pytest.skip("PostgreSQL reads small tables through, whatever indexes there are")

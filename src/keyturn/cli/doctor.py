@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from difflib import get_close_matches
 from enum import StrEnum
@@ -253,6 +253,7 @@ def _look(clients: Clients, secret: str | None, options: Options, save: Path | N
     endpoint = _endpoint(clients)
     if options.preflight and endpoint is None:
         raise UsageError("--preflight is Keyturn's: AWS lets nobody into a function's sandbox.")
+    options = replace(options, may_be_keyturn=endpoint is not None)
     with _progress() as note:
         secret_ids = [secret] if secret is not None else _with_rotation(clients)
 
@@ -287,6 +288,15 @@ def _endpoint(clients: Clients) -> str | None:
     """Return the address of the server, None if it is AWS's own."""
     address = str(clients["secretsmanager"].meta.endpoint_url)
     return None if ".amazonaws.com" in address else address
+
+
+def _may_be_keyturn(clients: Clients) -> bool:
+    """Whether it is not AWS that would be asked; a policy is printed without a region, too."""
+    from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - it takes long, and `keyturn --help` need not
+
+    with suppress(BotoCoreError):
+        return _endpoint(clients) is not None
+    return False
 
 
 @contextmanager
@@ -369,12 +379,17 @@ def policy(
     No action in it changes anything. It is cut to a secret, if one is named.
     """
     case = None
+    clients = Clients(profile, endpoint_url, region)
     if secret is not None:
         with explained():
-            facts = Facts(AskByBoto3(Clients(profile, endpoint_url, region)))
-            case = collect(facts, secret, SystemClock().now())
+            case = collect(Facts(AskByBoto3(clients)), secret, SystemClock().now())
             if case.described.kind is Kind.GONE:
                 raise no_such_secret(case)
-    print(
-        shown_json(json.dumps(reading_policy(case, read_value=read_value, every=every, preflight=preflight), indent=2))
+    told = reading_policy(
+        case,
+        read_value=read_value,
+        every=every,
+        preflight=preflight,
+        may_be_keyturn=_may_be_keyturn(clients),
     )
+    print(shown_json(json.dumps(told, indent=2)))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from shlex import quote
 
 import typer
 from rich.console import Console
@@ -63,9 +62,9 @@ def apply_fix(
     else:
         console.print(f"[bold green]fixed:[/] {cause_id} is found no longer.")
     console.print(f"{after.verdict.value}: {shown(after.summary)}", soft_wrap=True, markup=False)
-    if cause_id != "secret-marked-for-deletion":
-        told = f"aws secretsmanager rotate-secret --secret-id {quote(after.arn)}{options}"
-        console.print(Text.assemble("Rotate it now: ", (shown(told), "cyan")), soft_wrap=True)
+    if after.next_attempt is not None and cause_id != "secret-marked-for-deletion":
+        told = f"{after.next_attempt.command}{options}"
+        console.print(Text.assemble(f"{after.next_attempt.text}: ", (shown(told), "cyan")), soft_wrap=True)
     return after
 
 

@@ -66,20 +66,28 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class SeenBefore:
-    """What the last pre-flight has found: whether the rotation would succeed, and whether the database is in step."""
+    """What the last pre-flight has found: whether the rotation would succeed, and whether the database is in step.
+
+    Attributes:
+        is_overtaken: Whether the secret has rotated, or got another value, since; it is looked at again soon.
+    """
 
     verdict: str
     heartbeat: str
     causes: Sequence[str]
     checked_at: datetime | None
+    is_overtaken: bool = False
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> SeenBefore | None:
         """Read it from an entry of ListPlannedRotations; None if nobody has looked."""
         if "Verdict" not in entry:
             return None
-        causes = entry.get("PreflightCauses", [])
-        return cls(entry["Verdict"], entry.get("Heartbeat", "unknown"), causes, _utc(entry, "CheckedAt"))
+        causes, heartbeat = entry.get("PreflightCauses", []), entry.get("Heartbeat", "unknown")
+        checked_at, changed_at = _utc(entry, "CheckedAt"), _utc(entry, "CountedFrom")
+        is_well = entry["Verdict"] == "ready" and heartbeat != "drift"
+        is_overtaken = not is_well and checked_at is not None and changed_at is not None and checked_at < changed_at
+        return cls(entry["Verdict"], heartbeat, causes, checked_at, is_overtaken)
 
     @property
     def drifts(self) -> bool:
@@ -87,9 +95,17 @@ class SeenBefore:
         return self.heartbeat == "drift"
 
     def in_words(self) -> str:
-        """Say in a sentence what was found, and when."""
+        """Say in a sentence what was found, and when; in another one if that may hold no longer."""
+        overtaken = " That was before the last rotation; keyturn doctor SECRET --preflight looks now."
+        return f"{self._found()}{overtaken if self.is_overtaken else ''}"
+
+    def _found(self) -> str:
         at = f" at {_said(self.checked_at)}" if self.checked_at else ""
         why = f": {', '.join(self.causes)}" if self.causes else ""
+        if self.verdict == "will fail" and self.is_overtaken:
+            return f"That it would fail was found{at}{why}."
+        if self.drifts and self.is_overtaken:
+            return f"That the database did not have what the secret said was found{at}{why}."
         if self.verdict == "will fail":
             return f"It will fail, as was found{at}{why}."
         if self.drifts:
@@ -101,7 +117,13 @@ class SeenBefore:
     def document(self) -> dict[str, object]:
         """The same for programs."""
         at = self.checked_at and self.checked_at.isoformat()
-        return {"verdict": self.verdict, "heartbeat": self.heartbeat, "causes": list(self.causes), "checked_at": at}
+        return {
+            "verdict": self.verdict,
+            "heartbeat": self.heartbeat,
+            "causes": list(self.causes),
+            "checked_at": at,
+            "overtaken": self.is_overtaken,
+        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,6 +152,8 @@ def _preflight(rotation: PlannedRotation, *, with_causes: bool = False) -> str:
     if with_causes and found.causes and kind in ("will fail", "drift"):
         causes = ", ".join(cause.removeprefix("drift:") for cause in found.causes)
         words = f"{words}: {shown(causes)}"
+    if found.is_overtaken:
+        return f"[dim]before the last rotation: {escape(words)}[/]"
     style = _VERDICTS.get(kind)
     return f"[{style}]{escape(words)}[/]" if style else escape(words)
 

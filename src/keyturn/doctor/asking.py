@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from .facts import THROTTLED, Parameters
 
 # The newest come first, and what is older than some thousand lines or events explains nothing that happens today.
-_MOST_ITEMS = {"FilterLogEvents": 10_000}
+_MOST_ITEMS = {"FilterLogEvents": 10_000, "ListRotations": 20}
 _MOST = 1000
 # CloudTrail answers two calls a second, and boto3 has tried three times already.
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)

@@ -23,6 +23,7 @@ from .redaction import readable
 from .secret_arns import is_namesake
 from .trail import TrailEvent, events_in
 from .value import ValueParts, parts_of, read_parts
+from .waiting import Waiting, waiting_in
 
 Json = Mapping[str, Any]
 _Value = TypeVar("_Value")
@@ -69,6 +70,7 @@ class Options:
         database_address: Name and port, if the operator gives them in place of the value's.
         is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
         preflight: Whether Keyturn is to look from inside the function's sandbox.
+        may_be_keyturn: Whether it is not AWS that is asked, so that the server may know what only Keyturn does.
     """
 
     read_value: bool = False
@@ -76,6 +78,7 @@ class Options:
     database_address: tuple[str, int] | None = None
     is_one_of_many: bool = False
     preflight: bool = False
+    may_be_keyturn: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,6 +229,36 @@ class Case:
         if not self.options.preflight:
             return None
         return self.facts.ask("keyturn", "PreflightRotation", SecretId=self.arn)
+
+    @property
+    def put_off(self) -> str:
+        """Why Keyturn cannot look from inside just now; empty if it has, or was not asked."""
+        if self.preflight is None or self.preflight.code != "InvalidRequestException":
+            return ""
+        said = self.preflight.message
+        if "is running just now" in said:
+            return "a rotation is running; ask again in a moment"
+        return "too many pre-flights run; ask again in a moment" if said.startswith("Too many pre-flights") else ""
+
+    @cached
+    def last_preflight(self) -> Answer | None:
+        """Keyturn's GetRotationPreflight: what was found last; None if it is not asked, or is being looked at now."""
+        if not self.options.may_be_keyturn or self.options.preflight:
+            return None
+        return self.facts.ask("keyturn", "GetRotationPreflight", SecretId=self.arn)
+
+    @cached
+    def rotations(self) -> Answer | None:
+        """Keyturn's ListRotations, the newest; None if it is not asked."""
+        if not self.options.may_be_keyturn:
+            return None
+        return self.facts.ask("keyturn", "ListRotations", keep=_without_errors, SecretId=self.arn)
+
+    @property
+    def waiting(self) -> Waiting | None:
+        """The rotation that has not ended; None if there is none, or nobody tells."""
+        answer = self.rotations
+        return None if answer is None or answer.kind is not Kind.OK else waiting_in(answer.found)
 
     # The stack.
 
@@ -938,6 +971,15 @@ def _redacted_events(reply: Json) -> Json:
             break
         events.append({**event, "message": message})
     return {**reply, "events": events[::-1]}
+
+
+def _without_errors(reply: Json) -> Json:
+    # What a function says is read from its log, where it is redacted.
+    rotations = [
+        {name: value for name, value in rotation.items() if name not in ("Error", "LastError")}
+        for rotation in reply.get("Rotations", [])
+    ]
+    return {**reply, "Rotations": rotations}
 
 
 def _without_properties(reply: Json) -> Json:

@@ -62,6 +62,7 @@ def _secret(case: Case, tell: Note) -> None:
 def _function(case: Case, tell: Note) -> None:
     if not case.function_arn:
         return
+    _ = case.last_preflight, case.rotations
     if case.options.preflight:
         tell("the database, from inside the function's sandbox")
         _ = case.preflight

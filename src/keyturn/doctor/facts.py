@@ -102,6 +102,8 @@ _MUST_HAVE: Mapping[tuple[str, str], tuple[str, type]] = {
     ("kms", "DescribeKey"): ("KeyMetadata", dict),
     ("kms", "GetKeyPolicy"): ("Policy", str),
     ("keyturn", "PreflightRotation"): ("Items", list),
+    ("keyturn", "GetRotationPreflight"): ("Verdict", str),
+    ("keyturn", "ListRotations"): ("Rotations", list),
 }
 
 

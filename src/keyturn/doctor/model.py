@@ -181,6 +181,19 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True)
+class NextAttempt:
+    """How a secret is rotated once all is mended.
+
+    Attributes:
+        text: What to do, without a full stop.
+        command: That does it, without the target's options.
+    """
+
+    text: str
+    command: str
+
+
+@dataclass(frozen=True, slots=True)
 class Remedy:
     """What is to be changed.
 
@@ -312,6 +325,7 @@ class Report:
         outcomes: Of all checks, in their order.
         blind: What was not allowed.
         facts: Lines that say how things stand, by section.
+        next_attempt: How the secret is rotated once all is mended; None if it cannot be looked at.
     """
 
     arn: str
@@ -323,6 +337,7 @@ class Report:
     outcomes: tuple[Outcome, ...]
     blind: tuple[BlindSpot, ...]
     facts: Mapping[Section, str] = field(default_factory=dict)
+    next_attempt: NextAttempt | None = None
 
     @property
     def causes(self) -> tuple[Finding, ...]:

@@ -18,13 +18,14 @@ _FUNCTION = (
 _ROLE = ("GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "SimulatePrincipalPolicy")
 _POLICIES = ("GetPolicy", "GetPolicyVersion")
 _KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
+_KNOWN = ("GetRotationPreflight", "ListRotations")
 _ANYWHERE = {
     "sts": ("GetCallerIdentity",),
     "cloudformation": ("DescribeStackEvents",),
     "cloudtrail": ("LookupEvents",),
     "cloudwatch": ("GetMetricStatistics",),
     "lambda": ("GetAccountSettings",),
-    "logs": ("DescribeLogGroups", "FilterLogEvents"),
+    "logs": ("DescribeLogGroups",),
     "ec2": (
         "DescribeSubnets",
         "DescribeVpcAttribute",
@@ -42,7 +43,12 @@ _ANYWHERE = {
 
 
 def reading_policy(
-    case: Case | None = None, *, read_value: bool = False, every: bool = False, preflight: bool = False
+    case: Case | None = None,
+    *,
+    read_value: bool = False,
+    every: bool = False,
+    preflight: bool = False,
+    may_be_keyturn: bool = False,
 ) -> Mapping[str, object]:
     """Return the policy that lets a principal run the doctor.
 
@@ -51,6 +57,7 @@ def reading_policy(
         read_value: With what ``--read-value`` needs beside it.
         every: With what ``--all`` needs beside it.
         preflight: With what ``--preflight`` needs beside it.
+        may_be_keyturn: With what is asked of Keyturn, and not of AWS.
     """
     arns = _arns(case)
     statements = [
@@ -59,6 +66,7 @@ def reading_policy(
         _statement("Role", "iam", _ROLE, arns["role"]),
         _statement("Policies", "iam", _POLICIES, "*"),
         _statement("Key", "kms", _KEY, arns["key"]),
+        _statement("Log", "logs", ("FilterLogEvents",), arns["log"]),
         {
             "Sid": "NoResourceLevel",
             "Effect": "Allow",
@@ -68,6 +76,8 @@ def reading_policy(
     ]
     if every:
         statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
+    if may_be_keyturn:
+        statements.append(_statement("Known", "keyturn", _KNOWN, arns["secrets"]))
     if preflight:
         statements.append(_statement("Preflight", "keyturn", ("PreflightRotation",), arns["secrets"]))
     if read_value:
@@ -84,6 +94,7 @@ def _arns(case: Case | None) -> dict[str, str | list[str]]:
             "function": "arn:aws:lambda:*:*:function:*",
             "role": "arn:aws:iam::*:role/*",
             "key": "*",
+            "log": "arn:aws:logs:*:*:log-group:*",
         }
     secrets = [case.arn, case.superuser_arn] if case.superuser_arn else case.arn
     function = ":".join(case.function_arn.split(":")[:7])
@@ -93,7 +104,16 @@ def _arns(case: Case | None) -> dict[str, str | list[str]]:
         "function": [function, f"{function}:*"] if function else "arn:aws:lambda:*:*:function:*",
         "role": role or "arn:aws:iam::*:role/*",
         "key": "*",
+        "log": _log(case),
     }
+
+
+def _log(case: Case) -> str | list[str]:
+    place = case.function_place
+    if place is None or case.configuration.kind is not Kind.OK:
+        return "arn:aws:logs:*:*:log-group:*"
+    group = f"arn:{place.partition}:logs:{place.region}:{place.account_id}:log-group:{case.log_group}"
+    return [group, f"{group}:*"]
 
 
 def _statement(sid: str, service: str, names: tuple[str, ...], resource: str | list[str]) -> dict[str, object]:

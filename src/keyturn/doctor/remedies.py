@@ -8,10 +8,12 @@ import shlex
 from collections.abc import Mapping
 
 from .case import Case
-from .model import Change
+from .model import Change, NextAttempt
 
 # What the AWS CLI calls the flag of a boolean that is false, where it does not begin with --no-.
 _NOT = {"--egress": "--ingress"}
+# The AWS CLI does not know it: it is keyturn's own command.
+_RETRY = ("keyturn", "RetryRotation")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -31,6 +33,8 @@ def words(change: Change) -> list[str]:
     Source: AWS CLI, how it names commands and options: botocore's names with hyphens; a flag for a boolean; JSON for
     what is no text and no number.
     """
+    if (change.service, change.operation) == _RETRY:
+        return ["keyturn", "rotation", "retry", str(change.parameters["SecretId"]), "--wait"]
     found = ["aws", change.service, _hyphened(change.operation)]
     for name, value in change.parameters.items():
         option = f"--{_hyphened(name)}"
@@ -50,6 +54,25 @@ def _hyphened(name: str) -> str:
 def rotate(case: Case, **further: object) -> Change:
     """Return the call that rotates the secret now."""
     return Change("secretsmanager", "RotateSecret", {"SecretId": case.arn, **further})
+
+
+def go_on(case: Case) -> Change:
+    """Return the call that lets the attempt that waits begin now, where RotateSecret is refused; or that rotates."""
+    is_on = bool(case.secret.get("RotationEnabled"))
+    if case.waiting is not None and not case.waiting.runs and is_on:
+        return Change(*_RETRY, {"SecretId": case.name})
+    return rotate(case)
+
+
+def next_attempt(case: Case) -> NextAttempt:
+    """Return how the secret is rotated once all is mended."""
+    if case.waiting is not None and case.waiting.runs:
+        return NextAttempt(
+            "A rotation is running; see what becomes of it", f"keyturn rotation show {shlex.quote(case.name)}"
+        )
+    change = go_on(case)
+    waits = (change.service, change.operation) == _RETRY
+    return NextAttempt("An attempt waits; let it begin now" if waits else "Rotate it now", command(change))
 
 
 def configure(case: Case, **members: object) -> Change:

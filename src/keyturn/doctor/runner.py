@@ -15,6 +15,7 @@ from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
 from .lines import deciding_run
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
+from .remedies import next_attempt
 from .sections import resource_of, section_facts, summary
 
 _ORDER = list(Role)
@@ -69,6 +70,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         outcomes=tuple(outcomes),
         blind=blind,
         facts=section_facts(case) if is_seen else {},
+        next_attempt=next_attempt(case) if is_seen else None,
     )
 
 
@@ -194,6 +196,8 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
     if Role.CAUSE in roles:
         return Verdict.BROKEN
     if Status.BLIND in statuses or case.described.kind is not Kind.OK or case.has_failed:
+        return Verdict.INCONCLUSIVE
+    if case.put_off:
         return Verdict.INCONCLUSIVE
     if Status.UNSUPPORTED in statuses and not _has_rotated_as_it_is(case):
         return Verdict.INCONCLUSIVE

@@ -50,6 +50,7 @@ class Saved:
             "database_address": self.options.database_address,
             "is_one_of_many": self.options.is_one_of_many,
             "preflight": self.options.preflight,
+            "may_be_keyturn": self.options.may_be_keyturn,
             "endpoint": self.endpoint,
         }
         try:
@@ -82,6 +83,8 @@ class Saved:
                 (str(address[0]), int(address[1])) if address else None,
                 bool(document["is_one_of_many"]),
                 bool(document["preflight"]),
+                # Files of an earlier version have no answers of this kind.
+                bool(document.get("may_be_keyturn")),
             )
             at = datetime.fromisoformat(document["at"])
             return cls(facts, tuple(map(str, document["secrets"])), at, options, document["endpoint"])

@@ -10,13 +10,21 @@ from keyturn.rules.network.hops import Passage
 from .case import Case
 from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
 from .model import Finding, Outcome, Role, Section, Status, Verdict
+from .waiting import Waiting
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 _NAMED_AT_MOST = 3
 
 
 def summary(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> str:
-    """Return the answer in one sentence."""
+    """Return the answer in one sentence, and in another one what could not be looked at just now."""
+    said = _said(case, verdict, findings, outcomes)
+    if case.described.kind is Kind.OK and case.put_off:
+        return f"{said} From inside the function's sandbox it could not be looked at: {case.put_off}."
+    return said
+
+
+def _said(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> str:
     causes = [finding for finding in findings if finding.role is Role.CAUSE]
     if verdict is Verdict.BROKEN:
         return _broken(causes)
@@ -48,7 +56,7 @@ def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Ou
     else:
         begun = "Found nothing"
     if not hidden:
-        if begun == "Found nothing":
+        if begun == "Found nothing" and not case.put_off:
             rotated = "since it was changed" if case.last_rotated_at else "yet"
             begun += f", but not everything can be asked here and the secret has not been rotated {rotated}"
         return f"{begun}."
@@ -99,7 +107,22 @@ def _rotation(case: Case) -> str:
     parts = [every, f"last {ago(last, case.now)}" if last else "never rotated yet"]
     if following:
         parts.append(f"next {ago(following, case.now)}" if following > case.now else f"due {ago(following, case.now)}")
+    if case.waiting is not None:
+        parts.append(_waiting(case.waiting, case.now))
     return ", ".join(parts)
+
+
+def _waiting(waiting: Waiting, now: datetime) -> str:
+    attempt = f"attempt {waiting.attempt} of {waiting.attempts}"
+    if waiting.runs:
+        return f"{attempt} runs"
+    if waiting.status == "parked":
+        return f"out of attempts, goes on {ago(waiting.due_at, now)}" if waiting.due_at else "out of attempts"
+    return (
+        f"{attempt} begins {ago(waiting.due_at, now)}"
+        if waiting.due_at and waiting.due_at > now
+        else f"{attempt} is due"
+    )
 
 
 def _function(case: Case) -> str:
@@ -152,7 +175,7 @@ def ago(moment: datetime, now: datetime) -> str:
 
 def resource_of(question: Question, case: Case) -> str:
     """Return the ARN of what a call was about, as a policy would name it; ``*`` where there is none."""
-    if question.service == "secretsmanager" and case.described.kind is Kind.OK:
+    if question.service in ("secretsmanager", "keyturn") and case.described.kind is Kind.OK:
         return case.superuser_arn if case.superuser_arn and case.superuser_arn in question.parameters else case.arn
     if question.service == "lambda" and question.operation != "GetAccountSettings":
         return ":".join(case.function_arn.split(":")[:7]) or "*"

@@ -26,6 +26,7 @@ WHILE_AWAY = timedelta(hours=1)
 RETRY = timedelta(seconds=10)
 """While a rotation runs, and if there is no place for a pre-flight."""
 
+_EARLIEST_SOON, _LATEST_SOON = timedelta(seconds=3), timedelta(seconds=15)
 _EARLIEST_NEXT, _LATEST_NEXT = timedelta(hours=22), timedelta(hours=24)
 
 # What a restart, a full server or a lost packet may explain.
@@ -166,6 +167,12 @@ def next_look(now: datetime, chance: RandomSource, again_after: timedelta | None
         return now + again_after
     span = (_LATEST_NEXT - _EARLIEST_NEXT) // timedelta(seconds=1)
     return now + _EARLIEST_NEXT + timedelta(seconds=chance.randbelow(span))
+
+
+def soon(now: datetime, chance: RandomSource) -> datetime:
+    """Return when to look again at what somebody may have mended: in some seconds, not many in the same moment."""
+    span = (_LATEST_SOON - _EARLIEST_SOON) // timedelta(seconds=1)
+    return now + _EARLIEST_SOON + timedelta(seconds=chance.randbelow(span))
 
 
 def _heartbeat(found: Mapping[str, Item]) -> Heartbeat:

@@ -9,6 +9,7 @@ from threading import Event
 
 from keyturn.operations.audit_trail import resolution_event, rotation_event, step_event
 from keyturn.operations.kit import Kit
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_soon
 from keyturn.operations.secretsmanager.planning import WHILE_IT_RUNS, counted_from, plan_rotation
 from keyturn.operations.secretsmanager.rotation_function import function_timeout
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
@@ -244,6 +245,8 @@ class EndedStep:
         is_rotation = self.rotation.kind is RotationKind.ROTATION
         if succeeded and is_rotation:
             secrets.update_secret(transaction, secret, last_rotated_at=now)
+        if succeeded:
+            look_again_soon(self.kit, transaction, secret, now)
         plan_rotation(
             self.kit,
             transaction,

@@ -10,7 +10,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Row, Select, bindparam, func, or_, select, type_coerce, update
+from sqlalchemy import (
+    BigInteger,
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    func,
+    or_,
+    select,
+    type_coerce,
+    update,
+)
 from sqlalchemy.dialects import postgresql
 
 from keyturn.rules.preflight import Heartbeat, Item, ItemStatus, Judgement, Verdict
@@ -31,6 +44,7 @@ _JOINED = select(_preflights.c.secret_id, _secrets.c.arn).join(
 )
 _IS_FREE = or_(_preflights.c.held_until.is_(None), _preflights.c.held_until <= bindparam("now", type_=schema.Moment))
 
+_PLANNED = select(_preflights.c.due_at).where(_preflights.c.secret_id == bindparam("secret_id"))
 _NEXT_DUE = (
     select(_preflights.c.due_at)
     .where(_preflights.c.due_at.is_not(None), _IS_FREE)
@@ -71,6 +85,30 @@ def plan_preflight(transaction: Transaction, secret_id: int, due_at: datetime | 
     changed = {"due_at": due_at, "held_until": None}
     made = postgresql.insert(_preflights).values(values)
     transaction.connection.execute(made.on_conflict_do_update(index_elements=["secret_id"], set_=changed))
+
+
+def planned_at(connection: Connection, secret_id: int) -> datetime | None:
+    """Return when a secret is to be looked at next by itself; None if it is not."""
+    moment: datetime | None = connection.execute(_PLANNED, {"secret_id": secret_id}).scalar_one_or_none()
+    return moment
+
+
+def bring_forward(transaction: Transaction, secret_id: int, due_at: datetime) -> None:
+    """Have a secret looked at no later than this moment, if anything but health was found last."""
+    transaction.connection.execute(_bring_forward(_preflights.c.secret_id == secret_id, due_at))
+
+
+def bring_forward_users(transaction: Transaction, function_arn: str, due_at: datetime) -> None:
+    """The same of every secret whose rotation function this is, by whatever qualifier."""
+    arn = _secrets.c.rotation_function_arn
+    of_function = or_(arn == function_arn, arn.startswith(f"{function_arn}:", autoescape=True))
+    users = select(_secrets.c.secret_id).where(of_function, _secrets.c.secret_id == _preflights.c.secret_id)
+    transaction.connection.execute(_bring_forward(users.exists(), due_at))
+
+
+def _bring_forward(which: ColumnElement[bool], due_at: datetime) -> Update:
+    is_unwell = or_(_preflights.c.verdict != Verdict.READY.value, _preflights.c.heartbeat == Heartbeat.DRIFT.value)
+    return update(_preflights).where(is_unwell, _preflights.c.due_at > due_at, which).values(due_at=due_at)
 
 
 def due_preflights(connection: Connection, now: datetime, ahead: timedelta, limit: int) -> list[tuple[int, str]]:

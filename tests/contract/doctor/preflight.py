@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyturn.doctor.case import Options
 
-from .world import World
+from .world import World, ago
 
 _DATABASE_AWAY = "host 127.0.0.1, port 5432: Connection refused"
 
@@ -81,3 +81,18 @@ def drift_previous_in_database(world: World) -> None:
 def drift_previous_still_accepted(world: World) -> None:
     alive = ("login.previous", "failed", "StillAccepted", "The database still accepts the previous password")
     _look(world, alive, causes=("drift:PreviousStillAccepted",))
+
+
+def preflight_found_last(world: World) -> None:
+    world.options = Options(may_be_keyturn=True)
+    world.replies["keyturn:ListRotations"] = {"Rotations": []}
+    world.replies["keyturn:GetRotationPreflight"] = {
+        "Verdict": "will fail",
+        "Heartbeat": "drift",
+        "Causes": ["login.current:AuthenticationFailed", "drift:ChangedOutside"],
+        "CheckedAt": ago(hours=3),
+        "Items": [
+            {"Item": "login.current", "Status": "failed", "Code": "AuthenticationFailed", "Reason": "refused"},
+            {"Item": "login.superuser", "Status": "ok", "Code": "Accepted", "Reason": ""},
+        ],
+    }

@@ -416,8 +416,32 @@ def test_why_ends_with_what_is_known_before() -> None:
         "heartbeat": "drift",
         "causes": ["drift:PreviousStillAccepted"],
         "checked_at": "2026-03-01T10:00:00+00:00",
+        "overtaken": False,
     }
     assert ROTATION.document(NOW)["preflight"] is None
+
+
+def test_what_was_found_before_the_last_rotation_is_told_as_such() -> None:
+    entry = {"Verdict": "will fail", "Heartbeat": "unknown", "PreflightCauses": ["a:B"], "CheckedAt": NOW}
+    after, before = NOW + timedelta(minutes=1), NOW - timedelta(minutes=1)
+    for heartbeat, verdict, words in (
+        ("unknown", "will fail", "That it would fail was found at 2026-03-01 10:00: a:B."),
+        ("drift", "ready", "That the database did not have what the secret said was found at 2026-03-01 10:00: a:B."),
+    ):
+        now_bad = {**entry, "Verdict": verdict, "Heartbeat": heartbeat}
+        seen = SeenBefore.of({**now_bad, "CountedFrom": after})
+        assert seen is not None
+        assert seen.in_words().startswith(words)
+        assert "That was before the last rotation" in seen.in_words()
+        assert seen.document()["overtaken"] is True
+        column = _shown(planned_views.print_table, [replace(ROTATION, preflight=seen)], NOW, width=200)
+        assert "before the last rotation: " in column[1]
+        still = SeenBefore.of({**now_bad, "CountedFrom": before})
+        assert still is not None
+        assert not still.is_overtaken
+    well = SeenBefore.of({**entry, "Verdict": "ready", "Heartbeat": "in step", "CountedFrom": after})
+    assert well is not None
+    assert well.in_words() == "It is expected to succeed, as was found at 2026-03-01 10:00."
 
 
 def test_an_entry_of_a_server_that_has_not_looked_has_nothing_of_it() -> None:

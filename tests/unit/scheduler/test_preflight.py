@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -16,6 +16,7 @@ from keyturn.errors.lambda_ import TooManyRequestsException
 from keyturn.errors.secretsmanager import InvalidRequestException, ResourceNotFoundException
 from keyturn.ids import new_version_id
 from keyturn.operations.secretsmanager import preflight
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_at_users
 from keyturn.rules.preflight import RETRY, Heartbeat, Verdict
 from keyturn.runtime.pool import Runtime, RuntimeClosed
 from keyturn.runtime.spec import FunctionSpec, Invocation
@@ -55,6 +56,9 @@ class PreflightRuntime(FakeRuntime):
         self.meanwhile: Any = lambda: None
         self.raises: Exception | None = None
         self.answer: bytes | None = None
+
+    def discard(self, function_arn: str) -> None:
+        assert function_arn == FUNCTION_ARN
 
     def run_beside(self, spec: FunctionSpec, layer: bytes, payload: bytes, *, request_id: str) -> Invocation:
         assert layer
@@ -160,6 +164,96 @@ def test_it_is_looked_at_again_when_it_gets_another_function_and_not_for_other_r
     assert desk.after(3 * DAY) == 0
     desk.rotated()
     assert desk.look() == 1
+
+
+BAD = {"login.current": "failed AuthenticationFailed", "login.previous": "failed StillAccepted"}
+
+
+def _rotate_again(desk: Desk) -> None:
+    desk.rotate()
+    desk.work()
+
+
+def _put(desk: Desk) -> None:
+    value, token = json.dumps(VALUE), new_version_id()
+    desk.call("PutSecretValue", SecretId="db", SecretString=value, ClientRequestToken=token)
+
+
+def _set_rules(desk: Desk) -> None:
+    desk.call(
+        "RotateSecret",
+        SecretId="db",
+        ClientRequestToken=new_version_id(),
+        RotationRules={"AutomaticallyAfterDays": 9},
+        RotateImmediately=False,
+    )
+    desk.work()
+
+
+def _configure_function(desk: Desk) -> None:
+    desk.bench.call("lambda", "UpdateFunctionConfiguration", FunctionName="rotate", MemorySize=256)
+
+
+@pytest.mark.parametrize("change", [_rotate_again, _put, _set_rules, _configure_function])
+@pytest.mark.parametrize("changed", [SUPERUSER_REFUSED, BAD, {"login.current": "skipped DriverMissing"}])
+def test_what_was_found_is_looked_at_again_within_the_minute_after_it_may_have_been_mended(
+    desk: Desk, change: Callable[[Desk], None], changed: dict[str, str]
+) -> None:
+    desk.rotated()
+    desk.looker.changed = changed
+    desk.look()
+    assert desk.after(21 * HOUR) == 0
+    desk.looker.changed = {}
+    change(desk)
+
+    assert desk.look() == 0
+    assert desk.after(MINUTE / 2) == 1
+    assert desk.verdict == (Verdict.READY, Heartbeat.IN_STEP, ())
+    assert desk.after(21 * HOUR) == 0
+
+
+@pytest.mark.parametrize("change", [_rotate_again, _put, _set_rules, _configure_function])
+def test_what_was_well_is_not_looked_at_again_after_each_rotation(desk: Desk, change: Callable[[Desk], None]) -> None:
+    desk.rotated()
+    desk.look()
+    change(desk)
+
+    assert desk.after(21 * HOUR) == 0
+
+
+def test_a_rotation_that_fails_mends_nothing(desk: Desk) -> None:
+    desk.rotated()
+    desk.looker.changed = SUPERUSER_REFUSED
+    desk.look()
+    desk.looker.fails_in = "setSecret"
+    _rotate_again(desk)
+
+    assert desk.after(HOUR) == 0
+
+
+def test_another_functions_change_is_no_reason_to_look(desk: Desk) -> None:
+    desk.rotated()
+    desk.looker.changed = SUPERUSER_REFUSED
+    desk.look()
+    with desk.kit.state.write() as transaction:
+        look_again_at_users(desk.kit, transaction, FUNCTION_ARN[:-1], desk.bench.clock.now())
+    assert desk.after(HOUR) == 0
+    with desk.kit.state.write() as transaction:
+        look_again_at_users(desk.kit, transaction, FUNCTION_ARN, desk.bench.clock.now())
+    assert desk.after(MINUTE) == 1
+
+
+def test_a_change_of_the_function_while_it_is_looked_at_has_it_looked_at_again(desk: Desk) -> None:
+    desk.rotated()
+    desk.looker.changed = SUPERUSER_REFUSED
+    desk.look()
+    desk.looker.meanwhile = lambda: _configure_function(desk)
+    desk.asked()
+    desk.looker.meanwhile = lambda: None
+    desk.looker.changed = {}
+
+    assert desk.after(MINUTE) == 1
+    assert desk.verdict[0] is Verdict.READY
 
 
 def test_it_is_looked_at_some_hours_before_each_rotation(desk: Desk) -> None:

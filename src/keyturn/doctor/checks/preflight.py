@@ -1,37 +1,57 @@
 """What Keyturn finds from inside the function's sandbox: the package, the way, the logins (``--preflight``).
 
+Without ``--preflight`` it is told what was found last, as far as the doctor does not see it itself.
+
 Each check reads items of PreflightRotation's reply; the words of items and codes are those of docs/preflight.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, cause_of, check
-from keyturn.doctor.model import Cause, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.facts import Kind
+from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.own_functions import own_function
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import go_on
+from keyturn.doctor.sections import ago
 
 _ASKED = ("keyturn:PreflightRotation",)
 _REFUSED = "AuthenticationFailed"
 _ENGINE = "engine "
-_PENDING, _PREVIOUS, _STILL = (
-    f"drift:{how}" for how in ("PendingIsInDatabase", "PreviousIsInDatabase", "PreviousStillAccepted")
-)
+_PENDING, _PREVIOUS, _STILL, _OUTSIDE, _REFUSED_NOW = (
+    f"drift:{how}"
+    for how in (
+        "PendingIsInDatabase", "PreviousIsInDatabase", "PreviousStillAccepted", "ChangedOutside", "CurrentRefused"
+    )
+)  # fmt: skip
+_DRIFTS = {
+    _PENDING: "the database refuses AWSCURRENT and has AWSPENDING's password",
+    _PREVIOUS: "the database refuses AWSCURRENT and has AWSPREVIOUS' password",
+    _OUTSIDE: "the database refuses every labelled version: the password was changed outside of rotation",
+    _REFUSED_NOW: "the database refuses AWSCURRENT",
+    _STILL: "the database still accepts the previous password, which should be dead",
+}
+_A_DAY = timedelta(days=1)
+# Policies and the function's own are looked at again each time: what was found of them may be mended.
+_SEEN_FROM_OUTSIDE = ("doctor", "function.invoke", "secret.describe", "secret.read", "superuser.read")
 
 
 def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
     """Return the items of these names, or of names that begin with them and a full stop.
 
     Raises:
-        Skip: No pre-flight was asked for.
+        Skip: No pre-flight was asked for, or it cannot be made just now.
         Unseen: It could not be made.
     """
     if case.preflight is None:
         raise Skip("--preflight looks at this")
+    if case.put_off:
+        raise Skip(case.put_off)
     found = case.preflight.value.get("Items", [])
     return [
         item for item in found if any(item["Item"] == name or item["Item"].startswith(f"{name}.") for name in names)
@@ -335,7 +355,7 @@ def drift_pending_in_database(case: Case) -> Iterator[Finding]:
             PENDING_SET,
             "the database has AWSPENDING's password, so that who reads the secret is refused",
             _evidence(case, items),
-            Remedy("Let the rotation go on, or have the label moved at once.", (rotate(case),), by_hand=(resolve,)),
+            Remedy("Let the rotation go on, or have the label moved at once.", (go_on(case),), by_hand=(resolve,)),
         )
 
 
@@ -390,6 +410,83 @@ def drift_previous_still_accepted(case: Case) -> Iterator[Finding]:
             PREVIOUS_ALIVE,
             "the database still accepts the previous password, which should be dead",
             _evidence(case, items),
-            Remedy("Find out by what it lives; rotating once more replaces both.", (rotate(case),)),
+            Remedy("Find out by what it lives; rotating once more replaces both.", (go_on(case),)),
             role=Role.RISK,
         )
+
+
+LAST = Cause(
+    id="preflight-found-last",
+    section=Section.ROTATION,
+    topic=Topic.BEYOND,
+    title="The last look from inside the function's sandbox has found that a rotation will fail, or a drift",
+    symptoms=("It will fail, as was found", _OUTSIDE, _REFUSED_NOW, _PENDING, _PREVIOUS, _STILL),
+    evidence=("keyturn:GetRotationPreflight",),
+    decision="Keyturn's last pre-flight of this secret is less than a day old, nothing has rotated and neither value"
+    " nor function have changed since, and it has found what the doctor does not see from outside: a login, the way to"
+    " the database, the package. What is older is a note.",
+    remedy="Look again with --preflight, which says what to do.",
+    outranks=("pending-stuck",),
+    yields=True,
+)
+
+
+@check(LAST)
+def preflight_found_last(case: Case) -> Iterator[Finding]:
+    """Look at what is known already."""
+    found, checked_at = _found_last(case)
+    drifts = [cause for cause in found.get("Causes", []) if cause.startswith("drift:")]
+    failed = [item for item in found.get("Items", []) if item["Status"] == "failed"]
+    inside = [item for item in failed if not item["Item"].startswith(_SEEN_FROM_OUTSIDE)]
+    if found["Verdict"] != "will fail" and not drifts:
+        return
+    when = f"as was found {ago(checked_at, case.now)}"
+    told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)
+    role = Role.RISK if drifts == [_STILL] and found["Verdict"] != "will fail" else Role.CAUSE
+    is_old = case.now - checked_at > _A_DAY or any(at is not None and at > checked_at for at in _changes(case))
+    if is_old or not (inside or drifts):
+        role, when = Role.NOTE, f"{when}, and may hold no longer"
+    yield Finding(
+        LAST,
+        f"{when}, {told}",
+        tuple(
+            Evidence(
+                "keyturn:GetRotationPreflight",
+                case.name,
+                f"{item['Item']} {item['Code']}: {item.get('Reason', '')}",
+                checked_at,
+            )
+            for item in failed
+        )
+        or (Evidence("keyturn:GetRotationPreflight", case.name, ", ".join(drifts), checked_at),),
+        Remedy(
+            f"It was found at {checked_at:%Y-%m-%d %H:%M} UTC; --preflight looks again, and says what to do.",
+            by_hand=(f"keyturn doctor {quote(case.name)} --preflight",),
+        ),
+        role=role,
+        confidence=Confidence.LIKELY,
+    )
+
+
+def _found_last(case: Case) -> tuple[Mapping[str, Any], datetime]:
+    """Return what was found last, and when.
+
+    Raises:
+        Skip: Nothing was, or nobody knows such a thing.
+        Unseen: It may not be looked at.
+    """
+    answer = case.last_preflight
+    if answer is None:
+        raise Skip("--preflight looks at it now" if case.options.preflight else "only Keyturn knows this")
+    if answer.kind is Kind.UNSUPPORTED or answer.code == "NotAReply":
+        raise Skip("only Keyturn knows this")
+    found = answer.value
+    return found, found["CheckedAt"].astimezone(UTC)
+
+
+def _changes(case: Case) -> tuple[datetime | None, ...]:
+    return case.last_rotated_at, case.value_stored_at, case.function_changed_at
+
+
+def _what_failed(items: Sequence[Mapping[str, Any]]) -> str:
+    return f"a rotation will fail: {items[0]['Item']}: {_told(items)}" if items else "a rotation will fail"

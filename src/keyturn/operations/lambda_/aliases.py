@@ -21,6 +21,7 @@ from keyturn.operations.lambda_.subjects import qualifiers_of, whole_function
 from keyturn.operations.lambda_.versions import PAGE_SIZE, lock
 from keyturn.operations.paging import page_after
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_at_users
 from keyturn.operations.subject import Subject
 from keyturn.storage import function_versions
 from keyturn.storage.database import Transaction
@@ -92,7 +93,7 @@ def list_aliases(kit: Kit, call: Call, request: ListAliasesRequest, record: Func
 
 
 @operation("lambda", "UpdateAlias", subject=whole_function)
-def update_alias(kit: Kit, _call: Call, request: UpdateAliasRequest, record: FunctionRecord) -> AliasConfiguration:
+def update_alias(kit: Kit, call: Call, request: UpdateAliasRequest, record: FunctionRecord) -> AliasConfiguration:
     """Lead an alias to another version, or describe it anew; its policy stays."""
     _refuse_weights(request.get("RoutingConfig", {}))
     name = request["Name"]
@@ -115,6 +116,7 @@ def update_alias(kit: Kit, _call: Call, request: UpdateAliasRequest, record: Fun
             description=alias.description,
             revision_id=alias.revision_id,
         )
+        look_again_at_users(kit, transaction, record.arn, call.at)
     return _shown(record.arn, alias)
 
 

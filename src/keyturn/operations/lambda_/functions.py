@@ -27,6 +27,7 @@ from keyturn.operations.lambda_.subjects import function, tag_keys, whole_functi
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sealing import seal_environment
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_at_users
 from keyturn.operations.subject import Subject
 from keyturn.runtime import package
 from keyturn.runtime.interpreters import find_interpreter
@@ -179,6 +180,7 @@ def update_function_code(
         functions.store_package(transaction, sha256, zip_file, replaced=current.code_sha256)
         updated = _update(transaction, call, request, record, columns)
         published = versions.publish(transaction, updated) if request.get("Publish", False) else None
+        look_again_at_users(kit, transaction, record.arn, call.at)
     kit.runtime.discard(record.arn)
     if published is not None:
         return configuration_of(kit, published, versions.qualified_arn(published))
@@ -200,6 +202,7 @@ def update_function_configuration(
             current = versions.lock(transaction, record.arn)
             columns["logging"] = changed_logging(current.name, current.logging, request["LoggingConfig"])
         updated = _update(transaction, call, request, record, columns)
+        look_again_at_users(kit, transaction, record.arn, call.at)
     kit.runtime.discard(record.arn)
     return configuration_of(kit, updated)
 

@@ -81,6 +81,7 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         if secret is None or not secret.rotation_function_arn:
             return None
         rotation = rotations.load_unfinished(connection, secret.secret_id)
+        planned_at = preflights.planned_at(connection, secret.secret_id)
     if rotation is not None and is_held(rotation, kit.clock.now()):
         raise _under_way()
     # Nobody else does between calls, and whoever has just mended a policy wants to see that it is mended.
@@ -100,6 +101,10 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         is_told = judgement.is_bad if event else before is not None and before.is_told
         is_on = current.rotation_enabled and not current.is_replica
         due_at = next_look(now, kit.random, judgement.again_after) if is_on else None
+        planned_now_at = preflights.planned_at(transaction.connection, secret.secret_id)
+        if is_on and planned_now_at != planned_at:
+            # Something has changed while it was looked at.
+            due_at = planned_now_at
         stored = preflights.store_preflight(
             transaction, secret.secret_id, judgement, items, now, is_told=is_told, due_at=due_at
         )

@@ -15,6 +15,7 @@ from keyturn.operations.registry import operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.encryption import copy_value
 from keyturn.operations.secretsmanager.ended_rotation import EndedRotation, end_rotation, record_end
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_soon
 from keyturn.operations.secretsmanager.planning import (
     NO_PLAN,
     WHILE_IT_RUNS,
@@ -94,8 +95,7 @@ def rotate_secret(kit: Kit, call: Call, request: RotateSecretRequest, subject: S
                 _take_up_left_version(kit, transaction, current, call.at)
             if refusal is None:
                 secrets.update_secret(transaction, current, **configured)
-                if not current.rotation_enabled or current.rotation_function_arn != function_arn:
-                    preflights.plan_preflight(transaction, current.secret_id, call.at)
+                _plan_look(kit, transaction, current, configured, call.at)
                 if not immediately:
                     begin = counted_from(current) or call.at
                     plan_rotation(kit, transaction, subject.arn, counted_from=begin, not_before=call.at)
@@ -185,6 +185,16 @@ def _begin(
     kind = RotationKind.ROTATION if immediately else RotationKind.TEST
     store_intent(kit, transaction, current, token, kind, call.at)
     return None, ended
+
+
+def _plan_look(
+    kit: Kit, transaction: Transaction, before: SecretRecord, configured: Mapping[str, Any], at: datetime
+) -> None:
+    """Have it looked soon whether rotations will succeed, as they are configured now."""
+    if not before.rotation_enabled or before.rotation_function_arn != configured["rotation_function_arn"]:
+        preflights.plan_preflight(transaction, before.secret_id, at)
+    elif configured.get("rotation_rules", before.rotation_rules) != before.rotation_rules:
+        look_again_soon(kit, transaction, before, at)
 
 
 def _take_up_left_version(kit: Kit, transaction: Transaction, current: SecretRecord, at: datetime) -> None:

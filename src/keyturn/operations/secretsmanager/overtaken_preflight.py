@@ -1,0 +1,33 @@
+"""What the last pre-flight has found may hold no longer: a rotation went well, the value or the function changed.
+
+Who was told that a rotation will fail, and has mended it, learns soon that it is so. What was found to be well is not
+looked at again: it would be after every rotation, of every secret.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from keyturn.operations.kit import Kit
+from keyturn.rules.preflight import soon
+from keyturn.storage.database import Transaction
+from keyturn.storage.preflights import bring_forward, bring_forward_users
+from keyturn.storage.secrets import SecretRecord
+
+
+def look_again_soon(kit: Kit, transaction: Transaction, secret: SecretRecord, at: datetime) -> None:
+    """Have a secret looked at within the minute, unless all was well."""
+    if secret.rotation_enabled:
+        bring_forward(transaction, secret.secret_id, soon(at, kit.random))
+
+
+def look_again_at_users(kit: Kit, transaction: Transaction, function_arn: str, at: datetime) -> None:
+    """Have the secrets of a function looked at likewise, as fast as two at a time allow.
+
+    Args:
+        kit: For chance.
+        transaction: In which the function changed.
+        function_arn: The function's, without a qualifier.
+        at: The moment of the call.
+    """
+    bring_forward_users(transaction, function_arn, soon(at, kit.random))
