@@ -56,7 +56,8 @@ class Patient(Job):
 
     def fix(self) -> None:
         """Let the doctor apply its remedy."""
-        self.doctor.fix(self.name, self.cause_id)
+        printed = self.doctor.fix(self.name, self.cause_id)
+        assert f"\nfixed: {self.cause_id} is found no longer." in printed, printed
 
     def follow(self) -> None:
         """Run the commands that the doctor prints, as it prints them, in a shell."""
@@ -84,7 +85,7 @@ class Ailment(Generic[P]):
         said: Is part of the title.
         step: In which the rotation fails; None if it is not known.
         read_value: Whether the doctor may read the value.
-        ends: The event with which the broken rotation ends.
+        ends: The event after which everything about the broken rotation is written down.
     """
 
     cause_id: str
@@ -134,10 +135,12 @@ def treat(patient: P, ailment: Ailment[P]) -> Course:
     rotated_at = patient.rotated_at()
 
     def rotates() -> bool:
-        if patient.rotated_at() > rotated_at:
-            return True
-        patient.begins()
-        return False
+        described = patient.secrets.describe_secret(SecretId=patient.name)
+        if described["LastRotatedDate"] == rotated_at:
+            patient.begins()
+            return False
+        # Between the look and the call it may have ended, so that another one has begun: that one ends, too.
+        return ["AWSPENDING"] not in described["VersionIdsToStages"].values()
 
     wait_until(rotates, "it rotates", patient.server)
     return Course(ill, patient.doctor.diagnose(patient.name, read_value=ailment.read_value))

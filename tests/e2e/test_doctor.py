@@ -217,7 +217,7 @@ def test_facts_are_collected_here_and_diagnosed_there(doctor: Doctor, job: Job, 
     assert job.password() not in saved
     assert "already" not in done.stderr
     again = doctor.run(job.name, "--save", str(file))
-    assert (again.returncode, "cannot be written" in again.stderr) == (1, True)
+    assert (again.returncode, "cannot be written" in again.stderr) == (3, True)
 
 
 def test_who_may_do_nothing_is_told_what_to_ask_for(doctor: Doctor, job: Job, server: ServerProcess) -> None:
@@ -276,7 +276,7 @@ def test_wrong_usage_and_secrets_that_are_not_there_have_the_status_4(
 def test_what_is_not_found_is_not_fixed(doctor: Doctor, job: Job) -> None:
     done = doctor.run(job.name, "--fix", "invoke-permission-missing", "--yes")
 
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert "is not found here, so that there is nothing to fix" in done.stderr
 
 

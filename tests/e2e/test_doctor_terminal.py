@@ -64,6 +64,6 @@ def test_colours_and_progress_are_for_terminals(server: ServerProcess, secret: s
 def test_a_pipe_gets_plain_text_and_nothing_on_the_other_stream(server: ServerProcess, secret: str) -> None:
     done = Doctor(server).run(secret)
 
-    assert done.stdout.startswith("broken: Rotation has never been configured: doctor/terminal has no rotation")
+    assert done.stdout.startswith("broken: rotation has never been configured: doctor/terminal has no rotation")
     assert "\x1b" not in done.stdout
     assert done.stderr == ""

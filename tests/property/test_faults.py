@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from keyturn.rules.policy.faults import examine, kind_of
@@ -60,7 +60,15 @@ def test_every_fault_is_in_the_text_and_shown_there(written: str, kind: Document
             assert fault.excerpt[fault.caret : fault.caret + 1] == character
 
 
+# Two faults with one remedy, beside one of the JSON.
+TWO_OF_ONE_REMEDY = (
+    '{"rsion": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "*", "Resource": "*", "Condition":'
+    ' {"StringLike": {"aws:k": ["${aws:other}*", "${aws:none, \'1\'}"]}}, "Principal" "*"}]}'
+)
+
+
 @given(texts, kinds)
+@example(TWO_OF_ONE_REMEDY, DocumentKind.MANAGED)
 @settings(max_examples=1000)
 def test_what_is_corrected_is_an_object_and_has_less_to_correct(written: str, kind: DocumentKind) -> None:
     report = examine(written, kind, ACTIONS)

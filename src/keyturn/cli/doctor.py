@@ -173,7 +173,7 @@ def examine_(
         preflight=preflight,
     )
     console = Console(highlight=False, emoji=False)
-    clients = Clients(profile, endpoint_url, region)
+    clients = _clients(profile, endpoint_url, region)
     with _told_apart():
         reports = _examined(load) if load is not None else _look(clients, secret, options, save)
     _print(console, reports, output, verbose=verbose, options=where, is_table=every or len(reports) > 1)
@@ -182,6 +182,13 @@ def examine_(
             look_again = partial(_look, clients, secret, options, None)
             reports = [apply_fix(console, clients, reports[0], fix, yes=yes, look_again=look_again, options=where)]
     raise typer.Exit(_status(reports, fail_on))
+
+
+def _clients(profile: str | None, endpoint_url: str | None, region: str | None) -> Clients:
+    try:
+        return Clients(profile, endpoint_url, region)
+    except KeyturnError as error:
+        raise UsageError(error.message, *error.hints) from error
 
 
 @contextmanager
@@ -221,7 +228,10 @@ def _check_usage(secret: str | None, *, every: bool, fix: str | None, save: Path
 
 def _since(text: str) -> datetime:
     span = read_span(text)
-    moment = read_utc(text, "--since") if span is None else SystemClock().now() - span
+    try:
+        moment = read_utc(text, "--since") if span is None else SystemClock().now() - span
+    except KeyturnError as error:
+        raise UsageError(error.message, "Or say how long ago: 12h, 7d.", *error.hints) from error
     if moment < _OLDEST:
         raise UsageError(f"--since {text} is before there was a log.", "Say 12h, 7d or 2026-12-24.")
     return moment

@@ -15,6 +15,12 @@ from keyturn.doctor.remedies import command
 from keyturn.errors.base import KeyturnError
 
 
+class NotFixable(KeyturnError):
+    """The remedy that was asked for is none that a program applies here."""
+
+    exit_status = 4
+
+
 def apply_fix(
     console: Console,
     clients: ClientsByName,
@@ -80,13 +86,13 @@ def _fixable(report: Report, cause_id: str) -> Finding:
     finding = next((each for each in report.findings if each.id == cause_id), None)
     if finding is None:
         named = ", ".join(each.id for each in report.causes) or "none"
-        raise KeyturnError(
+        raise NotFixable(
             f"{cause_id} is not found here, so that there is nothing to fix.", f"The causes found: {named}."
         )
     if finding.is_fixable:
         return finding
     if finding.confidence is not Confidence.CERTAIN:
-        raise KeyturnError(
+        raise NotFixable(
             f"{cause_id} is {finding.confidence.value}, and only what is certain is fixed by a program.",
             "What helps is printed above.",
         )
@@ -95,4 +101,4 @@ def _fixable(report: Report, cause_id: str) -> Finding:
         Fix.BY_HAND: "is nothing that a call to AWS does",
     }
     why = reasons.get(finding.cause.fix, "needs something filled in")
-    raise KeyturnError(f"The remedy of {cause_id} {why}: it is printed, and yours to apply.")
+    raise NotFixable(f"The remedy of {cause_id} {why}: it is printed, and yours to apply.")

@@ -8,7 +8,6 @@ from shlex import quote
 
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -48,6 +47,7 @@ _QUIET = frozenset({Role.NOTE, Role.CONSEQUENCE})
 _PROGRAMS = ("aws ", "keyturn ")
 _ORDER = list(Verdict)
 _REASONS_AT_MOST = 2
+_NARROWEST = 20
 _LINES_AT_MOST = 6
 
 
@@ -64,7 +64,8 @@ def print_report(console: Console, report: Report, *, verbose: bool, options: st
     console.print(answer)
     place = ", ".join(part for part in (report.target.account, report.target.region, report.target.endpoint) if part)
     console.print(Text.assemble("\n", (shown(report.name), "bold"), (f" ({shown(place)})" if place else "", "dim")))
-    for section in Section:
+    is_dark = all(outcome.status is Status.BLIND for outcome in report.outcomes)
+    for section in () if is_dark and not verbose else Section:
         _print_section(console, report, section, verbose=verbose, options=options)
     _print_what_next(console, report, options)
 
@@ -87,7 +88,7 @@ def _print_section(console: Console, report: Report, section: Section, *, verbos
         _print_marked(console, "?", "yellow", Text(_could_not(unseen), "dim"))
     for outcome in outcomes if verbose else ():
         reason = f" ({shown(outcome.reason)})" if outcome.reason else ""
-        console.print(_indented(Text(f"{outcome.status.value:11} {outcome.cause.id}{reason}", "dim"), 4))
+        _print_indented(console, Text(f"{outcome.status.value:11} {outcome.cause.id}{reason}", "dim"), 4)
 
 
 def _section_mark(findings: Sequence[Finding], unseen: Sequence[Outcome], *, has_passed: bool) -> tuple[str, str]:
@@ -109,10 +110,10 @@ def _could_not(unseen: Sequence[Outcome]) -> str:
 
 def _print_finding(console: Console, finding: Finding, options: str, *, in_full: bool) -> None:
     mark, style = _MARKS[finding.role]
-    title = shown(finding.title[:1].upper() + finding.title[1:])
+    title = shown(finding.title)
     sure = _SURE.get(finding.role, finding.confidence.value)
     _print_marked(console, mark, style, Text(title))
-    console.print(_indented(Text(f"{finding.id} ({sure})", "dim"), 6))
+    _print_indented(console, Text(f"{finding.id} ({sure})", "dim"), 6)
     if not in_full:
         return
     remedy = finding.remedy
@@ -121,7 +122,7 @@ def _print_finding(console: Console, finding: Finding, options: str, *, in_full:
     by_hand = (f"{line}{options}" if line.startswith(_PROGRAMS) else line for line in remedy.by_hand)
     _print_commands(console, [*(command(change, options) for change in remedy.changes), *by_hand])
     if remedy.policy is not None and not remedy.changes:
-        console.print(_indented(Text(shown_json(json.dumps(remedy.policy, indent=2)), "cyan"), 8))
+        _print_indented(console, Text(shown_json(json.dumps(remedy.policy, indent=2)), "cyan"), 8)
     for evidence in finding.evidence:
         _print_evidence(console, evidence)
 
@@ -138,20 +139,26 @@ def _print_evidence(console: Console, evidence: Evidence) -> None:
     text = found if isinstance(found, str) else json.dumps(found, default=str)
     lines = [shown(line) for line in text.strip().splitlines()][:_LINES_AT_MOST]
     at = f" at {evidence.at:%Y-%m-%d %H:%M:%S} UTC" if evidence.at else ""
-    console.print(_indented(Text(f"{evidence.source} {shown(evidence.resource)}{at}:", "dim"), 6))
+    _print_indented(console, Text(f"{evidence.source} {shown(evidence.resource)}{at}:", "dim"), 6)
     for line in lines:
-        console.print(_indented(Text(line), 8))
+        _print_indented(console, Text(line), 8)
 
 
 def _print_marked(console: Console, mark: str, style: str, text: Text, indent: int = 4) -> None:
     """Print a text with a mark before it, its further lines under its first."""
-    grid = Table.grid(padding=(0, 1, 0, 0))
-    grid.add_row(Text(mark, style), text)
-    console.print(_indented(grid, indent))
+    _print_below(console, Text(f"{' ' * indent}{mark} ", style), text)
 
 
-def _indented(what: Text | Table, indent: int) -> Padding:
-    return Padding(what, (0, 0, 0, indent), expand=False)
+def _print_below(console: Console, beside: Text, text: Text) -> None:
+    """Print a text beside another, as many lines as it takes, with no blanks behind them."""
+    indent = len(beside.plain)
+    for number, line in enumerate(text.wrap(console, max(console.width - indent, _NARROWEST))):
+        line.rstrip()
+        console.print(Text.assemble(beside if number == 0 else " " * indent, line), soft_wrap=True)
+
+
+def _print_indented(console: Console, text: Text, indent: int) -> None:
+    _print_below(console, Text(" " * indent), text)
 
 
 def _print_what_next(console: Console, report: Report, options: str) -> None:

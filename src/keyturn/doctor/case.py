@@ -16,7 +16,7 @@ from keyturn.arn import Arn, InvalidArn
 
 from .cached import cached
 from .database import Address, Database, address_in
-from .facts import Answer, Facts, Kind, Unseen
+from .facts import Answer, Facts, Kind, Question, Unseen
 from .log import LogRun, runs_in
 from .network import Network
 from .redaction import readable
@@ -34,7 +34,10 @@ documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
 _BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
-ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned")
+_MOST_CHARACTERS = 2_000_000
+TEST_FAILED = "TestRotationFailed"
+"""Of RotateSecret without RotateImmediately: the function only logs in with a copy of the current value."""
+ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned", TEST_FAILED)
 CALLS_ABOUT_SECRETS = (
     "RotateSecret",
     "CancelRotateSecret",
@@ -127,6 +130,8 @@ class Case:
         self.secret_id = secret_id
         self.now = now
         self.options = options or Options()
+        self.endpoint: str | None = None
+        """Where it is, as whoever examines it says; None for AWS's own."""
         self._worked_out: dict[Callable[[Case], Any], Any] = {}
         self._events: dict[str, tuple[TrailEvent, ...]] = {}
 
@@ -317,6 +322,31 @@ class Case:
         return self.function_arn.split(":")[6] if self.function_arn.count(":") >= 6 else self.function_arn
 
     @property
+    def function_id(self) -> str:
+        """What calls that change the function name it by: its name, or its ARN if another account or region has it."""
+        place = self.function_place
+        if place is None or (place.account_id, place.region) == (self.place.account_id, self.place.region):
+            return self.function_name
+        return self._unqualified_arn
+
+    @cached
+    def is_function_elsewhere(self) -> bool:
+        """Whether the function is another account's than that in which is looked: names mean something else there."""
+        place = self.function_place
+        if place is None or place.account_id == self.place.account_id:
+            return False
+        caller = self.facts.ask("sts", "GetCallerIdentity")
+        account_id = caller.found.get("Account") if caller.kind is Kind.OK else None
+        return str(account_id or self.place.account_id) != place.account_id
+
+    def _of_function(self, service: str, operation: str, **parameters: Any) -> Answer:
+        """Ask about what belongs to the function and has a name only; blind if that is another account's."""
+        if self.is_function_elsewhere:
+            question = Question(service, operation)
+            return Answer(question, Kind.BLIND, code="OtherAccount", message="The function is another account's.")
+        return self.facts.ask(service, operation, **parameters)
+
+    @property
     def qualifier(self) -> str:
         """The alias or version in the function's ARN; empty if there is none."""
         return self.function_arn.split(":")[7] if self.function_arn.count(":") == 7 else ""
@@ -394,21 +424,24 @@ class Case:
     @cached
     def role(self) -> Answer:
         """GetRole."""
-        return self.facts.ask("iam", "GetRole", RoleName=self.role_name)
+        answer = self._of_function("iam", "GetRole", RoleName=self.role_name)
+        if answer.kind is Kind.OK and answer.found["Role"].get("Arn", self.role_arn) != self.role_arn:
+            return Answer(answer.question, Kind.BLIND, code="OtherRole", message="A role of this name, another one.")
+        return answer
 
     @cached
     def role_policies(self) -> RolePolicies:
         """The role's policies and its boundary."""
         found: list[NamedPolicy] = []
         unseen: list[Answer] = []
-        inline = self.facts.ask("iam", "ListRolePolicies", RoleName=self.role_name)
+        inline = self._of_function("iam", "ListRolePolicies", RoleName=self.role_name)
         for name in self._listed(inline, "PolicyNames", unseen):
             answer = self.facts.ask("iam", "GetRolePolicy", RoleName=self.role_name, PolicyName=name)
             if answer.kind is Kind.OK:
                 found.append(NamedPolicy("inline", name, answer.found["PolicyDocument"], "iam:GetRolePolicy"))
             elif answer.kind is not Kind.GONE:
                 unseen.append(answer)
-        attached = self.facts.ask("iam", "ListAttachedRolePolicies", RoleName=self.role_name)
+        attached = self._of_function("iam", "ListAttachedRolePolicies", RoleName=self.role_name)
         for entry in self._listed(attached, "AttachedPolicies", unseen):
             policy = self._managed("managed", entry["PolicyArn"], unseen)
             found += [policy] if policy else []
@@ -585,6 +618,11 @@ class Case:
         return own_key(seen.found) if seen is not None and seen.kind is Kind.OK else ""
 
     @property
+    def superuser_is_named_by_value(self) -> bool:
+        """Whether the value names it, and not the words of a function alone, which may say anything."""
+        return bool(self.superuser_arn) and self.superuser_arn == self._named_superuser
+
+    @property
     def superuser_is_certain(self) -> bool:
         """Whether the superuser secret is named by the value or a denied call, and not by the role's policies alone."""
         return bool(self.superuser_arn) and self.superuser_arn in (self._named_superuser, self._denied_superuser)
@@ -639,7 +677,7 @@ class Case:
     @cached
     def log_groups(self) -> Answer:
         """DescribeLogGroups."""
-        return self.facts.ask("logs", "DescribeLogGroups", logGroupNamePrefix=self.log_group)
+        return self._of_function("logs", "DescribeLogGroups", logGroupNamePrefix=self.log_group)
 
     @cached
     def log_events(self) -> Answer:
@@ -650,7 +688,7 @@ class Case:
         begin = int((self.opens_at - _NEAR).timestamp() * 1000)
         # The interval is open at its end for some and closed for others.
         end = int(self.now.timestamp() * 1000) + 1
-        return self.facts.ask(
+        return self._of_function(
             "logs", "FilterLogEvents", keep=_redacted_events, logGroupName=self.log_group, startTime=begin, endTime=end
         )
 
@@ -689,7 +727,9 @@ class Case:
         return closest is not None and self.is_about(closest)
 
     def _closest_failure(self, moment: datetime) -> TrailEvent | None:
-        everybodys = self.facts.once(events_in, self.trail("RotationFailed"))
+        everybodys = [
+            event for name in ("RotationFailed", TEST_FAILED) for event in self.facts.once(events_in, self.trail(name))
+        ]
         near = [event for event in everybodys if abs(event.at - moment) <= _NEAR and self._is_of_function(event)]
         return min(near, key=lambda event: abs(event.at - moment), default=None)
 
@@ -701,6 +741,11 @@ class Case:
     def step_runs(self) -> tuple[LogRun, ...]:
         """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
         return tuple(run for run in self.runs if "probeSecret:" not in run.text)
+
+    def is_test(self, run: LogRun) -> bool:
+        """Whether a failed invocation was one that tests the function, by the trail: nothing was to be rotated."""
+        closest = self._closest_failure(run.ended_at)
+        return closest is not None and closest.name == TEST_FAILED and self.is_about(closest)
 
     @cached
     def failed_runs(self) -> tuple[LogRun, ...]:
@@ -720,7 +765,7 @@ class Case:
         """GetMetricStatistics of the function, by the minute around :attr:`silent_failure`; of the last day without."""
         around = self.silent_failure
         begin, end = (around.at - _NEAR, around.at + _NEAR) if around else (self.now - timedelta(days=1), self.now)
-        return self.facts.ask(
+        return self._of_function(
             "cloudwatch",
             "GetMetricStatistics",
             Namespace="AWS/Lambda",
@@ -786,7 +831,15 @@ class Case:
 
     def is_about(self, event: TrailEvent) -> bool:
         """Say whether an event is about this secret, however it names it."""
-        return event.secret_id in self._names
+        if event.secret_id not in self._names:
+            return False
+        # Under its name there may have been another secret before.
+        return event.secret_id == self.arn or event.at >= self._began_at
+
+    @cached
+    def _began_at(self) -> datetime:
+        created_at = self.secret.get("CreatedDate")
+        return _floor(created_at) if isinstance(created_at, datetime) else datetime.min.replace(tzinfo=UTC)
 
     @cached
     def _names(self) -> frozenset[str]:
@@ -839,9 +892,11 @@ class Case:
     @property
     def is_in_progress(self) -> bool:
         """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
-        started = self.events_if_seen("RotationStarted")
-        # While this was collected it may have ended well, and lie before the window now.
-        began_at = self.attempt_began_at or (started[-1].at if started else None)
+        # One that waits for a place has no RotationStarted yet, and its call has set the label. And while this was
+        # collected it may have ended well: then its beginning lies before the window now.
+        begun = [*self.events_if_seen("RotationStarted"), *self.events_if_seen("RotateSecret")]
+        moments = [self.attempt_began_at, *(event.at for event in begun if not event.error_code)]
+        began_at = max(filter(None, moments), default=None)
         if began_at is None or self.now - began_at >= IN_PROGRESS:
             return False
         return not any(event.at >= began_at for event in self.failures_if_seen)
@@ -876,6 +931,10 @@ def texts(value: object) -> list[str]:
     return [each for each in value if isinstance(each, str)] if isinstance(value, (list, tuple)) else []
 
 
+def _floor(moment: datetime) -> datetime:
+    return moment.replace(microsecond=0)
+
+
 def _utc(value: object) -> datetime | None:
     return value.astimezone(UTC) if isinstance(value, datetime) else None
 
@@ -902,8 +961,16 @@ def _without_secret_variables(reply: Json) -> Json:
 
 
 def _redacted_events(reply: Json) -> Json:
-    events = [{**event, "message": readable(str(event.get("message", "")))} for event in reply.get("events", [])]
-    return {**reply, "events": events}
+    """Return the newest events, each as it is kept, as many as can be read in some seconds."""
+    events: list[Json] = []
+    left = _MOST_CHARACTERS
+    for event in sorted(reply.get("events", []), key=lambda each: each.get("timestamp", 0), reverse=True):
+        message = readable(str(event.get("message", "")))
+        left -= len(message)
+        if left < 0:
+            break
+        events.append({**event, "message": message})
+    return {**reply, "events": events[::-1]}
 
 
 def _without_errors(reply: Json) -> Json:

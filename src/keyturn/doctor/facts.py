@@ -62,6 +62,10 @@ DENIED = frozenset(
     }
 )
 """What services answer if it is not allowed."""
+UNKNOWN_CALLERS = frozenset(
+    {"UnrecognizedClientException", "InvalidClientTokenId", "ExpiredToken", "ExpiredTokenException"}
+)
+"""Of these what they answer to who is nobody they know."""
 THROTTLED = frozenset({"Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequestsException"})
 """What services answer to too many calls."""
 _UNSUPPORTED = frozenset(

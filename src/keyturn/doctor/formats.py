@@ -12,7 +12,7 @@ from xml.etree import ElementTree as ET
 import keyturn
 
 from .catalogue import all_checks
-from .model import LONGEST_EXCERPT, SCHEMA, Evidence, Finding, Fix, Outcome, Remedy, Report, Role, Status
+from .model import LONGEST_EXCERPT, SCHEMA, Evidence, Finding, Fix, Outcome, Remedy, Report, Role, Status, shortened
 from .remedies import words
 
 _LEVELS = {
@@ -73,9 +73,7 @@ def _evidence(evidence: Evidence) -> dict[str, object]:
 def excerpt(found: object) -> object:
     """Return an excerpt that is not longer than excerpts are."""
     text = found if isinstance(found, str) else json.dumps(found, default=str)
-    if len(text) <= LONGEST_EXCERPT:
-        return found
-    return f"{text[: LONGEST_EXCERPT - 1]}…"
+    return found if len(text) <= LONGEST_EXCERPT else shortened(text, LONGEST_EXCERPT)
 
 
 def _remedy(finding: Finding, remedy: Remedy) -> dict[str, object]:
@@ -103,7 +101,7 @@ def junit(reports: Sequence[Report]) -> str:
         suite = ET.SubElement(
             root,
             "testsuite",
-            name=report.name,
+            name=_xml(report.name),
             tests=str(len(outcomes)),
             failures=str(sum(_has_failed(report, outcome) for outcome in outcomes)),
             errors=str(sum(outcome.status is Status.BLIND for outcome in outcomes)),
@@ -115,7 +113,7 @@ def junit(reports: Sequence[Report]) -> str:
 
 
 def _case(suite: ET.Element, report: Report, outcome: Outcome) -> None:
-    case = ET.SubElement(suite, "testcase", name=outcome.cause.id, classname=report.name)
+    case = ET.SubElement(suite, "testcase", name=outcome.cause.id, classname=_xml(report.name))
     if _has_failed(report, outcome):
         for finding in _causes(report, outcome):
             failure = ET.SubElement(case, "failure", message=_xml(finding.title), type=finding.confidence.value)
@@ -127,8 +125,8 @@ def _case(suite: ET.Element, report: Report, outcome: Outcome) -> None:
 
 
 def _xml(text: str) -> str:
-    """Return a text without the characters that XML cannot hold."""
-    return "".join(each if each >= " " or each in "\n\t" else "?" for each in text)
+    """Return a text without the characters that XML cannot hold, or that do something on a terminal."""
+    return "".join(each if each.isprintable() or each in "\n\t" else "?" for each in text)
 
 
 def _causes(report: Report, outcome: Outcome) -> list[Finding]:

@@ -16,9 +16,11 @@ from .case import Case
 from .catalogue import Skip, check
 from .facts import Kind
 from .log import LogLine, LogRun
-from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role
+from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role, shortened
 
 _LONGEST_WORDS = 160
+# What failed before so many others has nothing to say that they do not.
+_MOST_RUNS = 100
 # It was invoked by somebody else, from a console's test event for instance.
 _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
@@ -118,7 +120,7 @@ def newest_said(case: Case, pattern: re.Pattern[str], unless: re.Pattern[str] | 
         raise Skip("there is no log to read")
     deciding = deciding_run(case)
     runs = [deciding] if deciding is not None else []
-    runs += [run for run in reversed(case.failed_runs) if run is not deciding]
+    runs += [run for run in reversed(case.failed_runs[-_MOST_RUNS:]) if run is not deciding]
     for run in runs:
         if unless is not None and unless.search(run.text):
             continue
@@ -172,6 +174,9 @@ def finding_of(
     is_past = bool(said.history)
     if is_past:
         title = f"{title} at {said.line.at:%Y-%m-%d %H:%M} UTC; {said.history}"
+    is_test = case.is_test(said.run)
+    if is_test and not is_past:
+        title = f"{title} (in a test of the function, no rotation)"
     silent = case.silent_failure
     if silent is not None and not is_past and silent.at > said.run.ended_at:
         # A later attempt has left no line: this one can only be guessed from.
@@ -183,7 +188,7 @@ def finding_of(
         remedy,
         role=Role.NOTE if is_past else Role.CAUSE,
         confidence=confidence,
-        step=said.run.step if is_past else case.failed_step,
+        step=said.run.step if is_past else None if is_test else case.failed_step,
         is_history=is_past,
     )
 
@@ -196,4 +201,4 @@ def line_evidence(case: Case, line: LogLine) -> Evidence:
 def short(text: str) -> str:
     """Return a text on one line, of the length of a title's part, without what stands around what it says."""
     line = " ".join(_AROUND.sub("", text).split()).rstrip(".")
-    return line if len(line) <= _LONGEST_WORDS else f"{line[: _LONGEST_WORDS - 1]}…"
+    return shortened(line, _LONGEST_WORDS)

@@ -10,13 +10,21 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import StrEnum
 
-from .facts import Answer
+from .facts import DENIED, Answer
 
 Json = Mapping[str, object]
 
 SCHEMA = "keyturn.doctor/1"
 LONGEST_EXCERPT = 500
 """Characters of an excerpt at most."""
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text of so many characters at most: without its middle, for what it is about often stands at its end."""
+    if len(text) <= longest:
+        return text
+    end = longest // 3
+    return f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
 class Role(StrEnum):
@@ -276,6 +284,11 @@ class BlindSpot:
     resource: str
     error: str
     hides: tuple[str, ...] = ()
+
+    @property
+    def is_denied(self) -> bool:
+        """Whether a policy is in the way, not a connection or a limit."""
+        return self.error in DENIED
 
     @property
     def grant(self) -> dict[str, object]:

@@ -20,6 +20,7 @@ _POLICIES = ("GetPolicy", "GetPolicyVersion")
 _KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
 _KNOWN = ("GetRotationPreflight", "ListRotations")
 _ANYWHERE = {
+    "sts": ("GetCallerIdentity",),
     "cloudformation": ("DescribeStackEvents",),
     "cloudtrail": ("LookupEvents",),
     "cloudwatch": ("GetMetricStatistics",),

@@ -77,7 +77,7 @@ def next_attempt(case: Case) -> NextAttempt:
 
 def configure(case: Case, **members: object) -> Change:
     """Return the call that changes the function's configuration."""
-    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, **members})
+    return Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, **members})
 
 
 def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]) -> Change:

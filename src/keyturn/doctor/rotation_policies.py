@@ -22,13 +22,14 @@ from .seen_policies import Quoted
 LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 
 
-def rotation_policy(arn: str, actions: Iterable[str]) -> Document:
-    """Return what lets a role do these of the five actions (P8)."""
+def rotation_policy(arn: str, actions: Iterable[str], condition: Json | None = None) -> Document:
+    """Return what lets a role do these of the five actions (P8), on the secret under a condition, if there is one."""
     wanted = list(actions)
     on_secret = [action for action in wanted if action != RANDOM_PASSWORD]
     statements: list[Statement] = []
     if on_secret:
-        statements.append({"Effect": "Allow", "Action": on_secret, "Resource": arn})
+        terms = {"Condition": dict(condition)} if condition else {}
+        statements.append({"Effect": "Allow", "Action": on_secret, "Resource": arn, **terms})
     if RANDOM_PASSWORD in wanted:
         # There is nothing to narrow it to.
         statements.append({"Effect": "Allow", "Action": RANDOM_PASSWORD, "Resource": "*"})

@@ -6,6 +6,7 @@ A check that may not look is blind, and one that breaks is blind as well: neithe
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 
 from keyturn.errors.base import KeyturnError
 
@@ -19,6 +20,7 @@ from .sections import resource_of, section_facts, summary
 
 _ORDER = list(Role)
 _LONGEST = 200
+_A_MOMENT = timedelta(minutes=1)
 # Where one of these is the cause there is no rotation to be examined.
 ENDS_EXAMINATION = (
     "secret-marked-for-deletion",
@@ -50,6 +52,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
     """
     if case.described.kind is Kind.GONE:
         raise no_such_secret(case)
+    case.endpoint = target_endpoint
     outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
     findings = _settled(
         [finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case, outcomes)
@@ -196,9 +199,21 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
         return Verdict.INCONCLUSIVE
     if case.put_off:
         return Verdict.INCONCLUSIVE
-    if Status.UNSUPPORTED in statuses and case.last_rotated_at is None:
+    if Status.UNSUPPORTED in statuses and not _has_rotated_as_it_is(case):
         return Verdict.INCONCLUSIVE
     return Verdict.AT_RISK if Role.RISK in roles else Verdict.HEALTHY
+
+
+def _has_rotated_as_it_is(case: Case) -> bool:
+    """Whether a good rotation is on record since the secret and its function were changed last."""
+    rotated_at = case.last_rotated_at
+    if rotated_at is None:
+        return False
+    changed_at, function_changed_at = case.secret.get("LastChangedDate"), case.function_changed_at
+    if isinstance(changed_at, datetime) and changed_at > rotated_at + _A_MOMENT:
+        return False
+    # Some servers tell of rotations in whole seconds.
+    return function_changed_at is None or function_changed_at.replace(microsecond=0) <= rotated_at
 
 
 def no_such_secret(case: Case) -> NoSuchSecret:
@@ -206,7 +221,10 @@ def no_such_secret(case: Case) -> NoSuchSecret:
     hints = [
         "aws secretsmanager list-secrets shows those there are: check --profile, --region and --endpoint-url, too."
     ]
-    if re.search(r"-[A-Za-z0-9]{6}$", case.secret_id):
+    named = re.match(r"arn:[\w-]+:secretsmanager:(?P<region>[a-z0-9-]+):", case.secret_id)
+    if named:
+        hints = [f"This ARN is of the region {named['region']}: --region {named['region']} looks there."]
+    elif re.search(r"-[A-Za-z0-9]{6}$", case.secret_id):
         hints.append(
             "A name that ends in a hyphen and six characters is read as the end of an ARN: give the whole ARN."
         )

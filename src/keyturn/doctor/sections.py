@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from keyturn.rules.network.hops import Passage
 
 from .case import Case
-from .facts import Kind, Question, Unseen
+from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
 from .model import Finding, Outcome, Role, Section, Status, Verdict
 from .waiting import Waiting
 
@@ -39,16 +39,15 @@ def _said(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: S
 def _broken(causes: Sequence[Finding]) -> str:
     first = causes[0]
     begun = f"Rotation fails in {first.step}: " if first.step else ""
-    title = first.title if begun else first.title[:1].upper() + first.title[1:]
     further = len(causes) - 1
     more = "" if not further else f" ({further} more cause{'s' if further > 1 else ''} below)"
-    return f"{begun}{title}{more}."
+    return f"{begun}{first.title}{more}."
 
 
 def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Outcome]) -> str:
     hidden = list(dict.fromkeys(each.cause.section for each in outcomes if each.status is Status.BLIND))
     if case.described.kind is not Kind.OK:
-        return f"The secret itself may not be looked at ({case.described.code})."
+        return _unseen_secret(case.described)
     if any(finding.is_history for finding in findings):
         begun = "What failed has been changed since; the next rotation will show whether that was it"
     elif case.has_failed:
@@ -58,11 +57,20 @@ def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Ou
         begun = "Found nothing"
     if not hidden:
         if begun == "Found nothing" and not case.put_off:
-            begun += ", but not everything can be asked here and the secret has never been rotated"
+            rotated = "since it was changed" if case.last_rotated_at else "yet"
+            begun += f", but not everything can be asked here and the secret has not been rotated {rotated}"
         return f"{begun}."
     named = [f"the {section.value.lower()}" for section in hidden[:_NAMED_AT_MOST]]
     more = "" if len(hidden) <= _NAMED_AT_MOST else f" and {len(hidden) - _NAMED_AT_MOST} more"
     return f"{begun}, but could not look at {', '.join(named)}{more}."
+
+
+def _unseen_secret(answer: Answer) -> str:
+    if answer.code in UNKNOWN_CALLERS:
+        return f"Nothing can be seen: the credentials are not known there, or have expired ({answer.code})."
+    if answer.code in DENIED:
+        return f"The secret itself may not be looked at ({answer.code})."
+    return f"Nothing can be seen: {answer.message.rstrip('.') or answer.code} ({answer.code})."
 
 
 def section_facts(case: Case) -> Mapping[Section, str]:

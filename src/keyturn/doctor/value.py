@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .redaction import redacted
+
 _PARTS = (
     "engine",
     "host",
@@ -22,6 +24,10 @@ _PARTS = (
     "dbInstanceIdentifier",
     "dbClusterIdentifier",
 )
+_LAST_PORT, _LONGEST_PORT = 65535, 5
+MOST_KEYS = 100
+"""Names of keys that are kept; where there are so many, that one is not among them says nothing."""
+_LONGEST_PART, _LONGEST_KEY = 2048, 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +53,14 @@ class ValueParts:
 
     @property
     def port(self) -> int | None:
-        """The port, if it is a number."""
-        text = self.text("port")
-        return int(text) if text.isdecimal() else None
+        """The port, if it is the number of one."""
+        return port_number(self.text("port"))
+
+
+def port_number(text: str) -> int | None:
+    """Return a port's number; None if a text is none."""
+    number = int(text) if text.isdecimal() and len(text) <= _LONGEST_PORT else 0
+    return number if 0 < number <= _LAST_PORT else None
 
 
 def parts_of(reply: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -63,8 +74,15 @@ def parts_of(reply: Mapping[str, Any]) -> Mapping[str, Any]:
         document = None
     if not isinstance(document, dict):
         return {"is_binary": False, "is_object": False, "keys": [], "parts": {}}
-    parts = {name: document[name] for name in _PARTS if isinstance(document.get(name), (str, int, bool))}
-    return {"is_binary": False, "is_object": True, "keys": sorted(document), "parts": parts}
+    parts = {name: _open(document[name]) for name in _PARTS if isinstance(document.get(name), (str, int, bool))}
+    # The name of a key is no longer than this; what is may be anything that was stored by mistake.
+    keys = sorted(name for name in document if len(name) <= _LONGEST_KEY)[:MOST_KEYS]
+    return {"is_binary": False, "is_object": True, "keys": keys, "parts": parts}
+
+
+def _open(part: str | int) -> str | int:
+    """Return a part without a password that somebody has written into it: host=postgresql://user:password@host."""
+    return redacted(part[:_LONGEST_PART]) if isinstance(part, str) else part
 
 
 def read_parts(kept: Mapping[str, Any]) -> ValueParts:

@@ -200,7 +200,7 @@ def move(case: Case, subnet_ids: tuple[str, ...], group_ids: tuple[str, ...]) ->
         "lambda",
         "UpdateFunctionConfiguration",
         {
-            "FunctionName": case.function_name,
+            "FunctionName": case.function_id,
             "VpcConfig": {"SubnetIds": list(subnet_ids), "SecurityGroupIds": list(group_ids)},
         },
     )

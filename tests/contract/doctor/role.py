@@ -77,6 +77,8 @@ def role_cannot_be_assumed(world: World) -> None:
 def cross_account_rotation_token(world: World) -> None:
     theirs = world.configuration["FunctionArn"].replace(ACCOUNT, "999988887777")
     world.secret["RotationLambdaARN"] = theirs
+    # Whoever looks is there, too.
+    world.replies["sts:GetCallerIdentity"] = {"Account": "999988887777"}
     assert world.function_policy is not None
     world.function_policy["Statement"][0]["Resource"] = theirs
     world.run("[ERROR] AWS Lambda secret rotation with PutSecretValue failed")

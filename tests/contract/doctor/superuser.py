@@ -18,6 +18,7 @@ def _says(world: World, line: str, duration_ms: float = 310) -> None:
 
 def master_secret_read_denied(world: World) -> None:
     world.with_superuser()
+    world.with_value()
     del world.role_policies["superuser"]
     world.denied(_READ, SUPERUSER, f"because no identity-based policy allows the {_READ} action")
     world.fail("setSecret")

@@ -8,15 +8,35 @@ from tests.contract.doctor.world import FUNCTION, OTHER_SECRET, PENDING, World, 
 from keyturn.doctor.model import Verdict
 
 
-def test_a_rotation_that_ends_while_it_is_looked_at_has_left_nothing_behind() -> None:
+def waiting() -> World:
     world = World()
-    # The labels were asked for while it ran, the trail a moment later.
     world.secret["VersionIdsToStages"][PENDING] = ["AWSPENDING"]
     world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": []}
+    return world
+
+
+def test_a_rotation_that_ends_while_it_is_looked_at_has_left_nothing_behind() -> None:
+    # The labels were asked for while it ran, the trail a moment later.
+    world = waiting()
     world.event("RotationStarted", at=ago(seconds=4))
     world.event("RotationSucceeded", at=ago(seconds=1))
 
     assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+def test_a_rotation_that_waits_for_a_place_is_under_way() -> None:
+    world = waiting()
+    world.event("RotateSecret", at=ago(minutes=2), by="arn:aws:iam::123456789012:user/maria")
+
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+def test_a_rotation_that_was_refused_is_not() -> None:
+    world = waiting()
+    by = "arn:aws:iam::123456789012:user/maria"
+    world.event("RotateSecret", at=ago(minutes=2), by=by, errorCode="InvalidRequestException")
+
+    assert [finding.id for finding in diagnosed(world).causes] == ["pending-empty"]
 
 
 @pytest.mark.parametrize(

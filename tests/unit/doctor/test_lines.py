@@ -7,8 +7,11 @@ import json
 import pytest
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
 
+from keyturn.doctor.collect import collect
+from keyturn.doctor.facts import Facts
 from keyturn.doctor.lines import line_saying
-from keyturn.doctor.model import Confidence, Finding, Role, Verdict
+from keyturn.doctor.model import Confidence, Finding, Report, Role, Verdict
+from keyturn.doctor.runner import examine
 
 NO_HOST = "[ERROR] KeyError: 'host key is missing from secret JSON'\nTraceback (most recent call last):"
 OTHER_ENGINE = (
@@ -260,3 +263,161 @@ def test_a_line_ends_where_awslambdaric_ends_it() -> None:
 
     assert match is not None
     assert match["why"] == "second nor are these, at all"
+
+
+def timed_out(world: World, *, hours: float) -> None:
+    world.configuration["Timeout"] = 3
+    world.with_value()
+    world.in_vpc()
+    world.fail("setSecret", at=ago(hours=hours))
+    world.run("[INFO]\tsetSecret: on it", at=ago(hours=hours), timed_out=3.0, duration_ms=3000)
+
+
+def test_a_timeout_is_no_cause_where_the_newest_attempt_fails_otherwise() -> None:
+    world = World()
+    timed_out(world, hours=3)
+    assert ids(world) == ["function-timeout-too-short"]
+    world.fail(at=ago(hours=1))
+    world.run(NO_HOST, at=ago(hours=1))
+    world.value = {"engine": "postgres", "username": "orders", "password": "hunter2"}
+
+    finding = found(world, "function-timeout-too-short")
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+    assert ids(world) == ["secret-key-missing"]
+
+
+def test_a_timeout_of_code_that_is_no_longer_there_is_history() -> None:
+    world = World()
+    timed_out(world, hours=3)
+    world.configuration["LastModified"] = f"{ago(hours=1):%Y-%m-%dT%H:%M:%S.000+0000}"
+
+    finding = found(world, "function-timeout-too-short")
+    assert finding.is_history
+    assert finding.title.endswith("; the function has been changed since")
+
+
+def finished_without_moving(world: World) -> None:
+    world.fail("finishSecret", at=ago(hours=3))
+    world.run(f"[INFO]\tfinishSecret: done with {SECRET}", at=ago(hours=3))
+
+
+def test_a_last_step_that_did_nothing_is_no_cause_where_the_newest_attempt_did_not_come_so_far() -> None:
+    world = World()
+    finished_without_moving(world)
+    assert ids(world) == ["function-leaves-pending"]
+    world.fail("createSecret", at=ago(hours=1))
+
+    assert "function-leaves-pending" not in ids(world)
+
+
+def test_a_last_step_of_code_that_is_no_longer_there_is_history() -> None:
+    world = World()
+    finished_without_moving(world)
+    world.configuration["LastModified"] = f"{ago(hours=1):%Y-%m-%dT%H:%M:%S.000+0000}"
+
+    assert found(world, "function-leaves-pending").is_history
+    assert ids(world) == []
+
+
+TRACE = '\nTraceback (most recent call last):\n  File "/var/task/keyturn_rotators/engines/network.py", line 29, in open'
+
+
+@pytest.mark.parametrize("reads_value", [False, True])
+def test_a_host_that_keyturns_function_does_not_find_is_the_databases(reads_value: bool) -> None:
+    world = World()
+    if reads_value:
+        world.with_value()
+        world.value = {"engine": "postgres", "host": "db.example", "port": 5432, "username": "u", "password": "x"}
+    world.fail("setSecret")
+    hint = "Check host in the secret, and that the function's network can resolve it (DNS)."
+    world.run(f"[ERROR] HostNotFound: db.example port 5432: Name does not resolve. Hint: {hint}{TRACE}")
+
+    assert ids(world) == ["db-host-gone"]
+    assert "network.py" not in found(world, "db-host-gone").remedy.text
+
+
+def test_what_keyturns_function_says_is_to_be_done_is_said() -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run(f"[ERROR] SomethingNew: it is so. Hint: Do this and that.{TRACE}")
+
+    finding = found(world, "function-unhandled-error")
+    assert finding.remedy.text == "Do this and that."
+    assert "network.py" not in finding.title
+
+
+NOT_CONNECTED = '[ERROR] EndpointConnectionError: Could not connect to the endpoint URL: "http://10.0.0.9:8086/"'
+
+
+def on_keyturn(world: World) -> Report:
+    return examine(collect(Facts(world.ask), SECRET, NOW, world.options), "http://10.0.0.9:8086")
+
+
+def test_an_endpoint_that_was_not_reached_is_history_when_the_function_was_changed_since() -> None:
+    world = World()
+    world.fail()
+    world.run(NOT_CONNECTED + TRACE)
+    world.configuration["Environment"] = {"Variables": {}}
+    [standing] = on_keyturn(world).causes
+    world.configuration["LastModified"] = f"{ago(minutes=30):%Y-%m-%dT%H:%M:%S.000+0000}"
+    report = on_keyturn(world)
+
+    assert (standing.id, standing.title) == ("function-endpoint-wrong", "rotate-orders cannot connect to 10.0.0.9")
+    assert report.causes == ()
+    assert report.summary.startswith("What failed has been changed since")
+    assert "function-unhandled-error" not in {finding.id for finding in report.findings}
+
+
+def test_a_key_that_was_enabled_after_the_failure_is_history() -> None:
+    world = World()
+    world.with_key()
+    world.fail()
+    said = "An error occurred (DecryptionFailure) when calling the GetSecretValue operation: Secrets Manager can't"
+    world.run(f"[ERROR] DecryptionFailure: {said} decrypt the protected secret text using the provided KMS key.{TRACE}")
+
+    report = diagnosed(world)
+    assert found(world, "kms-key-disabled").is_history
+    assert report.verdict is Verdict.INCONCLUSIVE
+    assert report.summary.startswith("What failed has been changed since")
+
+
+def elsewhere() -> World:
+    world = World()
+    address = "https://secretsmanager.us-east-1.amazonaws.com"
+    world.configuration["Environment"] = {"Variables": {"SECRETS_MANAGER_ENDPOINT": address, "API_TOKEN": "hunter2"}}
+    return world
+
+
+def test_on_keyturn_a_function_is_not_sent_to_aws() -> None:
+    [cause] = on_keyturn(elsewhere()).causes
+
+    assert cause.id == "function-endpoint-wrong"
+    assert "amazonaws.com" not in str(cause.remedy)
+    assert cause.remedy.text.startswith("Take SECRETS_MANAGER_ENDPOINT away")
+    assert cause.remedy.changes == ()
+    assert cause.remedy.by_hand[0].endswith("--environment 'Variables={API_TOKEN=ITS_VALUE}'")
+    assert "API_TOKEN" in cause.remedy.text
+
+
+def test_on_keyturn_a_function_that_asks_for_the_variable_is_given_this_servers_address() -> None:
+    world = World()
+    world.configuration["Environment"] = {"Variables": {"EXCLUDE_CHARACTERS": "/@"}}
+    world.fail()
+    world.run("[ERROR] KeyError: 'SECRETS_MANAGER_ENDPOINT'\nTraceback (most recent call last):")
+    [cause] = on_keyturn(world).causes
+
+    assert "SECRETS_MANAGER_ENDPOINT=http://10.0.0.9:8086,EXCLUDE_CHARACTERS=ITS_VALUE" in cause.remedy.by_hand[0]
+
+
+def test_on_aws_it_is_the_address_of_the_secrets_region() -> None:
+    [cause] = diagnosed(elsewhere()).causes
+
+    assert "SECRETS_MANAGER_ENDPOINT=https://secretsmanager.eu-west-1.amazonaws.com" in cause.remedy.by_hand[0]
+
+
+def test_of_a_long_error_the_end_is_told() -> None:
+    world = World()
+    world.fail()
+    world.run(f"[ERROR] Strange: {'x' * 400} of the secret named last{TRACE}")
+
+    assert "of the secret named last" in found(world, "function-unhandled-error").title

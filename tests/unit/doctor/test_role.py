@@ -324,3 +324,16 @@ def test_a_superusers_denial_is_not_the_secrets_own() -> None:
     report = diagnosed(world)
     assert causes(report) == ["master-secret-read-denied"]
     assert not [each for each in report.findings if each.is_history]
+
+
+def test_the_condition_of_the_statement_that_misses_is_kept_by_what_mends_it() -> None:
+    world = World()
+    role.role_wrong_secret_arn(world)
+    condition = {"Bool": {"aws:SecureTransport": "true"}}
+    world.role_policies["rotation"]["Statement"][0]["Condition"] = condition
+
+    [found] = diagnosed(world).causes
+    assert found.id == "role-wrong-secret-arn"
+    assert (
+        json.loads(str(found.remedy.changes[0].parameters["PolicyDocument"]))["Statement"][0]["Condition"] == condition
+    )

@@ -7,9 +7,25 @@ import traceback
 from pathlib import Path
 
 import pytest
-from tests.contract.doctor.world import CURRENT, FUNCTION, PENDING, PREVIOUS, SECRET, SUPERUSER, World, ago, diagnosed
+from tests.contract.doctor.world import (
+    CURRENT,
+    FUNCTION,
+    NOW,
+    PENDING,
+    PREVIOUS,
+    SECRET,
+    SUPERUSER,
+    World,
+    ago,
+    diagnosed,
+)
 
-from keyturn.doctor.model import Finding, Role, Verdict
+from keyturn.doctor.case import Case
+from keyturn.doctor.facts import Facts
+from keyturn.doctor.model import Confidence, Finding, Role, Status, Verdict
+from keyturn.doctor.own_functions import ENGINE_NAMES, own_function
+from keyturn.rotators import catalogue
+from keyturn.rotators.package import handler_name
 
 
 def failing(said: str, step: str = "createSecret") -> World:
@@ -91,6 +107,106 @@ def test_the_engine_that_the_value_names_is_told_only_if_it_was_read() -> None:
 
     assert unread.title.endswith("says another engine, or none")
     assert read.title.endswith("says engine missing")
+
+
+# The value, before anything has failed.
+
+
+def of_keyturn(**changes: object) -> World:
+    world = World()
+    world.with_value()
+    world.configuration["Handler"] = "postgresql_single_user.lambda_handler"
+    assert isinstance(world.value, dict)
+    world.value = {name: value for name, value in {**world.value, **changes}.items() if value is not None}
+    return world
+
+
+def test_keyturns_own_functions_are_known_with_what_they_take() -> None:
+    assert {name: engine.engine_names for name, engine in catalogue.engines().items()} == dict(ENGINE_NAMES)
+    for engine in catalogue.engines():
+        for strategy in catalogue.strategies():
+            if catalogue.go_together(engine, strategy):
+                [own] = [
+                    own_function(Case(Facts(world.ask), SECRET, NOW))
+                    for world in [of_keyturn()]
+                    if world.configuration.update(Handler=handler_name(engine, strategy)) is None
+                ]
+                assert own is not None
+                assert own.engine_names == catalogue.engines()[engine].engine_names
+
+
+def test_what_one_of_keyturns_functions_takes_is_healthy() -> None:
+    assert diagnosed(of_keyturn()).verdict is Verdict.HEALTHY
+    assert diagnosed(of_keyturn(port=None)).verdict is Verdict.HEALTHY
+    assert diagnosed(of_keyturn(port="5432, 5433", host="a.example,b.example")).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause_id", "words"),
+    [
+        ({"port": "x5432"}, "secret-value-unusable", "port is x5432"),
+        ({"port": 70000}, "secret-value-unusable", "port is 70000"),
+        ({"host": ""}, "secret-value-unusable", "host"),
+        ({"username": 12}, "secret-value-unusable", "username"),
+        ({"engine": "mysql"}, "secret-engine-mismatch", "is for engine postgres"),
+        ({"username": None}, "secret-key-missing", "no key username"),
+        ({"host": None}, "secret-key-missing", "no key host"),
+        ({"engine": None}, "secret-key-missing", "no key engine"),
+    ],
+)
+def test_what_one_of_keyturns_functions_will_refuse_is_the_cause_before_it_fails(
+    changes: dict[str, object], cause_id: str, words: str
+) -> None:
+    report = diagnosed(of_keyturn(**changes))
+
+    assert [finding.id for finding in report.causes] == [cause_id]
+    assert words in report.causes[0].title
+
+
+@pytest.mark.parametrize(("value", "cause_id"), [("hunter2", "secret-not-json"), (b"hunter2", "secret-is-binary")])
+def test_a_value_that_cannot_be_read_is_the_cause_as_surely_as_the_function_is_known(
+    value: str | bytes, cause_id: str
+) -> None:
+    world = of_keyturn()
+    world.value = value
+    [certain] = findings(world, cause_id)
+    world.configuration["Handler"] = "lambda_function.lambda_handler"
+    world.secret["LastRotatedDate"] = None
+    [another] = findings(world, cause_id)
+    world.secret["LastRotatedDate"] = ago(days=12)
+
+    assert (certain.role, certain.confidence) == (Role.CAUSE, Confidence.CERTAIN)
+    assert another.role is Role.RISK
+    # It is the function that has stored it.
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+def test_a_value_that_was_stored_after_a_failure_is_looked_at_anew() -> None:
+    world = of_keyturn()
+    world.fail("createSecret", at=ago(hours=30))
+    world.run("[ERROR] ValueError: Invalid secret value JSON for secret.\nTraceback:", at=ago(hours=30))
+    world.configuration["LastModified"] = f"{ago(hours=2):%Y-%m-%dT%H:%M:%S.000+0000}"
+    world.value = "hunter2"
+
+    assert ids(world) == ["secret-not-json"]
+
+
+def test_a_port_that_is_no_number_is_a_risk_whatever_the_function() -> None:
+    world = of_keyturn(port="x5432")
+    world.configuration["Handler"] = "lambda_function.lambda_handler"
+
+    assert [finding.role for finding in findings(world, "secret-value-unusable")] == [Role.RISK]
+
+
+def test_where_neither_the_value_nor_a_line_was_looked_at_nothing_is_passed() -> None:
+    about_value = {"secret-not-json", "secret-is-binary", "secret-key-missing", "secret-engine-mismatch"}
+    unread = {each.cause.id: each for each in diagnosed(World()).outcomes}
+    read = {each.cause.id: each.status for each in diagnosed(of_keyturn()).outcomes}
+
+    for cause_id in (*about_value, "secret-value-unusable"):
+        assert unread[cause_id].status is Status.SKIPPED
+        assert "--read-value" in unread[cause_id].reason
+        assert read[cause_id] is Status.PASS
 
 
 # Versions and attempts.
@@ -293,3 +409,10 @@ def test_a_test_in_the_console_is_no_cause_beside_one() -> None:
     world.run("[ERROR] KeyError: 'SecretId'", secret=None)
 
     assert ids(world) == ["invoke-permission-missing"]
+
+
+def test_the_steps_of_keyturns_own_template_are_named_as_they_are_there() -> None:
+    world = failing("NotImplementedError: set_value() in target.py: log in with what is known, and set what is pending")
+
+    [finding] = findings(world, "function-not-implemented")
+    assert "set_value and accepts in target.py" in finding.remedy.text

@@ -219,6 +219,12 @@ def _handler(directory: Path, source: str, monkeypatch: pytest.MonkeyPatch) -> t
         ("import sys; sys.exit(4)", "SystemExit", "4"),
         ("import os; os._exit(4)", "Runtime.ExitError", "Runtime exited with error: exit status 4"),
         (
+            # Who is left behind holds the other end.
+            "import os, time\nif os.fork(): os._exit(4)\ntime.sleep(10)\nos._exit(0)",
+            "Runtime.ExitError",
+            "Runtime exited with error: exit status 4",
+        ),
+        (
             "import os; os.closerange(3, 99); handler = 1",
             "Runtime.ExitError",
             "Runtime exited with error: exit status 1",

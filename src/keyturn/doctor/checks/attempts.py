@@ -9,6 +9,7 @@ from datetime import datetime, timedelta
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.checks.rotation import take_off_pending
+from keyturn.doctor.checks.schedule import has_stored
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import LineCause, enter, line_evidence
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
@@ -123,10 +124,12 @@ ABANDONED = Cause(
     title="The rotation was abandoned, because another version was stored meanwhile",
     symptoms=("RotationAbandoned",),
     evidence=("cloudtrail:LookupEvents",),
-    decision="The last event of the newest attempt is RotationAbandoned. The trail tells who stored a value before.",
+    decision="The last event of the newest attempt is RotationAbandoned. The trail tells who stored a value before. The"
+    " cause only where nothing else is one, and nothing has failed before that was mended by storing that value.",
     remedy="Rotate again, and stop whoever writes during rotations.",
     fix=Fix.PRINTED,
     outranks=("pending-stuck", "pending-empty"),
+    yields=True,
 )
 _STORING = ("PutSecretValue", "UpdateSecret")
 
@@ -158,7 +161,7 @@ def rotation_abandoned(case: Case) -> Iterator[Finding]:
 
 def _writer_before(case: Case, abandoned: TrailEvent) -> TrailEvent | None:
     stored = [event for name in _STORING for event in case.events(name)]
-    before = [event for event in stored if event.at <= abandoned.at and not event.error_code]
+    before = [event for event in stored if event.at <= abandoned.at and has_stored(case, event)]
     others = [event for event in before if case.function_name not in event.caller]
     return max(others, key=lambda event: event.at, default=None)
 
@@ -221,12 +224,14 @@ def eventual_consistency(case: Case) -> Iterator[Finding]:
         raise Skip("there is no log to read")
     for run in case.failed_runs:
         lines = [line for line in run.telling_lines if _NO_VERSION.search(line.text)]
+        if not lines:
+            continue
         well = [
             each
             for each in case.step_runs
             if each.went_well and run.ended_at <= each.started_at <= run.ended_at + _SOON
         ]
-        if lines and well:
+        if well:
             yield Finding(
                 CONSISTENCY,
                 "the pending version could not be seen for a moment, and then it could",

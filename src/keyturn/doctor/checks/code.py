@@ -41,12 +41,14 @@ enter(
             evidence=_LOG,
             decision="The newest failed invocation of this secret ends with NotImplementedError: AWS's generic template"
             " raises it in set_secret and test_secret.",
-            remedy="Write the two steps, or end them with pass if the value lives in the secret only. keyturn function"
-            " create makes functions for databases and HTTP keys.",
+            remedy="Write the two steps, or end them with pass if the value lives in the secret only; in a project of"
+            " keyturn function new these are set_value and accepts in target.py. keyturn function create makes"
+            " functions for databases and HTTP keys.",
         ),
         re.compile(r"\bNotImplementedError\b"),
         "the function {function} has steps that were never written: it raises NotImplementedError",
-        "Write set_secret and test_secret; for a value that lives in the secret only, pass is enough.",
+        "Write what the traceback names: set_secret and test_secret (for a value that lives in the secret only, pass is"
+        " enough), or set_value and accepts in target.py of a project of keyturn function new.",
     ),
     LineCause(
         Cause(
@@ -159,7 +161,8 @@ LEAVES_PENDING = Cause(
     ),
     evidence=("logs:FilterLogEvents", "cloudtrail:LookupEvents", "secretsmanager:DescribeSecret"),
     decision="AWSPENDING is on a version that is not current, and the newest invocation went well as finishSecret, by"
-    " its own line or by the step in RotationFailed.",
+    " its own line or by the step in RotationFailed; no attempt has failed later, and the function has not been changed"
+    " since.",
     remedy="Call UpdateSecretVersionStage in finishSecret with VersionStage AWSCURRENT, MoveToVersionId the token and"
     " RemoveFromVersionId the current version.",
     outranks=("pending-stuck",),
@@ -184,6 +187,9 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
     )
     if not newest.went_well or not is_last_step:
         return
+    if failures and failures[-1].at > newest.ended_at + _NEAR:
+        # The newest attempt has not come so far.
+        return
     stages = {version_id: labels for version_id, labels in case.secret["VersionIdsToStages"].items() if labels}
     evidence = [
         Evidence("secretsmanager:DescribeSecret", case.name, {"VersionIdsToStages": stages}),
@@ -192,15 +198,21 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
     if failures and failures[-1].step == "finishSecret":
         last = failures[-1]
         evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message, last.at))
+    changed_at = case.function_changed_at
+    is_changed = changed_at is not None and changed_at > newest.ended_at
+    since = f" at {newest.ended_at:%Y-%m-%d %H:%M} UTC; the function has been changed since" if is_changed else ""
+    title = f"the function {case.function_name} ends finishSecret without an error and leaves AWSCURRENT where it was"
     yield Finding(
         LEAVES_PENDING,
-        f"the function {case.function_name} ends finishSecret without an error and leaves AWSCURRENT where it was",
+        title + since,
         tuple(evidence),
         Remedy(
             "Let finishSecret call UpdateSecretVersionStage: AWSCURRENT to the token's version, from the current one."
             " The database may have the pending password already; the next rotation then finishes it."
         ),
+        role=Role.NOTE if is_changed else Role.CAUSE,
         step="finishSecret",
+        is_history=is_changed,
     )
 
 
@@ -227,20 +239,26 @@ def function_unhandled_error(case: Case) -> Iterator[Finding]:
     run, said = deciding_run(case), newest_said(case, _ANYTHING)
     if run is None or said is None or said.run is not run:
         return
-    where = _last_frame(run)
+    advice = _ADVICE.search(said.line.text)
+    where = "" if advice else _last_frame(run)
     at = f" ({where})" if where else ""
+    look = f"Look at {where} in the function's code." if where else "Look at the invocation's lines in the log."
     yield finding_of(
         case,
         said,
         UNHANDLED,
         f"the function {case.function_name} fails with {short(said.line.text.splitlines()[0])}{at}",
-        Remedy(f"Look at {where} in the function's code." if where else "Look at the invocation's lines in the log."),
+        Remedy(advice["advice"] if advice else look),
         Confidence.POSSIBLE,
     )
 
 
 # An error first, and what Lambda itself says of the end of an invocation; not its numbers.
 _ANYTHING = re.compile(r"\[ERROR\]|\tERROR\t|\"ERROR\"|Runtime exited|Task timed out|Error: ")
+
+
+# Errors of Keyturn's rotation functions end with what is to be done.
+_ADVICE = re.compile(r"\. Hint: (?P<advice>[^\n\r]{1,400})")
 
 
 def _last_frame(run: LogRun) -> str:

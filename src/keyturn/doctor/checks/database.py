@@ -247,6 +247,39 @@ def _by_host(case: Case, cause: Cause, pattern: re.Pattern[str], what: str, reme
     )
 
 
+NEW_LOGIN = LineCause(
+    _cause(
+        "pending-login-failed",
+        "The new password was set, and does not log in",
+        (
+            "testSecret: Unable to log into database with pending secret of secret ARN %s",
+            "Unable to log into database with pending secret of secret ARN",
+            "TestRotationFailed",
+        ),
+        "Rotate again; use the writer's endpoint. A database that changes passwords with a delay needs a function"
+        " that waits. Of a test (RotateSecret without RotateImmediately) it is AWSCURRENT that does not log in.",
+        "The newest failed invocation of this secret says so. A TestRotationFailed beside it tells that it was a test,"
+        " which sets no password: it logs in with a copy of the current value.",
+    ),
+    line_saying("Unable to log into database with pending secret of secret ARN"),
+    "the new password of {secret} was set and does not log in",
+    "Rotate again, against the writer's endpoint; let the function wait where the database takes its time.",
+    Confidence.LIKELY,
+)
+
+
+@check(NEW_LOGIN.cause)
+def pending_login_failed(case: Case) -> Iterator[Finding]:
+    """Look for a login that failed after the password was set, or in a test, in which none is set."""
+    for finding in NEW_LOGIN(case):
+        said = newest_said(case, NEW_LOGIN.pattern)
+        if said is None or not case.is_test(said.run):
+            yield finding
+            return
+        title = f"{case.function_name} does not log in with the current value of {case.name}"
+        yield finding_of(case, said, NEW_LOGIN.cause, title, _credentials(case, sure=True), Confidence.LIKELY)
+
+
 enter(
     LineCause(
         _cause(
@@ -396,22 +429,6 @@ enter(
         "the user whose password is to be set is not there: {why}",
         "Create the user in the database, or correct username in the value.",
         by_hand=(_STORE,),
-    ),
-    LineCause(
-        _cause(
-            "pending-login-failed",
-            "The new password was set, and does not log in",
-            (
-                "testSecret: Unable to log into database with pending secret of secret ARN %s",
-                "Unable to log into database with pending secret of secret ARN",
-            ),
-            "Rotate again; use the writer's endpoint. A database that changes passwords with a delay needs a function"
-            " that waits.",
-        ),
-        line_saying("Unable to log into database with pending secret of secret ARN"),
-        "the new password of {secret} was set and does not log in",
-        "Rotate again, against the writer's endpoint; let the function wait where the database takes its time.",
-        Confidence.LIKELY,
     ),
     LineCause(
         _cause(

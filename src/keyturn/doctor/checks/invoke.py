@@ -63,7 +63,8 @@ CONDITION = Cause(
     evidence=("lambda:GetPolicy", "cloudtrail:LookupEvents"),
     decision="The only statements for secretsmanager.amazonaws.com carry an AWS:SourceAccount of another account, an"
     " AWS:SourceArn of another secret, or a condition that the service does not meet.",
-    remedy="Replace the statement by one for this account.",
+    remedy="Add a statement for this account beside the one that is there, which another secret may need; a Deny has to"
+    " be taken away.",
     fix=Fix.PRINTED,
     outranks=("invoke-permission-missing",),
 )
@@ -85,7 +86,12 @@ def invoke_permission_condition(case: Case) -> Iterator[Finding]:
         CONDITION,
         f"Secrets Manager may not invoke {case.function_name} for this secret: its policy {how}",
         (Evidence("lambda:GetPolicy", case.function_name, statement), *_failed_without_lines(case)),
-        Remedy("Take that statement away and let this account's secrets in.", (removed, _add_permission(case))),
+        Remedy(
+            "Let this account's secrets in; then take the statement that denies it away."
+            if is_deny
+            else "Let this account's secrets in, beside whom that statement lets in.",
+            (_add_permission(case), *((removed,) if is_deny else ())),
+        ),
     )
 
 
@@ -137,6 +143,7 @@ FUNCTION_MISSING = Cause(
     " tells who deleted it.",
     remedy="Deploy the function again, then give the secret its ARN.",
     fix=Fix.PRINTED,
+    outranks=("preflight-function-start",),
 )
 
 
@@ -165,7 +172,7 @@ def function_missing(case: Case) -> Iterator[Finding]:
         Remedy(
             "Deploy it again, then give the secret its ARN; that rotates it.",
             by_hand=(
-                f"keyturn function create --for {quote(case.name)}",
+                f"keyturn function create --for {quote(case.name)} --name {quote(case.function_name)}",
                 f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)} --rotation-lambda-arn FUNCTION_ARN",
             ),
         ),
@@ -306,4 +313,4 @@ def _free_statement_id(case: Case) -> str:
 
 def _change(case: Case, operation: str, **parameters: object) -> Change:
     qualifier = {"Qualifier": case.qualifier} if case.qualifier else {}
-    return Change("lambda", operation, {"FunctionName": case.function_name, **qualifier, **parameters})
+    return Change("lambda", operation, {"FunctionName": case.function_id, **qualifier, **parameters})

@@ -6,6 +6,7 @@ A secret under the account's own key for Secrets Manager has nothing to be check
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
@@ -16,8 +17,9 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.denials import NO_KEY, Denial, denials, evidence_of
 from keyturn.doctor.facts import Answer, Kind, Unseen
 from keyturn.doctor.key_use import DECRYPT, GENERATE, KEY_CALLS, KeyUse, use_of_key
+from keyturn.doctor.lines import line_evidence, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import command, put_role_policy
+from keyturn.doctor.remedies import command, put_role_policy, rotate
 from keyturn.doctor.rotation_policies import key_policy, with_statement, without_statement
 from keyturn.doctor.seen_policies import ROLE_CALLS
 from keyturn.rules.policy.evaluate import PolicyType
@@ -121,7 +123,8 @@ DISABLED = Cause(
     title="The secret's encryption key is disabled",
     symptoms=(_NOT_DECRYPTED, "%s is disabled.", "DisabledException", NO_KEY),
     evidence=(*_DESCRIBED, "cloudtrail:LookupEvents"),
-    decision="DescribeKey shows the state Disabled.",
+    decision="DescribeKey shows the state Disabled. What the newest failed invocation says of a value that could not be"
+    " decrypted, while the key is enabled now, is history.",
     remedy="Enable the key.",
     fix=Fix.SAFE,
 )
@@ -131,6 +134,8 @@ DISABLED = Cause(
 def kms_key_disabled(case: Case) -> Iterator[Finding]:
     """Look at the key's state."""
     metadata = _metadata(case)
+    if metadata.get("KeyState") == "Enabled":
+        yield from _enabled_since(case, metadata)
     if metadata.get("KeyState") != "Disabled":
         return
     yield Finding(
@@ -140,6 +145,28 @@ def kms_key_disabled(case: Case) -> Iterator[Finding]:
         Remedy("Enable the key.", (Change("kms", "EnableKey", {"KeyId": metadata["Arn"]}),)),
         step="createSecret",
     )
+
+
+_WAS_UNUSABLE = re.compile(r"(?P<why>\b(?:De|En)cryptionFailure\b[^\n\r]*)")
+
+
+def _enabled_since(case: Case, metadata: Mapping[str, Any]) -> Iterator[Finding]:
+    """Tell of a failure that the key explains no longer."""
+    try:
+        said = newest_said(case, _WAS_UNUSABLE)
+    except (Skip, Unseen):
+        return
+    if said is not None:
+        yield Finding(
+            DISABLED,
+            f"the secret's key could not be used at {said.line.at:%Y-%m-%d %H:%M} UTC; it is enabled now",
+            (_state(metadata), line_evidence(case, said.line)),
+            Remedy("Rotate again.", (rotate(case),)),
+            role=Role.NOTE,
+            confidence=Confidence.LIKELY,
+            step=said.run.step,
+            is_history=True,
+        )
 
 
 PENDING_DELETION = Cause(

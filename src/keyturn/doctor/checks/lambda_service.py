@@ -216,7 +216,7 @@ def lambda_concurrency_zero(case: Case) -> Iterator[Finding]:
         ),
         Remedy(
             "Take the reservation away.",
-            (Change("lambda", "DeleteFunctionConcurrency", {"FunctionName": case.function_name}),),
+            (Change("lambda", "DeleteFunctionConcurrency", {"FunctionName": case.function_id}),),
         ),
         step=case.failed_step,
     )
@@ -310,7 +310,7 @@ def lambda_state_not_active(case: Case) -> Iterator[Finding]:
         (Evidence(_CONFIGURATION, case.function_name, seen),),
         Remedy(
             "Change any of its configuration to take it out of Pending; if it has failed, create it anew.",
-            by_hand=(f"aws lambda get-function-configuration --function-name {quote(case.function_name)}",),
+            by_hand=(f"aws lambda get-function-configuration --function-name {quote(case.function_id)}",),
         ),
         role=Role.CAUSE if is_down else Role.RISK,
         step=case.failed_step,

@@ -162,7 +162,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         ),
         *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
         (
-            f"aws lambda update-function-configuration --function-name {name}"
+            f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
             f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
         ),
     )
@@ -173,7 +173,7 @@ HOST_GONE = Cause(
     section=Section.NETWORK,
     topic=Topic.NETWORK,
     title="The host in the secret's value names no database any more",
-    symptoms=("could not translate host name", "Name or service not known", *LOGIN_FAILED),
+    symptoms=("could not translate host name", "Name or service not known", "HostNotFound: ", *LOGIN_FAILED),
     evidence=(*RDS, *_ADDRESS, "logs:FilterLogEvents"),
     decision="The host is a name that RDS gives, and RDS has no instance, cluster or proxy of that name in this account"
     " and region, or one that listens under another name: a risk as long as no rotation has failed, for it may be a"
@@ -187,7 +187,11 @@ HOST_GONE = Cause(
     ),
 )
 _NO_NAME = line_saying(
-    "could not translate host name", "Name or service not known", "getaddrinfo ENOTFOUND", "UnknownHost"
+    "could not translate host name",
+    "Name or service not known",
+    "getaddrinfo ENOTFOUND",
+    "UnknownHost",
+    r"\bHostNotFound: ",
 )
 # That is Secrets Manager's own name.
 _OF_AWS = re.compile(r"Could not connect to the endpoint URL|secretsmanager\.[a-z0-9-]+\.")
@@ -208,6 +212,9 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
     live = _live_hosts(database)
     if database.named.kind is not Kind.GONE and (not live or database.address.host.lower() in live):
         _ = database.named.value
+        said = newest_said(case, _NO_NAME, _OF_AWS)
+        if said is not None:
+            yield _not_resolved(case, said)
         return
     listens = f"listens at {', '.join(sorted(live))} now" if live else "is gone"
     what = {NameKind.INSTANCE: "instance", NameKind.PROXY: "proxy"}.get(database.kind, "cluster")
@@ -241,7 +248,9 @@ def _not_resolved(case: Case, said: Said) -> Finding:
         Remedy(
             "Put the host of the database that is there into the secret's value; if it is right, look how the"
             " function's network resolves names.",
-            by_hand=(f"aws secretsmanager put-secret-value --secret-id {case.arn} --secret-string file://value.json",),
+            by_hand=(
+                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+            ),
         ),
         Confidence.LIKELY,
     )

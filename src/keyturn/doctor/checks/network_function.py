@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
+from keyturn.doctor.lines import finding_of, history_of, newest_said
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import VARIABLE
@@ -28,9 +30,10 @@ TIMEOUT = Cause(
     title="The function is given too little time",
     symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents"),
-    decision="The function was ended at its timeout, that is below 30 seconds (the default is 3), and its network is"
-    " open as far as it may be seen. Never said while a part of the network is broken or may not be looked at; no more"
-    " than possible where the database's address is not known (--read-value, --db-host).",
+    decision="In the newest failed invocation the function was ended at its timeout, that is below 30 seconds (the"
+    " default is 3), and has not been changed since, and its network is open as far as it may be seen. Never said while"
+    " a part of the network is broken or may not be looked at; no more than possible where the database's address is"
+    " not known (--read-value, --db-host).",
     remedy="Give the function a minute.",
     fix=Fix.SAFE,
 )
@@ -54,19 +57,23 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
     step = case.failed_step or last.step
     confidence = _open_network(case, step)
     line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
+    history = history_of(case, last)
+    then = f" at {line.at:%Y-%m-%d %H:%M} UTC; {history}" if history else ", before it is done"
     yield Finding(
         TIMEOUT,
-        f"{case.function_name} is ended after {timeout} seconds, before it is done",
+        f"{case.function_name} {'was' if history else 'is'} ended after {timeout} seconds{then}",
         (
             Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at),
             Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
         ),
         Remedy(
             "Give it a minute.",
-            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_name, "Timeout": 60}),),
+            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60}),),
         ),
+        role=Role.NOTE if history else Role.CAUSE,
         confidence=confidence,
-        step=step,
+        step=last.step if history else step,
+        is_history=bool(history),
     )
 
 
@@ -107,14 +114,14 @@ ENDPOINT_WRONG = Cause(
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents", "ec2:DescribeVpcEndpoints"),
     decision="The function's SECRETS_MANAGER_ENDPOINT is missing where its code asks for it, names another region than"
     " the secret's, or an endpoint (vpce-...) that is not in its VPC.",
-    remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region. The call replaces all variables, so"
-    " repeat the others.",
+    remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region; on Keyturn, which tells its functions"
+    " where it is, take it away. The call replaces all variables, so repeat the others.",
     fix=Fix.BY_HAND,
     outranks=("secret-name-looks-like-suffix",),
 )
 _REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")
-_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(\S+?)\"?(?:\s|$)")
+_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(?P<url>\S+?)\"?(?:\s|$)")
 
 
 @check(ENDPOINT_WRONG)
@@ -144,7 +151,7 @@ def function_endpoint_wrong(case: Case) -> Iterator[Finding]:
             yield _wrong(case, title, (said, set_to), is_history=True)
         else:
             yield _wrong(case, f"{case.function_name} has no {VARIABLE}, which its code asks for", (said, set_to))
-    elif not network.calls_aws:
+    elif not network.calls_aws or (case.endpoint and not network.is_attached):
         yield from _not_connected(case, set_to)
 
 
@@ -171,13 +178,16 @@ def _other_endpoint(case: Case, set_to: Evidence) -> Iterator[Finding]:
 
 def _not_connected(case: Case, set_to: Evidence) -> Iterator[Finding]:
     """Look whether the function could not connect to what its variable still names."""
-    found = _last(case, _NOT_CONNECTED)
-    if found is None or host_in(found[1][1]) != case.network.called_host:
+    said = newest_said(case, _NOT_CONNECTED)
+    if said is None:
         return
-    line, _ = found
-    said = Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at)
-    title = f"{case.function_name} cannot connect to {case.network.called_host}, which its {VARIABLE} names"
-    yield _wrong(case, title, (said, set_to), confidence=Confidence.LIKELY)
+    host, named = host_in(said.match["url"]), case.network.variable
+    if named and host != case.network.called_host and not said.history:
+        return
+    which = f", which its {VARIABLE} names" if named and host == case.network.called_host else ""
+    title = f"{case.function_name} cannot connect to {host}{which}"
+    finding = finding_of(case, said, ENDPOINT_WRONG, title, _set_right(case), Confidence.LIKELY)
+    yield replace(finding, evidence=(*finding.evidence, set_to))
 
 
 def _wrong(
@@ -188,26 +198,40 @@ def _wrong(
     confidence: Confidence = Confidence.CERTAIN,
     is_history: bool = False,
 ) -> Finding:
-    others = "".join(f",{name}=ITS_VALUE" for name in sorted(case.variables) if name != VARIABLE)
-    host = case.network.public_host
     return Finding(
         ENDPOINT_WRONG,
         title,
         evidence,
-        Remedy(
-            "Set the variable to the address in the secret's region"
-            + (", and repeat the others: the call replaces all of them." if others else "."),
-            by_hand=(
-                (
-                    f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
-                    f" --environment 'Variables={{{VARIABLE}=https://{host}{others}}}'"
-                ),
-            ),
-        ),
+        _set_right(case),
         role=Role.NOTE if is_history else Role.CAUSE,
         confidence=confidence,
         step=None if is_history else case.failed_step or "createSecret",
         is_history=is_history,
+    )
+
+
+def _set_right(case: Case) -> Remedy:
+    """Return how the variable is set right: by hand, for the values of the others, which go as well, are not known."""
+    others = [f"{name}=ITS_VALUE" for name in sorted(case.variables) if name != VARIABLE]
+    # Keyturn tells its functions where it is; only code that asks for the variable itself needs it.
+    is_needed = case.endpoint is None or not case.network.variable
+    address = case.endpoint or f"https://{case.network.public_host}"
+    variables = ",".join([f"{VARIABLE}={address}", *others] if is_needed else others)
+    if case.endpoint is None:
+        text = "Set the variable to the address in the secret's region"
+    elif is_needed:
+        text = "Set the variable to an address of this server that the function reaches"
+    else:
+        text = f"Take {VARIABLE} away, or set it to an address of this server that the function reaches"
+    kept = f", and repeat the others ({', '.join(each.partition('=')[0] for each in others)}) with their values"
+    return Remedy(
+        f"{text}{kept}: the call replaces all of them." if others else f"{text}.",
+        by_hand=(
+            (
+                f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
+                f" --environment {quote(f'Variables={{{variables}}}')}"
+            ),
+        ),
     )
 
 
@@ -280,7 +304,7 @@ def lambda_eni_unavailable(case: Case) -> Iterator[Finding]:
 def _connected(case: Case, code: str) -> Remedy:
     groups = ",".join(map(quote, case.network.group_ids))
     moved = (
-        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+        f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
         f" --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds={groups}"
     )
     if code == "InsufficientRolePermissions":

@@ -13,14 +13,16 @@ from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Skip, cause_of, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.own_functions import own_function
 from keyturn.doctor.remedies import go_on
 from keyturn.doctor.sections import ago
 
 _ASKED = ("keyturn:PreflightRotation",)
 _REFUSED = "AuthenticationFailed"
+_ENGINE = "engine "
 _PENDING, _PREVIOUS, _STILL, _OUTSIDE, _REFUSED_NOW = (
     f"drift:{how}"
     for how in (
@@ -96,7 +98,12 @@ def preflight_function_start(case: Case) -> Iterator[Finding]:
     """Look whether the handler imports."""
     if items := _failed(case, "function"):
         remedy = Remedy("Mend the package, or the function's handler, and look again.")
-        yield Finding(FUNCTION, f"{case.function_name} does not start: {_told(items)}", _evidence(case, items), remedy)
+        yield Finding(
+            FUNCTION,
+            f"the function {case.function_name} does not start: {_told(items)}",
+            _evidence(case, items),
+            remedy,
+        )
 
 
 ENDPOINT = Cause(
@@ -119,7 +126,7 @@ def preflight_endpoint_unreachable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "endpoint"):
         yield Finding(
             ENDPOINT,
-            f"{case.function_name} cannot reach Secrets Manager: {_told(items)}",
+            f"the function {case.function_name} cannot reach Secrets Manager: {_told(items)}",
             _evidence(case, items),
             Remedy("Give the function an endpoint that it reaches, or a way to this one."),
             step="createSecret",
@@ -146,7 +153,7 @@ def preflight_secret_unreadable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "secret.describe", "secret.read", "superuser.read"):
         yield Finding(
             DENIED,
-            f"{case.function_name} cannot read what it needs: {_told(items)}",
+            f"the function {case.function_name} cannot read what it needs: {_told(items)}",
             _evidence(case, items),
             Remedy("Allow the role what the reason names; keyturn audit explain prints the statement for an event."),
             step="createSecret" if any(item["Item"].startswith("secret.") for item in items) else "setSecret",
@@ -161,16 +168,32 @@ VALUE = Cause(
     symptoms=("secret.value", "superuser.value", "key is missing from secret JSON"),
     evidence=_ASKED,
     decision="The current value of the secret, or of its superuser secret, is no JSON object or lacks what its engine"
-    " needs.",
+    " needs, or names another engine than the function is for, if that is one of Keyturn's.",
     remedy="Store a complete value with put-secret-value: the same, with what is missing.",
-    outranks=("secret-not-json", "secret-is-binary", "secret-key-missing", "secret-engine-mismatch"),
+    outranks=(
+        "secret-not-json",
+        "secret-is-binary",
+        "secret-key-missing",
+        "secret-engine-mismatch",
+        "secret-value-unusable",
+        # What another engine says to a server is no answer.
+        "preflight-database-unreachable",
+        "preflight-tls-failed",
+        "preflight-login-refused",
+    ),
 )
 
 
 @check(VALUE)
 def preflight_value_unusable(case: Case) -> Iterator[Finding]:
     """Look whether the values are complete."""
-    if items := _failed(case, "secret.value", "superuser.value"):
+    own = own_function(case)
+    named = [item for item in _items(case, "secret.value") if str(item.get("Reason")).startswith(_ENGINE)]
+    if own is not None and named and (engine := named[0]["Reason"].removeprefix(_ENGINE)) not in own.engine_names:
+        title = f"{case.function_name} is for engine {own.engine_names[0]}, and the value of {case.name} says {engine}"
+        text = "Set engine in the value to what the database is, or give the secret the function made for it."
+        yield Finding(VALUE, title, _evidence(case, named), Remedy(text))
+    elif items := _failed(case, "secret.value", "superuser.value"):
         whose = "the superuser secret's value" if items[0]["Item"].startswith("superuser") else "the secret's value"
         title = f"{whose} cannot be used: {_told(items)}"
         yield Finding(VALUE, title, _evidence(case, items), Remedy("Store a complete value with put-secret-value."))
@@ -185,7 +208,14 @@ UNREACHABLE = Cause(
     evidence=_ASKED,
     decision="From inside the sandbox the host's name does not resolve, or nothing answers at host and port.",
     remedy="Start the database, correct host and port in the value, or let the function's network reach it.",
-    outranks=("db-host-gone", "db-login-failed", "db-connection-refused", "pending-login-failed"),
+    outranks=(
+        "db-host-gone",
+        "db-login-failed",
+        "db-connection-refused",
+        "db-unreachable",
+        "db-connection-lost",
+        "pending-login-failed",
+    ),
 )
 
 
@@ -195,7 +225,7 @@ def preflight_database_unreachable(case: Case) -> Iterator[Finding]:
     if items := _failed(case, "database.resolve", "database.connect"):
         yield Finding(
             UNREACHABLE,
-            f"{case.function_name} cannot reach the database: {_told(items)}",
+            f"the function {case.function_name} cannot reach the database: {_told(items)}",
             _evidence(case, items),
             Remedy("Start the database, correct host and port in the secret's value, or open the way to it."),
             step="setSecret",
@@ -225,6 +255,21 @@ def preflight_tls_failed(case: Case) -> Iterator[Finding]:
         )
 
 
+# What an error of Keyturn's engines is in the words of the causes that a log tells of.
+_TOLD_BY = {
+    "AnotherProduct": "db-another-product",
+    "AuthenticationMethodRefused": "db-authentication-method",
+    "BehindProxy": "db-proxy-endpoint",
+    "ConnectionLost": "db-connection-lost",
+    "DatabaseMissing": "db-database-missing",
+    "HostBlocked": "db-not-admitted",
+    "NotAdmitted": "db-not-admitted",
+    "NotReady": "db-not-ready",
+    "ReadOnlyReplica": "db-read-only-endpoint",
+    "UnsupportedMethod": "db-authentication-method",
+    "UserMissing": "db-user-missing",
+}
+
 LOGIN = Cause(
     id="preflight-login-refused",
     section=Section.DATABASE,
@@ -233,10 +278,11 @@ LOGIN = Cause(
     symptoms=("login.current", "AuthenticationFailed", "drift:ChangedOutside", "drift:CurrentRefused"),
     evidence=_ASKED,
     decision="The login with the current value was refused, and none of the other labelled versions is known to be"
-    " accepted: the password was changed outside, or the user is gone.",
+    " accepted: the password was changed outside, or the user is gone. The code of the item tells other reasons apart:"
+    " not admitted from here, no such database.",
     remedy="Set the user's password in the database to the one that is stored, or store the one that the database has"
     " (put-secret-value); then look again.",
-    outranks=("db-login-failed", "db-user-missing", "pending-login-failed"),
+    outranks=("db-login-failed", "pending-login-failed", *sorted(set(_TOLD_BY.values()))),
 )
 
 
@@ -245,19 +291,18 @@ def preflight_login_refused(case: Case) -> Iterator[Finding]:
     """Look whether AWSCURRENT logs in."""
     items = _failed(case, "login.current")
     if items and not {_PENDING, _PREVIOUS} & set(_drift(case)):
-        is_refused = items[0]["Code"] == _REFUSED
-        title = "the database refuses AWSCURRENT, so that who reads the secret does not get in" if is_refused else None
-        yield Finding(
-            LOGIN,
-            f"{title or 'a login with AWSCURRENT fails'}: {_told(items)}",
-            _evidence(case, items),
-            Remedy(
-                "Set that user's password to the stored one, or store the one that the database has.",
-                by_hand=(
-                    f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
-                ),
-            ),
-        )
+        title = "a login with AWSCURRENT fails"
+        store = f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json"
+        remedy = Remedy("Do what the reason names, then look again.")
+        if items[0]["Code"] == _REFUSED:
+            title = "the database refuses AWSCURRENT, so that who reads the secret does not get in"
+            remedy = Remedy(
+                "Set that user's password to the stored one, or store the one that the database has.", by_hand=(store,)
+            )
+        elif told_by := cause_of(_TOLD_BY.get(items[0]["Code"], "")):
+            title = f"{told_by.title[0].lower()}{told_by.title[1:]}"
+            remedy = Remedy(told_by.remedy, by_hand=(store,) if "in the value" in told_by.remedy else ())
+        yield Finding(LOGIN, f"{title}: {_told(items)}", _evidence(case, items), remedy)
 
 
 SUPERUSER = Cause(
@@ -296,7 +341,7 @@ PENDING_SET = Cause(
     decision="The login with AWSCURRENT was refused and the one with AWSPENDING accepted: a rotation was cut off"
     " between setSecret and finishSecret.",
     remedy="Rotate: it goes on from there. keyturn rotation resolve moves the label at once.",
-    outranks=("db-login-failed", "pending-stuck"),
+    outranks=("db-login-failed", "pending-login-failed", "pending-stuck"),
 )
 
 
@@ -395,7 +440,7 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
     inside = [item for item in failed if not item["Item"].startswith(_SEEN_FROM_OUTSIDE)]
     if found["Verdict"] != "will fail" and not drifts:
         return
-    when = f"as was found {ago(checked_at, case.now)}"
+    when = f"As was found {ago(checked_at, case.now)}"
     told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)
     role = Role.RISK if drifts == [_STILL] and found["Verdict"] != "will fail" else Role.CAUSE
     is_old = case.now - checked_at > _A_DAY or any(at is not None and at > checked_at for at in _changes(case))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyturn.doctor.case import RANDOM_PASSWORD, Case
+from keyturn.doctor.case import RANDOM_PASSWORD, Case, Json
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.denials import Denial
 from keyturn.doctor.known_keys import ROTATION_FUNCTION
@@ -135,7 +135,7 @@ WRONG_ARN = Cause(
     evidence=_EVIDENCE,
     decision="A statement of the role allows the action on an ARN that lacks the six characters at the end of this"
     " secret's, ends in those of a deleted secret of the same name, or names another region or account.",
-    remedy="Name the secret by its whole ARN, or by its name followed by -??????.",
+    remedy="Name the secret by its whole ARN, or by its name followed by -??????; the statement's condition is kept.",
     fix=Fix.WIDENS,
 )
 
@@ -152,7 +152,13 @@ def role_wrong_secret_arn(case: Case) -> Iterator[Finding]:
         WRONG_ARN,
         f"the role {case.role_name} may not call {named(found)} on this secret: the ARN in its policy {how}",
         (quoted.evidence, *shown(found)),
-        _allow(case, WRONG_ARN, found, f"The policy names {pattern}; this secret is {case.arn}."),
+        _allow(
+            case,
+            WRONG_ARN,
+            found,
+            f"The policy names {pattern}; this secret is {case.arn}.",
+            None if quoted.verdict.unmet else quoted.statement.get("Condition"),
+        ),
         role=role_of(found),
         confidence=surest(found),
         step=step_of(case, found),
@@ -222,8 +228,8 @@ def _of_policies(case: Case, found: list[RoleCall]) -> Evidence:
     return Evidence("iam:ListRolePolicies", f"role/{case.role_name}", {"policies": names, "none allows": missing})
 
 
-def _allow(case: Case, cause: Cause, found: list[RoleCall], text: str) -> Remedy:
-    policy: Document = rotation_policy(case.arn, [call.access.action for call in found])
+def _allow(case: Case, cause: Cause, found: list[RoleCall], text: str, condition: Json | None = None) -> Remedy:
+    policy: Document = rotation_policy(case.arn, [call.access.action for call in found], condition)
     more = " GetRandomPassword has no resource." if any(call.access.action == RANDOM_PASSWORD for call in found) else ""
     return Remedy(text + more, (put_role_policy(case, f"keyturn-{cause.id}", policy),), policy)
 

@@ -66,7 +66,7 @@ def role_cannot_be_assumed(case: Case) -> Iterator[Finding]:
                         f" '{json.dumps(document(trust_statement()))}'"
                     ),
                     (
-                        f"aws lambda update-function-configuration --function-name {quote(case.function_name)}"
+                        f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
                         f" --role {quote(case.role_arn)}"
                     ),
                 ),

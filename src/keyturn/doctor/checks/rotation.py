@@ -10,8 +10,9 @@ from shlex import quote
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.checks.schedule import window_length
+from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import command, rotate
 
 NOT_CONFIGURED = Cause(
     id="rotation-not-configured",
@@ -65,7 +66,9 @@ CANCELLED = Cause(
     decision="There is a RotationLambdaARN, and RotationEnabled is false. The trail tells who called"
     " CancelRotateSecret.",
     remedy="RotateSecret turns the schedule on again and rotates at once (--no-rotate-immediately waits for the"
-    " window). AWSPENDING left on another version has to be taken off first.",
+    " window). Where AWSPENDING was left on another version and setSecret may have run, find out first which password"
+    " the database has (keyturn rotation resolve does): with the label the only copy of it could be lost. Otherwise"
+    " take the label off first.",
     fix=Fix.PRINTED,
 )
 
@@ -84,13 +87,36 @@ def rotation_cancelled(case: Case) -> Iterator[Finding]:
         evidence.append(
             Evidence("cloudtrail:LookupEvents", last.event_id, f"CancelRotateSecret by {last.caller}", last.at)
         )
-    changes = [take_off_pending(case)] if case.pending_version else []
-    yield Finding(
-        CANCELLED,
-        f"rotation was switched off{who}",
-        tuple(evidence),
-        Remedy("Turn it on again; that rotates the secret at once.", (*changes, rotate(case))),
+    yield Finding(CANCELLED, f"rotation was switched off{who}", tuple(evidence), _turned_on(case))
+
+
+def _turned_on(case: Case) -> Remedy:
+    """Return how rotation is turned on again without losing a password that only AWSPENDING has."""
+    if not pending_may_be_set(case):
+        changes = [take_off_pending(case)] if case.pending_version else []
+        return Remedy("Turn it on again; that rotates the secret at once.", (*changes, rotate(case)))
+    look = (f"keyturn rotation resolve {quote(case.name)}",) if case.endpoint else ()
+    return Remedy(
+        f"AWSPENDING has been left on version {str(case.pending_version)[:8]}…, and if setSecret has run, the database"
+        " may have that password, which is stored nowhere else. Find out first which of the two values logs in; take"
+        " the label off only if it is AWSCURRENT's. Then turn rotation on again.",
+        by_hand=(*look, command(rotate(case))),
     )
+
+
+def pending_may_be_set(case: Case) -> bool:
+    """Whether the database may have the password of the pending version: unless setSecret cannot have run for it."""
+    if case.pending_version is None:
+        return False
+    if case.versions.kind is Kind.OK:
+        listed = case.versions.found.get("Versions", [])
+        if all(version.get("VersionId") != case.pending_version for version in listed):
+            return False
+    if case.log_events.kind not in (Kind.OK, Kind.GONE):
+        return True
+    failed = {event.step for event in case.failures_if_seen} | {run.step for run in case.failed_runs} - {None}
+    others = [run for run in case.step_runs if not run.has_failed and run.step != "createSecret"]
+    return bool(others) or failed != {"createSecret"}
 
 
 DELETED = Cause(
@@ -266,7 +292,9 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
         return
     last = calls[-1]
     is_of_schedule = _OF_SCHEDULES.search(last.error_message) is not None
-    if last.is_denied or not last.error_code or not is_of_schedule:
+    # A rotation that went well since goes by a schedule that was taken.
+    is_past = last.at < case.opens_at.replace(microsecond=0)
+    if last.is_denied or not last.error_code or not is_of_schedule or is_past:
         return
     rules = {"ScheduleExpression": "rate(10 days)", "Duration": "3h"}
     yield Finding(

@@ -8,11 +8,14 @@ from datetime import UTC, datetime, timedelta
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import rotate
 from keyturn.doctor.sections import ago
+from keyturn.doctor.trail import TrailEvent
 
 _DAY = timedelta(days=1)
+_A_MOMENT = timedelta(seconds=10)
 _HOURS = re.compile(r"(\d+)h")
 
 NOT_DUE = Cause(
@@ -61,7 +64,8 @@ SHIFTED = Cause(
     title="A change by hand has moved the next date",
     symptoms=("LastChangedDate", "PutSecretValue", "UpdateSecret"),
     evidence=("secretsmanager:DescribeSecret", "cloudtrail:LookupEvents"),
-    decision="Somebody other than the rotation function has stored a value since the last rotation. A manual change"
+    decision="Somebody other than the rotation function has stored a value since the last rotation: by PutSecretValue,"
+    " or by an UpdateSecret at whose moment a version was made. A manual change"
     " counts as a rotation when the next date is reckoned.",
     remedy="Nothing; rotate now if the date matters.",
 )
@@ -76,7 +80,7 @@ def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
         event
         for name in ("PutSecretValue", "UpdateSecret")
         for event in case.events(name)
-        if not event.error_code and event.at > case.last_rotated_at and f"/{case.function_name}" not in event.caller
+        if has_stored(case, event) and event.at > case.last_rotated_at and f"/{case.function_name}" not in event.caller
     ]
     if not by_hand:
         return
@@ -89,6 +93,14 @@ def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
         role=Role.NOTE,
         confidence=Confidence.LIKELY,
     )
+
+
+def has_stored(case: Case, event: TrailEvent) -> bool:
+    """Whether a call has stored a value: UpdateSecret may have changed a key only, and values are in no trail."""
+    if event.error_code or event.name != "UpdateSecret" or case.versions.kind is not Kind.OK:
+        return not event.error_code
+    made = [version.get("CreatedDate") for version in case.versions.found.get("Versions", [])]
+    return any(isinstance(moment, datetime) and abs(moment - event.at) <= _A_MOMENT for moment in made)
 
 
 OVERDUE = Cause(

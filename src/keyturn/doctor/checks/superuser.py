@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from keyturn.doctor.access import Access, Verdict, access
@@ -89,13 +89,24 @@ def _read_denied(case: Case, decided: Access, refused: list[Denial]) -> Finding:
         READ_DENIED,
         f"the function's role {case.role_name} may not read the superuser secret {_name(case)}{how}",
         evidence,
-        Remedy(
-            "Let the role read the superuser secret." if is_gap else f"Change the {layer}, or spare the role there.",
-            changes,
-            policy,
-        ),
+        _let_read(case, layer, changes, policy),
         confidence=decided.confidence if is_seen else Confidence.LIKELY,
         step=_SET,
+    )
+
+
+def _let_read(case: Case, layer: str, changes: tuple[Change, ...], policy: Mapping[str, object]) -> Remedy:
+    """Return the remedy; no program applies it if nobody but the function says that this is its superuser secret."""
+    if not changes:
+        return Remedy(f"Change the {layer}, or spare the role there.", policy=policy)
+    text = "Let the role read the superuser secret."
+    if case.superuser_is_named_by_value:
+        return Remedy(text, changes, policy)
+    return Remedy(
+        f"{text} That it is {_name(case)} is the function's own word: see whether it is. With --read-value the secret's"
+        " value says it, and --fix applies this.",
+        policy=policy,
+        by_hand=tuple(map(command, changes)),
     )
 
 

@@ -8,17 +8,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from shlex import quote
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import check
-from keyturn.doctor.lines import LineCause, Said, enter, finding_of, newest_said
+from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.lines import LineCause, Said, finding_of, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.value import ValueParts
+from keyturn.doctor.own_functions import own_function, unusable_port
+from keyturn.doctor.value import MOST_KEYS, ValueParts
 
 _LOG = ("logs:FilterLogEvents",)
 _BOTH = (*_LOG, "secretsmanager:GetSecretValue")
 _STORE = "aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
+_A_MOMENT = timedelta(minutes=5)
 _KEYS_OF_DATABASES = ("username", "password", "engine", "host")
 
 NOT_JSON = Cause(
@@ -33,7 +36,8 @@ NOT_JSON = Cause(
     ),
     evidence=_BOTH,
     decision="The newest failed invocation says so. With --read-value the value itself is looked at, too: if it is a"
-    " JSON object, the line is about something else.",
+    " JSON object, the line is about something else; if it is none, that is the cause where the function is one of"
+    " Keyturn's (by its handler), and a risk where it is another that has never rotated this value.",
     remedy="Store the JSON object that the function asks for, with the credentials that are valid in the database.",
 )
 _INVALID_JSON = re.compile(
@@ -44,9 +48,10 @@ _INVALID_JSON = re.compile(
 @check(NOT_JSON)
 def secret_not_json(case: Case) -> Iterator[Finding]:
     """Look for a value that cannot be parsed."""
-    said, value = newest_said(case, _INVALID_JSON), case.value
-    if said is None and value is not None and not value.is_object and not value.is_binary and _fails_silently(case):
-        yield _unread(case, NOT_JSON, "the value of {} is no JSON object, which most functions expect")
+    said, value = _said_or_value(case, _INVALID_JSON)
+    if value is not None and not value.is_object and not value.is_binary and not _stands(said):
+        yield from _unread(case, NOT_JSON, f"the value of {case.name} is no JSON object", "which {} expect{}")
+        return
     if said is None or (value is not None and (value.is_object or value.is_binary)):
         return
     is_sure = value is not None or "JSONDecodeError" not in said.match[0]
@@ -70,7 +75,9 @@ IS_BINARY = Cause(
     title="The secret's value is binary, and the function reads text",
     symptoms=("KeyError: 'SecretString'", "SecretString is missing"),
     evidence=_BOTH,
-    decision="The newest failed invocation misses SecretString. With --read-value: the value has SecretBinary only.",
+    decision="The newest failed invocation misses SecretString. With --read-value: the value has SecretBinary only,"
+    " which is the cause where the function is one of Keyturn's, and a risk where it is another that has never rotated"
+    " this value.",
     remedy="Store the value as SecretString.",
 )
 _NO_STRING = re.compile(r"KeyError: ['\"]SecretString\b")
@@ -79,9 +86,12 @@ _NO_STRING = re.compile(r"KeyError: ['\"]SecretString\b")
 @check(IS_BINARY)
 def secret_is_binary(case: Case) -> Iterator[Finding]:
     """Look for a value without text."""
-    said, value = newest_said(case, _NO_STRING), case.value
-    if said is None and value is not None and value.is_binary and _fails_silently(case):
-        yield _unread(case, IS_BINARY, "the value of {} is in SecretBinary, and most functions read SecretString")
+    said, value = _said_or_value(case, _NO_STRING)
+    if value is not None and value.is_binary and not _stands(said):
+        yield from _unread(
+            case, IS_BINARY, f"the value of {case.name} is in SecretBinary", "and {} read{} SecretString"
+        )
+        return
     if said is None or (value is not None and not value.is_binary):
         return
     finding = finding_of(
@@ -94,19 +104,63 @@ def secret_is_binary(case: Case) -> Iterator[Finding]:
     yield _with_value(case, finding, value)
 
 
-def _fails_silently(case: Case) -> bool:
-    """Whether rotation fails and no line tells why: then the value, which was read, is what there is to go by."""
-    return case.has_failed and not case.failed_runs
+def _said_or_value(case: Case, pattern: re.Pattern[str]) -> tuple[Said | None, ValueParts | None]:
+    """Return the line that tells, and the value if it was to be read.
+
+    Raises:
+        Skip: There is neither the value nor a failed invocation to go by.
+        Unseen: Either may not be looked at.
+    """
+    said, value = newest_said(case, pattern), case.value
+    if said is None and value is None and not case.failed_runs:
+        raise Skip("--read-value looks at this; no invocation has failed that could tell")
+    return said, value
 
 
-def _unread(case: Case, cause: Cause, title: str) -> Finding:
+def _stands(said: Said | None) -> bool:
+    return said is not None and not said.history
+
+
+def _unread(case: Case, cause: Cause, title: str, who: str) -> Iterator[Finding]:
+    """Tell of a value that no function for databases can read, as surely as is known what the function reads."""
+    is_own = own_function(case) is not None
+    if is_own or (case.has_failed and not case.failed_runs):
+        role = Role.CAUSE
+    elif _was_rotated(case):
+        # It is the function itself that has stored it.
+        return
+    else:
+        role = Role.RISK
+    reader = who.format(case.function_name, "s") if is_own else who.format("most functions", "")
+    yield Finding(
+        cause,
+        f"{title}, {reader}",
+        (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
+        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        role=role,
+        confidence=Confidence.CERTAIN if is_own else Confidence.LIKELY,
+        step=case.failed_step,
+    )
+
+
+def _was_rotated(case: Case) -> bool:
+    """Whether the current value is one that a rotation has stored."""
+    rotated_at, stored_at = case.last_rotated_at, case.value_stored_at
+    return rotated_at is not None and stored_at is not None and stored_at <= rotated_at + _A_MOMENT
+
+
+def _of_value(
+    case: Case, cause: Cause, title: str, value: ValueParts, *, is_certain: bool, text: str = "Store it as it must be."
+) -> Finding:
+    """Return what the value itself shows: a cause if the function is known to need it otherwise, else a risk."""
     return Finding(
         cause,
-        title.format(case.name),
-        (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
-        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=case.arn),)),
-        confidence=Confidence.LIKELY,
-        step=case.failed_step,
+        title,
+        (_keys(case, value),),
+        Remedy(text, by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        role=Role.CAUSE if is_certain else Role.RISK,
+        confidence=Confidence.CERTAIN if is_certain else Confidence.LIKELY,
+        step=case.failed_step if is_certain else None,
     )
 
 
@@ -127,7 +181,7 @@ KEY_MISSING = Cause(
     evidence=_BOTH,
     decision="The newest failed invocation names the key. With --read-value the value's keys are looked at, too: if the"
     " key is there, the line is about something else. That a database's value lacks username, password, engine or host"
-    " is a risk before anything has failed.",
+    " is the cause where the function is one of Keyturn's, and a risk where it is another.",
     remedy="Add the key with put-secret-value. For a database of RDS, attaching the secret to it (CDK, CloudFormation"
     " SecretTargetAttachment) adds engine, host and port.",
 )
@@ -143,26 +197,23 @@ _MISSING_KEY = re.compile(
 @check(KEY_MISSING)
 def secret_key_missing(case: Case) -> Iterator[Finding]:
     """Look for a key that the function has missed, or will miss."""
-    said, value = newest_said(case, _MISSING_KEY), case.value
-    if said is not None:
+    said, value = _said_or_value(case, _MISSING_KEY)
+    if said is not None and (_stands(said) or value is None):
         key = said.match["key"] or said.match["bare"] or said.match["arn"]
         master = said.match["master"]
         if value is not None and not master and key in value.keys:
             return
         yield _with_value(case, _missing_key(case, said, key, master), value)
-    elif value is not None and value.is_object and "engine" in value.keys:
-        lacking = [key for key in _KEYS_OF_DATABASES if key not in value.keys]
+    elif value is not None and value.is_object:
+        own = own_function(case)
+        needed = own.keys if own is not None else _KEYS_OF_DATABASES if "engine" in value.keys else ()
+        lacking = [key for key in needed if key not in value.keys]
         # RDS keeps the address of its own secrets elsewhere.
-        if not lacking or case.secret.get("OwningService") or lacking == ["host"]:
+        is_cut = len(value.keys) >= MOST_KEYS
+        if not lacking or is_cut or case.secret.get("OwningService") or (own is None and lacking == ["host"]):
             return
-        yield Finding(
-            KEY_MISSING,
-            f"the value of {case.name} has no key {' and no key '.join(lacking)}",
-            (_keys(case, value),),
-            Remedy("Add what is missing.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
-            role=Role.RISK,
-            confidence=Confidence.LIKELY,
-        )
+        title = f"the value of {case.name} has no key {' and no key '.join(lacking)}"
+        yield _of_value(case, KEY_MISSING, title, value, is_certain=own is not None, text="Add what is missing.")
 
 
 def _missing_key(case: Case, said: Said, key: str, master: str | None) -> Finding:
@@ -197,8 +248,8 @@ ENGINE_MISMATCH = Cause(
         ("Database engine must be set to 'timestream-influxdb' in order to use this Lambda rotation function."),
     ),
     evidence=_BOTH,
-    decision="The newest failed invocation says which engine the function is for. With --read-value the value's engine"
-    " is told beside it.",
+    decision="The newest failed invocation says which engine the function is for, or its handler does if it is one of"
+    " Keyturn's. With --read-value the value's engine is told beside it.",
     remedy="Set engine to what the database is, or give the secret the function that is made for it. Old functions of"
     " AWS refuse aurora-mysql and aurora-postgresql, too.",
 )
@@ -208,7 +259,17 @@ _OTHER_ENGINE = re.compile(r"Database engine must be set to '(?P<engine>[\w-]+)'
 @check(ENGINE_MISMATCH)
 def secret_engine_mismatch(case: Case) -> Iterator[Finding]:
     """Look for a function that is made for another engine."""
-    said, value = newest_said(case, _OTHER_ENGINE), case.value
+    said, value = _said_or_value(case, _OTHER_ENGINE)
+    own = own_function(case)
+    if own is not None and value is not None and "engine" in value.keys and not _stands(said):
+        if value.text("engine") not in own.engine_names:
+            title = (
+                f"the function {case.function_name} is for engine {own.engine_names[0]}, and the value of {case.name}"
+                f" says engine {value.text('engine') or 'not as text'}"
+            )
+            text = "Set engine in the value to what the database is, or give the secret the function made for it."
+            yield _of_value(case, ENGINE_MISMATCH, title, value, is_certain=True, text=text)
+        return
     if said is None or (value is not None and value.text("engine") == said.match["engine"]):
         return
     found = f"engine {value.text('engine') or 'missing'}" if value is not None else "another engine, or none"
@@ -258,30 +319,46 @@ def secret_name_looks_like_suffix(case: Case) -> Iterator[Finding]:
     )
 
 
-enter(
-    LineCause(
-        Cause(
-            id="secret-value-unusable",
-            section=Section.VALUE,
-            topic=Topic.BEYOND,
-            title="A key of the secret's JSON holds what the function cannot use",
-            symptoms=(
-                "host in the secret JSON must be text, not empty and without NUL.",
-                "port in the secret JSON must be a number from 1 to 65535.",
-                "host and port in the secret JSON must name as many ports as hosts, or one port for all.",
-            ),
-            evidence=_LOG,
-            decision="The newest failed invocation of this secret names the key and what it must be.",
-            remedy="Store the value with that key set right.",
+_CANNOT_BE_USED = LineCause(
+    Cause(
+        id="secret-value-unusable",
+        section=Section.VALUE,
+        topic=Topic.BEYOND,
+        title="A key of the secret's JSON holds what the function cannot use",
+        symptoms=(
+            "host in the secret JSON must be text, not empty and without NUL.",
+            "port in the secret JSON must be a number from 1 to 65535.",
+            "host and port in the secret JSON must name as many ports as hosts, or one port for all.",
         ),
-        re.compile(
-            r"ValueError: (?P<why>[\w ]{1,80} in the secret JSON must [^\n\r]{0,300}?)(?: See master secret|[\n\r]|$)"
-        ),
-        "the value of {secret} cannot be used: {why}",
-        "Store the whole JSON object again with that key set right.",
-        by_hand=(_STORE,),
+        evidence=_BOTH,
+        decision="The newest failed invocation of this secret names the key and what it must be. With --read-value"
+        " host, username and port of the value are looked at, too: the cause where the function is one of Keyturn's;"
+        " a port that is no number is a risk where it is another.",
+        remedy="Store the value with that key set right.",
     ),
+    re.compile(
+        r"ValueError: (?P<why>[\w ]{1,80} in the secret JSON must [^\n\r]{0,300}?)(?: See master secret|[\n\r]|$)"
+    ),
+    "the value of {secret} cannot be used: {why}",
+    "Store the whole JSON object again with that key set right.",
+    by_hand=(_STORE,),
 )
+
+
+@check(_CANNOT_BE_USED.cause)
+def secret_value_unusable(case: Case) -> Iterator[Finding]:
+    """Look for a key that holds what the function has refused, or will refuse."""
+    said, value = _said_or_value(case, _CANNOT_BE_USED.pattern)
+    if _stands(said) or value is None:
+        yield from _CANNOT_BE_USED(case)
+        return
+    own = own_function(case)
+    why = own.unusable(value) if own is not None else unusable_port(value) if "engine" in value.keys else ""
+    if why:
+        title = f"the value of {case.name} cannot be used: {why}"
+        yield _of_value(case, _CANNOT_BE_USED.cause, title, value, is_certain=own is not None)
+    else:
+        yield from _CANNOT_BE_USED(case)
 
 
 def _with_value(case: Case, finding: Finding, value: ValueParts | None) -> Finding:

@@ -24,8 +24,9 @@ PENDING_STUCK = Cause(
         "A previous rotation isn't complete",
     ),
     evidence=("secretsmanager:DescribeSecret", "secretsmanager:ListSecretVersionIds"),
-    decision="AWSPENDING is on a version that is not AWSCURRENT, for longer than 15 minutes. A consequence where"
-    " something else explains the failure, the cause where nothing does.",
+    decision="AWSPENDING is on a version that is not AWSCURRENT, and the attempt that put it there has failed, or began"
+    " more than 15 minutes ago; until then it is taken to be under way. A consequence where something else explains the"
+    " failure, the cause where nothing does.",
     remedy="Let the next attempt run once the cause is mended; it takes the version up again. Otherwise take the label"
     " off and rotate: but if setSecret has run, the database may have the pending password already.",
     fix=Fix.PRINTED,

@@ -65,7 +65,11 @@ def _asked(handler: str) -> tuple[dict[str, object], tuple[str, str] | None]:
         os.close(writing)
     try:
         status = process.wait(_LIMIT_SECONDS)
+        # A process that the module has left behind may hold the other end.
+        os.set_blocking(reading, False)
         content = os.read(reading, _ANSWER_BYTES)
+    except BlockingIOError:
+        content = b""
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()

@@ -134,7 +134,9 @@ def examine(text: str, kind: DocumentKind, actions: ActionNames = _NO_ACTIONS) -
         actions: Those of the services whose actions are known; others are not looked at.
     """
     corrected = _corrected(text, kind, actions)
-    remaining = _faults(corrected, kind, actions) if corrected is not None else ()
+    found = _faults(corrected, kind, actions) if corrected is not None else ()
+    # What could still be put right would have been: its remedy is in the way of another one's.
+    remaining = tuple(replace(fault, is_mended=False) for fault in found)
     # Two remedies may stand in each other's way, and then neither was taken.
     left = {(fault.code, fault.path) for fault in remaining}
     faults = tuple(
@@ -260,7 +262,8 @@ def _grammar_edits(reading: Reading, kind: DocumentKind, actions: ActionNames) -
     edits += [Edit(member.start, member.end, json.dumps(path[-1])) for member, path in meant.misspelt]
     mender = Mender(policy, actions)
     edits += [edit for refusal in _refusals(policy, kind) for edit in mender.mended(refusal)]
-    return edits
+    # Several faults may have one remedy: taken twice it would be in its own way.
+    return list(dict.fromkeys(edits))
 
 
 def _is_object(text: str) -> bool:
