@@ -60,8 +60,12 @@ def reading_policy(
         may_be_keyturn: With what is asked of Keyturn, and not of AWS.
     """
     arns = _arns(case)
+    secret = _statement("Secret", "secretsmanager", _SECRET, arns["secrets"])
+    if may_be_keyturn:
+        # One statement: a user's inline policies have 2,048 characters together.
+        secret["Action"] = [f"secretsmanager:{name}" for name in _SECRET] + [f"keyturn:{name}" for name in _KNOWN]
     statements = [
-        _statement("Secret", "secretsmanager", _SECRET, arns["secrets"]),
+        secret,
         _statement("Function", "lambda", _FUNCTION, arns["function"]),
         _statement("Role", "iam", _ROLE, arns["role"]),
         _statement("Policies", "iam", _POLICIES, "*"),
@@ -76,13 +80,11 @@ def reading_policy(
     ]
     if every:
         statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
-    if may_be_keyturn:
-        statements.append(_statement("Known", "keyturn", _KNOWN, arns["secrets"]))
     if preflight:
         statements.append(_statement("Preflight", "keyturn", ("PreflightRotation",), arns["secrets"]))
     if read_value:
-        secret = arns["secrets"] if case is None else case.arn
-        statements.append(_statement("Value", "secretsmanager", ("GetSecretValue",), secret))
+        of_value = arns["secrets"] if case is None else case.arn
+        statements.append(_statement("Value", "secretsmanager", ("GetSecretValue",), of_value))
         statements.append(_statement("ValueKey", "kms", ("Decrypt",), arns["key"]))
     return {"Version": "2012-10-17", "Statement": statements}
 
@@ -108,12 +110,11 @@ def _arns(case: Case | None) -> dict[str, str | list[str]]:
     }
 
 
-def _log(case: Case) -> str | list[str]:
+def _log(case: Case) -> str:
     place = case.function_place
     if place is None or case.configuration.kind is not Kind.OK:
         return "arn:aws:logs:*:*:log-group:*"
-    group = f"arn:{place.partition}:logs:{place.region}:{place.account_id}:log-group:{case.log_group}"
-    return [group, f"{group}:*"]
+    return f"arn:{place.partition}:logs:{place.region}:{place.account_id}:log-group:{case.log_group}:*"
 
 
 def _statement(sid: str, service: str, names: tuple[str, ...], resource: str | list[str]) -> dict[str, object]:

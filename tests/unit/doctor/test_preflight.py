@@ -1,320 +1,78 @@
-"""What the doctor makes of what Keyturn knows already: the last pre-flight, and a rotation that waits or runs."""
+"""What a look from inside the function's sandbox says, by the codes of its items, and beside what is seen otherwise."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from dataclasses import replace
-from datetime import datetime, timedelta
-from pathlib import Path
+from collections.abc import Mapping
 
 import pytest
-from tests.contract.doctor.preflight import preflight_found_last
-from tests.contract.doctor.world import CURRENT, FUNCTION, NAME, NOW, SECRET, World, ago, diagnosed, refusal
+from tests.contract.doctor.world import World, diagnosed
 
 from keyturn.doctor.case import Options
-from keyturn.doctor.collect import collect
-from keyturn.doctor.facts import Facts
-from keyturn.doctor.model import Change, Confidence, Finding, Report, Role, Section, Status, Verdict
-from keyturn.doctor.own_policy import reading_policy
-from keyturn.doctor.remedies import command
-from keyturn.doctor.saved import Saved
-
-KNOWS = ["keyturn:GetRotationPreflight", "keyturn:ListRotations"]
+from keyturn.doctor.model import Finding
 
 
-@pytest.fixture
-def world() -> World:
-    """A password was changed by hand, and the daily look has found it."""
-    made = World()
-    preflight_found_last(made)
-    return made
-
-
-def last(report: Report) -> Finding | None:
-    return next((finding for finding in report.findings if finding.id == "preflight-found-last"), None)
-
-
-def status(report: Report, cause_id: str) -> tuple[Status, str]:
-    return next((each.status, each.reason) for each in report.outcomes if each.cause.id == cause_id)
-
-
-def found(world: World, verdict: str, *causes: str, at: datetime | None = None) -> Finding | None:
-    """Return what the doctor makes of a pre-flight that has found this."""
-    failed = [cause.split(":") for cause in causes if not cause.startswith("drift:")]
-    world.replies["keyturn:GetRotationPreflight"] = {
-        "Verdict": verdict,
-        "Heartbeat": "unknown",
-        "Causes": list(causes),
-        "CheckedAt": at or ago(hours=3),
-        "Items": [{"Item": item, "Status": "failed", "Code": code, "Reason": ""} for item, code in failed],
-    }
-    return last(diagnosed(world))
-
-
-# The last pre-flight.
-
-
-def test_a_drift_that_was_found_is_a_likely_cause_with_its_age_and_the_way_to_look_again(world: World) -> None:
-    report = diagnosed(world)
-
-    assert report.verdict is Verdict.BROKEN
-    assert report.summary == (
-        "as was found 3 hours ago, the database refuses every labelled version: the password was changed outside of"
-        " rotation."
-    )
-    finding = last(report)
-    assert finding is not None
-    assert (finding.role, finding.confidence) == (Role.CAUSE, Confidence.LIKELY)
-    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00 UTC; --preflight looks again")
-    assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight",)
-    assert [evidence.excerpt for evidence in finding.evidence] == ["login.current AuthenticationFailed: refused"]
-
-
-def _rotated(world: World) -> None:
-    world.secret["LastRotatedDate"] = ago(hours=2)
-
-
-def _stored(world: World) -> None:
-    versions = [{"VersionId": CURRENT, "CreatedDate": ago(hours=2)}]
-    world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": versions}
-    world.secret["LastChangedDate"] = ago(hours=2)
-
-
-def _deployed(world: World) -> None:
-    world.configuration["LastModified"] = f"{ago(hours=2):%Y-%m-%dT%H:%M:%S}.000+0000"
-
-
-def _aged(world: World) -> None:
-    reply = world.replies["keyturn:GetRotationPreflight"]
-    assert isinstance(reply, dict)
-    reply["CheckedAt"] = ago(hours=25)
-
-
-@pytest.mark.parametrize("change", [_rotated, _stored, _deployed, _aged])
-def test_what_is_older_than_a_day_or_than_the_last_change_is_a_note(
-    world: World, change: Callable[[World], None]
-) -> None:
-    change(world)
-    report = diagnosed(world)
-
-    finding = last(report)
-    assert finding is not None
-    assert finding.role is Role.NOTE
-    assert "may hold no longer" in finding.title
-    assert report.verdict is Verdict.HEALTHY
-
-
-@pytest.mark.parametrize(
-    ("verdict", "causes", "role"),
-    [
-        ("will fail", ["login.superuser:AuthenticationFailed"], Role.CAUSE),
-        ("will fail", ["database.connect:ConnectionRefused"], Role.CAUSE),
-        ("will fail", ["function.import:Runtime.ImportModuleError"], Role.CAUSE),
-        ("ready", ["drift:PendingIsInDatabase"], Role.CAUSE),
-        ("ready", ["drift:PreviousStillAccepted"], Role.RISK),
-        # What the doctor sees itself is as it says now.
-        ("will fail", ["doctor:role-missing-secret-actions"], Role.NOTE),
-        ("will fail", ["secret.read:AccessDeniedException", "function.invoke:notInvoked"], Role.NOTE),
-    ],
-)
-def test_it_counts_as_far_as_the_doctor_does_not_see_it_itself(
-    world: World, verdict: str, causes: list[str], role: Role
-) -> None:
-    finding = found(world, verdict, *causes)
-
-    assert finding is not None
-    assert finding.role is role
-
-
-@pytest.mark.parametrize("verdict", ["ready", "unknown"])
-def test_health_and_what_could_not_be_looked_at_is_not_told(world: World, verdict: str) -> None:
-    assert found(world, verdict) is None
-    assert diagnosed(world).verdict is Verdict.HEALTHY
-
-
-def test_beside_a_cause_that_is_seen_now_it_is_a_consequence(world: World) -> None:
-    world.function_policy = None
-    report = diagnosed(world)
-
-    assert [finding.id for finding in report.causes] == ["invoke-permission-missing"]
-    finding = last(report)
-    assert finding is not None
-    assert finding.role is Role.CONSEQUENCE
-
-
-@pytest.mark.parametrize(
-    ("code", "http_status"),
-    [
-        ("NotImplementedException", 400),
-        ("UnknownOperationException", 404),
-        ("500", 500),
-        ("404", 404),
-        ("ResourceNotFoundException", 400),
-    ],
-)
-def test_where_nobody_knows_of_it_the_verdict_is_the_same(code: str, http_status: int) -> None:
-    world = World()
-    world.options = Options(may_be_keyturn=True)
-    for action in KNOWS:
-        world.replies[action] = refusal(action.partition(":")[2], code, status=http_status)
-
-    assert replace(diagnosed(world), outcomes=()) == replace(diagnosed(World()), outcomes=())
-    world.secret.pop("LastRotatedDate")
-    world.trail.clear()
-    first = World()
-    first.secret.pop("LastRotatedDate")
-    first.trail.clear()
-    assert diagnosed(world).verdict is diagnosed(first).verdict
-
-
-@pytest.mark.parametrize("reply", [{}, {"Verdict": 1}])
-def test_a_reply_of_something_else_is_none(reply: dict[str, object]) -> None:
-    world = World()
-    world.options = Options(may_be_keyturn=True)
-    world.replies |= dict.fromkeys(KNOWS, reply)
-
-    assert diagnosed(world).verdict is Verdict.HEALTHY
-
-
-def test_who_may_not_ask_for_it_is_told_what_to_allow_on_the_secret(world: World) -> None:
-    world.deny(*KNOWS)
-    report = diagnosed(world)
-
-    assert report.verdict is Verdict.INCONCLUSIVE
-    assert [(spot.action, spot.resource) for spot in report.blind] == [("keyturn:GetRotationPreflight", SECRET)]
-
-
-def test_aws_is_not_asked_and_neither_is_keyturn_when_it_looks_now(world: World) -> None:
-    aws = World()
-    diagnosed(aws)
-    assert not [action for action in aws.asked if action.startswith("keyturn:")]
-
-    world.options = Options(preflight=True, may_be_keyturn=True)
-    diagnosed(world)
-    assert [action for action in world.asked if action.startswith("keyturn:")] == [
-        "keyturn:ListRotations",
-        "keyturn:PreflightRotation",
-    ]
-
-
-def test_it_can_be_diagnosed_elsewhere(world: World, tmp_path: Path) -> None:
-    facts = Facts(world.ask)
-    case = collect(facts, SECRET, NOW, world.options)
-    Saved(facts, (SECRET,), NOW, world.options, "http://keyturn").write(tmp_path / "facts")
-    (there,) = Saved.read(tmp_path / "facts").cases()
-    assert there.last_preflight == case.last_preflight
-
-    document = json.loads((tmp_path / "facts").read_text())
-    del document["may_be_keyturn"]
-    (tmp_path / "older").write_text(json.dumps(document))
-    (older,) = Saved.read(tmp_path / "older").cases()
-    assert older.last_preflight is None
-
-
-# A rotation runs.
-
-
-@pytest.mark.parametrize(
-    ("message", "told"),
-    [
-        ("A rotation of this secret is running just now: ask again when it has ended.", "a rotation is running"),
-        ("Too many pre-flights run just now: ask again in a moment.", "too many pre-flights run"),
-    ],
-)
-def test_a_look_that_cannot_be_made_just_now_lacks_no_permission(message: str, told: str) -> None:
-    world = World()
-    world.options = Options(preflight=True, may_be_keyturn=True)
-    world.lose("keyturn:PreflightRotation", "InvalidRequestException", message)
-    report = diagnosed(world)
-
-    assert status(report, "preflight-login-refused") == (Status.SKIPPED, f"{told}; ask again in a moment")
-    assert report.blind == ()
-    # Who asked for it does not learn that all is well.
-    assert report.verdict is Verdict.INCONCLUSIVE
-    assert report.summary == (
-        f"Found nothing. From inside the function's sandbox it could not be looked at: {told}; ask again in a moment."
-    )
-    world.function_policy = None
-    assert diagnosed(world).summary.endswith(f"could not be looked at: {told}; ask again in a moment.")
-
-
-def test_a_look_that_is_refused_otherwise_is_blind_on_the_secret() -> None:
+def looked(**items: tuple[str, str, str]) -> World:
     world = World()
     world.options = Options(preflight=True)
-    world.deny("keyturn:PreflightRotation")
+    found: Mapping[str, tuple[str, str, str]] = {
+        "secret.value": ("ok", "Ok", "engine postgres"),
+        **{name.replace("_", "."): item for name, item in items.items()},
+    }
+    world.replies["keyturn:PreflightRotation"] = {
+        "Items": [
+            {"Item": name, "Status": status, "Code": code, "Reason": reason}
+            for name, (status, code, reason) in found.items()
+        ],
+        "Causes": [],
+    }
+    return world
 
-    assert [(spot.action, spot.resource) for spot in diagnosed(world).blind] == [("keyturn:PreflightRotation", SECRET)]
 
-
-# An attempt waits.
-
-RETRY = f"keyturn rotation retry {NAME} --wait"
-ROTATE = f"aws secretsmanager rotate-secret --secret-id {SECRET}"
-IN_40_SECONDS = NOW + timedelta(seconds=40)
+def only_cause(world: World) -> Finding:
+    [cause] = diagnosed(world).causes
+    return cause
 
 
 @pytest.mark.parametrize(
-    ("rotation", "line", "told"),
+    ("code", "title", "remedy"),
     [
-        ({"Status": "pending", "DueAt": IN_40_SECONDS}, "attempt 3 of 5 begins in 40 seconds", RETRY),
-        ({"Status": "pending", "DueAt": ago(seconds=1)}, "attempt 3 of 5 is due", RETRY),
-        ({"Status": "parked", "DueAt": NOW + timedelta(days=3)}, "out of attempts, goes on in 3 days", RETRY),
-        ({"Status": "parked"}, "out of attempts", RETRY),
-        ({"Status": "running"}, "attempt 3 of 5 runs", f"keyturn rotation show {NAME}"),
-        ({"Status": "failed"}, "", ROTATE),
-        ({"Status": "succeeded"}, "", ROTATE),
+        ("AuthenticationFailed", "the database refuses AWSCURRENT, so that", "Set that user's password"),
+        ("NotAdmitted", "the database does not let this user in from the function's address", "pg_hba.conf"),
+        ("DatabaseMissing", "there is no database of that name on the server", "Set dbname"),
+        ("UserMissing", "the user whose password is to be set does not exist", "Create the user"),
+        ("NotReady", "the database has no connection left", "Wait, or raise"),
+        ("Unexpected", "a login with AWSCURRENT fails", "Do what the reason names"),
     ],
 )
-def test_a_rotation_that_waits_is_told_and_begun_by_retry(rotation: dict[str, object], line: str, told: str) -> None:
-    world = World()
-    world.options = Options(may_be_keyturn=True)
-    world.replies["keyturn:GetRotationPreflight"] = refusal("GetRotationPreflight", "ResourceNotFoundException")
-    world.replies["keyturn:ListRotations"] = {
-        "Rotations": [{"Attempt": 3, "Attempts": 5, **rotation}, {"Status": "succeeded"}]
-    }
-    report = diagnosed(world)
+def test_a_login_that_fails_is_told_by_its_code(code: str, title: str, remedy: str) -> None:
+    cause = only_cause(looked(login_current=("failed", code, "it said so")))
 
-    assert report.facts[Section.ROTATION].endswith(f", {line}" if line else "in 18 days")
-    assert report.next_attempt is not None
-    assert report.next_attempt.command == told
+    assert cause.id == "preflight-login-refused"
+    assert cause.title.startswith(title)
+    assert remedy in cause.remedy.text
 
 
-def test_rotate_secret_is_the_advice_where_rotation_is_off_or_nobody_tells_what_waits() -> None:
-    world = World()
-    world.options = Options(may_be_keyturn=True)
-    world.secret["RotationEnabled"] = False
-    world.replies["keyturn:ListRotations"] = {"Rotations": [{"Status": "pending"}]}
-    for options in (world.options, Options()):
-        world.options = options
-        told = diagnosed(world).next_attempt
-        assert told is not None
-        assert (told.text, told.command) == ("Rotate it now", ROTATE)
+def test_what_the_log_says_as_well_is_told_once() -> None:
+    world = looked(login_current=("failed", "NotAdmitted", "no pg_hba.conf entry"))
+    world.fail("setSecret")
+    world.run("[ERROR] NotAdmitted: no pg_hba.conf entry\nTraceback (most recent call last):")
+
+    assert only_cause(world).id == "preflight-login-refused"
 
 
-def test_a_retry_is_a_command_of_keyturn() -> None:
-    assert command(Change("keyturn", "RetryRotation", {"SecretId": "a b"}), " --region r") == (
-        "keyturn rotation retry 'a b' --wait --region r"
+def test_a_function_that_is_gone_is_told_once() -> None:
+    world = looked(function_start=("failed", "ResourceNotFound", "Function not found"))
+    world.lose("lambda:GetFunctionConfiguration", message="Function not found")
+
+    assert only_cause(world).id == "function-missing"
+
+
+def test_a_database_that_another_engine_does_not_reach_is_another_engine() -> None:
+    world = looked(
+        secret_value=("ok", "Ok", "engine mysql"), database_connect=("failed", "ConnectionLost", "it hung up")
     )
+    world.configuration["Handler"] = "postgresql_single_user.lambda_handler"
 
-
-# What it has to be allowed.
-
-
-def test_the_policy_names_the_functions_log_group_and_keyturn_only_where_it_is_asked() -> None:
-    world = World()
-    world.configuration["LoggingConfig"] = {"LogGroup": "/rotation/all"}
-    case = collect(Facts(world.ask), SECRET, NOW)
-    region, account = FUNCTION.split(":")[3:5]
-    group = f"arn:aws:logs:{region}:{account}:log-group:/rotation/all"
-
-    def granted(action: str, **options: bool) -> object:
-        statements = reading_policy(case, **options)["Statement"]
-        assert isinstance(statements, list)
-        return next((each["Resource"] for each in statements if action in each["Action"]), None)
-
-    assert granted("logs:FilterLogEvents") == [group, f"{group}:*"]
-    assert granted("logs:DescribeLogGroups") == "*"
-    assert granted("keyturn:GetRotationPreflight") is None
-    assert granted("keyturn:GetRotationPreflight", may_be_keyturn=True) == SECRET
-    assert "logs:FilterLogEvents" in json.dumps(reading_policy())
+    cause = only_cause(world)
+    assert cause.id == "preflight-value-unusable"
+    assert cause.title == "rotate-orders is for engine postgres, and the value of svc/orders/db says mysql"

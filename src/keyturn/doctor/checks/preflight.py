@@ -440,7 +440,7 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
     inside = [item for item in failed if not item["Item"].startswith(_SEEN_FROM_OUTSIDE)]
     if found["Verdict"] != "will fail" and not drifts:
         return
-    when = f"as was found {ago(checked_at, case.now)}"
+    when = f"As was found {ago(checked_at, case.now)}"
     told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)
     role = Role.RISK if drifts == [_STILL] and found["Verdict"] != "will fail" else Role.CAUSE
     is_old = case.now - checked_at > _A_DAY or any(at is not None and at > checked_at for at in _changes(case))
