@@ -13,7 +13,7 @@ from keyturn.doctor.checks.schedule import has_stored
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import LineCause, enter, line_evidence
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import go_on, rotate
 from keyturn.doctor.trail import TrailEvent
 
 _LOG = ("logs:FilterLogEvents",)
@@ -155,7 +155,7 @@ def rotation_abandoned(case: Case) -> Iterator[Finding]:
         ABANDONED,
         f"the newest rotation of {case.name} was abandoned{who}",
         tuple(evidence),
-        Remedy("Rotate again, and see to it that nobody else stores a version meanwhile.", (rotate(case),)),
+        Remedy("Rotate again, and see to it that nobody else stores a version meanwhile.", (go_on(case),)),
     )
 
 

@@ -21,7 +21,7 @@ from keyturn.doctor.lines import (
 )
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import go_on, rotate
 
 _LOG = ("logs:FilterLogEvents",)
 
@@ -114,7 +114,7 @@ enter(
         re.compile(r"(?P<why>Invalid step parameter[^\n\r]*|KeyError: '(?:Step|SecretId|ClientRequestToken)')"),
         "the function {function} was invoked with an event that is no rotation's: {why}",
         "Rotate through RotateSecret.",
-        changes=lambda case: (rotate(case),),
+        changes=lambda case: (go_on(case),),
     ),
 )
 

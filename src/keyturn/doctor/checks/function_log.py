@@ -10,7 +10,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import configure, rotate
+from keyturn.doctor.remedies import configure, go_on
 
 GROUP_MISSING = Cause(
     id="logs-group-missing",
@@ -133,6 +133,6 @@ def logs_expired(case: Case) -> Iterator[Finding]:
             Evidence("logs:DescribeLogGroups", case.log_group, {"retentionInDays": days}),
             Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at),
         ),
-        Remedy("Keep it for longer, and rotate once more.", (Change("logs", "PutRetentionPolicy", keep), rotate(case))),
+        Remedy("Keep it for longer, and rotate once more.", (Change("logs", "PutRetentionPolicy", keep), go_on(case))),
         role=Role.NOTE,
     )

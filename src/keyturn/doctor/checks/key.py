@@ -19,7 +19,7 @@ from keyturn.doctor.facts import Answer, Kind, Unseen
 from keyturn.doctor.key_use import DECRYPT, GENERATE, KEY_CALLS, KeyUse, use_of_key
 from keyturn.doctor.lines import line_evidence, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import command, put_role_policy, rotate
+from keyturn.doctor.remedies import command, go_on, put_role_policy
 from keyturn.doctor.rotation_policies import key_policy, with_statement, without_statement
 from keyturn.doctor.seen_policies import ROLE_CALLS
 from keyturn.rules.policy.evaluate import PolicyType
@@ -161,7 +161,7 @@ def _enabled_since(case: Case, metadata: Mapping[str, Any]) -> Iterator[Finding]
             DISABLED,
             f"the secret's key could not be used at {said.line.at:%Y-%m-%d %H:%M} UTC; it is enabled now",
             (_state(metadata), line_evidence(case, said.line)),
-            Remedy("Rotate again.", (rotate(case),)),
+            Remedy("Rotate again.", (go_on(case),)),
             role=Role.NOTE,
             confidence=Confidence.LIKELY,
             step=said.run.step,

@@ -10,7 +10,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import go_on
 from keyturn.doctor.sections import ago
 from keyturn.doctor.trail import TrailEvent
 
@@ -52,7 +52,7 @@ def schedule_not_due(case: Case) -> Iterator[Finding]:
                 },
             ),
         ),
-        Remedy("Nothing is to be done; this would rotate it now.", (rotate(case),)),
+        Remedy("Nothing is to be done; this would rotate it now.", (go_on(case),)),
         role=Role.NOTE,
     )
 
@@ -89,7 +89,7 @@ def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
         SHIFTED,
         f"{last.caller.rpartition(':')[2]} has stored a value by hand since then, which moves the next date",
         (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.name} by {last.caller}", last.at),),
-        Remedy("Nothing is to be done; this would rotate it now.", (rotate(case),)),
+        Remedy("Nothing is to be done; this would rotate it now.", (go_on(case),)),
         role=Role.NOTE,
         confidence=Confidence.LIKELY,
     )
@@ -140,7 +140,7 @@ def schedule_overdue(case: Case) -> Iterator[Finding]:
                 {"NextRotationDate": _told(following), "RotationRules": case.secret.get("RotationRules")},
             ),
         ),
-        Remedy("Rotate it now, when what stops it is mended.", (rotate(case),)),
+        Remedy("Rotate it now, when what stops it is mended.", (go_on(case),)),
     )
 
 
