@@ -59,6 +59,11 @@ class Patient(Job):
         printed = self.doctor.fix(self.name, self.cause_id)
         assert f"\nfixed: {self.cause_id} is found no longer." in printed, printed
 
+    def fix_by_value(self) -> None:
+        """Let the doctor apply a remedy that it only applies if it may read the value."""
+        printed = self.doctor.fix(self.name, self.cause_id, read_value=True)
+        assert f"\nfixed: {self.cause_id} is found no longer." in printed, printed
+
     def follow(self) -> None:
         """Run the commands that the doctor prints, as it prints them, in a shell."""
         self.doctor.follow(self.name, self.cause_id)

@@ -259,7 +259,9 @@ AILMENTS: dict[str, Ailment[Patient]] = {
     "key_disabled": _of_role("kms-key-disabled", disabled_key, FIX, "key"),
     "key_doomed": _of_role("kms-key-pending-deletion", doomed_key, FIX, "key"),
     "key_elsewhose": _of_role("kms-key-policy-denies", key_for_somebody_else, FOLLOW, "key"),
-    "superuser_denied": _of_superuser("master-secret-read-denied", superuser_not_read, FIX, "superuser_denied"),
+    "superuser_denied": _of_superuser(
+        "master-secret-read-denied", superuser_not_read, Patient.fix_by_value, "superuser_denied"
+    ),
     "superuser_key": _of_superuser("master-secret-kms-denied", superuser_key_not_used, FOLLOW, "superuser"),
     "superuser_doomed": _of_superuser("master-secret-not-found", superuser_marked_for_deletion, FOLLOW, "superuser"),
     "superuser_nowhere": _of_superuser(
@@ -313,7 +315,7 @@ def test_what_may_not_be_done_is_named_and_what_is_said_mends_it(courses: Course
     course.assert_right(ailment)
     first = course.ill["findings"][0]
     assert first["confidence"] == "certain"
-    assert first["remedy"]["fixable"] is (ailment.mends is Patient.fix)
+    assert first["remedy"]["fixable"] is (ailment.mends in {Patient.fix, Patient.fix_by_value})
 
 
 @pytest.mark.parametrize("name", [name for name, each in AILMENTS.items() if each.cause_id == MISSING])

@@ -20,7 +20,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from . import patients
 from .conftest import ServerProcess, wait_until
-from .doctor import DoctorHere, rotate_well
+from .doctor import DoctorHere, causes_of, rotate_well
 from .patients import Ailment, Courses, treated
 
 MODULE = package.handler_name("postgresql", "single_user").partition(".")[0]
@@ -128,6 +128,8 @@ def statement(text: str) -> Callable[[Patient], object]:
 
 
 def fix_memory(patient: Patient) -> None:
+    # While an attempt is under way its log says nothing yet.
+    wait_until(lambda: causes_of(patient.doctor.diagnose(patient.name)) == [patient.cause_id], "the attempt failed")
     # An attempt that has begun before may run out of it afterwards, so that nothing is asserted yet.
     printed = patient.doctor.fix(patient.name, patient.cause_id)
     assert "--memory-size 256" in printed

@@ -29,6 +29,7 @@ import importlib.metadata
 import io
 import platform
 import re
+import threading
 import zipfile
 from pathlib import Path, PurePosixPath
 
@@ -60,6 +61,7 @@ from keyturn_rotators.preflight.program import lambda_handler
 PREFLIGHT_HANDLER = f"{_PREFLIGHT}.lambda_handler"
 """What is started in place of a function's handler, of the layer that :func:`build_preflight` makes."""
 
+_PARSING = threading.Lock()
 _HERE = Path(__file__).parent
 # The earliest date a zip can hold.
 _DATE = (1980, 1, 1, 0, 0, 0)
@@ -161,12 +163,23 @@ def _needed(*modules: str) -> set[str]:
         if module in found:
             continue
         found.add(module)
-        for node in ast.walk(ast.parse((_HERE / f"{module}.py").read_bytes())):
-            if isinstance(node, ast.ImportFrom) and node.level:
-                source = Path(module).parents[node.level - 1].joinpath(*(node.module or "").split("."))
-                imported = (source, source / "__init__", *(source / alias.name for alias in node.names))
-                waiting += [path.as_posix() for path in imported if (_HERE / f"{path.as_posix()}.py").is_file()]
+        waiting += _imported(module)
     return found
+
+
+@functools.cache
+def _imported(module: str) -> tuple[str, ...]:
+    """Return the modules of this package that one of them imports."""
+    # Python 3.11 counts the depth of what it parses for all threads together, and then fails (CPython issue 106905).
+    with _PARSING:
+        tree = ast.parse((_HERE / f"{module}.py").read_bytes())
+    found: list[str] = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.level:
+            source = Path(module).parents[node.level - 1].joinpath(*(node.module or "").split("."))
+            imported = (source, source / "__init__", *(source / alias.name for alias in node.names))
+            found += [path.as_posix() for path in imported if (_HERE / f"{path.as_posix()}.py").is_file()]
+    return tuple(found)
 
 
 def _driver_files(engine: Engine) -> dict[str, bytes]:
