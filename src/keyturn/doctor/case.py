@@ -192,6 +192,16 @@ class Case:
         return None if pending is None or pending == self.labels.get("AWSCURRENT") else pending
 
     @property
+    def pending_is_empty(self) -> bool:
+        """Whether :attr:`pending_version` has no value: then it is not listed.
+
+        Raises:
+            Unseen: The versions may not be looked at.
+        """
+        listed = self.versions.value.get("Versions", [])
+        return all(version.get("VersionId") != self.pending_version for version in listed)
+
+    @property
     def value_stored_at(self) -> datetime | None:
         """When the current value was stored; None if that is not known."""
         if self.versions.kind is not Kind.OK or self.described.kind is not Kind.OK:

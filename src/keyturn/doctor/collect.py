@@ -11,6 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
 
+from keyturn.rules.rotation_permissions import SECRETS_MANAGER
+
 from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case, Options
 from .facts import Facts, Kind
 
@@ -18,7 +20,6 @@ Note = Callable[[str], None]
 """Is told what is being looked at."""
 
 _AT_ONCE = 4
-SERVICE = "secretsmanager.amazonaws.com"
 
 
 def collect(
@@ -68,7 +69,7 @@ def _function(case: Case, tell: Note) -> None:
         _ = case.preflight
     tell("the function")
     _ = case.function_policy, case.unqualified_function_policy, case.concurrency
-    if SERVICE not in str(case.function_policy.found.get("Policy", "")):
+    if SECRETS_MANAGER not in str(case.function_policy.found.get("Policy", "")):
         _ = case.policies_of_aliases
     _ = case.function_key
     if case.configuration.kind is Kind.OK and case.role_name:

@@ -95,9 +95,7 @@ def _of_line(case: Case, line: LogLine) -> Evidence:
 def _in_trail(case: Case) -> Iterator[Denial]:
     for event in case.facts.once(events_in, case.calls_of_function):
         if event.is_denied and case.is_in_window(event):
-            evidence = Evidence(
-                "cloudtrail:LookupEvents", event.event_id, f"{event.error_code}: {event.error_message}", event.at
-            )
+            evidence = event.evidence(f"{event.error_code}: {event.error_message}")
             yield from _read(event.error_message, event.secret_id, event.at, evidence, event)
 
 

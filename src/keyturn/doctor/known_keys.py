@@ -13,10 +13,10 @@ from collections.abc import Iterable, Mapping
 
 from keyturn.call import Principal
 from keyturn.rules.kms_keys import via_service
+from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
 from .case import Case, Json
 
-SERVICE = "secretsmanager.amazonaws.com"
 ROTATION_FUNCTION = "secretsmanager:resource/AllowRotationLambdaArn"
 
 Values = tuple[str, ...] | None
@@ -70,9 +70,9 @@ def keys_of_key_use(case: Case, principal: Principal, secret: Json, key_account_
     account_id = principal.account_id
     values |= {
         "aws:viaawsservice": ("true",),
-        "aws:calledvia": (SERVICE,),
-        "aws:calledviafirst": (SERVICE,),
-        "aws:calledvialast": (SERVICE,),
+        "aws:calledvia": (SECRETS_MANAGER,),
+        "aws:calledviafirst": (SECRETS_MANAGER,),
+        "aws:calledvialast": (SECRETS_MANAGER,),
         # A service that acts for somebody has no address.
         "aws:sourceip": None,
         "kms:viaservice": (via_service(case.place.region),),

@@ -64,6 +64,20 @@ def go_on(case: Case) -> Change:
     return rotate(case)
 
 
+def take_off_pending(case: Case) -> Change:
+    """Return the call that takes AWSPENDING off the version that it was left on."""
+    return Change(
+        "secretsmanager",
+        "UpdateSecretVersionStage",
+        {"SecretId": case.arn, "VersionStage": "AWSPENDING", "RemoveFromVersionId": case.pending_version},
+    )
+
+
+def begin_anew(case: Case) -> tuple[Change, ...]:
+    """Return the calls that give up the version that is pending, if one is, and rotate."""
+    return (take_off_pending(case), rotate(case)) if case.pending_version else (rotate(case),)
+
+
 def next_attempt(case: Case) -> NextAttempt:
     """Return how the secret is rotated once all is mended."""
     if case.waiting is not None and case.waiting.runs:

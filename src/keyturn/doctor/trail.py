@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from .facts import Answer, Kind
+from .model import Evidence
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"})
 _STEP = re.compile(r"during (\w+) step")
@@ -43,6 +44,15 @@ class TrailEvent:
     error_code: str
     error_message: str
     parameters: Mapping[str, Any]
+
+    @property
+    def by_whom(self) -> str:
+        """What was called, and by whom."""
+        return f"{self.name} by {self.caller}"
+
+    def evidence(self, said: str = "") -> Evidence:
+        """Return it as what was seen; without words, in its own: its error, else its name."""
+        return Evidence("cloudtrail:LookupEvents", self.event_id, said or self.error_message or self.name, self.at)
 
     @property
     def is_denied(self) -> bool:

@@ -162,7 +162,7 @@ def hung(case: Case) -> tuple[Evidence, ...]:
     found: list[Evidence] = []
     if case.failures_if_seen:
         last = case.failures_if_seen[-1]
-        found.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at))
+        found.append(last.evidence())
     try:
         timed_out = [run for run in case.failed_runs if run.timed_out_after is not None]
     except Unseen:

@@ -28,6 +28,9 @@ it."""
 STATEMENT_ID = "SecretsManagerAccess"
 """Of the statement in the function's own policy, as in AWS's guide."""
 
+SECRETS_MANAGER = "secretsmanager.amazonaws.com"
+"""Who invokes a rotation function."""
+
 _OF_THE_SECRET = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 _OF_THE_LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
 
@@ -121,7 +124,7 @@ def invoke_permission(secret_arn: Value, account_id: Value) -> dict[str, Value]:
     """Return AddPermission's parameters by which Secrets Manager may invoke the function, for this secret only."""
     return {
         "Action": "lambda:InvokeFunction",
-        "Principal": "secretsmanager.amazonaws.com",
+        "Principal": SECRETS_MANAGER,
         "SourceAccount": account_id,
         "SourceArn": secret_arn,
     }

@@ -8,19 +8,14 @@ from datetime import datetime, timedelta
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.checks.rotation import take_off_pending
 from keyturn.doctor.checks.schedule import has_stored
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import LineCause, enter, line_evidence
-from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import go_on, rotate
+from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.remedies import begin_anew, go_on
 from keyturn.doctor.trail import TrailEvent
 
 _LOG = ("logs:FilterLogEvents",)
-
-
-def _begin_anew(case: Case) -> tuple[Change, ...]:
-    return (take_off_pending(case), rotate(case)) if case.pending_version else (rotate(case),)
 
 
 enter(
@@ -51,7 +46,7 @@ enter(
         ),
         "the pending version of {secret} is not for the current user and host: {why}",
         "Take AWSPENDING off, then rotate: a new pending value is made from the current one.",
-        changes=_begin_anew,
+        changes=begin_anew,
     ),
     LineCause(
         Cause(
@@ -109,10 +104,10 @@ def pending_not_from_function(case: Case) -> Iterator[Finding]:
         FOREIGN,
         f"the pending version {match['version'][:8]}… of {case.name} was not stored by the function for this rotation",
         (
-            Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message, last.at),
+            last.evidence(last.error_message),
             Evidence("secretsmanager:DescribeSecret", case.name, label),
         ),
-        Remedy("Take AWSPENDING off it, then rotate.", (take_off_pending(case), rotate(case))),
+        Remedy("Take AWSPENDING off it, then rotate.", begin_anew(case)),
         step=last.step,
     )
 
@@ -144,13 +139,13 @@ def rotation_abandoned(case: Case) -> Iterator[Finding]:
     newer = [*case.failures, *case.events("RotationStarted"), *case.events("RotationSucceeded")]
     if any(event.at > last.at for event in newer):
         return
-    evidence = [Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at)]
+    evidence = [last.evidence()]
     writer = _writer_before(case, last)
     who = ""
     if writer is not None:
         who = f", and {writer.caller.rpartition(':')[2]} had stored a version"
         said = f"{writer.name} by {writer.caller}"
-        evidence.append(Evidence("cloudtrail:LookupEvents", writer.event_id, said, writer.at))
+        evidence.append(writer.evidence(said))
     yield Finding(
         ABANDONED,
         f"the newest rotation of {case.name} was abandoned{who}",

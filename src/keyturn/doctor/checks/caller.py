@@ -50,7 +50,7 @@ def caller_not_allowed(case: Case) -> Iterator[Finding]:
     yield Finding(
         CALLER,
         f"whoever configures rotation may not do so: {action} was denied to {who}",
-        (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.error_code}: {last.error_message}", last.at),),
+        (last.evidence(f"{last.error_code}: {last.error_message}"),),
         _let_in(last, caller_policy(case.arn, function_arn)),
         role=Role.NOTE if is_on else Role.CAUSE,
     )

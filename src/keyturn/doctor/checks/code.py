@@ -8,7 +8,6 @@ from datetime import timedelta
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.checks.rotation import take_off_pending
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import (
     LineCause,
@@ -21,13 +20,9 @@ from keyturn.doctor.lines import (
 )
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import go_on, rotate
+from keyturn.doctor.remedies import begin_anew, go_on
 
 _LOG = ("logs:FilterLogEvents",)
-
-
-def _begin_anew(case: Case) -> tuple[Change, ...]:
-    return (take_off_pending(case), rotate(case)) if case.pending_version else (rotate(case),)
 
 
 enter(
@@ -74,7 +69,7 @@ enter(
         ),
         "the function {function} lost the version that it was to rotate to: version {version} {why}",
         "Pass ClientRequestToken of the event to put_secret_value; take AWSPENDING off, then rotate.",
-        changes=_begin_anew,
+        changes=begin_anew,
     ),
     LineCause(
         Cause(
@@ -197,7 +192,7 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
     ]
     if failures and failures[-1].step == "finishSecret":
         last = failures[-1]
-        evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message, last.at))
+        evidence.append(last.evidence(last.error_message))
     changed_at = case.function_changed_at
     is_changed = changed_at is not None and changed_at > newest.ended_at
     since = f" at {newest.ended_at:%Y-%m-%d %H:%M} UTC; the function has been changed since" if is_changed else ""
@@ -302,7 +297,7 @@ def app_holds_old_credential(case: Case) -> Iterator[Finding]:
     evidence = [Evidence("secretsmanager:DescribeSecret", case.name, {"AWSPREVIOUS": previous}, rotated_at)]
     if succeeded:
         last = succeeded[-1]
-        evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, last.name, last.at))
+        evidence.append(last.evidence(last.name))
     back = {"VersionStage": "AWSCURRENT", "MoveToVersionId": previous, "RemoveFromVersionId": current}
     yield Finding(
         HOLDS_OLD,

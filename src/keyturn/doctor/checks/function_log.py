@@ -39,7 +39,7 @@ def logs_group_missing(case: Case) -> Iterator[Finding]:
     failure = case.failures[-1]
     evidence = [
         Evidence("logs:FilterLogEvents", case.log_group, case.log_events.message or case.log_events.code),
-        Evidence("cloudtrail:LookupEvents", failure.event_id, failure.error_message or failure.name, failure.at),
+        failure.evidence(),
     ]
     metric = case.metric("Invocations")
     why, what = "it was never invoked, or its log was deleted", "Look at the permissions to invoke it and to write"
@@ -131,7 +131,7 @@ def logs_expired(case: Case) -> Iterator[Finding]:
         f"the log of the rotation that failed at {last.at:%Y-%m-%d %H:%M} UTC is gone: it is kept for {days} days",
         (
             Evidence("logs:DescribeLogGroups", case.log_group, {"retentionInDays": days}),
-            Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at),
+            last.evidence(),
         ),
         Remedy("Keep it for longer, and rotate once more.", (Change("logs", "PutRetentionPolicy", keep), go_on(case))),
         role=Role.NOTE,

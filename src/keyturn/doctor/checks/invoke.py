@@ -18,9 +18,8 @@ from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, F
 from keyturn.errors.base import AwsError
 from keyturn.rules.policy.document import parse_resource_policy
 from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, RequestContext, evaluate
-from keyturn.rules.rotation_permissions import STATEMENT_ID
+from keyturn.rules.rotation_permissions import SECRETS_MANAGER, STATEMENT_ID
 
-_SERVICE = "secretsmanager.amazonaws.com"
 _ACTION = "lambda:InvokeFunction"
 _REFUSED = (
     "AccessDeniedException: Secrets Manager cannot invoke the specified Lambda function. Ensure that the function"
@@ -48,9 +47,9 @@ def invoke_permission_missing(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         MISSING,
-        f"Secrets Manager may not invoke {case.function_name}: its policy has no statement for {_SERVICE}",
+        f"Secrets Manager may not invoke {case.function_name}: its policy has no statement for {SECRETS_MANAGER}",
         (_policy_evidence(case), *_failed_without_lines(case)),
-        Remedy(f"Let {_SERVICE} invoke the function for this account's secrets.", (_add_permission(case),)),
+        Remedy(f"Let {SECRETS_MANAGER} invoke the function for this account's secrets.", (_add_permission(case),)),
     )
 
 
@@ -163,7 +162,7 @@ def function_missing(case: Case) -> Iterator[Finding]:
     ]
     if deleted:
         last = deleted[-1]
-        evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.name} by {last.caller}", last.at))
+        evidence.append(last.evidence(last.by_whom))
     what = f"{case.qualifier} of {case.function_name}" if case.qualifier else case.function_name
     yield Finding(
         FUNCTION_MISSING,
@@ -230,9 +229,9 @@ def _may_invoke(case: Case) -> bool:
         "aws:sourcearn": (case.arn,),
         "aws:sourceaccount": (account_id,),
         "aws:principalisawsservice": ("true",),
-        "aws:principalservicename": (_SERVICE,),
+        "aws:principalservicename": (SECRETS_MANAGER,),
     }
-    principal = Principal(PrincipalKind.SERVICE, _SERVICE, _SERVICE, account_id, _SERVICE)
+    principal = Principal(PrincipalKind.SERVICE, SECRETS_MANAGER, SECRETS_MANAGER, account_id, SECRETS_MANAGER)
     try:
         document = parse_resource_policy(text)
     except AwsError as error:
@@ -269,7 +268,7 @@ def _is_for_service(statement: Mapping[str, Any]) -> bool:
     principal = statement.get("Principal")
     named = texts(principal.get("Service")) if isinstance(principal, Mapping) else texts(principal)
     actions = texts(statement.get("Action"))
-    is_named = _SERVICE in named or "*" in named
+    is_named = SECRETS_MANAGER in named or "*" in named
     return is_named and any(each.lower() in (_ACTION.lower(), "lambda:*", "*", "lambda:invoke*") for each in actions)
 
 
@@ -288,7 +287,7 @@ def _failed_without_lines(case: Case) -> tuple[Evidence, ...]:
     if not case.failures_if_seen:
         return ()
     last = case.failures_if_seen[-1]
-    return (Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at),)
+    return (last.evidence(),)
 
 
 def _add_permission(case: Case) -> Change:
@@ -297,7 +296,7 @@ def _add_permission(case: Case) -> Change:
         "AddPermission",
         StatementId=_free_statement_id(case),
         Action=_ACTION,
-        Principal=_SERVICE,
+        Principal=SECRETS_MANAGER,
         SourceAccount=case.place.account_id,
     )
 

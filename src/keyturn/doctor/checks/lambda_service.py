@@ -251,7 +251,7 @@ def lambda_throttled(case: Case) -> Iterator[Finding]:
         f"Lambda throttled {case.function_name} {throttled} times when it was to rotate {case.name}",
         (
             Evidence("cloudwatch:GetMetricStatistics", case.function_name, {"Throttles": throttled}, failure.at),
-            Evidence("cloudtrail:LookupEvents", failure.event_id, failure.error_message or failure.name, failure.at),
+            failure.evidence(),
         ),
         Remedy("Raise or remove its reserved concurrency, or ask AWS for a higher quota of concurrent executions."),
         confidence=Confidence.LIKELY,

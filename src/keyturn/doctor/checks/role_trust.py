@@ -48,10 +48,7 @@ def role_cannot_be_assumed(case: Case) -> Iterator[Finding]:
         raise Skip("the function is gone")
     if not case.role_arn:
         raise Skip("the function has no role")
-    told = tuple(
-        Evidence("cloudtrail:LookupEvents", event.event_id, event.error_message or event.name, event.at)
-        for event in case.failures_if_seen[-1:]
-    )
+    told = tuple(event.evidence() for event in case.failures_if_seen[-1:])
     if case.role.kind is Kind.GONE:
         yield Finding(
             CANNOT_BE_ASSUMED,

@@ -12,7 +12,7 @@ from keyturn.doctor.catalogue import check
 from keyturn.doctor.checks.schedule import window_length
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import command, rotate
+from keyturn.doctor.remedies import begin_anew, command, rotate
 
 NOT_CONFIGURED = Cause(
     id="rotation-not-configured",
@@ -84,17 +84,14 @@ def rotation_cancelled(case: Case) -> Iterator[Finding]:
     if cancelled:
         last = cancelled[-1]
         who = f" by {last.caller.rpartition(':')[2]}"
-        evidence.append(
-            Evidence("cloudtrail:LookupEvents", last.event_id, f"CancelRotateSecret by {last.caller}", last.at)
-        )
+        evidence.append(last.evidence(last.by_whom))
     yield Finding(CANCELLED, f"rotation was switched off{who}", tuple(evidence), _turned_on(case))
 
 
 def _turned_on(case: Case) -> Remedy:
     """Return how rotation is turned on again without losing a password that only AWSPENDING has."""
     if not pending_may_be_set(case):
-        changes = [take_off_pending(case)] if case.pending_version else []
-        return Remedy("Turn it on again; that rotates the secret at once.", (*changes, rotate(case)))
+        return Remedy("Turn it on again; that rotates the secret at once.", begin_anew(case))
     look = (f"keyturn rotation resolve {quote(case.name)}",) if case.endpoint else ()
     return Remedy(
         f"AWSPENDING has been left on version {str(case.pending_version)[:8]}…, and if setSecret has run, the database"
@@ -108,10 +105,8 @@ def pending_may_be_set(case: Case) -> bool:
     """Whether the database may have the password of the pending version: unless setSecret cannot have run for it."""
     if case.pending_version is None:
         return False
-    if case.versions.kind is Kind.OK:
-        listed = case.versions.found.get("Versions", [])
-        if all(version.get("VersionId") != case.pending_version for version in listed):
-            return False
+    if case.versions.kind is Kind.OK and case.pending_is_empty:
+        return False
     if case.log_events.kind not in (Kind.OK, Kind.GONE):
         return True
     failed = {event.step for event in case.failures_if_seen} | {run.step for run in case.failed_runs} - {None}
@@ -145,7 +140,7 @@ def secret_marked_for_deletion(case: Case) -> Iterator[Finding]:
     deletions = [event for event in case.events_if_seen("DeleteSecret") if not event.error_code]
     if deletions:
         last = deletions[-1]
-        evidence.append(Evidence("cloudtrail:LookupEvents", last.event_id, f"DeleteSecret by {last.caller}", last.at))
+        evidence.append(last.evidence(last.by_whom))
     yield Finding(
         DELETED,
         f"{case.name} is marked for deletion since {deleted_at:%Y-%m-%d}: it can be neither read nor rotated",
@@ -227,7 +222,7 @@ def external_rotation_role_denied(case: Case) -> Iterator[Finding]:
         f"the rotation of a partner's secret fails; its role {role_arn} may lack permissions or trust",
         (
             _described(case, ExternalSecretRotationRoleArn=role_arn),
-            Evidence("cloudtrail:LookupEvents", last.event_id, last.error_message or last.name, last.at),
+            last.evidence(),
         ),
         Remedy("Compare the role's permissions and trust policy with the partner's page."),
         confidence=Confidence.POSSIBLE,
@@ -300,7 +295,7 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
     yield Finding(
         SCHEDULE_INVALID,
         f"the schedule that was to be set was refused: {last.error_message.rstrip('.')}",
-        (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.error_code}: {last.error_message}", last.at),),
+        (last.evidence(f"{last.error_code}: {last.error_message}"),),
         Remedy(
             "Set a schedule that is taken, for instance this one (UTC).",
             by_hand=(
@@ -311,15 +306,6 @@ def schedule_expression_invalid(case: Case) -> Iterator[Finding]:
                 ),
             ),
         ),
-    )
-
-
-def take_off_pending(case: Case) -> Change:
-    """Return the call that takes AWSPENDING off the version that it was left on."""
-    return Change(
-        "secretsmanager",
-        "UpdateSecretVersionStage",
-        {"SecretId": case.arn, "VersionStage": "AWSPENDING", "RemoveFromVersionId": case.pending_version},
     )
 
 

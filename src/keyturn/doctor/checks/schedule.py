@@ -88,7 +88,7 @@ def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
     yield Finding(
         SHIFTED,
         f"{last.caller.rpartition(':')[2]} has stored a value by hand since then, which moves the next date",
-        (Evidence("cloudtrail:LookupEvents", last.event_id, f"{last.name} by {last.caller}", last.at),),
+        (last.evidence(last.by_whom),),
         Remedy("Nothing is to be done; this would rotate it now.", (go_on(case),)),
         role=Role.NOTE,
         confidence=Confidence.LIKELY,

@@ -8,11 +8,10 @@ from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.checks.rotation import take_off_pending
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import line_evidence, newest_said
 from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Remedy, Section, Topic
-from keyturn.doctor.remedies import rotate
+from keyturn.doctor.remedies import begin_anew, take_off_pending
 
 PENDING_STUCK = Cause(
     id="pending-stuck",
@@ -41,7 +40,7 @@ def pending_stuck(case: Case) -> Iterator[Finding]:
         return
     if case.is_in_progress:
         raise Skip("an attempt is under way")
-    if _is_empty(case):
+    if case.pending_is_empty:
         return
     yield Finding(
         PENDING_STUCK,
@@ -50,7 +49,7 @@ def pending_stuck(case: Case) -> Iterator[Finding]:
         Remedy(
             "The next attempt takes it up again when what stops it is mended. To begin anew instead, take the label off"
             " and rotate; if setSecret has run, the database may have that password, so look first.",
-            (take_off_pending(case), rotate(case)),
+            begin_anew(case),
         ),
     )
 
@@ -80,7 +79,7 @@ def pending_empty(case: Case) -> Iterator[Finding]:
         return
     if case.is_in_progress:
         raise Skip("an attempt is under way")
-    if not _is_empty(case):
+    if not case.pending_is_empty:
         return
     seen = [_stages(case), Evidence("secretsmanager:ListSecretVersionIds", case.name, "the version is not listed")]
     said = newest_said(case, _NO_PENDING_VALUE) if case.function_arn and case.log_events.kind is Kind.OK else None
@@ -128,11 +127,6 @@ def no_current_version(case: Case) -> Iterator[Finding]:
         ),
         step="createSecret",
     )
-
-
-def _is_empty(case: Case) -> bool:
-    listed = case.versions.value.get("Versions", [])
-    return all(version.get("VersionId") != case.pending_version for version in listed)
 
 
 def _stages(case: Case) -> Evidence:
