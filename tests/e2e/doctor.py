@@ -19,12 +19,12 @@ from rich.console import Console
 from keyturn.cli.doctor_fix import apply_fix
 from keyturn.cli.doctor_text import print_report
 from keyturn.doctor.asking import AskByBoto3
-from keyturn.doctor.case import Options
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.formats import document
 from keyturn.doctor.model import Report
 from keyturn.doctor.runner import examine
+from keyturn.doctor.subject import Options
 
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, run_keyturn, wait_until
 from .test_main_job import Job

@@ -25,12 +25,13 @@ from moto import mock_aws
 from moto.ec2.models import amis
 
 from keyturn.doctor.asking import AskByBoto3
-from keyturn.doctor.case import Case, Options
+from keyturn.doctor.case import Case
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Finding, Report, Role, Section
 from keyturn.doctor.remedies import words
 from keyturn.doctor.runner import examine
+from keyturn.doctor.subject import Options
 
 REGION = "eu-west-1"
 CREDENTIALS = {

@@ -26,7 +26,6 @@ from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.shown import shown_json
 from keyturn.clock import SystemClock
 from keyturn.doctor.asking import AskByBoto3
-from keyturn.doctor.case import Options
 from keyturn.doctor.catalogue import all_checks
 from keyturn.doctor.collect import Note, collect
 from keyturn.doctor.facts import Facts, Kind
@@ -36,6 +35,7 @@ from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.pages import markdown
 from keyturn.doctor.runner import NoSuchSecret, examine, no_such_secret
 from keyturn.doctor.saved import Saved
+from keyturn.doctor.subject import Options
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4

@@ -31,8 +31,8 @@ from keyturn.rules.policy.evaluate import (
 from keyturn.rules.policy.explanation import explain
 from keyturn.rules.policy.patterns import PatternSet, Variable, pattern_set, variable_names
 
-from .case import Json, texts
 from .catalogue import Undecided
+from .documents import Json, texts
 from .facts import Answer, Kind, Unseen
 from .known_keys import KnownKeys
 from .model import Confidence, Evidence

@@ -13,8 +13,9 @@ from datetime import datetime
 
 from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
-from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case, Options
+from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case
 from .facts import Facts, Kind
+from .subject import Options
 
 Note = Callable[[str], None]
 """Is told what is being looked at."""

@@ -16,7 +16,8 @@ from keyturn.rules.kms_grants import Asked, Grant, policy_of, terms_of
 from keyturn.rules.policy.evaluate import PolicyType
 
 from .access import Access, Verdict, access
-from .case import Case, Json
+from .case import Case
+from .documents import Json
 from .facts import Answer, Kind
 from .known_keys import keys_of_key_use
 from .model import Evidence

@@ -15,7 +15,8 @@ from keyturn.call import Principal
 from keyturn.rules.kms_keys import via_service
 from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
-from .case import Case, Json
+from .case import Case
+from .documents import Json
 
 ROTATION_FUNCTION = "secretsmanager:resource/AllowRotationLambdaArn"
 

@@ -14,14 +14,16 @@ from datetime import datetime, timedelta
 from keyturn.rules.policy.evaluate import PolicyType
 
 from .access import Access, Verdict, access
-from .case import RANDOM_PASSWORD, READ, SECRET_ACTIONS, Case, texts
+from .case import Case
 from .catalogue import Skip
 from .denials import Denial, denials, evidence_of
+from .documents import texts
 from .facts import Kind
 from .known_keys import ROTATION_FUNCTION, keys_of_call
 from .model import Cause, Confidence, Evidence, Finding, Remedy, Role
 from .secret_arns import miss
 from .seen_policies import Layers, Quoted, resource_policy, role_layers, session
+from .subject import RANDOM_PASSWORD, READ, SECRET_ACTIONS
 from .trail import events_in
 
 # The step that is the first to need it. That labels may not be moved is noticed at the end.

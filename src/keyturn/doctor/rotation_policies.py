@@ -14,10 +14,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from keyturn.arn import Place
 from keyturn.rules.rotation_permissions import Document, Statement, document, superuser_statements
 
-from .case import RANDOM_PASSWORD, Case, Json, statements_of
+from .case import Case
+from .documents import Json, statements_of
 from .model import Change
 from .remedies import put_role_policy
 from .seen_policies import Quoted
+from .subject import RANDOM_PASSWORD
 
 LOG_ACTIONS = ("logs:CreateLogGroup", "logs:CreateLogStream", "logs:PutLogEvents")
 

@@ -11,8 +11,9 @@ from typing import Any
 from keyturn.errors.base import KeyturnError
 from keyturn.owner_only import create_owner_only
 
-from .case import Case, Options
+from .case import Case
 from .facts import FORMAT, Facts
+from .subject import Options
 
 _MOST_BYTES = 256 * 1024 * 1024
 

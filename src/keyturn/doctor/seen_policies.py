@@ -19,9 +19,11 @@ from keyturn.rules.policy.evaluate import PolicyType
 from keyturn.rules.policy.explanation import StatementVerdict
 
 from .cached import cached
-from .case import Case, Json, NamedPolicy, statements_of
+from .case import Case
+from .documents import Json, statements_of
 from .facts import Answer, Kind
 from .model import Evidence
+from .subject import NamedPolicy
 
 ROLE_CALLS = (
     "lambda:GetFunctionConfiguration",

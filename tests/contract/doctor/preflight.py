@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from keyturn.doctor.case import Options
+from keyturn.doctor.subject import Options
 
 from .world import World, ago
 

@@ -12,11 +12,11 @@ from uuid import UUID
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from keyturn.doctor.case import Options
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Report
 from keyturn.doctor.runner import examine
+from keyturn.doctor.subject import Options
 
 from .vpc import FUNCTION_GROUP, PRIVATE_A, PRIVATE_B, Network
 

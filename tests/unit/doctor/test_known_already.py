@@ -12,13 +12,13 @@ import pytest
 from tests.contract.doctor.preflight import preflight_found_last
 from tests.contract.doctor.world import CURRENT, FUNCTION, NAME, NOW, SECRET, World, ago, diagnosed, refusal
 
-from keyturn.doctor.case import Options
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Change, Confidence, Finding, Report, Role, Section, Status, Verdict
 from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.remedies import command
 from keyturn.doctor.saved import Saved
+from keyturn.doctor.subject import Options
 
 KNOWS = ["keyturn:GetRotationPreflight", "keyturn:ListRotations"]
 

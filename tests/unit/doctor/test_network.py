@@ -25,12 +25,13 @@ from tests.contract.doctor.vpc import (
 )
 from tests.contract.doctor.world import NOW, SECRET, World, ago, diagnosed
 
-from keyturn.doctor.case import Case, Options
+from keyturn.doctor.case import Case
 from keyturn.doctor.collect import collect
 from keyturn.doctor.database import Address, Database, NameKind
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Confidence, Finding, Role, Section, Status, Verdict
 from keyturn.doctor.remedies import words
+from keyturn.doctor.subject import Options
 from keyturn.rules.network.hops import Passage
 
 

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import pytest
 from tests.contract.doctor.world import World, diagnosed
 
-from keyturn.doctor.case import Options
 from keyturn.doctor.model import Finding
+from keyturn.doctor.subject import Options
 
 
 def looked(**items: tuple[str, str, str]) -> World:

@@ -11,8 +11,9 @@ from shlex import quote
 from typing import Any
 
 from keyturn.call import Principal, PrincipalKind
-from keyturn.doctor.case import Case, statements_of, texts
+from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, Undecided, check
+from keyturn.doctor.documents import statements_of, texts
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.errors.base import AwsError

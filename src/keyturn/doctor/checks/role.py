@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from keyturn.doctor.case import RANDOM_PASSWORD, Case, Json
+from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.denials import Denial
+from keyturn.doctor.documents import Json
 from keyturn.doctor.known_keys import ROTATION_FUNCTION
 from keyturn.doctor.model import Cause, Change, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.doctor.remedies import put_role_policy
@@ -29,6 +30,7 @@ from keyturn.doctor.rotation_calls import (
 )
 from keyturn.doctor.rotation_policies import replaced, rotation_policy, with_condition_value
 from keyturn.doctor.seen_policies import ROLE_CALLS, Quoted
+from keyturn.doctor.subject import RANDOM_PASSWORD
 from keyturn.rules.rotation_permissions import Document
 
 # The secret's own policy can allow what the role's do not.

@@ -6,9 +6,10 @@ import json
 from collections.abc import Callable, Iterator
 
 from keyturn.doctor.access import Verdict
-from keyturn.doctor.case import Case, statements_of
+from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.denials import Denial, denials, evidence_of
+from keyturn.doctor.documents import statements_of
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.doctor.rotation_calls import (
     BOUNDARY,

@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 
 from keyturn.doctor.access import Access, Verdict, access
-from keyturn.doctor.case import READ, Case, texts
+from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.denials import NO_KEY, Denial, denials, evidence_of
+from keyturn.doctor.documents import texts
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.key_use import DECRYPT, KEY_CALLS, KeyUse, use_of_key
 from keyturn.doctor.known_keys import keys_of_call
@@ -24,6 +25,7 @@ from keyturn.doctor.rotation_calls import IDENTITY, nearly, require_role
 from keyturn.doctor.rotation_policies import key_policy, superuser_policy
 from keyturn.doctor.secret_arns import miss
 from keyturn.doctor.seen_policies import ROLE_CALLS, Layers, resource_policy, role_layers, session
+from keyturn.doctor.subject import READ
 
 _TEXTS = ("logs:FilterLogEvents", "cloudtrail:LookupEvents")
 _SET = "setSecret"
