@@ -1,4 +1,4 @@
-"""Interface endpoints of Secrets Manager, and which name leads to them.
+"""Interface endpoints, of Secrets Manager above all, and which name leads to them.
 
 Source: AWS PrivateLink Guide, "Access an AWS service using an interface VPC endpoint": with private DNS the service's
 public name leads to the endpoint from within the VPC, for which the VPC's two DNS attributes have to be on; without
@@ -31,16 +31,19 @@ def endpoint_named(host: str) -> str:
     return "-".join(host.split("-")[:2]) if host.startswith("vpce-") else ""
 
 
-def endpoint_for(endpoints: Sequence[Json], vpc_id: str, region: str, host: str) -> Json | None:
-    """Return the interface endpoint of Secrets Manager in a VPC, the one that the host names or else the best.
+def endpoint_for(
+    endpoints: Sequence[Json], vpc_id: str, region: str, host: str, service: str = "secretsmanager"
+) -> Json | None:
+    """Return the interface endpoint of a service in a VPC, the one that the host names or else the best.
 
     Args:
         endpoints: DescribeVpcEndpoints' entries.
         vpc_id: The VPC of the function.
         region: Of the secret.
         host: What the function calls.
+        service: As endpoints' names end.
     """
-    services = (f".{region}.secretsmanager", f".{region}.secretsmanager-fips")
+    services = (f".{region}.{service}", f".{region}.{service}-fips")
     found = [
         each
         for each in endpoints

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from .hops import Hop, HopKind, Passage
-from .traffic import Json, Networks, Ports, Side, collapsed, networks_of, within, without
+from .traffic import ALL_PORTS, NUMBERS, Json, Networks, Ports, Side, collapsed, networks_of, within, without
 
 PrefixLists = Mapping[str, Networks | None]
 """The entries of prefix lists by id; None where they may not be looked at."""
@@ -21,6 +21,7 @@ def let_out(
     to: Side,
     ports: Ports,
     prefix_lists: PrefixLists,
+    protocol: str = "tcp",
 ) -> Hop:
     """Return whether security groups let connections out to a side.
 
@@ -31,8 +32,9 @@ def let_out(
         to: Who is connected to.
         ports: Its port.
         prefix_lists: The lists that rules name.
+        protocol: ``tcp`` or ``udp``.
     """
-    return _judged(kind, group_ids, groups, "IpPermissionsEgress", to, ports, prefix_lists)
+    return _judged(kind, group_ids, groups, "IpPermissionsEgress", to, ports, prefix_lists, protocol)
 
 
 def let_in(
@@ -42,9 +44,10 @@ def let_in(
     of: Side,
     ports: Ports,
     prefix_lists: PrefixLists,
+    protocol: str = "tcp",
 ) -> Hop:
     """Return whether security groups let connections in from a side; the arguments are :func:`let_out`'s."""
-    return _judged(kind, group_ids, groups, "IpPermissions", of, ports, prefix_lists)
+    return _judged(kind, group_ids, groups, "IpPermissions", of, ports, prefix_lists, protocol)
 
 
 def _judged(
@@ -55,13 +58,14 @@ def _judged(
     peer: Side,
     ports: Ports,
     prefix_lists: PrefixLists,
+    protocol: str,
 ) -> Hop:
     at = ", ".join(group_ids)
     is_egress = member == "IpPermissionsEgress"
-    what = f"tcp {ports} {'to' if is_egress else 'from'} {peer.name or _told(peer.networks)}"
+    what = f"{protocol} {ports} {'to' if is_egress else 'from'} {peer.name or _told(peer.networks)}"
     own = [each for each in groups or () if each.get("GroupId") in group_ids]
-    rules = [rule for group in own for rule in group.get(member) or () if _is_about(rule, ports)]
-    referring = [rule for rule in rules if _referred(rule) & peer.group_ids]
+    rules = [rule for group in own for rule in group.get(member) or () if _is_about(rule, ports, protocol)]
+    referring = [rule for rule in rules if referred(rule) & peer.group_ids]
     if referring:
         return Hop(kind, at, Passage.PASSES, f"lets {what} pass", referring[0])
     admitted, used, is_all_known = _admitted(rules, peer.networks, prefix_lists)
@@ -77,16 +81,26 @@ def _judged(
     return Hop(kind, at, Passage.BLOCKS, f"has no rule that lets {what} pass")
 
 
-def _is_about(rule: Json, ports: Ports) -> bool:
-    if str(rule.get("IpProtocol")) == "-1":
-        return True
+def _is_about(rule: Json, ports: Ports, protocol: str) -> bool:
+    found = ports_of(rule, protocol)
+    return found is not None and found.first <= ports.first and ports.last <= found.last
+
+
+def ports_of(rule: Json, protocol: str) -> Ports | None:
+    """Return the ports that a rule admits; None if it is about another protocol."""
+    named = str(rule.get("IpProtocol"))
+    if named == "-1":
+        return ALL_PORTS
+    if named not in NUMBERS[protocol]:
+        return None
     first, last = rule.get("FromPort"), rule.get("ToPort")
-    if str(rule.get("IpProtocol")) not in ("tcp", "6"):
-        return False
-    return first in (None, -1) or last in (None, -1) or (int(first) <= ports.first and ports.last <= int(last))
+    if first in (None, -1) or last in (None, -1):
+        return ALL_PORTS
+    return Ports(int(first), int(last))
 
 
-def _referred(rule: Json) -> set[str]:
+def referred(rule: Json) -> set[str]:
+    """Return the groups that a rule names."""
     return {str(pair.get("GroupId")) for pair in rule.get("UserIdGroupPairs") or ()}
 
 
@@ -98,18 +112,24 @@ def _admitted(
     found: Networks = ()
     is_all_known = True
     for rule in rules:
-        blocks = [str(each.get("CidrIp")) for each in rule.get("IpRanges") or ()]
-        blocks += [str(each.get("CidrIpv6")) for each in rule.get("Ipv6Ranges") or ()]
-        named = networks_of(blocks)
-        for listed in rule.get("PrefixListIds") or ():
-            entries = prefix_lists.get(str(listed.get("PrefixListId")))
-            is_all_known = is_all_known and entries is not None
-            named += entries or ()
+        named, is_known = networks_in(rule, prefix_lists)
+        is_all_known = is_all_known and is_known
         common = tuple(each for network in named for each in within(networks, network))
         if common:
             admitted.append(rule)
             found += common
     return collapsed(found), admitted, is_all_known
+
+
+def networks_in(rule: Json, prefix_lists: PrefixLists) -> tuple[Networks, bool]:
+    """Return the addresses that a rule names, and whether all of its prefix lists are known."""
+    blocks = [str(each.get("CidrIp")) for each in rule.get("IpRanges") or ()]
+    blocks += [str(each.get("CidrIpv6")) for each in rule.get("Ipv6Ranges") or ()]
+    found = networks_of(blocks)
+    listed = [prefix_lists.get(str(each.get("PrefixListId"))) for each in rule.get("PrefixListIds") or ()]
+    for entries in listed:
+        found += entries or ()
+    return found, None not in listed
 
 
 def _told(networks: Networks) -> str:
@@ -127,6 +147,6 @@ def _told_rule(rule: Json) -> str:
     ports = "" if first is None or protocol == "all" else f" {first if first == last else f'{first}-{last}'}"
     others = [str(each.get("CidrIp")) for each in rule.get("IpRanges") or ()]
     others += [str(each.get("CidrIpv6")) for each in rule.get("Ipv6Ranges") or ()]
-    others += sorted(_referred(rule))
+    others += sorted(referred(rule))
     others += [str(each.get("PrefixListId")) for each in rule.get("PrefixListIds") or ()]
     return f"{protocol}{ports} with {', '.join(others) or 'nobody'}"

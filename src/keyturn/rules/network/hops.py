@@ -29,7 +29,12 @@ class HopKind(StrEnum):
     FUNCTION_GROUP = "function's security group"
     ENDPOINT_GROUP = "endpoint's security group"
     DATABASE_GROUP = "database's security group"
+    INTERFACE_GROUP = "network interface's security group"
+    INTERFACE = "network interface"
+    SUBNET = "subnet"
+    MAP = "network map"
     ACL = "network ACL"
+    NO_VPC = "no VPC"
 
 
 @dataclass(frozen=True, slots=True)

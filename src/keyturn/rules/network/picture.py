@@ -22,6 +22,7 @@ class Picture:
         nat_gateways: DescribeNatGateways', those that routes lead to at least.
         instances: DescribeInstances' instances, likewise.
         peerings: DescribeVpcPeeringConnections', likewise.
+        vpcs: DescribeVpcs', the function's at least: only where its DNS server is asked for.
         prefix_lists: The entries of those that rules and routes name.
         dns: ``enableDnsSupport`` and ``enableDnsHostnames`` of the function's VPC, as far as they are known.
     """
@@ -34,6 +35,7 @@ class Picture:
     nat_gateways: Sequence[Json] | None = None
     instances: Sequence[Json] | None = None
     peerings: Sequence[Json] | None = None
+    vpcs: Sequence[Json] | None = None
     prefix_lists: PrefixLists = field(default_factory=dict)
     dns: Mapping[str, bool] = field(default_factory=dict)
 

@@ -59,19 +59,10 @@ def legs_to(table: Json, networks: Networks, prefix_lists: PrefixLists) -> tuple
         networks: The addresses.
         prefix_lists: The lists that routes name.
     """
-    known: list[tuple[IPNetwork, Json]] = []
-    is_all_known = True
-    for route in table.get("Routes") or ():
-        listed = route.get("DestinationPrefixListId")
-        if listed and not target_of(route).startswith("vpce-"):
-            entries = prefix_lists.get(str(listed))
-            is_all_known = is_all_known and entries is not None
-            known += [(network, route) for network in entries or ()]
-        blocks = (route.get("DestinationCidrBlock"), route.get("DestinationIpv6CidrBlock"))
-        known += [(network, route) for network in networks_of(each for each in blocks if each)]
+    known, is_all_known = known_routes(table, prefix_lists)
     left = networks
     legs: list[Leg] = []
-    for network, route in sorted(known, key=lambda each: -each[0].prefixlen):
+    for network, route in known:
         common = within(left, network)
         left = without(left, network)
         before = next((position for position, leg in enumerate(legs) if leg.route is route), None)
@@ -82,6 +73,21 @@ def legs_to(table: Json, networks: Networks, prefix_lists: PrefixLists) -> tuple
     if left:
         legs.append(Leg(left, None))
     return tuple(legs), is_all_known
+
+
+def known_routes(table: Json, prefix_lists: PrefixLists) -> tuple[list[tuple[IPNetwork, Json]], bool]:
+    """Return the networks that routes lead to, the most specific first, and whether all routes are known."""
+    known: list[tuple[IPNetwork, Json]] = []
+    is_all_known = True
+    for route in table.get("Routes") or ():
+        listed = route.get("DestinationPrefixListId")
+        if listed and not target_of(route).startswith("vpce-"):
+            entries = prefix_lists.get(str(listed))
+            is_all_known = is_all_known and entries is not None
+            known += [(network, route) for network in entries or ()]
+        blocks = (route.get("DestinationCidrBlock"), route.get("DestinationIpv6CidrBlock"))
+        known += [(network, route) for network in networks_of(each for each in blocks if each)]
+    return sorted(known, key=lambda each: -each[0].prefixlen), is_all_known
 
 
 def target_of(route: Json) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from ipaddress import (
+    IPv4Address,
     IPv4Network,
     IPv6Network,
     collapse_addresses,
@@ -19,7 +20,7 @@ Networks = tuple[IPNetwork, ...]
 
 @dataclass(frozen=True, slots=True, order=True)
 class Ports:
-    """TCP ports, both ends included."""
+    """Ports, both ends included."""
 
     first: int
     last: int
@@ -29,6 +30,9 @@ class Ports:
 
 
 HTTPS = Ports(443, 443)
+ALL_PORTS = Ports(0, 65535)
+NUMBERS = {"tcp": ("tcp", "6"), "udp": ("udp", "17")}
+"""How rules name the protocols that have ports."""
 EPHEMERAL = Ports(1024, 65535)
 """Where answers come back to. Source: Amazon VPC User Guide, "Custom network ACLs", "Ephemeral ports"."""
 
@@ -46,6 +50,15 @@ class Side:
     networks: Networks
     group_ids: frozenset[str] = frozenset()
     name: str = ""
+
+
+def is_ipv4(text: str) -> bool:
+    """Whether a text is an IPv4 address."""
+    try:
+        IPv4Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def networks_of(blocks: Iterable[str]) -> Networks:
@@ -113,7 +126,13 @@ _NOT_PUBLIC = networks_of(
         "127.0.0.0/8",
         "169.254.0.0/16",
         "172.16.0.0/12",
+        "192.0.0.0/24",
+        "192.0.2.0/24",
+        "192.88.99.0/24",
         "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
         "224.0.0.0/3",
     ]
 )

@@ -15,7 +15,7 @@ from .gateways import routed_to_internet
 from .hops import Hop, HopKind, Passage, passage_of
 from .picture import Picture
 from .routes import is_local, legs_to, table_of, target_of
-from .traffic import HTTPS, INTERNET, PUBLIC, Json, Ports, Side, networks_of
+from .traffic import HTTPS, INTERNET, PUBLIC, Json, Networks, Ports, Side, networks_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,16 +38,22 @@ class Server:
     Attributes:
         vpc_id: Its VPC.
         subnet_ids: Where it may listen.
-        group_ids: Its security groups.
+        group_ids: Its security groups; None if no interface has its address, so that it has none.
         kind: What hops through these are called.
         name: In words.
+        address: Its own, if it is known; it may be any of its subnets' otherwise.
     """
 
     vpc_id: str
     subnet_ids: tuple[str, ...]
-    group_ids: tuple[str, ...]
+    group_ids: tuple[str, ...] | None
     kind: HopKind
     name: str
+    address: str = ""
+
+    def networks(self, picture: Picture, *subnet_ids: str) -> Networks:
+        """Return where it may listen in some of its subnets."""
+        return networks_of([self.address]) if self.address else picture.networks(*subnet_ids)
 
 
 def to_secrets_manager(picture: Picture, origin: Origin, region: str, host: str) -> tuple[Hop, ...]:
@@ -119,13 +125,18 @@ def within_vpc(picture: Picture, origin: Origin, server: Server, ports: Ports) -
     function = Side(
         picture.networks(origin.subnet_id), frozenset(origin.group_ids), f"the function in {origin.subnet_id}"
     )
-    there = Side(picture.networks(*server.subnet_ids), frozenset(server.group_ids), server.name)
+    networks = server.networks(picture, *server.subnet_ids)
+    there = Side(networks, frozenset(server.group_ids or ()), server.name)
     lists = picture.prefix_lists
-    hops = [
-        groups.let_out(HopKind.FUNCTION_GROUP, origin.group_ids, picture.groups, there, ports, lists),
-        groups.let_in(server.kind, server.group_ids, picture.groups, function, ports, lists),
-    ]
-    return (*hops, *_acls(picture, origin, server, ports))
+    out = groups.let_out(HopKind.FUNCTION_GROUP, origin.group_ids, picture.groups, there, ports, lists)
+    return (out, *_admitted(picture, server, function, ports), *_acls(picture, origin, server, ports))
+
+
+def _admitted(picture: Picture, server: Server, of: Side, ports: Ports) -> tuple[Hop, ...]:
+    """Return whether a server's groups let a side in; nothing if there are none on its side."""
+    if server.group_ids is None:
+        return ()
+    return (groups.let_in(server.kind, server.group_ids, picture.groups, of, ports, picture.prefix_lists),)
 
 
 def _acls(picture: Picture, origin: Origin, server: Server, ports: Ports) -> list[Hop]:
@@ -133,7 +144,7 @@ def _acls(picture: Picture, origin: Origin, server: Server, ports: Ports) -> lis
     hops: list[Hop] = []
     for subnet_id in server.subnet_ids:
         if subnet_id != origin.subnet_id:
-            hops += acls.connect_out(origin.subnet_id, picture.acls, picture.networks(subnet_id), ports)
+            hops += acls.connect_out(origin.subnet_id, picture.acls, server.networks(picture, subnet_id), ports)
             hops += acls.connect_in(subnet_id, picture.acls, picture.networks(origin.subnet_id), ports)
     return hops
 
@@ -143,15 +154,20 @@ def to_server(picture: Picture, origin: Origin, server: Server, ports: Ports) ->
     if picture.vpc_of(origin.subnet_id) == server.vpc_id:
         return within_vpc(picture, origin, server, ports)
     routed = (
-        *(_routed_between(picture, origin.subnet_id, each) for each in server.subnet_ids),
-        *(_routed_between(picture, each, origin.subnet_id) for each in server.subnet_ids),
+        *(
+            _routed_between(picture, origin.subnet_id, each, server.networks(picture, each))
+            for each in server.subnet_ids
+        ),
+        *(
+            _routed_between(picture, each, origin.subnet_id, picture.networks(origin.subnet_id))
+            for each in server.subnet_ids
+        ),
     )
     return (*routed, *within_vpc(picture, origin, server, ports))
 
 
-def _routed_between(picture: Picture, subnet_id: str, other_id: str) -> Hop:
-    """Return whether the routes of a subnet lead to the network of another, in another VPC."""
-    networks = picture.networks(other_id)
+def _routed_between(picture: Picture, subnet_id: str, other_id: str, networks: Networks) -> Hop:
+    """Return whether the routes of a subnet lead to addresses of another, in another VPC."""
     table = None
     if picture.route_tables is not None:
         table = table_of(subnet_id, picture.vpc_of(subnet_id), picture.route_tables)
@@ -187,14 +203,12 @@ def to_public_server(picture: Picture, origin: Origin, server: Server, ports: Po
     public = to_internet(picture, origin, ports)
     addresses = networks_of(address for hop in public for address in _nat_addresses(hop))
     nat = Side(addresses or PUBLIC, name=f"the NAT gateway's {', '.join(map(str, addresses))}" if addresses else "")
-    admitted = groups.let_in(server.kind, server.group_ids, picture.groups, nat, ports, picture.prefix_lists)
-    return (*public, admitted, *_acls_from(picture, server, nat, ports))
+    return (*public, *_admitted(picture, server, nat, ports), *_acls_from(picture, server, nat, ports))
 
 
 def from_anywhere(picture: Picture, server: Server, ports: Ports) -> tuple[Hop, ...]:
     """Return the hops to a server's public address from a function in no VPC: its address may be any public one."""
-    admitted = groups.let_in(server.kind, server.group_ids, picture.groups, INTERNET, ports, picture.prefix_lists)
-    return (admitted, *_acls_from(picture, server, INTERNET, ports))
+    return (*_admitted(picture, server, INTERNET, ports), *_acls_from(picture, server, INTERNET, ports))
 
 
 def _nat_addresses(hop: Hop) -> list[str]:
