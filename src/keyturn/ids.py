@@ -66,6 +66,11 @@ def new_grant_id() -> str:
     return secrets.token_hex(32)
 
 
+def new_ec2_id(prefix: str) -> str:
+    """Return a fresh id of EC2's: a prefix (vpc, subnet, …) and seventeen hexadecimal digits."""
+    return f"{prefix}-{secrets.token_hex(9)[:17]}"
+
+
 def new_account_id() -> str:
     """Return a fresh account id, twelve digits that do not begin with a zero: those of settings often do."""
     return str(10**11 + secrets.randbelow(9 * 10**11))

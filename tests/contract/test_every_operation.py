@@ -36,6 +36,7 @@ NAMES = {
 }
 SERVICES = {
     "Organizations": "organizations",
+    "EC2": "ec2",
     "Secrets Manager": "secretsmanager",
     "Lambda": "lambda",
     "IAM": "iam",

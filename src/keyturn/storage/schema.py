@@ -488,6 +488,8 @@ def function_configuration() -> tuple[Column[Any], ...]:
         Column("layers", JSON(none_as_null=True)),
         # How it logs, as LoggingConfig shows it; None for plain text in the group that is named after it.
         Column("logging", JSON(none_as_null=True)),
+        # The VPC that it is attached to, as VpcConfigResponse shows it; None if it is in none.
+        Column("vpc_config", JSON(none_as_null=True)),
     )
 
 
@@ -566,6 +568,21 @@ layer_versions = Table(
     Column("statements", JSON, nullable=False),
     Column("revision_id", String(36), nullable=False),
 )
+
+# What EC2 keeps of networks: VPCs, subnets, route tables and so on, each as EC2 describes it; see network_objects.py.
+network_objects = Table(
+    "network_objects",
+    state,
+    Column("account_id", String(12), primary_key=True),
+    Column("region", String(128), primary_key=True),
+    Column("kind", String(32), primary_key=True),
+    Column("object_id", String(64), primary_key=True),
+    # None: of no VPC, or of none at the moment.
+    Column("vpc_id", String(64)),
+    Column("body", JSON, nullable=False),
+    Column("created_at", Moment, nullable=False),
+)
+Index("network_objects_of_vpc", *(network_objects.c[name] for name in ("account_id", "region", "vpc_id")))
 
 # Nothing changes a row, and only retention deletes one: triggers see to that (storage/migrations).
 audit_events = Table(

@@ -6,7 +6,7 @@ so ``member.999999999`` costs as much as ``member.1``.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
@@ -56,6 +56,17 @@ def tree_of(fields: Iterable[tuple[str, str]]) -> dict[str, Any]:
             raise SerializationFailed("A parameter is both a value and a container.")
         node[leaf] = value
     return root
+
+
+def members_of(node: Any) -> Mapping[str, Any]:
+    """Return what a container of the tree holds.
+
+    Raises:
+        SerializationFailed: It is a value.
+    """
+    if type(node) is not dict:
+        raise SerializationFailed("Unexpected scalar where a structure was expected.")
+    return node
 
 
 def in_order(numbered: Any) -> list[Any]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from keyturn.entrance import Entrance
+
 
 class HttpRequest(NamedTuple):
     """One request, complete, nothing decoded that a signature covers.
@@ -20,7 +22,8 @@ class HttpRequest(NamedTuple):
         headers: Names in lower case, values stripped of outer blanks, repeated ones joined by ``,``.
         body: The whole body.
         scheme: ``http`` or ``https``.
-        client_host: The peer's IP address.
+        client_host: The client's IP address, as the services see it.
+        entrance: By which way out of a VPC it came; None if it came to the server's own address.
     """
 
     method: str
@@ -30,6 +33,7 @@ class HttpRequest(NamedTuple):
     body: bytes
     scheme: str
     client_host: str
+    entrance: Entrance | None = None
 
     def __repr__(self) -> str:
         # Bodies carry secret values and headers carry session tokens; neither belongs in a traceback.

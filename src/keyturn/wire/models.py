@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 
 from keyturn.service_models import OWN_MODELS
 
-ProtocolName = Literal["json", "rest-json", "query"]
+ProtocolName = Literal["json", "rest-json", "query", "ec2"]
 
 API_VERSIONS: Final[Mapping[str, str]] = {
     "secretsmanager": "2017-10-17",
@@ -30,6 +30,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "cloudtrail": "2013-11-01",
     "kms": "2014-11-01",
     "organizations": "2016-11-28",
+    "ec2": "2016-11-15",
     "keyturn": "2026-11-27",
 }
 """The services Keyturn speaks, with the version of the API that is meant."""

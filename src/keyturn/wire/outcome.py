@@ -27,6 +27,7 @@ _INTERNAL_FAULTS: Final[Mapping[str, str]] = {
     "logs": "ServiceUnavailableException",
     "kms": "KMSInternalException",
     "organizations": "ServiceException",
+    "ec2": "InternalError",
     "keyturn": "InternalServiceError",
 }
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 from typing import Protocol as TypingProtocol
 
 from keyturn.errors.base import AwsError
-from keyturn.wire import json11, query, rest_json
+from keyturn.wire import ec2, json11, query, rest_json
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
 from keyturn.wire.outcome import Outcome
@@ -36,7 +36,7 @@ class Protocol(TypingProtocol):
         ...
 
 
-_PROTOCOLS: Final[Mapping[str, Protocol]] = {"json": json11, "rest-json": rest_json, "query": query}
+_PROTOCOLS: Final[Mapping[str, Protocol]] = {"json": json11, "rest-json": rest_json, "query": query, "ec2": ec2}
 
 
 def protocol(service: ServiceModel) -> Protocol:

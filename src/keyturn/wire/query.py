@@ -8,13 +8,9 @@ gets them plain.
 
 from __future__ import annotations
 
-import re
-from base64 import b64encode
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
-from urllib.parse import quote
-from xml.sax.saxutils import escape
 
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import (
@@ -33,7 +29,7 @@ from keyturn.errors.common import (
     UnrecognizedClient,
     ValidationFailed,
 )
-from keyturn.wire.form import form_fields, in_order, tree_of
+from keyturn.wire.form import form_fields, in_order, members_of, tree_of
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel, Shape
 from keyturn.wire.null_characters import refuse_in_encoded
@@ -41,7 +37,7 @@ from keyturn.wire.outcome import Outcome, outcome
 from keyturn.wire.readers import Dialect, Reader, reader_for, text_converter
 from keyturn.wire.route import Route, query_source
 from keyturn.wire.validate import Faults
-from keyturn.wire.writers import UnknownMember, timestamp_writer
+from keyturn.wire.xml import http_reply, text, xml_writer
 
 # Source: AWS CommonErrors of the Query APIs. Not 5xx for what Keyturn lacks: SDKs would repeat the call.
 _CODES: Final = {
@@ -59,14 +55,6 @@ _CODES: Final = {
     ExpiredToken: ("ExpiredToken", 403),
     SigningFault: ("SignatureDoesNotMatch", 403),
 }
-
-_CONTENT_TYPE: Final = (b"content-type", b"text/xml")
-
-# Characters that XML 1.0 cannot hold, not even escaped. An error may echo them from a request.
-_NOT_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-
-XmlWriter = Callable[[str, Any], str]
-"""Writes a value as an element of the given name."""
 
 
 def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict[str, Any]:  # noqa: ARG001 - the protocols' common signature
@@ -96,11 +84,11 @@ def reply(operation: OperationModel, response: Mapping[str, Any], request_id: st
     """
     result = ""
     if operation.output is not None:
-        result = _xml_writer(operation.output)(operation.result_wrapper or f"{operation.name}Result", response)
-    metadata = f"<ResponseMetadata><RequestId>{_text(request_id)}</RequestId></ResponseMetadata>"
+        result = xml_writer(operation.output)(operation.result_wrapper or f"{operation.name}Result", response)
+    metadata = f"<ResponseMetadata><RequestId>{text(request_id)}</RequestId></ResponseMetadata>"
     namespace = operation.service.xml_namespace
     body = f'<{operation.name}Response xmlns="{namespace}">{result}{metadata}</{operation.name}Response>'
-    return _http_reply(operation.http_status, body, request_id)
+    return http_reply(operation.http_status, body, request_id)
 
 
 def told_as(service: ServiceModel, error: AwsError) -> Outcome:
@@ -117,22 +105,16 @@ def error(
     """Return the reply of an error."""
     told = told_as(service, error)
     blamed = "Sender" if told.is_senders and not isinstance(error, InternalFailure) else "Receiver"
-    members = "".join(f"<{name}>{_text(str(value))}</{name}>" for name, value in told.members.items())
+    members = "".join(f"<{name}>{text(str(value))}</{name}>" for name, value in told.members.items())
     body = (
-        f'<ErrorResponse xmlns="{service.xml_namespace}"><Error><Type>{blamed}</Type><Code>{_text(told.code)}</Code>'
-        f"<Message>{_text(told.message)}</Message>{members}</Error><RequestId>{_text(request_id)}</RequestId>"
+        f'<ErrorResponse xmlns="{service.xml_namespace}"><Error><Type>{blamed}</Type><Code>{text(told.code)}</Code>'
+        f"<Message>{text(told.message)}</Message>{members}</Error><RequestId>{text(request_id)}</RequestId>"
         "</ErrorResponse>"
     )
-    return _http_reply(told.status, body, request_id)
+    return http_reply(told.status, body, request_id)
 
 
 # Requests -------------------------------------------------------------------------------------------------------------
-
-
-def _form_members(raw: Any) -> Mapping[str, Any]:
-    if type(raw) is not dict:
-        raise SerializationFailed("Unexpected scalar where a structure was expected.")
-    return raw
 
 
 def _form_elements(raw: Any, shape: Shape) -> Sequence[Any]:
@@ -140,7 +122,7 @@ def _form_elements(raw: Any, shape: Shape) -> Sequence[Any]:
     if raw == "":
         return ()
     if not shape.traits.get("flattened"):
-        raw = _form_members(raw).get(shape.member.wire_name or "member")
+        raw = members_of(raw).get(shape.member.wire_name or "member")
     return in_order(raw)
 
 
@@ -148,100 +130,15 @@ def _form_pairs(raw: Any, shape: Shape) -> Iterable[tuple[Any, Any]]:
     if raw == "":
         return
     if not shape.traits.get("flattened"):
-        raw = _form_members(raw).get("entry")
+        raw = members_of(raw).get("entry")
     for entry in in_order(raw):
-        members = _form_members(entry)
+        members = members_of(entry)
         yield members.get(shape.key.wire_name or "key"), members.get(shape.value.wire_name or "value")
 
 
-_FORM: Final = Dialect(converter=text_converter, members=_form_members, elements=_form_elements, pairs=_form_pairs)
+_FORM: Final = Dialect(converter=text_converter, members=members_of, elements=_form_elements, pairs=_form_pairs)
 
 
 @cache
 def _reader(operation: OperationModel) -> Reader | None:
     return None if operation.input is None else reader_for(operation.input, "", _FORM)
-
-
-# Replies --------------------------------------------------------------------------------------------------------------
-
-
-def _text(value: str) -> str:
-    # A carriage return would come back as a line feed.
-    return escape(_NOT_XML.sub("\ufffd", value), {"\r": "&#13;"})
-
-
-@cache
-def _xml_writer(shape: Shape) -> XmlWriter:
-    if shape.kind == "structure":
-        return _xml_structure(shape)
-    if shape.kind == "list":
-        return _xml_list(shape)
-    if shape.kind == "map":
-        return _xml_map(shape)
-    scalar = _xml_scalar(shape)
-    return lambda name, value: f"<{name}>{scalar(value)}</{name}>"
-
-
-def _xml_scalar(shape: Shape) -> Callable[[Any], str]:
-    if shape.kind == "timestamp":
-        write = timestamp_writer(shape, "iso8601")
-        return lambda value: str(write(value))
-    if shape.kind == "boolean":
-        return lambda value: "true" if value else "false"
-    if shape.kind == "blob":
-        return lambda value: b64encode(value).decode()
-    if shape.name == "policyDocumentType":
-        # "Policies returned by this operation are URL-encoded compliant with RFC 3986": IAM API Reference, GetRole.
-        return lambda value: quote(value, safe="")
-    return lambda value: _text(str(value))
-
-
-def _xml_structure(shape: Shape) -> XmlWriter:
-    members = shape.members
-
-    def write(name: str, value: Mapping[str, Any]) -> str:
-        pieces = []
-        for member_name, member_value in value.items():
-            if member_name not in members:
-                raise UnknownMember(shape, member_name)
-            if member_value is not None:
-                member = members[member_name]
-                pieces.append(_xml_writer(member)(member.wire_name or member_name, member_value))
-        return f"<{name}>{''.join(pieces)}</{name}>"
-
-    return write
-
-
-def _xml_list(shape: Shape) -> XmlWriter:
-    element_name = shape.member.wire_name or "member"
-
-    def write(name: str, values: Sequence[Any]) -> str:
-        write_element = _xml_writer(shape.member)
-        if shape.traits.get("flattened"):
-            return "".join(write_element(shape.member.wire_name or name, value) for value in values)
-        return f"<{name}>{''.join(write_element(element_name, value) for value in values)}</{name}>"
-
-    return write
-
-
-def _xml_map(shape: Shape) -> XmlWriter:
-    key_name, value_name = shape.key.wire_name or "key", shape.value.wire_name or "value"
-
-    def write(name: str, values: Mapping[Any, Any]) -> str:
-        write_key, write_value = _xml_writer(shape.key), _xml_writer(shape.value)
-        pairs = [f"{write_key(key_name, key)}{write_value(value_name, value)}" for key, value in values.items()]
-        if shape.traits.get("flattened"):
-            return "".join(f"<{name}>{pair}</{name}>" for pair in pairs)
-        return f"<{name}>{''.join(f'<entry>{pair}</entry>' for pair in pairs)}</{name}>"
-
-    return write
-
-
-def _http_reply(status: int, xml: str, request_id: str) -> HttpReply:
-    body = xml.encode()
-    headers = (
-        (b"x-amzn-requestid", request_id.encode()),
-        _CONTENT_TYPE,
-        (b"content-length", str(len(body)).encode()),
-    )
-    return HttpReply(status, headers, body)

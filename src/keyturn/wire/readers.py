@@ -45,12 +45,14 @@ class Dialect:
         members: A structure's raw members by their names on the wire.
         elements: A list's raw elements.
         pairs: A map's raw keys and values.
+        wire_name: What a member is called, given its shape and its name.
     """
 
     converter: Callable[[Shape], Convert]
     members: Callable[[Any], Mapping[str, Any]]
     elements: Callable[[Any, Shape], Sequence[Any]]
     pairs: Callable[[Any, Shape], Iterable[tuple[Any, Any]]]
+    wire_name: Callable[[Shape, str], str] = lambda member, name: member.wire_name or name
 
 
 def reader_for(shape: Shape, label: str, dialect: Dialect) -> Reader:
@@ -88,7 +90,7 @@ def _scalar_reader(shape: Shape, label: str, dialect: Dialect) -> Reader:
 
 def _structure_reader(shape: Shape, label: str, dialect: Dialect) -> Reader:
     """Read the members that are there; names the model does not know are passed over, as AWS does."""
-    names = {member.wire_name or name: name for name, member in shape.members.items()}
+    names = {dialect.wire_name(member, name): name for name, member in shape.members.items()}
     required = tuple((name, label_of(name)) for name in shape.required)
     inside = f"{label}." if label else ""
     members_of = dialect.members

@@ -1,7 +1,8 @@
 """From a request to the service and the operation it is for.
 
 Three ways to tell them apart, tried in this order: an ``X-Amz-Target`` header (JSON 1.1), a path that begins with a
-date (Lambda's REST), an ``Action`` and a ``Version`` in the query or the form (Query: IAM and STS differ by version).
+date (Lambda's REST), an ``Action`` and a ``Version`` in the query or the form (Query: IAM, STS and EC2 differ by
+version).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ TARGET_PREFIXES: Final[Mapping[str, str]] = {
     "Keyturn_20261127": "keyturn",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
 }
-QUERY_VERSIONS: Final[Mapping[str, str]] = {"2010-05-08": "iam", "2011-06-15": "sts"}
+QUERY_VERSIONS: Final[Mapping[str, str]] = {"2010-05-08": "iam", "2011-06-15": "sts", "2016-11-15": "ec2"}
 _SIGNING_NAMES: Final[Mapping[str, str]] = {
     name: name
     for name in (
@@ -39,12 +40,13 @@ _SIGNING_NAMES: Final[Mapping[str, str]] = {
         "cloudtrail",
         "kms",
         "organizations",
+        "ec2",
         "keyturn",
     )
 }
 
 _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")
-_CREDENTIAL_SCOPE: Final = re.compile(r"Credential=[^/,]*/\d*/[^/,]*/([a-z]+)/aws4_request")
+_CREDENTIAL_SCOPE: Final = re.compile(r"Credential=[^/,]*/\d*/[^/,]*/([a-z0-9]+)/aws4_request")
 _ROUTING_FIELD: Final = re.compile(rb"(?:\A|&)(Action|Version)=([A-Za-z0-9.-]{0,128})(?=&|\Z)")
 _LONGEST_PATH: Final = 8192
 

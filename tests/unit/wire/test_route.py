@@ -23,9 +23,8 @@ def test_prefixes_and_versions_are_those_of_the_models() -> None:
     assert {service(name).target_prefix: name for name in API_VERSIONS if service(name).protocol == "json"} == dict(
         TARGET_PREFIXES
     )
-    assert {service(name).api_version: name for name in API_VERSIONS if service(name).protocol == "query"} == dict(
-        QUERY_VERSIONS
-    )
+    queries = [name for name in API_VERSIONS if service(name).protocol in ("query", "ec2")]
+    assert {service(name).api_version: name for name in queries} == dict(QUERY_VERSIONS)
 
 
 def test_a_target_header_names_service_and_operation() -> None:
@@ -162,6 +161,7 @@ def test_an_unknown_action_is_told_as_aws_tells_it() -> None:
         ({"x-amz-target": "Logs_20140328.Nothing"}, "/", "logs"),
         ({"authorization": "AWS4-HMAC-SHA256 Credential=A/20240101/us-east-1/iam/aws4_request, x"}, "/", "iam"),
         ({"content-type": "application/x-www-form-urlencoded; charset=utf-8"}, "/", "sts"),
+        ({"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/ec2/aws4_request"}, "/", "ec2"),
         ({}, "/2015-03-31/nothing", "lambda"),
         ({}, "/", "secretsmanager"),
     ],

@@ -184,6 +184,42 @@ class PreflightRotationResponse(TypedDict):
     Items: NotRequired[list[PreflightItemType]]
 
 
+class ProbeFunctionNetworkRequest(TypedDict):
+    FunctionName: str
+    Qualifier: NotRequired[str]
+    Host: str
+    Port: int
+    SubnetId: NotRequired[str]
+    TimeoutSeconds: NotRequired[int]
+
+
+class ProbedAddressType(TypedDict):
+    Address: NotRequired[str]
+    Outcome: NotRequired[str]
+    Error: NotRequired[str]
+    Milliseconds: NotRequired[int]
+    IsMapped: NotRequired[bool]
+    Destination: NotRequired[str]
+
+
+class NetworkProbeType(TypedDict):
+    SubnetId: NotRequired[str]
+    VpcId: NotRequired[str]
+    SourceAddress: NotRequired[str]
+    Outcome: NotRequired[str]
+    Error: NotRequired[str]
+    Milliseconds: NotRequired[int]
+    Addresses: NotRequired[list[ProbedAddressType]]
+
+
+class ProbeFunctionNetworkResponse(TypedDict):
+    FunctionArn: NotRequired[str]
+    Host: NotRequired[str]
+    Port: NotRequired[int]
+    Network: NotRequired[str]
+    Probes: NotRequired[list[NetworkProbeType]]
+
+
 class ResolveRotationRequest(TypedDict):
     SecretId: str
 
