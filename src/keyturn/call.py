@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import NamedTuple
 
 from keyturn.arn import Place
+from keyturn.entrance import Entrance
 from keyturn.ids import RequestId
 
 
@@ -67,10 +68,12 @@ class Call(NamedTuple):
         at: The moment of the call, taken once; aware UTC.
         session_policy: Text of the policy that narrows a role session; empty if there is none.
         session_policy_arns: Managed policies that narrow it together with that one.
-        secure_transport: Whether the client spoke TLS.
+        secure_transport: Whether the client spoke TLS, or came by a way that nobody can listen to.
         endpoint: Base URL under which the client reached the server, without a trailing slash.
         further_events: Audit events of what a service did for the caller meanwhile, stored with the call's own; None
             where nobody stores them.
+        entrance: By which way out of a VPC the call came; None if it came to the server's own address, or if a service
+            made it.
     """
 
     principal: Principal
@@ -84,3 +87,4 @@ class Call(NamedTuple):
     secure_transport: bool = False
     endpoint: str = ""
     further_events: list[dict[str, object]] | None = None
+    entrance: Entrance | None = None

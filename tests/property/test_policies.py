@@ -47,6 +47,7 @@ from .policies import (
 DENY_ALL = identity([{"Effect": "Deny", "Action": "*", "Resource": "*"}])
 ALLOW_ALL = identity([{"Effect": "Allow", "Action": "*", "Resource": "*"}])
 ALLOW_EVERYBODY = resource([{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}])
+DENY_EVERYBODY = resource([{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}])
 PARSERS = [
     parse_identity_policy,
     parse_managed_policy,
@@ -68,7 +69,8 @@ def test_a_deny_wins_over_everything(context: RequestContext, policies: PolicySe
         replace(policies, identity=(*policies.identity, DENY_ALL)),
         replace(policies, boundary=DENY_ALL),
         replace(policies, session=(*policies.session, DENY_ALL)),
-        replace(policies, resource=resource([{"Effect": "Deny", "Principal": "*", "Action": "*", "Resource": "*"}])),
+        replace(policies, resource=DENY_EVERYBODY),
+        replace(policies, endpoint=DENY_EVERYBODY),
     ):
         assert evaluate(context, denied).outcome is Outcome.EXPLICIT_DENY
 
@@ -106,10 +108,30 @@ def test_a_boundary_or_session_policy_never_gives_anything(
         assert not evaluate(context, narrowed).allowed
 
 
+@given(contexts, policy_sets, of_resource.map(resource))
+@settings(max_examples=400)
+def test_through_an_endpoint_its_policy_must_allow_and_so_must_the_others(
+    context: RequestContext, policies: PolicySet, endpoint: Policy
+) -> None:
+    others = evaluate(context, replace(policies, endpoint=None))
+    # What a Deny with NotPrincipal means hangs on whether there is a boundary, not on what it says.
+    boundary = ALLOW_ALL if policies.boundary else None
+    alone = PolicySet(identity=(ALLOW_ALL,), resource=ALLOW_EVERYBODY, boundary=boundary, endpoint=endpoint)
+    by_endpoint = evaluate(context, alone)
+
+    decision = evaluate(context, replace(policies, endpoint=endpoint))
+
+    assert decision.allowed is (others.allowed and by_endpoint.allowed)
+    denied = Outcome.EXPLICIT_DENY in (others.outcome, by_endpoint.outcome)
+    assert (decision.outcome is Outcome.EXPLICIT_DENY) is denied
+    if not others.allowed and not denied:
+        assert decision == others, "who lacks an Allow is told of it before the way is"
+
+
 @given(contexts, policy_sets)
 @settings(max_examples=400)
 def test_of_the_policies_of_a_caller_each_kind_must_allow(context: RequestContext, policies: PolicySet) -> None:
-    own = replace(policies, resource=None, resource_must_allow=False)
+    own = replace(policies, resource=None, resource_must_allow=False, endpoint=None)
     kinds = [own.identity, *([(own.boundary,)] if own.boundary else []), *([own.session] if own.session else [])]
 
     each_allows = all(evaluate(context, PolicySet(identity=kind)).allowed for kind in kinds)
@@ -301,6 +323,8 @@ def _mended(policies: PolicySet, remedy: Remedy) -> PolicySet:
         return replace(policies, boundary=identity([*_written(policies.boundary), remedy.statement]))
     if remedy.policy_type is PolicyType.RESOURCE:
         return replace(policies, resource=resource([*_written(policies.resource), remedy.statement]))
+    if remedy.policy_type is PolicyType.ENDPOINT:
+        return replace(policies, endpoint=resource([*_written(policies.endpoint), remedy.statement]))
     added = identity([remedy.statement])
     if remedy.policy_type is PolicyType.SESSION:
         return replace(policies, session=(*policies.session, added))

@@ -143,7 +143,7 @@ def serve(start: Start) -> None:
     with run.bind(start.settings) as listener:
         settings = replace(start.settings, port=listener.getsockname()[1])
         with Server.open(settings, clock) as server:
-            run.serve(settings, server.application, listener, "ready")
+            run.serve(settings, server.application, server.doors, listener, "ready")
     sys.stdout.flush()
 
 

@@ -14,7 +14,7 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.shown import shown, shown_json
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.policy.evaluate import ON_RESOURCE, PolicyType
-from keyturn.rules.policy.placements import Placement, placement_of
+from keyturn.rules.policy.placements import Placement, endpoint_hint, placement_of
 
 Json = Mapping[str, Any]
 
@@ -53,9 +53,8 @@ class Denial:
     def placements(self) -> list[tuple[Json, Placement]]:
         """Return the missing statements, each with its place."""
         resource = self.message["context"]["resource"]
-        boundary = next(
-            (policy["policyName"] for policy in self.policies if policy["policyType"] == PolicyType.BOUNDARY), ""
-        )
+        names = {PolicyType.ENDPOINT.value: str(self.event.get("vpcEndpointId", ""))}
+        names |= {policy["policyType"]: policy["policyName"] for policy in self.policies}
         return [
             (
                 remedy["statement"],
@@ -64,7 +63,7 @@ class Denial:
                     remedy["statement"],
                     self.principal_arn,
                     resource,
-                    boundary,
+                    names.get(remedy["policyType"], ""),
                     self.event["eventID"],
                 ),
             )
@@ -137,7 +136,7 @@ def print_denial(console: Console, denial: Denial, options: str = "") -> None:
         ("principal", denial.principal_arn),
         ("action", context["action"]),
         ("resource", context["resource"]),
-        ("from", event["sourceIPAddress"]),
+        ("from", _source(event)),
         ("told", event.get("errorMessage", "")),
     ):
         console.print(f"[dim]{name:9}[/]  {_plain(value)}")
@@ -150,6 +149,12 @@ def print_denial(console: Console, denial: Denial, options: str = "") -> None:
         console.print(f"\nIt takes this statement in {_plain(placement.place)}:\n")
         console.print(_json(statement))
         _print_how_to_add(console, placement, options)
+
+
+def _source(event: Json) -> str:
+    """Return from where a call came, and through which endpoint of a VPC."""
+    address, endpoint = str(event["sourceIPAddress"]), event.get("vpcEndpointId")
+    return f"{address} through {endpoint}" if endpoint else address
 
 
 def _print_how_to_add(console: Console, placement: Placement, options: str) -> None:
@@ -191,7 +196,7 @@ def _print_policy(console: Console, policy: Json, keys: Mapping[str, list[str]])
 
 
 def _other(policies: Sequence[Json]) -> str:
-    by_principal = {PolicyType.RESOURCE, PolicyType.TRUST}
+    by_principal = {PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.ENDPOINT}
     has_callers = any(policy["policyType"] in by_principal for policy in policies)
     return "other actions or callers" if has_callers else "other actions"
 
@@ -274,6 +279,8 @@ def _print_decision(console: Console, denial: Denial) -> None:
         )
         for statement in _deciding(denial.message):
             console.print(f"\n{_json(statement)}")
+        if decision["policyType"] == PolicyType.ENDPOINT:
+            console.print(f"\n[bold]Change it with:[/] {_plain(endpoint_hint(decision['policyName']))}")
         return
     console.print(f"\n[bold red]Not allowed[/]: no {_plain(decision['policyType'])} allows it.")
     if denial.message["keyturn"].get("side") == "caller" and decision["policyType"] in ON_RESOURCE:

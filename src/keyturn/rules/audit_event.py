@@ -16,6 +16,7 @@ from functools import lru_cache
 
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.entrance import Entrance
 from keyturn.rules.policy.evaluate import Decision
 
 EVENT_VERSION = "1.11"
@@ -174,6 +175,8 @@ def api_event(
         event["additionalEventData"] = authorization_data(decision, encoded_message)
     if call.secure_transport:
         event["tlsDetails"] = {"clientProvidedHostHeader": call.endpoint.partition("//")[2]}
+    if call.entrance is not None:
+        _add_endpoint(event, call.entrance)
     return event
 
 
@@ -190,6 +193,7 @@ def unauthenticated_event(
     access_key_id: str,
     error_code: str,
     error_message: str,
+    entrance: Entrance | None = None,
 ) -> Event:
     """Return the event of a call that was refused before its caller was known.
 
@@ -205,6 +209,7 @@ def unauthenticated_event(
         access_key_id: The one that was claimed, empty if none was.
         error_code: Wire code.
         error_message: What the client was told.
+        entrance: By which way out of a VPC it came, if by one.
     """
     identity: Event = {"type": "Unknown", "accountId": place.account_id}
     if access_key_id:
@@ -229,6 +234,8 @@ def unauthenticated_event(
         "eventCategory": "Management",
     }
     _add_error(event, error_code, error_message)
+    if entrance is not None:
+        _add_endpoint(event, entrance)
     return event
 
 
@@ -430,6 +437,12 @@ def _owner(resource_arn: str, call: Call) -> str:
     """Return whose resource it is; the caller's, if what was asked for does not say."""
     fields = resource_arn.split(":", _ACCOUNT_FIELD + 1)
     return (fields[_ACCOUNT_FIELD] if len(fields) > _ACCOUNT_FIELD + 1 else "") or call.place.account_id
+
+
+def _add_endpoint(event: Event, entrance: Entrance) -> None:
+    if entrance.vpc_endpoint_id:
+        event["vpcEndpointId"] = entrance.vpc_endpoint_id
+        event["vpcEndpointAccountId"] = entrance.place.account_id
 
 
 def _add_error(event: Event, code: str, message: str | None) -> None:

@@ -110,6 +110,7 @@ class Auditor:
             access_key_id=access_key_id,
             error_code=protocol(service).told_as(service, error).code,
             error_message=error.message,
+            entrance=request.entrance,
         )
         return record_of(event, now, access_key_id=access_key_id or None)
 

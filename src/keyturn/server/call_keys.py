@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 
 from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.entrance import Entrance
 from keyturn.rules.policy.patterns import ConditionKeys
 from keyturn.storage import roles, users
 from keyturn.storage.kept import KeptRows
@@ -95,12 +96,36 @@ def global_key_names() -> list[str]:
 
 
 def _source_ip(call: Call) -> str | None:
+    if _vpc_endpoint(call) is not None:
+        # Its private address stands under aws:VpcSourceIp.
+        return None
     address = call.source_address
     if not address or address.endswith(_SERVICE_SUFFIX):
         # A service that acts for somebody has no address.
         return None
     # On a socket that serves both families an IPv4 client looks like this; a policy means its IPv4 address.
     return address.removeprefix("::ffff:") if "." in address else address
+
+
+def _vpc_endpoint(call: Call) -> Entrance | None:
+    """Return by which endpoint a call came; a NAT gateway hides the VPC behind it."""
+    entrance = call.entrance
+    return entrance if entrance is not None and entrance.vpc_endpoint_id else None
+
+
+def _source_vpc(call: Call) -> str | None:
+    entrance = _vpc_endpoint(call)
+    return None if entrance is None else entrance.vpc_id
+
+
+def _source_vpce(call: Call) -> str | None:
+    entrance = _vpc_endpoint(call)
+    return None if entrance is None else entrance.vpc_endpoint_id
+
+
+def _vpc_source_ip(call: Call) -> str | None:
+    entrance = _vpc_endpoint(call)
+    return None if entrance is None else entrance.source_address
 
 
 def _principal_arn(call: Call) -> str | None:
@@ -166,9 +191,12 @@ _GLOBAL_KEYS: dict[str, Callable[[Call], str | None]] = {
     "aws:securetransport": lambda call: _truth(is_so=call.secure_transport),
     "aws:sourceidentity": lambda call: call.principal.source_identity or None,
     "aws:sourceip": _source_ip,
+    "aws:sourcevpc": _source_vpc,
+    "aws:sourcevpce": _source_vpce,
     "aws:tokenissuetime": _token_issue_time,
     "aws:useragent": lambda call: call.user_agent or None,
     "aws:userid": lambda call: call.principal.unique_id,
     "aws:username": _user_name,
     "aws:viaawsservice": _via_service,
+    "aws:vpcsourceip": _vpc_source_ip,
 }

@@ -136,7 +136,7 @@ def _headers(scope: Scope) -> dict[str, str]:
 
 
 def _request(scope: Scope, headers: Mapping[str, str], body: bytes) -> HttpRequest:
-    client = scope.get("client")
+    client, entrance = scope.get("client"), scope.get("entrance")
     return HttpRequest(
         method=scope["method"],
         raw_path=scope["raw_path"],
@@ -144,7 +144,8 @@ def _request(scope: Scope, headers: Mapping[str, str], body: bytes) -> HttpReque
         headers=headers,
         body=body,
         scheme=scope["scheme"],
-        client_host=client[0] if client else "",
+        client_host=entrance.source_address if entrance else client[0] if client else "",
+        entrance=entrance,
     )
 
 

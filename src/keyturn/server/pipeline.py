@@ -17,6 +17,7 @@ from datetime import datetime
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Call
+from keyturn.entrance import Entrance
 from keyturn.errors.base import AwsError
 from keyturn.errors.common import InternalFailure, NotImplementedHere, UnknownOperation
 from keyturn.operations import registry
@@ -26,9 +27,10 @@ from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator, Signer
 from keyturn.server.exchange import Exchange
 from keyturn.server.throttle import Throttle
+from keyturn.server.vpc_endpoints import FindVpcEndpoint, check_region, check_service
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
-from keyturn.wire.models import OperationModel
+from keyturn.wire.models import OperationModel, ServiceModel
 from keyturn.wire.route import addressed_service, route
 
 _log = logging.getLogger(__name__)
@@ -42,11 +44,19 @@ _WAITING_THREADS = 128
 class Pipeline:
     """Answers requests."""
 
-    def __init__(self, kit: Kit, authenticator: Authenticator, auditor: Auditor, throttle: Throttle) -> None:
+    def __init__(
+        self,
+        kit: Kit,
+        authenticator: Authenticator,
+        auditor: Auditor,
+        throttle: Throttle,
+        find_endpoint: FindVpcEndpoint,
+    ) -> None:
         self._kit = kit
         self._authenticator = authenticator
         self._auditor = auditor
         self._throttle = throttle
+        self._find_endpoint = find_endpoint
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
         self._waiting_threads = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting-call")
         self._reads_on_loop = kit.state.dialect.is_embedded
@@ -141,6 +151,8 @@ class Pipeline:
         now = self._kit.clock.now()
         signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
         exchange.call = self._call(exchange, signer, region, now)
+        if request.entrance is not None:
+            self._check_way(request.entrance, found.service, region)
         self._kit.uses.note(signer.principal, found.service.name, region, now)
         if self._kit.audit_log.refuses:
             # What cannot be recorded must not happen. That it was refused is recorded as soon as anything can be again,
@@ -154,6 +166,14 @@ class Pipeline:
                 f"Keyturn does not offer {found.service.name} {found.operation_name}; see docs/compatibility.md."
             )
         exchange.parameters = protocol(found.service).parse(model, found, request)
+
+    def _check_way(self, entrance: Entrance, service: ServiceModel, region: str) -> None:
+        """Check that a call has come by a way that leads to its service: an endpoint leads to one, in its region."""
+        endpoint = self._find_endpoint(entrance) if entrance.vpc_endpoint_id else None
+        # One that is not there any more lets nothing through, as the policies will tell.
+        if endpoint is not None:
+            check_service(endpoint, service.name)
+            check_region(entrance, region)
 
     def _act(self, exchange: Exchange) -> None:
         """Load, authorise and handle."""
@@ -178,9 +198,11 @@ class Pipeline:
             at=now,
             session_policy=signer.session_policy,
             session_policy_arns=signer.session_policy_arns,
-            secure_transport=request.scheme == "https",
+            # What comes in by a door never leaves the machine: a policy against eavesdroppers has nothing to forbid.
+            secure_transport=request.scheme == "https" or request.entrance is not None,
             endpoint=f"{request.scheme}://{request.headers.get('host', '')}",
             further_events=[],
+            entrance=request.entrance,
         )
 
 

@@ -18,6 +18,7 @@ import uvicorn
 from keyturn.config import Settings
 from keyturn.errors.base import KeyturnError
 from keyturn.server.connection import BoundedConnection, end_stuck
+from keyturn.server.doors import Door, DoorConnection, Doors
 from keyturn.server.http import Application
 
 _BACKLOG = 2048
@@ -30,12 +31,13 @@ _MOST_CONNECTIONS = 4096
 _MOST_FILES = 65_536
 
 
-def serve(settings: Settings, application: Application, listener: socket.socket, ready_line: str) -> None:
+def serve(settings: Settings, application: Application, doors: Doors, listener: socket.socket, ready_line: str) -> None:
     """Serve on a bound socket until SIGTERM or SIGINT.
 
     Args:
         settings: For TLS.
         application: Answers requests.
+        doors: Served beside the listener.
         listener: From :func:`bind`.
         ready_line: Printed once when requests are answered.
 
@@ -70,7 +72,10 @@ def serve(settings: Settings, application: Application, listener: socket.socket,
             f"The TLS certificate or its private key cannot be used: {error}.",
             "Both must be PEM files that the user who runs keyturn can read, the key without a passphrase.",
         ) from error
-    _Uvicorn(config, ready_line).run(sockets=[listener])
+    try:
+        _Uvicorn(config, doors, ready_line).run(sockets=[listener])
+    finally:
+        doors.end()
 
 
 def _prepare_interpreter() -> None:
@@ -85,15 +90,24 @@ def _prepare_interpreter() -> None:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which says when it is ready and ends with status 0 when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, ready_line: str) -> None:
+    def __init__(self, config: uvicorn.Config, doors: Doors, ready_line: str) -> None:
         super().__init__(config)
+        self._doors = doors
         self._ready_line = ready_line
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
+        self._doors.begin(asyncio.get_running_loop(), self._connect)
         self._look_after_connections(asyncio.get_running_loop())
         sys.stdout.write(self._ready_line + "\n")
         sys.stdout.flush()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._doors.end()
+        await super().shutdown(sockets)
+
+    def _connect(self, door: Door) -> DoorConnection:
+        return DoorConnection(door, self.config, self.server_state, self.lifespan.state, asyncio.get_running_loop())
 
     def _look_after_connections(self, loop: asyncio.AbstractEventLoop) -> None:
         end_stuck(self.server_state.connections, loop.time())

@@ -28,6 +28,7 @@ from keyturn.operations.uses import Uses
 from keyturn.quotas import Quotas
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.server.authorise import Authoriser
+from keyturn.server.vpc_endpoints import VpcEndpoint
 from keyturn.storage import accounts, kms_keys
 from keyturn.storage.accounts import AccountRecord
 from keyturn.storage.audit_log import AuditLog
@@ -71,6 +72,8 @@ class HandlerBench:
         if not beside:
             self.own[_SYSTEM] = keyring.new_material(_SYSTEM)
         self.kept = KeptRows(stores.state)
+        # VPC endpoints by their ids.
+        self.endpoints: dict[str, VpcEndpoint] = {}
         authorization_messages = TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="authorization-message")
         parts: dict[str, Any] = {
             "partition": PLACE.partition,
@@ -93,7 +96,12 @@ class HandlerBench:
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
             "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),
             "authorization_messages": authorization_messages,
-            "authorise": Authoriser(self.kept, ids.organization_id_of(PLACE.account_id), authorization_messages),
+            "authorise": Authoriser(
+                self.kept,
+                ids.organization_id_of(PLACE.account_id),
+                authorization_messages,
+                lambda entrance: self.endpoints.get(entrance.vpc_endpoint_id),
+            ),
             "wake_scheduler": lambda: None,
         }
         # What these handlers have no use for is not there: the runtime, the scheduler, links.

@@ -87,7 +87,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     stores = Stores.open(new_database(tmp_path))
     try:
         kept = KeptRows(stores.state)
-        yield Bench(stores, kept, Authoriser(kept, "o-1234567890", MESSAGES))
+        yield Bench(stores, kept, Authoriser(kept, "o-1234567890", MESSAGES, lambda _entrance: None))
     finally:
         stores.close()
 

@@ -6,6 +6,8 @@ from typing import Any, cast
 
 import pytest
 
+from keyturn.arn import Place
+from keyturn.entrance import Entrance
 from keyturn.errors.base import AwsError
 from keyturn.server import http
 from keyturn.server.http import Application
@@ -48,6 +50,7 @@ class Bench:
         path: bytes = b"/",
         headers: Sequence[tuple[bytes, bytes]] = (),
         goes: bool = False,
+        entrance: Entrance | None = None,
     ) -> None:
         """Send one request, its body in pieces; with ``goes`` the client goes after the last of them."""
         pieces: list[dict[str, Any]] = [
@@ -62,7 +65,7 @@ class Bench:
         async def send(message: Any) -> None:
             self.sent.append(message)
 
-        scope = {
+        scope: dict[str, Any] = {
             "type": "http",
             "method": method,
             "raw_path": path,
@@ -71,6 +74,8 @@ class Bench:
             "scheme": "http",
             "client": ("192.0.2.7", 40000),
         }
+        if entrance is not None:
+            scope["entrance"] = entrance
         asyncio.run(self.application(scope, receive, send))
 
     @property
@@ -176,3 +181,16 @@ def test_a_download_link_needs_no_signature_and_any_other_get_does(bench: Bench)
 
     bench.ask(b"", method="GET", path=b"/2015-03-31/functions")
     assert len(bench.pipeline.requests) == 1
+
+
+def test_what_comes_by_a_door_has_its_entrance_and_the_callers_address_in_the_vpc() -> None:
+    bench = Bench()
+    door = Entrance("vpce-1", "vpc-1", "10.0.1.5", Place("aws", "us-east-1", "000000000000"))
+
+    bench.ask(b"{}", entrance=door)
+    bench.ask(b"{}")
+
+    assert [(each.client_host, each.entrance) for each in bench.pipeline.requests] == [
+        ("10.0.1.5", door),
+        ("192.0.2.7", None),
+    ]

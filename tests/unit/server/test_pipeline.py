@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import pytest
 
+from keyturn.entrance import Entrance
 from keyturn.errors.common import RequestTooLarge
 from keyturn.operations import registry
 from keyturn.operations.registry import Runs
@@ -21,8 +22,9 @@ from keyturn.server.authenticate import Authenticated, Authenticator, Signer
 from keyturn.server.exchange import Exchange
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
+from keyturn.server.vpc_endpoints import VpcEndpoint
 from keyturn.storage.database import StorageError
-from keyturn.testing.handlers import HandlerBench, open_bench, user
+from keyturn.testing.handlers import PLACE, HandlerBench, open_bench, user
 from keyturn.wire.http import HttpReply, HttpRequest
 
 
@@ -66,13 +68,18 @@ class RecordingAuditor:
 
 class Bench:
     def __init__(self, handlers: HandlerBench) -> None:
+        self.endpoints = handlers.endpoints
         self.auditor = RecordingAuditor()
         self.pipeline = Pipeline(
-            handlers.kit, cast("Authenticator", TrustingAuthenticator()), cast("Auditor", self.auditor), Throttle({})
+            handlers.kit,
+            cast("Authenticator", TrustingAuthenticator()),
+            cast("Auditor", self.auditor),
+            Throttle({}),
+            lambda entrance: handlers.endpoints.get(entrance.vpc_endpoint_id),
         )
 
-    def answer(self) -> HttpReply:
-        return asyncio.run(self.pipeline.answer(IDENTITY))
+    def answer(self, entrance: Entrance | None = None) -> HttpReply:
+        return asyncio.run(self.pipeline.answer(IDENTITY._replace(entrance=entrance)))
 
 
 @pytest.fixture
@@ -196,3 +203,24 @@ def test_a_refusal_before_the_call_was_looked_at_is_recorded(bench: Bench, targe
     assert reply.status == 413
     assert reply.body == b'{"__type":"RequestEntityTooLargeException","message":"Too large."}'
     assert bench.auditor.codes == ["RequestTooLarge"]
+
+
+@pytest.mark.parametrize(
+    ("service_name", "region", "status"),
+    [
+        ("com.amazonaws.us-east-1.sts", "us-east-1", 200),
+        ("com.amazonaws.us-east-1.sts-fips", "us-east-1", 200),
+        ("com.amazonaws.us-east-1.secretsmanager", "us-east-1", 400),
+        ("com.amazonaws.eu-west-1.sts", "eu-west-1", 403),
+    ],
+)
+def test_an_endpoint_leads_to_one_service_in_one_region(
+    bench: Bench, service_name: str, region: str, status: int
+) -> None:
+    bench.endpoints["vpce-1"] = VpcEndpoint(service_name, "")
+
+    assert bench.answer(Entrance("vpce-1", "vpc-1", "10.0.1.5", replace(PLACE, region=region))).status == status
+
+
+def test_the_public_address_leads_everywhere_also_from_a_vpc(bench: Bench) -> None:
+    assert bench.answer(Entrance("", "vpc-1", "203.0.113.99", replace(PLACE, region="eu-west-1"))).status == 200

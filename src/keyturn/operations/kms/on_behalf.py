@@ -68,7 +68,7 @@ def use_key(kit: Kit, call: Call, use: KeyUse, found: FoundKey, context: Mapping
         KeyRefused: They may not, or the key cannot be used.
     """
     request_id = new_request_id()
-    acting = call._replace(source_address=SECRETS_MANAGER, user_agent=SECRETS_MANAGER, request_id=request_id)
+    acting = _acting(call)._replace(request_id=request_id)
     try:
         record = _usable(kit, acting, use, found, context)
     except AwsError as error:
@@ -81,9 +81,14 @@ def use_key(kit: Kit, call: Call, use: KeyUse, found: FoundKey, context: Mapping
 
 def is_denied(kit: Kit, call: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]) -> bool:
     """Whether a policy denies the caller a key explicitly, as one may even the default key, which all may use."""
-    acting = call._replace(source_address=SECRETS_MANAGER, user_agent=SECRETS_MANAGER)
+    acting = _acting(call)
     decision = kit.authorise.decide(acting, f"kms:{use}", _subject(kit, acting, found, context))
     return decision.outcome is Outcome.EXPLICIT_DENY
+
+
+def _acting(call: Call) -> Call:
+    """Return the call that Secrets Manager makes for a caller, wherever theirs came from."""
+    return call._replace(source_address=SECRETS_MANAGER, user_agent=SECRETS_MANAGER, entrance=None)
 
 
 def _usable(kit: Kit, acting: Call, use: KeyUse, found: FoundKey, context: Mapping[str, str]) -> KmsKeyRecord:

@@ -299,4 +299,4 @@ def acting_for(connection: Connection, call: Call, record: ReplicationRecord) ->
         session_issued_at=call.at,
     )
     place = replace(call.place, account_id=role.account_id)
-    return call._replace(principal=principal, place=place, session_policy="", session_policy_arns=())
+    return call._replace(principal=principal, place=place, session_policy="", session_policy_arns=(), entrance=None)

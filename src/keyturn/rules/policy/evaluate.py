@@ -7,11 +7,12 @@
    A grant on a KMS key is worth as much, and that across accounts too.
 4. Otherwise an identity-based policy must allow. From another account both sides must.
 5. A permissions boundary and session policies, where there are any, must allow.
+6. So must the policy of the VPC endpoint that the request came through, whoever else allows it.
 
 Collecting the policies that apply is left to the caller.
 
 Source: IAM User Guide, "Policy evaluation logic", "Permissions boundaries for IAM entities" and "Troubleshoot access
-denied error messages".
+denied error messages"; AWS PrivateLink Guide, "Control access to VPC endpoints using endpoint policies".
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class PolicyType(StrEnum):
     GRANT = "grant"
     BOUNDARY = "permissions boundary"
     SESSION = "session policy"
+    ENDPOINT = "VPC endpoint policy"
 
 
 ON_RESOURCE = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.GRANT})
@@ -77,6 +79,7 @@ class PolicySet:
         grants: What grants on a key allow; it denies nothing.
         boundary: The permissions boundary, if there is one.
         session: What the session was given; empty means no session policy.
+        endpoint: Of the VPC endpoint that the request came through; None if it came through none.
         resource_must_allow: The resource's policy must allow even within the account: trust and key policies.
         resource_type: How a refusal names the resource's policy.
     """
@@ -86,6 +89,7 @@ class PolicySet:
     grants: Policy | None = None
     boundary: Policy | None = None
     session: tuple[Policy, ...] = ()
+    endpoint: Policy | None = None
     resource_must_allow: bool = False
     resource_type: PolicyType = PolicyType.RESOURCE
 
@@ -176,6 +180,26 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
     denied = _first_deny(context, action, policies)
     if denied is not None:
         return denied
+    decided = _allowed(context, action, policies)
+    # 6. What it came through.
+    if policies.endpoint is not None and decided.allowed:
+        let_through, _ = _resource_allow(context, action, policies.endpoint, PolicyType.ENDPOINT)
+        if let_through is None:
+            return Decision(Outcome.IMPLICIT_DENY, PolicyType.ENDPOINT)
+    return decided
+
+
+def names_caller(statement: Statement, context: RequestContext, policies: PolicySet) -> bool:
+    """Whether a statement is about the caller; one without Principal is about whoever has the policy."""
+    principals = statement.principals
+    if principals is None or principals.grade(context.principal):
+        return True
+    # A NotPrincipal spares nobody who has a permissions boundary: "always", whatever it names.
+    return statement.effect is Effect.DENY and principals.negated and policies.boundary is not None
+
+
+def _allowed(context: RequestContext, action: str, policies: PolicySet) -> Decision:
+    """Return what allows a request that nothing denies, or what should."""
     by_resource = policies.resource_type
     granted, grade = _resource_allow(context, action, policies.resource, by_resource)
     # 2. Services have no policies of their own.
@@ -207,23 +231,16 @@ def evaluate(context: RequestContext, policies: PolicySet) -> Decision:
     return decided
 
 
-def names_caller(statement: Statement, context: RequestContext, policies: PolicySet) -> bool:
-    """Whether a statement is about the caller; one without Principal is about whoever has the policy."""
-    principals = statement.principals
-    if principals is None or principals.grade(context.principal):
-        return True
-    # A NotPrincipal spares nobody who has a permissions boundary: "always", whatever it names.
-    return statement.effect is Effect.DENY and principals.negated and policies.boundary is not None
-
-
 def _first_deny(context: RequestContext, action: str, policies: PolicySet) -> Decision | None:
     resource = (policies.resource,) if policies.resource else ()
     boundary = (policies.boundary,) if policies.boundary else ()
+    endpoint = (policies.endpoint,) if policies.endpoint else ()
     for policy_type, group in (
         (PolicyType.IDENTITY, policies.identity),
         (policies.resource_type, resource),
         (PolicyType.BOUNDARY, boundary),
         (PolicyType.SESSION, policies.session),
+        (PolicyType.ENDPOINT, endpoint),
     ):
         for policy in group:
             for statement in policy.document.denies:

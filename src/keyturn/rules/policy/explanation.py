@@ -34,6 +34,7 @@ JsonStatement = dict[str, object]
 # Behind the name of a secret that is not there, or not yet, in place of its random characters.
 _ANY_SUFFIX = "-??????"
 _SPECIAL = re.compile(r"[*?$]")
+_WITH_PRINCIPAL = frozenset({PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.ENDPOINT})
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +133,12 @@ class Explanation:
 
     def of_owner(self) -> Explanation:
         """Return what the account of a resource may know of another account's caller who was refused."""
-        return self._part(Side.OWNER, lambda policy_type: policy_type in ON_RESOURCE)
+        part = self._part(Side.OWNER, lambda policy_type: policy_type in ON_RESOURCE)
+        return replace(part, remedies=tuple(_from_outside(remedy, part.context) for remedy in part.remedies))
+
+    def without(self, policy_type: PolicyType) -> Explanation:
+        """Return the same without what policies of one kind say: they are of an account that is none of the two."""
+        return self._part(self.side, lambda shown: shown is not policy_type)
 
     def _part(self, side: Side, is_shown: Callable[[PolicyType], bool]) -> Explanation:
         decision = self.decision
@@ -142,14 +148,14 @@ class Explanation:
             self.context,
             decision,
             tuple(verdict for verdict in self.policies if is_shown(verdict.policy_type)),
-            tuple(_from_outside(remedy, self.context) for remedy in self.remedies if is_shown(remedy.policy_type)),
+            tuple(remedy for remedy in self.remedies if is_shown(remedy.policy_type)),
             side,
         )
 
 
 def _from_outside(remedy: Remedy, context: RequestContext) -> Remedy:
     """Return a remedy that names a foreign caller's account: more is not for the resource's account to know."""
-    if remedy.policy_type not in ON_RESOURCE or context.principal.kind is PrincipalKind.SERVICE:
+    if context.principal.kind is PrincipalKind.SERVICE:
         return remedy
     return Remedy(remedy.policy_type, {**remedy.statement, "Principal": {"AWS": context.principal.account_id}})
 
@@ -195,6 +201,8 @@ def _all_policies(policies: PolicySet) -> Iterator[tuple[PolicyType, Policy]]:
     if policies.boundary is not None:
         yield PolicyType.BOUNDARY, policies.boundary
     yield from ((PolicyType.SESSION, policy) for policy in policies.session)
+    if policies.endpoint is not None:
+        yield PolicyType.ENDPOINT, policies.endpoint
 
 
 def _verdict(statement: Statement, context: RequestContext, policies: PolicySet) -> StatementVerdict:
@@ -214,7 +222,7 @@ def _verdict(statement: Statement, context: RequestContext, policies: PolicySet)
 
 def _missing_statement(context: RequestContext, policy_type: PolicyType) -> JsonStatement:
     statement: JsonStatement = {"Effect": "Allow"}
-    if policy_type in (PolicyType.RESOURCE, PolicyType.TRUST):
+    if policy_type in _WITH_PRINCIPAL:
         statement["Principal"] = _named(context.principal)
     statement["Action"] = context.action
     # A trust policy belongs to its only resource.
@@ -250,6 +258,8 @@ def _with_allow(context: RequestContext, policies: PolicySet, policy_type: Polic
         return replace(policies, boundary=_document_of(*_allows(policies.boundary), added))
     if policy_type is PolicyType.SESSION:
         return replace(policies, session=(*policies.session, _document_of(added)))
+    if policy_type is PolicyType.ENDPOINT:
+        return replace(policies, endpoint=_document_of(*_allows(policies.endpoint), added))
     return replace(policies, resource=_document_of(*_allows(policies.resource), added))
 
 
@@ -264,7 +274,7 @@ def _document_of(*allows: Statement) -> Policy:
 
 def _allow(context: RequestContext, policy_type: PolicyType) -> Statement:
     principals: Principals | None = None
-    if policy_type in (PolicyType.RESOURCE, PolicyType.TRUST):
+    if policy_type in _WITH_PRINCIPAL:
         named = _named(context.principal)
         principals = Principals(
             aws=frozenset(filter(None, [named.get("AWS")])), services=frozenset(filter(None, [named.get("Service")]))

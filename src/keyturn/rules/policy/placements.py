@@ -1,7 +1,8 @@
 """Where a missing statement goes, and the AWS CLI command that puts it there.
 
 A command is given only where it adds: a policy of its own for a user or role, a statement of a function's policy.
-Policies of secrets, keys and roles' trust are replaced whole, so that a command could take something away.
+Policies of secrets, keys, VPC endpoints and roles' trust are replaced whole, so that a command could take something
+away.
 
 Source: AWS CLI Command Reference; the statement id of functions from AWS's guide to troubleshooting rotation.
 """
@@ -56,7 +57,7 @@ def placement_of(
         statement: What is missing.
         principal_arn: Who was refused: a user, or a session of a role.
         resource_arn: What it was about.
-        policy_name: Of the permissions boundary that lacks it.
+        policy_name: Of the permissions boundary that lacks it; for the policy of a VPC endpoint, its id.
         occasion: What tells this refusal from others, for the name of a new policy.
     """
     if policy_type is PolicyType.IDENTITY:
@@ -70,10 +71,21 @@ def placement_of(
         return Placement(
             "the session policy that AssumeRole was given", hint="assume the role again with a wider policy"
         )
+    if policy_type is PolicyType.ENDPOINT:
+        return Placement(
+            f"the policy of the VPC endpoint {policy_name}".rstrip(),
+            hint=endpoint_hint(policy_name),
+        )
     if policy_type is PolicyType.RESOURCE and _service(resource_arn) == "lambda":
         return Placement(f"the policy of the function {resource_arn}", _permission_command(statement, resource_arn))
     of = "the trust policy of" if policy_type is PolicyType.TRUST else "the policy of"
     return Placement(f"{of} {resource_arn}", hint=_SERVICES_OF_REPLACED.get(_service(resource_arn)))
+
+
+def endpoint_hint(vpc_endpoint_id: str) -> str:
+    """Return how the policy of a VPC endpoint is changed."""
+    of_endpoint = f"--vpc-endpoint-id {vpc_endpoint_id or 'ID'}"
+    return f"aws ec2 describe-vpc-endpoints, then aws ec2 modify-vpc-endpoint {of_endpoint} --policy-document DOCUMENT"
 
 
 def _identity_placement(statement: Mapping[str, object], principal_arn: str, occasion: str) -> Placement:

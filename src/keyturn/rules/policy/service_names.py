@@ -31,6 +31,15 @@ _PERMISSIONS: Final[Mapping[str, tuple[str, ...]]] = {
         "ListServiceLinkedChannels",
         "UpdateServiceLinkedChannel",
     ),
+    "ec2": (
+        "DeleteResourcePolicy",
+        "GetResourcePolicy",
+        "ImportByoipCidrToIpam",
+        "InjectApiError",
+        "PauseVolumeIO",
+        "PutResourcePolicy",
+        "SendSpotInstanceInterruptions",
+    ),
     "iam": (
         "DeleteCloudFrontPublicKey",
         "GetAccountEmailAddress",
@@ -85,6 +94,27 @@ WITHOUT_RESOURCE: Final = frozenset(
     f"{service}:{action}".lower()
     for service, actions in {
         "cloudtrail": ("DescribeTrails", "ListPublicKeys", "ListTrails", "LookupEvents"),
+        "ec2": (
+            "DescribeAddresses",
+            "DescribeAvailabilityZones",
+            "DescribeDhcpOptions",
+            "DescribeInstances",
+            "DescribeInternetGateways",
+            "DescribeManagedPrefixLists",
+            "DescribeNatGateways",
+            "DescribeNetworkAcls",
+            "DescribeNetworkInterfaces",
+            "DescribePrefixLists",
+            "DescribeRouteTables",
+            "DescribeSecurityGroupRules",
+            "DescribeSecurityGroups",
+            "DescribeSubnets",
+            "DescribeTags",
+            "DescribeVpcEndpointServices",
+            "DescribeVpcEndpoints",
+            "DescribeVpcPeeringConnections",
+            "DescribeVpcs",
+        ),
         "iam": (
             "CreateAccountAlias",
             "DeleteAccountAlias",

@@ -87,6 +87,7 @@ def test_a_function_lets_a_role_in() -> None:
         (PolicyType.TRUST, ROLE_ARN, "the trust policy of arn:aws:iam", "update-assume-role-policy"),
         (PolicyType.BOUNDARY, SECRET, "the permissions boundary", "create-policy-version"),
         (PolicyType.SESSION, SECRET, "the session policy", "assume the role again"),
+        (PolicyType.ENDPOINT, SECRET, "the policy of the VPC endpoint", "modify-vpc-endpoint --vpc-endpoint-id ID"),
     ],
 )
 def test_what_would_be_replaced_whole_is_left_to_a_person(
