@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from datetime import timedelta
@@ -12,6 +13,7 @@ from types import TracebackType
 from typing import Self
 
 from keyturn import ids
+from keyturn.arn import Place
 from keyturn.clock import Clock, SystemClock
 from keyturn.config import DATABASE_FILE, Settings
 from keyturn.crypto.envelope import Envelope
@@ -19,6 +21,7 @@ from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.providers.local_file import LocalFileProvider
 from keyturn.crypto.root_key import RootKeyProvider
 from keyturn.crypto.tokens import TokenSealer
+from keyturn.entrance import Entrance
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException
 from keyturn.notifiers.base import open_notifiers
@@ -36,6 +39,7 @@ from keyturn.operations.uses import Uses
 from keyturn.owner_only import read_owner_only
 from keyturn.quotas import parse_rate_limits
 from keyturn.rules.audit_chain import ChainKey
+from keyturn.rules.network.plan import Door, NetworkPlan
 from keyturn.runtime.pool import Runtime
 from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
@@ -48,11 +52,13 @@ from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator
 from keyturn.server.authorise import Authoriser
+from keyturn.server.doors import Doors
 from keyturn.server.downloads import Downloads
 from keyturn.server.http import Application
 from keyturn.server.metrics import MetricsPage, Sources
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
+from keyturn.server.vpc_endpoints import vpc_endpoint_finder
 from keyturn.sinks.base import open_sinks
 from keyturn.storage import access_keys, accounts, function_logs, functions, inline_policies, kms_keys, roles, users
 from keyturn.storage import settings as stored_settings
@@ -203,12 +209,14 @@ class Server:
     def __init__(
         self,
         application: Application,
+        doors: Doors,
         kit: Kit,
         scheduler: Scheduler,
         preflights: Preflights | None,
         closing: ExitStack,
     ) -> None:
         self.application = application
+        self.doors = doors
         self.kit = kit
         self.scheduler = scheduler
         self._preflights = preflights
@@ -218,6 +226,12 @@ class Server:
     def sandbox(self) -> str:
         """How functions are kept apart."""
         return self.kit.runtime.sandbox_description
+
+    @property
+    def vpcs(self) -> str:
+        """Whether functions can be in VPCs."""
+        problem = self.kit.runtime.vpc_problem
+        return "functions can be in VPCs" if problem is None else f"functions cannot be in VPCs: {problem}"
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
@@ -244,7 +258,7 @@ class Server:
 
 def _build(
     settings: Settings, clock: Clock, closing: ExitStack
-) -> tuple[Application, Kit, Scheduler, Preflights | None]:
+) -> tuple[Application, Doors, Kit, Scheduler, Preflights | None]:
     registry.discover()
     directory = DataDirectory(settings.data_dir)
     directory.lock()
@@ -259,8 +273,11 @@ def _build(
     authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
     audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
     kept = KeptRows(stores.state)
-    authorise = Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages)
-    runtime = _open_runtime(settings, stores, session_tokens, authorise, clock)
+    find_endpoint = vpc_endpoint_finder(kept)
+    authorise = Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages, find_endpoint)
+    doors = Doors()
+    closing.callback(doors.end)
+    runtime = _open_runtime(settings, stores, session_tokens, authorise, doors, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
     scheduler_wake = _Wake()
     events = EventInvocations()
@@ -316,6 +333,7 @@ def _build(
         Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)),
         Auditor(writer, settings.place, clock.now),
         Throttle(parse_rate_limits(settings.rate_limits)),
+        find_endpoint,
     )
     closing.callback(pipeline.close)
     metrics = _open_metrics(settings, Sources(kit, pipeline.replies, shippers, notifying.senders))
@@ -335,7 +353,7 @@ def _build(
     if runtime.sandbox_warning:
         _log.warning("%s", runtime.sandbox_warning)
     application = Application(pipeline, lambda: not audit_log.refuses, downloads.answer, metrics.answer)
-    return application, kit, scheduler, preflights
+    return application, doors, kit, scheduler, preflights
 
 
 class _Wake:
@@ -429,7 +447,7 @@ def _open_metrics(settings: Settings, sources: Sources) -> MetricsPage:
 
 
 def _open_runtime(
-    settings: Settings, stores: Stores, session_tokens: TokenSealer, authorise: Authorise, clock: Clock
+    settings: Settings, stores: Stores, session_tokens: TokenSealer, authorise: Authorise, doors: Doors, clock: Clock
 ) -> Runtime:
     def load_package(code_sha256: str) -> bytes:
         with stores.state.read() as connection:
@@ -458,6 +476,15 @@ def _open_runtime(
                 return
         function_logs.append_events(stores.journal, spec.place, spec.log_group, stream, pairs, clock.now())
 
+    def open_door(
+        listener: socket.socket, place: Place, plan: NetworkPlan | None, door: Door | None
+    ) -> Callable[[], None]:
+        if plan is None or door is None:
+            # In no VPC, and on this machine, as a function that has the machine's network.
+            return doors.open(listener, Entrance("", "", "127.0.0.1", place))
+        source = plan.address if door.endpoint_id else plan.public_source
+        return doors.open(listener, Entrance(door.endpoint_id, plan.vpc_id, source, place))
+
     return Runtime(
         settings=RuntimeSettings(
             directory=settings.data_dir / "runtime",
@@ -466,9 +493,12 @@ def _open_runtime(
             max_environments=settings.max_environments,
             max_environments_per_function=settings.max_environments_per_function,
             hidden=(settings.data_dir.resolve(), settings.root_key_path.resolve().parent),
+            isolate=settings.isolate_functions,
+            network_maps=settings.network_maps,
         ),
         clock=clock,
         load_package=load_package,
         credentials_for=credentials_for,
         write_log=write_log,
+        open_door=open_door,
     )

@@ -23,6 +23,7 @@ from keyturn.arn import Place
 from keyturn.errors.base import KeyturnError
 from keyturn.quotas import Quotas, parse_rate_limits
 from keyturn.rules.lanes import Limits
+from keyturn.rules.network.maps import Map, maps_of
 
 CONFIG_FILE = "keyturn.toml"
 DATABASE_FILE = "keyturn.db"
@@ -60,6 +61,8 @@ class Settings:
     plaintext_on_network: bool = False
     sandbox: SandboxChoice = SandboxChoice.AUTO
     require_sandbox: bool = False
+    isolate_functions: bool = False
+    network_map: str = ""
     max_environments: int = 32
     rotations_at_once: int = 16
     rotations_per_function: int = 8
@@ -128,6 +131,21 @@ class Settings:
     def sandbox_demand(self) -> SandboxChoice:
         """The sandbox to use, given that the operator may insist on a real one."""
         return SandboxChoice.BUBBLEWRAP if self.require_sandbox else self.sandbox
+
+    @property
+    def network_maps(self) -> tuple[Map, ...]:
+        """Which addresses of VPCs are which of the operator's network.
+
+        Raises:
+            KeyturnError: The setting says none, or contradicts itself.
+        """
+        try:
+            return maps_of(text for text in re.split(r"[\s,]+", self.network_map) if text)
+        except ValueError as error:
+            raise KeyturnError(
+                f"The setting network_map cannot be used: {error}",
+                "For instance: 10.20.0.0/16 or 10.0.2.15=127.0.0.1, several with commas between; see docs/networks.md.",
+            ) from error
 
     @property
     def endpoint_url(self) -> str:
@@ -249,6 +267,7 @@ def _check(settings: Settings) -> None:
         )
     _check_numbers(settings)
     parse_rate_limits(settings.rate_limits)
+    _ = settings.network_maps
     if bool(settings.tls_certificate) != bool(settings.tls_private_key):
         raise KeyturnError(
             "A TLS certificate and its private key are set together or not at all.",

@@ -49,6 +49,21 @@ def serve(
         bool | None,
         typer.Option("--require-sandbox", help="Refuse to start without bubblewrap. [KEYTURN_REQUIRE_SANDBOX]"),
     ] = None,
+    isolate_functions: Annotated[
+        bool | None,
+        typer.Option(
+            "--isolate-functions",
+            help="Let functions that are in no VPC reach Keyturn and nothing else. [KEYTURN_ISOLATE_FUNCTIONS]",
+        ),
+    ] = None,
+    network_map: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CIDR[=CIDR]",
+            help="Addresses of VPCs that are real: 10.20.0.0/16 as it is, 10.0.2.15=127.0.0.1 as another; may be"
+            " repeated. [KEYTURN_NETWORK_MAP]",
+        ),
+    ] = None,
     max_environments: Annotated[
         int | None,
         typer.Option(help="Function processes that may run at once. [KEYTURN_MAX_ENVIRONMENTS; default 32]"),
@@ -71,6 +86,7 @@ def serve(
     """
     flags = dict(locals())
     del flags["no_profile"]
+    flags["network_map"] = ",".join(network_map) if network_map else None
     settings = load_settings(flags)
     # The server's parts are loaded only by commands that run them: `keyturn --help` is quick.
     from keyturn.app import Server, initialise_if_new  # noqa: PLC0415 - see above
@@ -86,9 +102,9 @@ def serve(
         with Server.open(settings) as server:
             ready_line = (
                 f"Keyturn {keyturn.__version__} ready on {settings.endpoint_url}"
-                f" (data {settings.data_dir}, sandbox {server.sandbox})"
+                f" (data {settings.data_dir}, sandbox {server.sandbox}; {server.vpcs})"
             )
-            run.serve(settings, server.application, listener, ready_line)
+            run.serve(settings, server.application, server.doors, listener, ready_line)
 
 
 def _check_profile() -> None:

@@ -9,7 +9,8 @@ Source: AWS Lambda Developer Guide, "Using the Lambda runtime API".
 
 The client knows only a host and a port, so there is no token to ask for. Instead the server looks up who holds the
 other end of each connection, and answers processes of the environment alone; nobody else on the machine can read an
-event or answer in the function's name. One event loop in one thread serves all environments.
+event or answer in the function's name. Where the environment has a network of its own the API listens in there, and
+nobody else can connect. One event loop in one thread serves all environments.
 """
 
 from __future__ import annotations
@@ -19,11 +20,12 @@ import contextlib
 import json
 import re
 import select
+import socket
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 import httptools
 
@@ -93,11 +95,28 @@ class ApiLoop:
         self._thread = threading.Thread(target=self._run, name="keyturn-runtime-api", daemon=True)
         self._thread.start()
 
-    def open(self, listener: Listener) -> RuntimeApi:
-        """Open a Runtime API on a free port."""
+    def open(self, listener: Listener, *, listens: bool = True) -> RuntimeApi:
+        """Open a Runtime API, on a free port if it listens from the beginning; else it adopts a socket later."""
         api = RuntimeApi(self._loop, listener)
-        asyncio.run_coroutine_threadsafe(api.listen(), self._loop).result()
+        if listens:
+            asyncio.run_coroutine_threadsafe(api.listen(), self._loop).result()
         return api
+
+    def run(self, begin: Coroutine[Any, Any, Callable[[], None]]) -> Callable[[], None]:
+        """Begin something else that lives here; return what ends it, callable from any thread."""
+        end = asyncio.run_coroutine_threadsafe(begin, self._loop).result()
+        return lambda: self._do(end)
+
+    def _do(self, what: Callable[[], None]) -> None:
+        """Do something in the loop and wait until it is done."""
+        done: Future[None] = Future()
+
+        def do() -> None:
+            what()
+            done.set_result(None)
+
+        self._loop.call_soon_threadsafe(do)
+        done.result()
 
     def close(self) -> None:
         """End the thread; every API must be closed before."""
@@ -128,12 +147,21 @@ class RuntimeApi:
         self._offered: Event | None = None
         self._taken: Event | None = None
         self._initialised = False
+        self._is_private = False
 
     async def listen(self) -> None:
         """Bind a free port; runs in the loop."""
         self._server = await self._loop.create_server(lambda: _Connection(self), _HOST, 0)
         port = self._server.sockets[0].getsockname()[1]
         self.address = f"{_HOST}:{port}"
+
+    def adopt(self, listener: socket.socket) -> None:
+        """Listen on a socket in the environment's own network, where nobody else can connect to it."""
+        asyncio.run_coroutine_threadsafe(self._adopt(listener), self._loop).result()
+
+    async def _adopt(self, listener: socket.socket) -> None:
+        self._is_private = True
+        self._server = await self._loop.create_server(lambda: _Connection(self), sock=listener)
 
     def admit(self, pid: int) -> None:
         """From now on, answer processes below ``pid``."""
@@ -184,6 +212,8 @@ class RuntimeApi:
 
     async def admits(self, peer: tuple[str, int], local: tuple[str, int]) -> bool:
         """Whether the other end belongs to the environment. A process can be faster than the thread that started it."""
+        if self._is_private:
+            return True
         try:
             root = await asyncio.wait_for(asyncio.shield(self._root), _ADMISSION_SECONDS)
         except (TimeoutError, asyncio.CancelledError):

@@ -18,16 +18,26 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 from keyturn.clock import Clock
+from keyturn.errors.base import KeyturnError
 from keyturn.runtime import report
-from keyturn.runtime.api import ApiLoop, Event
+from keyturn.runtime.api import ApiLoop, Event, RuntimeApi
 from keyturn.runtime.logs import EnvironmentLog
+from keyturn.runtime.network import Network
 from keyturn.runtime.platform_events import platform_events
 from keyturn.runtime.process import Answer, Exited, FunctionProcess, Gone, InitError, Ready, TimedOut, TooLarge
 from keyturn.runtime.sandbox import Enclosure, Sandbox
 from keyturn.runtime.spec import FunctionSpec, Invocation, RoleCredentials, RuntimeSettings
 from keyturn.runtime.variables import function_environment
+
+
+class EnvironmentEnded(KeyturnError):
+    """The environment was ended before its process had begun."""
+
+    def __init__(self) -> None:
+        super().__init__("The function's execution environment was ended before it had begun.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +59,7 @@ class Environment:
         settings: This server's.
         sandbox: How its process is enclosed.
         api_loop: Where its Runtime API lives.
+        new_network: Makes a network of its own for its process; returns None where it has the machine's.
         spawn: Runs a start function in a thread that outlives the environment.
         log: Its log stream.
         clock: For the lines that carry a date.
@@ -63,6 +74,7 @@ class Environment:
         settings: RuntimeSettings,
         sandbox: Sandbox,
         api_loop: ApiLoop,
+        new_network: Callable[[], Network | None],
         spawn: Callable[[Callable[[], subprocess.Popen[bytes]]], subprocess.Popen[bytes]],
         log: EnvironmentLog,
         clock: Clock,
@@ -74,17 +86,20 @@ class Environment:
         self._settings = settings
         self._sandbox = sandbox
         self._api_loop = api_loop
+        self._new_network = new_network
         self._spawn = spawn
         self._log = log
         self._platform = platform_events(spec, log, clock)
         log.dropped_line = self._platform.dropped
         self._process: FunctionProcess | None = None
         self._ending = threading.Event()
+        self._starting = threading.Lock()
 
     @property
     def is_alive(self) -> bool:
         """Whether it can take another invocation."""
-        return self._process is not None and self._process.is_alive and not self._ending.is_set()
+        process = self._process
+        return process is not None and process.is_alive and process.is_connected and not self._ending.is_set()
 
     def watch_memory(self) -> None:
         """Compare the memory it takes with its limit."""
@@ -94,11 +109,18 @@ class Environment:
     def end(self) -> None:
         """End its processes. An invocation that is under way ends as if the process had crashed."""
         self._ending.set()
-        if self._process is not None:
-            self._process.end()
+        # What is being started is ended when it has been, and nothing is started any more.
+        with self._starting:
+            process = self._process
+        if process is not None:
+            process.end()
 
     def invoke(self, payload: bytes, *, request_id: str, client_context: str | None, invoked_arn: str) -> Invocation:
-        """Run the function once, under the name by which it was invoked."""
+        """Run the function once, under the name by which it was invoked.
+
+        Raises:
+            EnvironmentEnded: It was ended meanwhile, and nothing has run.
+        """
         self._log.begin_invocation()
         init_ms: float | None = None
         if self._process is None:
@@ -145,14 +167,16 @@ class Environment:
 
     def _start(self) -> FunctionProcess:
         layout = self._sandbox.layout(self.enclosure)
+        network = self._new_network()
 
-        def start(runtime_api: str, log_fd: int) -> subprocess.Popen[bytes]:
+        def start(api: RuntimeApi, log_fd: int) -> subprocess.Popen[bytes]:
             environment = function_environment(
                 self.spec,
                 self._settings,
                 self._credentials,
                 log_stream=self._log.stream,
-                runtime_api=runtime_api,
+                runtime_api=api.address if network is None else network.runtime_api,
+                endpoints=None if network is None else network.endpoints(),
                 task_root=layout.task_root,
                 layers=layout.layers,
                 runtime_directory=layout.runtime_directory,
@@ -161,10 +185,17 @@ class Environment:
             )
             environment["_LAMBDA_TELEMETRY_LOG_FD"] = str(log_fd)
             argv = ["-m", "awslambdaric", self.spec.program or self.spec.handler]
-            return self._spawn(lambda: self._sandbox.start(self.enclosure, environment, argv, log_fd))
+            spawn = partial(self._sandbox.start, self.enclosure, environment, argv, log_fd)
+            if network is None:
+                return self._spawn(spawn)
+            return network.start(lambda joined: self._spawn(partial(spawn, joined)), api)
 
-        self._process = FunctionProcess(start, self._api_loop, self._log, self.enclosure.memory_bytes)
-        return self._process
+        with self._starting:
+            if self._ending.is_set():
+                raise EnvironmentEnded
+            memory_bytes = self.enclosure.memory_bytes
+            self._process = FunctionProcess(start, self._api_loop, self._log, memory_bytes, network)
+            return self._process
 
     def _outcome(
         self,

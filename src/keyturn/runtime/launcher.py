@@ -11,6 +11,7 @@ function's variables nor its credentials appear in a process list or in the envi
     user         user and group id to become, or null
     supervise    whether this process must stay and end everything the function leaves behind (no PID namespace does)
     log_fd       standard output and standard error of the function
+    network      descriptors on which to say that the namespaces are made, and to wait until its network is too; or null
 """
 
 from __future__ import annotations
@@ -46,6 +47,8 @@ def main() -> None:
 
 def become(instructions: dict[str, Any]) -> None:
     """Set limits and identity, then replace this process."""
+    if instructions["network"]:
+        await_network(*instructions["network"])
     log_fd = instructions["log_fd"]
     os.dup2(log_fd, 1)
     os.dup2(log_fd, 2)
@@ -63,6 +66,15 @@ def become(instructions: dict[str, Any]) -> None:
     os.umask(0o022)
     os.chdir(instructions["directory"])
     os.execve(instructions["argv"][0], instructions["argv"], instructions["environment"])  # noqa: S606 - no shell wanted
+
+
+def await_network(says: int, waits: int) -> None:
+    """Wait until the server has made the network; end if it ends."""
+    os.write(says, b"1")
+    os.close(says)
+    if not os.read(waits, 1):
+        os._exit(_CANNOT_START)
+    os.close(waits)
 
 
 def set_limit(kind: int, limit: int) -> None:

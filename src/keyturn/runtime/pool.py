@@ -11,6 +11,7 @@ the function sees (``rotators/preflight``).
 from __future__ import annotations
 
 import contextlib
+import socket
 import subprocess
 import sys
 import tempfile
@@ -23,14 +24,23 @@ from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
+from keyturn.arn import Place
 from keyturn.clock import Clock
 from keyturn.errors.base import KeyturnError
-from keyturn.errors.lambda_ import InvalidParameterValueException, RequestTooLargeException, TooManyRequestsException
+from keyturn.errors.lambda_ import (
+    EC2UnexpectedException,
+    InvalidParameterValueException,
+    RequestTooLargeException,
+    TooManyRequestsException,
+)
+from keyturn.rules.network.maps import Map
+from keyturn.rules.network.plan import Door, NetworkPlan
 from keyturn.runtime import interpreters, package, removal, report
 from keyturn.runtime.api import ApiLoop
 from keyturn.runtime.application_level import ApplicationFilter
-from keyturn.runtime.environment import Environment
+from keyturn.runtime.environment import Environment, EnvironmentEnded
 from keyturn.runtime.logs import EnvironmentLog
+from keyturn.runtime.network import Network, network_problem
 from keyturn.runtime.sandbox import Enclosure, Sandbox, choose_sandbox
 from keyturn.runtime.spec import (
     CredentialsFor,
@@ -38,6 +48,7 @@ from keyturn.runtime.spec import (
     Invocation,
     LoadPackage,
     LogLine,
+    OpenDoor,
     RuntimeSettings,
     WriteLog,
 )
@@ -81,6 +92,7 @@ class Runtime:
         load_package: Fetches a deployment package by its ``code_sha256``.
         credentials_for: Opens a session of a function's execution role.
         write_log: Stores log events.
+        open_door: Serves this server's APIs inside a function's own network; needed only where functions have one.
 
     Raises:
         KeyturnError: No sandbox that the settings demand, or no interpreter that can run functions.
@@ -94,15 +106,22 @@ class Runtime:
         load_package: LoadPackage,
         credentials_for: CredentialsFor,
         write_log: WriteLog,
+        open_door: OpenDoor | None = None,
     ) -> None:
         self._settings = settings
         self._clock = clock
         self._load_package = load_package
         self._credentials_for = credentials_for
         self._write_log = write_log
+        self._open_door = open_door or _no_door
         self._packages = _empty_directory(settings.directory / "packages")
         self._scratch = _empty_directory(settings.directory / "scratch")
         self._sandbox: Sandbox = choose_sandbox(settings, _some_interpreter())
+        if settings.isolate and not self._sandbox.has_networks:
+            raise KeyturnError(
+                f"Functions cannot be isolated: {self._sandbox.description}.",
+                "Install the package bubblewrap, and let Keyturn use it (--sandbox auto).",
+            )
         self._api_loop = ApiLoop()
         # One thread that stays: when the thread that started a process ends, the process gets the signal meant for the
         # end of its parent. Source: prctl(2), PR_SET_PDEATHSIG.
@@ -126,6 +145,21 @@ class Runtime:
     def sandbox_warning(self) -> str | None:
         """What a function can do here that it should not; None if nothing is known."""
         return self._sandbox.warning
+
+    @property
+    def network_maps(self) -> tuple[Map, ...]:
+        """Which addresses of VPCs are which of the operator's."""
+        return self._settings.network_maps
+
+    @property
+    def isolates(self) -> bool:
+        """Whether functions that are in no VPC reach this server and nothing else."""
+        return self._settings.isolate
+
+    @property
+    def vpc_problem(self) -> str | None:
+        """Why functions cannot be in a VPC on this machine; None if they can."""
+        return network_problem() if self._sandbox.has_networks else "bubblewrap is not used"
 
     def occupancy(self) -> tuple[int, int, int]:
         """How many environments are busy, how many are idle, and how many there may be."""
@@ -205,6 +239,8 @@ class Runtime:
             said = place.environment.invoke(
                 payload, request_id=request_id, client_context=None, invoked_arn=spec.invoked_arn
             )
+        except EnvironmentEnded:
+            raise RuntimeClosed from None
         finally:
             self._end([place])
             with self._lock:
@@ -346,9 +382,32 @@ class Runtime:
             settings=self._settings,
             sandbox=self._sandbox,
             api_loop=self._api_loop,
+            new_network=partial(self._new_network, spec, slot),
             spawn=self._spawn,
             log=log,
             clock=self._clock,
+        )
+
+    def _new_network(self, spec: FunctionSpec, slot: int) -> Network | None:
+        """Return a network for one process, in one of the function's subnets; None if it has the machine's.
+
+        Raises:
+            EC2UnexpectedException: This machine cannot give it one.
+        """
+        if not spec.networks and not self._settings.isolate:
+            return None
+        plan = spec.networks[slot % len(spec.networks)] if spec.networks else None
+        if plan is not None and self.vpc_problem is not None:
+            raise EC2UnexpectedException(
+                f"This server cannot give a function the network of a VPC: {self.vpc_problem}.",
+                EC2ErrorCode="Unavailable",
+            )
+        return Network(
+            plan,
+            self._settings,
+            self._api_loop,
+            self._open_door,
+            place=spec.place,
         )
 
     def _unpacked(self, code_sha256: str) -> Path:
@@ -380,6 +439,12 @@ class Runtime:
                 self._wake.wait(_IDLE_LOOK_SECONDS if places else None)
 
 
+def _no_door(listener: socket.socket, place: Place, plan: NetworkPlan | None, door: Door | None) -> Callable[[], None]:
+    """Serve nothing: whoever connects waits."""
+    del place, plan, door
+    return listener.close
+
+
 def _empty_directory(path: Path) -> Path:
     """A directory for what need not survive; functions' users may pass through it."""
     removal.remake(path)
@@ -405,12 +470,17 @@ def _unwritten(_spec: FunctionSpec, _stream: str, _lines: Sequence[LogLine], /) 
 
 
 def _serves(warm: FunctionSpec, wanted: FunctionSpec) -> bool:
-    return (warm.arn, warm.version, warm.revision_id) == (wanted.arn, wanted.version, wanted.revision_id)
+    return (warm.arn, warm.version) == (wanted.arn, wanted.version) and _is_same(warm, wanted)
 
 
 def _replaces(new: FunctionSpec, old: FunctionSpec) -> bool:
     """Whether an environment of ``old`` is of no use any more when ``new`` is invoked."""
-    return (new.arn, new.version) == (old.arn, old.version) and new.revision_id != old.revision_id
+    return (new.arn, new.version) == (old.arn, old.version) and not _is_same(new, old)
+
+
+def _is_same(one: FunctionSpec, other: FunctionSpec) -> bool:
+    # A network changes without the function: any route or rule of its VPC is a part of it.
+    return (one.revision_id, one.networks) == (other.revision_id, other.networks)
 
 
 def _too_many(reason: str = "ConcurrentInvocationLimitExceeded") -> TooManyRequestsException:

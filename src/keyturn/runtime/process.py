@@ -19,6 +19,7 @@ from typing import TypeVar
 from keyturn.runtime import proc
 from keyturn.runtime.api import ApiLoop, Event, RuntimeApi
 from keyturn.runtime.logs import EnvironmentLog
+from keyturn.runtime.network import Network
 
 _Found = TypeVar("_Found")
 
@@ -74,19 +75,22 @@ class FunctionProcess:
     """A running process tree and its Runtime API.
 
     Args:
-        start: Starts the process, given the API's address and the descriptor its output goes to.
+        start: Starts the process, given the API and the descriptor its output goes to.
         api_loop: Where the Runtime API lives.
         log: Takes what the process writes.
         memory_limit_bytes: The tree is ended when it takes more.
+        network: A network of its own, in which the API listens; ended with the process.
     """
 
     def __init__(
         self,
-        start: Callable[[str, int], subprocess.Popen[bytes]],
+        start: Callable[[RuntimeApi, int], subprocess.Popen[bytes]],
         api_loop: ApiLoop,
         log: EnvironmentLog,
         memory_limit_bytes: int,
+        network: Network | None = None,
     ) -> None:
+        self._network = network
         self._log = log
         self._memory_limit_bytes = memory_limit_bytes
         self._changed = threading.Condition()
@@ -98,14 +102,14 @@ class FunctionProcess:
         self._out_of_memory = False
         self._peak_bytes = 0
         self._consumed_bytes = 0
-        self._api: RuntimeApi = api_loop.open(self)
+        self._api: RuntimeApi = api_loop.open(self, listens=network is None)
         self._output, output_of_process = os.pipe()
         # The machine's allowance for large pipes may be used up; an ordinary one only makes a flood of output slower.
         with contextlib.suppress(PermissionError):
             fcntl.fcntl(self._output, fcntl.F_SETPIPE_SZ, _PIPE_BYTES)
         os.set_blocking(self._output, False)
         try:
-            self._process = start(self._api.address, output_of_process)
+            self._process = start(self._api, output_of_process)
         except BaseException:
             os.close(self._output)
             self._api.close()
@@ -183,6 +187,11 @@ class FunctionProcess:
     def is_alive(self) -> bool:
         """Whether it may still answer."""
         return self._exit_status is None and not self._out_of_memory
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether its network is still as it was made."""
+        return self._network is None or self._network.is_connected
 
     @property
     def peak_bytes(self) -> int:
@@ -292,6 +301,8 @@ class FunctionProcess:
 
     def _close(self) -> None:
         self._api.close()
+        if self._network is not None:
+            self._network.close()
         with self._reading:
             os.close(self._output)
             self._output = -1

@@ -116,20 +116,45 @@ class Enclosure:
     layers: Path | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """A network that is made for a process while it waits.
+
+    Attributes:
+        says: Descriptor on which the launcher says that the namespaces are made.
+        waits: Descriptor on which it waits.
+        files: What files have in place of the machine's, by path.
+    """
+
+    says: int
+    waits: int
+    files: Mapping[str, str]
+
+
 class Sandbox(Protocol):
     """A way to start a process with less than this process has."""
 
     description: str
     warning: str | None
+    has_networks: bool
 
     def layout(self, enclosure: Enclosure) -> Layout:
         """Where the function will find things."""
         ...
 
     def start(
-        self, enclosure: Enclosure, environment: Mapping[str, str], argv: list[str], log_fd: int
+        self,
+        enclosure: Enclosure,
+        environment: Mapping[str, str],
+        argv: list[str],
+        log_fd: int,
+        joined: Joined | None = None,
     ) -> subprocess.Popen[bytes]:
-        """Start ``argv`` under the function's interpreter; ``log_fd`` becomes its standard output and error."""
+        """Start ``argv`` under the function's interpreter; ``log_fd`` becomes its standard output and error.
+
+        Raises:
+            KeyturnError: It is to have a network of its own, which this sandbox cannot give it.
+        """
         ...
 
 
@@ -228,6 +253,7 @@ class Bubblewrap:
     """Namespaces, read-only mounts and a tmpfs, made by ``bwrap``."""
 
     warning: str | None = None
+    has_networks = True
 
     def __init__(self, settings: RuntimeSettings, executable: str) -> None:
         self._settings = settings
@@ -247,7 +273,12 @@ class Bubblewrap:
         return Layout(_TASK_ROOT, _LAYERS, _RUNTIME_DIRECTORY, Path("/tmp"), asked)  # noqa: S108 - a tmpfs that only this function sees
 
     def start(
-        self, enclosure: Enclosure, environment: Mapping[str, str], argv: list[str], log_fd: int
+        self,
+        enclosure: Enclosure,
+        environment: Mapping[str, str],
+        argv: list[str],
+        log_fd: int,
+        joined: Joined | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start the launcher inside new namespaces."""
         user = _FIRST_USER + enclosure.slot if self._is_root else None
@@ -260,6 +291,7 @@ class Bubblewrap:
             "user": user,
             "supervise": False,
             "log_fd": log_fd,
+            "network": None if joined is None else (joined.says, joined.waits),
         }
         shown_user, shown_group = (_SANDBOX_USER, _SANDBOX_GROUP) if user is None else (user, user)
         with ExitStack() as stack:
@@ -268,6 +300,9 @@ class Bubblewrap:
             launcher = _memory_file(stack, json.dumps(instructions))
             descriptors = [log_fd, passwd, group, launcher]
             command = [self._executable, *self._namespaces()]
+            if joined is not None:
+                descriptors += [joined.says, joined.waits]
+                command.append("--unshare-net")
             if self._filter is not None:
                 descriptors.append(_memory_file(stack, self._filter))
                 command += ["--seccomp", str(descriptors[-1])]
@@ -275,6 +310,7 @@ class Bubblewrap:
                 *self._system(enclosure.interpreter),
                 *["--perms", "0444", "--ro-bind-data", str(passwd), "/etc/passwd"],
                 *["--perms", "0444", "--ro-bind-data", str(group), "/etc/group"],
+                *self._files(joined, stack, descriptors),
                 *["--perms", "1777", "--size", str(enclosure.storage_bytes), "--tmpfs", "/tmp"],  # noqa: S108 - see layout
                 *["--ro-bind", str(enclosure.code), str(_TASK_ROOT)],
                 *_layers_of(enclosure),
@@ -291,6 +327,15 @@ class Bubblewrap:
                 stderr=log_fd,
                 pass_fds=descriptors,
             )
+
+    @staticmethod
+    def _files(joined: Joined | None, stack: ExitStack, descriptors: list[int]) -> list[str]:
+        """Arguments for files of another content than the machine's; those come before, and are hidden by these."""
+        arguments: list[str] = []
+        for path, content in ({} if joined is None else joined.files).items():
+            descriptors.append(_memory_file(stack, content))
+            arguments += ["--perms", "0444", "--ro-bind-data", str(descriptors[-1]), path]
+        return arguments
 
     def _namespaces(self) -> list[str]:
         flags = ["--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try", "--hostname", "localhost"]
@@ -367,6 +412,8 @@ def _is_below(path: Path, roots: Iterable[Path]) -> bool:
 class ProcessSandbox:
     """Resource limits, and a user of its own if ``first_user`` is given; no namespaces."""
 
+    has_networks = False
+
     def __init__(self, settings: RuntimeSettings, first_user: int | None, reason: str) -> None:
         self._settings = settings
         self._first_user = first_user
@@ -391,9 +438,19 @@ class ProcessSandbox:
         return Layout(enclosure.code, enclosure.layers or _LAYERS, libraries, enclosure.scratch, ca_bundle)
 
     def start(
-        self, enclosure: Enclosure, environment: Mapping[str, str], argv: list[str], log_fd: int
+        self,
+        enclosure: Enclosure,
+        environment: Mapping[str, str],
+        argv: list[str],
+        log_fd: int,
+        joined: Joined | None = None,
     ) -> subprocess.Popen[bytes]:
         """Start the launcher as a supervisor in a session of its own."""
+        if joined is not None:
+            raise KeyturnError(
+                "A function cannot have a network of its own without bubblewrap.",
+                "Install the package bubblewrap, and let Keyturn use it (--sandbox auto).",
+            )
         python = str(enclosure.interpreter.executable)
         user = None if self._first_user is None else self._first_user + enclosure.slot
         enclosure.scratch.mkdir(exist_ok=True, mode=0o700)
@@ -407,6 +464,7 @@ class ProcessSandbox:
             "user": user,
             "supervise": True,
             "log_fd": log_fd,
+            "network": None,
         }
         with ExitStack() as stack:
             launcher = _memory_file(stack, json.dumps(instructions))

@@ -4,11 +4,14 @@ Memory is watched by what processes have mapped. Files that exist in memory only
 message queues of System V and the kernel's key rings are memory that no process has mapped; a user namespace of its own
 gives a function all capabilities in there, with them file systems in memory, and the kernel's least used code.
 
+Sockets are those of the families that a network namespace encloses and that programs use. Others go past it: AF_VSOCK
+leads from a virtual machine to its host, whatever the namespace.
+
 The filter is a program for the kernel's classic BPF machine, as ``bwrap --seccomp`` takes it. A system call that may be
 missing on older kernels is answered as if it were (ENOSYS), so that programs take another way; others are refused.
 
-Source: seccomp(2); Linux UAPI headers ``filter.h``, ``seccomp.h``, ``audit.h``; the tables of system calls of both
-architectures.
+Source: seccomp(2); vsock(7); Linux UAPI headers ``filter.h``, ``seccomp.h``, ``audit.h``; the tables of system calls of
+both architectures.
 """
 
 from __future__ import annotations
@@ -24,6 +27,8 @@ _ALLOW, _ERRNO = 0x7FFF0000, 0x00050000
 # Offsets in struct seccomp_data; of the first argument the lower half, both architectures being little-endian.
 _NUMBER_OFFSET, _ARCHITECTURE_OFFSET, _FIRST_ARGUMENT_OFFSET = 0, 4, 16
 _CLONE_NEWUSER = 0x1000_0000
+# AF_UNIX, AF_INET, AF_INET6, AF_NETLINK.
+_FAMILIES = (1, 2, 10, 16)
 # Numbers from here on are x32's, the same calls under other numbers.
 _X32_BIT = 0x4000_0000
 
@@ -32,6 +37,7 @@ _X32_BIT = 0x4000_0000
 class _Architecture:
     audit_number: int
     clone: int
+    socket: int
     absent: Mapping[str, int]
     refused: Mapping[str, int]
 
@@ -41,6 +47,7 @@ _ARCHITECTURES: Mapping[str, _Architecture] = {
     "x86_64": _Architecture(
         audit_number=0xC000_003E,
         clone=56,
+        socket=41,
         absent={
             "shmget": 29,
             "semget": 64,
@@ -65,6 +72,7 @@ _ARCHITECTURES: Mapping[str, _Architecture] = {
     "aarch64": _Architecture(
         audit_number=0xC000_00B7,
         clone=220,
+        socket=198,
         absent={
             "msgget": 186,
             "semget": 190,
@@ -105,6 +113,10 @@ def filter_program(machine: str | None = None) -> bytes | None:
         program += [_when(_IF_EQUAL, number), absent]
     for number in architecture.refused.values():
         program += [_when(_IF_EQUAL, number), refused]
+    program += [_when(_IF_EQUAL, architecture.socket, skip=2 * len(_FAMILIES) + 2), _load(_FIRST_ARGUMENT_OFFSET)]
+    for family in _FAMILIES:
+        program += [_when(_IF_EQUAL, family), _return(_ALLOW)]
+    program += [_return(_ERRNO | errno.EAFNOSUPPORT)]
     program += [_when(_IF_EQUAL, architecture.clone, skip=3), _load(_FIRST_ARGUMENT_OFFSET)]
     program += [_when(_IF_ANY_BIT, _CLONE_NEWUSER), refused, _return(_ALLOW)]
     return b"".join(program)

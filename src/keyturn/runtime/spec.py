@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import socket
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Literal, Protocol
 
 from keyturn.arn import Place
+from keyturn.rules.network.maps import Map
+from keyturn.rules.network.plan import Door, NetworkPlan
 from keyturn.sensitive import Sensitive
 
 SandboxChoice = Literal["auto", "bubblewrap", "none"]
@@ -39,6 +42,7 @@ class FunctionSpec:
         reserved_concurrency: How many invocations of all its versions may run at once; None if none are reserved.
         layers: ``code_sha256`` of its layers' packages, in the order in which they lie over each other in ``/opt``.
         program: What is started in the handler's place, ``module.function`` of a layer; empty for the handler.
+        networks: What its VPC lets it reach, from each of its subnets; empty if it is in no VPC.
     """
 
     arn: str
@@ -61,6 +65,7 @@ class FunctionSpec:
     reserved_concurrency: int | None = None
     layers: tuple[str, ...] = ()
     program: str = ""
+    networks: tuple[NetworkPlan, ...] = ()
 
     @property
     def shares_log_group(self) -> bool:
@@ -135,6 +140,8 @@ class RuntimeSettings:
         log_limit_bytes: How much of one invocation's log is kept.
         ca_bundle: Certificates functions should trust, in PEM; the machine's own if None.
         hidden: Directories no function may see: the data directory, configuration.
+        isolate: Whether functions that are in no VPC reach this server and nothing else.
+        network_maps: Which addresses of VPCs are which of the operator's.
     """
 
     directory: Path
@@ -147,6 +154,18 @@ class RuntimeSettings:
     log_limit_bytes: int = 4 * 1024 * 1024
     ca_bundle: Path | None = None
     hidden: tuple[Path, ...] = ()
+    isolate: bool = False
+    network_maps: tuple[Map, ...] = ()
+
+
+class OpenDoor(Protocol):
+    """Serves this server's APIs on a socket inside a function's network."""
+
+    def __call__(
+        self, listener: socket.socket, place: Place, plan: NetworkPlan | None, door: Door | None, /
+    ) -> Callable[[], None]:
+        """Begin to serve who comes through ``door`` of ``plan``, both None in no VPC; return what ends it."""
+        ...
 
 
 class LoadPackage(Protocol):

@@ -6,6 +6,7 @@ presets and lose against the reserved ones, which the Lambda API refuses to set 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from keyturn.runtime.spec import FunctionSpec, RoleCredentials, RuntimeSettings
@@ -49,6 +50,7 @@ def function_environment(
     runtime_directory: Path,
     temporary: Path,
     ca_bundle: Path | None,
+    endpoints: Mapping[str, str] | None = None,
 ) -> dict[str, str]:
     """All variables of a function's process; secret ones included, so the result is shown to nobody.
 
@@ -63,7 +65,11 @@ def function_environment(
         runtime_directory: Where it sees awslambdaric and boto3.
         temporary: Where it may write.
         ca_bundle: Certificates it needs for this server, as it sees them; None if the usual ones do.
+        endpoints: Where this server is in the function's own network; None if it has the machine's.
     """
+    if endpoints is None:
+        # AWS's own rotation functions read the second one.
+        endpoints = {"AWS_ENDPOINT_URL": settings.endpoint_url, "SECRETS_MANAGER_ENDPOINT": settings.endpoint_url}
     own = {name: value for name, value in spec.environment.items() if name not in RESERVED}
     python_path = [own.pop("PYTHONPATH", "")]
     if spec.layers:
@@ -71,7 +77,8 @@ def function_environment(
     # awslambdaric must be found whatever the function asks for.
     python_path.append(str(runtime_directory))
     return {
-        **_presets(settings, task_root, layers, runtime_directory, temporary, ca_bundle),
+        **endpoints,
+        **_presets(task_root, layers, runtime_directory, temporary, ca_bundle),
         **_logging(spec),
         **own,
         "PYTHONPATH": ":".join(filter(None, python_path)),
@@ -102,7 +109,6 @@ def _logging(spec: FunctionSpec) -> dict[str, str]:
 
 
 def _presets(
-    settings: RuntimeSettings,
     task_root: Path,
     layers: Path,
     runtime_directory: Path,
@@ -110,9 +116,6 @@ def _presets(
     ca_bundle: Path | None,
 ) -> dict[str, str]:
     presets = {
-        "AWS_ENDPOINT_URL": settings.endpoint_url,
-        # AWS's own rotation functions read this one.
-        "SECRETS_MANAGER_ENDPOINT": settings.endpoint_url,
         "LANG": "en_US.UTF-8",
         "LD_LIBRARY_PATH": f"/lib64:/usr/lib64:{runtime_directory}:{task_root}:{task_root}/lib:{layers}/lib",
         "PATH": f"/usr/local/bin:/usr/bin/:/bin:{layers}/bin",

@@ -15,6 +15,7 @@ from keyturn.clock import Clock, SystemClock
 from keyturn.runtime import FunctionSpec, Invocation, LogLine, RoleCredentials, Runtime, RuntimeSettings
 from keyturn.runtime.interpreters import available_runtimes
 from keyturn.runtime.package import code_sha256
+from keyturn.runtime.spec import OpenDoor
 from keyturn.sensitive import Sensitive
 
 
@@ -35,12 +36,14 @@ class FunctionBench:
         settings: For the runtime.
         clock: For the runtime and for the credentials it gets, which last an hour.
         logs: Log events by stream.
+        open_door: Serves a server's APIs inside functions' networks; None for nobody.
     """
 
     settings: RuntimeSettings
     clock: Clock = field(default_factory=SystemClock)
     logs: dict[str, list[LogLine]] = field(default_factory=dict)
     sessions: int = 0
+    open_door: OpenDoor | None = None
 
     def __post_init__(self) -> None:
         self._packages: dict[str, bytes] = {}
@@ -50,6 +53,7 @@ class FunctionBench:
             load_package=self._packages.__getitem__,
             credentials_for=self._credentials,
             write_log=self._write_log,
+            open_door=self.open_door,
         )
 
     def store(self, package: bytes) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import socket
 import struct
 
 import pytest
@@ -45,6 +46,18 @@ def test_only_what_is_named_is_kept_from_a_function(
     assert answer(program, architecture, memfd_create) == errno.ENOSYS
     assert answer(program, architecture, 435) == errno.ENOSYS
     assert answer(program, architecture, unshare) == errno.EPERM
+
+
+@pytest.mark.parametrize(("machine", "call"), [(X86_64, 41), (AARCH64, 198)])
+def test_only_sockets_that_a_network_namespace_encloses_are_opened(machine: tuple[str, int], call: int) -> None:
+    name, architecture = machine
+    program = filter_program(name)
+    assert program is not None
+    for family in (socket.AF_UNIX, socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK):
+        assert answer(program, architecture, call, family) == 0
+    # The kernel reads an int: what stands above it makes no difference.
+    for other in (socket.AF_VSOCK, socket.AF_ALG, socket.AF_PACKET, socket.AF_QIPCRTR, 0, 1 << 32 | socket.AF_VSOCK):
+        assert answer(program, architecture, call, other) == errno.EAFNOSUPPORT
 
 
 def test_the_calls_of_another_architecture_are_no_way_around() -> None:
