@@ -5,6 +5,7 @@ from dataclasses import fields, replace
 from keyturn.storage import function_versions, functions
 from keyturn.storage.database import Stores, Transaction
 from keyturn.storage.function_versions import AliasRecord, Qualifiers, VersionRecord
+from keyturn.storage.functions import AttachedVpc
 
 from .conftest import PLACE
 from .test_functions import _ARN, _OTHER_SHA, _SHA, _function, _package, _store, _touched
@@ -110,3 +111,25 @@ def test_what_has_a_qualifier_goes_with_its_function_and_its_policy_with_it(stor
         functions.delete_function(transaction, current)
     assert _qualifiers(stores) == Qualifiers({}, {})
     assert _package(stores, _SHA) is None
+
+
+def test_the_vpcs_of_functions_and_of_their_versions_are_listed_in_their_account_and_region(stores: Stores) -> None:
+    first, second = (
+        AttachedVpc(SubnetIds=[subnet_id], SecurityGroupIds=["sg-1"], VpcId="vpc-1", Ipv6AllowedForDualStack=False)
+        for subnet_id in ("subnet-1", "subnet-2")
+    )
+    elsewhere = replace(_function("elsewhere"), region="eu-west-1", vpc_config=second)
+    _store(stores, replace(_function(), vpc_config=first), _function("plain"), elsewhere)
+    with stores.state.write() as transaction:
+        _publish(transaction, 1, replace(_version(), vpc_config=second))
+        _publish(transaction, 2, _version())
+
+    with stores.state.read() as connection:
+        assert functions.list_attached_vpcs(connection, PLACE) == [first, second]
+        function = functions.load_function(connection, _ARN)
+    assert function is not None
+    assert function.vpc_config == first
+    assert _qualifiers(stores).versions[1].vpc_config == second
+    with stores.state.write() as transaction:
+        functions.delete_function(transaction, _function())
+        assert functions.list_attached_vpcs(transaction.connection, PLACE) == []

@@ -70,6 +70,14 @@ def create(
     environment: Annotated[
         list[str] | None, typer.Option("--environment", "-e", help="Variable of the function.", metavar="NAME=VALUE")
     ] = None,
+    subnet: Annotated[
+        list[str] | None,
+        typer.Option(help="Subnet that the function is to run in; may be repeated.", metavar="SUBNET_ID"),
+    ] = None,
+    security_group: Annotated[
+        list[str] | None,
+        typer.Option(help="Security group of the function in these subnets; may be repeated.", metavar="GROUP_ID"),
+    ] = None,
     wait: Annotated[bool, typer.Option(help="Follow the rotation that begins at once.")] = True,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be made, and make nothing.")] = False,
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before the secret's value is changed.")] = False,
@@ -99,6 +107,7 @@ def create(
     was not watched to its end, and 4 if the grant is missing.
     """
     rules, own, variables = _checked_rules(schedule or _DAYS), own_code(zip_file, handler), _variables(environment)
+    vpc_config = _vpc_config(subnet, security_group)
     if own is not None and strategy is not None:
         raise typer.BadParameter("is for Keyturn's own functions: leave it out.", param_hint="--strategy")
     clients, options = Clients(profile, endpoint_url, region), as_given(profile, endpoint_url, region)
@@ -106,7 +115,7 @@ def create(
     with explained():
         plan = make_plan(
             clients, secret, superuser_secret, name=name, own=own, runtime=runtime, strategy=strategy,
-            environment=variables, options=options,
+            environment=variables, vpc_config=vpc_config, options=options,
         )  # fmt: skip
         rules = _rules_of(plan, rules, is_given=schedule is not None)
         report = Report(plan, rules, console, is_dry=dry_run, is_now=rotate_now)
@@ -258,6 +267,12 @@ def _rules_of(plan: Plan, rules: Mapping[str, object], *, is_given: bool) -> Map
             f"To change it: {change}",
         )
     return there
+
+
+def _vpc_config(subnets: list[str] | None, groups: list[str] | None) -> Mapping[str, list[str]] | None:
+    if bool(subnets) != bool(groups):
+        raise typer.BadParameter("go together: a function in a VPC has both.", param_hint="--subnet, --security-group")
+    return {"SubnetIds": subnets, "SecurityGroupIds": groups} if subnets and groups else None
 
 
 def _variables(given: list[str] | None) -> Mapping[str, str] | None:

@@ -10,6 +10,7 @@ would be made: :mod:`.function_trust`.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import time
 import uuid
@@ -29,7 +30,8 @@ _TAG = "keyturn:rotates"
 _TAG_LIMIT = 256
 _TIMEOUT_SECONDS = 30
 _MEMORY_MB = 256
-# In AWS a new role can be assumed some seconds later.
+# In AWS a new role can be assumed some seconds later, and its policies count.
+_ROLE_IS_NEW = re.compile("cannot be assumed by Lambda|does not have permissions to call")
 _ROLE_ATTEMPTS = 20
 _ROLE_PAUSE_SECONDS = 1
 _LABEL = "KeyturnAddsMasterArn"
@@ -82,13 +84,16 @@ def parts_of(clients: Clients, plan: Plan, *, grants_superuser_read: bool) -> Se
         secret.arn, plan.function_arn, plan.log_group_arn, f"{plan.log_group_arn}:*", secret.kms_key_arn
     )
     role_policies = [RolePolicy(clients, plan, permissions.ROLE_POLICY, policy)]
+    if plan.vpc_config is not None:
+        role_policies.append(RolePolicy(clients, plan, permissions.NETWORK_POLICY, permissions.network_policy()))
+    own_policies = tuple(role_policies)
     if superuser is not None:
         granted = permissions.document(*permissions.superuser_statements(superuser.arn, superuser.kms_key_arn))
         role_policies.append(RolePolicy(clients, plan, permissions.SUPERUSER_POLICY, granted))
     is_granted_now = superuser is not None and grants_superuser_read
     parts: list[Part] = [
         Role(clients, plan, role_policies),
-        *(role_policies if is_granted_now else role_policies[:1]),
+        *(role_policies if is_granted_now else own_policies),
         Function(clients, plan, needs_same_code=is_granted_now),
         InvokePermission(clients, plan),
     ]
@@ -175,9 +180,9 @@ class Function:
     def __init__(self, clients: Clients, plan: Plan, *, needs_same_code: bool) -> None:
         self._clients, self._plan, self._needs_same_code = clients, plan, needs_same_code
         self.title = plan.name
-        self.document: Mapping[str, object] | None = None
-        if plan.environment is not None:
-            self.document = {"Variables": dict(plan.environment)}
+        environment = {} if plan.environment is None else {"Environment": {"Variables": dict(plan.environment)}}
+        vpc = {} if plan.vpc_config is None else {"VpcConfig": dict(plan.vpc_config)}
+        self.document: Mapping[str, object] | None = {**environment, **vpc} or None
 
     def look(self) -> Found:
         """Say what there is."""
@@ -227,7 +232,7 @@ class Function:
                 client.create_function(**self._parameters())
                 break
             except client.exceptions.InvalidParameterValueException as error:
-                if "cannot be assumed by Lambda" not in str(error) or attempt == _ROLE_ATTEMPTS - 1:
+                if not _ROLE_IS_NEW.search(str(error)) or attempt == _ROLE_ATTEMPTS - 1:
                     raise
                 time.sleep(_ROLE_PAUSE_SECONDS)
         client.get_waiter("function_active_v2").wait(FunctionName=self._plan.name)
@@ -247,7 +252,7 @@ class Function:
             "MemorySize": _MEMORY_MB,
             "Tags": _tags(plan),
             **({"Architectures": [built_for]} if built_for else {}),
-            **({"Environment": self.document} if self.document is not None else {}),
+            **(self.document or {}),
         }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -91,6 +91,7 @@ class Plan:
     Attributes:
         name: Of the function, and of its role.
         environment: Variables of the function; None if nothing is said about them.
+        vpc_config: As Lambda takes it; None for a function in no VPC.
         options: Of the server, each behind a space, for commands that are shown.
     """
 
@@ -100,6 +101,7 @@ class Plan:
     name: str
     runtime: str
     environment: Mapping[str, str] | None = field(default=None, repr=False)
+    vpc_config: Mapping[str, Sequence[str]] | None = None
     options: str = ""
 
     @property
@@ -143,6 +145,7 @@ def make_plan(
     runtime: str,
     strategy: str | None = None,
     environment: Mapping[str, str] | None = None,
+    vpc_config: Mapping[str, Sequence[str]] | None = None,
     options: str = "",
 ) -> Plan:
     """Decide what is to be made for a secret.
@@ -156,6 +159,7 @@ def make_plan(
         runtime: Of the function.
         strategy: As the command line spells it; None for the one that suits engine and superuser secret.
         environment: Variables of the function.
+        vpc_config: Where it runs, if in a VPC.
         options: Of the server, for commands that are shown.
 
     Raises:
@@ -168,7 +172,7 @@ def make_plan(
     code = own or choose_code(loaded, found, strategy)
     if found is not None and code.engine is not None:
         found = compared(clients, loaded, found, code.engine)
-    plan = Plan(loaded, found, code, name or function_name(loaded), runtime, environment, options)
+    plan = Plan(loaded, found, code, name or function_name(loaded), runtime, environment, vpc_config, options)
     _refuse_other_rotation(plan)
     return plan
 

@@ -88,9 +88,9 @@ def refuse_other_configuration(plan: Plan, there: Mapping[str, Any]) -> None:
     """
     more = [] if there["Role"] == plan.role_arn else [f"the role {there['Role']}"]
     more += [f"the layer {layer['Arn']}" for layer in there.get("Layers", [])]
-    network = there.get("VpcConfig", {})
-    if network.get("SubnetIds") or network.get("SecurityGroupIds"):
-        more.append(f"the VPC {network.get('VpcId', '')}".rstrip())
+    network, wanted = there.get("VpcConfig", {}), plan.vpc_config or {}
+    if any({*network.get(member, ())} != {*wanted.get(member, ())} for member in ("SubnetIds", "SecurityGroupIds")):
+        more.append(_told_network(network))
     if more:
         raise KeyturnError(
             f"The function {plan.name} has what this command does not give it: {', '.join(more)}.",
@@ -99,6 +99,11 @@ def refuse_other_configuration(plan: Plan, there: Mapping[str, Any]) -> None:
             f" {plan.name}{plan.options}",
         )
     _refuse_other_environment(plan, there.get("Environment", {}))
+
+
+def _told_network(network: Mapping[str, Any]) -> str:
+    ids = ", ".join([*network.get("SubnetIds", ()), *network.get("SecurityGroupIds", ())])
+    return f"the VPC {network.get('VpcId', '')} ({ids})" if ids else "a network outside any VPC"
 
 
 def _refuse_other_environment(plan: Plan, environment: Mapping[str, Any]) -> None:

@@ -5,7 +5,8 @@ Where an ARN stands a template may have what stands for it there (``{"Ref": "Sec
 Sources: AWS Secrets Manager User Guide, "Lambda rotation function execution role permissions" (the five actions, the
 statements for a customer managed key and for the superuser secret) and "Lambda rotation function" (the resource
 policy); AWS SAM's policy template AWSSecretsManagerRotationPolicy (the condition on AllowRotationLambdaArn); AWS's
-guide to troubleshooting rotation ("AllowAccessToMasterSecret").
+guide to troubleshooting rotation ("AllowAccessToMasterSecret"); AWS Lambda Developer Guide, "Giving Lambda functions
+access to resources in an Amazon VPC" (the permissions on network interfaces).
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ SUPERUSER_POLICY = "AllowAccessToMasterSecret"
 """Name of the inline policy that lets the role read the superuser secret: beside the other, for somebody else grants
 it."""
 
+NETWORK_POLICY = "LambdaVpcAccess"
+"""Name of the inline policy that a function in a VPC needs."""
+
 STATEMENT_ID = "SecretsManagerAccess"
 """Of the statement in the function's own policy, as in AWS's guide."""
 
@@ -33,6 +37,7 @@ SECRETS_MANAGER = "secretsmanager.amazonaws.com"
 
 _OF_THE_SECRET = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
 _OF_THE_LOG = ("CreateLogGroup", "CreateLogStream", "PutLogEvents")
+_OF_THE_INTERFACES = ("CreateNetworkInterface", "DescribeNetworkInterfaces", "DeleteNetworkInterface")
 
 
 def document(*statements: Statement) -> Document:
@@ -118,6 +123,19 @@ def superuser_statements(superuser_arn: Value, kms_key_arn: Value | None) -> lis
     if kms_key_arn is not None:
         statements.append(_use_of_key("AllowUseOfKeyOfMasterSecret", "kms:Decrypt", superuser_arn, kms_key_arn))
     return statements
+
+
+def network_policy() -> Document:
+    """Return what Lambda does with the role's permissions to attach a function to a VPC."""
+    # Which interfaces, is not known beforehand; Lambda asks whether any of them may be deleted.
+    return document(
+        {
+            "Sid": "AllowNetworkInterfaces",
+            "Effect": "Allow",
+            "Action": [f"ec2:{action}" for action in _OF_THE_INTERFACES],
+            "Resource": "*",
+        }
+    )
 
 
 def invoke_permission(secret_arn: Value, account_id: Value) -> dict[str, Value]:

@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql
 
 from keyturn.storage import functions, schema
 from keyturn.storage.database import Transaction
-from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, AttachedLayer, FunctionRecord, Logging
+from keyturn.storage.functions import FUNCTION, FUNCTION_QUALIFIERS, AttachedLayer, AttachedVpc, FunctionRecord, Logging
 
 _versions, _aliases, _functions = schema.function_versions, schema.function_aliases, schema.functions
 
@@ -34,6 +34,7 @@ class VersionRecord:
     last_modified_at: datetime
     layers: Sequence[AttachedLayer] | None = None
     logging: Logging | None = None
+    vpc_config: AttachedVpc | None = None
 
     def of(self, function: FunctionRecord, version: int) -> FunctionRecord:
         """Return the function as it was then."""

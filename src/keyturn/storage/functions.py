@@ -1,7 +1,7 @@
 """Lambda functions, their deployment packages, and the statements of their resource-based policies.
 
-Who locks several of them takes layer versions first, then the function, then packages in the order of their hashes: so
-no two wait for each other.
+Who locks several of them takes the networks first, then layer versions, then the function, then packages in the order
+of their hashes: so no two wait for each other.
 """
 
 from __future__ import annotations
@@ -44,6 +44,15 @@ class AttachedLayer(TypedDict):
     unzipped_size_bytes: int
 
 
+class AttachedVpc(TypedDict):
+    """A VPC that a function is attached to, in the words of VpcConfigResponse."""
+
+    SubnetIds: list[str]
+    SecurityGroupIds: list[str]
+    VpcId: str
+    Ipv6AllowedForDualStack: bool
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionRecord:
     """A function as stored.
@@ -55,6 +64,7 @@ class FunctionRecord:
         published_version: The version that is still what the function is; None if the function was changed since.
         layers: In the order in which they are unpacked; None without any.
         logging: None for plain text in the group that is named after the function.
+        vpc_config: None if it is in no VPC.
         reserved_concurrency: How many invocations of all versions may run at once; None if none are reserved.
         version: None if this is the function as it can be changed, ``$LATEST``; else the version that this is.
     """
@@ -77,6 +87,7 @@ class FunctionRecord:
     last_modified_at: datetime
     layers: Sequence[AttachedLayer] | None = None
     logging: Logging | None = None
+    vpc_config: AttachedVpc | None = None
     reserved_concurrency: int | None = None
     tags: Mapping[str, str] | None = None
     last_version: int | None = None
@@ -119,6 +130,20 @@ _FUNCTIONS = (
 )
 _RESERVED = select(func.coalesce(func.sum(_functions.c.reserved_concurrency), 0)).where(
     _functions.c.account_id == bindparam("account_id"), _functions.c.region == bindparam("region")
+)
+_ATTACHED = select(_functions.c.vpc_config).where(
+    _functions.c.account_id == bindparam("account_id"),
+    _functions.c.region == bindparam("region"),
+    _functions.c.vpc_config.is_not(None),
+)
+_ATTACHED_VERSIONS = (
+    select(_versions.c.vpc_config)
+    .join(_functions, _functions.c.arn == _versions.c.function_arn)
+    .where(
+        _functions.c.account_id == bindparam("account_id"),
+        _functions.c.region == bindparam("region"),
+        _versions.c.vpc_config.is_not(None),
+    )
 )
 _LOCK_PACKAGES_OF = (
     select(_functions.c.code_sha256, _functions.c.layers).where(_functions.c.arn == bindparam("arn")).with_for_update()
@@ -187,6 +212,13 @@ def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]
 def reserved_in(connection: Connection, place: Place) -> int:
     """Return how many concurrent invocations are reserved for functions of an account's region, together."""
     return int(connection.execute(_RESERVED, schema.owner_of(place)).scalar_one())
+
+
+def list_attached_vpcs(connection: Connection, place: Place) -> list[AttachedVpc]:
+    """Return the VPCs that functions of an account's region are attached to, and their versions; some several times."""
+    here = schema.owner_of(place)
+    found: list[AttachedVpc] = [*connection.execute(_ATTACHED, here).scalars()]
+    return [*found, *connection.execute(_ATTACHED_VERSIONS, here).scalars()]
 
 
 def update_function(transaction: Transaction, function: FunctionRecord, **columns: object) -> None:

@@ -29,11 +29,10 @@ ARCHITECTURE = "arm64" if platform.machine() in ("aarch64", "arm64") else "x86_6
 _ENVIRONMENT_LIMIT_BYTES = 4096
 
 # Members that Keyturn cannot honour yet, with those of their values that ask for nothing: deployment tools send many
-# of them always. Whatever asks for something is refused, because a function without its VPC is not what was meant.
+# of them always. Whatever asks for something is refused: a function without what it needs is not what was meant.
 _ASKS_FOR_NOTHING: Mapping[str, Callable[[Any], bool]] = {
     "PackageType": lambda value: value == "Zip",
     "Architectures": lambda value: value == [ARCHITECTURE],
-    "VpcConfig": lambda value: not any(value.values()),
     "DeadLetterConfig": lambda value: not any(value.values()),
     "TracingConfig": lambda value: value.get("Mode", "PassThrough") == "PassThrough",
     "SnapStart": lambda value: value.get("ApplyOn", "None") == "None",
@@ -143,6 +142,8 @@ def configuration_of(kit: Kit, record: FunctionRecord, arn: str = "") -> Functio
     variables = open_environment(kit, record.arn, record.sealed)
     if variables:
         configuration["Environment"] = {"Variables": variables}
+    if record.vpc_config is not None:
+        configuration["VpcConfig"] = {**record.vpc_config}
     if record.layers:
         configuration["Layers"] = [
             {"Arn": layer["arn"], "CodeSize": layer["code_size_bytes"]} for layer in record.layers

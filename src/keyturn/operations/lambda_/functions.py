@@ -21,9 +21,11 @@ from keyturn.operations.lambda_.attached_layers import attach, check_layers, lay
 from keyturn.operations.lambda_.concurrency import CONCURRENT_EXECUTIONS
 from keyturn.operations.lambda_.configuration import check_environment, configuration_of, zip_file_of
 from keyturn.operations.lambda_.execution_role import check_execution_role
+from keyturn.operations.lambda_.interfaces import lock_networks, settle_interfaces
 from keyturn.operations.lambda_.logging_config import changed_logging
 from keyturn.operations.lambda_.names import LATEST, parse_function_name
 from keyturn.operations.lambda_.subjects import function, tag_keys, whole_function
+from keyturn.operations.lambda_.vpc_config import attached_vpc, check_role_may_attach, check_vpc_config
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.sealing import seal_environment
@@ -87,6 +89,8 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
     check_environment(variables)
     layer_arns = request.get("Layers", [])
     check_layers(kit, call, layer_arns, package.check(zip_file))
+    check_vpc_config(kit, call, arn, request.get("VpcConfig"))
+    check_role_may_attach(kit, request["Role"], arn, request.get("VpcConfig"), call.at)
     record = FunctionRecord(
         arn=arn,
         account_id=call.place.account_id,
@@ -110,12 +114,16 @@ def create_function(kit: Kit, call: Call, request: CreateFunctionRequest, _subje
         tags=dict(request["Tags"]) if request.get("Tags") else None,
     )
     with kit.state.write() as transaction:
-        record = replace(record, layers=attach(transaction, layer_arns))
+        networks = lock_networks(kit, transaction, arn, call.at)
+        vpc_config = attached_vpc(networks, request.get("VpcConfig"))
+        record = replace(record, vpc_config=vpc_config, layers=attach(transaction, layer_arns))
         # Locked before its package, in case somebody is deleting it.
         present = functions.lock_function(transaction, arn)
         functions.store_package(transaction, record.code_sha256, zip_file)
         if present is not None or not functions.insert_function(transaction, record):
             raise ResourceConflictException(f"Function already exist: {name}")
+        if vpc_config is not None:
+            settle_interfaces(transaction, networks, record)
         # The version is shown under the ARN of the function, as recorded.
         shown = versions.publish(transaction, record) if request.get("Publish", False) else record
     return configuration_of(kit, shown)
@@ -196,12 +204,17 @@ def update_function_configuration(
     configuration.refuse_what_is_not_offered(request)
     columns = _changed_columns(kit, call, request, record)
     with kit.state.write() as transaction:
+        networks = lock_networks(kit, transaction, record.arn, call.at)
+        if "VpcConfig" in request:
+            columns["vpc_config"] = attached_vpc(networks, request["VpcConfig"])
         if "Layers" in request:
             columns["layers"] = attach(transaction, request["Layers"])
         if "LoggingConfig" in request:
             current = versions.lock(transaction, record.arn)
             columns["logging"] = changed_logging(current.name, current.logging, request["LoggingConfig"])
         updated = _update(transaction, call, request, record, columns)
+        if "VpcConfig" in request:
+            settle_interfaces(transaction, networks, updated)
         look_again_at_users(kit, transaction, record.arn, call.at)
     kit.runtime.discard(record.arn)
     return configuration_of(kit, updated)
@@ -218,10 +231,12 @@ def delete_function(
     if reference.names_alias:
         raise InvalidParameterValueException("Deletion of aliases is not currently supported.")
     with kit.state.write() as transaction:
+        networks = lock_networks(kit, transaction, record.arn, call.at)
         if reference.qualifier:
             versions.delete_version(transaction, versions.lock(transaction, record.arn), reference.qualifier)
         else:
             functions.delete_function(transaction, record)
+        settle_interfaces(transaction, networks, record)
     kit.runtime.discard(record.arn)
     return {}
 
@@ -276,6 +291,10 @@ def _changed_columns(
     if "Role" in request:
         check_execution_role(kit, call, request["Role"], record.arn)
         columns["role_arn"] = request["Role"]
+    check_vpc_config(kit, call, record.arn, request.get("VpcConfig"))
+    if "Role" in request or "VpcConfig" in request:
+        vpc = request.get("VpcConfig", record.vpc_config)
+        check_role_may_attach(kit, request.get("Role", record.role_arn), record.arn, vpc, call.at)
     if "Runtime" in request:
         find_interpreter(request["Runtime"])
         columns["runtime"] = request["Runtime"]

@@ -10,15 +10,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from keyturn.call import Call, Principal, PrincipalKind
-from keyturn.ids import new_request_id
 from keyturn.operations.kit import Authorise
+from keyturn.operations.lambda_.execution_role import call_of_role
 from keyturn.operations.logs.subjects import policy_arn
 from keyturn.operations.subject import Subject
 from keyturn.runtime.spec import FunctionSpec
 from keyturn.storage.roles import RoleRecord
-
-_LAMBDA = "lambda.amazonaws.com"
 
 
 def may_log(authorise: Authorise, spec: FunctionSpec, role: RoleRecord | None, stream: str, now: datetime) -> bool:
@@ -35,16 +32,7 @@ def may_log(authorise: Authorise, spec: FunctionSpec, role: RoleRecord | None, s
         return True
     if role is None:
         return False
-    principal = Principal(
-        kind=PrincipalKind.ASSUMED_ROLE,
-        arn=spec.place.assumed_role_arn(role.name, spec.name),
-        unique_id=f"{role.unique_id}:{spec.name}",
-        account_id=spec.place.account_id,
-        name=role.name,
-        role_arn=role.arn,
-        session_name=spec.name,
-    )
-    call = Call(principal, spec.place, _LAMBDA, _LAMBDA, new_request_id(), now)
+    call = call_of_role(spec.place, role, spec.name, now)
     arn = policy_arn(spec.place, spec.log_group, stream)
     subject: Subject[object] = Subject(arn, arn, record=None)
     return authorise.decide(call, "logs:PutLogEvents", subject).allowed

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from keyturn.arn import Place
 from keyturn.operations.kit import Kit
 from keyturn.operations.lambda_.logging_config import DEFAULT_LEVEL, logging_of
 from keyturn.operations.lambda_.names import UNQUALIFIED, version_text
+from keyturn.operations.lambda_.network_plans import plans_for
 from keyturn.operations.sealing import open_environment
 from keyturn.runtime.spec import FunctionSpec
 from keyturn.storage.functions import FunctionRecord
@@ -39,4 +41,5 @@ def spec_of(kit: Kit, record: FunctionRecord, qualifier: str = UNQUALIFIED) -> F
         system_log_level=logging.get("SystemLogLevel", DEFAULT_LEVEL),
         reserved_concurrency=record.reserved_concurrency,
         layers=tuple(layer["code_sha256"] for layer in record.layers or ()),
+        networks=plans_for(kit, Place.of(record.arn), record.vpc_config),
     )

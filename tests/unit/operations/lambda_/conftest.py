@@ -28,6 +28,7 @@ class RecordedRuntime:
     specs: list[FunctionSpec] = field(default_factory=list)
     requests: list[tuple[bytes, str, str | None]] = field(default_factory=list)
     discarded: list[str] = field(default_factory=list)
+    vpc_problem: str | None = None
 
     def invoke(
         self, spec: FunctionSpec, payload: bytes, *, request_id: str, client_context: str | None = None
@@ -80,6 +81,11 @@ class LambdaBench:
             PolicyName="p",
             PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [statement]}),
         )
+
+    def let_role(self, *statements: dict[str, Any], name: str = "runner") -> None:
+        """Give the execution role these statements, and no others."""
+        document = json.dumps({"Version": "2012-10-17", "Statement": list(statements)})
+        self.handlers.call("iam", "PutRolePolicy", RoleName=name, PolicyName="p", PolicyDocument=document)
 
     def call(self, operation: str, **request: Any) -> Any:
         return self.handlers.call("lambda", operation, **request)

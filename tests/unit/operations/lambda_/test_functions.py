@@ -177,7 +177,6 @@ def test_code_comes_as_a_zip_file(bench: LambdaBench, code: dict[str, Any], mess
     [
         {"PackageType": "Image"},
         {"PublishTo": "LATEST_PUBLISHED"},
-        {"VpcConfig": {"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]}},
         {"KMSKeyArn": "arn:aws:kms:us-east-1:000000000000:key/1"},
         {"TracingConfig": {"Mode": "Active"}},
         {"Architectures": ["riscv"]},
