@@ -12,13 +12,13 @@ from difflib import get_close_matches
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
+from keyturn.cli.diagnosis import DiagnosisGroup, UsageError, address_in, clients_for, endpoint_of, told_apart
 from keyturn.cli.doctor_fix import apply_fix
 from keyturn.cli.doctor_text import print_all, print_causes, print_report
 from keyturn.cli.moments import read_span, read_utc
@@ -40,25 +40,8 @@ from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
 _OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
-_HIGHEST_PORT = 65535
 _STATUSES = {Verdict.BROKEN: 1, Verdict.INCONCLUSIVE: 3, Verdict.AT_RISK: 0, Verdict.HEALTHY: 0}
 _RISK_STATUS = 2
-
-
-class UsageError(KeyturnError):
-    """The command was given options that do not go together."""
-
-    exit_status = 4
-
-
-class NotToldError(KeyturnError):
-    """No diagnosis could be made."""
-
-    exit_status = 3
-
-
-# What Typer raises for every wrong usage has no public name; the one of a wrong value is a kind of it.
-_WRONG_USAGE: Any = typer.BadParameter.__base__
 
 
 class Format(StrEnum):
@@ -77,8 +60,8 @@ class FailOn(StrEnum):
     RISK = "risk"
 
 
-class _SecretByDefault(TyperGroup):
-    """``keyturn doctor SECRET`` means ``keyturn doctor examine SECRET``; wrong usage has the status 4."""
+class _SecretByDefault(DiagnosisGroup):
+    """``keyturn doctor SECRET`` means ``keyturn doctor examine SECRET``."""
 
     default = "examine"
 
@@ -87,13 +70,6 @@ class _SecretByDefault(TyperGroup):
         if args and not is_help and args[0] not in self.commands:
             args = [self.default, *args]
         return super().parse_args(ctx, args)
-
-    def invoke(self, ctx: typer.Context) -> Any:  # type: ignore[override]  # likewise
-        try:
-            return super().invoke(ctx)
-        except _WRONG_USAGE as error:
-            error.exit_code = UsageError.exit_status
-            raise
 
 
 _HELP = """Say why a secret does not rotate, and what to change.
@@ -168,13 +144,13 @@ def examine_(
     options = Options(
         read_value,
         None if since is None else _since(since),
-        _address(database),
+        None if database is None else address_in(database, "--db-host"),
         is_one_of_many=every,
         preflight=preflight,
     )
     console = Console(highlight=False, emoji=False)
-    clients = _clients(profile, endpoint_url, region)
-    with _told_apart():
+    clients = clients_for(profile, endpoint_url, region)
+    with told_apart():
         reports = _examined(load) if load is not None else _look(clients, secret, options, save)
     _print(console, reports, output, verbose=verbose, options=where, is_table=every or len(reports) > 1)
     if fix is not None:
@@ -182,25 +158,6 @@ def examine_(
             look_again = partial(_look, clients, secret, options, None)
             reports = [apply_fix(console, clients, reports[0], fix, yes=yes, look_again=look_again, options=where)]
     raise typer.Exit(_status(reports, fail_on))
-
-
-def _clients(profile: str | None, endpoint_url: str | None, region: str | None) -> Clients:
-    try:
-        return Clients(profile, endpoint_url, region)
-    except KeyturnError as error:
-        raise UsageError(error.message, *error.hints) from error
-
-
-@contextmanager
-def _told_apart() -> Iterator[None]:
-    """Give a diagnosis that could not be made the status 3: 1 says that something is broken."""
-    try:
-        with explained():
-            yield
-    except KeyturnError as error:
-        if error.exit_status == KeyturnError.exit_status:
-            raise NotToldError(error.message, *error.hints) from error
-        raise
 
 
 def _examined(load: Path) -> list[Report]:
@@ -237,20 +194,11 @@ def _since(text: str) -> datetime:
     return moment
 
 
-def _address(text: str | None) -> tuple[str, int] | None:
-    if text is None:
-        return None
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _HIGHEST_PORT:
-        raise UsageError(f"--db-host {text} is no NAME:PORT.", "Say db.example.com:5432.")
-    return host, int(port)
-
-
 def _look(clients: Clients, secret: str | None, options: Options, save: Path | None) -> list[Report]:
     """Collect and examine: one secret, or all that have rotation."""
     now = SystemClock().now()
     facts = Facts(AskByBoto3(clients))
-    endpoint = _endpoint(clients)
+    endpoint = endpoint_of(clients)
     if options.preflight and endpoint is None:
         raise UsageError("--preflight is Keyturn's: AWS lets nobody into a function's sandbox.")
     options = replace(options, may_be_keyturn=endpoint is not None)
@@ -284,18 +232,12 @@ def _with_rotation(clients: Clients) -> list[str]:
     ]
 
 
-def _endpoint(clients: Clients) -> str | None:
-    """Return the address of the server, None if it is AWS's own."""
-    address = str(clients["secretsmanager"].meta.endpoint_url)
-    return None if ".amazonaws.com" in address else address
-
-
 def _may_be_keyturn(clients: Clients) -> bool:
     """Whether it is not AWS that would be asked; a policy is printed without a region, too."""
     from botocore.exceptions import BotoCoreError  # noqa: PLC0415 - it takes long, and `keyturn --help` need not
 
     with suppress(BotoCoreError):
-        return _endpoint(clients) is not None
+        return endpoint_of(clients) is not None
     return False
 
 

@@ -27,7 +27,7 @@ from keyturn.doctor.model import (
     Status,
     Verdict,
 )
-from keyturn.doctor.remedies import command
+from keyturn.doctor.remedies import command, line_with
 
 _STYLES = {
     Verdict.BROKEN: "bold red",
@@ -44,7 +44,6 @@ _MARKS = {
 }
 _SURE = {Role.CONTRIBUTING: "contributing", Role.CONSEQUENCE: "a consequence", Role.RISK: "a risk", Role.NOTE: "a note"}
 _QUIET = frozenset({Role.NOTE, Role.CONSEQUENCE})
-_PROGRAMS = ("aws ", "keyturn ")
 _ORDER = list(Verdict)
 _REASONS_AT_MOST = 2
 _NARROWEST = 20
@@ -119,7 +118,7 @@ def _print_finding(console: Console, finding: Finding, options: str, *, in_full:
     remedy = finding.remedy
     if remedy.text:
         _print_marked(console, "→", "bold", Text(shown(remedy.text)), indent=6)
-    by_hand = (f"{line}{options}" if line.startswith(_PROGRAMS) else line for line in remedy.by_hand)
+    by_hand = (line_with(line, options) for line in remedy.by_hand)
     _print_commands(console, [*(command(change, options) for change in remedy.changes), *by_hand])
     if remedy.policy is not None and not remedy.changes:
         _print_indented(console, Text(shown_json(json.dumps(remedy.policy, indent=2)), "cyan"), 8)
@@ -146,10 +145,10 @@ def _print_evidence(console: Console, evidence: Evidence) -> None:
 
 def _print_marked(console: Console, mark: str, style: str, text: Text, indent: int = 4) -> None:
     """Print a text with a mark before it, its further lines under its first."""
-    _print_below(console, Text(f"{' ' * indent}{mark} ", style), text)
+    print_below(console, Text(f"{' ' * indent}{mark} ", style), text)
 
 
-def _print_below(console: Console, beside: Text, text: Text) -> None:
+def print_below(console: Console, beside: Text, text: Text) -> None:
     """Print a text beside another, as many lines as it takes, with no blanks behind them."""
     indent = len(beside.plain)
     for number, line in enumerate(text.wrap(console, max(console.width - indent, _NARROWEST))):
@@ -158,7 +157,7 @@ def _print_below(console: Console, beside: Text, text: Text) -> None:
 
 
 def _print_indented(console: Console, text: Text, indent: int) -> None:
-    _print_below(console, Text(" " * indent), text)
+    print_below(console, Text(" " * indent), text)
 
 
 def _print_what_next(console: Console, report: Report, options: str) -> None:

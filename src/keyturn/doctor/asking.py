@@ -13,8 +13,8 @@ _MOST_ITEMS = {"FilterLogEvents": 10_000, "ListRotations": 20}
 _MOST = 1000
 # CloudTrail answers two calls a second, and boto3 has tried three times already.
 _PAUSES_SECONDS = (0.5, 1.0, 2.0, 4.0)
-# A pre-flight logs in and out, which changes nothing either.
-_READING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate", "PreflightRotation")
+# A pre-flight logs in and out and a probe connects, which changes nothing either.
+_READING = ("Describe", "Get", "List", "Lookup", "Filter", "Simulate", "PreflightRotation", "ProbeFunctionNetwork")
 
 
 class ClientsByName(Protocol):

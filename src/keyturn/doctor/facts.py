@@ -104,6 +104,7 @@ _MUST_HAVE: Mapping[tuple[str, str], tuple[str, type]] = {
     ("keyturn", "PreflightRotation"): ("Items", list),
     ("keyturn", "GetRotationPreflight"): ("Verdict", str),
     ("keyturn", "ListRotations"): ("Rotations", list),
+    ("keyturn", "ProbeFunctionNetwork"): ("Probes", list),
 }
 
 

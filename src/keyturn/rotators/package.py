@@ -11,7 +11,7 @@ tests, copies. A package that holds compiled files all the same runs on the mach
 
 The pre-flight (``preflight/``) comes as a layer, which lies over those of the function that it looks into. It keeps its
 modules and the driver to itself, in a directory that only its own entry module puts on the path: the function's code
-finds nothing there that it would not find otherwise.
+finds nothing there that it would not find otherwise. The network's probe (``network_probe.py``) is a layer of one file.
 
 The same installation gives the same bytes every time: names are sorted, dates fixed, compiled files left out. So the
 package's checksum changes only when the code does.
@@ -60,6 +60,11 @@ from keyturn_rotators.preflight.program import lambda_handler
 
 PREFLIGHT_HANDLER = f"{_PREFLIGHT}.lambda_handler"
 """What is started in place of a function's handler, of the layer that :func:`build_preflight` makes."""
+
+_NETWORK_PROBE = "network_probe"
+
+NETWORK_PROBE_HANDLER = f"keyturn_{_NETWORK_PROBE}.lambda_handler"
+"""The same, of the layer that :func:`build_network_probe` makes."""
 
 _PARSING = threading.Lock()
 _HERE = Path(__file__).parent
@@ -121,6 +126,12 @@ def build_preflight(engine: str | None) -> bytes:
     own = {f"keyturn_rotators/{name}.py": (_HERE / f"{name}.py").read_bytes() for name in _needed(*modules)}
     files = {f"keyturn-preflight/{name}": content for name, content in {**own, **drivers}.items()}
     return _zip({**files, f"python/{_PREFLIGHT}.py": _PREFLIGHT_ENTRY.encode()})
+
+
+@functools.cache
+def build_network_probe() -> bytes:
+    """Return the layer with the program that tries a connection from where a function runs: one file."""
+    return _zip({f"python/keyturn_{_NETWORK_PROBE}.py": (_HERE / f"{_NETWORK_PROBE}.py").read_bytes()})
 
 
 def runs_on(content: bytes) -> str | None:
