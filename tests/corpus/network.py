@@ -145,6 +145,7 @@ class Network:
     lists: dict[str, list[str]] = field(default_factory=dict)
     dns: dict[str, bool] = field(default_factory=lambda: {"enableDnsSupport": True, "enableDnsHostnames": True})
     peerings: list[Record] = field(default_factory=list)
+    interfaces: list[Record] = field(default_factory=list)
 
     # To change it.
 
@@ -183,6 +184,23 @@ class Network:
     def first_entries(self, *entries: Record) -> None:
         """Put entries before those that the ACL has."""
         self.acls[0]["Entries"] = [*entries, *self.acls[0]["Entries"]]
+
+    def with_server(self, address: str = "10.0.20.7", **changes: Any) -> None:
+        """Give it a server of one's own, an instance of EC2 with the database's group."""
+        self.interfaces.append(
+            {
+                "NetworkInterfaceId": "eni-7",
+                "InterfaceType": "interface",
+                "VpcId": "vpc-1",
+                "SubnetId": "subnet-database",
+                "Status": "in-use",
+                "PrivateIpAddress": address,
+                "PrivateIpAddresses": [{"Primary": True, "PrivateIpAddress": address}],
+                "Groups": [{"GroupId": "sg-database", "GroupName": "sg-database"}],
+                "Attachment": {"InstanceId": "i-7", "Status": "attached"},
+                **changes,
+            }
+        )
 
     # What is answered.
 
@@ -233,7 +251,7 @@ _LISTINGS: dict[str, tuple[str, tuple[str, ...], Callable[[Network], list[Record
     "DescribeNetworkAcls": ("NetworkAcls", ("NetworkAclIds",), lambda network: network.acls),
     "DescribeVpcPeeringConnections": ("VpcPeeringConnections", (), lambda network: network.peerings),
     "DescribeTransitGatewayVpcAttachments": ("TransitGatewayVpcAttachments", (), lambda _: []),
-    "DescribeNetworkInterfaces": ("NetworkInterfaces", (), lambda _: []),
+    "DescribeNetworkInterfaces": ("NetworkInterfaces", (), lambda network: network.interfaces),
     "DescribeInstances": ("Reservations", (), lambda _: []),
     "DescribeManagedPrefixLists": (
         "PrefixLists",
@@ -252,6 +270,7 @@ _MISSING = {
 _FILTERS: dict[str, Callable[[Record], list[Any]]] = {
     "vpc-id": lambda each: [each.get("VpcId")],
     "subnet-id": lambda each: [each.get("SubnetId")],
+    "addresses.private-ip-address": lambda each: [one["PrivateIpAddress"] for one in each["PrivateIpAddresses"]],
     "association.subnet-id": lambda each: [one.get("SubnetId") for one in each.get("Associations", [])],
     "association.main": lambda each: [str(one.get("Main", False)).lower() for one in each.get("Associations", [])],
     "route-table-id": lambda each: [each.get("RouteTableId")],

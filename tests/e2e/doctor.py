@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -122,12 +123,12 @@ def _paper() -> Console:
 
 
 def commands_below(cause_id: str, printed: str) -> list[str]:
-    """Return the commands of the AWS CLI that are printed for a cause, as they are to be pasted."""
+    """Return the lines with commands of the AWS CLI that are printed for a cause, as they are to be pasted."""
     lines = printed.splitlines()
     begin = next(number for number, line in enumerate(lines) if f" {cause_id} " in line)
     commands = []
     for line in lines[begin + 1 :]:
-        if line.startswith("        aws "):
+        if re.match(r" {8}([A-Z_]+=\$\()?aws ", line):
             commands.append(line.strip())
         elif commands and not line.startswith("        "):
             break
@@ -136,17 +137,16 @@ def commands_below(cause_id: str, printed: str) -> list[str]:
 
 
 def run_in_shell(commands: Iterable[str], server: ServerProcess, credentials: Credentials | None = None) -> None:
-    """Run commands one after the other, as a person pastes them."""
-    for command in commands:
-        done = subprocess.run(
-            ["bash", "-euc", command],
-            env=server.environ(credentials),
-            capture_output=True,
-            text=True,
-            timeout=DEADLINE_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, f"{command}\n{done.stderr}"
+    """Run commands one after the other, in one shell, as a person pastes them."""
+    done = subprocess.run(
+        ["bash", "-euc", "\n".join(commands)],
+        env=server.environ(credentials),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, f"{commands}\n{done.stderr}"
 
 
 def causes_of(document: dict[str, Any]) -> list[str]:

@@ -33,6 +33,8 @@ from keyturn.doctor.remedies import words
 from keyturn.doctor.runner import examine
 from keyturn.doctor.subject import Options
 
+from .vpc import Vpc
+
 REGION = "eu-west-1"
 CREDENTIALS = {
     "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
@@ -40,7 +42,6 @@ CREDENTIALS = {
     "AWS_DEFAULT_REGION": REGION,
     "AWS_EC2_METADATA_DISABLED": "true",
 }
-ALL = "0.0.0.0/0"
 ROTATES = {
     "Version": "2012-10-17",
     "Statement": [
@@ -81,99 +82,16 @@ def _clients() -> dict[str, Any]:
     return {name: session.client(name) for name in names}
 
 
-class Account:
+class Account(Vpc):
     """What a test changes, and the doctor looks at. Healthy at first: private subnets behind a NAT gateway."""
 
     def __init__(self) -> None:
         self.clients = _clients()
-        self.ec2, self.rds = self.clients["ec2"], self.clients["rds"]
-        self._network()
+        super().__init__(self.clients["ec2"], REGION, 5432)
+        self.rds = self.clients["rds"]
         self._database()
         self._function()
         self._secret()
-
-    def _network(self) -> None:
-        ec2 = self.ec2
-        self.vpc = ec2.create_vpc(CidrBlock="10.0.0.0/16")["Vpc"]["VpcId"]
-        ec2.modify_vpc_attribute(VpcId=self.vpc, EnableDnsHostnames={"Value": True})
-        names = ("private_a", "private_b", "public", "data_a", "data_b")
-        self.subnets = {
-            name: ec2.create_subnet(
-                VpcId=self.vpc,
-                CidrBlock=f"10.0.{position}.0/24",
-                AvailabilityZone=f"{REGION}{'ab'[name.endswith('b')]}",
-            )["Subnet"]["SubnetId"]
-            for position, name in enumerate(names)
-        }
-        self.gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
-        ec2.attach_internet_gateway(InternetGatewayId=self.gateway, VpcId=self.vpc)
-        self.public_table = self.table("public")
-        ec2.create_route(RouteTableId=self.public_table, DestinationCidrBlock=ALL, GatewayId=self.gateway)
-        self.private_table = self.table("private_a", "private_b")
-        self.nat = self.nat_in("public")
-        ec2.create_route(RouteTableId=self.private_table, DestinationCidrBlock=ALL, NatGatewayId=self.nat)
-        self.function_group, self.database_group = self.group("function"), self.group("database")
-        self.let_in(self.database_group, 5432, self.function_group)
-
-    def table(self, *names: str) -> str:
-        """Make a route table for subnets."""
-        table_id: str = self.ec2.create_route_table(VpcId=self.vpc)["RouteTable"]["RouteTableId"]
-        for name in names:
-            self.ec2.associate_route_table(RouteTableId=table_id, SubnetId=self.subnets[name])
-        return table_id
-
-    def nat_in(self, name: str) -> str:
-        """Make a NAT gateway in a subnet."""
-        address = self.ec2.allocate_address(Domain="vpc")["AllocationId"]
-        made = self.ec2.create_nat_gateway(SubnetId=self.subnets[name], AllocationId=address)
-        nat_id: str = made["NatGateway"]["NatGatewayId"]
-        return nat_id
-
-    def group(self, name: str) -> str:
-        """Make a security group, which lets everything out and nothing in."""
-        made = self.ec2.create_security_group(GroupName=name, Description=name, VpcId=self.vpc)
-        group_id: str = made["GroupId"]
-        return group_id
-
-    def let_in(self, group_id: str, port: int, source_id: str) -> None:
-        """Let a group in at another one."""
-        permission = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port}
-        pairs = [{"GroupId": source_id}]
-        self.ec2.authorize_security_group_ingress(
-            GroupId=group_id, IpPermissions=[{**permission, "UserIdGroupPairs": pairs}]
-        )
-
-    def endpoint(self, **more: Any) -> str:
-        """Make an endpoint of Secrets Manager in place of the NAT gateway; return its id."""
-        self.ec2.delete_route(RouteTableId=self.private_table, DestinationCidrBlock=ALL)
-        self.endpoint_group = self.group("endpoint")
-        self.let_in(self.endpoint_group, 443, self.function_group)
-        parameters = {
-            "VpcId": self.vpc,
-            "VpcEndpointType": "Interface",
-            "ServiceName": f"com.amazonaws.{REGION}.secretsmanager",
-            "SubnetIds": [self.subnets["private_a"], self.subnets["private_b"]],
-            "SecurityGroupIds": [self.endpoint_group],
-            "PrivateDnsEnabled": True,
-            **more,
-        }
-        endpoint_id: str = self.ec2.create_vpc_endpoint(**parameters)["VpcEndpoint"]["VpcEndpointId"]
-        return endpoint_id
-
-    def acl(self, *names: str) -> str:
-        """Give subnets a network ACL of their own, which lets everything pass; return its id."""
-        acl_id: str = self.ec2.create_network_acl(VpcId=self.vpc)["NetworkAcl"]["NetworkAclId"]
-        for egress in (True, False):
-            self.ec2.create_network_acl_entry(
-                NetworkAclId=acl_id, RuleNumber=100, Protocol="-1", RuleAction="allow", Egress=egress, CidrBlock=ALL
-            )
-        for acl in self.ec2.describe_network_acls(Filters=[{"Name": "vpc-id", "Values": [self.vpc]}])["NetworkAcls"]:
-            for association in acl["Associations"]:
-                if association["SubnetId"] in [self.subnets[name] for name in names]:
-                    self.ec2.replace_network_acl_association(
-                        AssociationId=association["NetworkAclAssociationId"], NetworkAclId=acl_id
-                    )
-        return acl_id
 
     def _database(self) -> None:
         subnet_ids = [self.subnets["data_a"], self.subnets["data_b"]]
@@ -218,11 +136,6 @@ class Account:
             Principal="secretsmanager.amazonaws.com",
         )
 
-    def in_subnets(self, *names: str) -> dict[str, Any]:
-        """Return the configuration of a function in subnets; in no VPC for none."""
-        groups = [self.function_group] if names else []
-        return {"SubnetIds": [self.subnets[name] for name in names], "SecurityGroupIds": groups}
-
     def move(self, *names: str) -> None:
         """Put the function into other subnets."""
         self.clients["lambda"].update_function_configuration(
@@ -235,10 +148,18 @@ class Account:
             FunctionName="rotate-orders", Environment={"Variables": variables}
         )
 
+    def database_at(self, address: str) -> None:
+        """Let the database be a server with an interface of its own in place of RDS'."""
+        self.interface_of(address)
+        self.say_host(address)
+
+    def say_host(self, host: str) -> None:
+        """Let the value name another host."""
+        self.clients["secretsmanager"].put_secret_value(SecretId=self.secret, SecretString=_value(host))
+
     def _secret(self) -> None:
-        value = {"engine": "postgres", "host": self.host, "port": 5432, "username": "orders", "password": "x"}
         secrets = self.clients["secretsmanager"]
-        self.secret = secrets.create_secret(Name="svc/orders/db", SecretString=json.dumps(value))["ARN"]
+        self.secret = secrets.create_secret(Name="svc/orders/db", SecretString=_value(self.host))["ARN"]
         secrets.rotate_secret(
             SecretId=self.secret,
             RotationLambdaARN=self.function_arn,
@@ -288,6 +209,10 @@ class Account:
             elif "arn:aws:iam::aws:policy/" not in text:
                 # moto has AWS's own policies only where it loads all of them, which takes a second for each account.
                 _aws(text)
+
+
+def _value(host: str) -> str:
+    return json.dumps({"engine": "postgres", "host": host, "port": 5432, "username": "orders", "password": "x"})
 
 
 def _substituted(text: str, variables: Mapping[str, str]) -> str:

@@ -68,6 +68,10 @@ class Patient(Job):
         """Run the commands that the doctor prints, as it prints them, in a shell."""
         self.doctor.follow(self.name, self.cause_id)
 
+    def follow_by_value(self) -> None:
+        """Run the commands that it only prints if it may read the value."""
+        self.doctor.follow(self.name, self.cause_id, read_value=True)
+
     def take_off_pending(self) -> None:
         """Take AWSPENDING off, which gives up the attempt."""
         [version_id] = [version_id for version_id, labels in self.stages().items() if labels == ["AWSPENDING"]]

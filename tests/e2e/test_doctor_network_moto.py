@@ -14,9 +14,12 @@ import pytest
 from keyturn.doctor.model import Verdict
 from keyturn.rules.network.hops import Passage
 
-from .moto_account import ALL, CREDENTIALS, REGION, Account, account
+from .moto_account import CREDENTIALS, REGION, Account, account
+from .vpc import ALL
 
 Break = Callable[[Account], None]
+OWN_HOST = "10.0.3.20"
+"""In a database's subnet, of a server that is none of RDS'."""
 
 
 @pytest.fixture
@@ -32,7 +35,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
 
 
 def no_route(made: Account) -> None:
-    made.ec2.delete_route(RouteTableId=made.private_table, DestinationCidrBlock=ALL)
+    made.unroute()
 
 
 def main_table_without_a_route(made: Account) -> None:
@@ -88,8 +91,7 @@ def vpc_without_host_names(made: Account) -> None:
 
 def endpoint_open_to_others(made: Account) -> None:
     made.endpoint()
-    group = made.ec2.describe_security_groups(GroupIds=[made.endpoint_group])["SecurityGroups"][0]
-    made.ec2.revoke_security_group_ingress(GroupId=made.endpoint_group, IpPermissions=group["IpPermissions"])
+    made.shut(made.endpoint_group)
     other = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "192.168.0.0/16"}]}
     made.ec2.authorize_security_group_ingress(GroupId=made.endpoint_group, IpPermissions=[other])
 
@@ -150,8 +152,44 @@ def no_way_out_to_the_internet(made: Account) -> None:
 
 
 def database_shut(made: Account) -> None:
-    group = made.ec2.describe_security_groups(GroupIds=[made.database_group])["SecurityGroups"][0]
-    made.ec2.revoke_security_group_ingress(GroupId=made.database_group, IpPermissions=group["IpPermissions"])
+    made.shut(made.database_group)
+
+
+def own_database_shut(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    database_shut(made)
+
+
+def own_database_denied(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    database_denied(made)
+
+
+def no_way_out_to_own_database(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    https_only(made)
+
+
+def no_way_out_to_a_database_without_an_interface(made: Account) -> None:
+    made.say_host(OWN_HOST)
+    https_only(made)
+
+
+def https_only(made: Account) -> None:
+    group = made.ec2.describe_security_groups(GroupIds=[made.function_group])["SecurityGroups"][0]
+    made.ec2.revoke_security_group_egress(GroupId=made.function_group, IpPermissions=group["IpPermissionsEgress"])
+    web = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": ALL}]}
+    made.ec2.authorize_security_group_egress(GroupId=made.function_group, IpPermissions=[web])
+
+
+def own_database_and_no_vpc(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    made.move()
+
+
+def own_database_and_another_vpc(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    other_vpc(made)
 
 
 def outside(made: Account) -> None:
@@ -215,6 +253,12 @@ BROKEN: dict[Break, str] = {
     no_way_out: "function-sg-blocks-egress",
     no_way_out_to_the_internet: "function-sg-blocks-egress",
     database_shut: "db-sg-blocks-function",
+    own_database_shut: "db-sg-blocks-function",
+    own_database_denied: "nacl-blocks-database",
+    no_way_out_to_own_database: "function-sg-blocks-egress",
+    no_way_out_to_a_database_without_an_interface: "function-sg-blocks-egress",
+    own_database_and_no_vpc: "function-outside-db-vpc",
+    own_database_and_another_vpc: "function-outside-db-vpc",
     outside: "function-outside-db-vpc",
     outside_where_no_subnet_leads_out: "function-outside-db-vpc",
     outside_where_there_is_an_endpoint: "function-outside-db-vpc",
@@ -232,6 +276,20 @@ def test_a_healthy_account_is_called_healthy_and_its_network_open(made: Account)
     assert report.verdict is Verdict.HEALTHY
     assert (network.to_secrets_manager, network.to_database) == (Passage.PASSES, Passage.PASSES)
     assert not network.may_stop_login
+
+
+def test_a_database_of_ones_own_is_found_by_the_interface_that_has_its_address(made: Account) -> None:
+    made.database_at(OWN_HOST)
+    place = made.case().network.place
+
+    assert made.report().verdict is Verdict.HEALTHY
+    assert made.case().network.to_database is Passage.PASSES
+    assert place is not None
+    assert (place.vpc_id, place.subnet_ids, place.group_ids) == (
+        made.vpc,
+        (made.subnets["data_a"],),
+        (made.database_group,),
+    )
 
 
 def test_an_endpoint_in_place_of_a_nat_gateway_is_as_good(made: Account) -> None:

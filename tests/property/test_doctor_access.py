@@ -138,3 +138,11 @@ def test_a_denial_shows_what_decides_or_who_should_have_allowed(found: Layers) -
         assert (result.deciding is not None) is result.is_explicit
         for quoted in (result.deciding, *result.near):
             assert quoted is None or quoted.statement["Effect"] == ("Deny" if quoted is result.deciding else "Allow")
+
+
+def test_a_boundary_that_may_not_be_seen_may_deny_what_the_secrets_policy_allows() -> None:
+    statement = {"Effect": "Allow", "Principal": "*", "Action": ACTION, "Resource": SECRET}
+    document = {"Version": "2012-10-17", "Statement": [statement]}
+    boundary = SeenPolicy(PolicyType.BOUNDARY, "boundary", "", None, unseen=HIDDEN)
+
+    assert said(Layers((), boundary, SeenPolicy(PolicyType.RESOURCE, "resource", "", document))) is Verdict.UNKNOWN

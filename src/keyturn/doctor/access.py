@@ -14,7 +14,6 @@ from enum import StrEnum
 
 from keyturn.call import Principal
 from keyturn.rules.policy.document import (
-    NOTHING,
     Effect,
     PolicyDocument,
     Statement,
@@ -219,8 +218,8 @@ def _policies(context: RequestContext, keys: KnownKeys, layers: Layers, *, hopef
 
     boundary = None
     if layers.boundary is not None and (layers.boundary.document is not None or not hopeful):
-        # What may not be seen of a boundary may be all of it.
-        boundary = read(layers.boundary) if layers.boundary.document is not None else Policy("", NOTHING)
+        # What may not be seen of a boundary may deny what a resource's policy allows.
+        boundary = read(layers.boundary)
     return PolicySet(
         identity=tuple(map(read, layers.identity)),
         resource=read(layers.resource) if layers.resource else None,

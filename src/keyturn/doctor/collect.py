@@ -86,7 +86,7 @@ def _network(case: Case, tell: Note) -> None:
     database = case.network.database
     if database is not None:
         tell("the database")
-        _ = database.instance, database.cluster, database.proxy, database.writer
+        _ = database.instance, database.cluster, database.proxy, database.writer, database.interfaces
     if case.network.is_attached or database is not None:
         tell("the network")
         case.network.collect()

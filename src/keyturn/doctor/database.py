@@ -3,16 +3,20 @@
 The address is in the secret's value, so that it is known only where the operator lets it be read (``--read-value``) or
 gives it (``--db-host``). RDS' names say what stands behind them: ``orders.abc.REGION.rds.amazonaws.com`` an instance,
 ``orders.cluster-abc...`` a cluster's writer, ``orders.cluster-ro-abc...`` its readers, ``orders.proxy-abc...`` a proxy.
+A server of one's own is known by an IPv4 address, and by the network interface that has it.
 Source: Amazon RDS and Aurora User Guides, "Finding connection information" and "Amazon Aurora connection management".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from ipaddress import AddressValueError, IPv4Address
 from typing import Any
+
+from keyturn.rules.network.traffic import networks_of, within
 
 from .cached import cached
 from .facts import Answer, Facts, Kind
@@ -74,20 +78,20 @@ class Place:
     Attributes:
         vpc_id: Its VPC.
         subnet_ids: The subnets in which it may listen now.
-        group_ids: Its security groups.
+        group_ids: Its security groups; None if no interface has its address, so that it has none.
         is_public: Its name is told the internet by a public address.
         source: The call that showed it.
     """
 
     vpc_id: str
     subnet_ids: tuple[str, ...]
-    group_ids: tuple[str, ...]
+    group_ids: tuple[str, ...] | None
     is_public: bool
     source: str
 
 
 class Database:
-    """What RDS knows of the database at an address; each property asks once, and only what the name calls for.
+    """What RDS and EC2 know of the database at an address; each property asks once, and only what the name calls for.
 
     Args:
         facts: Answers.
@@ -104,6 +108,13 @@ class Database:
         """What the name says is behind it."""
         self.identifier = match["identifier"] if match and is_here else ""
         """Of the instance, cluster or proxy; empty if it is elsewhere."""
+        self.ip = _ip_in(address.host) if self.kind is NameKind.ELSEWHERE else None
+        """The host, if it is the IPv4 address of a server somewhere in a network; None otherwise."""
+
+    @property
+    def name(self) -> str:
+        """What it is called: as RDS has it, else its host."""
+        return self.identifier or self.address.host
 
     @cached
     def instance(self) -> Answer | None:
@@ -134,6 +145,14 @@ class Database:
         writers = [each["DBInstanceIdentifier"] for each in members if each.get("IsClusterWriter")]
         return self._instance(writers[0]) if writers else None
 
+    @cached
+    def interfaces(self) -> Answer | None:
+        """DescribeNetworkInterfaces of those that have the host's address; None if the host is none."""
+        if self.ip is None:
+            return None
+        wanted = [{"Name": "addresses.private-ip-address", "Values": [str(self.ip)]}]
+        return self._facts.ask("ec2", "DescribeNetworkInterfaces", Filters=wanted)
+
     @property
     def named(self) -> Answer | None:
         """The answer about what the host names: instance, cluster or proxy; None if RDS is not asked."""
@@ -141,7 +160,7 @@ class Database:
 
     @property
     def place(self) -> Place | None:
-        """Where it is; None if RDS has no such database, or does not tell.
+        """Where RDS has it; None if it has no such database, or does not tell.
 
         Raises:
             Unseen: It may not be looked at.
@@ -184,6 +203,48 @@ class Database:
 
     def _cluster(self, identifier: str) -> Answer:
         return self._facts.ask("rds", "DescribeDBClusters", DBClusterIdentifier=identifier)
+
+
+def _ip_in(host: str) -> IPv4Address | None:
+    try:
+        found = IPv4Address(host.rstrip("."))
+    except AddressValueError:
+        return None
+    is_nowhere = found.is_loopback or found.is_link_local or found.is_multicast or found.is_unspecified
+    return None if is_nowhere else found
+
+
+def place_at(address: str, interfaces: Sequence[Json], vpc_id: str, subnets: Sequence[Json]) -> Place | None:
+    """Return where an address is: in the function's VPC if that has a subnet for it, else where one interface has it.
+
+    Args:
+        address: The address, IPv4.
+        interfaces: DescribeNetworkInterfaces' entries of those that have it, in any VPC.
+        vpc_id: The function's VPC; empty if it is in none.
+        subnets: DescribeSubnets' entries of that VPC.
+
+    Returns:
+        None if it is in no VPC that is known, or in one of several.
+    """
+    here = [each for each in interfaces if each.get("VpcId") == vpc_id]
+    if here:
+        return _place_of_interface(here[0])
+    for subnet in subnets:
+        if within(networks_of([str(subnet.get("CidrBlock"))]), networks_of([address])[0]):
+            return Place(vpc_id, (str(subnet["SubnetId"]),), None, False, "ec2:DescribeSubnets")
+    return _place_of_interface(interfaces[0]) if len(interfaces) == 1 else None
+
+
+def _place_of_interface(interface: Json) -> Place:
+    groups = tuple(str(each["GroupId"]) for each in interface.get("Groups") or ())
+    return Place(
+        vpc_id=str(interface["VpcId"]),
+        subnet_ids=(str(interface["SubnetId"]),),
+        # A load balancer's interface may have none.
+        group_ids=groups or None,
+        is_public=False,
+        source="ec2:DescribeNetworkInterfaces",
+    )
 
 
 def _place_of(instance: Json) -> Place | None:

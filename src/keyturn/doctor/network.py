@@ -14,6 +14,7 @@ from keyturn.rules.network.groups import PrefixLists
 from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
 from keyturn.rules.network.picture import Picture
 from keyturn.rules.network.routes import table_of, target_of
+from keyturn.rules.network.trace import Packet, hops_to
 from keyturn.rules.network.traffic import Networks, Ports, networks_of
 from keyturn.rules.network.ways import (
     Origin,
@@ -25,7 +26,7 @@ from keyturn.rules.network.ways import (
 )
 
 from .cached import cached
-from .database import Database, NameKind, Place
+from .database import Database, NameKind, Place, place_at
 from .facts import Answer, Facts, Kind, Unseen
 
 Json = Mapping[str, Any]
@@ -65,8 +66,18 @@ class VpcAnswers:
         return self._facts.ask("ec2", "DescribeNatGateways", Filter=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
 
     @cached
+    def interfaces(self) -> Answer:
+        """DescribeNetworkInterfaces."""
+        return self._of_vpc("DescribeNetworkInterfaces")
+
+    @cached
+    def described(self) -> Answer:
+        """DescribeVpcs of this one."""
+        return self._facts.ask("ec2", "DescribeVpcs", VpcIds=[self.vpc_id])
+
+    @cached
     def dns(self) -> tuple[Answer, ...]:
-        """DescribeVpcAttribute of the two attributes that private DNS needs."""
+        """DescribeVpcAttribute of the two attributes: names need the first, private DNS both."""
         return tuple(
             self._facts.ask("ec2", "DescribeVpcAttribute", VpcId=self.vpc_id, Attribute=name) for name in DNS_ATTRIBUTES
         )
@@ -83,10 +94,19 @@ class Network:
         configuration: The function's, as GetFunctionConfiguration answers it.
         region: The secret's.
         database: The database, if its address is known.
+        group_ids: Security groups of others that matter as well.
     """
 
-    def __init__(self, facts: Facts, configuration: Json, region: str, database: Database | None) -> None:
+    def __init__(
+        self,
+        facts: Facts,
+        configuration: Json,
+        region: str,
+        database: Database | None,
+        group_ids: Iterable[str] = (),
+    ) -> None:
         self._facts = facts
+        self._other_group_ids = frozenset(group_ids)
         self._configuration = configuration
         self.region = region
         self.database = database
@@ -172,12 +192,17 @@ class Network:
 
     @property
     def place(self) -> Place | None:
-        """Where the database is; None if no address is known or RDS does not tell.
+        """Where the database is; None if no address is known, RDS does not tell, or it is in no VPC that is known.
 
         Raises:
-            Unseen: RDS may not be asked.
+            Unseen: RDS may not be asked, or EC2 about its address.
         """
-        return None if self.database is None else self.database.place
+        if self.database is None or self.database.interfaces is None:
+            return None if self.database is None else self.database.place
+        own = self._vpc_if_seen
+        subnets = [] if own is None else own.subnets.value.get("Subnets") or []
+        found = self.database.interfaces.value.get("NetworkInterfaces") or []
+        return place_at(str(self.database.ip), found, "" if own is None else own.vpc_id, subnets)
 
     @property
     def _place_if_seen(self) -> Place | None:
@@ -208,10 +233,11 @@ class Network:
 
     @cached
     def groups(self) -> Answer | None:
-        """DescribeSecurityGroups of the function, the endpoint and the database; None if there are none."""
+        """DescribeSecurityGroups of the function, the endpoint, the database and others; None if there are none."""
         endpoint, place = self._endpoint_if_seen or {}, self._place_if_seen
-        ids = {*self.group_ids, *(str(each.get("GroupId")) for each in endpoint.get("Groups") or ())}
-        ids |= set(place.group_ids if place else ())
+        ids = {*self.group_ids, *self._other_group_ids}
+        ids |= {str(each.get("GroupId")) for each in endpoint.get("Groups") or ()}
+        ids |= set((place.group_ids if place else None) or ())
         if not ids:
             return None
         return self._facts.ask("ec2", "DescribeSecurityGroups", Filters=[{"Name": "group-id", "Values": sorted(ids)}])
@@ -222,7 +248,7 @@ class Network:
         own, other = self._vpc_if_seen, self.database_vpc
         found = [own.nat_gateways] if own is not None and _lead_to_nat(self._routes) else []
         if other is not None and self.has_to_move:
-            tables = _entries(other.route_tables, "RouteTables") or ()
+            tables = entries_in(other.route_tables, "RouteTables") or ()
             routes = [route for table in tables for route in table.get("Routes") or ()]
             found += [other.nat_gateways] if _lead_to_nat(routes) else []
         return tuple(found)
@@ -246,7 +272,7 @@ class Network:
         """GetManagedPrefixListEntries of the lists that the groups' rules and the function's routes name."""
         ids = {
             str(listed["PrefixListId"])
-            for group in _entries(self.groups, "SecurityGroups") or ()
+            for group in entries_in(self.groups, "SecurityGroups") or ()
             for member in ("IpPermissions", "IpPermissionsEgress")
             for rule in group.get(member) or ()
             for listed in rule.get("PrefixListIds") or ()
@@ -262,7 +288,7 @@ class Network:
     def _routes(self) -> list[Json]:
         """The routes of the function's subnets, as far as they may be seen."""
         vpc = self._vpc_if_seen
-        tables = None if vpc is None else _entries(vpc.route_tables, "RouteTables")
+        tables = None if vpc is None else entries_in(vpc.route_tables, "RouteTables")
         if vpc is None or tables is None:
             return []
         own = [table_of(subnet_id, vpc.vpc_id, tables) for subnet_id in self.subnet_ids]
@@ -292,7 +318,7 @@ class Network:
         if name == "endpoints":
             return [own.endpoints] if own is not None else []
         if name == "dns":
-            return list(own.dns) if own is not None and self._endpoint_if_seen is not None else []
+            return list(own.dns) if own is not None else []
         if name == "prefix_lists":
             return list(self.prefix_lists.values())
         named: Mapping[str, tuple[Answer | None, ...]] = {
@@ -309,9 +335,7 @@ class Network:
             if vpc is not None:
                 _ = vpc.subnets, vpc.route_tables, vpc.acls
         if own is not None:
-            _ = own.endpoints, self.nat_gateways, self.instances
-            if self._endpoint_if_seen is not None:
-                _ = own.dns
+            _ = own.endpoints, self.nat_gateways, self.instances, own.dns
         if other is not None and self.has_to_move:
             _ = other.endpoints, self.nat_gateways
         _ = self.peerings, self.groups, self.prefix_lists
@@ -323,20 +347,20 @@ class Network:
         """All that is known, for ``keyturn.rules.network``."""
         vpcs = [vpc for vpc in (self._vpc_if_seen, self.database_vpc) if vpc is not None]
         own = self._vpc_if_seen
-        reservations = _entries(self.instances, "Reservations")
+        reservations = entries_in(self.instances, "Reservations")
         return Picture(
             subnets=_all((vpc.subnets for vpc in vpcs), "Subnets"),
             route_tables=_all((vpc.route_tables for vpc in vpcs), "RouteTables"),
             acls=_all((vpc.acls for vpc in vpcs), "NetworkAcls"),
-            groups=_entries(self.groups, "SecurityGroups"),
+            groups=entries_in(self.groups, "SecurityGroups"),
             endpoints=_all((vpc.endpoints for vpc in vpcs if vpc is own or self.has_to_move), "VpcEndpoints"),
             nat_gateways=_all(self.nat_gateways, "NatGateways"),
             instances=None
             if reservations is None
             else [instance for each in reservations for instance in each.get("Instances") or ()],
-            peerings=_entries(self.peerings, "VpcPeeringConnections"),
+            peerings=entries_in(self.peerings, "VpcPeeringConnections"),
             prefix_lists=_known_lists(self.prefix_lists),
-            dns=_known_dns(own.dns) if own is not None and self._endpoint_if_seen is not None else {},
+            dns=known_dns(own.dns) if own is not None else {},
         )
 
     @cached
@@ -352,17 +376,20 @@ class Network:
         """The hops to the database, from each of the function's subnets; by an empty name if it is in no VPC.
 
         Raises:
-            Unseen: RDS may not be asked.
+            Unseen: RDS may not be asked, or EC2 about its address.
         """
         place, database = self.place, self.database
-        if place is None or database is None:
+        if database is None:
             return {}
+        if place is None:
+            return self._ways_elsewhere(database)
         server = Server(
             place.vpc_id,
             place.subnet_ids,
             place.group_ids,
             HopKind.DATABASE_GROUP,
-            f"the database {database.identifier}",
+            f"the database {database.name}",
+            address="" if database.ip is None else str(database.ip),
         )
         ports = Ports(database.address.port, database.address.port)
         if not self.is_attached:
@@ -370,12 +397,32 @@ class Network:
         way = to_public_server if place.is_public and self.database_vpc is not None else to_server
         return {each: way(self.picture, Origin(each, self.group_ids), server, ports) for each in self.subnet_ids}
 
+    def _ways_elsewhere(self, database: Database) -> Mapping[str, tuple[Hop, ...]]:
+        """The hops to an address that is in no VPC which is known: a public one, or behind some other network."""
+        if database.ip is None:
+            return {}
+        return {
+            each: hops_to(
+                self.picture,
+                Origin(each, self.group_ids),
+                (),
+                Packet(", ".join(map(str, self.picture.networks(each))), str(database.ip), database.address.port),
+            )
+            for each in self.subnet_ids
+        }
+
     @property
     def to_secrets_manager(self) -> Passage:
         """Whether Secrets Manager is reached from every one of the function's subnets; a function in no VPC has it."""
         if not self.is_attached:
             return Passage.PASSES
-        return passage_of(hop for hops in self.ways_to_secrets_manager.values() for hop in hops)
+        passage = passage_of(hop for hops in self.ways_to_secrets_manager.values() for hop in hops)
+        return Passage.UNKNOWN if passage is Passage.PASSES and self.may_lack_names else passage
+
+    @property
+    def may_lack_names(self) -> bool:
+        """Whether the VPC's DNS server does not answer: no name is found but by DNS servers of one's own, if any."""
+        return self.picture.dns.get(DNS_ATTRIBUTES[0]) is False
 
     @property
     def to_database(self) -> Passage:
@@ -388,7 +435,9 @@ class Network:
             return passage_of(hop for hops in ways.values() for hop in hops)
         place = self._place_if_seen
         is_shut_in = place is not None and not place.is_public
-        return Passage.BLOCKS if is_shut_in and not self.is_attached else Passage.UNKNOWN
+        # What a function in no VPC reaches of one's own network is another matter on AWS than elsewhere.
+        is_rds = self.database is not None and self.database.kind is not NameKind.ELSEWHERE
+        return Passage.BLOCKS if is_shut_in and is_rds and not self.is_attached else Passage.UNKNOWN
 
     @property
     def may_stop_login(self) -> bool:
@@ -410,7 +459,8 @@ def _lead_to_nat(routes: Iterable[Json]) -> bool:
     return any(target_of(route).startswith("nat-") for route in routes)
 
 
-def _entries(answer: Answer | None, member: str) -> Sequence[Json] | None:
+def entries_in(answer: Answer | None, member: str) -> Sequence[Json] | None:
+    """Return the entries of an answer; None if there is no answer."""
     if answer is None or answer.kind is not Kind.OK:
         return None
     found: Sequence[Json] = answer.found.get(member) or []
@@ -419,7 +469,7 @@ def _entries(answer: Answer | None, member: str) -> Sequence[Json] | None:
 
 def _all(answers: Iterable[Answer], member: str) -> Sequence[Json] | None:
     found: list[Json] = []
-    given = [_entries(answer, member) for answer in answers]
+    given = [entries_in(answer, member) for answer in answers]
     if not given or any(entries is None for entries in given):
         return None
     for entries in given:
@@ -430,12 +480,13 @@ def _all(answers: Iterable[Answer], member: str) -> Sequence[Json] | None:
 def _known_lists(answers: Mapping[str, Answer]) -> PrefixLists:
     known: dict[str, Networks | None] = {}
     for list_id, answer in answers.items():
-        entries = _entries(answer, "Entries")
+        entries = entries_in(answer, "Entries")
         known[list_id] = None if entries is None else networks_of(str(each.get("Cidr")) for each in entries)
     return known
 
 
-def _known_dns(answers: Sequence[Answer]) -> Mapping[str, bool]:
+def known_dns(answers: Sequence[Answer]) -> Mapping[str, bool]:
+    """Return the attributes that are known of :attr:`VpcAnswers.dns`."""
     known = {}
     for name, answer in zip(DNS_ATTRIBUTES, answers, strict=True):
         member = name[0].upper() + name[1:]

@@ -34,6 +34,7 @@ _ANYWHERE = {
         "DescribeVpcEndpoints",
         "DescribeSecurityGroups",
         "DescribeNetworkAcls",
+        "DescribeNetworkInterfaces",
         "DescribeInstances",
         "DescribeVpcPeeringConnections",
         "GetManagedPrefixListEntries",

@@ -14,6 +14,7 @@ from .model import Change, NextAttempt
 _NOT = {"--egress": "--ingress"}
 # The AWS CLI does not know it: it is keyturn's own command.
 _RETRY = ("keyturn", "RetryRotation")
+_PROGRAMS = ("aws ", "keyturn ")
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -45,6 +46,12 @@ def words(change: Change) -> list[str]:
         else:
             found += [option, str(value)]
     return found
+
+
+def line_with(line: str, options: str) -> str:
+    """Return a line of a shell with the target's options at each command in it: also at those in ``$( )``."""
+    inner = line.replace("$(aws ", f"$(aws{options} ")
+    return f"{inner}{options}" if line.startswith(_PROGRAMS) else inner
 
 
 def _hyphened(name: str) -> str:

@@ -29,6 +29,7 @@ _SOURCES = {
     HopKind.ENDPOINT_GROUP: "ec2:DescribeSecurityGroups",
     HopKind.DATABASE_GROUP: "ec2:DescribeSecurityGroups",
     HopKind.ACL: "ec2:DescribeNetworkAcls",
+    HopKind.SUBNET: "ec2:DescribeSubnets",
 }
 VPC_ACCESS = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 """AWS's policy that lets a function's role make network interfaces."""
@@ -91,20 +92,36 @@ def calling_aws(case: Case) -> Network:
 
 
 def with_database(case: Case) -> Network:
-    """Return the network of a function whose database RDS knows.
+    """Return the network of a function whose database RDS knows, or whose host is an address.
 
     Raises:
-        Skip: Its address is not known, or RDS has no such database.
+        Skip: Its address is not known, RDS has no such database, or nothing that EC2 knows of lies between.
         Unseen: That may not be looked at.
     """
     if not case.function_arn:
         raise Skip("there is no function")
     if case.database is None:
         raise Skip("the database's address is not known: --read-value or --db-host tells it")
-    network = case.network
-    if network.place is None:
-        raise Skip(f"{case.database.address.host} is no database of this account's RDS")
+    network, host = case.network, case.database.address.host
+    if case.database.ip is not None and not network.is_attached:
+        raise Skip(f"the function is in no VPC, and {host} is no database of RDS")
+    if network.place is None and case.database.ip is None:
+        raise Skip(f"{host} is no database of this account's RDS, and no address: --db-host ADDRESS:PORT tells one")
     network.look("subnets", "groups")
+    return network
+
+
+def routed_to_database(case: Case) -> Network:
+    """Return the same, where routes lead there: groups of two VPCs between which there are none cannot name each other.
+
+    Raises:
+        Skip: As :func:`with_database`, or no route leads there.
+        Unseen: Likewise.
+    """
+    network = with_database(case)
+    routes = [hop for hops in network.ways_to_database.values() for hop in hops if hop.kind is HopKind.ROUTE]
+    if network.database_vpc is not None and any(hop.passage is Passage.BLOCKS for hop in routes):
+        raise Skip("the function is in another VPC, from which no route leads to the database")
     return network
 
 
@@ -174,6 +191,10 @@ def hung(case: Case) -> tuple[Evidence, ...]:
             Evidence("logs:FilterLogEvents", case.log_group, each.text, each.at) for each in (first, ended) if each
         ]
     return tuple(found)
+
+
+ON_DATABASE = ("setSecret", "testSecret")
+"""The steps that log in."""
 
 
 def secrets_manager_step(case: Case) -> str:

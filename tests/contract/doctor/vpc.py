@@ -9,8 +9,11 @@ from typing import Any
 VPC, OTHER_VPC = "vpc-01", "vpc-02"
 PRIVATE_A, PRIVATE_B, PUBLIC = "subnet-0a", "subnet-0b", "subnet-0c"
 DATABASE_SUBNET = "subnet-0d"
+OWN_HOST = "10.0.4.7"
+"""A server of one's own: its address in the database's subnet."""
 FUNCTION_GROUP, ENDPOINT_GROUP, DATABASE_GROUP = "sg-0f", "sg-0e", "sg-0d"
 PRIVATE_TABLE, PUBLIC_TABLE = "rtb-0a", "rtb-0c"
+DATABASE_ADDRESS, ENDPOINT_ADDRESS = "10.0.4.15", "10.0.1.50"
 NAT, GATEWAY, ENDPOINT, ACL = "nat-01", "igw-01", "vpce-01", "acl-01"
 HOST = "orders.abc123.eu-west-1.rds.amazonaws.com"
 
@@ -60,6 +63,19 @@ def table(table_id: str, target: Mapping[str, str], *subnet_ids: str, vpc_id: st
     return {"RouteTableId": table_id, "VpcId": vpc_id, "Routes": routes, "Associations": associations}
 
 
+def interface(interface_id: str, address: str, subnet_id: str, group_id: str, kind: str = "interface") -> _Entry:
+    """A network interface."""
+    return {
+        "NetworkInterfaceId": interface_id,
+        "InterfaceType": kind,
+        "VpcId": VPC,
+        "SubnetId": subnet_id,
+        "PrivateIpAddress": address,
+        "PrivateIpAddresses": [{"PrivateIpAddress": address, "Primary": True}],
+        "Groups": [{"GroupId": group_id}],
+    }
+
+
 class Network:
     """What EC2 and RDS answer. Without further ado there is a public database, and no function in a VPC."""
 
@@ -71,6 +87,7 @@ class Network:
         ]
         self.instances: list[_Entry] = []
         self.peerings: list[_Entry] = []
+        self.interfaces: list[_Entry] = [interface("eni-0d", DATABASE_ADDRESS, DATABASE_SUBNET, DATABASE_GROUP)]
         self.lists: dict[str, list[str]] = {}
         self.subnets: list[_Entry] = [
             {"SubnetId": each, "VpcId": VPC, "CidrBlock": f"10.0.{position}.0/24", "AvailableIpAddressCount": 200}
@@ -113,6 +130,11 @@ class Network:
         self.instance["PubliclyAccessible"] = False
         self.groups[DATABASE_GROUP]["IpPermissions"] = [rule(5432, source=FUNCTION_GROUP)]
 
+    def with_interface(self, address: str = OWN_HOST, **changes: object) -> None:
+        """Let a server of one's own have an interface with the database's group."""
+        made = interface(f"eni-0{len(self.interfaces)}", address, DATABASE_SUBNET, DATABASE_GROUP)
+        self.interfaces.append({**made, **changes})
+
     def with_endpoint(self) -> None:
         """Let Secrets Manager be reached by an endpoint in place of the NAT gateway."""
         self.route_tables[0] = table(PRIVATE_TABLE, {}, main=True)
@@ -126,12 +148,14 @@ class Network:
                 "State": "available",
                 "PrivateDnsEnabled": True,
                 "SubnetIds": [PRIVATE_A, PRIVATE_B],
+                "NetworkInterfaceIds": ["eni-0e"],
                 "Groups": [{"GroupId": ENDPOINT_GROUP, "GroupName": "endpoint"}],
                 "PolicyDocument": json.dumps(
                     {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
                 ),
             }
         )
+        self.interfaces.append(interface("eni-0e", ENDPOINT_ADDRESS, PRIVATE_A, ENDPOINT_GROUP))
 
     # What is answered.
 
@@ -154,6 +178,14 @@ class Network:
 
     def _DescribeVpcEndpoints(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"VpcEndpoints": _of_vpc(self.endpoints, parameters)}
+
+    def _DescribeVpcs(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        return {"Vpcs": [{"VpcId": each, "CidrBlock": "10.0.0.0/16"} for each in parameters["VpcIds"]]}
+
+    def _DescribeNetworkInterfaces(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        [wanted] = parameters["Filters"]
+        member = {"vpc-id": "VpcId", "addresses.private-ip-address": "PrivateIpAddress"}[wanted["Name"]]
+        return {"NetworkInterfaces": [each for each in self.interfaces if each[member] in wanted["Values"]]}
 
     def _DescribeNatGateways(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"NatGateways": self.nat_gateways}

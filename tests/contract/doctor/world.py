@@ -18,7 +18,7 @@ from keyturn.doctor.model import Report
 from keyturn.doctor.runner import examine
 from keyturn.doctor.subject import Options
 
-from .vpc import FUNCTION_GROUP, PRIVATE_A, PRIVATE_B, Network
+from .vpc import FUNCTION_GROUP, OWN_HOST, PRIVATE_A, PRIVATE_B, Network
 
 NOW = datetime(2026, 11, 27, 12, 0, tzinfo=UTC)
 ACCOUNT, REGION = "123456789012", "eu-west-1"
@@ -335,6 +335,11 @@ class World:
     def with_value(self) -> None:
         """Look with --read-value."""
         self.options = Options(read_value=True)
+
+    def with_own_database(self, address: str = OWN_HOST) -> None:
+        """Let the value have a server of one's own by its private address, and look with --read-value."""
+        self.with_value()
+        self.value = {**_value(), "host": address}
 
     # What is answered.
 

@@ -30,7 +30,8 @@ from keyturn.doctor.collect import collect
 from keyturn.doctor.database import Address, Database, NameKind
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Confidence, Finding, Role, Section, Status, Verdict
-from keyturn.doctor.remedies import words
+from keyturn.doctor.remedies import line_with, words
+from keyturn.doctor.runner import examine
 from keyturn.doctor.subject import Options
 from keyturn.rules.network.hops import Passage
 
@@ -67,7 +68,7 @@ def test_nothing_is_asked_of_ec2_for_a_function_in_no_vpc() -> None:
 
 @pytest.mark.parametrize(
     ("world", "most"),
-    [(in_vpc(), 7), (in_vpc(endpoint=True), 8), (in_vpc(value=True), 7)],
+    [(in_vpc(), 9), (in_vpc(endpoint=True), 8), (in_vpc(value=True), 9)],
     ids=["NAT", "endpoint", "database"],
 )
 def test_few_calls_are_made_and_none_of_them_twice(world: World, most: int) -> None:
@@ -143,6 +144,23 @@ def test_an_endpoint_without_private_dns_serves_who_calls_it_by_its_own_name() -
 
     assert diagnosed(world).causes == ()
     assert case_of(world).network.to_secrets_manager is Passage.PASSES
+
+
+def test_without_dns_support_no_name_is_found_but_by_servers_of_ones_own() -> None:
+    world, failing, later = in_vpc(), in_vpc(), in_vpc()
+    failing.fail()
+    later.fail("setSecret")
+    for each in (world, failing, later):
+        each.network.dns["enableDnsSupport"] = False
+
+    assert diagnosed(world).verdict is Verdict.AT_RISK
+    [cause] = diagnosed(failing).causes
+    assert (cause.id, cause.confidence, cause.step) == ("vpc-dns-off", Confidence.LIKELY, "createSecret")
+    # The first step has found the name.
+    assert [each.id for each in diagnosed(later).causes if each.id == "vpc-dns-off"] == []
+    assert case_of(world).network.to_secrets_manager is Passage.UNKNOWN
+    world.deny("ec2:DescribeVpcAttribute")
+    assert status(world, "vpc-dns-off") is Status.BLIND
 
 
 def test_a_broken_endpoint_is_in_the_way_even_beside_a_nat_gateway() -> None:
@@ -489,6 +507,14 @@ def test_in_a_step_at_the_database_it_is_a_guess_until_the_way_there_is_known() 
     assert outside.confidence is Confidence.LIKELY
 
 
+def test_a_short_timeout_is_not_blamed_where_names_may_not_be_found() -> None:
+    world = timed_out(in_vpc())
+    world.network.dns["enableDnsSupport"] = False
+
+    assert [each.id for each in diagnosed(world).causes] == ["vpc-dns-off"]
+    assert status(world, "function-timeout-too-short") is Status.SKIPPED
+
+
 def test_half_a_minute_is_not_too_short_and_one_that_was_raised_since_is_no_cause() -> None:
     raised = timed_out(World())
     raised.configuration["Timeout"] = 10
@@ -545,6 +571,18 @@ def test_a_variable_that_names_what_is_right_or_keyturn_is_let_be(address: str) 
     endpoint_variable(address)(world)
 
     assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+@pytest.mark.parametrize("address", ["http://127.0.0.1:8200", "http://localhost:8200", "https://[::1]:8200"])
+def test_on_keyturn_a_function_in_a_vpc_is_not_on_the_machine(address: str) -> None:
+    world, outside = in_vpc(), World()
+    for each in (world, outside):
+        endpoint_variable(address)(each)
+
+    [cause] = examine(case_of(world), address).causes
+    assert cause.id == "function-endpoint-wrong"
+    assert "Variables={TOKEN=ITS_VALUE}" in cause.remedy.by_hand[0]
+    assert examine(case_of(outside), address).causes == ()
 
 
 def test_an_endpoint_elsewhere_may_be_in_a_network_that_is_connected() -> None:
@@ -654,3 +692,13 @@ def test_an_acl_is_named_with_its_rule() -> None:
         "CidrBlock": "0.0.0.0/0",
     }
     assert all(int(str(change.parameters["RuleNumber"])) < 7 for change in finding.remedy.changes)
+
+
+def test_every_command_of_a_line_is_told_where_to_go() -> None:
+    nested = "NAT=$(aws ec2 create-nat-gateway --allocation-id $(aws ec2 allocate-address))"
+
+    assert line_with(nested, " --region x") == (
+        "NAT=$(aws --region x ec2 create-nat-gateway --allocation-id $(aws --region x ec2 allocate-address))"
+    )
+    assert line_with("aws ec2 describe-vpcs", " --region x") == "aws ec2 describe-vpcs --region x"
+    assert line_with("/bin/true", " --region x") == "/bin/true"

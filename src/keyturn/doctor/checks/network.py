@@ -33,6 +33,8 @@ TIMED_OUT = (
     "Task timed out after",
 )
 """The last line that a function writes which hangs in its first call, and what Lambda writes behind it."""
+UNREACHED = "preflight-endpoint-unreachable"
+"""What a way to Secrets Manager that is seen to be blocked says more exactly."""
 _ROUTED = (*READS, "ec2:DescribeRouteTables", "ec2:DescribeVpcEndpoints")
 
 NO_ROUTE = Cause(
@@ -47,6 +49,7 @@ NO_ROUTE = Cause(
     remedy="Make an interface endpoint of Secrets Manager in the VPC, with private DNS, or a default route to a NAT"
     " gateway.",
     fix=Fix.PRINTED,
+    outranks=(UNREACHED,),
 )
 
 
@@ -81,7 +84,7 @@ PUBLIC_SUBNET = Cause(
     remedy="Move the function to subnets whose default route leads to a NAT gateway, or make an interface endpoint of"
     " Secrets Manager.",
     fix=Fix.PRINTED,
-    outranks=("network-no-route-to-secretsmanager",),
+    outranks=("network-no-route-to-secretsmanager", UNREACHED),
 )
 
 
@@ -121,7 +124,7 @@ NAT_BROKEN = Cause(
     remedy="Make a NAT gateway in a public subnet and let the default route lead to it; start a NAT instance, or turn"
     " its check off.",
     fix=Fix.PRINTED,
-    outranks=("network-no-route-to-secretsmanager",),
+    outranks=("network-no-route-to-secretsmanager", UNREACHED),
 )
 
 

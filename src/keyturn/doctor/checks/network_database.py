@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.database import Database, NameKind
+from keyturn.doctor.database import Database, NameKind, Place
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
@@ -16,6 +17,7 @@ from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
     AGREES,
     FUNCTION_GROUP,
+    ON_DATABASE,
     READS,
     VPC_ACCESS,
     blocked,
@@ -23,11 +25,13 @@ from keyturn.doctor.ways import (
     endpoint_in,
     good_subnets,
     hung,
+    routed_to_database,
     shown,
     with_database,
 )
 from keyturn.rules.network.endpoints import endpoint_for
-from keyturn.rules.network.hops import HopKind
+from keyturn.rules.network.hops import HopKind, Passage
+from keyturn.rules.network.traffic import PUBLIC
 
 from .network_endpoints import admit
 
@@ -36,6 +40,15 @@ LOGIN_FAILED = (
     "setSecret: Unable to log into database using current credentials for secret",
 )
 RDS = ("rds:DescribeDBInstances", "rds:DescribeDBClusters", "rds:DescribeDBProxies")
+PLACES = (*RDS, "ec2:DescribeNetworkInterfaces")
+"""What tells where a database is: RDS of its own, EC2 of a server that the value has by its private address."""
+OUTRANKED = (
+    "db-login-failed",
+    "pending-login-failed",
+    "db-unreachable",
+    "preflight-database-unreachable",
+)
+"""What a way to the database that is seen to be blocked says more exactly."""
 _ADDRESS = ("secretsmanager:GetSecretValue",)
 
 GROUP_BLOCKS = Cause(
@@ -44,23 +57,20 @@ GROUP_BLOCKS = Cause(
     topic=Topic.NETWORK,
     title="The database's security group does not let the function in",
     symptoms=LOGIN_FAILED,
-    evidence=(*READS, "ec2:DescribeSecurityGroups", *RDS, *_ADDRESS, *AGREES),
+    evidence=(*READS, "ec2:DescribeSecurityGroups", *PLACES, *_ADDRESS, *AGREES),
     decision="No rule of the database's security groups admits its port from the function's groups or its subnets'"
-    " addresses. Attempts to connect take 5 seconds each: a login that fails sooner was refused for another reason.",
+    " addresses. Attempts to connect take 5 seconds each: a login that fails sooner was refused for another reason."
+    " A server that is none of RDS' has the groups of the network interface that has its address.",
     remedy="Let the function's security group in on the database's port.",
     fix=Fix.WIDENS,
-    outranks=(
-        "db-login-failed",
-        "pending-login-failed",
-        "db-unreachable",
-    ),
+    outranks=OUTRANKED,
 )
 
 
 @check(GROUP_BLOCKS)
 def db_sg_blocks_function(case: Case) -> Iterator[Finding]:
     """Look for a rule that admits the function."""
-    network = with_database(case)
+    network = routed_to_database(case)
     database = network.database
     if database is None:
         return
@@ -68,7 +78,7 @@ def db_sg_blocks_function(case: Case) -> Iterator[Finding]:
     for each in blocked(network, network.ways_to_database, HopKind.DATABASE_GROUP):
         yield Finding(
             GROUP_BLOCKS,
-            f"{each.hop.at} of {database.identifier} does not let {case.function_name} in on port {port}{each.only}",
+            f"{each.hop.at} of {database.name} does not let {case.function_name} in on port {port}{each.only}",
             (shown(network, each), *hung(case)),
             _let_in(case, network, each.hop.at, port),
             step=database_step(case),
@@ -91,32 +101,40 @@ OUTSIDE = Cause(
     topic=Topic.NETWORK,
     title="The function is not in the database's VPC, and there is no way into it",
     symptoms=LOGIN_FAILED,
-    evidence=(*READS[:1], *RDS, *_ADDRESS, "ec2:DescribeRouteTables", *AGREES),
+    evidence=(*READS[:1], *PLACES, *_ADDRESS, "ec2:DescribeRouteTables", *AGREES),
     decision="The function is in no VPC and the database is not publicly accessible; or they are in two VPCs, and no"
-    " peering connection that is active and routed both ways connects them.",
+    " peering connection that is active and routed both ways connects them; or the database's address is in no subnet"
+    " of the function's VPC, and no route leads there. On Keyturn a function in no VPC has the machine's network, or"
+    " none (isolate_functions), which no call tells: there it is said only after an attempt that did not reach the"
+    " database.",
     remedy="Put the function into the database's VPC; its role then needs the permissions for network interfaces.",
     fix=Fix.PRINTED,
-    outranks=(
-        "db-login-failed",
-        "pending-login-failed",
-        "db-unreachable",
-    ),
+    outranks=OUTRANKED,
+)
+_NOT_REACHED = line_saying(
+    r"\b(?:ConnectionTimedOut|HostUnreachable): ", "No route to host", "Network is unreachable", "Task timed out after"
 )
 
 
 @check(OUTSIDE)
 def function_outside_db_vpc(case: Case) -> Iterator[Finding]:
     """Compare where the two are."""
+    database = case.database
+    if case.function_arn and database is not None and database.ip is not None and not case.network.is_attached:
+        yield from _in_no_vpc(case, database.ip)
+        return
     network = with_database(case)
     place, database = network.place, network.database
+    if database is not None and database.ip is not None and place is None:
+        yield from _led_nowhere(case, network, database)
     if place is None or database is None or place.is_public:
         return
-    seen = Evidence(place.source, database.identifier, {"VpcId": place.vpc_id, "PubliclyAccessible": place.is_public})
+    seen = _seen(place, database)
     remedy = Remedy("Put the function into the database's VPC.", by_hand=_moved(case, network))
     if not network.is_attached:
         yield Finding(
             OUTSIDE,
-            f"{case.function_name} is in no VPC, and {database.identifier} is private in {place.vpc_id}",
+            f"{case.function_name} is in no VPC, and {database.name} is private in {place.vpc_id}",
             (seen, Evidence("lambda:GetFunctionConfiguration", case.function_name, {"VpcConfig": None}), *hung(case)),
             remedy,
             step=database_step(case),
@@ -127,10 +145,72 @@ def function_outside_db_vpc(case: Case) -> Iterator[Finding]:
         own = network.vpc.vpc_id if network.vpc else ""
         yield Finding(
             OUTSIDE,
-            f"{case.function_name} is in {own} and {database.identifier} in {place.vpc_id}, and {each.hop.at}"
+            f"{case.function_name} is in {own} and {database.name} in {place.vpc_id}, and {each.hop.at}"
             f" {each.hop.why}{each.only}",
             (seen, shown(network, each), *hung(case)),
             remedy,
+            confidence=Confidence.LIKELY,
+            step=database_step(case),
+        )
+
+
+def _seen(place: Place, database: Database) -> Evidence:
+    if database.ip is None:
+        excerpt: dict[str, object] = {"VpcId": place.vpc_id, "PubliclyAccessible": place.is_public}
+    else:
+        excerpt = {"VpcId": place.vpc_id, "SubnetId": place.subnet_ids[0]}
+    return Evidence(place.source, database.name, excerpt)
+
+
+def _in_no_vpc(case: Case, ip: IPv4Address) -> Iterator[Finding]:
+    """Look whether a function in no VPC can reach an address.
+
+    Raises:
+        Skip: That is not known: elsewhere than in AWS it may have the network of the machine that it runs on.
+        Unseen: Likewise, as what would tell may not be looked at.
+    """
+    network, database = case.network, case.database
+    if database is None or any(ip in each for each in PUBLIC):
+        return
+    evidence = [Evidence("lambda:GetFunctionConfiguration", case.function_name, {"VpcConfig": None})]
+    if case.endpoint is not None:
+        said = newest_said(case, _NOT_REACHED) if case.failed_step in ON_DATABASE else None
+        if said is None or said.history:
+            raise Skip("a function in no VPC may have the network of its machine, and none has failed to reach it")
+        evidence.append(Evidence("logs:FilterLogEvents", case.log_group, said.line.text, said.line.at))
+    place = network.place
+    if place is not None:
+        evidence.insert(0, _seen(place, database))
+    elif case.endpoint is not None:
+        raise Skip(f"no network interface has the address {ip}")
+    where = "no address of the internet" if place is None else f"private in {place.vpc_id}"
+    yield Finding(
+        OUTSIDE,
+        f"{case.function_name} is in no VPC, and {ip} is {where}",
+        (*evidence, *(hung(case) if case.endpoint is None else ())),
+        Remedy("Put the function into the database's VPC.", by_hand=_moved(case, network)),
+        confidence=Confidence.CERTAIN if case.endpoint is None else Confidence.LIKELY,
+        step=database_step(case),
+    )
+
+
+def _led_nowhere(case: Case, network: Network, database: Database) -> Iterator[Finding]:
+    """Look whether routes lead to an address that is in no subnet of the function's VPC."""
+    network.look("route_tables", "gateways")
+    kinds = (HopKind.ROUTE, HopKind.INTERNET_GATEWAY, HopKind.NAT, HopKind.SUBNET)
+    closed = [hop for hops in network.ways_to_secrets_manager.values() for hop in hops if hop.passage is Passage.BLOCKS]
+    for each in blocked(network, network.ways_to_database, *kinds)[:1]:
+        if any((hop.kind, hop.at) == (each.hop.kind, each.hop.at) for hop in closed):
+            # The way to Secrets Manager is blocked by the same, which is told there.
+            return
+        yield Finding(
+            OUTSIDE,
+            f"{case.function_name} has no way to {database.name}: {each.hop.at} {each.hop.why}{each.only}",
+            (shown(network, each), *hung(case)),
+            Remedy(
+                "Put the function into the network of the database, or let a route lead there: to a NAT gateway if the"
+                " address is public. If the database is elsewhere now, put its host into the secret's value."
+            ),
             confidence=Confidence.LIKELY,
             step=database_step(case),
         )
@@ -145,7 +225,7 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
     good = good_subnets(network, place.vpc_id)
     endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
     subnet_ids = place.subnet_ids if endpoint is not None or not good else good
-    opened = [(each, database.address.port) for each in place.group_ids[:1]]
+    opened = [(each, database.address.port) for each in (place.group_ids or ())[:1]]
     if endpoint is not None:
         opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
     needs_endpoint = endpoint is None and not good
@@ -180,11 +260,7 @@ HOST_GONE = Cause(
     " database of another account. Where RDS has no say, the newest failed invocation could not resolve the name.",
     remedy="Put the host of the database that is there into the secret's value.",
     fix=Fix.BY_HAND,
-    outranks=(
-        "db-login-failed",
-        "pending-login-failed",
-        "db-unreachable",
-    ),
+    outranks=OUTRANKED[:3],
 )
 _NO_NAME = line_saying(
     "could not translate host name",

@@ -13,6 +13,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Unseen
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
     AGREES,
     READS,
@@ -24,11 +25,12 @@ from keyturn.doctor.ways import (
     shown,
 )
 from keyturn.errors.base import AwsError
+from keyturn.rules.network.endpoints import DNS_ATTRIBUTES
 from keyturn.rules.network.hops import HopKind
 from keyturn.rules.policy.document import parse_resource_policy
 from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, RequestContext, evaluate
 
-from .network import TIMED_OUT
+from .network import TIMED_OUT, UNREACHED
 
 _NOT_REACHED = (*TIMED_OUT, "Could not connect to the endpoint URL")
 _ENDPOINTS = (*READS, "ec2:DescribeVpcEndpoints")
@@ -45,7 +47,7 @@ PRIVATE_DNS_OFF = Cause(
     remedy="Turn the endpoint's private DNS on, or give the function the endpoint's own name (vpce-...) in"
     " SECRETS_MANAGER_ENDPOINT.",
     fix=Fix.PRINTED,
-    outranks=("network-no-route-to-secretsmanager",),
+    outranks=("network-no-route-to-secretsmanager", UNREACHED),
 )
 
 
@@ -69,13 +71,15 @@ VPC_DNS_OFF = Cause(
     id="vpc-dns-off",
     section=Section.NETWORK,
     topic=Topic.NETWORK,
-    title="The VPC's DNS is off, which the endpoint's private DNS needs",
+    title="The VPC's DNS is off, which names need, and the endpoint's private DNS",
     symptoms=_NOT_REACHED,
     evidence=(*_ENDPOINTS, "ec2:DescribeVpcAttribute", *AGREES),
     decision="enableDnsSupport or enableDnsHostnames of the VPC is false, while the function reaches Secrets Manager"
-    " through an interface endpoint by its public name.",
+    " through an interface endpoint by its public name. Without enableDnsSupport no other name is found either, unless"
+    " the VPC's DHCP options name DNS servers of one's own, which are not looked at: a risk, until createSecret fails.",
     remedy="Turn both attributes of the VPC on.",
     fix=Fix.PRINTED,
+    outranks=(UNREACHED,),
 )
 
 
@@ -84,7 +88,10 @@ def vpc_dns_off(case: Case) -> Iterator[Finding]:
     """Look at the VPC's two attributes."""
     network = calling_aws(case)
     network.look("dns")
-    for each in blocked(network, network.ways_to_secrets_manager, HopKind.VPC_DNS):
+    found = blocked(network, network.ways_to_secrets_manager, HopKind.VPC_DNS)
+    if not found and network.may_lack_names:
+        yield _without_names(case, network)
+    for each in found:
         names = list(each.hop.rule or {})
         yield Finding(
             VPC_DNS_OFF,
@@ -101,6 +108,24 @@ def vpc_dns_off(case: Case) -> Iterator[Finding]:
         )
 
 
+def _without_names(case: Case, network: Network) -> Finding:
+    vpc_id = network.vpc.vpc_id if network.vpc is not None else ""
+    is_stopped = case.has_failed and case.failed_step in (None, "createSecret")
+    return Finding(
+        VPC_DNS_OFF,
+        f"{vpc_id} has {DNS_ATTRIBUTES[0]} off, so that {case.function_name} finds no address of {network.called_host}"
+        " but by DNS servers of one's own",
+        (Evidence("ec2:DescribeVpcAttribute", vpc_id, {DNS_ATTRIBUTES[0]: False}), *hung(case)),
+        Remedy(
+            "Turn the VPC's DNS on.",
+            (Change("ec2", "ModifyVpcAttribute", {"VpcId": vpc_id, _member(DNS_ATTRIBUTES[0]): {"Value": True}}),),
+        ),
+        role=Role.CAUSE if is_stopped else Role.RISK,
+        confidence=Confidence.LIKELY,
+        step="createSecret" if is_stopped else None,
+    )
+
+
 NOT_AVAILABLE = Cause(
     id="endpoint-not-available",
     section=Section.NETWORK,
@@ -112,6 +137,7 @@ NOT_AVAILABLE = Cause(
     " failed, rejected, deleting.",
     remedy="Make the endpoint anew.",
     fix=Fix.PRINTED,
+    outranks=(UNREACHED,),
 )
 
 
@@ -144,6 +170,7 @@ GROUP_BLOCKS = Cause(
     " addresses, or a prefix list that holds them.",
     remedy="Let the function's security group in on port 443.",
     fix=Fix.WIDENS,
+    outranks=(UNREACHED,),
 )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from ipaddress import IPv4Address
 from shlex import quote
 
 from keyturn.doctor.case import Case
@@ -20,14 +21,15 @@ from keyturn.doctor.ways import (
     calling_aws,
     database_step,
     hung,
+    routed_to_database,
     secrets_manager_step,
     shown,
     with_database,
 )
 from keyturn.rules.network.hops import Hop, HopKind, Passage
 
-from .network import TIMED_OUT
-from .network_database import LOGIN_FAILED, RDS
+from .network import TIMED_OUT, UNREACHED
+from .network_database import LOGIN_FAILED, OUTRANKED, PLACES
 
 EGRESS = Cause(
     id="function-sg-blocks-egress",
@@ -35,16 +37,18 @@ EGRESS = Cause(
     topic=Topic.NETWORK,
     title="The function's security group does not let it out",
     symptoms=(*TIMED_OUT, *LOGIN_FAILED),
-    evidence=(*READS, "ec2:DescribeSecurityGroups", "ec2:DescribeVpcEndpoints", *AGREES),
+    evidence=(
+        *READS,
+        "ec2:DescribeSecurityGroups",
+        "ec2:DescribeVpcEndpoints",
+        "ec2:DescribeNetworkInterfaces",
+        *AGREES,
+    ),
     decision="No egress rule of the function's security groups covers tcp 443 to the endpoint or the internet, or the"
     " database's port to the database.",
     remedy="Let the function's group out: to the endpoint's or the database's group.",
     fix=Fix.WIDENS,
-    outranks=(
-        "db-login-failed",
-        "pending-login-failed",
-        "db-unreachable",
-    ),
+    outranks=(*OUTRANKED, UNREACHED),
 )
 
 
@@ -86,24 +90,27 @@ def _egress_to_secrets_manager(case: Case) -> Iterator[Finding]:
 
 
 def _egress_to_database(case: Case) -> Iterator[Finding]:
-    network = with_database(case)
+    network = routed_to_database(case)
     place, database = network.place, network.database
-    if place is None or database is None:
+    if database is None:
         return
     port = database.address.port
     for each in blocked(network, network.ways_to_database, HopKind.FUNCTION_GROUP):
         yield Finding(
             EGRESS,
-            f"{each.hop.at} of {case.function_name} does not let it out to {database.identifier} on port {port}"
-            f"{each.only}",
+            f"{each.hop.at} of {case.function_name} does not let it out to {database.name} on port {port}{each.only}",
             (shown(network, each), *hung(case)),
-            _let_out(network, port, place.group_ids[0] if place.group_ids else ""),
+            _let_out(network, port, place.group_ids[0] if place and place.group_ids else "", database.ip),
             step=database_step(case),
         )
 
 
-def _let_out(network: Network, port: int, target_group_id: str) -> Remedy:
+def _let_out(network: Network, port: int, target_group_id: str, ip: IPv4Address | None = None) -> Remedy:
     group_id = network.group_ids[0]
+    if not target_group_id and ip is not None:
+        ranges = {"IpProtocol": "tcp", "FromPort": port, "ToPort": port, "IpRanges": [{"CidrIp": f"{ip}/32"}]}
+        change = Change("ec2", "AuthorizeSecurityGroupEgress", {"GroupId": group_id, "IpPermissions": [ranges]})
+        return Remedy(f"Let {group_id} out to {ip} on port {port}.", (change,))
     if not target_group_id:
         return Remedy(
             f"Let {group_id} out on port {port}; where Secrets Manager's addresses are is AWS's affair.",
@@ -133,6 +140,7 @@ ACL_HTTPS = Cause(
     f" the answers the other way: {_ACLS}.",
     remedy="Add rules with lower numbers to the network ACL, in both directions.",
     fix=Fix.PRINTED,
+    outranks=(UNREACHED,),
 )
 
 
@@ -151,16 +159,12 @@ ACL_DATABASE = Cause(
     topic=Topic.NETWORK,
     title="A network ACL blocks the database's port between the function and the database",
     symptoms=LOGIN_FAILED,
-    evidence=(*READS, "ec2:DescribeNetworkAcls", *RDS, *AGREES),
+    evidence=(*READS, "ec2:DescribeNetworkAcls", *PLACES, *AGREES),
     decision="The lowest-numbered rule that fits denies the database's port out of the function's subnet or into the"
     f" database's, or the answers the other way: {_ACLS}. Asked only if the database's address is known.",
     remedy="Add rules with lower numbers to the network ACL, in both directions.",
     fix=Fix.PRINTED,
-    outranks=(
-        "db-login-failed",
-        "pending-login-failed",
-        "db-unreachable",
-    ),
+    outranks=OUTRANKED,
 )
 
 
@@ -169,7 +173,7 @@ def nacl_blocks_database(case: Case) -> Iterator[Finding]:
     """Look at the network ACLs between the function and the database."""
     network = with_database(case)
     network.look("acls")
-    name = "the database" if network.database is None else network.database.identifier
+    name = "the database" if network.database is None else network.database.name
     yield from _by_acl(ACL_DATABASE, case, network, network.ways_to_database, name, database_step(case))
 
 

@@ -14,14 +14,13 @@ from keyturn.doctor.lines import finding_of, history_of, newest_said
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import VARIABLE
-from keyturn.doctor.ways import VPC_ACCESS, attached
+from keyturn.doctor.ways import ON_DATABASE, VPC_ACCESS, attached
 from keyturn.rules.network.endpoints import host_in
 from keyturn.rules.network.hops import Passage
 from keyturn.rules.network.routes import leads_elsewhere, table_of
 
 _ENOUGH_SECONDS = 30
 _ROUNDING_SECONDS = 0.5
-_ON_DATABASE = ("setSecret", "testSecret")
 
 TIMEOUT = Cause(
     id="function-timeout-too-short",
@@ -93,7 +92,7 @@ def _open_network(case: Case, step: str | None) -> Confidence:
         _ = network.place
     if network.to_database is Passage.PASSES:
         return Confidence.CERTAIN
-    is_on_database = step is None or step in _ON_DATABASE
+    is_on_database = step is None or step in ON_DATABASE
     if is_on_database and network.may_stop_login:
         # --read-value or --db-host would tell whether the way to it is open.
         return Confidence.POSSIBLE
@@ -109,11 +108,13 @@ ENDPOINT_WRONG = Cause(
     symptoms=(
         "KeyError: 'SECRETS_MANAGER_ENDPOINT'",
         "Could not connect to the endpoint URL",
+        "Connect timeout on endpoint URL",
         "Secrets Manager can't find the specified secret.",
     ),
     evidence=("lambda:GetFunctionConfiguration", "logs:FilterLogEvents", "ec2:DescribeVpcEndpoints"),
     decision="The function's SECRETS_MANAGER_ENDPOINT is missing where its code asks for it, names another region than"
-    " the secret's, or an endpoint (vpce-...) that is not in its VPC.",
+    " the secret's, or an endpoint (vpce-...) that is not in its VPC. On Keyturn: it names the machine itself"
+    " (127.0.0.1), which a function in a VPC is not on.",
     remedy="Set SECRETS_MANAGER_ENDPOINT to the address in the secret's region; on Keyturn, which tells its functions"
     " where it is, take it away. The call replaces all variables, so repeat the others.",
     fix=Fix.BY_HAND,
@@ -121,7 +122,10 @@ ENDPOINT_WRONG = Cause(
 )
 _REGION = re.compile(r"(?:^|\.)secretsmanager(?:-fips)?\.([a-z0-9-]+)\.(?:vpce\.)?(?:amazonaws\.com|api\.aws)")
 _NO_VARIABLE = re.compile(r"KeyError: '?SECRETS_MANAGER_ENDPOINT")
-_NOT_CONNECTED = re.compile(r"Could not connect to the endpoint URL: \"?(?P<url>\S+?)\"?(?:\s|$)")
+_NOT_CONNECTED = re.compile(
+    r"(?:Could not connect to the|Connect timeout on) endpoint URL: \"?(?P<url>\S+?)\"?(?:\s|$)"
+)
+_LOOPBACK = re.compile(r"localhost|127\.[0-9.]+|::1")
 
 
 @check(ENDPOINT_WRONG)
@@ -134,6 +138,10 @@ def function_endpoint_wrong(case: Case) -> Iterator[Finding]:
     named = _REGION.search(network.called_host)
     if named and named[1] != case.place.region:
         title = f"{case.function_name} calls Secrets Manager in {named[1]}, and the secret is in {case.place.region}"
+        yield _wrong(case, title, (set_to,))
+        return
+    if case.endpoint is not None and network.is_attached and _LOOPBACK.fullmatch(network.called_host):
+        title = f"{case.function_name} calls {network.called_host}, and in a VPC that is nobody but the function itself"
         yield _wrong(case, title, (set_to,))
         return
     if network.named_endpoint:
