@@ -113,6 +113,10 @@ class Place:
         """ARN of a log group, without the ``:*`` some answers append."""
         return f"arn:{self.partition}:logs:{self.region}:{self.account_id}:log-group:{name}"
 
+    def ec2_arn(self, resource_type: str, resource_id: str) -> str:
+        """ARN of something of EC2's; ``*`` is the id of what does not exist yet."""
+        return f"arn:{self.partition}:ec2:{self.region}:{self.account_id}:{resource_type}/{resource_id}"
+
     def root_arn(self) -> str:
         """ARN that stands for the whole account in policies."""
         return f"arn:{self.partition}:iam::{self.account_id}:root"

@@ -25,7 +25,7 @@ from keyturn.service_models import OWN_MODELS
 from keyturn.testing.postgresql import PostgresqlServer
 
 DEADLINE_SECONDS = 30
-_READY = re.compile(r"ready on (http://\S+)")
+_READY = re.compile(r"ready on (https?://\S+)")
 
 
 @cache
@@ -141,6 +141,7 @@ class ServerProcess:
             self.data_dir.mkdir(mode=0o700)
             self.options = (*self.options, "--root-key-file", str(beside.data_dir / "root.key"))
             self.admin, self.account_id, self.region = beside.admin, beside.account_id, beside.region
+        self.program: tuple[str, ...] = ("keyturn.cli.main",)
         self.endpoint_url = ""
         self.port = 0
         self.output: list[str] = []
@@ -149,7 +150,7 @@ class ServerProcess:
 
     def start(self) -> None:
         """Start the server and wait until it says that it is ready."""
-        command = [sys.executable, "-m", "keyturn.cli.main", "serve", "--data-dir", str(self.data_dir)]
+        command = [sys.executable, "-m", *self.program, "serve", "--data-dir", str(self.data_dir)]
         command += ["--host", "127.0.0.1", "--port", str(self.port), "--no-profile", *self.options]
         process = subprocess.Popen(
             command,

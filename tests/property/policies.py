@@ -105,6 +105,7 @@ policy_sets = st.builds(
     resource=st.none() | of_resource.map(resource),
     boundary=st.none() | some.map(identity),
     session=none_or_some,
+    endpoint=st.none() | of_resource.map(resource),
     resource_must_allow=st.sampled_from([False, False, False, True]),
 )
 request_keys: st.SearchStrategy[Mapping[str, tuple[str, ...]]] = st.sampled_from(

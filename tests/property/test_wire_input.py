@@ -40,7 +40,17 @@ _JSON_OPERATIONS = st.sampled_from(
         )
     ]
 )
-_FORM_OPERATIONS = st.sampled_from([service("iam").operation("CreateRole"), service("sts").operation("AssumeRole")])
+_FORM_OPERATIONS = st.sampled_from(
+    [
+        service(name).operation(operation)
+        for name, operation in (
+            ("iam", "CreateRole"),
+            ("sts", "AssumeRole"),
+            ("ec2", "CreateVpc"),
+            ("ec2", "DescribeVpcs"),
+        )
+    ]
+)
 _MOMENTS = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis wants naive bounds
 
 

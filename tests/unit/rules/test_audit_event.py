@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from keyturn.arn import Place
 from keyturn.call import Call, Principal, PrincipalKind
+from keyturn.entrance import Entrance
 from keyturn.ids import RequestId
 from keyturn.operations import registry
 from keyturn.rules.audit_event import (
@@ -218,3 +219,21 @@ def test_an_invocation_is_a_data_event_and_everything_else_is_management() -> No
     )
     assert (made["eventCategory"], made["managementEvent"]) == ("Data", False)
     assert (_event(_call())["eventCategory"], _event(_call())["managementEvent"]) == ("Management", True)
+
+
+def test_a_call_through_an_endpoint_has_the_endpoint_and_whose_it_is() -> None:
+    way = Entrance("vpce-1", "vpc-1", "10.0.1.5", Place("aws", "us-east-1", "111111111111"))
+
+    event = _event(_call()._replace(entrance=way, source_address=way.source_address))
+
+    assert (event["sourceIPAddress"], event["vpcEndpointId"]) == ("10.0.1.5", "vpce-1")
+    assert event["vpcEndpointAccountId"] == "111111111111"
+
+
+def test_a_call_by_a_nat_gateway_has_none() -> None:
+    way = Entrance("", "vpc-1", "203.0.113.99", Place("aws", "us-east-1", ACCOUNT))
+
+    event = _event(_call()._replace(entrance=way, source_address=way.source_address))
+
+    assert event["sourceIPAddress"] == "203.0.113.99"
+    assert not {"vpcEndpointId", "vpcEndpointAccountId"} & event.keys()
