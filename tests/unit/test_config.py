@@ -24,6 +24,8 @@ VALUES: dict[str, tuple[str, object]] = {
     "plaintext_on_network": ("true", True),
     "sandbox": ("bubblewrap", SandboxChoice.BUBBLEWRAP),
     "require_sandbox": ("1", True),
+    "isolate_functions": ("true", True),
+    "network_map": ("10.20.0.0/16, 10.0.2.15=127.0.0.1", "10.20.0.0/16, 10.0.2.15=127.0.0.1"),
     "max_environments": ("7", 7),
     "clock_skew_seconds": ("60", 60),
     "rotations_at_once": ("3", 3),
@@ -320,3 +322,12 @@ def test_the_process_s_environment_is_read_by_default(monkeypatch: pytest.Monkey
     monkeypatch.setenv("KEYTURN_REGION", "eu-north-1")
 
     assert load_settings({"data_dir": "/nowhere"}).region == "eu-north-1"
+
+
+def test_the_map_of_networks_is_read_and_what_it_cannot_be_is_refused() -> None:
+    settings = load_settings({}, {"KEYTURN_NETWORK_MAP": "10.20.0.0/16, 10.0.2.15=127.0.0.1"})
+    assert [str(each.vpc) for each in settings.network_maps] == ["10.20.0.0/16", "10.0.2.15/32"]
+
+    with pytest.raises(KeyturnError, match="The setting network_map cannot be used: ") as refused:
+        load_settings({}, {"KEYTURN_NETWORK_MAP": "10.0.0.0/24=10.1.0.0/16"})
+    assert "docs/networks.md" in refused.value.hints[0]
