@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from functools import cache
 from typing import Any, Final
 
 from keyturn.errors.base import AwsError
@@ -31,13 +30,13 @@ from keyturn.errors.common import (
     ValidationFailed,
 )
 from keyturn.errors.ec2 import DryRunOperation, InvalidParameterValue, MissingParameter
-from keyturn.wire.form import form_fields, in_order, members_of, tree_of
+from keyturn.wire.form import in_order, members_of
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel, Shape
-from keyturn.wire.null_characters import refuse_in_encoded
 from keyturn.wire.outcome import Outcome, outcome
-from keyturn.wire.readers import Dialect, Reader, reader_for, text_converter
-from keyturn.wire.route import Route, query_source
+from keyturn.wire.query_form import members_in
+from keyturn.wire.readers import Dialect, text_converter
+from keyturn.wire.route import Route
 from keyturn.wire.validate import Faults
 from keyturn.wire.xml import http_reply, members_writer, text
 
@@ -100,16 +99,7 @@ def parse(operation: OperationModel, route: Route, request: HttpRequest) -> dict
         SerializationFailed: The form is malformed, or a member has another type than the model says.
         ValidationFailed: A member breaks a constraint.
     """
-    shape, reader = operation.input, _reader(operation)
-    if shape is None or reader is None:
-        return {}
-    form = query_source(request)
-    faults = _Faults()
-    params: dict[str, Any] = reader(tree_of(form_fields(form)), "", faults)
-    if faults.count:
-        raise faults.error()
-    refuse_in_encoded(shape, params, form)
-    return params
+    return members_in(request, operation, _FORM, _Faults())
 
 
 def reply(operation: OperationModel, response: Mapping[str, Any], request_id: str) -> HttpReply:
@@ -168,11 +158,6 @@ def _pairs(raw: Any, shape: Shape) -> Iterable[tuple[Any, Any]]:
 _FORM: Final = Dialect(
     converter=text_converter, members=members_of, elements=_elements, pairs=_pairs, wire_name=_wire_name
 )
-
-
-@cache
-def _reader(operation: OperationModel) -> Reader | None:
-    return None if operation.input is None else reader_for(operation.input, "", _FORM)
 
 
 _NUMBERS: Final = frozenset({"integer", "long", "float", "double"})
