@@ -185,6 +185,34 @@ def test_making_one_needs_a_permission_on_the_vpc_too(server: ServerProcess, ec2
     client.delete_subnet(SubnetId=made)
 
 
+def test_all_regions_of_the_partition_are_there(server: ServerProcess, ec2: Any) -> None:
+    regions = {each["RegionName"]: each for each in ec2.describe_regions()["Regions"]}
+    assert {"us-east-1", "eu-central-1", "ap-southeast-2"} <= set(regions)
+    assert not {"cn-north-1", "aws-global"} & set(regions)
+    [one] = ec2.describe_regions(RegionNames=["eu-central-1"])["Regions"]
+    assert one == {
+        "RegionName": "eu-central-1",
+        "Endpoint": "ec2.eu-central-1.amazonaws.com",
+        "OptInStatus": "opt-in-not-required",
+    }
+    assert ec2.describe_regions(Filters=where(region_name="eu-central-?"))["Regions"][0] == one
+    assert refused(ec2.describe_regions, RegionNames=["eu-nowhere-1"]) == (
+        "InvalidParameterValue",
+        "Invalid region: [eu-nowhere-1]",
+    )
+
+
+def test_no_account_has_a_default_vpc(ec2: Any) -> None:
+    told = {
+        each["AttributeName"]: [value["AttributeValue"] for value in each["AttributeValues"]]
+        for each in ec2.describe_account_attributes()["AccountAttributes"]
+    }
+    assert told == {"supported-platforms": ["VPC"], "default-vpc": ["none"]}
+    [chosen] = ec2.describe_account_attributes(AttributeNames=["default-vpc"])["AccountAttributes"]
+    assert chosen["AttributeName"] == "default-vpc"
+    assert refused(ec2.describe_security_groups, GroupNames=["default"])[0] == "VPCIdNotSpecified"
+
+
 def test_a_region_has_three_zones(server: ServerProcess, ec2: Any) -> None:
     zones = ec2.describe_availability_zones()["AvailabilityZones"]
     assert [(zone["ZoneName"], zone["ZoneId"]) for zone in zones] == [

@@ -1,4 +1,4 @@
-"""What networks here never have, but is asked for: prefix lists, peering connections, instances.
+"""What networks here never have, but is asked for: prefix lists, peering connections, instances, a default VPC.
 
 A list of them is empty, and one by its id is not there.
 """
@@ -83,3 +83,14 @@ def describe_vpc_peering_connections(kit: Kit, call: Call, request: Request, _su
 def describe_instances(kit: Kit, call: Call, request: Request, _subject: None) -> Response:
     """Tell that there are no instances."""
     return _INSTANCES.answer(kit, call, request)
+
+
+_ATTRIBUTES: Final = {"supported-platforms": "VPC", "default-vpc": "none"}
+
+
+@ec2_operation("DescribeAccountAttributes", takes="AttributeNames")
+def describe_account_attributes(_kit: Kit, _call: Call, request: Request, _subject: None) -> Response:
+    """Tell that the account has no default VPC."""
+    wanted = request.get("AttributeNames") or _ATTRIBUTES
+    told = [{"AttributeName": name, "AttributeValues": [{"AttributeValue": _ATTRIBUTES[name]}]} for name in wanted]
+    return {"AccountAttributes": told}

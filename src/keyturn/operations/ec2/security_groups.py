@@ -32,7 +32,7 @@ from keyturn.operations.ec2.kinds import (
 )
 from keyturn.operations.ec2.listing import Listing
 from keyturn.operations.ec2.networks import ChangingNetworks, Networks, Request, Response, changing
-from keyturn.operations.ec2.operation import describes, ec2_operation, makes
+from keyturn.operations.ec2.operation import ec2_operation, makes
 from keyturn.operations.ec2.subjects import existing_each, subject_of
 from keyturn.operations.ec2.tagging import Tag, tags_for
 from keyturn.operations.kit import Kit
@@ -120,9 +120,11 @@ def default_security_group(networks: Networks, vpc_id: str) -> NetworkObject:
     return next(group for group in networks.of_vpc(vpc_id, SECURITY_GROUP) if group.body["GroupName"] == _DEFAULT)
 
 
-@describes("DescribeSecurityGroups", _GROUPS)
+@ec2_operation("DescribeSecurityGroups", takes="GroupIds GroupNames Filters MaxResults NextToken")
 def describe_security_groups(kit: Kit, call: Call, request: Request, _subject: None) -> Response:
-    """Describe security groups."""
+    """Describe security groups, by their names those of the default VPC, which no account has."""
+    if request.get("GroupNames"):
+        raise VPCIdNotSpecified
     return _GROUPS.answer(kit, call, request)
 
 

@@ -1,6 +1,7 @@
-"""Availability Zones: every region has three, and nothing tells them apart but their names.
+"""Regions, and Availability Zones: every region has three, and nothing tells them apart but their names.
 
-Source: Amazon EC2 API Reference, DescribeAvailabilityZones; AWS RAM User Guide, "Availability Zone IDs".
+Source: Amazon EC2 API Reference, DescribeAvailabilityZones and DescribeRegions; AWS RAM User Guide, "Availability Zone
+IDs".
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from keyturn.operations.ec2.filters import passes_all
 from keyturn.operations.ec2.networks import Request, Response
 from keyturn.operations.ec2.operation import ec2_operation
 from keyturn.operations.kit import Kit
+from keyturn.wire.models import regions_of
 
 _LETTERS: Final = "abc"
 _DIRECTIONS: Final = ("north", "south", "east", "west", "central")
@@ -26,6 +28,24 @@ _FILTERS: Final = {
     "zone-name": "ZoneName",
     "zone-type": "ZoneType",
 }
+
+
+_REGION_FILTERS: Final = {"endpoint": "Endpoint", "opt-in-status": "OptInStatus", "region-name": "RegionName"}
+
+
+@ec2_operation("DescribeRegions", takes="Filters RegionNames AllRegions")
+def describe_regions(_kit: Kit, call: Call, request: Request, _subject: None) -> Response:
+    """Describe the regions of the partition, all of which are there."""
+    known = regions_of(call.place.partition) | {call.place.region}
+    wanted = set(request.get("RegionNames") or known)
+    if unknown := sorted(wanted - known):
+        raise InvalidParameterValue(f"Invalid region: [{', '.join(unknown)}]")
+    regions = [
+        {"RegionName": name, "Endpoint": f"ec2.{name}.amazonaws.com", "OptInStatus": "opt-in-not-required"}
+        for name in sorted(wanted)
+    ]
+    passes = passes_all(request.get("Filters") or (), _REGION_FILTERS)
+    return {"Regions": [region for region in regions if passes(region)]}
 
 
 @ec2_operation("DescribeAvailabilityZones", takes="Filters ZoneNames ZoneIds AllAvailabilityZones")

@@ -1006,6 +1006,24 @@ class DeleteVpcEndpointsResponse(TypedDict):
     Unsuccessful: NotRequired[list[UnsuccessfulItem]]
 
 
+class DescribeAccountAttributesRequest(TypedDict):
+    DryRun: NotRequired[bool]
+    AttributeNames: NotRequired[list[str]]
+
+
+class AccountAttributeValue(TypedDict):
+    AttributeValue: NotRequired[str]
+
+
+class AccountAttribute(TypedDict):
+    AttributeName: NotRequired[str]
+    AttributeValues: NotRequired[list[AccountAttributeValue]]
+
+
+class DescribeAccountAttributesResponse(TypedDict):
+    AccountAttributes: NotRequired[list[AccountAttribute]]
+
+
 class Filter(TypedDict):
     Name: NotRequired[str]
     Values: NotRequired[list[str]]
@@ -1533,6 +1551,28 @@ class PrefixList(TypedDict):
 class DescribePrefixListsResponse(TypedDict):
     NextToken: NotRequired[str]
     PrefixLists: NotRequired[list[PrefixList]]
+
+
+class DescribeRegionsRequest(TypedDict):
+    RegionNames: NotRequired[list[str]]
+    AllRegions: NotRequired[bool]
+    DryRun: NotRequired[bool]
+    Filters: NotRequired[list[Filter]]
+
+
+class RegionGeography(TypedDict):
+    Name: NotRequired[str]
+
+
+class Region(TypedDict):
+    OptInStatus: NotRequired[str]
+    Geography: NotRequired[list[RegionGeography]]
+    RegionName: NotRequired[str]
+    Endpoint: NotRequired[str]
+
+
+class DescribeRegionsResponse(TypedDict):
+    Regions: NotRequired[list[Region]]
 
 
 class DescribeRouteTablesRequest(TypedDict):
