@@ -84,6 +84,7 @@ _ADMINISTRATOR_POLICY = json.dumps(
 )
 # A warm execution environment is ended before its credentials expire; the longest invocation is fifteen minutes.
 _FUNCTION_SESSION = timedelta(hours=1)
+_MAPS_TOLD = 4
 
 
 class AdministratorKey:
@@ -228,10 +229,15 @@ class Server:
         return self.kit.runtime.sandbox_description
 
     @property
-    def vpcs(self) -> str:
-        """Whether functions can be in VPCs."""
-        problem = self.kit.runtime.vpc_problem
-        return "functions can be in VPCs" if problem is None else f"functions cannot be in VPCs: {problem}"
+    def networks(self) -> str:
+        """What functions reach: whether those in no VPC are isolated, whether others can be in VPCs, the maps."""
+        runtime = self.kit.runtime
+        isolated = "functions in no VPC are isolated, " if runtime.isolates else ""
+        if runtime.vpc_problem is not None:
+            return f"{isolated}functions cannot be in VPCs: {runtime.vpc_problem}"
+        maps = [f"network map {each}" for each in runtime.network_maps]
+        more = [f"and {len(maps) - _MAPS_TOLD} more"] if len(maps) > _MAPS_TOLD else []
+        return isolated + ", ".join(["functions can be in VPCs", *maps[:_MAPS_TOLD], *more])
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> Self:

@@ -6,10 +6,12 @@ The one real address that anything leads to is this machine's 127.0.0.1.
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -143,7 +145,69 @@ def test_an_address_that_no_network_map_leads_to_is_told(place: Place) -> None:
     way = one(document(place.server, FUNCTION, "10.0.2.16:5432"))
 
     assert (way["verdict"], way["probe"]["outcome"], way["probe"]["agrees"]) == ("blocks", "timeout", True)
-    assert [hop["kind"] for hop in way["hops"] if hop["passage"] == "blocks"] == ["network map"]
+    [hop] = [hop for hop in way["hops"] if hop["passage"] == "blocks"]
+    assert hop["kind"] == "network map"
+    assert "--network-map 10.0.2.16=ADDRESS" in hop["why"]
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_functions_own_loopback_is_told_with_the_address_of_the_machine(
+    place: Place, postgresql: PostgresqlServer, host: str
+) -> None:
+    done = trace(place.server, FUNCTION, f"{host}:{postgresql.port}")
+
+    told = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert told.startswith(f"blocks: {FUNCTION} does not reach {host}:{postgresql.port}: loopback 127.0.0.1: is the")
+    assert f"by the network map that machine is {DATABASE}: use that address" in told
+    assert "Probe: refused after" in told
+    assert "It agrees with the reading." in told
+
+
+def test_an_endpoint_that_the_name_does_not_lead_to_is_the_first_line(place: Place) -> None:
+    made = place.ec2.create_vpc_endpoint(
+        VpcId=place.vpc.vpc_id,
+        VpcEndpointType="Interface",
+        ServiceName="com.amazonaws.us-east-1.secretsmanager",
+        SubnetIds=place.vpc.subnet_ids,
+        SecurityGroupIds=[place.vpc.group_id],
+        PrivateDnsEnabled=False,
+    )["VpcEndpoint"]
+    try:
+        told = document(place.server, FUNCTION, f"https://{SECRETS_MANAGER}:443/")
+        assert (one(told)["verdict"], one(told)["probe"]["agrees"]) == ("blocks", True)
+        assert told["summary"].endswith(
+            f"private DNS {made['VpcEndpointId']}: has no private DNS, so that {SECRETS_MANAGER} does not lead to it"
+        )
+        place.ec2.modify_vpc_endpoint(VpcEndpointId=made["VpcEndpointId"], PrivateDnsEnabled=True)
+        place.ec2.modify_vpc_attribute(VpcId=place.vpc.vpc_id, EnableDnsHostnames={"Value": False})
+        told = document(place.server, FUNCTION, f"{SECRETS_MANAGER}:443")
+        assert "has enableDnsHostnames off, which private DNS needs: there is an endpoint" in told["summary"]
+    finally:
+        place.ec2.modify_vpc_attribute(VpcId=place.vpc.vpc_id, EnableDnsHostnames={"Value": True})
+        place.ec2.delete_vpc_endpoints(VpcEndpointIds=[made["VpcEndpointId"]])
+
+
+def test_a_server_that_cannot_run_functions_in_networks_says_so_first(
+    own_server: ServerProcess, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own_server.start()
+    create_function(own_server, FUNCTION, make_vpc(own_server, "10.0.1.0/24"), SOURCE)
+    own_server.stop()
+    programs = tmp_path / "programs"
+    programs.mkdir()
+    (programs / "bwrap").symlink_to(str(shutil.which("bwrap")))
+    monkeypatch.setenv("PATH", str(programs))
+    own_server.start()
+    monkeypatch.undo()
+
+    done = trace(own_server, FUNCTION, "10.0.1.99:5432")
+
+    told = " ".join(done.stdout.split())
+    assert done.returncode == 1
+    assert told.startswith(f"fails: {FUNCTION} does not reach 10.0.1.99:5432: the function cannot be run: ")
+    assert "slirp4netns is not installed. The function itself cannot be run either" in told
+    assert ".." not in told
 
 
 def test_secrets_manager_is_reached_through_an_endpoint_and_not_without(place: Place) -> None:

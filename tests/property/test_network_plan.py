@@ -23,7 +23,7 @@ from tests.property.networks import (
     pictures,
 )
 
-from keyturn.rules.network.hops import Passage, passage_of
+from keyturn.rules.network.hops import HopKind, Passage, passage_of
 from keyturn.rules.network.maps import maps_of
 from keyturn.rules.network.packet_rules import leaving
 from keyturn.rules.network.permits import Permit, permits_of
@@ -58,6 +58,16 @@ def test_a_packet_has_one_permit_exactly_if_its_hops_pass(
     for packet in tried:
         hops = hops_to(picture, ORIGIN, attached, packet)
         assert len(permitting(permits, packet)) == (1 if passage_of(hops) is Passage.PASSES else 0), (packet, hops)
+
+
+@settings(max_examples=300)
+@given(pictures(), interfaces(), packets)
+def test_of_one_address_it_is_known_what_a_network_acl_does(
+    picture: Picture, attached: list[Json], tried: list[Packet]
+) -> None:
+    for packet in tried:
+        hops = [hop for hop in hops_to(picture, ORIGIN, attached, packet) if hop.kind is HopKind.ACL]
+        assert not [hop for hop in hops if hop.passage is Passage.UNKNOWN and picture.acls is not None], hops
 
 
 def with_groups(picture: Picture, change: Mapping[str, Json]) -> Picture:

@@ -10,9 +10,9 @@ from rich.text import Text
 
 from keyturn.cli.doctor_text import print_below
 from keyturn.cli.shown import shown
-from keyturn.doctor.tracing import Probed, Trace, Way
+from keyturn.doctor.tracing import Trace, Way
 from keyturn.rules.network import groups
-from keyturn.rules.network.agreement import Outcome, Verdict
+from keyturn.rules.network.agreement import CANNOT_RUN, Outcome, Verdict
 from keyturn.rules.network.hops import Hop, HopKind, Passage
 from keyturn.rules.network.routes import target_of
 from keyturn.rules.network.traffic import Json
@@ -55,7 +55,7 @@ def summary(trace: Trace) -> str:
         return f"whether {name} reaches {to}{of_several} is not known{f': {_told(hop)}' if hop else ''}"
     if verdict is Verdict.DISPUTED:
         return f"{name} comes through to {to}{of_several}, where a rule drops its packets"
-    why = _told(hop) if hop is not None and verdict is Verdict.BLOCKS else _outcome(way.probed)
+    why = _told(hop) if hop is not None and verdict is Verdict.BLOCKS else _outcome(way)
     return f"{name} does not reach {to}{of_several}: {why}"
 
 
@@ -131,22 +131,24 @@ def _print_way(console: Console, trace: Trace, way: Way) -> None:
 
 def _print_probe(console: Console, way: Way) -> None:
     if way.probed is None:
-        print_below(console, Text("  Probe: ", "bold"), Text(shown(f"{way.unprobed}.")))
+        told = f"{way.unprobed}. {way.agreement.meaning}".rstrip()
+        print_below(console, Text("  Probe: ", "bold"), Text(shown(told)))
         return
     agrees = {
         True: "It agrees with the reading.",
         False: "It does not agree with the reading.",
         None: "The reading does not know.",
     }[way.agreement.agrees]
-    told = f"{_outcome(way.probed)} after {way.probed.milliseconds} ms. {agrees}"
+    told = f"{_outcome(way)} after {way.probed.milliseconds} ms. {agrees}"
     print_below(console, Text("  Probe: ", "bold"), Text(shown(told)))
     if way.agreement.meaning:
         print_below(console, Text("         "), Text(way.agreement.meaning))
 
 
-def _outcome(probed: Probed | None) -> str:
+def _outcome(way: Way) -> str:
+    probed = way.probed
     if probed is None:
-        return "it was not tried"
+        return way.unprobed.replace(CANNOT_RUN, "the function cannot be run: ")
     return f"{_OUTCOMES[probed.outcome]}{f' ({probed.error})' if probed.error else ''}"
 
 

@@ -9,16 +9,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, ip_address
 from typing import Any
 
-from keyturn.rules.network.agreement import Agreement, Outcome, Verdict, compared, read
+from keyturn.rules.network.agreement import (
+    CANNOT_RUN,
+    Agreement,
+    Outcome,
+    Verdict,
+    compared,
+    not_run,
+    on_loopback,
+    read,
+)
 from keyturn.rules.network.doors import WITH_ENDPOINTS, Resolver, resolver_of
-from keyturn.rules.network.endpoints import DNS_ATTRIBUTES, is_available
+from keyturn.rules.network.endpoints import DNS_ATTRIBUTES, endpoint_for, is_available, named_by, state_of
 from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
 from keyturn.rules.network.permits import KEYTURN_PUBLIC_ADDRESS, addresses_of, groups_at
 from keyturn.rules.network.picture import Picture
-from keyturn.rules.network.trace import Packet, hops_to, resolved
+from keyturn.rules.network.trace import OWN_LOOPBACK, Packet, hops_to, resolved
 from keyturn.rules.network.traffic import Json, is_ipv4
 from keyturn.rules.network.ways import Origin
 
@@ -30,6 +39,8 @@ PROBE = "ProbeFunctionNetwork"
 ON_AWS = "none, as AWS lets nobody into a function's network: this is a reading alone"
 _MOST_INTERFACES = 1000
 _DNS_PORT = 53
+# Every system's own, whatever DNS says. Source: RFC 6761, section 6.3.
+_LOCALHOST = ("localhost", "127.0.0.1")
 
 Resolve = Callable[[str], Sequence[str]]
 """Says which IPv4 addresses a name has, as far as this machine knows."""
@@ -181,7 +192,7 @@ class _Tracing:
     @cached
     def _probes(self) -> Mapping[str, Answer | None]:
         """What is answered from each subnet, empty for no VPC; None where nobody is asked."""
-        asks = self._wanted.probes and self._wanted.may_be_keyturn
+        asks = self._wanted.probes and self._wanted.may_be_keyturn and ":" not in self._wanted.host
         return {each: self._ask(each) if asks else None for each in self._subnet_ids or ("",)}
 
     def _ask(self, subnet_id: str) -> Answer:
@@ -196,11 +207,13 @@ class _Tracing:
         answer = self._probes[subnet_id]
         if not self._wanted.probes:
             return "none, as --no-probe was given: this is a reading alone"
+        if self._wanted.may_be_keyturn and ":" in self._wanted.host:
+            return "none, as it tries IPv4 only"
         if answer is None or answer.kind is Kind.UNSUPPORTED:
             return ON_AWS
         if answer.kind is Kind.OK:
             return "this address was not tried"
-        return answer.message or answer.code
+        return (answer.message or answer.code).rstrip(".")
 
     @property
     def _is_keyturn(self) -> bool:
@@ -218,6 +231,8 @@ class _Tracing:
             return (), (host,)
         probe = self._probe(subnet_id)
         found = tuple(self._resolve(host)) if probe is None else _addresses_in(probe)
+        if host.lower().rstrip(".") == _LOCALHOST[0]:
+            return (), found or _LOCALHOST[1:]
         if not subnet_id:
             return (), found
         hop, addresses = resolved(self._resolver, host, found)
@@ -296,7 +311,11 @@ class _Tracing:
         ways = []
         for address in addresses:
             entry = tried.get(address)
-            hops = (*named, *self._hops(subnet_id, source, address), *_landed(entry, address))
+            if _is_loopback(address) and not self._has_machines_network:
+                hops = (*named, self._on_loopback(entry, address))
+            else:
+                hops = (*self._hops(subnet_id, source, address), *_landed(entry, address))
+                hops = (*named, *self._passed_by(hops), *hops)
             ways.append(_way(subnet_id, source, address, hops, _probed(entry) if entry else None, unprobed))
         return ways
 
@@ -314,10 +333,8 @@ class _Tracing:
 
     def _hops(self, subnet_id: str, source: str, address: str) -> tuple[Hop, ...]:
         if not is_ipv4(address):
-            return (Hop(HopKind.ROUTE, subnet_id or address, Passage.UNKNOWN, "IPv6 is not read"),)
-        if IPv4Address(address).is_loopback:
-            why = "is the function's own loopback, where no rule applies"
-            return (Hop(HopKind.INTERFACE, address, Passage.UNKNOWN, why),)
+            why = f"{address} is an IPv6 address, and IPv6 is not read"
+            return (Hop(HopKind.ROUTE, subnet_id or address, Passage.UNKNOWN, why),)
         if not subnet_id:
             return (self._without_vpc(IPv4Address(address)),)
         if address in self._resolver.addresses:
@@ -328,6 +345,24 @@ class _Tracing:
         packet = Packet(source, address, self._wanted.port)
         hops = hops_to(self._picture, origin, self._interfaces, packet)
         return (*hops, *self._at(hops, address))
+
+    def _passed_by(self, hops: Sequence[Hop]) -> tuple[Hop, ...]:
+        """Return why a service's name leads past the endpoint that the VPC has for it, where that way is blocked."""
+        host = self._wanted.host.lower().rstrip(".")
+        service, _, rest = host.partition(".")
+        if self._vpc is None or rest != f"{self._region}.amazonaws.com" or passage_of(hops) is not Passage.BLOCKS:
+            return ()
+        picture = self._picture_of_names
+        endpoint = endpoint_for(picture.endpoints or (), self._vpc.vpc_id, self._region, host, service)
+        found = () if endpoint is None else (state_of(endpoint), *named_by(picture, endpoint, host))
+        if all(hop.passage is not Passage.BLOCKS for hop in found):
+            return ()
+        instead = f"there is an endpoint of {service} in the VPC, to which the name does not lead"
+        return tuple(
+            replace(hop, why=f"{hop.why}: {instead}" if hop.kind is HopKind.VPC_DNS else hop.why)
+            for hop in found
+            if hop.passage is Passage.BLOCKS
+        )
 
     def _at(self, hops: Sequence[Hop], address: str) -> tuple[Hop, ...]:
         """Return whose an address of the VPC is, where that decides something or is not known."""
@@ -343,6 +378,25 @@ class _Tracing:
         return (
             Hop(HopKind.INTERFACE, address, Passage.BLOCKS, "there is none with this address, so that nobody answers"),
         )
+
+    @property
+    def _has_machines_network(self) -> bool:
+        """Whether the function has the network of the machine that Keyturn runs on, as far as is known."""
+        answer = self._probes.get("")
+        is_isolated = answer is not None and answer.found.get("Network") == "isolated"
+        return not self._subnet_ids and self._is_keyturn and not is_isolated
+
+    def _on_loopback(self, entry: Json | None, address: str) -> Hop:
+        """Return what a function's own loopback is: the server knows what to use in its stead."""
+        why = f"{OWN_LOOPBACK}; use the host's address in the network"
+        if entry is not None and entry.get("Destination"):
+            why = str(entry["Destination"])
+        elif not self._subnet_ids and self._is_keyturn:
+            why = (
+                f"{OWN_LOOPBACK}: isolated functions (--isolate-functions) reach Keyturn alone; put it into a VPC, one"
+                " of whose addresses is that machine's (docs/networks.md)"
+            )
+        return Hop(HopKind.LOOPBACK, address, Passage.BLOCKS, why)
 
     def _without_vpc(self, address: IPv4Address | None) -> Hop:
         """Return what a function reaches that is in no VPC."""
@@ -367,9 +421,21 @@ def _is_local(hop: Hop) -> bool:
     return str((hop.rule or {}).get("GatewayId")) == "local"
 
 
+def _is_loopback(address: str) -> bool:
+    try:
+        return ip_address(address).is_loopback
+    except ValueError:
+        return False
+
+
 def _way(subnet_id: str, source: str, address: str, hops: tuple[Hop, ...], probed: Probed | None, unprobed: str) -> Way:
     reading = passage_of(hops)
-    agreement = read(reading) if probed is None else compared(reading, probed.outcome)
+    if any(hop.kind is HopKind.LOOPBACK for hop in hops):
+        agreement = on_loopback() if probed is not None else read(reading)
+    elif unprobed.startswith(CANNOT_RUN):
+        agreement = not_run(reading)
+    else:
+        agreement = read(reading) if probed is None else compared(reading, probed.outcome)
     return Way(subnet_id, source, address, hops, probed, "" if probed else unprobed, agreement)
 
 

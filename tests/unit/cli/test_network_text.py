@@ -7,11 +7,12 @@ import json
 
 from rich.console import Console
 from tests.contract.doctor.vpc import DATABASE_ADDRESS, DATABASE_GROUP, PRIVATE_A, rule
-from tests.contract.doctor.world import World
+from tests.contract.doctor.world import World, refusal
 from tests.unit.doctor.test_tracing import answered, at, in_vpc, probed, traced
 
 from keyturn.cli.network_text import document, print_trace
 from keyturn.doctor.tracing import Trace
+from keyturn.rules.network.agreement import CANNOT_RUN
 
 WIDTH = 80
 
@@ -67,6 +68,18 @@ def test_refused_is_explained() -> None:
     assert text.startswith("fails: rotate-orders does not reach 10.0.4.15:5432: refused\n")
     assert "  Probe: refused after 3 ms. It agrees with the reading.\n" in text
     assert "nothing listens" in " ".join(text.split())
+
+
+def test_a_function_that_cannot_run_is_told_in_the_first_line_with_one_full_stop() -> None:
+    why = refusal("ProbeFunctionNetwork", "InvalidRequestException", f"{CANNOT_RUN}slirp4netns is not installed.")
+    text = printed(probed(in_vpc(), DATABASE_ADDRESS, 5432, why))
+
+    first, _, rest = " ".join(text.split()).partition(" subnet-0a")
+    assert first == (
+        "fails: rotate-orders does not reach 10.0.4.15:5432: the function cannot be run: slirp4netns is not installed"
+    )
+    assert "slirp4netns is not installed. The function itself cannot be run either" in rest
+    assert ".." not in text
 
 
 def test_a_connection_is_told_in_a_line() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -24,7 +25,7 @@ from tests.contract.doctor.world import REGION, World, refusal
 
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.tracing import Trace, Wanted, Way, trace
-from keyturn.rules.network.agreement import Outcome, Verdict
+from keyturn.rules.network.agreement import CANNOT_RUN, Outcome, Verdict
 from keyturn.rules.network.hops import HopKind, Passage
 
 SERVICES = ("secretsmanager", "lambda")
@@ -181,8 +182,24 @@ def test_a_service_is_public_where_private_dns_does_not_lead_to_the_endpoint(off
 
     found = traced(world, SECRETS_MANAGER, 443, {SECRETS_MANAGER: (PUBLIC_ADDRESS,)})
 
-    assert one(found).address == PUBLIC_ADDRESS
-    assert found.verdict is Verdict.BLOCKS
+    way = one(found)
+    assert (way.address, found.verdict) == (PUBLIC_ADDRESS, Verdict.BLOCKS)
+    assert way.decisive is not None
+    assert way.decisive.kind is (HopKind.PRIVATE_DNS if off == "PrivateDnsEnabled" else HopKind.VPC_DNS)
+    assert "does not lead to it" in way.decisive.why or "to which the name does not lead" in way.decisive.why
+    assert [hop.kind for hop in way.hops if hop.passage is Passage.BLOCKS][-1] is HopKind.ROUTE
+
+
+def test_an_endpoint_that_the_name_passes_by_is_not_told_where_another_way_leads() -> None:
+    world = in_vpc()
+    world.network.with_endpoint()
+    world.network.endpoints[0]["PrivateDnsEnabled"] = False
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"NatGatewayId": NAT}, main=True)
+
+    found = traced(world, SECRETS_MANAGER, 443, {SECRETS_MANAGER: (PUBLIC_ADDRESS,)})
+
+    assert found.verdict is Verdict.PASSES
+    assert HopKind.PRIVATE_DNS not in {hop.kind for hop in one(found).hops}
 
 
 def test_any_service_of_aws_may_have_an_endpoint_with_private_dns() -> None:
@@ -235,12 +252,18 @@ def test_neither_groups_nor_acls_stand_before_the_vpcs_dns_server(port: int, ver
     assert traced(world, "10.0.0.2", port).verdict is verdict
 
 
-def test_the_functions_own_loopback_is_not_said_to_be_blocked() -> None:
-    assert traced(in_vpc(), "127.0.0.1", 9001).verdict is Verdict.UNKNOWN
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.1.2.3", "localhost", "LocalHost.", "::1"])
+@pytest.mark.parametrize("world", [in_vpc(), World()])
+def test_nothing_is_reached_on_the_functions_own_loopback(world: World, host: str) -> None:
+    found = traced(world, host, 5432, subnet_id="", known={"localhost": ("127.0.0.1",), "LocalHost.": ("127.0.0.1",)})
+
+    assert found.verdict is Verdict.BLOCKS
+    assert {tuple(hop.kind for hop in way.hops) for way in found.ways} == {(HopKind.LOOPBACK,)}
+    assert "use the host's address" in one(replace(found, ways=found.ways[:1])).hops[0].why
 
 
 @pytest.mark.parametrize(
-    ("host", "verdict"), [(PUBLIC_ADDRESS, Verdict.PASSES), ("10.0.4.15", Verdict.BLOCKS), ("::1", Verdict.UNKNOWN)]
+    ("host", "verdict"), [(PUBLIC_ADDRESS, Verdict.PASSES), ("10.0.4.15", Verdict.BLOCKS), ("fd00::1", Verdict.UNKNOWN)]
 )
 def test_a_function_in_no_vpc_of_aws_reaches_what_is_public(host: str, verdict: Verdict) -> None:
     assert traced(World(), host, 443, subnet_id="").verdict is verdict
@@ -271,6 +294,47 @@ def test_a_refused_probe_leaves_the_reading_and_says_why() -> None:
 
     assert found.verdict is Verdict.PASSES
     assert "is not authorized" in one(found).unprobed
+
+
+@pytest.mark.parametrize("is_blocked", [False, True])
+def test_a_function_that_cannot_run_reaches_nothing_whatever_the_rules_say(is_blocked: bool) -> None:
+    world = in_vpc()
+    if is_blocked:
+        world.network.groups[DATABASE_GROUP]["IpPermissions"] = []
+    why = refusal("ProbeFunctionNetwork", "InvalidRequestException", f"{CANNOT_RUN}slirp4netns is not installed.")
+
+    found = probed(world, DATABASE_ADDRESS, 5432, why)
+
+    assert found.verdict is (Verdict.BLOCKS if is_blocked else Verdict.FAILS)
+    assert one(found).unprobed == f"{CANNOT_RUN}slirp4netns is not installed"
+    assert "cannot be run" in one(found).agreement.meaning
+
+
+@pytest.mark.parametrize("outcome", ["refused", "connected", "timeout"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_the_server_says_what_to_use_in_place_of_the_functions_loopback(host: str, outcome: str) -> None:
+    there = at("127.0.0.1", IsMapped=False, Destination="is the function's own; use 10.0.4.15")
+    found = probed(in_vpc(), host, 5432, answered(outcome, there))
+    [hop] = one(found).hops
+
+    assert (found.verdict, one(found).agreement.agrees) == (Verdict.BLOCKS, True)
+    assert (hop.kind, hop.why) == (HopKind.LOOPBACK, "is the function's own; use 10.0.4.15")
+
+
+def test_an_isolated_function_has_a_loopback_of_its_own_and_others_the_machines() -> None:
+    shut = probed(World(), "127.0.0.1", 5432, answered("refused", at("127.0.0.1"), network="isolated"), subnet_id="")
+    open_ = probed(World(), "127.0.0.1", 5432, answered("connected", at("127.0.0.1"), network="machine"), subnet_id="")
+
+    assert (shut.verdict, open_.verdict) == (Verdict.BLOCKS, Verdict.PASSES)
+    assert "isolated" in one(shut).hops[0].why
+
+
+def test_ipv6_is_not_tried() -> None:
+    world = in_vpc()
+    found = probed(world, "fd00::1", 5432, answered("connected"))
+
+    assert "keyturn:ProbeFunctionNetwork" not in world.asked
+    assert (found.verdict, one(found).unprobed) == (Verdict.UNKNOWN, "none, as it tries IPv4 only")
 
 
 def test_reading_and_probe_agree_that_it_passes() -> None:

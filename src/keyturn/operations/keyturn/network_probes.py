@@ -29,6 +29,7 @@ from keyturn.operations.registry import Runs, operation
 from keyturn.operations.subject import Subject
 from keyturn.rotators.network_probe import FORMAT
 from keyturn.rotators.package import NETWORK_PROBE_HANDLER, build_network_probe
+from keyturn.rules.network.agreement import CANNOT_RUN
 from keyturn.rules.network.hops import Passage
 from keyturn.rules.network.plan import NetworkPlan
 from keyturn.rules.network.trace import Packet, landed
@@ -77,6 +78,7 @@ def probe_function_network(
         "Host": request["Host"],
         "Port": request["Port"],
         "Network": "vpc" if plans else "isolated" if kit.runtime.isolates else "machine",
+        "NetworkMaps": [str(each) for each in kit.runtime.network_maps],
         "Probes": probes,
     }
 
@@ -130,7 +132,7 @@ def _probe(
 
 
 def _cannot_run(why: str) -> InvalidRequestException:
-    return InvalidRequestException(f"The probe cannot run where the function does: {why}")
+    return InvalidRequestException(f"{CANNOT_RUN}{why}")
 
 
 def _answered(said: Invocation) -> Mapping[str, Any]:

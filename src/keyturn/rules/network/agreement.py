@@ -11,6 +11,9 @@ from enum import StrEnum
 
 from .hops import Passage
 
+CANNOT_RUN = "The probe cannot run where the function does: "
+"""What the server's refusal begins with where the function itself could not be run either."""
+
 
 class Outcome(StrEnum):
     """What came of a connection. The words are ProbeFunctionNetwork's."""
@@ -91,6 +94,17 @@ def compared(reading: Passage, outcome: Outcome) -> Agreement:
     if reading is Passage.UNKNOWN:
         return Agreement(Verdict.FAILS, None, "What could not be looked at may be the reason.")
     return Agreement(Verdict.FAILS, agrees, _LOST[outcome])
+
+
+def on_loopback() -> Agreement:
+    """Return what any probe of a function's own loopback means: whoever answers there, it is not who was looked for."""
+    return Agreement(Verdict.BLOCKS, agrees=True, meaning="What answers there, if anything, is the function's own.")
+
+
+def not_run(reading: Passage) -> Agreement:
+    """Return what it means that the function cannot be run: where no rule blocks, that is what is wrong."""
+    verdict = Verdict.BLOCKS if reading is Passage.BLOCKS else Verdict.FAILS
+    return Agreement(verdict, None, "The function itself cannot be run either, and so reaches nothing.")
 
 
 def read(reading: Passage) -> Agreement:

@@ -33,6 +33,7 @@ class HopKind(StrEnum):
     INTERFACE = "network interface"
     SUBNET = "subnet"
     MAP = "network map"
+    LOOPBACK = "loopback"
     ACL = "network ACL"
     NO_VPC = "no VPC"
 
@@ -47,7 +48,10 @@ class Hop:
         passage: What it does with the packets.
         why: In a few words, without a full stop.
         rule: The entry that decided, as EC2 has it; None where the lack of one did.
-        lacks: What would let the packets pass, in the words of EC2's parameters.
+        lacks: What would let the packets pass, in the words of EC2's parameters; where they pass, answers to AWS's own
+            functions as well.
+        is_partial: It blocks answers to some ports only. On AWS it depends on the port that a connection takes; on
+            Keyturn such a way is closed.
     """
 
     kind: HopKind
@@ -56,6 +60,7 @@ class Hop:
     why: str
     rule: Json | None = None
     lacks: Json | None = None
+    is_partial: bool = False
 
 
 def in_series(passages: Iterable[Passage]) -> Passage:

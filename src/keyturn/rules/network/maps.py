@@ -9,7 +9,8 @@ from ipaddress import IPv4Address, IPv4Network
 from .permits import KEYTURN_PUBLIC_ADDRESS
 
 _LOOPBACK = IPv4Network("127.0.0.0/8")
-_THIS_MACHINE = IPv4Network("127.0.0.1/32")
+THIS_MACHINE = IPv4Address("127.0.0.1")
+"""The one address of the machine's loopback that can be mapped."""
 _NO_HOSTS = tuple(map(IPv4Network, ("0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/3")))
 
 
@@ -26,12 +27,14 @@ class Map:
     real: IPv4Network
 
     def __str__(self) -> str:
-        return str(self.vpc) if self.vpc == self.real else f"{self.vpc}={self.real}"
+        # As it is written in the setting.
+        vpc, real = (str(each).removesuffix("/32") for each in (self.vpc, self.real))
+        return vpc if vpc == real else f"{vpc}={real}"
 
     @property
     def is_this_machine(self) -> bool:
         """Whether it leads to the machine's own loopback."""
-        return self.real == _THIS_MACHINE
+        return self.real == IPv4Network(THIS_MACHINE)
 
 
 def maps_of(texts: Iterable[str]) -> tuple[Map, ...]:

@@ -2,7 +2,7 @@
 
 The addresses fall into ranges between which no rule draws a line: what holds of one address holds of its range. For
 each, ports are cut down by everything on the way. What is not known lets nothing pass, and neither does a network ACL
-that lets answers come back to some of the ephemeral ports only: which of them a connection will use is not known.
+that lets answers come back to some of Linux's ephemeral ports only: which of them a connection will use is not known.
 
 Within the VPC, an address lies in one of its subnets, or nobody has it. Outside, there are public addresses, behind a
 NAT gateway; private ones have no way, as there is nothing that would lead to them.
@@ -21,7 +21,7 @@ from .hops import HopKind, Passage, passage_of
 from .picture import Picture
 from .port_sets import PortSet, common, covers, remaining, united
 from .routes import is_local, known_routes, table_of
-from .traffic import ALL_PORTS, EPHEMERAL, NUMBERS, PUBLIC, IPNetwork, Json, Networks, Ports, networks_of
+from .traffic import ALL_PORTS, LOCAL_PORTS, NUMBERS, PUBLIC, IPNetwork, Json, Networks, Ports, networks_of
 from .ways import Origin
 
 KEYTURN_PUBLIC_ADDRESS = "203.0.113.10"
@@ -231,7 +231,7 @@ class _Rules:
     def _crossed(self, subnet_id: str, other: int, *, is_egress: bool) -> PortSet:
         """Return the ports for which a subnet's network ACL lets packets pass and answers come back."""
         answers = _decided(self._acl(subnet_id, is_egress=not is_egress), other)
-        return _decided(self._acl(subnet_id, is_egress=is_egress), other) if covers(answers, EPHEMERAL) else ()
+        return _decided(self._acl(subnet_id, is_egress=is_egress), other) if covers(answers, LOCAL_PORTS) else ()
 
     def _acl(self, subnet_id: str, *, is_egress: bool) -> tuple[_Rule, ...]:
         if (subnet_id, is_egress) not in self._acls:

@@ -13,7 +13,7 @@ from ipaddress import IPv4Address
 from . import acls, groups
 from .gateways import routed_to_internet
 from .hops import Hop, HopKind, Passage
-from .maps import Map, real_of
+from .maps import THIS_MACHINE, Map, real_of, seen_as
 from .permits import REACHED_OUTSIDE, groups_at, subnet_at
 from .picture import Picture
 from .plan import NetworkPlan, Resolver
@@ -163,6 +163,8 @@ def _led_elsewhere(table: Json, route: Json | None, packet: Packet, *, is_all_kn
 def landed(plan: NetworkPlan, maps: Sequence[Map], packet: Packet) -> Hop:
     """Return what is at the address that a packet goes to: an API of Keyturn's, a real host, a public one, nothing."""
     address = IPv4Address(packet.to)
+    if address.is_loopback:
+        return Hop(HopKind.LOOPBACK, packet.to, BLOCKS, f"{OWN_LOOPBACK}; {_mapped_instead(plan, maps)}")
     if packet.to in plan.resolver.addresses and packet.port == _DNS_PORT:
         is_open = plan.resolver.answers
         why = "is the VPC's DNS server" if is_open else "is the VPC's DNS server, which enableDnsSupport has off"
@@ -177,4 +179,19 @@ def landed(plan: NetworkPlan, maps: Sequence[Map], packet: Packet) -> Hop:
         return Hop(HopKind.MAP, packet.to, PASSES, f"is {real} in the real network")
     if any(address in network for network in PUBLIC) and not any(address in network for network in plan.networks):
         return Hop(HopKind.MAP, packet.to, PASSES, "is a public address, reached from this machine")
-    return Hop(HopKind.MAP, packet.to, BLOCKS, "is nobody's: no network map leads there")
+    why = "is nobody's: no network map leads there"
+    if any(address in network for network in plan.networks):
+        why = f"{why}; serve with --network-map {packet.to}=ADDRESS, the real one (setting network_map)"
+    return Hop(HopKind.MAP, packet.to, BLOCKS, why)
+
+
+OWN_LOOPBACK = "is the function's own, and nothing of the server's machine is there"
+
+
+def _mapped_instead(plan: NetworkPlan, maps: Sequence[Map]) -> str:
+    """Return how the machine's own 127.0.0.1 is reached."""
+    seen = [each for each in seen_as(maps, THIS_MACHINE) if any(each in network for network in plan.networks)]
+    if seen:
+        return f"by the network map that machine is {' and '.join(map(str, seen))}: use that address"
+    inside = f" in {plan.networks[0]}" if plan.networks else ""
+    return f"serve with --network-map ADDRESS=127.0.0.1 (setting network_map), an ADDRESS{inside}, and use that"

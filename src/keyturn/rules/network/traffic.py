@@ -34,7 +34,9 @@ ALL_PORTS = Ports(0, 65535)
 NUMBERS = {"tcp": ("tcp", "6"), "udp": ("udp", "17")}
 """How rules name the protocols that have ports."""
 EPHEMERAL = Ports(1024, 65535)
-"""Where answers come back to. Source: Amazon VPC User Guide, "Custom network ACLs", "Ephemeral ports"."""
+"""Where answers to AWS's own come back to. Source: Amazon VPC User Guide, "Custom network ACLs", "Ephemeral ports"."""
+LOCAL_PORTS = Ports(32768, 60999)
+"""Those of them that Linux gives to connections, in Keyturn's functions, too. Source: ip(7), ip_local_port_range."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -217,6 +217,7 @@ class ProbeFunctionNetworkResponse(TypedDict):
     Host: NotRequired[str]
     Port: NotRequired[int]
     Network: NotRequired[str]
+    NetworkMaps: NotRequired[list[str]]
     Probes: NotRequired[list[NetworkProbeType]]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.rules.network.agreement import Outcome, Verdict, compared, read
+from keyturn.rules.network.agreement import Outcome, Verdict, compared, not_run, on_loopback, read
 from keyturn.rules.network.hops import Passage
 
 PASSES, BLOCKS, UNKNOWN = Passage.PASSES, Passage.BLOCKS, Passage.UNKNOWN
@@ -59,3 +59,16 @@ def test_where_the_reading_does_not_know_the_probe_decides() -> None:
 def test_without_a_probe_the_reading_stands(reading: Passage) -> None:
     assert read(reading).verdict.value == reading.value
     assert read(reading).agrees is None
+
+
+def test_who_answers_on_a_functions_own_loopback_disputes_nothing() -> None:
+    assert (on_loopback().verdict, on_loopback().agrees) == (Verdict.BLOCKS, True)
+    assert "the function's own" in on_loopback().meaning
+
+
+@pytest.mark.parametrize("reading", Passage)
+def test_a_function_that_cannot_run_never_passes(reading: Passage) -> None:
+    agreement = not_run(reading)
+
+    assert agreement.verdict is (Verdict.BLOCKS if reading is BLOCKS else Verdict.FAILS)
+    assert agreement.agrees is None

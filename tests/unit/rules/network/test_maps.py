@@ -40,7 +40,7 @@ def test_a_real_address_is_seen_wherever_it_is_mapped(real: str, seen: list[str]
 
 
 def test_a_map_is_told_as_it_is_written() -> None:
-    assert [str(each) for each in MAPS[:2]] == ["10.20.0.0/16", "10.0.2.15/32=127.0.0.1/32"]
+    assert [str(each) for each in MAPS[:2]] == ["10.20.0.0/16", "10.0.2.15=127.0.0.1"]
     assert maps_of([str(each) for each in MAPS]) == MAPS
 
 
@@ -65,7 +65,7 @@ def test_a_map_is_told_as_it_is_written() -> None:
         (["169.254.76.2=10.0.0.1"], "169.254.0.0/16 has no hosts"),
         (["224.0.0.1"], "224.0.0.0/3 has no hosts"),
         (["203.0.113.0/24"], "203.0.113.10 is Keyturn's own"),
-        (["10.0.0.0/16", "10.0.2.15=127.0.0.1"], "10.0.0.0/16 and 10.0.2.15/32=127.0.0.1/32 overlap"),
+        (["10.0.0.0/16", "10.0.2.15=127.0.0.1"], "10.0.0.0/16 and 10.0.2.15=127.0.0.1 overlap"),
     ],
 )
 def test_what_is_no_map_is_told_in_a_sentence(texts: list[str], said: str) -> None:

@@ -7,12 +7,23 @@ from typing import Any
 
 import pytest
 from tests.contract.doctor.vpc import DATABASE_GROUP, ENDPOINT_GROUP, FUNCTION_GROUP, PRIVATE_A, PUBLIC, rule
-from tests.unit.rules.network.networks import DATABASE, ORIGIN, SECRETS_MANAGER, SERVICES, SOURCE, Land, interface
+from tests.unit.rules.network.networks import (
+    DATABASE,
+    ORIGIN,
+    SECRETS_MANAGER,
+    SERVICES,
+    SOURCE,
+    Land,
+    interface,
+    packet,
+)
 
 from keyturn.rules.network.gateways import routed_to_internet
+from keyturn.rules.network.hops import Passage
 from keyturn.rules.network.permits import permits_of
 from keyturn.rules.network.picture import Picture
 from keyturn.rules.network.plan import KEYTURN_PUBLIC_ADDRESS, Door, NetworkPlan, plan_of
+from keyturn.rules.network.trace import hops_to
 from keyturn.rules.network.ways import Origin
 
 PUBLIC_HOST = "52.1.2.3"
@@ -99,13 +110,28 @@ def acl_entry(number: int, action: str, cidr: str, ports: tuple[int, int], *, eg
     return {**found, "PortRange": ranged}
 
 
-def test_answers_need_a_network_acl_that_lets_all_ephemeral_ports_in() -> None:
+@pytest.mark.parametrize(
+    ("refused", "passes"),
+    [
+        ((1024, 32767), True),
+        ((5432, 5432), True),
+        ((61000, 65535), True),
+        ((32768, 32768), False),
+        ((60999, 61000), False),
+    ],
+)
+def test_answers_need_a_network_acl_that_lets_them_come_back_to_all_ports_that_linux_takes(
+    refused: tuple[int, int], passes: bool
+) -> None:
     land = Land()
     entries = land.network.acls[0]["Entries"]
-    entries.append(acl_entry(50, "deny", "10.0.4.0/24", (1024, 32767), egress=False))
+    entries.append(acl_entry(50, "deny", "10.0.4.0/24", refused, egress=False))
 
-    assert not is_open(land.plan, DATABASE, 5432)
+    assert is_open(land.plan, DATABASE, 5432) is passes
     assert is_open(land.plan, DATABASE.replace("10.0.4", "10.0.2"), 5432)
+    [hop] = [each for each in hops_to(land.picture, ORIGIN, land.interfaces, packet(DATABASE, 5432)) if each.lacks]
+    assert (hop.passage, hop.is_partial) == ((Passage.PASSES, False) if passes else (Passage.BLOCKS, True))
+    assert ("a part of the ports only" in hop.why) is not passes
 
 
 def test_network_acls_are_not_asked_within_a_subnet() -> None:

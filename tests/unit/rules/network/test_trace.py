@@ -127,10 +127,45 @@ MAPS = maps_of(["10.0.4.15=127.0.0.1", "52.9.9.9=192.168.7.1"])
         (packet(DATABASE, 5432), PASSES, "is 127.0.0.1 in the real network"),
         (packet("52.9.9.9", 5432), PASSES, "is 192.168.7.1 in the real network"),
         (packet("52.1.2.3", 443), PASSES, "is a public address, reached from this machine"),
-        (packet("10.0.4.16", 5432), BLOCKS, "is nobody's: no network map leads there"),
+        (packet("172.16.0.1", 5432), BLOCKS, "is nobody's: no network map leads there"),
+        (
+            packet("10.0.4.16", 5432),
+            BLOCKS,
+            (
+                "is nobody's: no network map leads there; serve with --network-map 10.0.4.16=ADDRESS, the real one"
+                " (setting network_map)"
+            ),
+        ),
     ],
 )
 def test_what_is_at_an_address(sent: Packet, passage: Passage, why: str) -> None:
     hop = landed(Land(endpoint=True).plan, MAPS, sent)
 
     assert (hop.passage, hop.why) == (passage, why)
+
+
+@pytest.mark.parametrize(
+    ("maps", "instead"),
+    [
+        (["10.0.4.15=127.0.0.1"], "by the network map that machine is 10.0.4.15: use that address"),
+        (
+            ["10.0.4.15=127.0.0.1", "10.0.4.16=127.0.0.1", "10.9.9.9=127.0.0.1"],
+            "by the network map that machine is 10.0.4.15 and 10.0.4.16: use that address",
+        ),
+        (
+            ["10.9.9.9=127.0.0.1"],
+            (
+                "serve with --network-map ADDRESS=127.0.0.1 (setting network_map), an ADDRESS in 10.0.0.0/16, and use"
+                " that"
+            ),
+        ),
+    ],
+)
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.9.9.9"])
+def test_a_functions_own_loopback_is_not_the_machines_and_what_is_is_told(
+    maps: list[str], instead: str, address: str
+) -> None:
+    hop = landed(Land().plan, maps_of(maps), packet(address, 5432))
+
+    assert (hop.kind, hop.passage) == (HopKind.LOOPBACK, BLOCKS)
+    assert hop.why == f"is the function's own, and nothing of the server's machine is there; {instead}"
