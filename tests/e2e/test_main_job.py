@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import re
 import subprocess
 import sys
 import zipfile
@@ -239,6 +240,31 @@ def test_the_rotate_command_follows_a_rotation_and_fails_with_the_functions_erro
     assert not document["succeeded"]
     assert "refuses all stored passwords of user followed" in document["steps"][-1]["error"]
     assert "changed-by-hand" not in failed.stdout + failed.stderr
+
+
+def test_the_rotate_command_says_that_it_follows_an_attempt_that_is_under_way(
+    own_server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    own_server.start()
+    secrets = own_server.client("secretsmanager")
+    secrets.create_secret(Name="gate", SecretString="setSecret")
+    secrets.create_secret(Name="reached", SecretString="nothing")
+    job = Job(own_server, postgresql, "under_way", gated=True)
+    version_id = job.rotate()
+    wait_until(
+        lambda: secrets.get_secret_value(SecretId="reached")["SecretString"] == "setSecret", "setSecret", own_server
+    )
+
+    command = [sys.executable, "-m", "keyturn.cli.main", "rotate", "under_way"]
+    with subprocess.Popen(command, env=own_server.environ(), stdout=subprocess.PIPE, text=True) as followed:
+        assert followed.stdout is not None
+        first = followed.stdout.readline()
+        secrets.put_secret_value(SecretId="gate", SecretString="none")
+        rest = followed.stdout.read()
+
+    assert re.fullmatch(r"Attempt 1, begun at [-\d]+ [:\d]+ UTC, is under way; following it\.\n", first), first + rest
+    assert rest.startswith(f"Rotating under_way to version {version_id}\n")
+    assert (followed.returncode, rest.endswith("Rotated.\n")) == (0, True), rest
 
 
 @pytest.mark.parametrize("step", STEPS)

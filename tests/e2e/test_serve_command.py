@@ -352,6 +352,29 @@ def test_one_line_when_ready_and_none_of_it_a_secret(own_server: ServerProcess) 
     assert own_server.admin.secret_access_key not in own_server.log()
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ([], "; functions can be in VPCs)"),
+        (["--isolate-functions"], "; functions in no VPC are isolated, functions can be in VPCs)"),
+        (
+            [f"--network-map=10.0.2.{number}=127.0.0.1" for number in range(15, 21)],
+            (
+                "; functions can be in VPCs, network map 10.0.2.15=127.0.0.1, network map 10.0.2.16=127.0.0.1,"
+                " network map 10.0.2.17=127.0.0.1, network map 10.0.2.18=127.0.0.1, and 2 more)"
+            ),
+        ),
+    ],
+)
+def test_what_functions_reach_is_told_when_ready(tmp_path: Path, options: list[str], told: str) -> None:
+    server = ServerProcess(tmp_path, *options)
+    server.start()
+    server.stop()
+
+    [ready] = [line for line in server.log().splitlines() if "ready on" in line]
+    assert ready.endswith(told)
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_server_cleanly_and_soon(own_server: ServerProcess, number: signal.Signals) -> None:
     own_server.start()

@@ -78,12 +78,15 @@ class Started:
     Attributes:
         seen: Audit events that there were before: a rotation taken up again has failed, maybe a moment ago.
         was_off: Whether rotation of the secret was off, and this has switched it on.
+        under_way: The attempt that ran already when this was asked for, by its number, and when it had begun; None if
+            none ran, as far as is known.
     """
 
     version_id: str
     started_at: datetime
     seen: frozenset[str] = frozenset()
     was_off: bool = False
+    under_way: tuple[int, datetime] | None = None
 
 
 class Rotation:
@@ -303,6 +306,7 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> Start
     was_off = described.get("RotationEnabled") is False
     before = _newest_events(clients, described["ARN"], started_at - _CLOCKS_DIFFER)
     seen = frozenset(str(event["eventID"]) for event in before)
+    under_way = _under_way(clients, described["ARN"])
     try:
         return Started(client.rotate_secret(SecretId=secret, **parameters)["VersionId"], started_at, seen, was_off)
     except client.exceptions.InvalidRequestException as error:
@@ -315,7 +319,18 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> Start
         if pending is None or "previous rotation" not in str(error):
             raise
         # AWS's answer to a rotation that failed before: it will be tried again, with the version it has made.
-        return Started(pending, started_at, seen)
+        return Started(pending, started_at, seen, under_way=under_way)
+
+
+def _under_way(clients: Clients, secret_arn: str) -> tuple[int, datetime] | None:
+    """Return the attempt that runs now, by its number, and when it has begun; None if there is none to be seen."""
+    answer = look_up(clients, secret_arn) or {}
+    rotation = answer.get("Rotation", {})
+    if (rotation.get("Kind"), rotation.get("Status")) != ("rotation", "running"):
+        return None
+    own = (step for step in answer.get("Steps", ()) if step.get("Attempt") == rotation["Attempt"])
+    first = next(own, None)
+    return None if first is None else (rotation["Attempt"], first["StartedAt"])
 
 
 def retry_rotation(clients: Clients, secret: str) -> Started:

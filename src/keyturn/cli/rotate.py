@@ -19,7 +19,7 @@ from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
 from keyturn.cli.log_lines import log_event, without_traceback
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotation_password import password_of
-from keyturn.cli.rotation_status import members, status_of
+from keyturn.cli.rotation_status import members, moment, status_of
 from keyturn.cli.rotation_text import print_below
 from keyturn.cli.shown import shown
 from keyturn.errors.base import KeyturnError
@@ -56,10 +56,15 @@ def rotate(
         console = Console(highlight=False, emoji=False, soft_wrap=True, quiet=output is Output.JSON)
         if started.was_off:
             console.print("Rotation of this secret was off: it is on again now.")
+        if started.under_way is not None:
+            number, begun_at = started.under_way
+            console.print(f"Attempt {number}, begun at {moment(begun_at)}, is under way; following it.")
         console.print(f"Rotating [bold]{escape(shown(secret))}[/] to version {escape(shown(started.version_id))}")
         steps, ending = follow(console, rotation, timeout)
         error = ending.error
         if error is not None:
+            if started.under_way is not None:
+                console.print("That attempt had begun before: what was changed since counts from the next one on.")
             console.print(f"  keyturn rotation show {escape(shown(secret))}{escape(shown(options))}")
         if _is_denial(error or "", *(seen.error or "" for seen in steps)):
             console.print(f"Why: {escape(shown(why))}")

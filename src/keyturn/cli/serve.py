@@ -102,7 +102,7 @@ def serve(
         with Server.open(settings) as server:
             ready_line = (
                 f"Keyturn {keyturn.__version__} ready on {settings.endpoint_url}"
-                f" (data {settings.data_dir}, sandbox {server.sandbox}; {server.vpcs})"
+                f" (data {settings.data_dir}, sandbox {server.sandbox}; {server.networks})"
             )
             run.serve(settings, server.application, server.doors, listener, ready_line)
 

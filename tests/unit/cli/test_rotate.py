@@ -111,6 +111,30 @@ def test_a_rotation_that_failed_says_when_the_next_attempt_begins(monkeypatch: p
         assert "\n  keyturn rotation show db --endpoint-url http://127.0.0.1:1" in result.stdout
 
 
+@pytest.mark.parametrize("error", [None, "no"])
+def test_an_attempt_that_was_under_way_is_announced_and_its_failure_is_not_the_last_word(
+    monkeypatch: pytest.MonkeyPatch, error: str | None
+) -> None:
+    class Followed:
+        def __init__(self, *_: Any) -> None:
+            pass
+
+        def follow(self, *_: Any) -> Iterator[StepSeen | Ending]:
+            yield Ending(error, {"Rotation": FAILED}, ("old", "old"))
+
+    at = datetime(2026, 3, 4, 23, 52, 12, tzinfo=UTC)
+    monkeypatch.setattr(command, "Rotation", Followed)
+    monkeypatch.setattr(command, "start_rotation", lambda *_: Started("version", at, under_way=(1, at)))
+
+    where = ("--endpoint-url", "http://127.0.0.1:1", "--region", "eu-west-1")
+    result = CliRunner().invoke(app, ["rotate", "db", *where])
+
+    announced, _, rest = result.stdout.partition("\n")
+    assert announced == "Attempt 1, begun at 2026-03-04 23:52:12 UTC, is under way; following it."
+    assert ("what was changed since counts from the next one on." in rest) is (error is not None)
+    assert ("Now pending: attempt 2 of 5 begins at 2100-01-01" in rest) is (error is not None)
+
+
 ARN = "arn:aws:secretsmanager:us-east-1:000000000000:secret:db-abcdef"
 
 
@@ -259,7 +283,7 @@ def test_that_rotation_is_switched_on_again_is_said(monkeypatch: pytest.MonkeyPa
         def follow(self, *_: Any) -> Iterator[Ending]:
             yield Ending(None)
 
-    account: Any = Account(None, enabled=enabled)
+    account: Any = Account(None, told("succeeded"), enabled=enabled)
     account.rotate_secret = lambda **_: {"VersionId": "v"}
     monkeypatch.setattr(command, "Rotation", Followed)
     monkeypatch.setattr(command, "Clients", lambda *_: account)
@@ -371,3 +395,39 @@ def test_records_in_json_are_shown_like_those_in_text_and_the_platforms_give_the
         ["(keyturn", "rotation show -v shows the traceback, 2 lines)"],
         ['{"of":', '"the function"}'],
     ]
+
+
+class Refusing(Account):
+    """A secret of which RotateSecret says that the rotation before is not complete."""
+
+    class exceptions:  # noqa: N801 - as clients have it
+        class InvalidRequestException(ClientError):
+            pass
+
+    def describe_secret(self, **_: Any) -> dict[str, Any]:
+        return {"ARN": ARN, "VersionIdsToStages": {"v": ["AWSPENDING"]}, "RotationEnabled": True}
+
+    def rotate_secret(self, **_: Any) -> dict[str, Any]:
+        said: Any = {"Code": "InvalidRequestException", "Message": "A previous rotation isn't complete."}
+        raise self.exceptions.InvalidRequestException({"Error": said}, "RotateSecret")
+
+
+BEGUN_AT = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
+STEPS = [{"Attempt": 1, "StartedAt": BEGUN_AT.replace(year=2025)}, {"Attempt": 2, "StartedAt": BEGUN_AT}]
+
+
+@pytest.mark.parametrize(
+    ("answer", "under_way"),
+    [
+        (told("running", attempt=2, Steps=STEPS), (2, BEGUN_AT)),
+        (told("pending", attempt=2, Steps=STEPS), None),
+        (told("running", "resolution", attempt=2, Steps=STEPS), None),
+        (told("running", attempt=3, Steps=STEPS), None),
+    ],
+)
+def test_a_rotation_that_is_taken_up_knows_which_attempt_was_under_way(
+    answer: dict[str, Any], under_way: tuple[int, datetime] | None
+) -> None:
+    started = follow.start_rotation(Refusing(None, answer), "db")  # type: ignore[arg-type]  # stands for clients
+
+    assert (started.version_id, started.under_way) == ("v", under_way)
