@@ -86,3 +86,12 @@ def test_a_name_is_one_word_of_every_printed_command(cause_id: str, poison: str,
     for line in _commands(_report(cause_id, poison)):
         subprocess.run(["/bin/sh", "-c", line], cwd=tmp_path, env={"PATH": str(programs)}, check=False, timeout=10)
         assert not (tmp_path / "called").exists(), line
+
+
+def test_the_tabs_of_lambdas_own_lines_are_blanks() -> None:
+    out = io.StringIO()
+    world = World()
+    BREAKERS["network-no-route-to-secretsmanager"](world)
+    print_report(Console(file=out, width=80), examine(collect(Facts(world.ask), NAME, NOW)), verbose=False, options="")
+    assert "[INFO]  " in out.getvalue()
+    assert "\\x09" not in out.getvalue()

@@ -145,4 +145,5 @@ def test_the_policy_that_is_printed_allows_every_call_and_nothing_that_changes_s
         "Sim",
         "Dec",
         "Pre",
+        "Pro",
     }

@@ -49,9 +49,12 @@ def with_interfaces(picture: Picture) -> tuple[Picture, list[Json]]:
 def plan_from(network: Network, subnet_id: str) -> NetworkPlan:
     picture, interfaces = with_interfaces(network.picture)
     place = network.place
-    for each in place.subnet_ids if place else ():
-        groups = [{"GroupId": group_id} for group_id in place.group_ids or ()] if place else []
-        interfaces.append({"VpcId": VPC, "PrivateIpAddress": host(picture, each, 15), "Groups": groups})
+    # Of a place without groups nothing is known but the subnet: no interface has the address.
+    if place is not None and place.group_ids is not None:
+        groups = [{"GroupId": group_id} for group_id in place.group_ids]
+        interfaces += [
+            {"VpcId": VPC, "PrivateIpAddress": host(picture, each, 15), "Groups": groups} for each in place.subnet_ids
+        ]
     return plan_of(
         dataclasses.replace(picture, dns={**dict.fromkeys(DNS_ATTRIBUTES, True), **picture.dns}),
         Origin(subnet_id, network.group_ids),

@@ -241,11 +241,21 @@ def _vpcs(network: Network) -> list[Record]:
     ]
 
 
+def _internet_gateways(network: Network) -> list[Record]:
+    routes = [(each["VpcId"], route.get("GatewayId", "")) for each in network.tables for route in each["Routes"]]
+    return [
+        {"InternetGatewayId": name, "Attachments": [{"VpcId": vpc, "State": "available"}]}
+        for vpc, name in dict.fromkeys(routes)
+        if name.startswith("igw-")
+    ]
+
+
 _LISTINGS: dict[str, tuple[str, tuple[str, ...], Callable[[Network], list[Record]]]] = {
     "DescribeVpcs": ("Vpcs", ("VpcIds",), _vpcs),
     "DescribeSubnets": ("Subnets", ("SubnetIds",), lambda network: network.subnets),
     "DescribeRouteTables": ("RouteTables", ("RouteTableIds",), lambda network: network.tables),
     "DescribeNatGateways": ("NatGateways", ("NatGatewayIds",), lambda network: network.gateways),
+    "DescribeInternetGateways": ("InternetGateways", (), _internet_gateways),
     "DescribeVpcEndpoints": ("VpcEndpoints", ("VpcEndpointIds",), lambda network: network.endpoints),
     "DescribeSecurityGroups": ("SecurityGroups", ("GroupIds",), lambda network: network.groups),
     "DescribeNetworkAcls": ("NetworkAcls", ("NetworkAclIds",), lambda network: network.acls),
@@ -269,6 +279,7 @@ _MISSING = {
 }
 _FILTERS: dict[str, Callable[[Record], list[Any]]] = {
     "vpc-id": lambda each: [each.get("VpcId")],
+    "attachment.vpc-id": lambda each: [one["VpcId"] for one in each["Attachments"]],
     "subnet-id": lambda each: [each.get("SubnetId")],
     "addresses.private-ip-address": lambda each: [one["PrivateIpAddress"] for one in each["PrivateIpAddresses"]],
     "association.subnet-id": lambda each: [one.get("SubnetId") for one in each.get("Associations", [])],
@@ -278,6 +289,7 @@ _FILTERS: dict[str, Callable[[Record], list[Any]]] = {
     "vpc-endpoint-type": lambda each: [each.get("VpcEndpointType")],
     "vpc-endpoint-id": lambda each: [each.get("VpcEndpointId")],
     "state": lambda each: [each.get("State")],
+    "group-name": lambda each: [each.get("GroupName")],
     "group-id": lambda each: [each.get("GroupId")],
     "nat-gateway-id": lambda each: [each.get("NatGatewayId")],
     "network-acl-id": lambda each: [each.get("NetworkAclId")],

@@ -18,7 +18,8 @@ CASES = all_cases()
 # Told by a server about itself, or by functions of Keyturn's own: there are tests on real servers of these.
 ELSEWHERE = (
     "preflight-", "drift-", "secret-value-unusable", "pending-not-from-function", "db-another-product",
-    "db-clone-conflict", "db-user-without-password", "db-change-not-durable",
+    "db-clone-conflict", "db-user-without-password", "db-change-not-durable", "function-isolated",
+    "network-map-missing",
 )  # fmt: skip
 
 

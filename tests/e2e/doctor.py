@@ -105,11 +105,12 @@ class DoctorHere:
         printed: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the paper's
         return printed
 
-    def follow(self, secret: str, cause_id: str, *, read_value: bool = False) -> None:
-        """Run the commands that are printed for a cause, as they are printed, in a shell."""
+    def follow(self, secret: str, *cause_ids: str, read_value: bool = False) -> None:
+        """Run the commands that are printed for causes, as they are printed at one time, in a shell."""
         console = _paper()
         print_report(console, self.report(secret, read_value=read_value), verbose=False, options=self._options)
-        commands = commands_below(cause_id, console.file.getvalue())  # type: ignore[attr-defined]  # it is the paper's
+        printed: str = console.file.getvalue()  # type: ignore[attr-defined]  # it is the paper's
+        commands = [command for cause_id in cause_ids for command in commands_below(cause_id, printed)]
         assert all(self._options in command for command in commands), commands
         run_in_shell(commands, self.server)
 

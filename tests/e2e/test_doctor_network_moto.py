@@ -38,6 +38,26 @@ def no_route(made: Account) -> None:
     made.unroute()
 
 
+def no_route_a_second_time(made: Account) -> None:
+    # The group of an endpoint that was made before, and is gone.
+    group_id = made.ec2.create_security_group(
+        GroupName="secretsmanager-endpoint", Description="secretsmanager-endpoint", VpcId=made.vpc
+    )["GroupId"]
+    made.let_in(group_id, 443, made.function_group)
+    no_route(made)
+
+
+def no_route_and_no_way_out_but_to_the_vpc(made: Account) -> None:
+    no_way_out_to_the_internet(made)
+    no_route(made)
+
+
+def outside_a_second_time(made: Account) -> None:
+    group_id = made.ec2.create_security_group(GroupName="rotate-orders", Description="x", VpcId=made.vpc)["GroupId"]
+    made.let_in(made.database_group, 5432, group_id)
+    outside(made)
+
+
 def main_table_without_a_route(made: Account) -> None:
     # The subnets fall back to the VPC's main table, which has the local route only.
     for table in made.ec2.describe_route_tables(RouteTableIds=[made.private_table])["RouteTables"]:
@@ -60,6 +80,20 @@ def nat_deleted(made: Account) -> None:
 def nat_in_a_private_subnet(made: Account) -> None:
     nat = made.nat_in("data_a")
     made.ec2.replace_route(RouteTableId=made.private_table, DestinationCidrBlock=ALL, NatGatewayId=nat)
+
+
+def nat_without_a_route(made: Account) -> None:
+    made.ec2.delete_route(RouteTableId=made.public_table, DestinationCidrBlock=ALL)
+
+
+def nat_without_an_internet_gateway(made: Account) -> None:
+    nat_without_a_route(made)
+    made.ec2.detach_internet_gateway(InternetGatewayId=made.gateway, VpcId=made.vpc)
+
+
+def nat_deleted_where_no_subnet_is_public(made: Account) -> None:
+    nat_without_a_route(made)
+    nat_deleted(made)
 
 
 def _nat_instance(made: Account) -> str:
@@ -236,11 +270,17 @@ def endpoint_of_another_vpc(made: Account) -> None:
 
 BROKEN: dict[Break, str] = {
     no_route: "network-no-route-to-secretsmanager",
+    no_route_a_second_time: "network-no-route-to-secretsmanager",
+    no_route_and_no_way_out_but_to_the_vpc: "network-no-route-to-secretsmanager",
+    outside_a_second_time: "function-outside-db-vpc",
     main_table_without_a_route: "network-no-route-to-secretsmanager",
     public_subnet: "network-public-subnet-no-nat",
     one_public_subnet: "network-public-subnet-no-nat",
     nat_deleted: "network-nat-broken",
     nat_in_a_private_subnet: "network-nat-broken",
+    nat_without_a_route: "network-nat-broken",
+    nat_without_an_internet_gateway: "network-nat-broken",
+    nat_deleted_where_no_subnet_is_public: "network-nat-broken",
     nat_instance_checks_addresses: "network-nat-broken",
     nat_instance_stopped: "network-nat-broken",
     endpoint_without_private_dns: "endpoint-private-dns-off",

@@ -63,7 +63,7 @@ class Patient(patients.Patient):
         )
         self.ec2.authorize_security_group_egress(GroupId=group_id, IpPermissions=list(permissions))
 
-    def deny(self, acl_id: str, port: int, *, egress: bool) -> None:
+    def deny(self, acl_id: str, port: int, *, egress: bool, block: str = ALL) -> None:
         """Let a network ACL refuse a port before anything else."""
         self.ec2.create_network_acl_entry(
             NetworkAclId=acl_id,
@@ -71,7 +71,7 @@ class Patient(patients.Patient):
             Protocol="6",
             RuleAction="deny",
             Egress=egress,
-            CidrBlock=ALL,
+            CidrBlock=block,
             PortRange={"From": port, "To": port},
         )
 
@@ -98,6 +98,10 @@ def nat_deleted(patient: Patient) -> None:
 def nat_in_a_private_subnet(patient: Patient) -> None:
     nat = patient.vpc.nat_in("data_a")
     patient.ec2.replace_route(RouteTableId=patient.vpc.private_table, DestinationCidrBlock=ALL, NatGatewayId=nat)
+
+
+def nat_without_a_route(patient: Patient) -> None:
+    patient.ec2.delete_route(RouteTableId=patient.vpc.public_table, DestinationCidrBlock=ALL)
 
 
 def told_the_machines_address(patient: Patient) -> None:
@@ -165,6 +169,12 @@ def database_denied(patient: Patient) -> None:
     patient.deny(patient.vpc.acl("data_a", "data_b"), patient.port, egress=False)
 
 
+def database_denied_by_the_acl_of_all(patient: Patient) -> None:
+    # Where the port lies within those that answers to the function come back to, these are refused as well.
+    acl_id = patient.vpc.acl(*PRIVATE, "data_a", "data_b")
+    patient.deny(acl_id, patient.port, egress=False, block=f"{patient.vpc.block}.0.0/16")
+
+
 def no_way_out(patient: Patient) -> None:
     patient.let_out_only(tcp(patient.port, f"{patient.vpc.block}.0.0/16"))
 
@@ -175,6 +185,10 @@ def https_only(patient: Patient) -> None:
 
 def database_shut(patient: Patient) -> None:
     patient.vpc.shut(patient.vpc.database_group)
+
+
+def subnet_deleted(patient: Patient) -> None:
+    patient.ec2.delete_subnet(SubnetId=patient.vpc.subnets["data_a"])
 
 
 def another_vpc(patient: Patient) -> None:
@@ -191,6 +205,7 @@ AILMENTS: dict[str, Ailment[Patient]] = {
     "public-subnet": _https("network-public-subnet-no-nat", public_subnet, FOLLOW, "is public"),
     "nat-deleted": _https("network-nat-broken", nat_deleted, FOLLOW, "nat-"),
     "nat-private": _https("network-nat-broken", nat_in_a_private_subnet, FOLLOW, "nat-"),
+    "nat-unrouted": _https("network-nat-broken", nat_without_a_route, FOLLOW, "no default route to an internet"),
     "endpoint-dns": _https("endpoint-private-dns-off", private_dns_off, FOLLOW, "it has no private DNS"),
     "endpoint-names": _https("vpc-dns-off", no_host_names, FOLLOW, "enableDnsHostnames"),
     "variable": _https("function-endpoint-wrong", told_the_machines_address, FOLLOW, "calls 127.0.0.1"),
@@ -201,8 +216,12 @@ AILMENTS: dict[str, Ailment[Patient]] = {
     "acl-https": _https("nacl-blocks-https", https_denied, FOLLOW, "does not let tcp 443 to the internet pass"),
     "acl-answers": _https("nacl-blocks-https", answers_denied, FOLLOW, "tcp 1024-65535 from the internet pass"),
     "acl-database": _database("nacl-blocks-database", database_denied, FOLLOW_BY_VALUE, "does not let tcp"),
+    "acl-of-all": _database(
+        "nacl-blocks-database", database_denied_by_the_acl_of_all, FOLLOW_BY_VALUE, "does not let tcp"
+    ),
     "database-egress": _database("function-sg-blocks-egress", https_only, FIX_BY_VALUE, "does not let it out to 10."),
     "mapped-egress": _database("function-sg-blocks-egress", https_only, FIX_BY_VALUE, "does not let it out to 10."),
+    "mapped-subnet": _database("function-outside-db-vpc", subnet_deleted, FOLLOW_BY_VALUE, "has no subnet in which"),
     "database-group": _database("db-sg-blocks-function", database_shut, FIX_BY_VALUE, "does not let database-group in"),
     "another-vpc": _database("function-outside-db-vpc", another_vpc, FOLLOW_BY_VALUE, "has no route that leads to 10."),
 }
@@ -211,7 +230,8 @@ LOOKED_INTO: dict[str, tuple[str, str]] = {
     "looked-database-group": ("database-group", "preflight-database-unreachable"),
 }
 """Of what the pre-flight looks into, the ailment, and what is found of it from inside."""
-NUMBERS = {name: number for number, name in enumerate([*AILMENTS, *LOOKED_INTO], 1)}
+LINUX_PORTS, CLOSED = "linux-ports", "closed"
+NUMBERS = {name: number for number, name in enumerate([*AILMENTS, *LOOKED_INTO, LINUX_PORTS, CLOSED], 1)}
 
 
 @pytest.fixture(scope="module")
@@ -283,6 +303,45 @@ def test_what_is_found_from_inside_stands_below_what_is_read(
     assert len(ill["findings"]) == len({each["id"] for each in ill["findings"]})
     ailment.mends(patient)
     assert doctor.diagnose(name, "--read-value", "--preflight")["verdict"] == "healthy"
+
+
+def test_answers_to_the_ports_that_linux_takes_are_enough_and_others_are_noted(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    patient = made(postgresql, DoctorHere(server), LINUX_PORTS, NUMBERS[LINUX_PORTS], "nacl-blocks-https")
+    patient.move(patient.vpc, *PRIVATE)
+    acl_id = patient.vpc.acl(*PRIVATE)
+    patient.ec2.replace_network_acl_entry(
+        NetworkAclId=acl_id,
+        RuleNumber=100,
+        Protocol="6",
+        RuleAction="allow",
+        Egress=False,
+        CidrBlock=ALL,
+        PortRange={"From": 32768, "To": 60999},
+    )
+    rotate_well(patient)
+
+    told = patient.doctor.diagnose(LINUX_PORTS, read_value=True)
+    assert told["verdict"] == "healthy"
+    assert {each["role"] for each in told["findings"] if each["id"].startswith("nacl-")} == {"note"}
+
+
+def test_the_commands_of_two_causes_are_run_one_after_another(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    patient = made(postgresql, DoctorHere(server), CLOSED, NUMBERS[CLOSED], "nacl-blocks-https")
+    patient.move(patient.vpc, *PRIVATE)
+    rotate_well(patient)
+    acl_id = patient.vpc.acl(*PRIVATE)
+    for egress in (True, False):
+        patient.ec2.delete_network_acl_entry(NetworkAclId=acl_id, RuleNumber=100, Egress=egress)
+    causes = causes_of(patient.doctor.diagnose(CLOSED, read_value=True))
+    assert causes == ["nacl-blocks-https", "nacl-blocks-database"]
+
+    patient.doctor.follow(CLOSED, *causes, read_value=True)
+    rotate_well(patient)
+    assert patient.doctor.diagnose(CLOSED, read_value=True)["verdict"] == "healthy"
 
 
 def test_an_isolated_function_in_no_vpc_is_told_to_move_to_its_database(

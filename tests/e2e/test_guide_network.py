@@ -145,6 +145,22 @@ def test_without_a_way_to_the_endpoint_the_log_stops_and_the_function_times_out(
         assert put["sourceIPAddress"].startswith(f"{job.vpc.block}.0.")
 
 
+def test_a_function_of_keyturns_with_time_enough_says_what_it_has_not_reached(
+    server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    """As docs/functions.md prints it."""
+    job = Attached(server, postgresql, "patient")
+    job.vpc.unroute()
+    server.client("lambda").update_function_configuration(FunctionName=job.name, Timeout=30)
+
+    job.fails()
+
+    found, said, *_ = [line for line in job.last_words() if line]
+    assert found.endswith(FOUND)
+    assert said.startswith("[ERROR] ConnectTimeoutError: Connect timeout on endpoint URL: ")
+    assert '"http://secretsmanager.us-east-1.amazonaws.com:443/"' in said
+
+
 def test_an_internet_gateway_is_no_way_out_for_a_function(server: ServerProcess, postgresql: PostgresqlServer) -> None:
     job = Attached(server, postgresql, "public_subnet")
     job.move("public")

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from keyturn.cli.clients import Clients, explained
 from keyturn.errors.base import KeyturnError
 
 _HIGHEST_PORT = 65535
+_HOST = re.compile(r"[\w.:\-\[\]]+")
 
 
 class UsageError(KeyturnError):
@@ -77,12 +79,16 @@ def told_apart() -> Iterator[None]:
 
 
 def address_in(text: str, name: str) -> tuple[str, int]:
-    """Return host and port of ``NAME:PORT``.
+    """Return host and port of ``NAME:PORT``, or of a URL that has both.
 
     Raises:
         UsageError: It is none.
     """
-    host, _, port = text.rpartition(":")
-    if not host or not port.isdecimal() or not 0 < int(port[:6]) <= _HIGHEST_PORT:
-        raise UsageError(f"{name} {text} is no NAME:PORT.", "Say db.example.com:5432.")
+    _, is_url, rest = text.rpartition("://")
+    place = re.split(r"[/?#]", rest, maxsplit=1)[0].rpartition("@")[2] if is_url else text
+    host, _, port = place.rpartition(":")
+    if not _HOST.fullmatch(host) or not port.isdecimal() or not 0 < int(port[:6]) <= _HIGHEST_PORT:
+        # What is in a URL may be a password.
+        told = f"The URL given as {name}" if is_url else f"{name} {text}"
+        raise UsageError(f"{told} is no NAME:PORT.", "Say db.example.com:5432.")
     return host, int(port)

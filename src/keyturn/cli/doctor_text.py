@@ -136,7 +136,8 @@ def _print_commands(console: Console, lines: Iterable[str]) -> None:
 def _print_evidence(console: Console, evidence: Evidence) -> None:
     found = excerpt(evidence.excerpt)
     text = found if isinstance(found, str) else json.dumps(found, default=str)
-    lines = [shown(line) for line in text.strip().splitlines()][:_LINES_AT_MOST]
+    # Lambda's own lines have tabs between their parts.
+    lines = [shown(line.replace("\t", "  ")) for line in text.strip().splitlines()][:_LINES_AT_MOST]
     at = f" at {evidence.at:%Y-%m-%d %H:%M:%S} UTC" if evidence.at else ""
     _print_indented(console, Text(f"{evidence.source} {shown(evidence.resource)}{at}:", "dim"), 6)
     for line in lines:

@@ -20,6 +20,7 @@ from .network import Network
 from .redaction import readable
 from .secret_arns import is_namesake
 from .subject import READ, Options, Subject, own_key, utc
+from .told_address import ToldAddress, told_address
 from .trail import TrailEvent, events_in
 from .value import read_parts
 
@@ -179,7 +180,7 @@ class Case(Subject):
 
     @cached
     def database(self) -> Database | None:
-        """The database by its address (``--db-host``, else the value's); None if none is given and none is read.
+        """The database by its address (``--db-host``, else the value's, else the log's); None if none of them tells it.
 
         ``database.instance``, ``.cluster`` and ``.proxy`` are RDS' answers, as far as the host's name calls for them;
         ``database.kind`` says what the name stands for.
@@ -189,8 +190,29 @@ class Case(Subject):
         """
         if self.options.database_address is not None:
             return Database(self.facts, Address(*self.options.database_address), self.place.region)
+        told = self.told_address
+        if told is not None:
+            return Database(self.facts, told.address, self.place.region)
         address = None if self.value is None else address_in(self.value)
         return None if address is None else Database(self.facts, address, self.place.region)
+
+    @cached
+    def told_address(self) -> ToldAddress | None:
+        """The database's address as a failed invocation names it: where neither ``--db-host`` nor the value tells it.
+
+        What was logged before the present value was stored tells of another one.
+        """
+        answer = self.value_answer
+        is_read = answer is not None and answer.kind is Kind.OK and address_in(read_parts(answer.found)) is not None
+        if self.options.database_address is not None or is_read:
+            return None
+        try:
+            told = told_address(self.failed_runs)
+        except Unseen:
+            return None
+        stored_at = self.value_stored_at
+        is_old = told is not None and stored_at is not None and stored_at > told.line.at
+        return None if is_old else told
 
     @cached
     def network(self) -> Network:

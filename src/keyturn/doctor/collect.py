@@ -14,7 +14,10 @@ from datetime import datetime
 from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
 from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case
-from .facts import Facts, Kind
+from .catalogue import Skip
+from .facts import Facts, Kind, Unseen
+from .network_changes import collect_changes
+from .network_probe import probe
 from .subject import Options
 
 Note = Callable[[str], None]
@@ -112,6 +115,10 @@ def _keys(case: Case, tell: Note) -> None:
 def _log(case: Case, tell: Note) -> None:
     tell("the function's log")
     _ = case.log_groups, case.log_events
+    with suppress(Skip, Unseen):
+        collect_changes(case)
+    with suppress(Skip, Unseen):
+        _ = probe(case)
     if case.silent_failure is not None:
         tell("the function's metrics")
         _ = case.metric("Throttles"), case.metric("Invocations")

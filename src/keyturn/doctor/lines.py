@@ -162,6 +162,16 @@ def _has_gone_well_since(case: Case, run: LogRun) -> bool:
     )
 
 
+def explains_newest(case: Case, finding: Finding) -> bool:
+    """Whether a note tells of a mend that the newest failure may be over by: an older one's says nothing of that."""
+    if not finding.is_history:
+        return False
+    deciding = deciding_run(case) if case.log_events.kind is Kind.OK else None
+    moments = [each.at for each in finding.evidence if each.at is not None]
+    # The trail has whole seconds.
+    return deciding is None or not moments or max(moments) >= deciding.started_at.replace(microsecond=0)
+
+
 def finding_of(
     case: Case,
     said: Said,

@@ -31,6 +31,8 @@ from .facts import Answer, Facts, Kind, Unseen
 
 Json = Mapping[str, Any]
 VARIABLE = "SECRETS_MANAGER_ENDPOINT"
+ENDPOINT_GROUP_NAME = "secretsmanager-endpoint"
+"""The security group that printed commands make for an endpoint."""
 
 
 class VpcAnswers:
@@ -66,6 +68,12 @@ class VpcAnswers:
         return self._facts.ask("ec2", "DescribeNatGateways", Filter=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
 
     @cached
+    def internet_gateways(self) -> Answer:
+        """DescribeInternetGateways of those that are attached."""
+        wanted = [{"Name": "attachment.vpc-id", "Values": [self.vpc_id]}]
+        return self._facts.ask("ec2", "DescribeInternetGateways", Filters=wanted)
+
+    @cached
     def interfaces(self) -> Answer:
         """DescribeNetworkInterfaces."""
         return self._of_vpc("DescribeNetworkInterfaces")
@@ -81,6 +89,11 @@ class VpcAnswers:
         return tuple(
             self._facts.ask("ec2", "DescribeVpcAttribute", VpcId=self.vpc_id, Attribute=name) for name in DNS_ATTRIBUTES
         )
+
+    def groups_named(self, *names: str) -> Answer:
+        """DescribeSecurityGroups of those with some names."""
+        wanted = [{"Name": "vpc-id", "Values": [self.vpc_id]}, {"Name": "group-name", "Values": list(names)}]
+        return self._facts.ask("ec2", "DescribeSecurityGroups", Filters=wanted)
 
     def _of_vpc(self, operation: str) -> Answer:
         return self._facts.ask("ec2", operation, Filters=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
@@ -260,6 +273,28 @@ class Network:
         return place is not None and not place.is_public and self.database_vpc is not None
 
     @cached
+    def internet_gateways(self) -> Answer | None:
+        """DescribeInternetGateways of the function's VPC, where a NAT gateway lacks one; None elsewhere."""
+        hops = [hop for hops in self.ways_to_secrets_manager.values() for hop in hops]
+        is_asked = any(hop.kind is HopKind.NAT and hop.passage is Passage.BLOCKS for hop in hops)
+        return self.vpc.internet_gateways if is_asked and self.vpc is not None else None
+
+    @cached
+    def groups_to_be(self) -> Answer | None:
+        """DescribeSecurityGroups by the names of those that the way out would make; None where there is no need."""
+        names = (ENDPOINT_GROUP_NAME, str(self._configuration.get("FunctionName") or ENDPOINT_GROUP_NAME))
+        if self.has_to_move and self.database_vpc is not None:
+            return self.database_vpc.groups_named(*names)
+        own = self._vpc_if_seen
+        is_shut = passage_of(hop for hops in self.ways_to_secrets_manager.values() for hop in hops) is Passage.BLOCKS
+        return own.groups_named(ENDPOINT_GROUP_NAME) if own is not None and is_shut else None
+
+    def group_to_be(self, vpc_id: str, name: str) -> Json | None:
+        """Return the security group of a VPC that has a name already; None if none is known to."""
+        found = entries_in(self.groups_to_be, "SecurityGroups") or ()
+        return next((each for each in found if (each.get("VpcId"), each.get("GroupName")) == (vpc_id, name)), None)
+
+    @cached
     def instances(self) -> Answer | None:
         """DescribeInstances of those that the function's routes lead to; None if they lead to none."""
         ids = sorted({str(route["InstanceId"]) for route in self._routes if route.get("InstanceId")})
@@ -339,6 +374,8 @@ class Network:
         if other is not None and self.has_to_move:
             _ = other.endpoints, self.nat_gateways
         _ = self.peerings, self.groups, self.prefix_lists
+        # What the others say decides whether these are asked.
+        _ = self.internet_gateways, self.groups_to_be
 
     # What follows.
 

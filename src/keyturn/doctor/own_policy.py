@@ -31,6 +31,7 @@ _ANYWHERE = {
         "DescribeVpcAttribute",
         "DescribeRouteTables",
         "DescribeNatGateways",
+        "DescribeInternetGateways",
         "DescribeVpcEndpoints",
         "DescribeSecurityGroups",
         "DescribeNetworkAcls",
@@ -62,12 +63,13 @@ def reading_policy(
     """
     arns = _arns(case)
     secret = _statement("Secret", "secretsmanager", _SECRET, arns["secrets"])
+    function = _statement("Function", "lambda", _FUNCTION, arns["function"])
     if may_be_keyturn:
         # One statement: a user's inline policies have 2,048 characters together.
         secret["Action"] = [f"secretsmanager:{name}" for name in _SECRET] + [f"keyturn:{name}" for name in _KNOWN]
     statements = [
         secret,
-        _statement("Function", "lambda", _FUNCTION, arns["function"]),
+        function,
         _statement("Role", "iam", _ROLE, arns["role"]),
         _statement("Policies", "iam", _POLICIES, "*"),
         _statement("Key", "kms", _KEY, arns["key"]),
@@ -82,6 +84,8 @@ def reading_policy(
     if every:
         statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
     if preflight:
+        # Who may probe can find out what the server's network maps lead to: not everybody who runs the doctor.
+        function["Action"] = [*(f"lambda:{name}" for name in _FUNCTION), "keyturn:ProbeFunctionNetwork"]
         statements.append(_statement("Preflight", "keyturn", ("PreflightRotation",), arns["secrets"]))
     if read_value:
         of_value = arns["secrets"] if case is None else case.arn

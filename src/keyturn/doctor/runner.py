@@ -6,6 +6,7 @@ A check that may not look is blind, and one that breaks is blind as well: neithe
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from keyturn.errors.base import KeyturnError
@@ -13,8 +14,8 @@ from keyturn.errors.base import KeyturnError
 from .case import Case
 from .catalogue import Check, Skip, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
-from .lines import deciding_run
-from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Status, Target, Verdict
+from .lines import deciding_run, explains_newest
+from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
 from .remedies import next_attempt
 from .sections import resource_of, section_facts, summary
 
@@ -54,8 +55,11 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         raise no_such_secret(case)
     case.endpoint = target_endpoint
     outcomes = _without_needless_quote(case, _run(case)) if case.described.kind is Kind.OK else _all_blind(case)
+    found = [_as_sure_as_told(case, finding) for outcome in outcomes for finding in outcome.findings]
     findings = _settled(
-        [finding for outcome in outcomes for finding in outcome.findings], is_dark=_is_dark(case, outcomes)
+        found,
+        is_dark=_is_dark(case, outcomes),
+        is_mended=any(explains_newest(case, finding) for finding in found),
     )
     blind = _blind_spots(case, outcomes)
     verdict = _verdict(case, findings, outcomes)
@@ -153,14 +157,25 @@ def _is_dark(case: Case, outcomes: list[Outcome]) -> bool:
     return case.log_events.kind is Kind.BLIND and case.trail("RotationFailed").kind is Kind.BLIND
 
 
-def _settled(findings: list[Finding], *, is_dark: bool) -> list[Finding]:
+def _as_sure_as_told(case: Case, finding: Finding) -> Finding:
+    """Return a finding, no surer than the log's words where they alone tell the database's address.
+
+    Whoever writes the function chooses them: nothing is opened by ``--fix`` on their account.
+    """
+    told = case.told_address if finding.cause.section is Section.NETWORK else None
+    rests_on_it = told is not None and any(each.excerpt == told.line.text for each in finding.evidence)
+    is_sure = finding.confidence is Confidence.CERTAIN
+    return replace(finding, confidence=Confidence.LIKELY) if rests_on_it and is_sure else finding
+
+
+def _settled(findings: list[Finding], *, is_dark: bool, is_mended: bool) -> list[Finding]:
     """Return findings with the parts that they play beside each other: causes first, the surest first."""
     causes = [finding for finding in findings if finding.role is Role.CAUSE]
     outranked = {general for finding in causes for general in finding.cause.outranks}
     standing = [finding for finding in causes if not finding.cause.yields and finding.id not in outranked]
     sure = any(finding.confidence is not Confidence.POSSIBLE for finding in standing)
     # What has been mended since has left behind what the next attempt will take up.
-    is_explained = bool(standing) or any(finding.is_history for finding in findings)
+    is_explained = bool(standing) or is_mended
     settled = []
     for finding in findings:
         role = finding.role

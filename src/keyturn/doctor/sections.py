@@ -9,7 +9,10 @@ from keyturn.rules.network.hops import Passage
 
 from .case import Case
 from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
+from .lines import explains_newest
 from .model import Finding, Outcome, Role, Section, Status, Verdict
+from .network import Network
+from .network_probe import is_isolated
 from .waiting import Waiting
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -48,7 +51,7 @@ def _inconclusive(case: Case, findings: Sequence[Finding], outcomes: Sequence[Ou
     hidden = list(dict.fromkeys(each.cause.section for each in outcomes if each.status is Status.BLIND))
     if case.described.kind is not Kind.OK:
         return _unseen_secret(case.described)
-    if any(finding.is_history for finding in findings):
+    if any(explains_newest(case, finding) for finding in findings):
         begun = "What failed has been changed since; the next rotation will show whether that was it"
     elif case.has_failed:
         step = f" in {case.failed_step}" if case.failed_step else ""
@@ -113,7 +116,9 @@ def _rotation(case: Case) -> str:
 
 
 def _waiting(waiting: Waiting, now: datetime) -> str:
-    attempt = f"attempt {waiting.attempt} of {waiting.attempts}"
+    # Behind a window's attempts the database is asked which password it has, until it answers.
+    is_beyond = waiting.attempt > waiting.attempts
+    attempt = f"attempt {waiting.attempt}{', of the database only,' if is_beyond else f' of {waiting.attempts}'}"
     if waiting.runs:
         return f"{attempt} runs"
     if waiting.status == "parked":
@@ -146,10 +151,25 @@ def _network(case: Case) -> str:
         return ""
     network = case.network
     if not network.is_attached:
-        return "the function is in no VPC"
+        return "the function is in no VPC, and isolated" if is_isolated(case) else "the function is in no VPC"
     network.look("subnets")
     vpc_id = network.vpc.vpc_id if network.vpc is not None else ""
-    return f"{vpc_id}, {', '.join(network.subnet_ids)}: {_REACHED[network.to_secrets_manager]}"
+    of_aws = f"{vpc_id}, {', '.join(network.subnet_ids)}: {_REACHED[network.to_secrets_manager]}"
+    return f"{of_aws}; {_way_to_database(case, network)}"
+
+
+_DATABASE_REACHED = {
+    Passage.PASSES: "the database is reached",
+    Passage.BLOCKS: "the database is not reached",
+    Passage.UNKNOWN: "whether the database is reached is not seen from here",
+}
+
+
+def _way_to_database(case: Case, network: Network) -> str:
+    if network.database is not None:
+        return _DATABASE_REACHED[network.to_database]
+    where = "could not be read" if case.options.read_value else "is in the value (--read-value or --db-host HOST:PORT)"
+    return f"the way to the database was not looked at: its address {where}"
 
 
 def _log(case: Case) -> str:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from shlex import quote
 
+from keyturn.rules.network import groups
 from keyturn.rules.network.gateways import routed_to_internet
 from keyturn.rules.network.groups import told
 from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
+from keyturn.rules.network.traffic import HTTPS, Side
+from keyturn.rules.network.ways import Origin, Server, within_vpc
 
 from .case import Case
 from .catalogue import Skip
 from .facts import Unseen
 from .model import Change, Evidence
-from .network import Network
+from .network import ENDPOINT_GROUP_NAME, Network, entries_in
 
 Ways = Mapping[str, tuple[Hop, ...]]
 
@@ -34,6 +38,7 @@ _SOURCES = {
 VPC_ACCESS = "arn:aws:iam::aws:policy/service-role/AWSLambdaVPCAccessExecutionRole"
 """AWS's policy that lets a function's role make network interfaces."""
 _FIRST_LINE = "Found credentials in environment variables."
+_WAITED = re.compile(r"timed out|[Tt]imeout|No route to host|Network is unreachable|HostUnreachable")
 READS = ("lambda:GetFunctionConfiguration", "ec2:DescribeSubnets")
 """What everything that is said of a function's network rests on."""
 AGREES = ("logs:FilterLogEvents", "cloudtrail:LookupEvents")
@@ -175,22 +180,27 @@ def shown(network: Network, blocking: Blocked) -> Evidence:
 
 
 def hung(case: Case) -> tuple[Evidence, ...]:
-    """Return what agrees with a way that is blocked: the step that failed, and the line behind which nothing came."""
+    """Return what agrees with a way that is blocked: the step that failed, and how the newest failed run waited."""
     found: list[Evidence] = []
     if case.failures_if_seen:
         last = case.failures_if_seen[-1]
         found.append(last.evidence())
     try:
-        timed_out = [run for run in case.failed_runs if run.timed_out_after is not None]
+        newest = case.failed_runs[-1:]
     except Unseen:
-        timed_out = []
-    if timed_out:
-        first = next((line for line in timed_out[-1].lines if _FIRST_LINE in line.text), None)
-        ended = next(line for line in reversed(timed_out[-1].lines) if "Task timed out after" in line.text)
-        found += [
-            Evidence("logs:FilterLogEvents", case.log_group, each.text, each.at) for each in (first, ended) if each
-        ]
-    return tuple(found)
+        newest = ()
+    for run in newest:
+        first = next((line for line in run.lines if _FIRST_LINE in line.text), None)
+        ended = next((line for line in reversed(run.lines) if _WAITED.search(line.text)), None)
+        told = (first if run.timed_out_after is not None else None, ended)
+        found += [Evidence("logs:FilterLogEvents", case.log_group, each.text, each.at) for each in told if each]
+    return (*found, *_naming_database(case))
+
+
+def _naming_database(case: Case) -> tuple[Evidence, ...]:
+    """Return the line that names the database's address, where it is known by that alone."""
+    told = case.told_address if case.failed_step in ON_DATABASE else None
+    return () if told is None else (Evidence("logs:FilterLogEvents", case.log_group, told.line.text, told.line.at),)
 
 
 ON_DATABASE = ("setSecret", "testSecret")
@@ -234,24 +244,71 @@ FUNCTION_GROUP = "$FUNCTION_GROUP"
 def make_endpoint(network: Network) -> tuple[str, ...]:
     """Return the commands that make an endpoint for the function where it is, with a security group of its own."""
     vpc_id = network.vpc.vpc_id if network.vpc is not None else "VPC"
-    return endpoint_in(vpc_id, network.subnet_ids, network.group_ids[0], network.region)
+    return endpoint_in(network, vpc_id, network.subnet_ids, network.group_ids[0])
 
 
-def endpoint_in(vpc_id: str, subnet_ids: tuple[str, ...], group_id: str, region: str) -> tuple[str, ...]:
+def endpoint_in(network: Network, vpc_id: str, subnet_ids: tuple[str, ...], group_id: str) -> tuple[str, ...]:
     """Return the commands that make an endpoint in subnets, for who has a security group."""
+    group, commands = made_group(network, vpc_id, ENDPOINT_GROUP_NAME, _ENDPOINT_GROUP)
+    if not _is_let_in(network, group, group_id):
+        source = group_id if group_id == FUNCTION_GROUP else quote(group_id)
+        admitting = f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 443"
+        commands = (*commands, f"{admitting} --source-group {source}")
     return (
-        (
-            f"ENDPOINT_GROUP=$(aws ec2 create-security-group --vpc-id {quote(vpc_id)}"
-            " --group-name secretsmanager-endpoint --description secretsmanager-endpoint --query GroupId --output text)"
-        ),
-        (
-            "aws ec2 authorize-security-group-ingress --group-id $ENDPOINT_GROUP --protocol tcp --port 443"
-            f" --source-group {group_id if group_id == FUNCTION_GROUP else quote(group_id)}"
-        ),
+        *commands,
         (
             f"aws ec2 create-vpc-endpoint --vpc-id {quote(vpc_id)} --vpc-endpoint-type Interface"
-            f" --service-name com.amazonaws.{quote(region)}.secretsmanager"
+            f" --service-name com.amazonaws.{quote(network.region)}.secretsmanager"
             f" --subnet-ids {' '.join(map(quote, subnet_ids))}"
-            " --security-group-ids $ENDPOINT_GROUP --private-dns-enabled"
+            f" --security-group-ids {group} --private-dns-enabled"
         ),
     )
+
+
+_ENDPOINT_GROUP = "$ENDPOINT_GROUP"
+
+
+def made_group(network: Network, vpc_id: str, name: str, variable: str) -> tuple[str, tuple[str, ...]]:
+    """Return a security group, as commands name it, and what makes it; one that has the name already is taken."""
+    found = network.group_to_be(vpc_id, name)
+    if found is not None:
+        return quote(str(found["GroupId"])), ()
+    return variable, (
+        (
+            f"{variable[1:]}=$(aws ec2 create-security-group --vpc-id {quote(vpc_id)} --group-name {quote(name)}"
+            f" --description {quote(name)} --query GroupId --output text)"
+        ),
+    )
+
+
+def _is_let_in(network: Network, group_id: str, source_group_id: str) -> bool:
+    """Whether the group for an endpoint, which was there already, lets the function's in: EC2 refuses a rule twice."""
+    known = entries_in(network.groups_to_be, "SecurityGroups") or ()
+    source = Side((), frozenset([source_group_id]))
+    let_in = groups.let_in(HopKind.ENDPOINT_GROUP, [group_id], known, source, HTTPS, {})
+    return let_in.passage is Passage.PASSES
+
+
+def ways_to_mend(network: Network) -> Ways:
+    """Return the ways to Secrets Manager that security groups and network ACLs have to let pass.
+
+    Where an endpoint is the way out, these are the ways to that one, in the function's subnets: what keeps its packets
+    from the internet does no harm then.
+    """
+    ways = network.ways_to_secrets_manager
+    if network.vpc is None or not any(needs_endpoint(network, hop) for hops in ways.values() for hop in hops):
+        return ways
+    picture, subnet_ids = network.picture, network.subnet_ids
+    to_be = Server(
+        network.vpc.vpc_id, subnet_ids, None, HopKind.ENDPOINT_GROUP, f"an endpoint in {', '.join(subnet_ids)}"
+    )
+    return {each: within_vpc(picture, Origin(each, network.group_ids), to_be, HTTPS) for each in subnet_ids}
+
+
+def needs_endpoint(network: Network, hop: Hop) -> bool:
+    """Whether an endpoint is the way out where a hop blocks the one to the internet."""
+    if hop.passage is not Passage.BLOCKS:
+        return False
+    if hop.kind is HopKind.INTERNET_GATEWAY:
+        return not good_subnets(network, network.vpc.vpc_id if network.vpc is not None else "")
+    return hop.kind is HopKind.ROUTE

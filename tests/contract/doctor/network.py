@@ -9,6 +9,8 @@ from .vpc import (
     ENDPOINT_GROUP,
     FUNCTION_GROUP,
     GATEWAY,
+    OWN_HOST,
+    PRIVATE_A,
     PRIVATE_TABLE,
     rule,
     table,
@@ -115,6 +117,41 @@ def db_host_gone(world: World) -> None:
     world.with_value()
     world.lose("rds:DescribeDBInstances", "DBInstanceNotFound", "DBInstance orders not found.")
     world.fail("setSecret")
+
+
+def secretsmanager_unanswered(world: World) -> None:
+    world.in_vpc()
+    world.fail()
+    url = f"https://secretsmanager.{REGION}.amazonaws.com/"
+    world.run(
+        f'[ERROR] ConnectTimeoutError: Connect timeout on endpoint URL: "{url}"\nTraceback (most recent call last):'
+    )
+
+
+def db_host_is_function_itself(world: World) -> None:
+    world.in_vpc()
+    world.fail("setSecret")
+    world.run(
+        "[ERROR] ConnectionRefused: host 127.0.0.1, port 5432: Connection refused\nTraceback (most recent call last):"
+    )
+
+
+def function_isolated(world: World) -> None:
+    world.with_probe({"Network": "isolated"})
+    world.fail("setSecret")
+    world.run(
+        "[ERROR] HostUnreachable: host db.example, port 1: Network is unreachable\nTraceback (most recent call last):"
+    )
+
+
+def network_map_missing(world: World) -> None:
+    world.in_vpc()
+    tried = {"Address": OWN_HOST, "Outcome": "timeout", "IsMapped": False, "Destination": "is nobody's"}
+    world.with_probe(
+        {"Network": "vpc", "Probes": [{"SubnetId": PRIVATE_A, "Outcome": "timeout", "Addresses": [tried]}]}
+    )
+    world.fail("setSecret")
+    world.run(f"[ERROR] ConnectionTimedOut: host {OWN_HOST}, port 5432: no answer\nTraceback (most recent call last):")
 
 
 def function_timeout_too_short(world: World) -> None:

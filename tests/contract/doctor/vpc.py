@@ -85,6 +85,7 @@ class Network:
         self.nat_gateways: list[_Entry] = [
             {"NatGatewayId": NAT, "State": "available", "ConnectivityType": "public", "SubnetId": PUBLIC, "VpcId": VPC}
         ]
+        self.internet_gateways: list[_Entry] = [{"InternetGatewayId": GATEWAY, "Attachments": [{"VpcId": VPC}]}]
         self.instances: list[_Entry] = []
         self.peerings: list[_Entry] = []
         self.interfaces: list[_Entry] = [interface("eni-0d", DATABASE_ADDRESS, DATABASE_SUBNET, DATABASE_GROUP)]
@@ -190,6 +191,9 @@ class Network:
     def _DescribeNatGateways(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"NatGateways": self.nat_gateways}
 
+    def _DescribeInternetGateways(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
+        return {"InternetGateways": self.internet_gateways}
+
     def _DescribeInstances(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"Reservations": [{"Instances": self.instances}]}
 
@@ -201,8 +205,13 @@ class Network:
         return {"VpcId": VPC, name[0].upper() + name[1:]: {"Value": self.dns[name]}}
 
     def _DescribeSecurityGroups(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        [wanted] = parameters["Filters"]
-        return {"SecurityGroups": [group for each, group in self.groups.items() if each in wanted["Values"]]}
+        members = {"group-id": "GroupId", "vpc-id": "VpcId", "group-name": "GroupName"}
+        wanted = [(members[each["Name"]], each["Values"]) for each in parameters["Filters"]]
+        return {
+            "SecurityGroups": [
+                group for group in self.groups.values() if all(group.get(member) in values for member, values in wanted)
+            ]
+        }
 
     def _GetManagedPrefixListEntries(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"Entries": [{"Cidr": each} for each in self.lists[parameters["PrefixListId"]]]}

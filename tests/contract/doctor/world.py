@@ -336,6 +336,12 @@ class World:
         """Look with --read-value."""
         self.options = Options(read_value=True)
 
+    def with_probe(self, found: Mapping[str, Any]) -> None:
+        """Let it be Keyturn, which tells this of where the function runs."""
+        self.options = Options(may_be_keyturn=True)
+        self.replies["keyturn:ListRotations"] = {"Rotations": []}
+        self.replies["keyturn:ProbeFunctionNetwork"] = {"Probes": [], **found}
+
     def with_own_database(self, address: str = OWN_HOST) -> None:
         """Let the value have a server of one's own by its private address, and look with --read-value."""
         self.with_value()

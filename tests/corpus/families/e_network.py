@@ -123,6 +123,14 @@ def the_vpc_has_no_host_names(account: Account) -> None:
     found.dns["enableDnsHostnames"] = False
 
 
+@network.fault("secretsmanager-unanswered")
+def nothing_is_in_the_way_and_nobody_answers(account: Account) -> None:
+    account.failing()
+    said = f'Connect timeout on endpoint URL: "https://secretsmanager.{REGION}.amazonaws.com/"'
+    account.raised("ConnectTimeoutError", said, function="lambda_handler", ms=12000)
+    account.in_vpc()
+
+
 @network.fault("endpoint-not-available")
 def the_endpoint_waits_to_be_accepted(account: Account) -> None:
     _hangs(account).with_endpoint(State="pendingAcceptance")

@@ -56,6 +56,21 @@ def the_functions_group_lets_https_out_only(account: Account) -> None:
     _cannot_log_in(account).group("sg-function")["IpPermissionsEgress"] = [allow("tcp", 443, EVERYWHERE)]
 
 
+@own.fault("db-host-is-function-itself")
+def the_value_names_the_machine_that_it_was_written_on(account: Account) -> None:
+    account.failing("setSecret")
+    said = 'connection to server at "127.0.0.1", port 5432 failed: Connection refused'
+    account.raised("OperationalError", said, function="set_secret")
+    _beside_it(account, "127.0.0.1")
+
+
+@own.fault("db-host-is-function-itself")
+def the_log_alone_names_the_functions_own_loopback(account: Account) -> None:
+    account.failing("setSecret")
+    said = 'connection to server at "localhost" (127.0.0.1), port 5432 failed: Connection refused'
+    account.raised("OperationalError", said, function="set_secret")
+
+
 @own.fault("function-outside-db-vpc")
 def it_is_in_another_vpc(account: Account) -> None:
     found = _cannot_log_in(account, "10.9.20.7")

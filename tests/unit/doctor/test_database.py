@@ -73,7 +73,7 @@ def test_each_kind_of_error_that_keyturns_functions_tell_apart_has_an_entry() ->
          "db-password-rejected"),
         ('OperationalError: connection to server at "10.0.0.5", port 5432 failed: Connection refused',
          "db-connection-refused"),
-        ('OperationalError: connection to server at "10.0.0.5", port 5432 failed: timeout expired', "db-unreachable"),
+        ('OperationalError: connection to server at "52.16.0.5", port 5432 failed: timeout expired', "db-unreachable"),
         ("OperationalError: (2003, \"Can't connect to MySQL server on 'db.example' (timed out)\")", "db-unreachable"),
         ("OperationalError: (1049, \"Unknown database 'orders'\")", "db-database-missing"),
         ("InsufficientPrivilege: permission denied to alter role", "db-user-cannot-set-password"),

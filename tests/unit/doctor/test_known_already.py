@@ -259,6 +259,11 @@ IN_40_SECONDS = NOW + timedelta(seconds=40)
     [
         ({"Status": "pending", "DueAt": IN_40_SECONDS}, "attempt 3 of 5 begins in 40 seconds", RETRY),
         ({"Status": "pending", "DueAt": ago(seconds=1)}, "attempt 3 of 5 is due", RETRY),
+        (
+            {"Status": "pending", "DueAt": IN_40_SECONDS, "Attempt": 6},
+            "attempt 6, of the database only, begins in 40 seconds",
+            RETRY,
+        ),
         ({"Status": "parked", "DueAt": NOW + timedelta(days=3)}, "out of attempts, goes on in 3 days", RETRY),
         ({"Status": "parked"}, "out of attempts", RETRY),
         ({"Status": "running"}, "attempt 3 of 5 runs", f"keyturn rotation show {NAME}"),

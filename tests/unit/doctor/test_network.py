@@ -20,6 +20,7 @@ from tests.contract.doctor.vpc import (
     PRIVATE_B,
     PRIVATE_TABLE,
     PUBLIC,
+    PUBLIC_TABLE,
     rule,
     table,
 )
@@ -34,6 +35,8 @@ from keyturn.doctor.remedies import line_with, words
 from keyturn.doctor.runner import examine
 from keyturn.doctor.subject import Options
 from keyturn.rules.network.hops import Passage
+
+ALL = "0.0.0.0/0"
 
 
 def found(world: World, cause_id: str) -> Finding | None:
@@ -102,8 +105,13 @@ def test_the_report_says_in_a_line_how_the_network_stands() -> None:
     world, broken = in_vpc(), in_vpc()
     broken.network.nat_gateways[0]["State"] = "deleted"
 
-    assert diagnosed(world).facts[Section.NETWORK] == "vpc-01, subnet-0a, subnet-0b: Secrets Manager is reached"
-    assert diagnosed(broken).facts[Section.NETWORK].endswith("Secrets Manager is not reached")
+    assert diagnosed(world).facts[Section.NETWORK] == (
+        "vpc-01, subnet-0a, subnet-0b: Secrets Manager is reached; the way to the database was not looked at: its"
+        " address is in the value (--read-value or --db-host HOST:PORT)"
+    )
+    world.with_value()
+    assert diagnosed(world).facts[Section.NETWORK].endswith("Secrets Manager is reached; the database is reached")
+    assert "Secrets Manager is not reached;" in diagnosed(broken).facts[Section.NETWORK]
     assert diagnosed(World()).facts[Section.NETWORK] == "the function is in no VPC"
 
 
@@ -213,9 +221,65 @@ def test_a_nat_gateway_in_a_private_subnet_leads_nowhere() -> None:
 
     finding = found(world, "network-nat-broken")
     assert finding is not None
-    # The way out names a subnet that is public.
-    assert f"--subnet-id {PUBLIC}" in finding.remedy.by_hand[0]
-    assert f"--route-table-id {PRIVATE_TABLE}" in finding.remedy.by_hand[2]
+    # Its route table is that of subnets which have to stay private.
+    assert finding.remedy.by_hand == (
+        "ROUTE_TABLE=$(aws ec2 create-route-table --vpc-id vpc-01 --query RouteTable.RouteTableId --output text)",
+        f"aws ec2 create-route --route-table-id $ROUTE_TABLE --destination-cidr-block 0.0.0.0/0 --gateway-id {GATEWAY}",
+        f"aws ec2 associate-route-table --subnet-id {PRIVATE_B} --route-table-id $ROUTE_TABLE",
+    )
+    assert PRIVATE_A in finding.remedy.text
+
+
+def without_a_way_out(*, gateway: bool) -> World:
+    """The NAT gateway's own subnet has no default route; and the VPC no internet gateway."""
+    world = in_vpc()
+    world.network.route_tables[1] = table(PUBLIC_TABLE, {}, PUBLIC)
+    if not gateway:
+        world.network.internet_gateways = []
+    return world
+
+
+def test_a_nat_gateway_whose_subnet_lost_its_route_gets_it_back() -> None:
+    world = without_a_way_out(gateway=True)
+
+    finding = found(world, "network-nat-broken")
+    assert finding is not None
+    assert [line_with(" ".join(words(each)), "") for each in finding.remedy.changes] == [
+        f"aws ec2 create-route --route-table-id {PUBLIC_TABLE} --destination-cidr-block {ALL} --gateway-id {GATEWAY}"
+    ]
+    assert finding.remedy.by_hand == ()
+
+
+def test_a_default_route_to_something_else_is_replaced() -> None:
+    world = in_vpc()
+    world.network.route_tables[1]["Routes"][1]["State"] = "blackhole"
+
+    finding = found(world, "network-nat-broken")
+    assert finding is not None
+    assert [each.operation for each in finding.remedy.changes] == ["ReplaceRoute"]
+
+
+def test_a_vpc_without_an_internet_gateway_gets_one() -> None:
+    finding = found(without_a_way_out(gateway=False), "network-nat-broken")
+    assert finding is not None
+    assert finding.remedy.by_hand == (
+        "GATEWAY=$(aws ec2 create-internet-gateway --query InternetGateway.InternetGatewayId --output text)",
+        "aws ec2 attach-internet-gateway --internet-gateway-id $GATEWAY --vpc-id vpc-01",
+        f"aws ec2 create-route --route-table-id {PUBLIC_TABLE} --destination-cidr-block {ALL} --gateway-id $GATEWAY",
+    )
+
+
+def test_a_nat_gateway_that_is_gone_is_made_again_only_where_a_subnet_is_public() -> None:
+    there, nowhere = in_vpc(), without_a_way_out(gateway=True)
+    for world in (there, nowhere):
+        world.network.nat_gateways[0]["State"] = "deleted"
+    made, endpoint = found(there, "network-nat-broken"), found(nowhere, "network-nat-broken")
+    assert made is not None
+    assert endpoint is not None
+
+    assert f"--subnet-id {PUBLIC}" in made.remedy.by_hand[0]
+    assert f"--route-table-id {PRIVATE_TABLE}" in made.remedy.by_hand[2]
+    assert "create-vpc-endpoint" in endpoint.remedy.by_hand[-1]
 
 
 def test_the_network_acl_of_the_nat_gateways_subnet_is_on_the_way_too() -> None:
@@ -249,18 +313,124 @@ def everywhere_in() -> dict[str, Any]:
     return {"RuleAction": "allow", "Egress": False, "CidrBlock": "0.0.0.0/0"}
 
 
-def test_a_part_of_the_ephemeral_ports_is_a_risk_and_no_cause() -> None:
-    world = in_vpc()
+def let_back(world: World, first: int, last: int) -> None:
+    """Let answers back to these ports only."""
     entries = world.network.acls[0]["Entries"]
     entries[:] = [each for each in entries if each["Egress"] or each["RuleNumber"] == 32767]
-    for number, first, last in ((100, 32768, 65535), (110, 443, 443)):
-        ranged = {"From": first, "To": last}
+    for number, ports in ((100, (first, last)), (110, (443, 443))):
+        ranged = {"From": ports[0], "To": ports[1]}
         entries.append({**everywhere_in(), "RuleNumber": number, "Protocol": "6", "PortRange": ranged})
+
+
+@pytest.mark.parametrize(("first", "last"), [(32768, 65535), (49152, 65535)])
+def test_a_part_of_the_ephemeral_ports_is_a_risk_and_a_possible_cause_where_an_attempt_was_lost(
+    first: int, last: int
+) -> None:
+    world = in_vpc()
+    let_back(world, first, last)
 
     finding = found(world, "nacl-blocks-https")
     assert finding is not None
     assert (finding.role, finding.confidence) == (Role.RISK, Confidence.POSSIBLE)
+    assert "now and then" in finding.title
     assert diagnosed(world).verdict is Verdict.AT_RISK
+
+    world.fail("createSecret")
+    world.run(timed_out=60, duration_ms=60000, secret=None)
+    [cause] = diagnosed(world).causes
+    assert (cause.id, cause.confidence) == ("nacl-blocks-https", Confidence.POSSIBLE)
+
+
+@pytest.mark.parametrize(("first", "role"), [(32768, Role.NOTE), (49152, Role.CAUSE)])
+def test_on_keyturn_the_ports_count_that_its_functions_take(first: int, role: Role) -> None:
+    world = in_vpc()
+    let_back(world, first, 65535)
+    report = examine(case_of(world), "http://127.0.0.1:8470")
+
+    [finding] = [each for each in report.findings if each.id == "nacl-blocks-https"]
+    assert (finding.role, finding.cause.id in {each.id for each in report.causes}) == (role, role is Role.CAUSE)
+    numbers = [change.parameters["RuleNumber"] for change in finding.remedy.changes]
+    assert numbers == [90]
+
+
+def enter(world: World, finding: Finding) -> None:
+    """Run the commands of a finding, of which each needs a number that is free."""
+    for change in finding.remedy.changes:
+        assert change.operation == "CreateNetworkAclEntry"
+        entry: dict[str, Any] = dict(change.parameters)
+        [acl] = [each for each in world.network.acls if each["NetworkAclId"] == entry.pop("NetworkAclId")]
+        taken = [(each["Egress"], each["RuleNumber"]) for each in acl["Entries"]]
+        assert (entry["Egress"], entry["RuleNumber"]) not in taken
+        acl["Entries"].append(entry)
+
+
+def acl_findings(world: World) -> list[Finding]:
+    return [each for each in diagnosed(world).findings if each.id.startswith("nacl-")]
+
+
+@pytest.mark.parametrize("endpoint", [False, True])
+def test_the_commands_of_all_findings_can_be_run_one_after_another(endpoint: bool) -> None:
+    world = in_vpc(endpoint=endpoint, value=True)
+    entries = world.network.acls[0]["Entries"]
+    entries[:] = [each for each in entries if each["RuleNumber"] == 32767]
+    causes = [each for each in acl_findings(world) if each.role is Role.CAUSE]
+    assert [each.id for each in causes] == ["nacl-blocks-https", "nacl-blocks-database"]
+
+    for each in causes:
+        enter(world, each)
+    assert acl_findings(world) == []
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+
+
+def test_an_entry_that_two_causes_need_is_printed_for_one_and_named_by_the_other() -> None:
+    world = in_vpc(value=True)
+    entries = world.network.acls[0]["Entries"]
+    entries[:] = [each for each in entries if each["RuleNumber"] == 32767]
+    https, database = acl_findings(world)
+    answers = {"From": 1024, "To": 65535}
+
+    assert "printed for" not in https.remedy.text
+    # What comes from everywhere comes from the database as well.
+    assert "printed for nacl-blocks-https" in database.remedy.text
+    into = [each for each in database.remedy.changes if each.parameters["PortRange"] == answers]
+    assert not [each for each in into if not each.parameters["Egress"]]
+
+
+def test_a_port_that_is_denied_within_those_of_answers_is_mended_by_one_set() -> None:
+    world = in_vpc(value=True)
+    world.network.acls[0]["Entries"].append(
+        {
+            **everywhere_in(),
+            "RuleNumber": 50,
+            "RuleAction": "deny",
+            "Protocol": "6",
+            "PortRange": {"From": 5432, "To": 5432},
+        }
+    )
+    [database] = [each for each in acl_findings(world) if each.role is Role.CAUSE]
+    assert database.id == "nacl-blocks-database"
+
+    for each in acl_findings(world):
+        enter(world, each)
+    assert acl_findings(world) == []
+
+
+def test_where_no_number_is_left_below_the_one_that_refuses_that_is_said() -> None:
+    world = in_vpc()
+    world.network.acls[0]["Entries"].append(
+        {
+            **everywhere_in(),
+            "Egress": True,
+            "RuleNumber": 1,
+            "RuleAction": "deny",
+            "Protocol": "6",
+            "PortRange": {"From": 443, "To": 443},
+        }
+    )
+    [finding] = acl_findings(world)
+
+    assert finding.remedy.changes == ()
+    assert "a higher number" in finding.remedy.text
 
 
 def test_two_independent_faults_are_both_causes() -> None:
@@ -291,6 +461,96 @@ def test_egress_that_leads_to_the_database_only_is_found_without_the_value() -> 
     # No call opens a group to everybody: that command is only printed.
     assert finding.remedy.changes == ()
     assert not finding.is_fixable
+
+
+def widened(world: World) -> list[dict[str, Any]]:
+    """The statements of the policy that is to be put on the endpoint, which is put there."""
+    finding = found(world, "endpoint-policy-denies")
+    assert finding is not None
+    assert "repeats what it allows to everybody else now" in finding.remedy.text
+    [change] = finding.remedy.changes
+    world.network.endpoints[0]["PolicyDocument"] = text = str(change.parameters["PolicyDocument"])
+    statements: list[dict[str, Any]] = json.loads(text)["Statement"]
+    return statements
+
+
+def test_an_endpoints_policy_is_never_made_narrower() -> None:
+    world = in_vpc(endpoint=True)
+    other = {"Sid": "Other", "Effect": "Allow", "Principal": "*", "Action": "kms:*", "Resource": "*"}
+    # One statement may stand without its list.
+    world.network.endpoints[0]["PolicyDocument"] = json.dumps({"Version": "2012-10-17", "Id": "x", "Statement": other})
+
+    statements = widened(world)
+    assert statements[0] == other
+    assert [each["Effect"] for each in statements] == ["Allow"] * 3
+    assert found(world, "endpoint-policy-denies") is None
+    assert json.loads(world.network.endpoints[0]["PolicyDocument"])["Id"] == "x"
+
+
+def test_a_denial_of_an_endpoints_policy_stays_for_all_but_the_role() -> None:
+    world = in_vpc(endpoint=True)
+    everything = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+    denied = {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:PutSecretValue", "Resource": "*"}
+    deleting = {"Effect": "Deny", "Principal": "*", "Action": "secretsmanager:DeleteSecret", "Resource": "*"}
+    world.network.endpoints[0]["PolicyDocument"] = json.dumps({"Statement": [everything, denied, deleting]})
+    role = str(world.configuration["Role"])
+
+    kept, unless, untouched, *_ = widened(world)
+    assert (kept, untouched) == (everything, deleting)
+    assert unless == {**denied, "Condition": {"ArnNotEquals": {"aws:PrincipalArn": role}}}
+
+
+def without_a_route(*egress: dict[str, Any]) -> World:
+    world = in_vpc()
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {}, main=True)
+    world.network.groups[FUNCTION_GROUP]["IpPermissionsEgress"] = list(egress)
+    world.fail("createSecret")
+    return world
+
+
+def test_what_the_endpoint_does_not_need_is_no_cause_beside_the_lack_of_a_way() -> None:
+    world = without_a_route(rule(443, cidr="10.0.0.0/16"))
+    # Nor does an endpoint in the function's subnets need a network ACL that lets answers come from the internet.
+    for entry in world.network.acls[0]["Entries"]:
+        entry["CidrBlock"] = "10.0.0.0/16" if entry["RuleAction"] == "allow" else ALL
+
+    assert [each.id for each in diagnosed(world).causes] == ["network-no-route-to-secretsmanager"]
+
+
+def test_egress_is_opened_to_where_the_endpoint_is_to_be_and_not_to_the_world() -> None:
+    world = without_a_route(rule(5432, cidr="10.0.0.0/16"))
+
+    assert {each.id for each in diagnosed(world).causes} == {
+        "network-no-route-to-secretsmanager",
+        "function-sg-blocks-egress",
+    }
+    egress = found(world, "function-sg-blocks-egress")
+    assert egress is not None
+    [change] = egress.remedy.changes
+    assert [each["IpRanges"] for each in change.parameters["IpPermissions"]] == [  # type: ignore[attr-defined] # a list
+        [{"CidrIp": "10.0.1.0/24"}, {"CidrIp": "10.0.2.0/24"}]
+    ]
+
+
+@pytest.mark.parametrize("is_let_in", [False, True])
+def test_a_group_that_is_there_already_is_taken_for_the_endpoint(is_let_in: bool) -> None:
+    world = without_a_route(rule(443, cidr="10.0.0.0/16"))
+    known = rule(443, source=FUNCTION_GROUP) if is_let_in else rule(443, source=DATABASE_GROUP)
+    world.network.groups["sg-0a"] = {
+        "GroupId": "sg-0a",
+        "GroupName": "secretsmanager-endpoint",
+        "VpcId": "vpc-01",
+        "IpPermissions": [known],
+    }
+    finding = found(world, "network-no-route-to-secretsmanager")
+    assert finding is not None
+    commands = finding.remedy.by_hand
+
+    assert [command.split()[2] for command in commands] == [
+        *([] if is_let_in else ["authorize-security-group-ingress"]),
+        "create-vpc-endpoint",
+    ]
+    assert all("sg-0a" in command and "$" not in command for command in commands)
 
 
 def test_egress_to_the_database_is_opened_to_its_group() -> None:

@@ -238,6 +238,36 @@ def test_an_address_of_the_vpc_in_none_of_its_subnets_is_nobodys() -> None:
     assert f"{VPC} has no subnet in which 10.0.99.7 lies" in finding.title
 
 
+@pytest.mark.parametrize(
+    ("address", "taken", "block"),
+    [
+        ("10.0.99.7", [], "10.0.99.0/24"),
+        ("10.0.99.7", ["10.0.99.128/25"], "10.0.99.0/25"),
+        ("10.0.99.7", ["10.0.99.16/28"], "10.0.99.0/28"),
+    ],
+)
+def test_on_keyturn_an_address_in_no_subnet_is_given_one(address: str, taken: list[str], block: str) -> None:
+    world = by_subnet(address)
+    world.network.subnets += [
+        {"SubnetId": f"subnet-1{position}", "VpcId": VPC, "CidrBlock": each} for position, each in enumerate(taken)
+    ]
+
+    [finding] = on_keyturn(world).causes
+    [change] = finding.remedy.changes
+    assert (change.operation, change.parameters) == ("CreateSubnet", {"VpcId": VPC, "CidrBlock": block})
+    # In AWS nobody would be there.
+    [finding] = diagnosed(world).causes
+    assert finding.remedy.changes == ()
+
+
+def test_no_subnet_is_made_where_none_is_free() -> None:
+    world = by_subnet("10.0.99.7")
+    world.network.subnets.append({"SubnetId": "subnet-1", "VpcId": VPC, "CidrBlock": "10.0.99.8/29"})
+
+    [finding] = on_keyturn(world).causes
+    assert finding.remedy.changes == ()
+
+
 def test_of_several_interfaces_it_is_the_one_in_the_functions_vpc() -> None:
     world = with_interface()
     world.network.with_interface(OWN_HOST, VpcId=OTHER_VPC, SubnetId="subnet-12")

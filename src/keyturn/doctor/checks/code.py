@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
-from keyturn.doctor.facts import Kind
+from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.lines import (
     LineCause,
     deciding_run,
@@ -20,6 +21,7 @@ from keyturn.doctor.lines import (
 )
 from keyturn.doctor.log import LogRun
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.network_changes import UNANSWERED, unanswered
 from keyturn.doctor.remedies import begin_anew, go_on
 
 _LOG = ("logs:FilterLogEvents",)
@@ -234,6 +236,10 @@ def function_unhandled_error(case: Case) -> Iterator[Finding]:
     run, said = deciding_run(case), newest_said(case, _ANYTHING)
     if run is None or said is None or said.run is not run:
         return
+    with suppress(Unseen):
+        if unanswered(case) is not None and UNANSWERED.search(said.line.text):
+            # The network's affair: what is in its way is told there.
+            return
     advice = _ADVICE.search(said.line.text)
     where = "" if advice else _last_frame(run)
     at = f" ({where})" if where else ""

@@ -7,9 +7,15 @@ known.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from dataclasses import replace
+from shlex import quote
 
+from keyturn.doctor.case import Case
+from keyturn.doctor.catalogue import check
+from keyturn.doctor.facts import Unseen
 from keyturn.doctor.lines import LineCause, enter, line_saying
-from keyturn.doctor.model import Cause, Confidence, Section, Topic
+from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
 
 _SUMMED_UP = ("db-login-failed", "pending-login-failed")
 _LEFT_BEHIND = ("pending-stuck", "pending-empty")
@@ -42,6 +48,57 @@ def _entry(
     return LineCause(cause, line_saying(*parts), f"{said}: {{why}}", remedy, confidence, unless=_OF_AWS)
 
 
+UNREACHABLE = _entry(
+    "db-unreachable",
+    "The database does not answer",
+    "the database does not answer",
+    (
+        "ConnectionTimedOut: host %s, port %s: no answer within the time limit",
+        "HostUnreachable: host %s, port %s: No route to host",
+        "timeout expired",
+        "Can't connect to MySQL server on '%s' (timed out)",
+    ),
+    (
+        r"\b(?:ConnectionTimedOut|HostUnreachable): ",
+        "No route to host",
+        "Network is unreachable",
+        r"connection (?:to server [^\n\r]*)?(?:failed: )?(?:timeout expired|timed out)",
+        r"Can't connect to MySQL server on '[^']*' \(timed out\)",
+        "Adaptive Server is unavailable or does not exist",
+        "ServerSelectionTimeoutError",
+        "ORA-12170",
+    ),
+    "Open the way from the function to the database: routes, security groups, firewalls; or start the database.",
+    # What closes the way is the cause where it can be seen.
+    yields=True,
+    confidence=Confidence.LIKELY,
+)
+
+
+@check(UNREACHABLE.cause)
+def db_unreachable(case: Case) -> Iterator[Finding]:
+    """Look for an attempt that found no way, and say how that is looked at."""
+    for finding in UNREACHABLE(case):
+        yield replace(finding, remedy=_look_at_way(case, finding.remedy.text))
+
+
+def _look_at_way(case: Case, text: str) -> Remedy:
+    try:
+        database = case.database
+    except Unseen:
+        database = None
+    if database is None:
+        asked = f"keyturn doctor {quote(case.name)} --read-value"
+        return Remedy(
+            f"{text} With --read-value or --db-host HOST:PORT the doctor looks at that way.", by_hand=(asked,)
+        )
+    if case.endpoint is None:
+        return Remedy(text)
+    to = quote(f"{database.address.host}:{database.address.port}")
+    traced = f"keyturn network trace {quote(case.function_name)} {to}"
+    return Remedy(f"{text} keyturn network trace shows where the packets are lost.", by_hand=(traced,))
+
+
 enter(
     _entry(
         "db-connection-refused",
@@ -50,31 +107,6 @@ enter(
         ("ConnectionRefused: host %s, port %s: Connection refused", "[Errno 111] Connection refused", "ECONNREFUSED"),
         (r"\bConnectionRefused: ", "Connection refused", "ECONNREFUSED", "ORA-12541"),
         "Start the database, or correct host and port in the value.",
-    ),
-    _entry(
-        "db-unreachable",
-        "The database does not answer",
-        "the database does not answer",
-        (
-            "ConnectionTimedOut: host %s, port %s: no answer within the time limit",
-            "HostUnreachable: host %s, port %s: No route to host",
-            "timeout expired",
-            "Can't connect to MySQL server on '%s' (timed out)",
-        ),
-        (
-            r"\b(?:ConnectionTimedOut|HostUnreachable): ",
-            "No route to host",
-            "Network is unreachable",
-            r"connection (?:to server [^\n\r]*)?(?:failed: )?(?:timeout expired|timed out)",
-            r"Can't connect to MySQL server on '[^']*' \(timed out\)",
-            "Adaptive Server is unavailable or does not exist",
-            "ServerSelectionTimeoutError",
-            "ORA-12170",
-        ),
-        "Open the way from the function to the database: routes, security groups, firewalls; or start the database.",
-        # What closes the way is the cause where it can be seen.
-        yields=True,
-        confidence=Confidence.LIKELY,
     ),
     _entry(
         "db-connection-lost",

@@ -12,6 +12,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.model import Cause, Change, Finding, Fix, Remedy, Section, Topic
 from keyturn.doctor.network import Network
+from keyturn.doctor.way_out import let_out
 from keyturn.doctor.ways import (
     AGREES,
     READS,
@@ -117,12 +118,18 @@ NAT_BROKEN = Cause(
     topic=Topic.NETWORK,
     title="The NAT gateway or NAT instance behind the function's subnet leads nowhere",
     symptoms=TIMED_OUT,
-    evidence=(*_ROUTED, "ec2:DescribeNatGateways", "ec2:DescribeInstances", *AGREES),
+    evidence=(
+        *_ROUTED,
+        "ec2:DescribeNatGateways",
+        "ec2:DescribeInstances",
+        "ec2:DescribeInternetGateways",
+        *AGREES,
+    ),
     decision="The default route leads to a NAT gateway that is deleted, failed or not yet available, or whose own"
     " subnet has no default route to an internet gateway; or to a NAT instance that is stopped, or has its"
     " source/destination check on. The gateway's own state counts, not only the route's.",
-    remedy="Make a NAT gateway in a public subnet and let the default route lead to it; start a NAT instance, or turn"
-    " its check off.",
+    remedy="Let the gateway's own subnet out through the VPC's internet gateway; make a NAT gateway in a public subnet"
+    " in place of one that is gone, and let the default route lead to it; start a NAT instance, or turn its check off.",
     fix=Fix.PRINTED,
     outranks=("network-no-route-to-secretsmanager", UNREACHED),
 )
@@ -151,8 +158,16 @@ def _mended(network: Network, gateway_id: str, why: str, subnet_ids: tuple[str, 
         )
     if "NAT instance that is stop" in why:
         return Remedy(f"Start {gateway_id}.", (Change("ec2", "StartInstances", {"InstanceIds": [gateway_id]}),))
-    public = _public_subnet(network) or "PUBLIC_SUBNET"
-    tables = sorted({_table_id(network, each) for each in subnet_ids})
+    if "has no default route to an internet gateway" in why and (remedy := let_out(network, gateway_id)) is not None:
+        return remedy
+    public = _public_subnet(network)
+    tables = sorted({_table_id(network, each) for each in subnet_ids} - {""})
+    if public is None:
+        return Remedy(
+            "No subnet of the VPC is public, so that a NAT gateway would lead nowhere: make an endpoint of Secrets"
+            " Manager for the function's subnets.",
+            by_hand=make_endpoint(network),
+        )
     return Remedy(
         "Make a NAT gateway in a public subnet, and let the default route lead to it.",
         by_hand=(
@@ -174,7 +189,7 @@ def _mended(network: Network, gateway_id: str, why: str, subnet_ids: tuple[str, 
 def _table_id(network: Network, subnet_id: str) -> str:
     picture = network.picture
     table = table_of(subnet_id, picture.vpc_of(subnet_id), picture.route_tables or ())
-    return "ROUTE_TABLE" if table is None else str(table["RouteTableId"])
+    return "" if table is None else str(table["RouteTableId"])
 
 
 def _public_subnet(network: Network) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
 
 from keyturn.doctor.case import Case
@@ -12,7 +12,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.database import Database, NameKind, Place
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
-from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import Network
 from keyturn.doctor.ways import (
     AGREES,
@@ -25,13 +25,16 @@ from keyturn.doctor.ways import (
     endpoint_in,
     good_subnets,
     hung,
+    made_group,
     routed_to_database,
     shown,
     with_database,
 )
 from keyturn.rules.network.endpoints import endpoint_for
-from keyturn.rules.network.hops import HopKind, Passage
-from keyturn.rules.network.traffic import PUBLIC
+from keyturn.rules.network.groups import let_in
+from keyturn.rules.network.hops import Hop, HopKind, Passage
+from keyturn.rules.network.routes import is_local
+from keyturn.rules.network.traffic import PUBLIC, Ports, Side, networks_of
 
 from .network_endpoints import admit
 
@@ -207,13 +210,46 @@ def _led_nowhere(case: Case, network: Network, database: Database) -> Iterator[F
             OUTSIDE,
             f"{case.function_name} has no way to {database.name}: {each.hop.at} {each.hop.why}{each.only}",
             (shown(network, each), *hung(case)),
-            Remedy(
-                "Put the function into the network of the database, or let a route lead there: to a NAT gateway if the"
-                " address is public. If the database is elsewhere now, put its host into the secret's value."
-            ),
+            _reached(case, network, each.hop, database.ip),
             confidence=Confidence.LIKELY,
             step=database_step(case),
         )
+
+
+def _reached(case: Case, network: Network, hop: Hop, ip: IPv4Address | None) -> Remedy:
+    block = _free_block(network, ip) if hop.kind is HopKind.SUBNET and ip is not None else None
+    if block is not None and case.endpoint is not None:
+        # A network map leads to the host once its address is in a subnet; in AWS nobody would be there.
+        return Remedy(
+            f"Make a subnet in which {ip} lies; or put the host into the secret's value where the database is now.",
+            (Change("ec2", "CreateSubnet", {"VpcId": hop.at, "CidrBlock": str(block)}),),
+        )
+    return Remedy(
+        "Put the function into the network of the database, or let a route lead there: to a NAT gateway if the address"
+        " is public. If the database is elsewhere now, put its host into the secret's value."
+    )
+
+
+def _free_block(network: Network, ip: IPv4Address) -> IPv4Network | None:
+    """Return the largest network that a subnet with an address may have, 256 addresses at most; None if none is free.
+
+    Source: Amazon VPC User Guide, "Subnet CIDR blocks": 16 addresses at least.
+    """
+    vpc_id, picture = "" if network.vpc is None else network.vpc.vpc_id, network.picture
+    tables = [each for each in picture.route_tables or () if each.get("VpcId") == vpc_id]
+    routes = [route for each in tables for route in each.get("Routes") or () if is_local(route)]
+    own = [each for each in networks_of(str(route.get("DestinationCidrBlock")) for route in routes) if ip in each]
+    taken = networks_of(str(each.get("CidrBlock")) for each in picture.subnets or () if each.get("VpcId") == vpc_id)
+    blocks = [IPv4Network(f"{ip}/{length}", strict=False) for length in range(24, 29)]
+    return next(
+        (
+            block
+            for block in blocks
+            if any(isinstance(each, IPv4Network) and block.subnet_of(each) for each in own)
+            and not any(each.overlaps(block) for each in taken if isinstance(each, IPv4Network))
+        ),
+        None,
+    )
 
 
 def _moved(case: Case, network: Network) -> tuple[str, ...]:
@@ -221,7 +257,6 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
     place, database = network.place, network.database
     if place is None or database is None:
         return ()
-    name = quote(case.function_name)
     good = good_subnets(network, place.vpc_id)
     endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
     subnet_ids = place.subnet_ids if endpoint is not None or not good else good
@@ -229,23 +264,29 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
     if endpoint is not None:
         opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
     needs_endpoint = endpoint is None and not good
+    group, making_group = made_group(network, place.vpc_id, case.function_name, FUNCTION_GROUP)
     return (
         f"aws iam attach-role-policy --role-name {quote(case.role_name)} --policy-arn {VPC_ACCESS}",
-        (
-            f"FUNCTION_GROUP=$(aws ec2 create-security-group --vpc-id {quote(place.vpc_id)} --group-name {name}"
-            f" --description {name} --query GroupId --output text)"
-        ),
+        *making_group,
         *(
             f"aws ec2 authorize-security-group-ingress --group-id {quote(group_id)} --protocol tcp --port {port}"
-            f" --source-group {FUNCTION_GROUP}"
+            f" --source-group {group}"
             for group_id, port in opened
+            if not _admits(network, group_id, group, port)
         ),
-        *(endpoint_in(place.vpc_id, subnet_ids, FUNCTION_GROUP, network.region) if needs_endpoint else ()),
+        *(endpoint_in(network, place.vpc_id, subnet_ids, group) if needs_endpoint else ()),
         (
             f"aws lambda update-function-configuration --function-name {quote(case.function_id)}"
-            f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={FUNCTION_GROUP}"
+            f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={group}"
         ),
     )
+
+
+def _admits(network: Network, group_id: str, source_group_id: str, port: int) -> bool:
+    """Whether a group is known to let another one in by name: EC2 refuses a rule twice."""
+    source = Side((), frozenset([source_group_id]))
+    known, ports = network.picture.groups, Ports(port, port)
+    return let_in(HopKind.DATABASE_GROUP, [group_id], known, source, ports, {}).passage is Passage.PASSES
 
 
 HOST_GONE = Cause(

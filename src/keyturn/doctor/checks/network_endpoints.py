@@ -206,7 +206,7 @@ POLICY_DENIES = Cause(
     decision="The policy of the endpoint that the function's calls lead to does not allow one of DescribeSecret,"
     " GetSecretValue, PutSecretValue and UpdateSecretVersionStage on the secret, or GetRandomPassword, or denies one."
     " What AWS's message says while the policy allows it now is history.",
-    remedy="Put a policy on the endpoint that allows these five actions to the role.",
+    remedy="Let the endpoint's policy allow these five actions to the role, and keep what it allows to others.",
     fix=Fix.PRINTED,
 )
 _ON_SECRET = ("DescribeSecret", "GetSecretValue", "PutSecretValue", "UpdateSecretVersionStage")
@@ -228,25 +228,46 @@ def endpoint_policy_denies(case: Case) -> Iterator[Finding]:
         Evidence("ec2:DescribeVpcEndpoints", endpoint_id, text),
         *(Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at) for line in said[-1:]),
     )
-    remedy = Remedy(
-        "Put a policy on it that allows what rotation does to this role: the others that the endpoint serves, too.",
-        (Change("ec2", "ModifyVpcEndpoint", {"VpcEndpointId": endpoint_id, "PolicyDocument": _needed(case)}),),
-        policy=json.loads(_needed(case)),
-    )
     if refused:
         title = f"the policy of the endpoint {endpoint_id} does not let {case.role_name} call {', '.join(refused)}"
         step = "createSecret" if "DescribeSecret" in refused else case.failed_step
-        yield Finding(POLICY_DENIES, title, evidence, remedy, step=step)
+        yield Finding(POLICY_DENIES, title, evidence, _let_pass(case, endpoint_id, text), step=step)
     elif said:
         yield Finding(
             POLICY_DENIES,
             f"the policy of the endpoint {endpoint_id} was in the way, and lets the role pass now",
             evidence,
-            remedy,
+            Remedy("Nothing is left to be done: it lets the role pass now."),
             role=Role.NOTE,
             confidence=Confidence.LIKELY,
             is_history=True,
         )
+
+
+def _let_pass(case: Case, endpoint_id: str, text: str) -> Remedy:
+    """Return how an endpoint's policy is widened for the role: the call replaces all of it, so what it has is kept."""
+    document = json.loads(text)
+    statements = [*_statements(text), *_needed(case)]
+    widened = {**document, "Statement": [_but_for(case, each) if _denies(case, each) else each for each in statements]}
+    return Remedy(
+        "Let its policy allow this role what rotation does. The call replaces the whole policy, so the document below"
+        " repeats what it allows to everybody else now: look it through before you put it there.",
+        (Change("ec2", "ModifyVpcEndpoint", {"VpcEndpointId": endpoint_id, "PolicyDocument": json.dumps(widened)}),),
+        policy=widened,
+    )
+
+
+def _denies(case: Case, statement: dict[str, Any]) -> bool:
+    """Whether a statement denies the role something that others allow."""
+    if statement.get("Effect") != "Deny":
+        return False
+    everything = {"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}
+    return bool(_refused(case, json.dumps({"Statement": [everything, statement]})))
+
+
+def _but_for(case: Case, statement: dict[str, Any]) -> dict[str, Any]:
+    """Return a statement as it is for all others than the role. Of those with conditions nothing is decided here."""
+    return {**statement, "Condition": {"ArnNotEquals": {"aws:PrincipalArn": case.role_arn}}}
 
 
 def _refused(case: Case, text: str) -> list[str]:
@@ -295,19 +316,16 @@ def _said(case: Case) -> list[LogLine]:
         return []
 
 
-def _needed(case: Case) -> str:
+def _needed(case: Case) -> list[dict[str, Any]]:
+    """Return the statements that allow the role what rotation does."""
     principal = {"AWS": case.role_arn}
     resources = [case.arn, case.superuser_arn] if case.superuser_arn else [case.arn]
     actions = [f"secretsmanager:{name}" for name in _ON_SECRET]
     password = "secretsmanager:GetRandomPassword"  # noqa: S105 - an action
-    return json.dumps(
-        {
-            "Statement": [
-                {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": resources},
-                {"Effect": "Allow", "Principal": principal, "Action": password, "Resource": "*"},
-            ]
-        }
-    )
+    return [
+        {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": resources},
+        {"Effect": "Allow", "Principal": principal, "Action": password, "Resource": "*"},
+    ]
 
 
 def _member(attribute: str) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from shlex import quote
 
+from keyturn.doctor.acl_entries import Entry, entry_of, lacking, numbered
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Unseen
@@ -24,9 +26,11 @@ from keyturn.doctor.ways import (
     routed_to_database,
     secrets_manager_step,
     shown,
+    ways_to_mend,
     with_database,
 )
 from keyturn.rules.network.hops import Hop, HopKind, Passage
+from keyturn.rules.network.traffic import EPHEMERAL
 
 from .network import TIMED_OUT, UNREACHED
 from .network_database import LOGIN_FAILED, OUTRANKED, PLACES
@@ -77,16 +81,27 @@ def function_sg_blocks_egress(case: Case) -> Iterator[Finding]:
 def _egress_to_secrets_manager(case: Case) -> Iterator[Finding]:
     network = calling_aws(case)
     network.look("groups")
-    for each in blocked(network, network.ways_to_secrets_manager, HopKind.FUNCTION_GROUP):
+    ways = ways_to_mend(network)
+    is_to_be = ways is not network.ways_to_secrets_manager
+    for each in blocked(network, ways, HopKind.FUNCTION_GROUP):
         endpoint = network.endpoint if "endpoint" in each.hop.why else None
         target = str(((endpoint or {}).get("Groups") or [{}])[0].get("GroupId", ""))
         yield Finding(
             EGRESS,
             f"{each.hop.at} of {case.function_name} does not let it out to Secrets Manager on port 443{each.only}",
             (shown(network, each), *hung(case)),
-            _let_out(network, 443, target),
+            _let_out_to_endpoint(network) if is_to_be else _let_out(network, 443, target),
             step=secrets_manager_step(case),
         )
+
+
+def _let_out_to_endpoint(network: Network) -> Remedy:
+    """Return how the function gets to an endpoint that is to be made in its own subnets."""
+    group_id, blocks = network.group_ids[0], sorted(map(str, network.picture.networks(*network.subnet_ids)))
+    ranges = [{"CidrIp": each} for each in blocks]
+    permission = {"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": ranges}
+    change = Change("ec2", "AuthorizeSecurityGroupEgress", {"GroupId": group_id, "IpPermissions": [permission]})
+    return Remedy(f"Let {group_id} out to its subnets, where the endpoint is to be, on port 443.", (change,))
 
 
 def _egress_to_database(case: Case) -> Iterator[Finding]:
@@ -127,7 +142,12 @@ def _let_out(network: Network, port: int, target_group_id: str, ip: IPv4Address 
     return Remedy(f"Let {group_id} out to the group {target_group_id} on port {port}.", (change,))
 
 
-_ACLS = "the answers come back to ephemeral ports (1024-65535) by a rule of their own, for network ACLs keep no state"
+_ACLS = (
+    "the answers come back to ephemeral ports (1024-65535) by a rule of their own, for network ACLs keep no state."
+    " Where they come back to a part of these, it depends on the port that a connection takes: on AWS a risk, and"
+    " possible as a cause once an attempt has timed out. On Keyturn, whose functions take 32768-60999, a part of those"
+    " is as good as none"
+)
 
 ACL_HTTPS = Cause(
     id="nacl-blocks-https",
@@ -149,8 +169,10 @@ def nacl_blocks_https(case: Case) -> Iterator[Finding]:
     """Look at the network ACLs between the function and Secrets Manager."""
     network = calling_aws(case)
     network.look("acls")
-    ways = network.ways_to_secrets_manager
-    yield from _by_acl(ACL_HTTPS, case, network, ways, "Secrets Manager", secrets_manager_step(case))
+    ways = ways_to_mend(network)
+    acls = network.picture.acls or ()
+    way = _Way(ACL_HTTPS, "Secrets Manager", secrets_manager_step(case), ways, numbered(acls, lacking(ways)))
+    yield from _by_acl(way, case, network)
 
 
 ACL_DATABASE = Cause(
@@ -174,66 +196,105 @@ def nacl_blocks_database(case: Case) -> Iterator[Finding]:
     network = with_database(case)
     network.look("acls")
     name = "the database" if network.database is None else network.database.name
-    yield from _by_acl(ACL_DATABASE, case, network, network.ways_to_database, name, database_step(case))
+    ways, acls, told = network.ways_to_database, network.picture.acls or (), _told_of_https(case)
+    entries = numbered(acls, [*told, *lacking(ways)])
+    for each in numbered(acls, told):
+        del entries[each]
+    yield from _by_acl(_Way(ACL_DATABASE, name, database_step(case), ways, entries), case, network)
 
 
-def _by_acl(cause: Cause, case: Case, network: Network, ways: Ways, target: str, step: str) -> Iterator[Finding]:
-    found = blocked(network, ways, HopKind.ACL) if _blocks(ways) else []
-    for acl_id in dict.fromkeys(each.hop.at for each in found):
+def _told_of_https(case: Case) -> list[Hop]:
+    """Return the network ACLs that lack what is printed for the way to Secrets Manager."""
+    try:
+        network = calling_aws(case)
+        network.look("acls")
+    except (Skip, Unseen):
+        return []
+    return lacking(ways_to_mend(network))
+
+
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """A way that network ACLs are on.
+
+    Attributes:
+        cause: What it is if one of them blocks.
+        target: Where it leads.
+        step: That is stopped.
+        ways: By the function's subnets.
+        entries: What the ACLs lack, without what is printed for another cause.
+    """
+
+    cause: Cause
+    target: str
+    step: str
+    ways: Ways
+    entries: Mapping[Entry, Change | None]
+
+
+def _by_acl(way: _Way, case: Case, network: Network) -> Iterator[Finding]:
+    lacks = lacking(way.ways)
+    # Where nothing lacks, what is not known is said.
+    found = blocked(network, way.ways, HopKind.ACL) if _blocks(lacks) or not lacks else []
+    for acl_id in dict.fromkeys(hop.at for hop in lacks):
         blocking = [each for each in found if each.hop.at == acl_id]
-        what = "; ".join(dict.fromkeys(each.hop.why for each in blocking))
-        yield Finding(
-            cause,
-            f"{acl_id} stands between {case.function_name} and {target}: it {what}{_only(blocking)}",
-            (*(shown(network, each) for each in blocking), *hung(case)),
-            _entries(network, acl_id, [each.hop for each in blocking]),
-            step=step,
-        )
-    if found:
-        return
-    partial = _partial(ways)
-    for hop in partial[:1]:
-        yield Finding(
-            cause,
-            f"{hop.at} {hop.why}",
-            (Evidence("ec2:DescribeNetworkAcls", hop.at, dict(hop.rule or {})),),
-            _entries(network, hop.at, [each for each in partial if each.at == hop.at]),
-            role=Role.RISK,
-            confidence=Confidence.POSSIBLE,
-        )
-    if not partial:
-        # What is not known is said.
-        blocked(network, ways, HopKind.ACL)
+        remedy = _entered(way, [hop for hop in lacks if hop.at == acl_id])
+        # On AWS it depends on the port that a connection takes.
+        if any(not each.hop.is_partial for each in blocking) or (blocking and case.endpoint is not None):
+            what = "; ".join(dict.fromkeys(each.hop.why for each in blocking))
+            yield Finding(
+                way.cause,
+                f"{acl_id} stands between {case.function_name} and {way.target}: it {what}{_only(blocking)}",
+                (*(shown(network, each) for each in blocking), *hung(case)),
+                remedy,
+                step=way.step,
+            )
+        else:
+            yield _in_part(way, case, next(hop for hop in lacks if hop.at == acl_id), remedy)
 
 
-def _blocks(ways: Ways) -> bool:
-    return any(hop.kind is HopKind.ACL and hop.passage is Passage.BLOCKS for hops in ways.values() for hop in hops)
+def _blocks(hops: list[Hop]) -> bool:
+    return any(hop.passage is Passage.BLOCKS for hop in hops)
 
 
-def _partial(ways: Ways) -> list[Hop]:
-    """Return the ACLs that let only a part of the packets pass."""
-    found: list[Hop] = []
-    for hops in ways.values():
-        found += [hop for hop in hops if hop.kind is HopKind.ACL and hop.lacks and hop not in found]
-    return [hop for hop in found if hop.passage is Passage.UNKNOWN]
+def _in_part(way: _Way, case: Case, hop: Hop, remedy: Remedy) -> Finding:
+    """Return what is said of an ACL that lets a part of the packets pass: a cause only where one was lost."""
+    part = "" if hop.passage is not Passage.PASSES else f", and answers to the others of {EPHEMERAL} are lost"
+    seen = (Evidence("ec2:DescribeNetworkAcls", hop.at, dict(hop.rule or {})),)
+    lost = hung(case) if case.endpoint is None and _timed_out(case) else ()
+    # What Keyturn's own functions never meet is told for those who take the network to AWS.
+    role = Role.CAUSE if lost else Role.NOTE if case.endpoint is not None and part else Role.RISK
+    return Finding(
+        way.cause,
+        f"{hop.at} {hop.why}{part}: between {case.function_name} and {way.target} connections may fail now and then",
+        (*seen, *lost),
+        remedy,
+        role=role,
+        confidence=Confidence.POSSIBLE,
+        step=way.step if lost else None,
+    )
+
+
+def _timed_out(case: Case) -> bool:
+    """Whether an attempt is known to have waited in vain."""
+    try:
+        return any(run.timed_out_after is not None for run in case.failed_runs)
+    except Unseen:
+        return False
 
 
 def _only(blocking: list[Blocked]) -> str:
     return "" if any(not each.is_some for each in blocking) else blocking[0].only
 
 
-def _entries(network: Network, acl_id: str, hops: list[Hop]) -> Remedy:
-    """Return the entries that let packets pass, with numbers that are free and below those that refuse them."""
-    acl = next((each for each in network.picture.acls or () if each.get("NetworkAclId") == acl_id), {})
-    used = {(bool(each.get("Egress")), int(each["RuleNumber"])) for each in acl.get("Entries") or ()}
-    changes = []
-    for hop in hops:
-        lacks = hop.lacks or {}
-        is_egress = bool(lacks["Egress"])
-        below = min(int((hop.rule or {}).get("RuleNumber", 32767)), 100)
-        free = (*range(below - 10, 0, -10), *range(below - 1, 0, -1))
-        number = next((each for each in free if (is_egress, each) not in used), 1)
-        used.add((is_egress, number))
-        parameters = {"NetworkAclId": acl_id, "RuleNumber": number, "Protocol": "6", "RuleAction": "allow", **lacks}
-        changes.append(Change("ec2", "CreateNetworkAclEntry", parameters))
-    return Remedy("Let the packets and their answers pass, by rules before those that refuse them.", tuple(changes))
+def _entered(way: _Way, hops: list[Hop]) -> Remedy:
+    """Return the entries that let packets and answers pass."""
+    wanted = [entry_of(hop) for hop in hops]
+    entries = [each for each in way.entries if each in wanted]
+    calls = [way.entries[each] for each in entries]
+    text = "Let the packets and their answers pass, by rules before those that refuse them."
+    if any(not any(each.covers(entry) for each in entries) for entry in wanted):
+        text += f" It takes the rules that are printed for {ACL_HTTPS.id}, too."
+    if None in calls:
+        text += f" Give the first rule of {hops[0].at} a higher number: there is none below it."
+    return Remedy(text, tuple(each for each in calls if each is not None))

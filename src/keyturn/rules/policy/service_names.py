@@ -95,6 +95,7 @@ WITHOUT_RESOURCE: Final = frozenset(
     for service, actions in {
         "cloudtrail": ("DescribeTrails", "ListPublicKeys", "ListTrails", "LookupEvents"),
         "ec2": (
+            "DescribeAccountAttributes",
             "DescribeAddresses",
             "DescribeAvailabilityZones",
             "DescribeDhcpOptions",
@@ -105,6 +106,7 @@ WITHOUT_RESOURCE: Final = frozenset(
             "DescribeNetworkAcls",
             "DescribeNetworkInterfaces",
             "DescribePrefixLists",
+            "DescribeRegions",
             "DescribeRouteTables",
             "DescribeSecurityGroupRules",
             "DescribeSecurityGroups",

@@ -1,0 +1,105 @@
+"""What somebody has changed of a function's network since an attempt whose calls of Secrets Manager were not answered.
+
+The trail is asked only after such an attempt: by the names of the calls that mend a network, for EC2's others are many.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from .case import Case
+from .facts import Kind, Unseen
+from .lines import Said, newest_said
+from .trail import TrailEvent, events_in
+
+# botocore's errors of a connection, in Python's words.
+UNANSWERED = re.compile(
+    r"(?P<why>(?:Connect timeout on endpoint URL|Could not connect to the endpoint URL|Read timeout on endpoint URL"
+    r"|Connection was closed before we received a valid response from endpoint URL)"
+    r': "?https?://(?:[\w-]{1,80}\.)?secretsmanager[.-][^\s"]*"?)'
+)
+"""What an invocation says whose call of Secrets Manager has come to nothing."""
+CHANGES = (
+    "CreateRoute",
+    "ReplaceRoute",
+    "AssociateRouteTable",
+    "ReplaceRouteTableAssociation",
+    "AttachInternetGateway",
+    "CreateNatGateway",
+    "CreateVpcEndpoint",
+    "ModifyVpcEndpoint",
+    "ModifyVpcAttribute",
+    "AuthorizeSecurityGroupEgress",
+    "AuthorizeSecurityGroupIngress",
+    "CreateNetworkAclEntry",
+    "ReplaceNetworkAclEntry",
+    "DeleteNetworkAclEntry",
+    "ReplaceNetworkAclAssociation",
+)
+"""The calls that mend a network."""
+_MEMBERS: Mapping[str, tuple[str, ...]] = {
+    "subnets": ("SubnetId", "VpcId"),
+    "route_tables": ("RouteTableId",),
+    "acls": ("NetworkAclId",),
+    "groups": ("GroupId",),
+    "endpoints": ("VpcEndpointId",),
+}
+
+
+def unanswered(case: Case) -> Said | None:
+    """Return the line of a function in a VPC that got no answer from Secrets Manager; None if there is none.
+
+    Raises:
+        Skip: There is no log.
+        Unseen: The log, or where the function is, may not be looked at.
+    """
+    network = case.network
+    return newest_said(case, UNANSWERED) if network.is_attached and network.calls_aws else None
+
+
+def collect_changes(case: Case) -> None:
+    """Ask the trail, if there is such a line."""
+    if unanswered(case) is not None:
+        for name in CHANGES:
+            case.trail(name)
+
+
+def changes_since(case: Case, moment: datetime) -> list[TrailEvent]:
+    """Return what was changed of the function's network since a moment, oldest first.
+
+    Raises:
+        Unseen: The trail may not be looked at.
+    """
+    found: list[TrailEvent] = []
+    for name in CHANGES:
+        answer = case.trail(name)
+        if answer.kind is not Kind.OK:
+            raise Unseen(answer)
+        found += case.facts.once(events_in, answer)
+    own = _own_ids(case)
+    # The trail has whole seconds.
+    since = moment.replace(microsecond=0)
+    return sorted(
+        (each for each in found if not each.error_code and each.at >= since and _names_one(each, own)),
+        key=lambda each: each.at,
+    )
+
+
+def _own_ids(case: Case) -> frozenset[str]:
+    """The ids of what lies on the function's ways: its VPC and what is in it."""
+    picture = case.network.picture
+    return frozenset(
+        str(entry[member])
+        for part, members in _MEMBERS.items()
+        for entry in getattr(picture, part) or ()
+        for member in members
+        if entry.get(member)
+    )
+
+
+def _names_one(event: TrailEvent, ids: frozenset[str]) -> bool:
+    named = json.dumps(event.parameters, default=str)
+    return any(f'"{each}"' in named for each in ids)
