@@ -267,6 +267,44 @@ def test_the_rotate_command_says_that_it_follows_an_attempt_that_is_under_way(
     assert (followed.returncode, rest.endswith("Rotated.\n")) == (0, True), rest
 
 
+def test_the_rotate_command_waits_for_a_test_of_the_function_and_rotates_then(
+    own_server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    own_server.start()
+    secrets = own_server.client("secretsmanager")
+    secrets.create_secret(Name="gate", SecretString="testSecret")
+    secrets.create_secret(Name="reached", SecretString="nothing")
+    job = Job(own_server, postgresql, "tested", gated=True)
+    tested = secrets.rotate_secret(
+        SecretId="tested", RotationLambdaARN=job.function, RotationRules={"AutomaticallyAfterDays": 30},
+        RotateImmediately=False,
+    )["VersionId"]  # fmt: skip
+    wait_until(
+        lambda: secrets.get_secret_value(SecretId="reached")["SecretString"] == "testSecret", "testSecret", own_server
+    )
+
+    command = [sys.executable, "-m", "keyturn.cli.main", "rotate", "tested"]
+    with subprocess.Popen(command, env=own_server.environ(), stdout=subprocess.PIPE, text=True) as followed:
+        events = own_server.client("cloudtrail")
+        of_name = [{"AttributeKey": "EventName", "AttributeValue": "RotateSecret"}]
+        wait_until(
+            lambda: any("errorCode" in event["CloudTrailEvent"] for event in _events(events, of_name)),
+            "a refused rotation", own_server,
+        )  # fmt: skip
+        secrets.put_secret_value(SecretId="gate", SecretString="none")
+        assert followed.stdout is not None
+        told = followed.stdout.read()
+
+    assert (followed.returncode, told.endswith("Rotated.\n")) == (0, True), told
+    assert tested not in told
+    assert tested not in job.stages()
+
+
+def _events(client: Any, of_name: list[dict[str, str]]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = client.lookup_events(LookupAttributes=of_name)["Events"]
+    return found
+
+
 @pytest.mark.parametrize("step", STEPS)
 def test_a_server_killed_inside_a_step_finishes_the_rotation_when_it_starts_again(
     step: str, own_server: ServerProcess, postgresql: PostgresqlServer

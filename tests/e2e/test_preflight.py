@@ -113,6 +113,14 @@ def an_alternating_job(server: ServerProcess, database: Server, **changed: objec
 
 def rotate(job: Job) -> None:
     wait_until(functools.partial(job.is_current, job.rotate()), "the rotation", job.server)
+    # The label moves within the last step, which has yet to return.
+    wait_until(functools.partial(has_ended, job), "its end", job.server)
+
+
+def has_ended(job: Job) -> bool:
+    """Whether what the secret's function did last, a rotation or a test, is over."""
+    status = job.server.client("keyturn").get_rotation(SecretId=job.name)["Rotation"]["Status"]
+    return status not in {"running", "pending"}
 
 
 def configured(job: Job) -> Job:
@@ -123,12 +131,7 @@ def configured(job: Job) -> Job:
         RotationRules={"AutomaticallyAfterDays": 30},
         RotateImmediately=False,
     )
-    unfinished = {"running", "pending"}
-
-    def has_ended() -> bool:
-        return job.server.client("keyturn").get_rotation(SecretId=job.name)["Rotation"]["Status"] not in unfinished
-
-    wait_until(has_ended, "the end of the test", job.server)
+    wait_until(functools.partial(has_ended, job), "the end of the test", job.server)
     return job
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -39,6 +40,8 @@ from keyturn.doctor.subject import Options
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
+# IAM's quota, without white space.
+_INLINE_CHARACTERS = 2048
 _OLDEST = datetime(2000, 1, 1, tzinfo=UTC)
 _STATUSES = {Verdict.BROKEN: 1, Verdict.INCONCLUSIVE: 3, Verdict.AT_RISK: 0, Verdict.HEALTHY: 0}
 _RISK_STATUS = 2
@@ -335,3 +338,10 @@ def policy(
         may_be_keyturn=_may_be_keyturn(clients),
     )
     print(shown_json(json.dumps(told, indent=2)))
+    characters = len(json.dumps(told, separators=(",", ":")))
+    if characters > _INLINE_CHARACTERS:
+        print(
+            f"hint: {characters:,} characters, of which a user's inline policies have {_INLINE_CHARACTERS:,} together:"
+            " make it a managed policy (aws iam create-policy), and attach that.",
+            file=sys.stderr,
+        )

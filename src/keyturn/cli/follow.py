@@ -24,13 +24,16 @@ from keyturn.rules.invocation_log import names, of_invocation
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 _POLL_SECONDS = 0.2
 _CURRENT = "AWSCURRENT"
-_ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned", "RotationResolved"}
+_TESTED = {"TestRotationSucceeded", "TestRotationFailed"}
+_ENDED = {"RotationSucceeded", "RotationFailed", "RotationAbandoned", "RotationResolved", *_TESTED}
 _SWITCHED_OFF = "Rotation of this secret is off: it was cancelled."
 # Whoever starts a rotation and whoever serves it may have clocks that differ a little.
 _CLOCKS_DIFFER = timedelta(seconds=5)
 _EVENTS_AT_ONCE = 50
 _FIRST_FAULT = 500
 _COLONS_OF_FUNCTION = 6
+# What a function may take, and a little.
+_LONGEST_TEST_SECONDS = 960
 # AWS shows audit events minutes later. A rotation that is over while its event is not to be seen is not waited for.
 _POLLS_FOR_EVENTS = 10
 
@@ -199,6 +202,8 @@ class Rotation:
                 f" it accepts ({repair}). Start it again.",
                 self._settled(deadline, waiting),
             )
+        if name in _TESTED:
+            return self._failed("No rotation was started: the function was being tested. Start it again.", None)
         answer = self._settled(deadline, waiting)
         own = {} if answer is None else answer["Rotation"]
         if name == "RotationFailed" and (own.get("Kind"), own.get("Status")) == ("rotation", "succeeded"):
@@ -297,8 +302,11 @@ def look_up(clients: Clients, secret: str, **which: str) -> Mapping[str, Any] | 
 def start_rotation(clients: Clients, secret: str, **parameters: object) -> Started:
     """Start a rotation, or take up the one that has failed or is under way.
 
+    A test of the function, as after RotateSecret that does not rotate at once, is waited for: it has one attempt.
+
     Raises:
         KeyturnError: The secret has no rotation function.
+        StillUnderWay: The test has not ended in the time that a function has.
     """
     client = clients["secretsmanager"]
     started_at = datetime.now(UTC)
@@ -315,11 +323,38 @@ def start_rotation(clients: Clients, secret: str, **parameters: object) -> Start
                 f"RotateSecret: {error.response['Error']['Message']}",
                 f"keyturn function create --for {secret} makes one, with all that it needs: docs/functions.md.",
             ) from error
+        if "previous rotation" not in str(error):
+            raise
         pending = _version_of(client.describe_secret(SecretId=secret), "AWSPENDING")
-        if pending is None or "previous rotation" not in str(error):
+        if _was_test(clients, described["ARN"], pending):
+            return start_rotation(clients, secret, **parameters)
+        if pending is None:
             raise
         # AWS's answer to a rotation that failed before: it will be tried again, with the version it has made.
         return Started(pending, started_at, seen, under_way=under_way)
+
+
+def _was_test(clients: Clients, secret_arn: str, pending: str | None) -> bool:
+    """Return whether it was a test of the function that kept a rotation from being started, when it has ended.
+
+    Args:
+        clients: Of the server.
+        secret_arn: The secret.
+        pending: The version that was pending a moment after the refusal; None if the test had ended by then.
+    """
+    deadline = time.monotonic() + _LONGEST_TEST_SECONDS
+    while True:
+        rotation = (look_up(clients, secret_arn) or {}).get("Rotation", {})
+        if rotation.get("Kind") != "test" or (pending is not None and rotation["VersionId"] != pending):
+            return False
+        if rotation["Status"] not in ("pending", "running"):
+            return True
+        if time.monotonic() >= deadline:
+            raise StillUnderWay(
+                "A test of the function has not ended, so that no rotation was started.",
+                f"keyturn rotation show {secret_arn} shows how far it is.",
+            )
+        time.sleep(_POLL_SECONDS)
 
 
 def _under_way(clients: Clients, secret_arn: str) -> tuple[int, datetime] | None:

@@ -16,10 +16,12 @@ _FUNCTION = (
     "ListProvisionedConcurrencyConfigs",
 )
 _ROLE = ("GetRole", "ListRolePolicies", "GetRolePolicy", "ListAttachedRolePolicies", "SimulatePrincipalPolicy")
-_POLICIES = ("GetPolicy", "GetPolicyVersion")
-_KEY = ("DescribeKey", "GetKeyPolicy", "ListGrants")
 _KNOWN = ("GetRotationPreflight", "ListRotations")
+_PREFLIGHT = "PreflightRotation"
+# Of what has no resource, and of what nobody knows before it is looked at: policies, keys, networks.
 _ANYWHERE = {
+    "iam": ("GetPolicy", "GetPolicyVersion"),
+    "kms": ("DescribeKey", "GetKeyPolicy", "ListGrants"),
     "sts": ("GetCallerIdentity",),
     "cloudformation": ("DescribeStackEvents",),
     "cloudtrail": ("LookupEvents",),
@@ -64,33 +66,26 @@ def reading_policy(
     arns = _arns(case)
     secret = _statement("Secret", "secretsmanager", _SECRET, arns["secrets"])
     function = _statement("Function", "lambda", _FUNCTION, arns["function"])
-    if may_be_keyturn:
-        # One statement: a user's inline policies have 2,048 characters together.
-        secret["Action"] = [f"secretsmanager:{name}" for name in _SECRET] + [f"keyturn:{name}" for name in _KNOWN]
+    if may_be_keyturn or preflight:
+        known = (*_KNOWN, _PREFLIGHT) if preflight else _KNOWN
+        secret["Action"] = [f"secretsmanager:{name}" for name in _SECRET] + [f"keyturn:{name}" for name in known]
+    anywhere = [f"{service}:{name}" for service, names in _ANYWHERE.items() for name in names]
+    if every:
+        anywhere.append("secretsmanager:ListSecrets")
     statements = [
         secret,
         function,
         _statement("Role", "iam", _ROLE, arns["role"]),
-        _statement("Policies", "iam", _POLICIES, "*"),
-        _statement("Key", "kms", _KEY, arns["key"]),
         _statement("Log", "logs", ("FilterLogEvents",), arns["log"]),
-        {
-            "Sid": "NoResourceLevel",
-            "Effect": "Allow",
-            "Action": [f"{service}:{name}" for service, names in _ANYWHERE.items() for name in names],
-            "Resource": "*",
-        },
+        {"Sid": "Anywhere", "Effect": "Allow", "Action": anywhere, "Resource": "*"},
     ]
-    if every:
-        statements.append(_statement("Secrets", "secretsmanager", ("ListSecrets",), "*"))
     if preflight:
         # Who may probe can find out what the server's network maps lead to: not everybody who runs the doctor.
         function["Action"] = [*(f"lambda:{name}" for name in _FUNCTION), "keyturn:ProbeFunctionNetwork"]
-        statements.append(_statement("Preflight", "keyturn", ("PreflightRotation",), arns["secrets"]))
     if read_value:
         of_value = arns["secrets"] if case is None else case.arn
         statements.append(_statement("Value", "secretsmanager", ("GetSecretValue",), of_value))
-        statements.append(_statement("ValueKey", "kms", ("Decrypt",), arns["key"]))
+        statements.append(_statement("ValueKey", "kms", ("Decrypt",), "*"))
     return {"Version": "2012-10-17", "Statement": statements}
 
 
@@ -100,7 +95,6 @@ def _arns(case: Case | None) -> dict[str, str | list[str]]:
             "secrets": "arn:aws:secretsmanager:*:*:secret:*",
             "function": "arn:aws:lambda:*:*:function:*",
             "role": "arn:aws:iam::*:role/*",
-            "key": "*",
             "log": "arn:aws:logs:*:*:log-group:*",
         }
     secrets = [case.arn, case.superuser_arn] if case.superuser_arn else case.arn
@@ -110,7 +104,6 @@ def _arns(case: Case | None) -> dict[str, str | list[str]]:
         "secrets": secrets,
         "function": [function, f"{function}:*"] if function else "arn:aws:lambda:*:*:function:*",
         "role": role or "arn:aws:iam::*:role/*",
-        "key": "*",
         "log": _log(case),
     }
 

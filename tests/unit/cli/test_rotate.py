@@ -407,7 +407,12 @@ class Refusing(Account):
     def describe_secret(self, **_: Any) -> dict[str, Any]:
         return {"ARN": ARN, "VersionIdsToStages": {"v": ["AWSPENDING"]}, "RotationEnabled": True}
 
+    refusals = 100
+
     def rotate_secret(self, **_: Any) -> dict[str, Any]:
+        self.refusals -= 1
+        if self.refusals < 0:
+            return {"VersionId": "new"}
         said: Any = {"Code": "InvalidRequestException", "Message": "A previous rotation isn't complete."}
         raise self.exceptions.InvalidRequestException({"Error": said}, "RotateSecret")
 
@@ -431,3 +436,48 @@ def test_a_rotation_that_is_taken_up_knows_which_attempt_was_under_way(
     started = follow.start_rotation(Refusing(None, answer), "db")  # type: ignore[arg-type]  # stands for clients
 
     assert (started.version_id, started.under_way) == ("v", under_way)
+
+
+@pytest.mark.parametrize(
+    ("answers", "is_pending"),
+    [
+        ([told("running", "test"), told("running", "test"), told("succeeded", "test")], True),
+        ([told("running", "test"), told("failed", "test")], True),
+        ([told("running", "test"), told("succeeded", "test")], False),
+    ],
+    ids=["running", "has failed meanwhile", "has ended meanwhile"],
+)
+def test_a_test_of_the_function_is_waited_for_and_then_a_rotation_started(
+    monkeypatch: pytest.MonkeyPatch, answers: list[dict[str, Any]], is_pending: bool
+) -> None:
+    monkeypatch.setattr(follow, "_POLL_SECONDS", 0)
+    account = Refusing(None, *answers)
+    account.refusals = 1
+    if not is_pending:
+        monkeypatch.setattr(account, "describe_secret", lambda **_: {"ARN": ARN})
+
+    assert follow.start_rotation(account, "db").version_id == "new"  # type: ignore[arg-type]  # stands for clients
+    assert account.answers == answers[-1:]
+
+
+def test_a_test_that_does_not_end_is_not_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow, "_LONGEST_TEST_SECONDS", 0)
+
+    with pytest.raises(StillUnderWay, match="A test of the function has not ended, so that no rotation was started"):
+        follow.start_rotation(Refusing(None, told("running", "test")), "db")  # type: ignore[arg-type]  # as above
+
+
+def test_a_refusal_that_no_test_explains_is_passed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    account = Refusing(None, told("running", "resolution"))
+    monkeypatch.setattr(account, "describe_secret", lambda **_: {"ARN": ARN})
+
+    with pytest.raises(ClientError, match="A previous rotation isn't complete"):
+        follow.start_rotation(account, "db")  # type: ignore[arg-type]  # as above
+
+
+@pytest.mark.parametrize("event", ["TestRotationSucceeded", "TestRotationFailed"])
+def test_where_only_the_trail_tells_of_a_test_its_end_is_an_end(event: str) -> None:
+    account: Any = Account(event)
+    (ending,) = Rotation(account, "db", Started("v", datetime(2026, 3, 4, tzinfo=UTC))).follow(60, lambda _: None)
+
+    assert ending.error == "No rotation was started: the function was being tested. Start it again."
