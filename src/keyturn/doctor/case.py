@@ -32,6 +32,7 @@ documents that it tries again, not when."""
 _TRAIL_DAYS = timedelta(days=90)
 _BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
+_REPORTED_WITHIN = timedelta(minutes=1)
 _MOST_CHARACTERS = 2_000_000
 TEST_FAILED = "TestRotationFailed"
 """Of RotateSecret without RotateImmediately: the function only logs in with a copy of the current value."""
@@ -314,8 +315,15 @@ class Case(Subject):
 
     @cached
     def failed_runs(self) -> tuple[LogRun, ...]:
-        """Those of :attr:`step_runs` that failed: behind them no run has finished the rotation."""
-        return tuple(run for run in self.step_runs if run.has_failed)
+        """Those of :attr:`step_runs` that failed: behind them no run has finished the rotation.
+
+        The newest counts when its report is there, as those of others are: until then it has not said everything.
+        """
+        failed = tuple(run for run in self.step_runs if run.has_failed)
+        if failed and not failed[-1].is_reported and self.now - failed[-1].ended_at < _REPORTED_WITHIN:
+            before = failed[:-1]
+            return before if any(run.is_reported for run in before) else failed
+        return failed
 
     @cached
     def silent_failure(self) -> TrailEvent | None:

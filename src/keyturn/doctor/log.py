@@ -106,7 +106,12 @@ class LogRun:
     @property
     def went_well(self) -> bool:
         """Whether it has ended, by its report, and did not fail; one that still runs has no error yet either."""
-        return self.duration_ms is not None and not self.has_failed
+        return self.is_reported and not self.has_failed
+
+    @property
+    def is_reported(self) -> bool:
+        """Whether its report is there, the last that Lambda writes of it."""
+        return self.duration_ms is not None
 
     def line_with(self, pattern: re.Pattern[str]) -> tuple[LogLine, re.Match[str]] | None:
         """Return the last line in which a pattern is found, with what was found."""

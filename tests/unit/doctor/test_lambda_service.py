@@ -31,6 +31,20 @@ def test_a_process_killed_with_memory_to_spare_has_not_run_out_of_it() -> None:
     assert [finding.id for finding in diagnosed(world).causes] == ["function-unhandled-error"]
 
 
+@pytest.mark.parametrize(("ago_seconds", "is_found"), [(10, True), (90, False)])
+def test_a_run_that_is_not_reported_yet_has_not_said_everything(ago_seconds: int, is_found: bool) -> None:
+    world = World()
+    said = "RequestId: 1 Error: Runtime exited with error: signal: killed\nRuntime.ExitError"
+    world.fail(at=ago(minutes=5))
+    world.run(said, memory=(128, 128), at=ago(minutes=5))
+    world.run(said, at=ago(seconds=ago_seconds))
+    *world.log, _end, _report = world.log
+
+    causes = [finding.id for finding in diagnosed(world).causes]
+
+    assert causes == (["lambda-out-of-memory"] if is_found else ["function-unhandled-error"])
+
+
 def test_memory_is_doubled_up_to_what_lambda_gives() -> None:
     world = World()
     world.fail()
