@@ -67,6 +67,19 @@ def addresses_of_machine(case: Case) -> tuple[str, ...]:
     return tuple(seen.removesuffix("/32") for seen, _, real in parts if real.removesuffix("/32") == "127.0.0.1")
 
 
+def nobody_at_database(case: Case) -> str | None:
+    """Return what Keyturn says is at the database's address where no network map leads there; None elsewhere."""
+    try:
+        answer = probe(case)
+        address = None if case.database is None else case.database.ip
+    except (Skip, Unseen):
+        return None
+    probes = answer.found.get("Probes") or () if answer is not None and answer.kind is Kind.OK else ()
+    found = [entry for each in probes for entry in each.get("Addresses") or ()]
+    told = (each for each in found if each.get("Address") == str(address) and each.get("IsMapped") is False)
+    return next((str(each.get("Destination")) for each in told), None)
+
+
 def is_isolated(case: Case) -> bool:
     """Whether Keyturn has said that the function reaches nothing but its APIs."""
     try:

@@ -12,7 +12,7 @@ from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
 from .lines import explains_newest
 from .model import Finding, Outcome, Role, Section, Status, Verdict
 from .network import Network
-from .network_probe import is_isolated
+from .network_probe import is_isolated, nobody_at_database
 from .waiting import Waiting
 
 _DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -167,7 +167,8 @@ _DATABASE_REACHED = {
 
 def _way_to_database(case: Case, network: Network) -> str:
     if network.database is not None:
-        return _DATABASE_REACHED[network.to_database]
+        is_nowhere = nobody_at_database(case) is not None
+        return _DATABASE_REACHED[Passage.BLOCKS if is_nowhere else network.to_database]
     where = "could not be read" if case.options.read_value else "is in the value (--read-value or --db-host HOST:PORT)"
     return f"the way to the database was not looked at: its address {where}"
 

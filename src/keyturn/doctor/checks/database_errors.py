@@ -6,7 +6,6 @@ known.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from shlex import quote
@@ -16,10 +15,12 @@ from keyturn.doctor.catalogue import check
 from keyturn.doctor.facts import Unseen
 from keyturn.doctor.lines import LineCause, enter, line_saying
 from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
+from keyturn.doctor.network_changes import OF_AWS, SILENT, mended_since, silent_database
+from keyturn.doctor.network_probe import nobody_at_database
+from keyturn.rules.network.hops import Passage
 
 _SUMMED_UP = ("db-login-failed", "pending-login-failed")
 _LEFT_BEHIND = ("pending-stuck", "pending-empty")
-_OF_AWS = re.compile(r"Could not connect to the endpoint URL|amazonaws\.com/")
 
 
 def _entry(
@@ -32,6 +33,8 @@ def _entry(
     *,
     yields: bool = False,
     confidence: Confidence = Confidence.CERTAIN,
+    evidence: tuple[str, ...] = (),
+    unless_changed: str = "",
 ) -> LineCause:
     cause = Cause(
         id=cause_id,
@@ -39,13 +42,13 @@ def _entry(
         topic=Topic.BEYOND,
         title=title,
         symptoms=symptoms,
-        evidence=("logs:FilterLogEvents",),
-        decision="The newest failed invocation of this secret says so.",
+        evidence=("logs:FilterLogEvents", *evidence),
+        decision=f"The newest failed invocation of this secret says so.{unless_changed}",
         remedy=remedy,
         outranks=(*_SUMMED_UP, *(_LEFT_BEHIND if yields else ())),
         yields=yields,
     )
-    return LineCause(cause, line_saying(*parts), f"{said}: {{why}}", remedy, confidence, unless=_OF_AWS)
+    return LineCause(cause, line_saying(*parts), f"{said}: {{why}}", remedy, confidence, unless=OF_AWS)
 
 
 UNREACHABLE = _entry(
@@ -58,28 +61,37 @@ UNREACHABLE = _entry(
         "timeout expired",
         "Can't connect to MySQL server on '%s' (timed out)",
     ),
-    (
-        r"\b(?:ConnectionTimedOut|HostUnreachable): ",
-        "No route to host",
-        "Network is unreachable",
-        r"connection (?:to server [^\n\r]*)?(?:failed: )?(?:timeout expired|timed out)",
-        r"Can't connect to MySQL server on '[^']*' \(timed out\)",
-        "Adaptive Server is unavailable or does not exist",
-        "ServerSelectionTimeoutError",
-        "ORA-12170",
-    ),
+    SILENT,
     "Open the way from the function to the database: routes, security groups, firewalls; or start the database.",
     # What closes the way is the cause where it can be seen.
     yields=True,
     confidence=Confidence.LIKELY,
+    evidence=("cloudtrail:LookupEvents",),
+    unless_changed=" Where the way to the database is open, by EC2, and the trail has a change of that network since"
+    " the invocation began, it is a note: the next rotation will show whether that was it.",
 )
 
 
 @check(UNREACHABLE.cause)
 def db_unreachable(case: Case) -> Iterator[Finding]:
-    """Look for an attempt that found no way, and say how that is looked at."""
+    """Look for an attempt that found no way, and say how that is looked at, or who has mended it since."""
+    mended = _mended(case)
+    if mended is not None:
+        yield mended
+        return
     for finding in UNREACHABLE(case):
         yield replace(finding, remedy=_look_at_way(case, finding.remedy.text))
+
+
+def _mended(case: Case) -> Finding | None:
+    try:
+        said = silent_database(case)
+        if said is None or case.network.to_database is not Passage.PASSES or nobody_at_database(case) is not None:
+            return None
+        return mended_since(case, said, UNREACHABLE.cause, f"the database did not answer {case.function_name}")
+    except Unseen:
+        # What the line says stands, whatever else is not known.
+        return None
 
 
 def _look_at_way(case: Case, text: str) -> Remedy:

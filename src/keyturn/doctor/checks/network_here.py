@@ -11,7 +11,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.database import Address, Database
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.network_probe import PROBED, UNREACHED, addresses_of_machine, probe, unreached
+from keyturn.doctor.network_probe import PROBED, UNREACHED, addresses_of_machine, nobody_at_database, probe, unreached
 from keyturn.doctor.ways import attached, database_step
 from keyturn.rules.network.hops import Passage
 
@@ -173,20 +173,16 @@ def network_map_missing(case: Case) -> Iterator[Finding]:
     if place is None or own is None or place.vpc_id != own.vpc_id or network.to_database is Passage.BLOCKS:
         # That is told by itself.
         return
-    told = [
-        entry
-        for each in _probed(case).get("Probes", [])
-        for entry in each.get("Addresses", [])
-        if entry.get("Address") == str(database.ip) and entry.get("IsMapped") is False
-    ]
-    if not told:
+    _probed(case)
+    there = nobody_at_database(case)
+    if there is None:
         return
     line = f"{database.ip}=MACHINE"
     yield Finding(
         UNMAPPED,
         f"no network map leads to {database.ip}, where {case.function_name} looks for its database",
         (
-            Evidence("keyturn:ProbeFunctionNetwork", case.function_name, f"{database.ip} {told[0].get('Destination')}"),
+            Evidence("keyturn:ProbeFunctionNetwork", case.function_name, f"{database.ip} {there}"),
             *unreached(case),
         ),
         Remedy(

@@ -7,10 +7,9 @@ from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
-from keyturn.doctor.lines import Said, finding_of, line_evidence
-from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.network_changes import changes_since, unanswered
-from keyturn.doctor.trail import TrailEvent
+from keyturn.doctor.lines import finding_of
+from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
+from keyturn.doctor.network_changes import mended_since, unanswered
 from keyturn.doctor.ways import AGREES, READS, attached
 from keyturn.rules.network.hops import Passage
 
@@ -31,13 +30,12 @@ UNANSWERED = Cause(
     evidence=(*READS, "ec2:DescribeRouteTables", *AGREES),
     decision="The newest failed invocation of a function in a VPC ends with one of botocore's errors of a connection to"
     " Secrets Manager, and nothing that may be seen of its network is in the way now. Where the trail has a change of"
-    " that network since then, it is a note: the next rotation will show whether that was it.",
+    " that network since the invocation began, it is a note: the next rotation will show whether that was it.",
     remedy="Rotate again if the network was mended. Otherwise look what the packets meet on their way: keyturn network"
     " trace FUNCTION secretsmanager.REGION.amazonaws.com:443.",
     outranks=("pending-stuck", "pending-empty"),
     yields=True,
 )
-_SHOWN = 3
 
 
 @check(UNANSWERED)
@@ -49,10 +47,10 @@ def secretsmanager_unanswered(case: Case) -> Iterator[Finding]:
         # What blocks the way is told by itself.
         return
     host = network.called_host
-    if not said.history and network.to_secrets_manager is Passage.PASSES:
-        changes = changes_since(case, said.line.at)
-        if changes:
-            yield _mended(case, said, changes)
+    if network.to_secrets_manager is Passage.PASSES:
+        mended = mended_since(case, said, UNANSWERED, f"{case.function_name} got no answer from {host}")
+        if mended is not None:
+            yield mended
             return
     traced = f"keyturn network trace {quote(case.function_name)} {quote(host)}:443"
     yield finding_of(
@@ -66,20 +64,4 @@ def secretsmanager_unanswered(case: Case) -> Iterator[Finding]:
             by_hand=(traced,),
         ),
         Confidence.LIKELY,
-    )
-
-
-def _mended(case: Case, said: Said, changes: list[TrailEvent]) -> Finding:
-    host, at = case.network.called_host, f"{said.line.at:%Y-%m-%d %H:%M} UTC"
-    named = ", ".join(dict.fromkeys(each.name for each in changes))
-    return Finding(
-        UNANSWERED,
-        f"{case.function_name} got no answer from {host} at {at}; its network has been changed since ({named}), and"
-        " nothing in it is in the way now",
-        (line_evidence(case, said.line), *(each.evidence(each.by_whom) for each in changes[-_SHOWN:])),
-        Remedy("Rotate again: that will show whether that was it."),
-        role=Role.NOTE,
-        confidence=Confidence.LIKELY,
-        step=said.run.step,
-        is_history=True,
     )
