@@ -6,7 +6,9 @@ decided by ``keyturn.rules.network``; a part that may not be looked at is unknow
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
 from typing import Any
 
 from keyturn.rules.network.endpoints import DNS_ATTRIBUTES, endpoint_for, endpoint_named, host_in
@@ -19,7 +21,9 @@ from keyturn.rules.network.traffic import Networks, Ports, networks_of
 from keyturn.rules.network.ways import (
     Origin,
     Server,
+    depends_on_address,
     from_anywhere,
+    sharpened,
     to_public_server,
     to_secrets_manager,
     to_server,
@@ -89,6 +93,12 @@ class VpcAnswers:
         return tuple(
             self._facts.ask("ec2", "DescribeVpcAttribute", VpcId=self.vpc_id, Attribute=name) for name in DNS_ATTRIBUTES
         )
+
+    def interfaces_in(self, subnet_ids: Sequence[str]) -> Answer:
+        """DescribeNetworkInterfaces of those that functions have in some subnets."""
+        given = {"interface-type": ["lambda"], "subnet-id": list(subnet_ids)}
+        wanted = [{"Name": name, "Values": values} for name, values in given.items()]
+        return self._facts.ask("ec2", "DescribeNetworkInterfaces", Filters=wanted)
 
     def groups_named(self, *names: str) -> Answer:
         """DescribeSecurityGroups of those with some names."""
@@ -181,6 +191,23 @@ class Network:
     @property
     def _vpc_if_seen(self) -> VpcAnswers | None:
         return self.vpc if self.subnets is not None and self.subnets.kind is Kind.OK else None
+
+    @cached
+    def interfaces(self) -> Answer | None:
+        """DescribeNetworkInterfaces of the function's own, which it may share; None if it is in no VPC."""
+        own = self._vpc_if_seen
+        return None if own is None else own.interfaces_in(self.subnet_ids)
+
+    def addresses_in(self, subnet_id: str) -> tuple[str, ...]:
+        """Return the addresses that the function has in one of its subnets; empty if they are not known."""
+        own = set(self.group_ids)
+        return tuple(
+            str(each["PrivateIpAddress"])
+            for each in entries_in(self.interfaces, "NetworkInterfaces") or ()
+            if (each.get("InterfaceType"), each.get("SubnetId")) == ("lambda", subnet_id)
+            and each.get("PrivateIpAddress")
+            and {str(group.get("GroupId")) for group in each.get("Groups") or ()} == own
+        )
 
     # The endpoint.
 
@@ -374,8 +401,10 @@ class Network:
         if other is not None and self.has_to_move:
             _ = other.endpoints, self.nat_gateways
         _ = self.peerings, self.groups, self.prefix_lists
-        # What the others say decides whether these are asked.
+        # What the others say decides whether these are asked, and the function's own interfaces.
         _ = self.internet_gateways, self.groups_to_be
+        with suppress(Unseen):
+            _ = self.ways_to_database
 
     # What follows.
 
@@ -403,10 +432,18 @@ class Network:
     @cached
     def ways_to_secrets_manager(self) -> Mapping[str, tuple[Hop, ...]]:
         """The hops to Secrets Manager, from each of the function's subnets; empty if it is in no VPC."""
-        return {
-            each: to_secrets_manager(self.picture, Origin(each, self.group_ids), self.region, self.called_host)
-            for each in self.subnet_ids
-        }
+        return self._ways(lambda origin: to_secrets_manager(self.picture, origin, self.region, self.called_host))
+
+    def _ways(self, way: Callable[[Origin], tuple[Hop, ...]]) -> Mapping[str, tuple[Hop, ...]]:
+        """The hops from each of the function's subnets: from its own address where it matters which one that is."""
+        found = {}
+        for subnet_id in self.subnet_ids:
+            origin = Origin(subnet_id, self.group_ids)
+            hops = way(origin)
+            if any(map(depends_on_address, hops)) and (own := networks_of(self.addresses_in(subnet_id))):
+                hops = sharpened(hops, way(replace(origin, addresses=own)))
+            found[subnet_id] = hops
+        return found
 
     @cached
     def ways_to_database(self) -> Mapping[str, tuple[Hop, ...]]:
@@ -432,7 +469,7 @@ class Network:
         if not self.is_attached:
             return {"": from_anywhere(self.picture, server, ports)} if place.is_public else {}
         way = to_public_server if place.is_public and self.database_vpc is not None else to_server
-        return {each: way(self.picture, Origin(each, self.group_ids), server, ports) for each in self.subnet_ids}
+        return self._ways(lambda origin: way(self.picture, origin, server, ports))
 
     def _ways_elsewhere(self, database: Database) -> Mapping[str, tuple[Hop, ...]]:
         """The hops to an address that is in no VPC which is known: a public one, or behind some other network."""

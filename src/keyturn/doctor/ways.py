@@ -194,7 +194,7 @@ def hung(case: Case) -> tuple[Evidence, ...]:
         ended = next((line for line in reversed(run.lines) if _WAITED.search(line.text)), None)
         told = (first if run.timed_out_after is not None else None, ended)
         found += [Evidence("logs:FilterLogEvents", case.log_group, each.text, each.at) for each in told if each]
-    return (*found, *_naming_database(case))
+    return (*found, *(each for each in _naming_database(case) if each not in found))
 
 
 def _naming_database(case: Case) -> tuple[Evidence, ...]:

@@ -136,6 +136,10 @@ class Network:
         made = interface(f"eni-0{len(self.interfaces)}", address, DATABASE_SUBNET, DATABASE_GROUP)
         self.interfaces.append({**made, **changes})
 
+    def with_function_at(self, address: str, subnet_id: str) -> None:
+        """Let the function have a network interface."""
+        self.interfaces.append(interface(f"eni-f{len(self.interfaces)}", address, subnet_id, FUNCTION_GROUP, "lambda"))
+
     def with_endpoint(self) -> None:
         """Let Secrets Manager be reached by an endpoint in place of the NAT gateway."""
         self.route_tables[0] = table(PRIVATE_TABLE, {}, main=True)
@@ -184,9 +188,15 @@ class Network:
         return {"Vpcs": [{"VpcId": each, "CidrBlock": "10.0.0.0/16"} for each in parameters["VpcIds"]]}
 
     def _DescribeNetworkInterfaces(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
-        [wanted] = parameters["Filters"]
-        member = {"vpc-id": "VpcId", "addresses.private-ip-address": "PrivateIpAddress"}[wanted["Name"]]
-        return {"NetworkInterfaces": [each for each in self.interfaces if each[member] in wanted["Values"]]}
+        members = {
+            "vpc-id": "VpcId",
+            "addresses.private-ip-address": "PrivateIpAddress",
+            "interface-type": "InterfaceType",
+            "subnet-id": "SubnetId",
+        }
+        wanted = [(members[each["Name"]], each["Values"]) for each in parameters["Filters"]]
+        found = [each for each in self.interfaces if all(each[member] in values for member, values in wanted)]
+        return {"NetworkInterfaces": found}
 
     def _DescribeNatGateways(self, parameters: Mapping[str, Any]) -> Mapping[str, Any]:  # noqa: N802
         return {"NatGateways": self.nat_gateways}

@@ -13,8 +13,10 @@ from tests.contract.doctor.vpc import (
     NAT,
     OTHER_VPC,
     OWN_HOST,
+    PRIVATE_A,
     PRIVATE_TABLE,
     VPC,
+    allow_all,
     deny_all,
     rule,
     table,
@@ -23,7 +25,7 @@ from tests.contract.doctor.world import NOW, SECRET, World, diagnosed
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
-from keyturn.doctor.model import Confidence, Finding, Report, Status, Verdict
+from keyturn.doctor.model import Confidence, Finding, Report, Role, Status, Verdict
 from keyturn.doctor.network import Network
 from keyturn.doctor.runner import examine
 from keyturn.rules.network.hops import HopKind, Passage
@@ -358,4 +360,68 @@ def test_what_is_no_address_in_a_network_is_not_asked_about(host: str) -> None:
     world = by_subnet(host)
 
     assert status(diagnosed(world), "db-sg-blocks-function") is Status.SKIPPED
+    assert "ec2:DescribeNetworkInterfaces" not in world.asked
+
+
+# An ACL that admits a part of the function's subnet.
+
+
+def part_admitted(*addresses: str) -> World:
+    """A world whose ACL before the database admits the upper half of the function's subnet, that is at some address."""
+    world = with_interface()
+    world.configuration["VpcConfig"]["SubnetIds"] = [PRIVATE_A]
+    for address in addresses:
+        world.network.with_function_at(address, PRIVATE_A)
+    admitted = {**allow_all(egress=False), "CidrBlock": "10.0.1.128/25"}
+    [acl] = world.network.acls
+    acl["Associations"] = [each for each in acl["Associations"] if each["SubnetId"] != DATABASE_SUBNET]
+    of_database = {
+        "NetworkAclId": "acl-0d",
+        "VpcId": VPC,
+        "Associations": [{"SubnetId": DATABASE_SUBNET, "NetworkAclId": "acl-0d"}],
+        "Entries": [admitted, allow_all(egress=True), *(deny_all(egress=egress) for egress in (True, False))],
+    }
+    world.network.acls.append(of_database)
+    return world
+
+
+def test_the_functions_own_address_decides_where_an_acl_admits_a_part_of_its_subnet() -> None:
+    world = part_admitted("10.0.1.5")
+    finding = the_cause(world)
+
+    assert finding.id == "nacl-blocks-database"
+    assert "from 10.0.1.5/32" in finding.title
+    # Another interface of the function's will lie in the same subnet.
+    assert finding.remedy.changes[0].parameters["CidrBlock"] == "10.0.1.0/24"
+    assert network_of(world).to_database is Passage.BLOCKS
+
+
+def test_an_address_that_the_acl_admits_is_let_in() -> None:
+    world = part_admitted("10.0.1.200")
+
+    assert diagnosed(world).verdict is Verdict.HEALTHY
+    assert network_of(world).to_database is Passage.PASSES
+
+
+@pytest.mark.parametrize("addresses", [(), ("10.0.1.5", "10.0.1.200")])
+def test_where_the_address_is_not_known_a_part_is_a_risk(addresses: tuple[str, ...]) -> None:
+    report = diagnosed(part_admitted(*addresses))
+
+    assert [each.id for each in report.findings if each.role is Role.RISK] == ["nacl-blocks-database"]
+    assert report.causes == ()
+
+
+def test_interfaces_of_functions_with_other_groups_are_not_its_own() -> None:
+    world = part_admitted("10.0.1.5")
+    world.network.interfaces[-1]["Groups"] = [{"GroupId": DATABASE_GROUP}]
+
+    assert diagnosed(world).verdict is Verdict.AT_RISK
+
+
+def test_its_interfaces_are_asked_for_only_where_they_matter() -> None:
+    world = World()
+    world.in_vpc()
+    world.with_value()
+    diagnosed(world)
+
     assert "ec2:DescribeNetworkInterfaces" not in world.asked

@@ -146,7 +146,8 @@ _ACLS = (
     "the answers come back to ephemeral ports (1024-65535) by a rule of their own, for network ACLs keep no state."
     " Where they come back to a part of these, it depends on the port that a connection takes: on AWS a risk, and"
     " possible as a cause once an attempt has timed out. On Keyturn, whose functions take 32768-60999, a part of those"
-    " is as good as none"
+    " is as good as none. Where they admit a part of the function's subnet, the address of its network interface"
+    " decides; a risk where that is not known"
 )
 
 ACL_HTTPS = Cause(
@@ -155,7 +156,14 @@ ACL_HTTPS = Cause(
     topic=Topic.NETWORK,
     title="A network ACL blocks HTTPS between the function and Secrets Manager",
     symptoms=TIMED_OUT,
-    evidence=(*READS, "ec2:DescribeNetworkAcls", "ec2:DescribeVpcEndpoints", "ec2:DescribeRouteTables", *AGREES),
+    evidence=(
+        *READS,
+        "ec2:DescribeNetworkAcls",
+        "ec2:DescribeVpcEndpoints",
+        "ec2:DescribeRouteTables",
+        "ec2:DescribeNetworkInterfaces",
+        *AGREES,
+    ),
     decision="The lowest-numbered rule that fits denies tcp 443 out of the function's subnet or into the endpoint's, or"
     f" the answers the other way: {_ACLS}.",
     remedy="Add rules with lower numbers to the network ACL, in both directions.",

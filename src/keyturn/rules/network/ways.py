@@ -7,7 +7,7 @@ Manager is the endpoint's where the function calls a name that leads to one; the
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from . import acls, groups
 from .endpoints import endpoint_for, endpoint_named, named_by, state_of
@@ -25,10 +25,37 @@ class Origin:
     Attributes:
         subnet_id: One of its subnets.
         group_ids: Its security groups.
+        addresses: Of its network interface there; empty if they are not known, and may be any of the subnet's.
     """
 
     subnet_id: str
     group_ids: tuple[str, ...]
+    addresses: Networks = ()
+
+    def networks(self, picture: Picture) -> Networks:
+        """Return where its packets come from."""
+        return self.addresses or picture.networks(self.subnet_id)
+
+
+def depends_on_address(hop: Hop) -> bool:
+    """Whether a hop lets a part of a subnet's addresses pass, so that it matters which one the function has."""
+    return hop.passage is Passage.UNKNOWN and hop.rule is not None and hop.kind in _BY_ADDRESS
+
+
+def sharpened(by_subnet: tuple[Hop, ...], by_address: tuple[Hop, ...]) -> tuple[Hop, ...]:
+    """Return a way by what is known of the function's address where that matters; what it lacks is for its subnet.
+
+    Args:
+        by_subnet: The hops from any address of the subnet.
+        by_address: The same from the function's own.
+    """
+    return tuple(
+        replace(exact, lacks=hop.lacks if exact.lacks is not None else None) if depends_on_address(hop) else hop
+        for hop, exact in zip(by_subnet, by_address, strict=True)
+    )
+
+
+_BY_ADDRESS = (HopKind.ACL, HopKind.DATABASE_GROUP, HopKind.ENDPOINT_GROUP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +134,7 @@ def to_internet(picture: Picture, origin: Origin, ports: Ports) -> tuple[Hop, ..
     ]
     for nat_subnet in _nat_subnets(routed):
         if nat_subnet != origin.subnet_id:
-            hops += acls.connect_in(nat_subnet, picture.acls, picture.networks(origin.subnet_id), ports)
+            hops += acls.connect_in(nat_subnet, picture.acls, origin.networks(picture), ports)
             hops += acls.connect_out(nat_subnet, picture.acls, PUBLIC, ports)
     return tuple(hops)
 
@@ -122,9 +149,7 @@ def _nat_subnets(hops: Sequence[Hop]) -> list[str]:
 
 def within_vpc(picture: Picture, origin: Origin, server: Server, ports: Ports) -> tuple[Hop, ...]:
     """Return the hops from a function's subnet to a server in its VPC: groups both ways, network ACLs both ways."""
-    function = Side(
-        picture.networks(origin.subnet_id), frozenset(origin.group_ids), f"the function in {origin.subnet_id}"
-    )
+    function = Side(origin.networks(picture), frozenset(origin.group_ids), f"the function in {origin.subnet_id}")
     networks = server.networks(picture, *server.subnet_ids)
     there = Side(networks, frozenset(server.group_ids or ()), server.name)
     lists = picture.prefix_lists
@@ -145,7 +170,7 @@ def _acls(picture: Picture, origin: Origin, server: Server, ports: Ports) -> lis
     for subnet_id in server.subnet_ids:
         if subnet_id != origin.subnet_id:
             hops += acls.connect_out(origin.subnet_id, picture.acls, server.networks(picture, subnet_id), ports)
-            hops += acls.connect_in(subnet_id, picture.acls, picture.networks(origin.subnet_id), ports)
+            hops += acls.connect_in(subnet_id, picture.acls, origin.networks(picture), ports)
     return hops
 
 
