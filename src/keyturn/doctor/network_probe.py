@@ -56,14 +56,20 @@ def probe(case: Case) -> Answer | None:
     return case.facts.ask("keyturn", "ProbeFunctionNetwork", FunctionName=case.function_arn, Host=to.host, Port=to.port)
 
 
-def addresses_of_machine(case: Case) -> tuple[str, ...]:
-    """Return the addresses of VPCs that lead to the machine that Keyturn runs on, as far as it has said so."""
+def network_maps(case: Case) -> tuple[str, ...]:
+    """Return the network maps that Keyturn serves with, as the setting has them; empty if it has not said so."""
     try:
         answer = probe(case)
     except (Skip, Unseen):
         return ()
-    maps = answer.found.get("NetworkMaps") or () if answer is not None and answer.kind is Kind.OK else ()
-    parts = [str(each).partition("=") for each in maps]
+    return (
+        tuple(map(str, answer.found.get("NetworkMaps") or ())) if answer is not None and answer.kind is Kind.OK else ()
+    )
+
+
+def addresses_of_machine(case: Case) -> tuple[str, ...]:
+    """Return the addresses of VPCs that lead to the machine that Keyturn runs on, as far as it has said so."""
+    parts = [each.partition("=") for each in network_maps(case)]
     return tuple(seen.removesuffix("/32") for seen, _, real in parts if real.removesuffix("/32") == "127.0.0.1")
 
 

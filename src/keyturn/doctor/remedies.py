@@ -15,6 +15,7 @@ _NOT = {"--egress": "--ingress"}
 # The AWS CLI does not know it: it is keyturn's own command.
 _RETRY = ("keyturn", "RetryRotation")
 _PROGRAMS = ("aws ", "keyturn ")
+_PIPE = " | "
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
 
@@ -49,9 +50,13 @@ def words(change: Change) -> list[str]:
 
 
 def line_with(line: str, options: str) -> str:
-    """Return a line of a shell with the target's options at each command in it: also at those in ``$( )``."""
-    inner = line.replace("$(aws ", f"$(aws{options} ")
-    return f"{inner}{options}" if line.startswith(_PROGRAMS) else inner
+    """Return a line of a shell with the target's options at each command in it: also in ``$( )``, and around a ``|``."""
+    return _PIPE.join(_part_with(part, options) for part in line.split(_PIPE))
+
+
+def _part_with(part: str, options: str) -> str:
+    inner = part.replace("$(aws ", f"$(aws{options} ")
+    return f"{inner}{options}" if part.startswith(_PROGRAMS) else inner
 
 
 def _hyphened(name: str) -> str:
@@ -107,4 +112,15 @@ def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]
         "iam",
         "PutRolePolicy",
         {"RoleName": case.role_name, "PolicyName": policy_name, "PolicyDocument": json.dumps(document)},
+    )
+
+
+def put_host(secret_arn: str, host: str) -> str:
+    """Return the command that puts another host into a secret's value, and leaves its other members as they are."""
+    arn = shlex.quote(secret_arn)
+    changed = "import json, sys; print(json.dumps(dict(json.load(sys.stdin), host=sys.argv[1])))"
+    return (
+        f"aws secretsmanager get-secret-value --secret-id {arn} --query SecretString --output text"
+        f" | python3 -c {shlex.quote(changed)} {shlex.quote(host)}"
+        f" | aws secretsmanager put-secret-value --secret-id {arn} --secret-string file:///dev/stdin"
     )

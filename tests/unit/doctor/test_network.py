@@ -31,7 +31,7 @@ from keyturn.doctor.collect import collect
 from keyturn.doctor.database import Address, Database, NameKind
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Confidence, Finding, Role, Section, Status, Verdict
-from keyturn.doctor.remedies import line_with, words
+from keyturn.doctor.remedies import line_with, put_host, words
 from keyturn.doctor.runner import examine
 from keyturn.doctor.subject import Options
 from keyturn.rules.network.hops import Passage
@@ -962,3 +962,9 @@ def test_every_command_of_a_line_is_told_where_to_go() -> None:
     )
     assert line_with("aws ec2 describe-vpcs", " --region x") == "aws ec2 describe-vpcs --region x"
     assert line_with("/bin/true", " --region x") == "/bin/true"
+
+
+def test_each_command_of_a_pipe_has_the_targets_options() -> None:
+    piped = line_with(put_host("orders", "10.0.4.7"), " --region x").split(" | ")
+    assert [part.endswith(" --region x") for part in piped] == [True, False, True]
+    assert piped[1].endswith(" 10.0.4.7")

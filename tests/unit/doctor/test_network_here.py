@@ -69,6 +69,16 @@ def test_the_addresses_that_lead_to_the_machine_are_named_where_keyturn_tells_th
     [found] = on_keyturn(failing(world)).causes
     assert "10.0.4.15 is the machine that Keyturn runs on" in found.remedy.text
     assert "192.168.7" not in found.remedy.text
+    [command] = found.remedy.by_hand
+    assert " 10.0.4.15 | aws secretsmanager put-secret-value " in command
+
+
+def test_of_several_such_addresses_none_is_chosen() -> None:
+    world = in_vpc()
+    world.with_probe({"Network": "vpc", "NetworkMaps": ["10.0.4.15=127.0.0.1", "10.0.4.77=127.0.0.1"]})
+    [found] = on_keyturn(failing(world)).causes
+    assert "10.0.4.15 and 10.0.4.77 are the machine" in found.remedy.text
+    assert " HOST | " in found.remedy.by_hand[0]
 
 
 def test_the_value_shows_it_too() -> None:
@@ -109,6 +119,8 @@ def test_an_isolated_function_reaches_no_database_and_the_doctor_says_why(host: 
     report = on_keyturn(failing(told("isolated"), host, kind))
     assert causes(report) == ["function-isolated"]
     assert "--isolate-functions" in report.causes[0].remedy.text
+    assert "docs/networks.md" in report.causes[0].remedy.text
+    assert "AWSLambdaVPCAccessExecutionRole" in report.causes[0].remedy.by_hand[0]
     assert ("127.0.0.1 nor localhost" in report.causes[0].remedy.text) is (host == "127.0.0.1")
     assert report.facts[Section.NETWORK] == "the function is in no VPC, and isolated"
 
@@ -142,6 +154,15 @@ def test_an_address_of_the_vpc_that_no_map_leads_to_is_told_with_the_line_for_th
     [found] = report.causes
     assert found.remedy.by_hand == (f'network_map = "{OWN_HOST}=MACHINE"',)
     assert found.confidence is Confidence.LIKELY
+
+
+def test_the_line_for_the_setting_keeps_the_maps_that_are_there() -> None:
+    world = in_vpc()
+    there = {"Address": OWN_HOST, "IsMapped": False, "Destination": "is nobody's"}
+    maps = ["10.0.4.15=127.0.0.1", "10.9.0.0/16"]
+    world.with_probe({"Network": "vpc", "Probes": [{"Addresses": [there]}], "NetworkMaps": maps})
+    [found] = on_keyturn(failing(world, OWN_HOST, "ConnectionTimedOut")).causes
+    assert found.remedy.by_hand == (f'network_map = "10.0.4.15=127.0.0.1,10.9.0.0/16,{OWN_HOST}=MACHINE"',)
 
 
 def test_what_blocks_the_way_there_is_told_first() -> None:

@@ -14,6 +14,7 @@ from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import Network
+from keyturn.doctor.remedies import put_host
 from keyturn.doctor.ways import (
     AGREES,
     FUNCTION_GROUP,
@@ -346,9 +347,7 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
         Remedy(
             "Put the host of the database that is there into the secret's value, and leave its other members as they"
             " are.",
-            by_hand=(
-                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
-            ),
+            by_hand=(put_host(case.arn, next(iter(live)) if len(live) == 1 else "HOST"),),
         ),
         role=role,
         confidence=Confidence.LIKELY,
@@ -365,9 +364,7 @@ def _not_resolved(case: Case, said: Said) -> Finding:
         Remedy(
             "Put the host of the database that is there into the secret's value; if it is right, look how the"
             " function's network resolves names.",
-            by_hand=(
-                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
-            ),
+            by_hand=(put_host(case.arn, "HOST"),),
         ),
         Confidence.LIKELY,
     )

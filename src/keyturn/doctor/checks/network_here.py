@@ -11,8 +11,17 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.database import Address, Database
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.network_probe import PROBED, UNREACHED, addresses_of_machine, nobody_at_database, probe, unreached
-from keyturn.doctor.ways import attached, database_step
+from keyturn.doctor.network_probe import (
+    PROBED,
+    UNREACHED,
+    addresses_of_machine,
+    network_maps,
+    nobody_at_database,
+    probe,
+    unreached,
+)
+from keyturn.doctor.remedies import put_host
+from keyturn.doctor.ways import VPC_ACCESS, attached, database_step
 from keyturn.rules.network.hops import Passage
 
 _SAID = (
@@ -29,7 +38,6 @@ _OUTRANKED = (
     "pending-empty",
 )
 """What is said of any database that is not reached, however it came to that."""
-_STORE = "aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
 
 ITSELF = Cause(
     id="db-host-is-function-itself",
@@ -70,7 +78,7 @@ def db_host_is_function_itself(case: Case) -> Iterator[Finding]:
             *_said_by_value(case, address),
             *witness,
         ),
-        Remedy(_put_address(case), by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        Remedy(_put_address(case), by_hand=(put_host(case.arn, _known_host(case)),)),
         role=Role.CAUSE if witness else Role.RISK,
         step=database_step(case) if witness else None,
     )
@@ -79,14 +87,20 @@ def db_host_is_function_itself(case: Case) -> Iterator[Finding]:
 def _put_address(case: Case) -> str:
     if case.endpoint is None:
         return "Put the database's own name or address into host of the value, and leave its other members as they are."
-    machine = ", ".join(addresses_of_machine(case))
-    mapped = (
-        f"{machine} is the machine that Keyturn runs on" if machine else "ADDRESS=127.0.0.1 there is the machine itself"
-    )
+    known = addresses_of_machine(case)
+    mapped = "ADDRESS=127.0.0.1 there is the machine itself"
+    if known:
+        mapped = f"{' and '.join(known)} {'is' if len(known) == 1 else 'are'} the machine that Keyturn runs on"
     return (
         "Put an address of the VPC into host of the value, and leave its other members as they are: one that the"
         f" setting network_map leads to the database's machine. {mapped}."
     )
+
+
+def _known_host(case: Case) -> str:
+    """Return the address to put into the value; a word in its place where none is known to be right."""
+    known = addresses_of_machine(case)
+    return known[0] if case.endpoint is not None and len(known) == 1 else "HOST"
 
 
 def _said_by_value(case: Case, address: Address) -> tuple[Evidence, ...]:
@@ -134,9 +148,11 @@ def function_isolated(case: Case) -> Iterator[Finding]:
             *unreached(case),
         ),
         Remedy(
-            "Put the function into a VPC that a network map connects with the database, or serve without"
+            "Put the function into a VPC that a network map connects with the database (docs/networks.md makes one, in"
+            " five lines), with the policy that its role needs for that; or serve without"
             f" --isolate-functions.{itself if at.is_loopback else ''}",
             by_hand=(
+                f"aws iam attach-role-policy --role-name {quote(case.role_name)} --policy-arn {VPC_ACCESS}",
                 (
                     f"aws lambda update-function-configuration --function-name {name}"
                     " --vpc-config SubnetIds=SUBNET_IDS,SecurityGroupIds=GROUP_IDS"
@@ -177,7 +193,6 @@ def network_map_missing(case: Case) -> Iterator[Finding]:
     there = nobody_at_database(case)
     if there is None:
         return
-    line = f"{database.ip}=MACHINE"
     yield Finding(
         UNMAPPED,
         f"no network map leads to {database.ip}, where {case.function_name} looks for its database",
@@ -186,9 +201,10 @@ def network_map_missing(case: Case) -> Iterator[Finding]:
             *unreached(case),
         ),
         Remedy(
-            "Say in keyturn.toml which machine that is, beside the maps that are there, and start the server again:"
-            " MACHINE is its address, 127.0.0.1 for the one that Keyturn runs on.",
-            by_hand=(f'network_map = "{line}"',),
+            "Say which machine that is, and start the server again: let this be the one line of network_map in"
+            " keyturn.toml, or serve with the same as --network-map. MACHINE is its address, 127.0.0.1 for the one that"
+            " Keyturn runs on.",
+            by_hand=(f'network_map = "{",".join([*network_maps(case), f"{database.ip}=MACHINE"])}"',),
         ),
         confidence=Confidence.LIKELY if case.told_address is not None else Confidence.CERTAIN,
         step=database_step(case),
