@@ -66,7 +66,7 @@ def test_what_lies_behind_a_host_is_told_by_the_log_and_by_keyturn(
         nowhere = host_in(NUMBER).replace(".20", ".21")
         fails_at(patient, nowhere)
         [line] = first(doctor.diagnose(NAME), "network-map-missing")["remedy"]["by_hand"]
-        assert line == f'network_map = "{nowhere}=MACHINE"'
+        assert line == f'network_map = "{host_in(NUMBER)}=127.0.0.1,{nowhere}=MACHINE"'
 
         patient.vpc.unroute()
         fails_at(patient, host_in(NUMBER))

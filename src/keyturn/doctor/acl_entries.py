@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Network
 
 from keyturn.rules.network.acls import judged
@@ -14,6 +14,8 @@ from .model import Change
 
 _USUAL = 100
 """The number that consoles and samples begin with: an entry has a lower one, also where nothing else asks for it."""
+_HIGHEST = 32767
+"""That of the rule with which every ACL ends: none of one's own has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +50,7 @@ def entry_of(hop: Hop) -> Entry:
     return Entry(hop.at, bool(lacks["Egress"]), IPv4Network(lacks["CidrBlock"]), ports)
 
 
-def numbered(acls: Sequence[Json], hops: Iterable[Hop]) -> dict[Entry, Change | None]:
+def numbered(acls: Sequence[Json], hops: Iterable[Hop]) -> dict[Entry, tuple[Change, ...]]:
     """Return the calls that let all pass, with numbers that are free and below those that refuse it.
 
     Args:
@@ -57,25 +59,43 @@ def numbered(acls: Sequence[Json], hops: Iterable[Hop]) -> dict[Entry, Change | 
             lets pass needs none of its own.
 
     Returns:
-        None in place of a call where no number is left below the one that refuses.
+        No calls where no number is left that would do.
     """
-    found: dict[Entry, Change | None] = {}
-    used = {
-        (str(acl.get("NetworkAclId")), bool(each.get("Egress")), int(each["RuleNumber"]))
-        for acl in acls
-        for each in acl.get("Entries") or ()
-    }
+    found: dict[Entry, tuple[Change, ...]] = {}
+    # As they are once the calls so far have been made.
+    rules = {str(acl.get("NetworkAclId")): [*(acl.get("Entries") or ())] for acl in acls}
     for entry in map(entry_of, hops):
         if any(other.covers(entry) for other in found):
             continue
-        acl = next((each for each in acls if each.get("NetworkAclId") == entry.acl_id), {})
-        refused = judged(acl, (entry.network,), entry.ports, is_egress=entry.is_egress).refused or {}
-        below = min(int(refused.get("RuleNumber", _USUAL)), _USUAL)
-        numbers = (*range(below - 10, 0, -10), *range(below - 1, 0, -1))
-        free = [each for each in numbers if (entry.acl_id, entry.is_egress, each) not in used]
-        found[entry] = _call(entry, free[0]) if free else None
-        used |= {(entry.acl_id, entry.is_egress, each) for each in free[:1]}
+        own = rules.setdefault(entry.acl_id, [])
+        calls = found[entry] = _calls(entry, own)
+        for call in calls:
+            made = call.parameters
+            own[:] = [
+                each for each in own if (each["Egress"], each["RuleNumber"]) != (made["Egress"], made["RuleNumber"])
+            ]
+            own.append(made)
     return found
+
+
+def _calls(entry: Entry, rules: Sequence[Json]) -> tuple[Change, ...]:
+    """Return the call that makes an entry below the one that refuses; the two that put it in that one's place."""
+    refused = judged({"Entries": rules}, (entry.network,), entry.ports, is_egress=entry.is_egress).refused or {}
+    used = {int(each["RuleNumber"]) for each in rules if bool(each["Egress"]) is entry.is_egress}
+    refuses = int(refused.get("RuleNumber", _USUAL))
+    below = min(refuses, _USUAL)
+    free = [each for each in (*range(below - 10, 0, -10), *range(below - 1, 0, -1)) if each not in used]
+    if free:
+        return (_call(entry, free[0]),)
+    following = min((each for each in used if each > refuses), default=_HIGHEST)
+    number = min(refuses + 10, following - 1)
+    if number <= refuses or refuses >= _HIGHEST:
+        return ()
+    # Nothing that it refused before is let in between the two.
+    return (
+        Change("ec2", "CreateNetworkAclEntry", {"NetworkAclId": entry.acl_id, **refused, "RuleNumber": number}),
+        replace(_call(entry, refuses), operation="ReplaceNetworkAclEntry"),
+    )
 
 
 def _call(entry: Entry, number: int) -> Change:

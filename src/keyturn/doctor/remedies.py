@@ -50,7 +50,7 @@ def words(change: Change) -> list[str]:
 
 
 def line_with(line: str, options: str) -> str:
-    """Return a line of a shell with the target's options at each command in it: also in ``$( )``, and around a ``|``."""
+    """Return a line of a shell with the target's options at each command in it: in ``$( )`` and around ``|``, too."""
     return _PIPE.join(_part_with(part, options) for part in line.split(_PIPE))
 
 

@@ -356,11 +356,14 @@ def test_on_keyturn_the_ports_count_that_its_functions_take(first: int, role: Ro
 def enter(world: World, finding: Finding) -> None:
     """Run the commands of a finding, of which each needs a number that is free."""
     for change in finding.remedy.changes:
-        assert change.operation == "CreateNetworkAclEntry"
         entry: dict[str, Any] = dict(change.parameters)
-        [acl] = [each for each in world.network.acls if each["NetworkAclId"] == entry.pop("NetworkAclId")]
-        taken = [(each["Egress"], each["RuleNumber"]) for each in acl["Entries"]]
-        assert (entry["Egress"], entry["RuleNumber"]) not in taken
+        acl_id = entry.pop("NetworkAclId")
+        [acl] = [each for each in world.network.acls if each["NetworkAclId"] == acl_id]
+        place = (entry["Egress"], entry["RuleNumber"])
+        there = [each for each in acl["Entries"] if (each["Egress"], each["RuleNumber"]) == place]
+        assert change.operation == ("ReplaceNetworkAclEntry" if there else "CreateNetworkAclEntry")
+        for each in there:
+            acl["Entries"].remove(each)
         acl["Entries"].append(entry)
 
 
@@ -415,22 +418,36 @@ def test_a_port_that_is_denied_within_those_of_answers_is_mended_by_one_set() ->
     assert acl_findings(world) == []
 
 
-def test_where_no_number_is_left_below_the_one_that_refuses_that_is_said() -> None:
+def refuse(world: World, *numbers: int) -> list[dict[str, Any]]:
+    """Let the ACL refuse what leaves, by rules with some numbers."""
+    refused = {**everywhere_in(), "Egress": True, "RuleAction": "deny", "Protocol": "-1"}
+    refusing = [{**refused, "RuleNumber": each} for each in numbers]
+    world.network.acls[0]["Entries"] += refusing
+    return refusing
+
+
+@pytest.mark.parametrize("endpoint", [False, True])
+def test_where_no_number_is_left_below_the_one_that_refuses_it_gets_a_higher_one(endpoint: bool) -> None:
+    world = in_vpc(endpoint=endpoint, value=True)
+    [refusing] = refuse(world, 1)
+    causes = [each for each in acl_findings(world) if each.role is Role.CAUSE]
+    assert "gets a higher one" in causes[0].remedy.text
+    for each in causes:
+        enter(world, each)
+
+    assert acl_findings(world) == []
+    # What is not the function's stays refused, before all that is let pass.
+    kept = [each for each in world.network.acls[0]["Entries"] if each["Egress"] and each["RuleAction"] == "deny"]
+    assert {**refusing, "RuleNumber": 11} in kept
+
+
+def test_where_no_number_is_left_behind_it_either_that_is_said() -> None:
     world = in_vpc()
-    world.network.acls[0]["Entries"].append(
-        {
-            **everywhere_in(),
-            "Egress": True,
-            "RuleNumber": 1,
-            "RuleAction": "deny",
-            "Protocol": "6",
-            "PortRange": {"From": 443, "To": 443},
-        }
-    )
+    refuse(world, 1, 2)
     [finding] = acl_findings(world)
 
     assert finding.remedy.changes == ()
-    assert "a higher number" in finding.remedy.text
+    assert "higher numbers" in finding.remedy.text
 
 
 def test_two_independent_faults_are_both_causes() -> None:

@@ -179,7 +179,9 @@ def nacl_blocks_https(case: Case) -> Iterator[Finding]:
     network.look("acls")
     ways = ways_to_mend(network)
     acls = network.picture.acls or ()
-    way = _Way(ACL_HTTPS, "Secrets Manager", secrets_manager_step(case), ways, numbered(acls, lacking(ways)))
+    step, entries = secrets_manager_step(case), numbered(acls, lacking(ways))
+    place_ids = tuple((network.endpoint or {}).get("SubnetIds") or ())
+    way = _Way(ACL_HTTPS, "Secrets Manager", step, ways, entries, "endpoint's", place_ids)
     yield from _by_acl(way, case, network)
 
 
@@ -208,7 +210,9 @@ def nacl_blocks_database(case: Case) -> Iterator[Finding]:
     entries = numbered(acls, [*told, *lacking(ways)])
     for each in numbered(acls, told):
         del entries[each]
-    yield from _by_acl(_Way(ACL_DATABASE, name, database_step(case), ways, entries), case, network)
+    place_ids = () if network.place is None else network.place.subnet_ids
+    way = _Way(ACL_DATABASE, name, database_step(case), ways, entries, "database's", place_ids)
+    yield from _by_acl(way, case, network)
 
 
 def _told_of_https(case: Case) -> list[Hop]:
@@ -231,13 +235,17 @@ class _Way:
         step: That is stopped.
         ways: By the function's subnets.
         entries: What the ACLs lack, without what is printed for another cause.
+        place: Whose subnets are at its end.
+        place_ids: Those subnets.
     """
 
     cause: Cause
     target: str
     step: str
     ways: Ways
-    entries: Mapping[Entry, Change | None]
+    entries: Mapping[Entry, tuple[Change, ...]]
+    place: str
+    place_ids: tuple[str, ...]
 
 
 def _by_acl(way: _Way, case: Case, network: Network) -> Iterator[Finding]:
@@ -249,16 +257,31 @@ def _by_acl(way: _Way, case: Case, network: Network) -> Iterator[Finding]:
         remedy = _entered(way, [hop for hop in lacks if hop.at == acl_id])
         # On AWS it depends on the port that a connection takes.
         if any(not each.hop.is_partial for each in blocking) or (blocking and case.endpoint is not None):
-            what = "; ".join(dict.fromkeys(each.hop.why for each in blocking))
+            what = "; ".join(dict.fromkeys(f"{each.hop.why} ({_direction(each.hop)})" for each in blocking))
+            named = f"{acl_id}{_whose(way, network, acl_id)}"
             yield Finding(
                 way.cause,
-                f"{acl_id} stands between {case.function_name} and {way.target}: it {what}{_only(blocking)}",
+                f"{named} stands between {case.function_name} and {way.target}: it {what}{_only(blocking)}",
                 (*(shown(network, each) for each in blocking), *hung(case)),
                 remedy,
                 step=way.step,
             )
         else:
             yield _in_part(way, case, next(hop for hop in lacks if hop.at == acl_id), remedy)
+
+
+def _direction(hop: Hop) -> str:
+    """Return which packets an ACL refuses, as they cross it."""
+    lacks = entry_of(hop)
+    return f"{'answers' if lacks.ports == EPHEMERAL else 'packets'} {'out' if lacks.is_egress else 'in'}"
+
+
+def _whose(way: _Way, network: Network, acl_id: str) -> str:
+    """Return of whose subnet an ACL is, in words; empty where it is another one, as a NAT gateway's."""
+    acls = [each for each in network.picture.acls or () if each.get("NetworkAclId") == acl_id]
+    ids = {str(each.get("SubnetId")) for acl in acls for each in acl.get("Associations") or ()}
+    owners = [name for name, subnets in (("function's", way.ways), (way.place, way.place_ids)) if ids & {*subnets}]
+    return f" of the {' and the '.join(owners)} subnet{'s' if len(owners) > 1 else ''}" if owners else ""
 
 
 def _blocks(hops: list[Hop]) -> bool:
@@ -303,6 +326,8 @@ def _entered(way: _Way, hops: list[Hop]) -> Remedy:
     text = "Let the packets and their answers pass, by rules before those that refuse them."
     if any(not any(each.covers(entry) for each in entries) for entry in wanted):
         text += f" It takes the rules that are printed for {ACL_HTTPS.id}, too."
-    if None in calls:
-        text += f" Give the first rule of {hops[0].at} a higher number: there is none below it."
-    return Remedy(text, tuple(each for each in calls if each is not None))
+    if any(len(each) > 1 for each in calls):
+        text += " No number is free below: what refuses them gets a higher one, and they its place."
+    if () in calls:
+        text += f" Give the first rules of {hops[0].at} higher numbers: there is none left between them."
+    return Remedy(text, tuple(change for each in calls for change in each))
