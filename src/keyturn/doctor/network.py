@@ -307,6 +307,14 @@ class Network:
         return self.vpc.internet_gateways if is_asked and self.vpc is not None else None
 
     @cached
+    def other_nat_gateways(self) -> Answer | None:
+        """DescribeNatGateways of the function's VPC, where the function lacks a route out; None elsewhere."""
+        hops = [hop for hops in self.ways_to_secrets_manager.values() for hop in hops]
+        kinds = (HopKind.ROUTE, HopKind.INTERNET_GATEWAY, HopKind.NAT)
+        is_asked = any(hop.kind in kinds and hop.passage is Passage.BLOCKS for hop in hops)
+        return self.vpc.nat_gateways if is_asked and self.vpc is not None else None
+
+    @cached
     def groups_to_be(self) -> Answer | None:
         """DescribeSecurityGroups by the names of those that the way out would make; None where there is no need."""
         names = (ENDPOINT_GROUP_NAME, str(self._configuration.get("FunctionName") or ENDPOINT_GROUP_NAME))
@@ -402,7 +410,7 @@ class Network:
             _ = other.endpoints, self.nat_gateways
         _ = self.peerings, self.groups, self.prefix_lists
         # What the others say decides whether these are asked, and the function's own interfaces.
-        _ = self.internet_gateways, self.groups_to_be
+        _ = self.internet_gateways, self.other_nat_gateways, self.groups_to_be
         with suppress(Unseen):
             _ = self.ways_to_database
 

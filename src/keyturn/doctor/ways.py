@@ -19,6 +19,7 @@ from .catalogue import Skip
 from .facts import Unseen
 from .model import Change, Evidence
 from .network import ENDPOINT_GROUP_NAME, Network, entries_in
+from .way_out import through_nat
 
 Ways = Mapping[str, tuple[Hop, ...]]
 
@@ -307,7 +308,7 @@ def ways_to_mend(network: Network) -> Ways:
 
 def needs_endpoint(network: Network, hop: Hop) -> bool:
     """Whether an endpoint is the way out where a hop blocks the one to the internet."""
-    if hop.passage is not Passage.BLOCKS:
+    if hop.passage is not Passage.BLOCKS or through_nat(network, network.subnet_ids) is not None:
         return False
     if hop.kind is HopKind.INTERNET_GATEWAY:
         return not good_subnets(network, network.vpc.vpc_id if network.vpc is not None else "")

@@ -21,6 +21,7 @@ from tests.contract.doctor.vpc import (
     PRIVATE_TABLE,
     PUBLIC,
     PUBLIC_TABLE,
+    everywhere,
     rule,
     table,
 )
@@ -523,6 +524,42 @@ def without_a_route(*egress: dict[str, Any]) -> World:
     world.network.groups[FUNCTION_GROUP]["IpPermissionsEgress"] = list(egress)
     world.fail("createSecret")
     return world
+
+
+def changes_of(world: World) -> list[tuple[str, object, object]]:
+    [cause] = diagnosed(world).causes
+    made = [(each.operation, each.parameters) for each in cause.remedy.changes]
+    return [(name, given["RouteTableId"], given["NatGatewayId"]) for name, given in made]
+
+
+def test_a_nat_gateway_that_is_there_is_the_way_out() -> None:
+    world = without_a_route(everywhere())
+    assert changes_of(world) == [("CreateRoute", PRIVATE_TABLE, NAT)]
+
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"GatewayId": GATEWAY}, main=True)
+    assert changes_of(world) == [("ReplaceRoute", PRIVATE_TABLE, NAT)]
+
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"NatGatewayId": "nat-02"}, main=True)
+    world.network.route_tables[0]["Routes"][1]["State"] = "blackhole"
+    assert changes_of(world) == [("ReplaceRoute", PRIVATE_TABLE, NAT)]
+
+
+@pytest.mark.parametrize(
+    "change", [{"State": "deleted"}, {"ConnectivityType": "private"}, {"SubnetId": PRIVATE_B}], ids=str
+)
+def test_a_nat_gateway_that_leads_nowhere_is_none(change: dict[str, str]) -> None:
+    world = without_a_route(everywhere())
+    world.network.nat_gateways[0] |= change
+    [cause] = diagnosed(world).causes
+    assert (cause.remedy.changes, "create-vpc-endpoint" in cause.remedy.by_hand[-1]) == ((), True)
+
+
+def test_the_route_table_of_the_nat_gateway_itself_is_left_alone() -> None:
+    world = in_vpc()
+    world.network.route_tables[:] = [table(PUBLIC_TABLE, {"GatewayId": GATEWAY}, main=True)]
+    world.fail("createSecret")
+    [cause] = diagnosed(world).causes
+    assert (cause.id, cause.remedy.changes) == ("network-public-subnet-no-nat", ())
 
 
 def test_what_the_endpoint_does_not_need_is_no_cause_beside_the_lack_of_a_way() -> None:

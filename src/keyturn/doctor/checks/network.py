@@ -12,7 +12,7 @@ from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.model import Cause, Change, Finding, Fix, Remedy, Section, Topic
 from keyturn.doctor.network import Network
-from keyturn.doctor.way_out import let_out
+from keyturn.doctor.way_out import let_out, through_nat
 from keyturn.doctor.ways import (
     AGREES,
     READS,
@@ -47,8 +47,8 @@ NO_ROUTE = Cause(
     evidence=(*_ROUTED, *AGREES),
     decision="The route table of one of the function's subnets (its own, else the VPC's main one) has no default route"
     " that leads anywhere, and the VPC has no interface endpoint of Secrets Manager.",
-    remedy="Make an interface endpoint of Secrets Manager in the VPC, with private DNS, or a default route to a NAT"
-    " gateway.",
+    remedy="Make a default route to a NAT gateway, if there is one that leads out; else an interface endpoint of"
+    " Secrets Manager in the VPC, with private DNS.",
     fix=Fix.PRINTED,
     outranks=(UNREACHED,),
 )
@@ -64,7 +64,8 @@ def network_no_route_to_secretsmanager(case: Case) -> Iterator[Finding]:
             f"{case.function_name} has no way to Secrets Manager: {each.hop.at} {each.hop.why}, and there is no"
             f" endpoint in the VPC{each.only}",
             (shown(network, each), *hung(case)),
-            Remedy(
+            through_nat(network, each.subnet_ids)
+            or Remedy(
                 "Make an endpoint of Secrets Manager for the function's subnets, with a security group of its own.",
                 by_hand=make_endpoint(network),
             ),
@@ -101,7 +102,8 @@ def network_public_subnet_no_nat(case: Case) -> Iterator[Finding]:
             text = f"Move the function to {', '.join(good)}, whose default route leads to a NAT gateway."
             remedy = Remedy(text, (move(case, good, network.group_ids),))
         else:
-            remedy = Remedy("Make an endpoint of Secrets Manager in the VPC.", by_hand=make_endpoint(network))
+            making = Remedy("Make an endpoint of Secrets Manager in the VPC.", by_hand=make_endpoint(network))
+            remedy = through_nat(network, each.subnet_ids) or making
         yield Finding(
             PUBLIC_SUBNET,
             f"{case.function_name} has no way to Secrets Manager: {named} {how}, and a function has no public address"
@@ -159,6 +161,8 @@ def _mended(network: Network, gateway_id: str, why: str, subnet_ids: tuple[str, 
     if "NAT instance that is stop" in why:
         return Remedy(f"Start {gateway_id}.", (Change("ec2", "StartInstances", {"InstanceIds": [gateway_id]}),))
     if "has no default route to an internet gateway" in why and (remedy := let_out(network, gateway_id)) is not None:
+        return remedy
+    if (remedy := through_nat(network, subnet_ids)) is not None:
         return remedy
     public = _public_subnet(network)
     tables = sorted({_table_id(network, each) for each in subnet_ids} - {""})
