@@ -17,7 +17,7 @@ from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
 from keyturn.rules.network.picture import Picture
 from keyturn.rules.network.routes import table_of, target_of
 from keyturn.rules.network.trace import Packet, hops_to
-from keyturn.rules.network.traffic import Networks, Ports, networks_of
+from keyturn.rules.network.traffic import HTTPS, Networks, Ports, networks_of
 from keyturn.rules.network.ways import (
     Origin,
     Server,
@@ -412,7 +412,7 @@ class Network:
         # What the others say decides whether these are asked, and the function's own interfaces.
         _ = self.internet_gateways, self.other_nat_gateways, self.groups_to_be
         with suppress(Unseen):
-            _ = self.ways_to_database
+            _ = self.ways_to_database, self.open_port
 
     # What follows.
 
@@ -460,11 +460,32 @@ class Network:
         Raises:
             Unseen: RDS may not be asked, or EC2 about its address.
         """
-        place, database = self.place, self.database
-        if database is None:
-            return {}
+        return {} if self.database is None else self._ways_to_port(self.database, self.database.address.port)
+
+    @cached
+    def open_port(self) -> int | None:
+        """A port of the database's host to which the way is open, where that to its own is not; None if none is known.
+
+        Raises:
+            Unseen: As for :attr:`ways_to_database`.
+        """
+        database, members = self.database, ("IpPermissions", "IpPermissionsEgress")
+        if database is None or self.to_database is not Passage.BLOCKS:
+            return None
+        groups = self.picture.groups or ()
+        rules = [rule for group in groups for member in members for rule in group.get(member) or ()]
+        named = {rule.get("FromPort") for rule in rules if rule.get("FromPort") == rule.get("ToPort")}
+        ports = sorted(int(each) for each in named if each and int(each) > 0)
+        for port in ports:
+            ways = self._ways_to_port(database, port) if port != HTTPS.first else {}
+            if ways and passage_of(hop for hops in ways.values() for hop in hops) is Passage.PASSES:
+                return port
+        return None
+
+    def _ways_to_port(self, database: Database, port: int) -> Mapping[str, tuple[Hop, ...]]:
+        place = self.place
         if place is None:
-            return self._ways_elsewhere(database)
+            return self._ways_elsewhere(database, port)
         server = Server(
             place.vpc_id,
             place.subnet_ids,
@@ -473,13 +494,13 @@ class Network:
             f"the database {database.name}",
             address="" if database.ip is None else str(database.ip),
         )
-        ports = Ports(database.address.port, database.address.port)
+        ports = Ports(port, port)
         if not self.is_attached:
             return {"": from_anywhere(self.picture, server, ports)} if place.is_public else {}
         way = to_public_server if place.is_public and self.database_vpc is not None else to_server
         return self._ways(lambda origin: way(self.picture, origin, server, ports))
 
-    def _ways_elsewhere(self, database: Database) -> Mapping[str, tuple[Hop, ...]]:
+    def _ways_elsewhere(self, database: Database, port: int) -> Mapping[str, tuple[Hop, ...]]:
         """The hops to an address that is in no VPC which is known: a public one, or behind some other network."""
         if database.ip is None:
             return {}
@@ -488,7 +509,7 @@ class Network:
                 self.picture,
                 Origin(each, self.group_ids),
                 (),
-                Packet(", ".join(map(str, self.picture.networks(each))), str(database.ip), database.address.port),
+                Packet(", ".join(map(str, self.picture.networks(each))), str(database.ip), port),
             )
             for each in self.subnet_ids
         }

@@ -46,13 +46,14 @@ def told_address(runs: Iterable[LogRun]) -> ToldAddress | None:
     """
     for run in reversed([*runs]):
         for line in reversed(run.telling_lines):
-            found = _address_in(line.text)
+            found = address_said(line.text)
             if found is not None and (_SILENT.search(line.text) or found.is_loopback):
                 return ToldAddress(found, line)
     return None
 
 
-def _address_in(text: str) -> Address | None:
+def address_said(text: str) -> Address | None:
+    """Return the address that a line names; None if it names none."""
     for pattern in _IN_WORDS:
         if match := pattern.search(text):
             port = _OF_MYSQL if match["port"] is None else port_number(match["port"])

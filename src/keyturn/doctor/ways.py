@@ -218,6 +218,13 @@ def database_step(case: Case) -> str:
     return "testSecret" if case.failed_step == "testSecret" else "setSecret"
 
 
+def or_port(network: Network, text: str) -> str:
+    """Return a remedy that opens the way to the database's port, with a question where another one's is open."""
+    if network.open_port is None:
+        return text
+    return f"{text} Or is the port in the value wrong? All that is on the way lets port {network.open_port} pass."
+
+
 def good_subnets(network: Network, vpc_id: str) -> tuple[str, ...]:
     """Return the subnets of a VPC that lead out through a NAT gateway: the function's own, if any of them does."""
     of_vpc = [str(each["SubnetId"]) for each in network.picture.subnets or () if each.get("VpcId") == vpc_id]

@@ -149,10 +149,19 @@ def test_an_invocation_by_hand_does_not_hide_what_fails() -> None:
 def test_what_a_line_says_is_quoted_without_level_advice_and_full_stop() -> None:
     world = World()
     world.fail("setSecret")
-    world.run("[ERROR] ConnectionRefused: host db.example, port 1: Connection refused. Hint: Check host. And port.")
+    world.run("[ERROR] ConnectionLost: host db.example, port 1: it was closed. Hint: Check host. And port.")
+
+    title = found(world, "db-connection-lost").title
+    assert title.endswith(": ConnectionLost: host db.example, port 1: it was closed")
+
+
+def test_where_nothing_listens_is_said_whatever_else_the_line_says() -> None:
+    world = World()
+    world.fail("setSecret")
+    world.run("[ERROR] setSecret: Unable to log into database: host 10.0.4.7, port 5433: Connection refused")
 
     title = found(world, "db-connection-refused").title
-    assert title.endswith(": ConnectionRefused: host db.example, port 1: Connection refused")
+    assert title == "nothing listens at 10.0.4.7:5433, where the value has the database"
 
 
 def test_logs_in_json_are_read_as_well() -> None:

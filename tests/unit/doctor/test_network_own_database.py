@@ -426,3 +426,44 @@ def test_its_interfaces_are_asked_for_only_where_they_matter() -> None:
     diagnosed(world)
 
     assert "ec2:DescribeNetworkInterfaces" not in world.asked
+
+
+# Another port.
+
+
+def at_port(port: int, *kept: str) -> World:
+    """A world whose value has a port; what is named lets that of 5432 pass, and no other."""
+    world = with_interface()
+    world.network.groups[FUNCTION_GROUP]["IpPermissionsEgress"] = [
+        rule(443, cidr="0.0.0.0/0"),
+        *([rule(5432, cidr=f"{OWN_HOST}/32")] if "egress" in kept else []),
+    ]
+    assert isinstance(world.value, dict)
+    world.value["port"] = port
+    return world
+
+
+def test_where_all_lets_another_port_pass_the_port_may_be_wrong() -> None:
+    world = at_port(5433, "egress")
+    causes = diagnosed(world).causes
+
+    assert {each.id for each in causes} == {"db-sg-blocks-function", "function-sg-blocks-egress"}
+    for each in causes:
+        assert each.remedy.text.endswith(
+            "Or is the port in the value wrong? All that is on the way lets port 5432 pass."
+        )
+        assert each.remedy.changes
+
+
+def test_an_acl_that_closes_a_port_of_the_value_asks_as_well() -> None:
+    world = with_interface()
+    acl_denies(world)
+    world.network.groups[DATABASE_GROUP]["IpPermissions"].append(rule(6432, source=FUNCTION_GROUP))
+
+    assert "port 6432 pass" in the_cause(world).remedy.text
+
+
+def test_a_port_that_is_closed_elsewhere_is_not_named() -> None:
+    world = at_port(5433)
+
+    assert not [each for each in diagnosed(world).causes if "wrong" in each.remedy.text]

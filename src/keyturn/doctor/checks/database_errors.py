@@ -13,10 +13,11 @@ from shlex import quote
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import check
 from keyturn.doctor.facts import Unseen
-from keyturn.doctor.lines import LineCause, enter, line_saying
+from keyturn.doctor.lines import LineCause, enter, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
 from keyturn.doctor.network_changes import OF_AWS, SILENT, mended_since, silent_database
 from keyturn.doctor.network_probe import nobody_at_database
+from keyturn.doctor.told_address import address_said
 from keyturn.rules.network.hops import Passage
 
 _SUMMED_UP = ("db-login-failed", "pending-login-failed")
@@ -111,15 +112,26 @@ def _look_at_way(case: Case, text: str) -> Remedy:
     return Remedy(f"{text} keyturn network trace shows where the packets are lost.", by_hand=(traced,))
 
 
+REFUSED = _entry(
+    "db-connection-refused",
+    "Nothing listens where the value says that the database is",
+    "nothing listens where the value says that the database is",
+    ("ConnectionRefused: host %s, port %s: Connection refused", "[Errno 111] Connection refused", "ECONNREFUSED"),
+    (r"\bConnectionRefused: ", "Connection refused", "ECONNREFUSED", "ORA-12541"),
+    "Start the database, or correct host and port in the value.",
+)
+
+
+@check(REFUSED.cause)
+def db_connection_refused(case: Case) -> Iterator[Finding]:
+    """Look for an attempt that was refused, and say where if the line does."""
+    said = newest_said(case, REFUSED.pattern, REFUSED.unless)
+    told = None if said is None else address_said(said.line.text)
+    title = "" if told is None else f"nothing listens at {told.host}:{told.port}, where the value has the database"
+    yield from (replace(REFUSED, title=title) if title else REFUSED)(case)
+
+
 enter(
-    _entry(
-        "db-connection-refused",
-        "Nothing listens where the value says that the database is",
-        "nothing listens where the value says that the database is",
-        ("ConnectionRefused: host %s, port %s: Connection refused", "[Errno 111] Connection refused", "ECONNREFUSED"),
-        (r"\bConnectionRefused: ", "Connection refused", "ECONNREFUSED", "ORA-12541"),
-        "Start the database, or correct host and port in the value.",
-    ),
     _entry(
         "db-connection-lost",
         "The database has closed the connection in the middle",

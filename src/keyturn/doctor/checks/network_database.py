@@ -27,6 +27,7 @@ from keyturn.doctor.ways import (
     good_subnets,
     hung,
     made_group,
+    or_port,
     routed_to_database,
     shown,
     with_database,
@@ -92,7 +93,8 @@ def db_sg_blocks_function(case: Case) -> Iterator[Finding]:
 def _let_in(case: Case, network: Network, group_id: str, port: int) -> Remedy:
     if network.is_attached:
         own = network.group_ids[0]
-        return Remedy(f"Let the function's group {own} in on port {port}.", (admit(group_id, port, own),))
+        text = or_port(network, f"Let the function's group {own} in on port {port}.")
+        return Remedy(text, (admit(group_id, port, own),))
     return Remedy(
         "A function in no VPC may come from any address: put it into the database's VPC, then let its group in.",
         by_hand=_moved(case, network),

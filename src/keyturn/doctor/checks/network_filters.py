@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 from shlex import quote
 
@@ -23,6 +23,7 @@ from keyturn.doctor.ways import (
     calling_aws,
     database_step,
     hung,
+    or_port,
     routed_to_database,
     secrets_manager_step,
     shown,
@@ -111,11 +112,12 @@ def _egress_to_database(case: Case) -> Iterator[Finding]:
         return
     port = database.address.port
     for each in blocked(network, network.ways_to_database, HopKind.FUNCTION_GROUP):
+        remedy = _let_out(network, port, place.group_ids[0] if place and place.group_ids else "", database.ip)
         yield Finding(
             EGRESS,
             f"{each.hop.at} of {case.function_name} does not let it out to {database.name} on port {port}{each.only}",
             (shown(network, each), *hung(case)),
-            _let_out(network, port, place.group_ids[0] if place and place.group_ids else "", database.ip),
+            replace(remedy, text=or_port(network, remedy.text)),
             step=database_step(case),
         )
 
@@ -255,6 +257,8 @@ def _by_acl(way: _Way, case: Case, network: Network) -> Iterator[Finding]:
     for acl_id in dict.fromkeys(hop.at for hop in lacks):
         blocking = [each for each in found if each.hop.at == acl_id]
         remedy = _entered(way, [hop for hop in lacks if hop.at == acl_id])
+        if way.cause is ACL_DATABASE:
+            remedy = replace(remedy, text=or_port(network, remedy.text))
         # On AWS it depends on the port that a connection takes.
         if any(not each.hop.is_partial for each in blocking) or (blocking and case.endpoint is not None):
             what = "; ".join(dict.fromkeys(f"{each.hop.why} ({_direction(each.hop)})" for each in blocking))
