@@ -27,86 +27,18 @@ from keyturn.rules.network.ways import (
     to_public_server,
     to_secrets_manager,
     to_server,
+    within_vpc,
 )
 
 from .cached import cached
 from .database import Database, NameKind, Place, place_at
 from .facts import Answer, Facts, Kind, Unseen
+from .vpc_answers import VpcAnswers
 
 Json = Mapping[str, Any]
 VARIABLE = "SECRETS_MANAGER_ENDPOINT"
 ENDPOINT_GROUP_NAME = "secretsmanager-endpoint"
 """The security group that printed commands make for an endpoint."""
-
-
-class VpcAnswers:
-    """EC2's answers about one VPC."""
-
-    def __init__(self, facts: Facts, vpc_id: str) -> None:
-        self._facts = facts
-        self.vpc_id = vpc_id
-
-    @cached
-    def subnets(self) -> Answer:
-        """DescribeSubnets."""
-        return self._of_vpc("DescribeSubnets")
-
-    @cached
-    def route_tables(self) -> Answer:
-        """DescribeRouteTables."""
-        return self._of_vpc("DescribeRouteTables")
-
-    @cached
-    def acls(self) -> Answer:
-        """DescribeNetworkAcls."""
-        return self._of_vpc("DescribeNetworkAcls")
-
-    @cached
-    def endpoints(self) -> Answer:
-        """DescribeVpcEndpoints."""
-        return self._of_vpc("DescribeVpcEndpoints")
-
-    @cached
-    def nat_gateways(self) -> Answer:
-        """DescribeNatGateways."""
-        return self._facts.ask("ec2", "DescribeNatGateways", Filter=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
-
-    @cached
-    def internet_gateways(self) -> Answer:
-        """DescribeInternetGateways of those that are attached."""
-        wanted = [{"Name": "attachment.vpc-id", "Values": [self.vpc_id]}]
-        return self._facts.ask("ec2", "DescribeInternetGateways", Filters=wanted)
-
-    @cached
-    def interfaces(self) -> Answer:
-        """DescribeNetworkInterfaces."""
-        return self._of_vpc("DescribeNetworkInterfaces")
-
-    @cached
-    def described(self) -> Answer:
-        """DescribeVpcs of this one."""
-        return self._facts.ask("ec2", "DescribeVpcs", VpcIds=[self.vpc_id])
-
-    @cached
-    def dns(self) -> tuple[Answer, ...]:
-        """DescribeVpcAttribute of the two attributes: names need the first, private DNS both."""
-        return tuple(
-            self._facts.ask("ec2", "DescribeVpcAttribute", VpcId=self.vpc_id, Attribute=name) for name in DNS_ATTRIBUTES
-        )
-
-    def interfaces_in(self, subnet_ids: Sequence[str]) -> Answer:
-        """DescribeNetworkInterfaces of those that functions have in some subnets."""
-        given = {"interface-type": ["lambda"], "subnet-id": list(subnet_ids)}
-        wanted = [{"Name": name, "Values": values} for name, values in given.items()]
-        return self._facts.ask("ec2", "DescribeNetworkInterfaces", Filters=wanted)
-
-    def groups_named(self, *names: str) -> Answer:
-        """DescribeSecurityGroups of those with some names."""
-        wanted = [{"Name": "vpc-id", "Values": [self.vpc_id]}, {"Name": "group-name", "Values": list(names)}]
-        return self._facts.ask("ec2", "DescribeSecurityGroups", Filters=wanted)
-
-    def _of_vpc(self, operation: str) -> Answer:
-        return self._facts.ask("ec2", operation, Filters=[{"Name": "vpc-id", "Values": [self.vpc_id]}])
 
 
 class Network:
@@ -483,22 +415,26 @@ class Network:
         return None
 
     def _ways_to_port(self, database: Database, port: int) -> Mapping[str, tuple[Hop, ...]]:
-        place = self.place
+        place, ports = self.place, Ports(port, port)
         if place is None:
             return self._ways_elsewhere(database, port)
-        server = Server(
-            place.vpc_id,
-            place.subnet_ids,
-            place.group_ids,
-            HopKind.DATABASE_GROUP,
-            f"the database {database.name}",
-            address="" if database.ip is None else str(database.ip),
-        )
-        ports = Ports(port, port)
+        server = _server(database, place)
         if not self.is_attached:
             return {"": from_anywhere(self.picture, server, ports)} if place.is_public else {}
         way = to_public_server if place.is_public and self.database_vpc is not None else to_server
         return self._ways(lambda origin: way(self.picture, origin, server, ports))
+
+    def ways_from(self, subnet_id: str) -> tuple[Hop, ...]:
+        """The hops to the database from a subnet of its own VPC, for who has no group yet; empty if it is in none.
+
+        Raises:
+            Unseen: As for :attr:`ways_to_database`.
+        """
+        place, database = self.place, self.database
+        if place is None or database is None:
+            return ()
+        ports = Ports(database.address.port, database.address.port)
+        return within_vpc(self.picture, Origin(subnet_id, ()), _server(database, place), ports)
 
     def _ways_elsewhere(self, database: Database, port: int) -> Mapping[str, tuple[Hop, ...]]:
         """The hops to an address that is in no VPC which is known: a public one, or behind some other network."""
@@ -556,6 +492,17 @@ class Network:
     def named_endpoint(self) -> str:
         """The id of the endpoint whose own name the function calls; empty if it calls another name."""
         return endpoint_named(self.called_host)
+
+
+def _server(database: Database, place: Place) -> Server:
+    return Server(
+        place.vpc_id,
+        place.subnet_ids,
+        place.group_ids,
+        HopKind.DATABASE_GROUP,
+        f"the database {database.name}",
+        address="" if database.ip is None else str(database.ip),
+    )
 
 
 def _lead_to_nat(routes: Iterable[Json]) -> bool:

@@ -33,7 +33,8 @@ from keyturn.rules.network.ways import Origin
 
 from .cached import cached
 from .facts import Answer, Facts, Kind
-from .network import Network, VpcAnswers, entries_in, known_dns
+from .network import Network, entries_in, known_dns
+from .vpc_answers import VpcAnswers
 
 PROBE = "ProbeFunctionNetwork"
 ON_AWS = "none, as AWS lets nobody into a function's network: this is a reading alone"

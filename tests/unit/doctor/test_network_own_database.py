@@ -14,6 +14,7 @@ from tests.contract.doctor.vpc import (
     OTHER_VPC,
     OWN_HOST,
     PRIVATE_A,
+    PRIVATE_B,
     PRIVATE_TABLE,
     VPC,
     allow_all,
@@ -467,3 +468,26 @@ def test_a_port_that_is_closed_elsewhere_is_not_named() -> None:
     world = at_port(5433)
 
     assert not [each for each in diagnosed(world).causes if "wrong" in each.remedy.text]
+
+
+# Where a function is put.
+
+
+@pytest.mark.parametrize("is_shut", [False, True])
+def test_a_function_is_put_where_acls_let_it_reach_the_endpoint_too(is_shut: bool) -> None:
+    world = in_no_vpc()
+    world.network.with_endpoint()
+    [acl] = world.network.acls
+    acl["Associations"] = [each for each in acl["Associations"] if each["SubnetId"] != DATABASE_SUBNET]
+    rules = [{**allow_all(egress=False), "Protocol": "6", "PortRange": {"From": 5432, "To": 5432}}]
+    of_database = {
+        "NetworkAclId": "acl-0d",
+        "VpcId": VPC,
+        "Associations": [{"SubnetId": DATABASE_SUBNET, "NetworkAclId": "acl-0d"}],
+        "Entries": [*(rules if is_shut else [allow_all(egress=False)]), allow_all(egress=True)],
+    }
+    world.network.acls.append(of_database)
+
+    moving = the_cause(world).remedy.by_hand[-1]
+    subnets = f"{PRIVATE_A},{PRIVATE_B}" if is_shut else DATABASE_SUBNET
+    assert f"--vpc-config SubnetIds={subnets},SecurityGroupIds=" in moving

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Network
 from shlex import quote
+from typing import Any
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -37,6 +38,7 @@ from keyturn.rules.network.groups import let_in
 from keyturn.rules.network.hops import Hop, HopKind, Passage
 from keyturn.rules.network.routes import is_local
 from keyturn.rules.network.traffic import PUBLIC, Ports, Side, networks_of
+from keyturn.rules.network.ways import Origin, to_secrets_manager
 
 from .network_endpoints import admit
 
@@ -262,7 +264,9 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
         return ()
     good = good_subnets(network, place.vpc_id)
     endpoint = endpoint_for(network.picture.endpoints or (), place.vpc_id, network.region, network.public_host)
-    subnet_ids = place.subnet_ids if endpoint is not None or not good else good
+    subnet_ids = good or place.subnet_ids
+    if endpoint is not None:
+        subnet_ids = _admitting(network, place, endpoint)
     opened = [(each, database.address.port) for each in (place.group_ids or ())[:1]]
     if endpoint is not None:
         opened += [(str(each["GroupId"]), 443) for each in (endpoint.get("Groups") or ())[:1]]
@@ -283,6 +287,23 @@ def _moved(case: Case, network: Network) -> tuple[str, ...]:
             f" --vpc-config SubnetIds={','.join(map(quote, subnet_ids))},SecurityGroupIds={group}"
         ),
     )
+
+
+def _admitting(network: Network, place: Place, endpoint: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the subnets to put the function into: the database's, unless ACLs let it reach both from others only."""
+    picture, of_endpoint = network.picture, tuple(endpoint.get("SubnetIds") or ())
+    of_vpc = tuple(str(each["SubnetId"]) for each in picture.subnets or () if each.get("VpcId") == place.vpc_id)
+
+    def is_open(subnet_id: str) -> bool:
+        # Groups are to be opened anyway.
+        to_database = network.ways_from(subnet_id)
+        out = to_secrets_manager(picture, Origin(subnet_id, ()), network.region, network.public_host)
+        return all(hop.passage is not Passage.BLOCKS for hop in (*out, *to_database) if hop.kind is HopKind.ACL)
+
+    for subnet_ids in (place.subnet_ids, of_endpoint, of_vpc):
+        if found := tuple(filter(is_open, subnet_ids)):
+            return found
+    return place.subnet_ids
 
 
 def _admits(network: Network, group_id: str, source_group_id: str, port: int) -> bool:
