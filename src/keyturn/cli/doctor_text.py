@@ -162,11 +162,12 @@ def _print_indented(console: Console, text: Text, indent: int) -> None:
 
 
 def _print_what_next(console: Console, report: Report, options: str) -> None:
-    for finding in report.causes:
-        if finding.is_fixable:
-            widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
-            told = f"keyturn doctor {quote(report.name)} --fix {finding.id}{options}"
-            console.print(Text.assemble("\nApply it: ", (shown(told), "cyan"), widens), soft_wrap=True)
+    fixable = [finding for finding in report.causes if finding.is_fixable]
+    for position, finding in enumerate(fixable):
+        widens = " (it widens access: read it first)" if finding.cause.fix is Fix.WIDENS else ""
+        told = f"keyturn doctor {quote(report.name)} --fix {finding.id}{options}"
+        begun = "\nApply it: " if position == 0 else "Apply it: "
+        console.print(Text.assemble(begun, (shown(told), "cyan"), widens), soft_wrap=True)
     denied = [spot for spot in report.blind if spot.error in DENIED]
     for heading, spots in (
         ("To see more, allow:", denied),

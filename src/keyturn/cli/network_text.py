@@ -153,7 +153,9 @@ def _outcome(way: Way) -> str:
 
 
 def _told(hop: Hop) -> str:
-    return f"{hop.kind.value} {hop.at}: {hop.why}" if hop.kind is not HopKind.NO_VPC else f"{hop.at} {hop.why}"
+    # What leads to an internet gateway is a route.
+    kind = HopKind.ROUTE if hop.kind is HopKind.INTERNET_GATEWAY else hop.kind
+    return f"{kind.value} {hop.at}: {hop.why}" if kind is not HopKind.NO_VPC else f"{hop.at} {hop.why}"
 
 
 def _other_rules(trace: Trace, hop: Hop) -> str:
