@@ -63,11 +63,11 @@ class Patient(patients.Patient):
         )
         self.ec2.authorize_security_group_egress(GroupId=group_id, IpPermissions=list(permissions))
 
-    def deny(self, acl_id: str, port: int, *, egress: bool, block: str = ALL) -> None:
+    def deny(self, acl_id: str, port: int, *, egress: bool, block: str = ALL, number: int = 50) -> None:
         """Let a network ACL refuse a port before anything else."""
         self.ec2.create_network_acl_entry(
             NetworkAclId=acl_id,
-            RuleNumber=50,
+            RuleNumber=number,
             Protocol="6",
             RuleAction="deny",
             Egress=egress,
@@ -169,6 +169,15 @@ def database_denied(patient: Patient) -> None:
     patient.deny(patient.vpc.acl("data_a", "data_b"), patient.port, egress=False)
 
 
+def database_denied_to_the_functions_addresses(patient: Patient) -> None:
+    # Interfaces are given the first addresses of their subnets.
+    acl_id, subnets = patient.vpc.acl("data_a", "data_b"), patient.vpc.subnets
+    described = patient.ec2.describe_subnets(SubnetIds=[subnets[each] for each in PRIVATE])["Subnets"]
+    for number, subnet in enumerate(described, 50):
+        part = subnet["CidrBlock"].replace("/24", "/28")
+        patient.deny(acl_id, patient.port, egress=False, block=part, number=number)
+
+
 def database_denied_by_the_acl_of_all(patient: Patient) -> None:
     # Where the port lies within those that answers to the function come back to, these are refused as well.
     acl_id = patient.vpc.acl(*PRIVATE, "data_a", "data_b")
@@ -216,6 +225,9 @@ AILMENTS: dict[str, Ailment[Patient]] = {
     "acl-https": _https("nacl-blocks-https", https_denied, FOLLOW, "does not let tcp 443 to the internet pass"),
     "acl-answers": _https("nacl-blocks-https", answers_denied, FOLLOW, "tcp 1024-65535 from the internet pass"),
     "acl-database": _database("nacl-blocks-database", database_denied, FOLLOW_BY_VALUE, "does not let tcp"),
+    "acl-part": _database(
+        "nacl-blocks-database", database_denied_to_the_functions_addresses, FOLLOW_BY_VALUE, "/32 pass (packets in)"
+    ),
     "acl-of-all": _database(
         "nacl-blocks-database", database_denied_by_the_acl_of_all, FOLLOW_BY_VALUE, "does not let tcp"
     ),

@@ -6,7 +6,7 @@ import io
 import json
 
 from rich.console import Console
-from tests.contract.doctor.vpc import DATABASE_ADDRESS, DATABASE_GROUP, PRIVATE_A, rule
+from tests.contract.doctor.vpc import DATABASE_ADDRESS, DATABASE_GROUP, GATEWAY, PRIVATE_A, PRIVATE_TABLE, rule, table
 from tests.contract.doctor.world import World, refusal
 from tests.unit.doctor.test_tracing import answered, at, in_vpc, probed, traced
 
@@ -133,3 +133,12 @@ def test_the_document_for_programs_says_the_same() -> None:
     assert (way["subnetId"], way["reading"], way["verdict"]) == (PRIVATE_A, "passes", "fails")
     assert way["probe"] == {"outcome": "refused", "error": "", "milliseconds": 3, "agrees": True}
     assert way["hops"][0]["passage"] == "passes"
+
+
+def test_what_leads_to_an_internet_gateway_is_called_a_route() -> None:
+    world = in_vpc()
+    world.network.route_tables[0] = table(PRIVATE_TABLE, {"GatewayId": GATEWAY}, main=True)
+    text = printed(traced(world, "93.184.216.34", 443))
+
+    assert f"route {PRIVATE_TABLE}: leads to an internet gateway" in " ".join(text.split())
+    assert f"internet gateway {PRIVATE_TABLE}" not in text
