@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 from keyturn.storage import functions, layers
@@ -13,6 +14,7 @@ from .conftest import NOW, PLACE
 from .test_functions import _ARN, _DEADLINE_SECONDS, _function, _package, _store
 
 _LAYER = PLACE.layer_arn("drivers")
+_ROUNDS, _AT_ONCE = 200, 6
 # A hash as it is stored: what base64 has beside letters and digits means nothing to LIKE or JSON.
 _SHA = "A+b/C9cZ3xY0w1v2u3t4s5r6q7p8o9n0m1l2k3j4i5h="
 
@@ -69,6 +71,21 @@ def test_those_who_publish_at_once_get_different_numbers(stores: Stores) -> None
 
     with stores.state.read() as connection:
         assert [record.version for record in layers.list_versions(connection, _LAYER)] == list(range(8, 0, -1))
+
+
+def test_those_who_make_a_layer_at_once_make_one(stores: Stores) -> None:
+    """Names are unique in two ways, and whoever comes second may stumble over either."""
+    for number in range(_ROUNDS):
+        name, together = f"layer-{number}", threading.Barrier(_AT_ONCE)
+
+        def publish(name: str = name, together: threading.Barrier = together) -> int:
+            together.wait(_DEADLINE_SECONDS)
+            with stores.state.write() as transaction:
+                return layers.next_version(transaction, PLACE, name)
+
+        with ThreadPoolExecutor(_AT_ONCE) as threads:
+            published = [threads.submit(publish) for _ in range(_AT_ONCE)]
+        assert sorted(each.result() for each in published) == list(range(1, _AT_ONCE + 1))
 
 
 def test_statements_are_replaced(stores: Stores) -> None:

@@ -48,6 +48,7 @@ from keyturn.runtime.spec import (
     Invocation,
     LoadPackage,
     LogLine,
+    Meter,
     OpenDoor,
     RuntimeSettings,
     WriteLog,
@@ -92,6 +93,7 @@ class Runtime:
         load_package: Fetches a deployment package by its ``code_sha256``.
         credentials_for: Opens a session of a function's execution role.
         write_log: Stores log events.
+        meter: Counts invocations, not those of programs.
         open_door: Serves this server's APIs inside a function's own network; needed only where functions have one.
 
     Raises:
@@ -106,6 +108,7 @@ class Runtime:
         load_package: LoadPackage,
         credentials_for: CredentialsFor,
         write_log: WriteLog,
+        meter: Meter,
         open_door: OpenDoor | None = None,
     ) -> None:
         self._settings = settings
@@ -113,6 +116,7 @@ class Runtime:
         self._load_package = load_package
         self._credentials_for = credentials_for
         self._write_log = write_log
+        self._meter = meter
         self._open_door = open_door or _no_door
         self._packages = _empty_directory(settings.directory / "packages")
         self._scratch = _empty_directory(settings.directory / "scratch")
@@ -161,6 +165,13 @@ class Runtime:
         """Why functions cannot be in a VPC on this machine; None if they can."""
         return network_problem() if self._sandbox.has_networks else "bubblewrap is not used"
 
+    @property
+    def networks(self) -> str:
+        """What functions reach: whether those in no VPC are isolated, and whether others can be in VPCs."""
+        isolated = "functions in no VPC are isolated, " if self.isolates else ""
+        problem = self.vpc_problem
+        return isolated + ("functions can be in VPCs" if problem is None else f"functions cannot be in VPCs: {problem}")
+
     def occupancy(self) -> tuple[int, int, int]:
         """How many environments are busy, how many are idle, and how many there may be."""
         with self._lock:
@@ -192,18 +203,26 @@ class Runtime:
             raise RequestTooLargeException(
                 f"Request must be smaller than {report.REQUEST_LIMIT_BYTES} bytes for the InvokeFunction operation"
             )
-        place = self._take_place(spec)
+        began_at, invocation = self._clock.now(), None
+        try:
+            place = self._take_place(spec)
+        except TooManyRequestsException:
+            self._meter.throttled(spec, began_at)
+            raise
+        self._meter.began(spec, began_at)
         try:
             if place.environment is None:
                 place.environment = self._new_environment(spec, place.slot)
-            return place.environment.invoke(
+            invocation = place.environment.invoke(
                 payload, request_id=request_id, client_context=client_context, invoked_arn=spec.invoked_arn
             )
         except BaseException:
             place.is_discarded = True
             raise
         finally:
+            self._meter.ended(spec, began_at, invocation)
             self._give_back(place)
+        return invocation
 
     def run_beside(self, spec: FunctionSpec, layer: bytes, payload: bytes, *, request_id: str) -> Invocation:
         """Run a program once where the function would run, and wait for its outcome.

@@ -61,11 +61,13 @@ class LayerVersionRecord:
         }
 
 
-# The first version makes the layer. ON CONFLICT is spelled alike by both databases.
+# The first version makes the layer. ON CONFLICT is spelled alike by both databases; without saying of what it waits for
+# whoever makes the same layer, by its ARN or by its name: DO UPDATE may stumble over the one that it does not name.
+_MAKE = postgresql.insert(_layers).values(last_version=0).on_conflict_do_nothing()
 _NEXT_VERSION = (
-    postgresql.insert(_layers)
-    .values(last_version=1)
-    .on_conflict_do_update(index_elements=[_layers.c.arn], set_={"last_version": _layers.c.last_version + 1})
+    update(_layers)
+    .where(_layers.c.arn == bindparam("layer_arn"))
+    .values(last_version=_layers.c.last_version + 1)
     .returning(_layers.c.last_version)
 )
 _VERSION = select(_versions).where(
@@ -85,8 +87,9 @@ _ALL_VERSIONS = (
 
 def next_version(transaction: Transaction, place: Place, name: str) -> int:
     """Return the number of a layer's next version, which nobody else gets."""
-    parameters = {"arn": place.layer_arn(name), "name": name, **schema.owner_of(place)}
-    number: int = transaction.connection.execute(_NEXT_VERSION, parameters).scalar_one()
+    arn = place.layer_arn(name)
+    transaction.connection.execute(_MAKE, {"arn": arn, "name": name, **schema.owner_of(place)})
+    number: int = transaction.connection.execute(_NEXT_VERSION, {"layer_arn": arn}).scalar_one()
     return number
 
 

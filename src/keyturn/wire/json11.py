@@ -1,4 +1,4 @@
-"""AWS JSON 1.1: Secrets Manager, CloudWatch Logs, CloudTrail, KMS.
+"""AWS JSON 1.1: Secrets Manager, CloudWatch Logs, CloudTrail, KMS; JSON 1.0, which is read alike: CloudWatch.
 
 A request is ``POST /`` with ``X-Amz-Target: PREFIX.Operation`` and a JSON object as its body. A reply is a JSON object;
 an error adds ``__type``. Timestamps are epoch seconds, blobs Base64. Of a key that occurs twice the last value counts,
@@ -34,6 +34,7 @@ from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
 from keyturn.wire.null_characters import refuse_in_json
 from keyturn.wire.outcome import Outcome, outcome
+from keyturn.wire.query import compatible_header
 from keyturn.wire.readers import JSON, Reader, reader_for, wrong_container
 from keyturn.wire.route import Route
 from keyturn.wire.validate import Faults
@@ -60,7 +61,9 @@ _CODES: Final = {
 # CloudWatch Logs tells broken constraints in the framework's words but under its own code (recorded by localstack).
 _CODES_OF_LOGS: Final = {**_CODES, ValidationFailed: ("InvalidParameterException", 400)}
 
-_CONTENT_TYPE: Final = (b"content-type", b"application/x-amz-json-1.1")
+_CONTENT_TYPES: Final = {
+    version: (b"content-type", f"application/x-amz-json-{version}".encode()) for version in ("1.0", "1.1")
+}
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -100,7 +103,7 @@ def reply(operation: OperationModel, response: Mapping[str, Any], request_id: st
     writer = _writer(operation)
     # An operation without an output shape answers an empty body, an empty output shape an empty object.
     body = b"" if writer is None else _encode(writer(response))
-    return _http_reply(operation.http_status, body, request_id)
+    return _http_reply(operation.service, operation.http_status, body, request_id)
 
 
 def told_as(service: ServiceModel, error: AwsError) -> Outcome:
@@ -118,10 +121,18 @@ def error(
 ) -> HttpReply:
     """Return the reply of an error."""
     told = told_as(service, error)
-    body: dict[str, Any] = {"__type": told.code, **told.members}
+    further = (compatible_header(service, error),) if service.is_query_compatible else ()
+    return _http_reply(service, told.status, _encode(error_members(service, told)), request_id, further)
+
+
+def error_members(service: ServiceModel, told: Outcome) -> dict[str, Any]:
+    """Return what the body of an error holds."""
+    # A service that once spoke Query has other codes there, and says here which shape of the model it is.
+    code = told.shape.name if told.shape is not None and service.is_query_compatible else told.code
+    body: dict[str, Any] = {"__type": code, **told.members}
     if told.message:
         body[told.message_member] = told.message
-    return _http_reply(told.status, _encode(body), request_id)
+    return body
 
 
 def decode_json(body: bytes) -> Any:
@@ -149,10 +160,13 @@ def _writer(operation: OperationModel) -> Writer | None:
     return None if operation.output is None else structure_writer(operation.output, operation.output.members)
 
 
-def _http_reply(status: int, body: bytes, request_id: str) -> HttpReply:
+def _http_reply(
+    service: ServiceModel, status: int, body: bytes, request_id: str, further: tuple[tuple[bytes, bytes], ...] = ()
+) -> HttpReply:
     headers = (
         (b"x-amzn-requestid", request_id.encode()),
-        _CONTENT_TYPE,
+        _CONTENT_TYPES[service.json_version],
         (b"content-length", str(len(body)).encode()),
+        *further,
     )
     return HttpReply(status, headers, body)

@@ -19,7 +19,7 @@ from botocore.loaders import Loader
 
 from keyturn.service_models import OWN_MODELS
 
-ProtocolName = Literal["json", "rest-json", "query", "ec2"]
+ProtocolName = Literal["json", "rest-json", "query", "ec2", "smithy-rpc-v2-cbor"]
 
 API_VERSIONS: Final[Mapping[str, str]] = {
     "secretsmanager": "2017-10-17",
@@ -31,6 +31,7 @@ API_VERSIONS: Final[Mapping[str, str]] = {
     "kms": "2014-11-01",
     "organizations": "2016-11-28",
     "ec2": "2016-11-15",
+    "cloudwatch": "2010-08-01",
     "keyturn": "2026-11-27",
 }
 """The services Keyturn speaks, with the version of the API that is meant."""
@@ -199,15 +200,26 @@ class OperationModel:
 
 
 class ServiceModel:
-    """One service. Get it from :func:`service`."""
+    """One service. Get it from :func:`service`.
+
+    Attributes:
+        name: botocore's name of it, with which its actions begin.
+        signing_name: What its signatures and its events in the trail call it.
+        protocol: The one in whose words its errors are known. Of a service that took up further protocols later, and
+            is compatible with its first, that is AWS Query.
+        protocols: All that it speaks.
+    """
 
     def __init__(self, name: str, description: Mapping[str, Any]) -> None:
         metadata = description["metadata"]
         self.name = name
         self.signing_name: str = metadata.get("signingName", metadata["endpointPrefix"])
-        self.protocol: ProtocolName = metadata["protocol"]
+        self.is_query_compatible = "awsQueryCompatible" in metadata
+        self.protocol: ProtocolName = "query" if self.is_query_compatible else metadata["protocol"]
+        self.protocols: tuple[ProtocolName, ...] = tuple(metadata.get("protocols", (self.protocol,)))
         self.api_version: str = metadata["apiVersion"]
         self.target_prefix: str = metadata.get("targetPrefix", "")
+        self.json_version: str = metadata.get("jsonVersion", "1.1")
         self.xml_namespace: str = metadata.get("xmlNamespace", "")
         self.operation_names: tuple[str, ...] = tuple(description["operations"])
         self._operations: Mapping[str, Any] = description["operations"]
@@ -220,6 +232,11 @@ class ServiceModel:
 
     def __repr__(self) -> str:
         return f"ServiceModel({self.name})"
+
+    @property
+    def event_source(self) -> str:
+        """What its events in the trail say they come from."""
+        return f"{self.signing_name}.amazonaws.com"
 
     def operation(self, name: str) -> OperationModel:
         """Return one operation, always the same object for the same name.

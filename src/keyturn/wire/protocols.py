@@ -1,4 +1,4 @@
-"""Which module speaks a service's protocol."""
+"""Which module speaks a protocol, and which protocol a request is in."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any, Final
 from typing import Protocol as TypingProtocol
 
 from keyturn.errors.base import AwsError
-from keyturn.wire import ec2, json11, query, rest_json
+from keyturn.wire import cbor, ec2, json11, query, rest_json
 from keyturn.wire.http import HttpReply, HttpRequest
-from keyturn.wire.models import OperationModel, ServiceModel
+from keyturn.wire.models import OperationModel, ProtocolName, ServiceModel
 from keyturn.wire.outcome import Outcome
-from keyturn.wire.route import Route
+from keyturn.wire.route import Route, spoken_in
 
 
 class Protocol(TypingProtocol):
@@ -36,9 +36,15 @@ class Protocol(TypingProtocol):
         ...
 
 
-_PROTOCOLS: Final[Mapping[str, Protocol]] = {"json": json11, "rest-json": rest_json, "query": query, "ec2": ec2}
+PROTOCOLS: Final[Mapping[ProtocolName, Protocol]] = {
+    "json": json11,
+    "rest-json": rest_json,
+    "query": query,
+    "ec2": ec2,
+    "smithy-rpc-v2-cbor": cbor,
+}
 
 
-def protocol(service: ServiceModel) -> Protocol:
-    """Return the protocol a service speaks."""
-    return _PROTOCOLS[service.protocol]
+def protocol(service: ServiceModel, request: HttpRequest | None = None) -> Protocol:
+    """Return the protocol a service speaks; of several the one of a request, or without one the service's first."""
+    return PROTOCOLS[service.protocol if request is None else spoken_in(service, request)]

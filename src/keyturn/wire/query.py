@@ -1,4 +1,4 @@
-"""AWS Query: IAM and STS. A form in, XML out.
+"""AWS Query: IAM, STS and CloudWatch. A form in, XML out.
 
 A request names ``Action`` and ``Version``; lists are ``Name.member.1``, maps ``Name.entry.1.key`` and ``….value``. A
 reply is ``<ActionResponse><ActionResult>…</ActionResult><ResponseMetadata><RequestId>…``, an error ``<ErrorResponse>``.
@@ -86,6 +86,16 @@ def told_as(service: ServiceModel, error: AwsError) -> Outcome:
     return outcome(service, error, _CODES)
 
 
+def compatible_header(service: ServiceModel, error: AwsError) -> tuple[bytes, bytes]:
+    """Return the header by which a service that once spoke Query says, in another protocol, what Query calls an error.
+
+    Source: Smithy, "awsQueryCompatible trait". It is sent to clients that ask for it (``x-amzn-query-mode``); to others
+    it means nothing.
+    """
+    told = told_as(service, error)
+    return b"x-amzn-query-error", f"{told.code};{_blamed(told, error)}".encode()
+
+
 def error(
     service: ServiceModel,
     operation: OperationModel | None,  # noqa: ARG001 - the protocols' common signature
@@ -94,7 +104,7 @@ def error(
 ) -> HttpReply:
     """Return the reply of an error."""
     told = told_as(service, error)
-    blamed = "Sender" if told.is_senders and not isinstance(error, InternalFailure) else "Receiver"
+    blamed = _blamed(told, error)
     members = "".join(f"<{name}>{text(str(value))}</{name}>" for name, value in told.members.items())
     body = (
         f'<ErrorResponse xmlns="{service.xml_namespace}"><Error><Type>{blamed}</Type><Code>{text(told.code)}</Code>'
@@ -102,6 +112,10 @@ def error(
         "</ErrorResponse>"
     )
     return http_reply(told.status, body, request_id)
+
+
+def _blamed(told: Outcome, error: AwsError) -> str:
+    return "Sender" if told.is_senders and not isinstance(error, InternalFailure) else "Receiver"
 
 
 # Requests -------------------------------------------------------------------------------------------------------------

@@ -1,8 +1,8 @@
 """From a request to the service and the operation it is for.
 
-Three ways to tell them apart, tried in this order: an ``X-Amz-Target`` header (JSON 1.1), a path that begins with a
-date (Lambda's REST), an ``Action`` and a ``Version`` in the query or the form (Query: IAM, STS and EC2 differ by
-version).
+Four ways to tell them apart, tried in this order: an ``X-Amz-Target`` header (JSON), a path that begins with a date
+(Lambda's REST) or with ``/service/`` (RPC with CBOR), an ``Action`` and a ``Version`` in the query or the form (Query:
+IAM, STS, EC2 and CloudWatch differ by version). CloudWatch speaks all but REST.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import parse_qs, unquote_to_bytes
 from keyturn.errors.common import SerializationFailed, UnknownOperation
 from keyturn.wire.form import form_fields
 from keyturn.wire.http import HttpRequest
-from keyturn.wire.models import OperationModel, ServiceModel, service
+from keyturn.wire.models import OperationModel, ProtocolName, ServiceModel, service
 
 # Known here so that a server starts without loading every model; a test compares them with the models.
 TARGET_PREFIXES: Final[Mapping[str, str]] = {
@@ -27,25 +27,36 @@ TARGET_PREFIXES: Final[Mapping[str, str]] = {
     "Logs_20140328": "logs",
     "Keyturn_20261127": "keyturn",
     "com.amazonaws.cloudtrail.v20131101.CloudTrail_20131101": "cloudtrail",
+    "GraniteServiceVersion20100801": "cloudwatch",
 }
-QUERY_VERSIONS: Final[Mapping[str, str]] = {"2010-05-08": "iam", "2011-06-15": "sts", "2016-11-15": "ec2"}
+QUERY_VERSIONS: Final[Mapping[str, str]] = {
+    "2010-05-08": "iam",
+    "2011-06-15": "sts",
+    "2016-11-15": "ec2",
+    "2010-08-01": "cloudwatch",
+}
 _SIGNING_NAMES: Final[Mapping[str, str]] = {
-    name: name
-    for name in (
-        "secretsmanager",
-        "lambda",
-        "iam",
-        "sts",
-        "logs",
-        "cloudtrail",
-        "kms",
-        "organizations",
-        "ec2",
-        "keyturn",
-    )
+    **{
+        name: name
+        for name in (
+            "secretsmanager",
+            "lambda",
+            "iam",
+            "sts",
+            "logs",
+            "cloudtrail",
+            "kms",
+            "organizations",
+            "ec2",
+            "keyturn",
+        )
+    },
+    "monitoring": "cloudwatch",
 }
 
 _REST_PATH: Final = re.compile(rb"/\d{4}-\d\d-\d\d/")
+_RPC_PATH: Final = re.compile(rb"/service/(\w{1,128})/operation/(\w{1,128})")
+_RPC_HEADER: Final = "smithy-protocol"
 _CREDENTIAL_SCOPE: Final = re.compile(r"Credential=[^/,]*/\d*/[^/,]*/([a-z0-9]+)/aws4_request")
 _ROUTING_FIELD: Final = re.compile(rb"(?:\A|&)(Action|Version)=([A-Za-z0-9.-]{0,128})(?=&|\Z)")
 _LONGEST_PATH: Final = 8192
@@ -88,7 +99,18 @@ def route(request: HttpRequest) -> Route:
         return _json_route(target)
     if _REST_PATH.match(request.raw_path):
         return _rest_route(request)
+    if _RPC_HEADER in request.headers:
+        return _rpc_route(request)
     return _query_route(request)
+
+
+def spoken_in(service: ServiceModel, request: HttpRequest) -> ProtocolName:
+    """Return which of a service's protocols a request is in."""
+    if len(service.protocols) == 1:
+        return service.protocol
+    if "x-amz-target" in request.headers:
+        return "json"
+    return "smithy-rpc-v2-cbor" if _RPC_HEADER in request.headers else service.protocol
 
 
 def addressed_service(request: HttpRequest) -> ServiceModel:
@@ -117,6 +139,17 @@ def _json_route(target: str) -> Route:
     service_name = TARGET_PREFIXES.get(prefix)
     found = None if service_name is None else _json_routes(service_name).get(name)
     if found is None:
+        raise UnknownOperation
+    return found
+
+
+def _rpc_route(request: HttpRequest) -> Route:
+    """Read service and operation from the path. Source: Smithy RPC v2 CBOR protocol, "Requests"."""
+    named = _RPC_PATH.fullmatch(request.raw_path)
+    if named is None or request.method != "POST" or request.headers[_RPC_HEADER] != "rpc-v2-cbor":
+        raise UnknownOperation
+    found = _json_route(f"{named[1].decode()}.{named[2].decode()}")
+    if "smithy-rpc-v2-cbor" not in found.service.protocols:
         raise UnknownOperation
     return found
 
