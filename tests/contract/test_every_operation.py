@@ -43,6 +43,7 @@ SERVICES = {
     "STS": "sts",
     "CloudWatch Logs": "logs",
     "CloudTrail": "cloudtrail",
+    "CloudWatch": "cloudwatch",
     "KMS": "kms",
     "Keyturn": "keyturn",
 }

@@ -28,8 +28,9 @@ from keyturn.errors.base import AwsError
 from keyturn.service_models import OWN_MODELS
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
-from keyturn.wire.models import API_VERSIONS, OperationModel, Shape, service
+from keyturn.wire.models import API_VERSIONS, OperationModel, ProtocolName, Shape, service
 from keyturn.wire.patterns import compiled
+from keyturn.wire.protocols import PROTOCOLS
 from keyturn.wire.route import route
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -108,6 +109,7 @@ _INTERNAL = {
     "organizations": "ServiceException",
     "ec2": "InternalError",
     "keyturn": "InternalServiceError",
+    "cloudwatch": "InternalServiceError",
 }
 
 # What the models' patterns ask for. The first that fits pattern and length is taken.
@@ -180,9 +182,9 @@ def botocore_operation(service: str, name: str) -> BotocoreOperation:
     return botocore_service(service).operation_model(name)
 
 
-def sent_by_botocore(operation: BotocoreOperation, params: dict[str, Any]) -> HttpRequest:
-    """What botocore puts on the wire for ``params``."""
-    serializer = create_serializer(operation.service_model.protocol, include_validation=True)
+def sent_by_botocore(operation: BotocoreOperation, params: dict[str, Any], spoken: str = "") -> HttpRequest:
+    """What botocore puts on the wire for ``params``, in the protocol of its choice or another."""
+    serializer = create_serializer(spoken or operation.service_model.resolved_protocol, include_validation=True)
     serialized = serializer.serialize_to_request(params, operation)
     serialized["context"] = {}
     prepare_request_dict(serialized, endpoint_url="http://127.0.0.1:8443")
@@ -204,8 +206,8 @@ def sent_by_botocore(operation: BotocoreOperation, params: dict[str, Any]) -> Ht
     )
 
 
-def read_by_botocore(operation: BotocoreOperation, reply: HttpReply) -> dict[str, Any]:
-    """What botocore makes of our reply."""
+def read_by_botocore(operation: BotocoreOperation, reply: HttpReply, spoken: str = "") -> dict[str, Any]:
+    """What botocore makes of our reply, in the protocol of its choice or another."""
     response = {
         "status_code": reply.status,
         "headers": HeadersDict({name.decode(): value.decode() for name, value in reply.headers}),
@@ -213,7 +215,7 @@ def read_by_botocore(operation: BotocoreOperation, reply: HttpReply) -> dict[str
         "body": BytesIO(reply.body) if operation.has_streaming_output and reply.status < 300 else reply.body,
         "context": {"operation_name": operation.name},
     }
-    parsed: dict[str, Any] = create_parser(operation.service_model.protocol).parse(
+    parsed: dict[str, Any] = create_parser(spoken or operation.service_model.resolved_protocol).parse(
         response,
         operation.output_shape,  # type: ignore[arg-type]  # the stubs forget operations without an output
     )
@@ -276,39 +278,46 @@ def _text(shape: Shape, length: int) -> str:
     raise AssertionError(message)
 
 
-def _operations() -> Iterator[OperationModel]:
+def _operations() -> Iterator[Any]:
+    """Every operation in each protocol that its service speaks."""
     for name in API_VERSIONS:
-        yield from generator().operations_of(name)
+        for operation in generator().operations_of(name):
+            for spoken in operation.service.protocols:
+                further = f".{spoken}" if len(operation.service.protocols) > 1 else ""
+                yield pytest.param(operation, spoken, id=f"{name}.{operation.name}{further}")
 
 
-def _name(operation: OperationModel) -> str:
-    return f"{operation.service.name}.{operation.name}"
-
-
-every_operation = pytest.mark.parametrize("operation", list(_operations()), ids=_name)
+every_operation = pytest.mark.parametrize(("operation", "spoken"), list(_operations()))
+every_service = pytest.mark.parametrize(
+    ("name", "spoken"), [(name, spoken) for name in API_VERSIONS for spoken in service(name).protocols]
+)
 both_limits = pytest.mark.parametrize("full", [False, True], ids=["least", "most"])
 
 
 def _parsed(operation: OperationModel, request: HttpRequest) -> dict[str, Any]:
     found = route(request)
     assert (found.service.name, found.operation_name) == (operation.service.name, operation.name)
-    return protocol(found.service).parse(operation, found, request)
+    return protocol(found.service, request).parse(operation, found, request)
 
 
 @both_limits
 @every_operation
-def test_what_botocore_sends_is_read_as_it_was_meant(operation: OperationModel, full: bool) -> None:
+def test_what_botocore_sends_is_read_as_it_was_meant(
+    operation: OperationModel, spoken: ProtocolName, full: bool
+) -> None:
     params = example(operation.input, full=full) if operation.input is not None else {}
-    request = sent_by_botocore(botocore_operation(operation.service.name, operation.name), params)
+    request = sent_by_botocore(botocore_operation(operation.service.name, operation.name), params, spoken)
     assert _parsed(operation, request) == params
 
 
 @both_limits
 @every_operation
-def test_what_we_answer_botocore_reads_as_it_was_meant(operation: OperationModel, full: bool) -> None:
+def test_what_we_answer_botocore_reads_as_it_was_meant(
+    operation: OperationModel, spoken: ProtocolName, full: bool
+) -> None:
     response = example(operation.output, full=full) if operation.output is not None else {}
-    reply = protocol(operation.service).reply(operation, response, "the-request-id")
-    parsed = read_by_botocore(botocore_operation(operation.service.name, operation.name), reply)
+    reply = PROTOCOLS[spoken].reply(operation, response, "the-request-id")
+    parsed = read_by_botocore(botocore_operation(operation.service.name, operation.name), reply, spoken)
     metadata = parsed.pop("ResponseMetadata")
     assert metadata["RequestId"] == "the-request-id"
     assert metadata["HTTPStatusCode"] == response.pop("StatusCode", operation.http_status)
@@ -328,36 +337,38 @@ def _plain(value: Any) -> Any:
 
 
 @every_operation
-def test_every_listed_error_has_a_class_and_reaches_the_client(operation: OperationModel) -> None:
+def test_every_listed_error_has_a_class_and_reaches_the_client(operation: OperationModel, spoken: ProtocolName) -> None:
     module = importlib.import_module(
         f"keyturn.errors.{'lambda_' if operation.service.name == 'lambda' else operation.service.name}"
     )
     for shape_name, (code, status) in operation.error_codes.items():
         error: AwsError = getattr(module, shape_name)("Wörds & <marks>")
-        reply = protocol(operation.service).error(operation.service, operation, error, "the-request-id")
-        parsed = read_by_botocore(botocore_operation(operation.service.name, operation.name), reply)
+        reply = PROTOCOLS[spoken].error(operation.service, operation, error, "the-request-id")
+        parsed = read_by_botocore(botocore_operation(operation.service.name, operation.name), reply, spoken)
         assert (parsed["Error"]["Code"], parsed["Error"]["Message"]) == (code, "Wörds & <marks>")
         assert parsed["ResponseMetadata"]["HTTPStatusCode"] == status
         assert parsed["ResponseMetadata"]["RequestId"] == "the-request-id"
 
 
-@pytest.mark.parametrize("name", API_VERSIONS)
-def test_faults_that_no_model_lists_have_the_codes_of_their_protocol(name: str) -> None:
+@every_service
+def test_faults_that_no_model_lists_have_the_codes_of_their_protocol(name: str, spoken: ProtocolName) -> None:
     model = service(name)
     operation = next(generator().operations_of(name))
-    for kind, (code, status) in _UNMODELLED[model.protocol].items():
+    # CBOR's are those of JSON; but a service that once spoke Query tells its codes in all its protocols.
+    statuses = _UNMODELLED["json" if spoken == "smithy-rpc-v2-cbor" else spoken]
+    for kind, (code, _) in _UNMODELLED[model.protocol].items():
         expected = "InvalidParameterException" if (name, kind) == ("logs", common.ValidationFailed) else code
-        reply = protocol(model).error(model, None, kind("Told."), "the-request-id")
-        parsed = read_by_botocore(botocore_operation(name, operation.name), reply)
+        reply = PROTOCOLS[spoken].error(model, None, kind("Told."), "the-request-id")
+        parsed = read_by_botocore(botocore_operation(name, operation.name), reply, spoken)
         assert (parsed["Error"]["Code"], parsed["Error"]["Message"]) == (expected, "Told.")
-        assert reply.status == status
+        assert reply.status == statuses[kind][1]
 
 
-@pytest.mark.parametrize("name", API_VERSIONS)
-def test_an_internal_failure_is_the_services_own_and_500(name: str) -> None:
+@every_service
+def test_an_internal_failure_is_the_services_own_and_500(name: str, spoken: ProtocolName) -> None:
     operation = next(generator().operations_of(name))
-    reply = protocol(operation.service).error(operation.service, operation, common.InternalFailure(), "the-request-id")
-    parsed = read_by_botocore(botocore_operation(name, operation.name), reply)
+    reply = PROTOCOLS[spoken].error(operation.service, operation, common.InternalFailure(), "the-request-id")
+    parsed = read_by_botocore(botocore_operation(name, operation.name), reply, spoken)
     assert (parsed["Error"]["Code"], reply.status) == (_INTERNAL[name], 500)
     assert parsed["Error"]["Message"] == "An error occurred on the server side."
 
@@ -381,7 +392,7 @@ def test_botocores_own_examples_pass_in_both_directions(operation: OperationMode
     request = sent_by_botocore(peer, params)
     found = route(request)
     try:
-        parsed = protocol(found.service).parse(operation, found, request)
+        parsed = protocol(found.service, request).parse(operation, found, request)
     except common.ValidationFailed:
         assert any(mark in json.dumps(params) for mark in _PLACEHOLDERS)
     else:

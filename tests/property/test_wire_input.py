@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from urllib.parse import urlencode
 from xml.etree import ElementTree as ET
 
+import cbor2
 import msgspec
 from hypothesis import given
 from hypothesis import strategies as st
@@ -48,8 +49,18 @@ _FORM_OPERATIONS = st.sampled_from(
             ("sts", "AssumeRole"),
             ("ec2", "CreateVpc"),
             ("ec2", "DescribeVpcs"),
+            ("cloudwatch", "GetMetricData"),
         )
     ]
+)
+_CBOR_VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(max_size=8) | st.integers(), inner, max_size=4)
+        | st.builds(cbor2.CBORTag, st.sampled_from([0, 1, 2, 4, 5, 28, 29, 30, 35, 36, 258, 55799]), inner)
+    ),
+    max_leaves=12,
 )
 _MOMENTS = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9999, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 - hypothesis wants naive bounds
 
@@ -60,28 +71,28 @@ def _request(body: bytes = b"", path: bytes = b"/", query: bytes = b"", **header
 
 
 def _survives(operation: OperationModel, request: HttpRequest, **path_parameters: str) -> None:
-    spoken = protocol(operation.service)
+    spoken = protocol(operation.service, request)
     try:
         spoken.parse(operation, Route(operation.service, operation.name, path_parameters), request)
     except (SerializationFailed, ValidationFailed) as error:
         reply = spoken.error(operation.service, operation, error, "the-request-id")
         assert reply.status == 400
-        reply.body.decode()
+        assert reply.body
 
 
-def _values_for(shape: Shape) -> st.SearchStrategy[object]:
-    """JSON that comes near a shape: its own member names, often its own types, anything else now and then."""
+def _values_for(shape: Shape, anything: st.SearchStrategy[object] = _JSON_VALUES) -> st.SearchStrategy[object]:
+    """What comes near a shape: its own member names, often its own types, anything else now and then."""
     if shape.kind == "structure":
         near: st.SearchStrategy[object] = st.fixed_dictionaries(
-            {}, optional={name: _values_for(member) for name, member in shape.members.items()}
+            {}, optional={name: _values_for(member, anything) for name, member in shape.members.items()}
         )
     elif shape.kind == "list":
-        near = st.lists(_values_for(shape.member), max_size=3)
+        near = st.lists(_values_for(shape.member, anything), max_size=3)
     elif shape.kind == "map":
-        near = st.dictionaries(st.text(), _values_for(shape.value), max_size=3)
+        near = st.dictionaries(st.text(), _values_for(shape.value, anything), max_size=3)
     else:
         near = st.text() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)
-    return st.one_of(near, near, near, _JSON_VALUES)
+    return st.one_of(near, near, near, anything)
 
 
 @given(_JSON_OPERATIONS, st.binary())
@@ -94,6 +105,19 @@ def test_any_json_is_refused_or_read(operation: OperationModel, data: st.DataObj
     assert operation.input is not None
     value = data.draw(_values_for(operation.input))
     _survives(operation, _request(json.dumps(value).encode()))
+
+
+@given(st.binary())
+def test_any_bytes_are_refused_or_read_as_cbor(body: bytes) -> None:
+    _survives(service("cloudwatch").operation("GetMetricData"), _request(body, smithy_protocol="rpc-v2-cbor"))
+
+
+@given(st.data())
+def test_any_cbor_is_refused_or_read(data: st.DataObject) -> None:
+    operation = service("cloudwatch").operation("GetMetricData")
+    assert operation.input is not None
+    value = data.draw(_values_for(operation.input, _CBOR_VALUES))
+    _survives(operation, _request(cbor2.dumps(value), smithy_protocol="rpc-v2-cbor"))
 
 
 @given(st.data())

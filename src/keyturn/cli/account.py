@@ -15,7 +15,7 @@ from rich.table import Table
 from keyturn.cli.aws_profile import check_profile_is_free, check_profile_name, profile_sections, write_profile
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.options import Output, OutputFormat, ReplaceProfile
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.config import aws_files
 from keyturn.errors.base import KeyturnError
 from keyturn.sensitive import Sensitive

@@ -15,11 +15,12 @@ from rich.progress import Progress
 
 from keyturn.cli.audit_events import EventFilter, find_events, follow_events, newest_denial
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
-from keyturn.cli.denials import explain_event, print_denial
+from keyturn.cli.denials import print_denial
 from keyturn.cli.event_lines import EventLines
 from keyturn.cli.options import DatabaseUrl, DataDir, Output, OutputFormat, RootKeyFile
-from keyturn.cli.shown import shown, shown_json
+from keyturn.client.shown import shown, shown_json
 from keyturn.config import load_settings
+from keyturn.doctor.refused_call import explain_event
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.audit_anchor import EVIDENCE_FILE
 from keyturn.rules.audit_chain import Position

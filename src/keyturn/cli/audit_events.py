@@ -12,11 +12,11 @@ from typing import Any
 from keyturn.cli.clients import Clients
 from keyturn.cli.moments import read_span
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.event_reading import is_denied
 
 _POLL_SECONDS = 2.0
 # An event is stored when its call has ended, and has the time at which it began.
 _LONGEST_CALL = timedelta(minutes=1)
-_DENIED = frozenset({"AccessDenied", "AccessDeniedException"})
 _POLLED = "LookupEvents"
 
 Event = dict[str, Any]
@@ -74,7 +74,7 @@ class EventFilter:
         }
         if not all(value in has[key] for key, value in self.attributes.items()):
             return False
-        return not self.denied or event.get("errorCode") in _DENIED
+        return not self.denied or is_denied(event)
 
 
 def find_events(clients: Clients, wanted: EventFilter, limit: int) -> list[Event]:
@@ -122,11 +122,6 @@ def newest_denial(clients: Clients) -> str:
         )
     event_id: str = found[0]["eventID"]
     return event_id
-
-
-def can_be_explained(event: Event) -> bool:
-    """Say whether an event tells why its call was denied."""
-    return "encodedMessage" in ((event.get("additionalEventData") or {}).get("authorization") or {})
 
 
 def _lookup(clients: Clients, wanted: EventFilter, since: datetime | None) -> Iterator[Event]:

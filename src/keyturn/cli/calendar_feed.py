@@ -10,8 +10,9 @@ import uuid
 from collections.abc import Iterable
 from datetime import datetime
 
-from keyturn.cli.planned import PlannedRotation, planned_moments
-from keyturn.cli.shown import shown
+from keyturn.cli.planned import planned_moments
+from keyturn.client.planned import PlannedRotation
+from keyturn.client.shown import shown
 
 _PRODUCT = "-//Keyturn//Planned rotations//EN"
 _CALENDAR_NAME = "Secret rotations"

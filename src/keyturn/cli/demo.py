@@ -28,11 +28,10 @@ from rich.table import Table
 from keyturn.cli.aws_profile import remove_profile, write_profile
 from keyturn.cli.clients import Clients, explained
 from keyturn.cli.follow import Rotation, Started
-from keyturn.cli.function_create import RUNTIME
-from keyturn.cli.function_parts import parts_of
-from keyturn.cli.function_plan import make_plan
 from keyturn.cli.rotate import follow
-from keyturn.config import load_settings
+from keyturn.client.function_parts import parts_of
+from keyturn.client.function_plan import RUNTIME, make_plan
+from keyturn.config import aws_files, load_settings
 from keyturn.errors.base import KeyturnError
 from keyturn.testing.postgresql import PostgresqlServer
 
@@ -91,6 +90,7 @@ def demo(
             raise KeyturnError(f"There is no demo in {directory}.", "keyturn demo starts one.")
         server = server.restart(directory)
         console.print(f"Keyturn is ready on {server.endpoint_url} again. Its log is {server.log_path}.")
+        console.print(f"The console is {server.endpoint_url}/console/.")
         return
     if _take(directory):
         console.print(
@@ -141,7 +141,7 @@ def _run(console: Console, directory: Path) -> None:
         new_value = json.loads(clients["secretsmanager"].get_secret_value(SecretId=secret["ARN"])["SecretString"])
     _prove(console, postgresql, old_password, new_value["password"])
     console.print(f"\nDone in {time.monotonic() - started:.0f} seconds. Both servers are still running; try:\n")
-    _print_what_next(console, directory)
+    _print_what_next(console, directory, server.endpoint_url)
 
 
 def _versions(clients: Clients) -> dict[str, list[str]]:
@@ -165,7 +165,7 @@ def _prove(console: Console, postgresql: PostgresqlServer, old_password: str, ne
     console.print(f"[green]✓[/] PostgreSQL refuses {_USER} with the old password")
 
 
-def _print_what_next(console: Console, directory: Path) -> None:
+def _print_what_next(console: Console, directory: Path, endpoint_url: str) -> None:
     programs = Path(sys.executable).parent
     if programs.is_relative_to(Path.cwd()):
         programs = programs.relative_to(Path.cwd())
@@ -181,6 +181,8 @@ def _print_what_next(console: Console, directory: Path) -> None:
     ]
     for line in lines:
         console.print(f"  {line}")
+    console.print(f"\nOr look at it in a browser:  {endpoint_url}/console/")
+    console.print(f"Sign in with the access key in {aws_files()[1]}, under [{PROFILE}].", markup=False)
     stop = "make demo-stop" if directory == Path.cwd() / ".demo" else f"{keyturn} demo --stop --directory {directory}"
     console.print(f"\nStop it all with:  {stop}")
     console.print("The next demo replaces this one, with all that is in it; keyturn demo --restart keeps it.")

@@ -24,7 +24,7 @@ from keyturn.cli.doctor_fix import apply_fix
 from keyturn.cli.doctor_text import print_all, print_causes, print_report
 from keyturn.cli.moments import read_span, read_utc
 from keyturn.cli.options import Output, OutputFormat
-from keyturn.cli.shown import shown_json
+from keyturn.client.shown import shown_json
 from keyturn.clock import SystemClock
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.catalogue import all_checks

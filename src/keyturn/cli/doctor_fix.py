@@ -8,17 +8,12 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.doctor.asking import ClientsByName
-from keyturn.doctor.model import Confidence, Finding, Fix, Report
+from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
+from keyturn.doctor.model import Finding, Report
 from keyturn.doctor.remedies import command
 from keyturn.errors.base import KeyturnError
-
-
-class NotFixable(KeyturnError):
-    """The remedy that was asked for is none that a program applies here."""
-
-    exit_status = 4
 
 
 def apply_fix(
@@ -45,16 +40,13 @@ def apply_fix(
     Raises:
         KeyturnError: There is no such finding, or its remedy is not one that a program applies.
     """
-    from botocore import xform_name  # noqa: PLC0415 - it takes long, and `keyturn --help` need not
-
-    finding = _fixable(report, cause_id)
+    finding = fixable(report, cause_id)
     console.print(f"\n[bold]To be changed[/] ({finding.cause.fix.value}):")
     for change in finding.remedy.changes:
         console.print(Text(f"  {shown(command(change, options))}", "cyan"), soft_wrap=True)
     if not yes:
         _ask(finding, cause_id, look_again)
-    for change in finding.remedy.changes:
-        getattr(clients[change.service], xform_name(change.operation))(**change.parameters)
+    for change in made(clients, finding):
         console.print(f"  made: {change.action}", markup=False)
     [after] = look_again()
     if any(each.id == cause_id for each in after.causes):
@@ -76,29 +68,5 @@ def _ask(finding: Finding, cause_id: str, look_again: Callable[[], list[Report]]
         raise KeyturnError("There is nobody to ask. Nothing was changed.", "--yes does not ask.") from error
     if not is_wanted:
         raise KeyturnError("Nothing was changed.")
-    # A document that is written anew would undo what somebody else has written meanwhile.
     [now] = look_again()
-    if not any(each.id == cause_id and each.remedy.changes == finding.remedy.changes for each in now.findings):
-        raise KeyturnError("It is another change that is needed by now. Nothing was changed.", "Look again.")
-
-
-def _fixable(report: Report, cause_id: str) -> Finding:
-    finding = next((each for each in report.findings if each.id == cause_id), None)
-    if finding is None:
-        named = ", ".join(each.id for each in report.causes) or "none"
-        raise NotFixable(
-            f"{cause_id} is not found here, so that there is nothing to fix.", f"The causes found: {named}."
-        )
-    if finding.is_fixable:
-        return finding
-    if finding.confidence is not Confidence.CERTAIN:
-        raise NotFixable(
-            f"{cause_id} is {finding.confidence.value}, and only what is certain is fixed by a program.",
-            "What helps is printed above.",
-        )
-    reasons = {
-        Fix.PRINTED: "may lose data, cost money or concern others",
-        Fix.BY_HAND: "is nothing that a call to AWS does",
-    }
-    why = reasons.get(finding.cause.fix, "needs something filled in")
-    raise NotFixable(f"The remedy of {cause_id} {why}: it is printed, and yours to apply.")
+    refuse_other_change(now, cause_id, fingerprint(finding.remedy.changes))

@@ -11,7 +11,8 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from keyturn.cli.shown import shown, shown_json
+from keyturn.client.diagnosis import Standing, seen_section
+from keyturn.client.shown import shown, shown_json
 from keyturn.doctor.facts import DENIED
 from keyturn.doctor.formats import excerpt
 from keyturn.doctor.model import (
@@ -20,7 +21,6 @@ from keyturn.doctor.model import (
     Evidence,
     Finding,
     Fix,
-    Outcome,
     Report,
     Role,
     Section,
@@ -45,7 +45,13 @@ _MARKS = {
 _SURE = {Role.CONTRIBUTING: "contributing", Role.CONSEQUENCE: "a consequence", Role.RISK: "a risk", Role.NOTE: "a note"}
 _QUIET = frozenset({Role.NOTE, Role.CONSEQUENCE})
 _ORDER = list(Verdict)
-_REASONS_AT_MOST = 2
+_SECTION_MARKS = {
+    Standing.BROKEN: ("✗", "red"),
+    Standing.UNSEEN: ("?", "yellow"),
+    Standing.AT_RISK: ("!", "yellow"),
+    Standing.WELL: ("✓", "green"),
+    Standing.NOTHING: ("-", "dim"),
+}
 _NARROWEST = 20
 _LINES_AT_MOST = 6
 
@@ -70,41 +76,20 @@ def print_report(console: Console, report: Report, *, verbose: bool, options: st
 
 
 def _print_section(console: Console, report: Report, section: Section, *, verbose: bool, options: str) -> None:
-    outcomes = [outcome for outcome in report.outcomes if outcome.cause.section is section]
-    findings = [finding for finding in report.findings if finding.cause.section is section]
-    unseen = [outcome for outcome in outcomes if outcome.status is Status.BLIND]
-    fact = report.facts.get(section, "")
-    has_passed = any(outcome.status in (Status.PASS, Status.WARN, Status.FAIL) for outcome in outcomes)
-    if not (findings or unseen or verbose or (has_passed and fact)):
+    seen = seen_section(report, section)
+    if not (seen.findings or seen.unseen or verbose or (seen.has_passed and seen.fact)):
         return
-    told = fact or (_could_not(unseen) if unseen and not findings else "")
-    mark, style = _section_mark(findings, unseen, has_passed=has_passed)
+    mark, style = _SECTION_MARKS[seen.standing]
+    told = seen.told
     console.print(Text.assemble((f"[{mark}]", style), f" {section.value}{f': {shown(told)}' if told else ''}"))
-    for finding in findings:
+    for finding in seen.findings:
         if verbose or finding.role is not Role.NOTE or finding.is_history:
             _print_finding(console, finding, options, in_full=verbose or finding.role not in _QUIET)
-    if unseen and (findings or fact):
-        _print_marked(console, "?", "yellow", Text(_could_not(unseen), "dim"))
-    for outcome in outcomes if verbose else ():
+    if seen.unseen and (seen.findings or seen.fact):
+        _print_marked(console, "?", "yellow", Text(shown(seen.could_not), "dim"))
+    for outcome in seen.outcomes if verbose else ():
         reason = f" ({shown(outcome.reason)})" if outcome.reason else ""
         _print_indented(console, Text(f"{outcome.status.value:11} {outcome.cause.id}{reason}", "dim"), 4)
-
-
-def _section_mark(findings: Sequence[Finding], unseen: Sequence[Outcome], *, has_passed: bool) -> tuple[str, str]:
-    roles = {finding.role for finding in findings}
-    if roles & {Role.CAUSE, Role.CONTRIBUTING}:
-        return "✗", "red"
-    if unseen:
-        return "?", "yellow"
-    if roles & {Role.CONSEQUENCE, Role.RISK}:
-        return "!", "yellow"
-    return ("✓", "green") if has_passed else ("-", "dim")
-
-
-def _could_not(unseen: Sequence[Outcome]) -> str:
-    reasons = list(dict.fromkeys(shown(outcome.reason) for outcome in unseen))
-    more = ", …" if len(reasons) > _REASONS_AT_MOST else ""
-    return f"could not look ({'; '.join(reasons[:_REASONS_AT_MOST])}{more})"
 
 
 def _print_finding(console: Console, finding: Finding, options: str, *, in_full: bool) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from keyturn.cli.audit_events import can_be_explained
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
+from keyturn.rules.event_reading import about, can_be_explained, outcome, short, who
 
 # A longer name moves only what is behind it in its line, so that most lines fit a screen of 80 columns.
 _WIDEST = (20, 16, 14, 12)
@@ -48,15 +48,5 @@ class EventLines:
 
 def _cells(event: dict[str, Any]) -> tuple[str, ...]:
     """Return when, what, who, the outcome, and what it is about."""
-    identity = event.get("userIdentity") or {}
-    who = identity.get("arn") or identity.get("invokedBy") or identity.get("principalId") or identity.get("type", "")
-    resources = [resource.get("ARN") for resource in event.get("resources") or []]
-    about = (event.get("additionalEventData") or {}).get("SecretId") or next(filter(None, resources), "")
-    outcome = event.get("errorCode") or ("failed" if event.get("errorMessage") else "ok")
-    cells = (event["eventTime"], event["eventName"], _short(who), outcome, _short(about))
+    cells = (event["eventTime"], event["eventName"], short(who(event)), outcome(event), short(about(event)))
     return tuple(shown(cell) for cell in cells)
-
-
-def _short(arn: str) -> str:
-    """Return what of an ARN tells it from others of its account."""
-    return arn.split(":", 5)[-1] if arn.startswith("arn:") else arn

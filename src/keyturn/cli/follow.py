@@ -17,7 +17,7 @@ from itertools import chain
 from typing import Any, ClassVar
 
 from keyturn.cli.clients import SERVER_FAULT, Clients
-from keyturn.cli.rotation_status import ENDED_BY_OTHERS, status_of
+from keyturn.client.rotation_status import ENDED_BY_OTHERS, status_of
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.invocation_log import names, of_invocation
 

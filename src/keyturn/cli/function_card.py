@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keyturn.cli.shown import shown, shown_json
+from keyturn.client.shown import shown, shown_json
 
 if TYPE_CHECKING:
     from keyturn.bench.card import Card, Result

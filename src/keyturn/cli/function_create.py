@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -20,21 +19,20 @@ from rich.console import Console
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Rotation, look_up, start_rotation
 from keyturn.cli.function_own import own_code
-from keyturn.cli.function_parts import Found, Part, parts_of
-from keyturn.cli.function_plan import Plan, is_scheduled_so, make_plan
 from keyturn.cli.function_report import Report, in_words
 from keyturn.cli.options import Output, OutputFormat
 from keyturn.cli.rotate import follow
-from keyturn.cli.schedule_preview import read_rules
+from keyturn.client.function_grant import missing_statements
+from keyturn.client.function_parts import Found, Part, parts_of
+from keyturn.client.function_plan import RUNTIME, Plan, is_scheduled_so, make_plan
+from keyturn.client.schedule_preview import read_rules
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.secretsmanager import InvalidParameterException
-from keyturn.rules.rotation_permissions import Statement, superuser_statements
 from keyturn.rules.schedule import parse_rotation_rules
 
 WAITS_FOR_A_GRANT = 4
 """Exit status: all is made, and somebody has to grant something before rotation is switched on."""
 
-RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
 _DAYS = "30"
 _FAILED = ("failed", "parked")
 _UNFINISHED = ("pending", "running")
@@ -126,7 +124,7 @@ def create(
         _confirm_new_value(report, found, is_asked=not yes, output=output)
     _make(report, found)
     with _resumable(), explained():
-        report.missing = [] if grant_superuser_read else _missing_statements(clients, plan, is_dry=dry_run)
+        report.missing = [] if grant_superuser_read else missing_statements(clients, plan, is_dry=dry_run)
     status = _switch_on(clients, report, timeout if wait else None)
     report.end(output)
     raise typer.Exit(status)
@@ -188,33 +186,6 @@ def _tell_last(clients: Clients, report: Report) -> bool:
     if has_failed or status in _UNFINISHED:
         report.last_rotation(rotation, datetime.now(UTC), has_failed=has_failed)
     return has_failed
-
-
-def _missing_statements(clients: Clients, plan: Plan, *, is_dry: bool) -> list[Statement]:
-    """Return what the role lacks to read the superuser secret, wherever it may have been granted that."""
-    iam, superuser = clients["iam"], plan.superuser
-    wanted = [] if superuser is None else superuser_statements(superuser.arn, superuser.kms_key_arn)
-    try:
-        return [statement for statement in wanted if not _is_allowed(iam, plan.role_arn, statement)]
-    except iam.exceptions.NoSuchEntityException:
-        if not is_dry:
-            raise
-        return wanted
-
-
-def _is_allowed(iam: Any, role_arn: str, statement: Statement) -> bool:
-    conditions: Any = statement.get("Condition", {})
-    context = [
-        {"ContextKeyName": key, "ContextKeyValues": [value], "ContextKeyType": "string"}
-        for key, value in conditions.get("StringEquals", {}).items()
-    ]
-    results = iam.simulate_principal_policy(
-        PolicySourceArn=role_arn,
-        ActionNames=[statement["Action"]],
-        ResourceArns=[statement["Resource"]],
-        ContextEntries=context,
-    )["EvaluationResults"]
-    return all(result["EvalDecision"] == "allowed" for result in results)
 
 
 def _confirm_new_value(report: Report, found: Sequence[tuple[Part, Found]], *, is_asked: bool, output: Output) -> None:

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.errors.base import KeyturnError
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import typer
 
-from keyturn.cli.function_plan import Code
+from keyturn.client.function_plan import Code
 from keyturn.errors.base import KeyturnError
 
 _HOW = "keyturn function new writes a function, and how it is packaged."

@@ -6,7 +6,6 @@ import json
 import sys
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
-from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 
 from keyturn.cli.function_template import policies, template
 from keyturn.cli.yaml_text import yaml_text
+from keyturn.client.function_code import built
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import catalogue
 from keyturn.rotators import package as packages
@@ -68,28 +68,6 @@ def package(
     typer.echo(f"Handler: {handler}", err=True)
     if needs := packages.runs_on(content):
         typer.echo(f"Runs on: {needs}. The driver has compiled parts, which are this machine's.", err=True)
-
-
-def built(engine: str, strategy: str) -> bytes:
-    """Return the zip of an engine's rotation function, for a strategy by its module's name.
-
-    Raises:
-        KeyturnError: There is no such function, or its driver is not installed.
-    """
-    try:
-        return packages.build(engine, strategy)
-    except PackageNotFoundError as error:
-        wanted = packages.extra_with_driver(engine) or error.name
-        raise KeyturnError(
-            f"The rotation function for {engine} needs {error.name}, which is not installed.",
-            f"Install it beside Keyturn, and try again: pip install '{wanted}'",
-        ) from error
-    except ModuleNotFoundError as error:
-        raise KeyturnError(
-            f"There is no rotation function for {engine} with the strategy {strategy.replace('_', '-')}.",
-            f"The engines: {', '.join(catalogue.engines())};"
-            f" the strategies: {', '.join(catalogue.strategies()).replace('_', '-')}.",
-        ) from error
 
 
 def _write_all(directory: Path, engine: str, strategy: str, content: bytes) -> None:

@@ -13,11 +13,11 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from keyturn.cli.function_parts import Found, Part
-from keyturn.cli.function_plan import Plan
 from keyturn.cli.options import Output
-from keyturn.cli.rotation_status import error_of, status_of
-from keyturn.cli.shown import shown
+from keyturn.client.function_parts import Found, Part
+from keyturn.client.function_plan import Plan
+from keyturn.client.rotation_status import error_of, status_of
+from keyturn.client.shown import shown
 from keyturn.rules.rotation_permissions import SUPERUSER_POLICY, Statement, document
 
 _FORMAT = "keyturn.function-create/1"

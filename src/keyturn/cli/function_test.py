@@ -22,7 +22,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.function_card import as_json, print_card
-from keyturn.cli.function_create import RUNTIME
+from keyturn.client.function_plan import RUNTIME
 from keyturn.config import SandboxChoice
 from keyturn.errors.base import KeyturnError
 from keyturn.owner_only import create_owner_only

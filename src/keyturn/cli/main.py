@@ -17,7 +17,7 @@ from rich.markup import escape
 
 import keyturn
 from keyturn import cli
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.errors.base import KeyturnError
 
 _SKIPPED = {"keyturn.cli.main"}

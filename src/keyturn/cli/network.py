@@ -22,7 +22,7 @@ from keyturn.cli.diagnosis import (
 )
 from keyturn.cli.network_text import document, print_trace
 from keyturn.cli.options import Output, OutputFormat
-from keyturn.cli.shown import shown_json
+from keyturn.client.shown import shown_json
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.facts import Facts, Kind
 from keyturn.doctor.tracing import Trace, Wanted

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from keyturn.cli.options import DataDir, Output, OutputFormat
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.clock import SystemClock
 from keyturn.config import CONFIG_FILE, Settings, load_settings
 from keyturn.errors.base import KeyturnError

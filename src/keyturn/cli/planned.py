@@ -1,20 +1,18 @@
-"""What is planned, as the server tells it, and why it is planned for then."""
+"""Which planned rotations a command is about, and all of them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from keyturn.cli.clients import Clients
 from keyturn.cli.moments import read_span, read_utc
+from keyturn.client.planned import PlannedRotation
 from keyturn.errors.base import KeyturnError
-from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_window, parse_rotation_rules
 
 _PAGE = 1000
-_HOUR = timedelta(hours=1)
-_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,248 +62,6 @@ class Wanted:
         return cls({name: value for name, value in members.items() if value is not None}, late)
 
 
-@dataclass(frozen=True, slots=True)
-class SeenBefore:
-    """What the last pre-flight has found: whether the rotation would succeed, and whether the database is in step.
-
-    Attributes:
-        is_overtaken: Whether the secret has rotated, or got another value, since; it is looked at again soon.
-    """
-
-    verdict: str
-    heartbeat: str
-    causes: Sequence[str]
-    checked_at: datetime | None
-    is_overtaken: bool = False
-
-    @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> SeenBefore | None:
-        """Read it from an entry of ListPlannedRotations; None if nobody has looked."""
-        if "Verdict" not in entry:
-            return None
-        causes, heartbeat = entry.get("PreflightCauses", []), entry.get("Heartbeat", "unknown")
-        checked_at, changed_at = _utc(entry, "CheckedAt"), _utc(entry, "CountedFrom")
-        is_well = entry["Verdict"] == "ready" and heartbeat != "drift"
-        is_overtaken = not is_well and checked_at is not None and changed_at is not None and checked_at < changed_at
-        return cls(entry["Verdict"], heartbeat, causes, checked_at, is_overtaken)
-
-    @property
-    def drifts(self) -> bool:
-        """Whether the database does not have what the secret says."""
-        return self.heartbeat == "drift"
-
-    def in_words(self) -> str:
-        """Say in a sentence what was found, and when; in another one if that may hold no longer."""
-        overtaken = " That was before the last rotation; keyturn doctor SECRET --preflight looks now."
-        return f"{self._found()}{overtaken if self.is_overtaken else ''}"
-
-    def _found(self) -> str:
-        at = f" at {_said(self.checked_at)}" if self.checked_at else ""
-        why = f": {', '.join(self.causes)}" if self.causes else ""
-        if self.verdict == "will fail" and self.is_overtaken:
-            return f"That it would fail was found{at}{why}."
-        if self.drifts and self.is_overtaken:
-            return f"That the database did not have what the secret said was found{at}{why}."
-        if self.verdict == "will fail":
-            return f"It will fail, as was found{at}{why}."
-        if self.drifts:
-            return f"The database does not have what the secret says, as was found{at}{why}."
-        if self.verdict == "ready":
-            return f"It is expected to succeed, as was found{at}."
-        return f"Whether it will succeed could not be found out{at}{why}."
-
-    def document(self) -> dict[str, object]:
-        """The same for programs."""
-        at = self.checked_at and self.checked_at.isoformat()
-        return {
-            "verdict": self.verdict,
-            "heartbeat": self.heartbeat,
-            "causes": list(self.causes),
-            "checked_at": at,
-            "overtaken": self.is_overtaken,
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class PlannedRotation:
-    """When a secret rotates next, and where it stands.
-
-    Attributes:
-        state: ``running``, ``pending``, ``planned``, ``parked``, ``unplanned`` or ``off``.
-        at: The moment that was chosen; None while a rotation is under way, and if none is planned.
-        planned_at: When it was chosen.
-        in_minute: How many rotations are planned in the same minute, this one included.
-        window: None if there is none.
-        counted_from: The last rotation, or a later value that was put by hand; None if it has never rotated.
-        members: RotationRules as they were sent.
-        due_at: When the next attempt of a pending one begins.
-        attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
-        cause: A short name of why the last attempt failed.
-        preflight: What is known of the next rotation before it is due; None if nobody has looked.
-    """
-
-    arn: str
-    name: str
-    function_arn: str
-    state: str
-    at: datetime | None
-    planned_at: datetime | None
-    in_minute: int
-    window: RotationWindow | None
-    last_rotated_at: datetime | None
-    counted_from: datetime | None
-    members: Mapping[str, Any]
-    due_at: datetime | None = None
-    attempt: tuple[int, int] | None = None
-    cause: str | None = None
-    preflight: SeenBefore | None = None
-
-    @classmethod
-    def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
-        """Read an entry of ListPlannedRotations."""
-        opens_at, closes_at = _utc(entry, "WindowOpensAt"), _utc(entry, "WindowClosesAt")
-        return cls(
-            arn=entry["ARN"],
-            name=entry["Name"],
-            function_arn=entry.get("RotationLambdaARN", ""),
-            state=entry.get("State", "planned"),
-            at=_utc(entry, "NextRotationAt"),
-            planned_at=_utc(entry, "PlannedAt"),
-            in_minute=entry.get("PlannedInMinute", 1),
-            window=None if opens_at is None or closes_at is None else RotationWindow(opens_at, closes_at),
-            last_rotated_at=_utc(entry, "LastRotatedDate"),
-            counted_from=_utc(entry, "CountedFrom"),
-            members=entry.get("RotationRules", {}),
-            due_at=_utc(entry, "DueAt"),
-            attempt=(entry["Attempt"], entry.get("Attempts", 1)) if "Attempt" in entry else None,
-            cause=entry.get("Cause"),
-            preflight=SeenBefore.of(entry),
-        )
-
-    @property
-    def next_at(self) -> datetime | None:
-        """When something happens by itself: the next attempt, or the next rotation."""
-        return self.due_at or self.at
-
-    @property
-    def rules(self) -> RotationRules:
-        """Its rules, parsed."""
-        return parse_rotation_rules(self.members)
-
-    @property
-    def rule(self) -> str:
-        """Its schedule in a few words."""
-        if not self.members:
-            return "no schedule"
-        days = self.members.get("AutomaticallyAfterDays")
-        text = self.members.get("ScheduleExpression") or (f"every {days} days" if days != 1 else "every day")
-        duration = self.members.get("Duration")
-        return f"{text}, {duration}" if duration else str(text)
-
-    def is_late(self, now: datetime) -> bool:
-        """Say whether its moment has passed, or a whole window in which it should have rotated."""
-        if self.state == "off":
-            return False
-        if self.at is not None and self.at <= now:
-            return True
-        due = self._first_window()
-        return due is not None and due.closes_at <= now
-
-    def why(self) -> str:
-        """Say in sentences where it stands, and why it is planned for then."""
-        reasons = [] if self.at is None else [self._why_that_window(), *self._why_that_moment(self.at)]
-        found = [] if self.preflight is None else [self.preflight.in_words()]
-        return " ".join([*self._standing(), *reasons, *found])
-
-    def document(self, now: datetime) -> dict[str, object]:
-        """The same for programs."""
-        moments = {
-            "next_rotation_at": self.at,
-            "next_attempt_at": self.due_at,
-            "window_opens_at": self.window and self.window.opens_at,
-            "window_closes_at": self.window and self.window.closes_at,
-            "planned_at": self.planned_at,
-            "last_rotated_at": self.last_rotated_at,
-            "counted_from": self.counted_from,
-        }
-        return {
-            "secret": self.name,
-            "arn": self.arn,
-            "function_arn": self.function_arn,
-            **{name: moment and moment.isoformat() for name, moment in moments.items()},
-            "rotation_rules": dict(self.members),
-            "planned_in_minute": self.in_minute,
-            "state": self.state,
-            "late": self.is_late(now),
-            "running": self.state in ("running", "pending"),
-            "attempt": self.attempt and self.attempt[0],
-            "attempts": self.attempt and self.attempt[1],
-            "cause": self.cause,
-            "preflight": self.preflight and self.preflight.document(),
-            "why": self.why(),
-        }
-
-    def _standing(self) -> Iterator[str]:
-        """Yield what is to be said of a secret that does not just wait for its moment."""
-        number = f"attempt {self.attempt[0]} of {self.attempt[1]}" if self.attempt else "an attempt"
-        failed = f": {self.cause}" if self.cause else ""
-        if self.state == "running":
-            yield f"A rotation runs: {number}. The next one is planned when it has ended."
-        elif self.state == "pending":
-            begins = f" begins at {_said(self.due_at)}" if self.due_at else " is due"
-            why = f" The last one failed{failed}." if failed else ""
-            yield f"A rotation is under way: {number}{begins}.{why}"
-        elif self.state == "parked":
-            goes_on = (
-                "in the next window" if self.at else "when keyturn rotation retry asks for it: no window is planned"
-            )
-            yield f"Its rotation is out of attempts{failed}, and is tried again {goes_on}."
-        elif self.state == "unplanned":
-            yield "It has no schedule: it rotates when RotateSecret asks for it."
-        elif self.state == "off":
-            yield "Rotation is switched off: RotateSecret turns it on again."
-
-    def _first_window(self) -> RotationWindow | None:
-        """The window that follows what its schedule counts from, if that is known."""
-        rules = self.rules
-        if self.counted_from is None or rules.schedule is None:
-            return None
-        return next_window(rules, self.counted_from, self.counted_from)
-
-    def _why_that_window(self) -> str:
-        if self.counted_from is None:
-            begin = "It has never rotated."
-        elif self.counted_from == self.last_rotated_at:
-            begin = f"It rotated last at {_said(self.counted_from)}."
-        else:
-            begin = f"Its value was put by hand at {_said(self.counted_from)}, which counts as a rotation."
-        due, schedule = self._first_window(), self.rules.schedule
-        if due is None or self.window is None:
-            return begin
-        if isinstance(schedule, Hours):
-            return f"{begin} {self.rule}: a window opens at {_said(self.window.opens_at)}."
-        if isinstance(schedule, Days):
-            count = "1 day" if schedule.days == 1 else f"{schedule.days} days"
-            then = f"{count} later is {due.opens_at:%Y-%m-%d}"
-        else:
-            then = f"By {self.rule} the next window after that opens at {_said(due.opens_at)}"
-        if self.window.opens_at > due.opens_at:
-            missed = "missed, or the rotation failed"
-            return f"{begin} {then}: {missed}; the next window opens at {_said(self.window.opens_at)}."
-        return f"{begin} {then}."
-
-    def _why_that_moment(self, at: datetime) -> Iterator[str]:
-        window = self.window
-        if window is not None and window.closes_at - window.opens_at > _HOUR:
-            until = "24:00" if window.closes_at == _midnight(window.opens_at) + _DAY else f"{window.closes_at:%H:%M}"
-            span = f"{window.opens_at:%H:%M} to {until}"
-            yield f"Of the hours from {span} chance drew {at:%H}:00, each being as likely."
-        beside = "nothing else is planned in it" if self.in_minute == 1 else f"{self.in_minute} are planned in it"
-        yield f"It drew minute {at:%M}, the top of the hour and empty minutes being likelier; {beside}."
-        if self.planned_at is not None:
-            yield f"This was planned at {_said(self.planned_at)}."
-
-
 def find_planned(clients: Clients, wanted: Wanted, now: datetime) -> Iterator[PlannedRotation]:
     """Yield secrets that rotate or could: those under way first, then by moment, then those that have none."""
     request = {**wanted.request, "MaxResults": _PAGE}
@@ -323,17 +79,3 @@ def find_planned(clients: Clients, wanted: Wanted, now: datetime) -> Iterator[Pl
 def planned_moments(found: Iterable[PlannedRotation]) -> Iterator[tuple[datetime, PlannedRotation]]:
     """Yield those that have a moment, with it."""
     return ((rotation.at, rotation) for rotation in found if rotation.at is not None)
-
-
-def _utc(entry: Mapping[str, Any], name: str) -> datetime | None:
-    # The AWS SDK gives the server's moments in this machine's time zone.
-    moment: datetime | None = entry.get(name)
-    return None if moment is None else moment.astimezone(UTC)
-
-
-def _said(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M}"
-
-
-def _midnight(moment: datetime) -> datetime:
-    return moment.replace(hour=0, minute=0, second=0, microsecond=0)

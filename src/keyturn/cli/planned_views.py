@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from keyturn.cli.moments import in_local_time, is_utc_here, rough
-from keyturn.cli.planned import PlannedRotation
-from keyturn.cli.shown import shown
+from keyturn.client.planned import PlannedRotation
+from keyturn.client.shown import shown
 
 _CELL = 10
 _BLOCKS = "▁▂▃▄▅▆▇█"

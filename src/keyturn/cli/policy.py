@@ -15,10 +15,9 @@ from rich.console import Console
 from rich.markup import escape
 
 from keyturn.cli.options import Output, OutputFormat
-from keyturn.cli.shown import shown, shown_json
+from keyturn.client.shown import shown, shown_json
 from keyturn.rules.policy.faults import Fault, Report, Severity, examine, kind_of
 from keyturn.rules.policy.refusals import DocumentKind
-from keyturn.rules.policy.service_names import ActionNames, action_names
 
 _STANDARD_INPUT = "-"
 _FILE_URL = "file://"
@@ -80,7 +79,10 @@ def check(
         raise typer.BadParameter("JSON has the corrected text anyway: leave one of the two out.", param_hint="--fix")
     name = "(stdin)" if file == _STANDARD_INPUT else shown(file.removeprefix(_FILE_URL))
     text = _text_of(file, name)
-    report = examine(text, kind or kind_of(text), _actions())
+    # The models take their time to load. They are imported where they are used, so that `keyturn --help` is quick.
+    from keyturn.wire.actions import known_actions  # noqa: PLC0415 - see above
+
+    report = examine(text, kind or kind_of(text), known_actions())
     if output is Output.JSON:
         typer.echo(json.dumps(_document(report, is_guessed=kind is None), indent=2))
     elif fix:
@@ -108,13 +110,6 @@ def _text_of(file: str, name: str) -> str:
             f"{name} is not UTF-8: see line {line}. Save it in that encoding, as the AWS CLI reads it.",
             param_hint="FILE",
         ) from error
-
-
-def _actions() -> ActionNames:
-    # The models take their time to load. They are imported where they are used, so that `keyturn --help` is quick.
-    from keyturn.wire import models  # noqa: PLC0415 - see above
-
-    return action_names({service: models.service(service).operation_names for service in models.API_VERSIONS})
 
 
 def _document(report: Report, *, is_guessed: bool) -> dict[str, Any]:

@@ -16,12 +16,12 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, as_given, explained
 from keyturn.cli.follow import Ending, Rotation, StepSeen, start_rotation
-from keyturn.cli.log_lines import log_event, without_traceback
 from keyturn.cli.options import Output, OutputFormat
-from keyturn.cli.rotation_password import password_of
-from keyturn.cli.rotation_status import members, moment, status_of
 from keyturn.cli.rotation_text import print_below
-from keyturn.cli.shown import shown
+from keyturn.client.log_lines import log_event, without_traceback
+from keyturn.client.rotation_password import password_of
+from keyturn.client.rotation_status import members, moment, status_of
+from keyturn.client.shown import shown
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.invocation_log import is_platform_event
 

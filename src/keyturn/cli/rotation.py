@@ -18,7 +18,6 @@ from keyturn.cli.follow import Rotation, retry_rotation
 from keyturn.cli.rotate import follow
 from keyturn.cli.rotation_list import list_rotations, markdown_list, print_list, whole_version_id
 from keyturn.cli.rotation_markdown import markdown
-from keyturn.cli.rotation_report import Report
 from keyturn.cli.rotation_resolving import (
     check_it_can_be_asked,
     labels_of,
@@ -27,9 +26,10 @@ from keyturn.cli.rotation_resolving import (
     print_resolution,
     resolve_rotation,
 )
-from keyturn.cli.rotation_status import members, status_of
 from keyturn.cli.rotation_text import print_next_steps, print_report
-from keyturn.cli.shown import shown, shown_json
+from keyturn.client.rotation_report import Report
+from keyturn.client.rotation_status import members, status_of
+from keyturn.client.shown import shown, shown_json
 from keyturn.errors.base import KeyturnError
 
 # Of documents printed with --output json.

@@ -11,9 +11,9 @@ from rich.markup import escape
 
 from keyturn.cli.clients import Clients
 from keyturn.cli.rotation_markdown import code, table
-from keyturn.cli.rotation_status import ENDED_BY_OTHERS, Json, duration, error_of, status_of
 from keyturn.cli.rotation_text import print_below
-from keyturn.cli.shown import shown
+from keyturn.client.rotation_status import ENDED_BY_OTHERS, Json, duration, error_of, status_of
+from keyturn.client.shown import shown
 from keyturn.errors.base import KeyturnError
 
 _STYLES = {"succeeded": "green", "resolved": "green", "pending": "bold", "running": "bold"}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-from keyturn.cli.rotation_report import Report
+from keyturn.client.rotation_report import Report
 
 _TICKS = re.compile("`+")
 

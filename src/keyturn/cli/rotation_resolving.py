@@ -13,8 +13,8 @@ from rich.table import Table
 
 from keyturn.cli.clients import Clients
 from keyturn.cli.follow import StillUnderWay
-from keyturn.cli.rotation_status import error_of, status_of
-from keyturn.cli.shown import shown
+from keyturn.client.rotation_status import error_of, status_of
+from keyturn.client.shown import shown
 from keyturn.errors.base import KeyturnError
 
 _POLL_SECONDS = 0.2

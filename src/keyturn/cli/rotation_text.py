@@ -9,9 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from keyturn.cli.rotation_next import NextStep
-from keyturn.cli.rotation_report import Report
-from keyturn.cli.shown import shown
+from keyturn.client.rotation_next import NextStep
+from keyturn.client.rotation_report import Report
+from keyturn.client.shown import shown
 
 _NAME_WIDTH = 10
 _TIME_WIDTH = 14

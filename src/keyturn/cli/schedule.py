@@ -18,7 +18,7 @@ from typer.core import TyperGroup
 from keyturn.cli.clients import Clients, EndpointUrl, Profile, RegionName, explained
 from keyturn.cli.moments import read_utc
 from keyturn.cli.options import Output, OutputFormat
-from keyturn.cli.shown import shown_json
+from keyturn.client.shown import shown_json
 from keyturn.errors.base import KeyturnError
 from keyturn.rules.schedule import PlannedState
 
@@ -83,7 +83,8 @@ def preview(
     Lists the next rotation windows in UTC and in local time, says how far they are apart and what RotateSecret would
     refuse, in which case it exits with 1. Needs no server.
     """
-    from keyturn.cli import schedule_preview  # noqa: PLC0415 - botocore is loaded by commands that need it
+    from keyturn.cli.schedule_preview import print_preview  # noqa: PLC0415 - botocore is loaded only if it is needed
+    from keyturn.client import schedule_preview  # noqa: PLC0415 - likewise
     from keyturn.errors.secretsmanager import InvalidParameterException  # noqa: PLC0415 - likewise
 
     begin_at = datetime.now(UTC) if begin is None else read_utc(begin, "--from")
@@ -99,7 +100,7 @@ def preview(
     if output is Output.JSON:
         typer.echo(shown_json(json.dumps({"format": _FORMAT, **seen.document()}, indent=2)))
     else:
-        schedule_preview.print_preview(_console(), seen)
+        print_preview(_console(), seen)
 
 
 @app.command(name="list")

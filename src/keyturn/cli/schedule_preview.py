@@ -1,152 +1,19 @@
-"""A schedule before it is used: its windows, how far they are apart, and what AWS would say to it. Needs no server."""
+"""A schedule before it is used, on a terminal."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from itertools import islice, pairwise
+from datetime import timedelta
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
 from keyturn.cli.moments import in_local_time, is_utc_here
-from keyturn.cli.shown import shown
-from keyturn.errors.base import KeyturnError
-from keyturn.errors.secretsmanager import InvalidParameterException
-from keyturn.rules.cron import Cron
-from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_windows, parse_rotation_rules
+from keyturn.client.schedule_preview import Preview, span_in_words
+from keyturn.client.shown import shown
+from keyturn.rules.schedule import RotationWindow
 
-# Enough to tell the average of everything but what comes once in many years.
-_COMPARED = 400
 _DAY = timedelta(days=1)
-_HOUR = timedelta(hours=1)
-_DAYS = re.compile(r"\s*(?P<days>[0-9]{1,6})\s*(?:d|days?)?\s*")
-_PLAIN_HOURS = re.compile(r"[0-9]+|[0-9*]*/[0-9]+")
-_FIELDS_OF_UNIX = 5
-# Unix counts days of the week from Sunday, 0, to Sunday again, 7; behind # and / a number is none.
-_WEEKDAYS = ("SUN", "MON", "TUE", "WED", "THU", "FRI", "SAT")
-_WEEKDAY_NUMBER = re.compile(r"(?<![#/0-9A-Za-z])[0-7](?![0-9A-Za-z])")
-_INSIDE = (
-    "A secret rotates once in each, at a moment that Keyturn draws: the hour, each as likely as any other, and the"
-    " minute, the first ones of the hour and those without other rotations being likelier. The last ten minutes of a"
-    " window are left to retries."
-)
-_MISSED = {
-    True: "If no server was running in the whole window, it rotates as soon as one is.",
-    False: "If no server was running in the whole window, it waits for the next one.",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Preview:
-    """A schedule that is accepted.
-
-    Attributes:
-        members: RotationRules as RotateSecret takes them.
-        windows: The next ones.
-        intervals: How far apart windows open, over a long time.
-        notes: What is to be known about AWS.
-    """
-
-    members: Mapping[str, object]
-    windows: Sequence[RotationWindow]
-    intervals: Sequence[timedelta]
-    notes: Sequence[str]
-
-    @property
-    def average(self) -> timedelta:
-        """How far windows are apart."""
-        return sum(self.intervals, timedelta()) / len(self.intervals)
-
-    @property
-    def length(self) -> str:
-        """How long a window is, and what decides that."""
-        lengths = {window.closes_at - window.opens_at for window in self.windows}
-        longest, duration = max(lengths), self.members.get("Duration")
-        is_same = len(lengths) == 1
-        said = f"Each window is {_long(longest)} long" if is_same else f"A window is {_long(longest)} long at most"
-        if duration is not None:
-            return f"{said} (Duration={duration})."
-        return f"{said}; a Duration makes it shorter." if longest > _HOUR else f"{said}; a Duration makes it longer."
-
-    @property
-    def is_made_up_for(self) -> bool:
-        """Whether it rotates outside of its window if that was missed: with days and without a Duration."""
-        return isinstance(parse_rotation_rules(self.members).schedule, Days) and "Duration" not in self.members
-
-    def document(self) -> dict[str, object]:
-        """The same for programs."""
-        return {
-            "rotation_rules": dict(self.members),
-            "accepted": True,
-            "windows": [
-                {"opens_at": window.opens_at.isoformat(), "closes_at": window.closes_at.isoformat()}
-                for window in self.windows
-            ],
-            "average_interval_hours": _hours(self.average),
-            "shortest_interval_hours": _hours(min(self.intervals)),
-            "longest_interval_hours": _hours(max(self.intervals)),
-            "notes": list(self.notes),
-        }
-
-
-def read_rules(expression: str, duration: str | None) -> dict[str, object]:
-    """Return RotationRules as RotateSecret takes them."""
-    match = _DAYS.fullmatch(expression)
-    rules: dict[str, object] = (
-        {"ScheduleExpression": expression} if match is None else {"AutomaticallyAfterDays": int(match["days"])}
-    )
-    return rules if duration is None else {**rules, "Duration": duration}
-
-
-def preview(members: Mapping[str, object], begin: datetime, count: int) -> Preview:
-    """Work out the windows of a schedule for a secret that has rotated at ``begin``.
-
-    Raises:
-        InvalidParameterException: RotateSecret would refuse it.
-    """
-    rules = parse_rotation_rules(members)
-    windows = _first(rules, begin, max(count, _COMPARED))
-    intervals = [later.opens_at - earlier.opens_at for earlier, later in pairwise(windows)]
-    return Preview(members, windows[:count], intervals, list(_notes(rules, members, intervals)))
-
-
-def _as_aws_has_it(fields: list[str]) -> str:
-    """Return the fields of a cron expression as AWS has them: with a year, and ``?`` for the day that says nothing."""
-    _, hours, month_day, month, weekday, *year = fields
-    if len(fields) == _FIELDS_OF_UNIX:
-        weekday = _WEEKDAY_NUMBER.sub(lambda match: _WEEKDAYS[int(match[0]) % len(_WEEKDAYS)], weekday)
-    if "?" not in (month_day, weekday):
-        weekday, month_day = ("?", month_day) if weekday == "*" else (weekday, "?" if month_day == "*" else month_day)
-    return f"cron(0 {' '.join((hours, month_day, month, weekday, *(year or ['*'])))})"
-
-
-def _cron_hints(expression: str) -> Iterator[str]:
-    """Yield how a cron expression is written in AWS's way, if this looks like one of Unix."""
-    text = expression.strip()
-    inside = text[5:-1] if text.startswith("cron(") and text.endswith(")") else text
-    fields = inside.split()
-    if "(" in inside or not (len(fields) == _FIELDS_OF_UNIX or (len(fields) == _FIELDS_OF_UNIX + 1 and inside == text)):
-        return
-    yield f"In AWS's way: '{_as_aws_has_it(fields)}'."
-    if len(fields) == _FIELDS_OF_UNIX:
-        yield (
-            "AWS's cron has six fields: minutes (0), hours, day of the month, month, day of the week, year (*). One of"
-            " the two days is ?, and days of the week are SUN to SAT, or 1 to 7 from Sunday on."
-        )
-    if fields[0] != "0":
-        yield f"The minutes must be 0 and not {fields[0]}: Keyturn draws the moment within the window, as AWS does."
-
-
-def refusal(error: InvalidParameterException, expression: str) -> KeyturnError:
-    """Return what a person is told of a schedule that is refused."""
-    usage = (
-        "Say a number of days, rate(10 days), rate(12 hours) or cron(0 16 1,15 * ? *); docs/rotation.md has the rules."
-    )
-    return KeyturnError(f"RotateSecret would refuse this schedule. {error.message}", *_cron_hints(expression), usage)
 
 
 def print_preview(console: Console, shown_preview: Preview) -> None:
@@ -162,42 +29,15 @@ def print_preview(console: Console, shown_preview: Preview) -> None:
     before = None
     for window in windows:
         local = [] if is_utc else [_local(window)]
-        after = "" if before is None else _said(window.opens_at - before.opens_at)
+        after = "" if before is None else span_in_words(window.opens_at - before.opens_at)
         table.add_row(f"{window.opens_at:%a %Y-%m-%d %H:%M}", _closing(window), *local, after)
         before = window
     console.print(" ".join(f"[bold]{name}[/]={escape(shown(value))}" for name, value in shown_preview.members.items()))
     console.print(table)
-    console.print(_apart(shown_preview.intervals, shown_preview.average))
-    console.print(f"{shown_preview.length} {_INSIDE} {_MISSED[shown_preview.is_made_up_for]}")
+    console.print(shown_preview.apart)
+    console.print(shown_preview.inside)
     for note in shown_preview.notes:
         console.print(f"[bold]note:[/] {escape(note)}")
-
-
-def _first(rules: RotationRules, begin: datetime, count: int) -> list[RotationWindow]:
-    windows: list[RotationWindow] = []
-    try:
-        windows.extend(islice(next_windows(rules, begin, begin), count))
-    except InvalidParameterException:
-        # Calendars end with the year 9999; two windows there have to be.
-        if len(windows) < 2:
-            raise
-    return windows
-
-
-def _notes(rules: RotationRules, members: Mapping[str, object], intervals: Sequence[timedelta]) -> list[str]:
-    notes = []
-    if isinstance(rules.schedule, Cron):
-        hours = str(members["ScheduleExpression"]).split()[1]
-        if not _PLAIN_HOURS.fullmatch(hours):
-            notes.append(f"AWS's guide names a number and / for hours; whether AWS takes {hours} is not known.")
-        if max(intervals) > 366 * _DAY:
-            notes.append(
-                "AWS says that it does not support schedules that are more than a year apart, and not whether it"
-                " refuses this one."
-            )
-    if isinstance(rules.schedule, Hours):
-        notes.append("Hours are counted from the window in which the secret rotated last, or from the hour if by hand.")
-    return notes
 
 
 def _closing(window: RotationWindow) -> str:
@@ -210,25 +50,3 @@ def _closing(window: RotationWindow) -> str:
 def _local(window: RotationWindow) -> str:
     opens_at, closes_at = in_local_time(window.opens_at), in_local_time(window.closes_at)
     return f"{opens_at:%a %H:%M} to {closes_at:%a %H:%M %Z}"
-
-
-def _apart(intervals: Sequence[timedelta], average: timedelta) -> str:
-    shortest, longest = min(intervals), max(intervals)
-    if shortest == longest:
-        return f"Every {_said(average)}."
-    return f"Every {_said(average)} on average; {_said(shortest)} at least, {_said(longest)} at most."
-
-
-def _long(span: timedelta) -> str:
-    return "one hour" if span == _HOUR else _said(span)
-
-
-def _said(span: timedelta) -> str:
-    days = span / _DAY
-    if days >= 2 or span == _DAY:
-        return f"{days:.1f}".removesuffix(".0") + (" day" if span == _DAY else " days")
-    return f"{_hours(span):g} hours"
-
-
-def _hours(span: timedelta) -> float:
-    return round(span / timedelta(hours=1), 1)

@@ -56,6 +56,10 @@ def serve(
             help="Let functions that are in no VPC reach Keyturn and nothing else. [KEYTURN_ISOLATE_FUNCTIONS]",
         ),
     ] = None,
+    console: Annotated[
+        bool | None,
+        typer.Option("--console/--no-console", help="Serve the console under /console/. [KEYTURN_CONSOLE; default on]"),
+    ] = None,
     network_map: Annotated[
         list[str] | None,
         typer.Option(

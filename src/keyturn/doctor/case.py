@@ -327,11 +327,14 @@ class Case(Subject):
 
     @cached
     def silent_failure(self) -> TrailEvent | None:
-        """The newest RotationFailed if the log has no line of it; None if it has one, or if either may not be seen."""
+        """The newest RotationFailed if the log has no line of it; None if it has one, or if either may not be seen.
+
+        Steps that went well just before it, or are still running, tell nothing of it.
+        """
         if not self.failures_if_seen or self.log_events.kind not in (Kind.OK, Kind.GONE):
             return None
         newest = self.failures_if_seen[-1]
-        is_told = any(abs(newest.at - run.ended_at) <= _NEAR for run in self.step_runs)
+        is_told = any(abs(newest.at - run.ended_at) <= _NEAR and run.has_failed for run in self.step_runs)
         return None if is_told else newest
 
     def metric(self, name: str) -> Answer:

@@ -57,12 +57,15 @@ def reading_policy(
     """Return the policy that lets a principal run the doctor.
 
     Args:
-        case: The secret that it is cut to; None for all.
+        case: The secret that it is cut to; None for all, as for one that may not be looked at.
         read_value: With what ``--read-value`` needs beside it.
         every: With what ``--all`` needs beside it.
         preflight: With what ``--preflight`` needs beside it.
         may_be_keyturn: With what is asked of Keyturn, and not of AWS.
     """
+    if case is not None and case.described.kind is not Kind.OK:
+        # Of one that may not be looked at it is not known what belongs to it.
+        case = None
     arns = _arns(case)
     secret = _statement("Secret", "secretsmanager", _SECRET, arns["secrets"])
     function = _statement("Function", "lambda", _FUNCTION, arns["function"])

@@ -293,6 +293,56 @@ def service_event(
     return event
 
 
+def sign_in_event(
+    *,
+    event_id: str,
+    at: datetime,
+    place: Place,
+    principal: Principal | None,
+    source_address: str,
+    user_agent: str,
+    url: str,
+) -> Event:
+    """Return the event of a sign-in to the console.
+
+    Args:
+        event_id: A fresh UUID.
+        at: Aware UTC.
+        place: Of the server.
+        principal: Who has signed in; None if it failed. Whose key was claimed is not told then, for what was typed into
+            its field may be anything.
+        source_address: Of the browser.
+        user_agent: As sent.
+        url: Where.
+
+    Source: CloudTrail User Guide, "AWS Management Console sign-in events".
+    """
+    hidden: Event = {"type": "IAMUser", "accountId": place.account_id, "userName": "HIDDEN_DUE_TO_SECURITY_REASONS"}
+    event: Event = {
+        "eventVersion": EVENT_VERSION,
+        "userIdentity": hidden if principal is None else user_identity(principal),
+        "eventTime": event_time(at),
+        "eventSource": "signin.amazonaws.com",
+        "eventName": "ConsoleLogin",
+        "awsRegion": place.region,
+        "sourceIPAddress": source_address,
+        "userAgent": user_agent[:_TEXT_LIMIT],
+        "requestParameters": None,
+        "responseElements": {"ConsoleLogin": "Failure" if principal is None else "Success"},
+        "additionalEventData": {"LoginTo": url[:_TEXT_LIMIT], "MobileVersion": "No", "MFAUsed": "No"},
+        "requestID": event_id,
+        "eventID": event_id,
+        "readOnly": False,
+        "eventType": "AwsConsoleSignIn",
+        "managementEvent": True,
+        "recipientAccountId": place.account_id if principal is None else principal.account_id,
+        "eventCategory": "Management",
+    }
+    if principal is None:
+        event["errorMessage"] = "Failed authentication"
+    return event
+
+
 def rotation_request_id(secret_arn: str, token: str) -> str:
     """Return the request id under which the events of one rotation are found."""
     return f"Rotation-{secret_arn}-{token}"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from keyturn.rules.audit_anchor import Anchor
 from keyturn.rules.audit_chain import START, Position
@@ -23,16 +24,20 @@ class Known:
     Attributes:
         when: For people, such as "on 3 March".
         generation: The newest change that the state database had seen by then; 0 if that is not known.
+        at: That moment, aware UTC; None if it was not noted.
     """
 
     position: Position
     when: str
     generation: int = 0
+    at: datetime | None = None
 
     @classmethod
     def of(cls, anchor: Anchor) -> Known:
         """Return what an anchor knows."""
-        return cls(anchor.position, f"on {anchor.at:%Y-%m-%d} at {anchor.at:%H:%M:%S} UTC", anchor.generation)
+        return cls(
+            anchor.position, f"on {anchor.at:%Y-%m-%d} at {anchor.at:%H:%M:%S} UTC", anchor.generation, anchor.at
+        )
 
 
 @dataclass(slots=True)

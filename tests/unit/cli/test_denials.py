@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.console import Console
 
-from keyturn.cli.denials import Denial, print_denial
+from keyturn.cli.denials import print_denial
+from keyturn.rules.policy.denial import Denial
 
 USER = "arn:aws:iam::123456789012:user/ada"
 SECRET = "arn:aws:secretsmanager:us-east-1:123456789012:secret:key:db-AbCdEf"

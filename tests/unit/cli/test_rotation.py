@@ -17,10 +17,10 @@ from keyturn.cli.clients import Clients
 from keyturn.cli.follow import Started
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.rotation_markdown import markdown
-from keyturn.cli.rotation_password import password_of
-from keyturn.cli.rotation_report import Report, Run
-from keyturn.cli.rotation_status import duration
 from keyturn.cli.rotation_text import print_report
+from keyturn.client.rotation_password import password_of
+from keyturn.client.rotation_report import Report, Run
+from keyturn.client.rotation_status import duration
 from keyturn.errors.base import KeyturnError
 
 register_commands()

@@ -20,8 +20,9 @@ from keyturn.cli import planned_views
 from keyturn.cli.calendar_feed import feed
 from keyturn.cli.main import app, register_commands
 from keyturn.cli.moments import read_span, rough
-from keyturn.cli.planned import PlannedRotation, SeenBefore, Wanted
-from keyturn.cli.schedule_preview import preview, refusal
+from keyturn.cli.planned import Wanted
+from keyturn.client.planned import PlannedRotation, SeenBefore
+from keyturn.client.schedule_preview import preview, refusal
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.rules.schedule import RotationWindow, parse_rotation_rules
@@ -442,6 +443,11 @@ def test_what_was_found_before_the_last_rotation_is_told_as_such() -> None:
     well = SeenBefore.of({**entry, "Verdict": "ready", "Heartbeat": "in step", "CountedFrom": after})
     assert well is not None
     assert well.in_words() == "It is expected to succeed, as was found at 2026-03-01 10:00."
+    failed = SeenBefore.of({**entry, "Verdict": "ready", "Heartbeat": "in step", "Cause": "ClientError"})
+    assert failed is not None
+    assert failed.in_words() == (
+        "It was expected to succeed, as was found at 2026-03-01 10:00; its last attempt has failed."
+    )
 
 
 def test_an_entry_of_a_server_that_has_not_looked_has_nothing_of_it() -> None:

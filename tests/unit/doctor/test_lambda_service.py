@@ -107,6 +107,32 @@ def test_metrics_are_asked_for_only_where_a_failure_left_no_line() -> None:
     assert silent.asked.count("cloudwatch:GetMetricStatistics") == 2
 
 
+@pytest.mark.parametrize("reserved", [None, 3])
+def test_a_reservation_that_was_used_up_is_taken_away_by_a_printed_command(reserved: int | None) -> None:
+    world = World()
+    world.fail()
+    world.replies["cloudwatch:GetMetricStatistics"] = {"Datapoints": [{"Sum": 2.0, "Timestamp": ago(hours=1)}]}
+    if reserved is not None:
+        world.replies["lambda:GetFunctionConcurrency"] = {"ReservedConcurrentExecutions": reserved}
+
+    [finding] = findings(world, "lambda-throttled")
+    actions = [change.action for change in finding.remedy.changes]
+    if reserved is None:
+        assert (finding.title.rpartition(": ")[2], actions) == ("too many functions ran", [])
+    else:
+        assert finding.title.endswith(": 3 of its invocations ran")
+        assert actions == ["lambda:DeleteFunctionConcurrency", "secretsmanager:RotateSecret"]
+
+
+def test_steps_that_went_well_tell_nothing_of_the_one_that_was_throttled() -> None:
+    world = World()
+    world.fail()
+    world.run("[INFO] createSecret: done")
+    world.replies["cloudwatch:GetMetricStatistics"] = {"Datapoints": [{"Sum": 1.0, "Timestamp": ago(hours=1)}]}
+
+    assert [finding.id for finding in findings(world, "lambda-throttled")] == ["lambda-throttled"]
+
+
 def test_an_endpoint_without_metrics_is_no_fault() -> None:
     world = World()
     world.fail()

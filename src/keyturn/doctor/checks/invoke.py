@@ -10,18 +10,15 @@ from collections.abc import Iterator, Mapping
 from shlex import quote
 from typing import Any
 
-from keyturn.call import Principal, PrincipalKind
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, Undecided, check
 from keyturn.doctor.documents import statements_of, texts
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.errors.base import AwsError
-from keyturn.rules.policy.document import parse_resource_policy
-from keyturn.rules.policy.evaluate import Outcome, Policy, PolicySet, RequestContext, evaluate
+from keyturn.rules.rotation_invoking import INVOKE, service_may_invoke
 from keyturn.rules.rotation_permissions import SECRETS_MANAGER, STATEMENT_ID
 
-_ACTION = "lambda:InvokeFunction"
 _REFUSED = (
     "AccessDeniedException: Secrets Manager cannot invoke the specified Lambda function. Ensure that the function"
     " policy grants access to the principal secretsmanager.amazonaws.com."
@@ -225,21 +222,10 @@ def _may_invoke(case: Case) -> bool:
         _ = case.configuration.value
         return False
     text = str(case.function_policy.value["Policy"])
-    account_id = case.place.account_id
-    keys = {
-        "aws:sourcearn": (case.arn,),
-        "aws:sourceaccount": (account_id,),
-        "aws:principalisawsservice": ("true",),
-        "aws:principalservicename": (SECRETS_MANAGER,),
-    }
-    principal = Principal(PrincipalKind.SERVICE, SECRETS_MANAGER, SECRETS_MANAGER, account_id, SECRETS_MANAGER)
     try:
-        document = parse_resource_policy(text)
+        return service_may_invoke(text, case.function_arn, case.arn, case.place.account_id)
     except AwsError as error:
         raise Undecided(f"the function's policy cannot be read: {error.message}") from error
-    context = RequestContext(principal, _ACTION, case.function_arn, keys)
-    decision = evaluate(context, PolicySet(resource=Policy("function policy", document, text)))
-    return decision.outcome is Outcome.ALLOW
 
 
 def _statements(answer_text: str) -> list[Mapping[str, Any]]:
@@ -270,7 +256,7 @@ def _is_for_service(statement: Mapping[str, Any]) -> bool:
     named = texts(principal.get("Service")) if isinstance(principal, Mapping) else texts(principal)
     actions = texts(statement.get("Action"))
     is_named = SECRETS_MANAGER in named or "*" in named
-    return is_named and any(each.lower() in (_ACTION.lower(), "lambda:*", "*", "lambda:invoke*") for each in actions)
+    return is_named and any(each.lower() in (INVOKE.lower(), "lambda:*", "*", "lambda:invoke*") for each in actions)
 
 
 def _names_function(case: Case, statement: Mapping[str, Any]) -> bool:
@@ -296,7 +282,7 @@ def _add_permission(case: Case) -> Change:
         case,
         "AddPermission",
         StatementId=_free_statement_id(case),
-        Action=_ACTION,
+        Action=INVOKE,
         Principal=SECRETS_MANAGER,
         SourceAccount=case.place.account_id,
     )

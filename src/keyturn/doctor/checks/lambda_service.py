@@ -13,7 +13,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Answer, Kind
 from keyturn.doctor.lines import LineCause, enter, finding_of, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import configure
+from keyturn.doctor.remedies import configure, go_on
 from keyturn.doctor.runtimes import DEPRECATED_FROM
 
 _LOG = ("logs:FilterLogEvents",)
@@ -231,7 +231,9 @@ THROTTLED = Cause(
     evidence=("cloudwatch:GetMetricStatistics", "cloudtrail:LookupEvents"),
     decision="The newest RotationFailed has no line in the log, and the metric AWS/Lambda Throttles is above 0 in"
     " those minutes.",
-    remedy="Raise or remove the function's reservation, or ask for a higher quota of concurrent executions.",
+    remedy="Raise or remove the function's reservation, or ask for a higher quota of concurrent executions; on Keyturn,"
+    " raise the settings max_environments and max_environments_per_function.",
+    fix=Fix.PRINTED,
 )
 
 
@@ -246,14 +248,30 @@ def lambda_throttled(case: Case) -> Iterator[Finding]:
     throttled = int(sum(point.get("Sum", 0) for point in points))
     if not throttled:
         return
+    concurrency = case.concurrency.found if case.concurrency.kind is Kind.OK else {}
+    reserved = concurrency.get("ReservedConcurrentExecutions")
+    if reserved:
+        title = (
+            f"{case.function_name} was throttled when it was to rotate {case.name}: {reserved} of its invocations ran"
+        )
+        remedy = Remedy(
+            f"Take its reservation of {reserved} away, unless it is to protect something; else raise it.",
+            (Change("lambda", "DeleteFunctionConcurrency", {"FunctionName": case.function_id}), go_on(case)),
+        )
+    else:
+        title = f"{case.function_name} was throttled when it was to rotate {case.name}: too many functions ran"
+        remedy = Remedy(
+            "Ask AWS for a higher quota of concurrent executions; on Keyturn, raise the setting max_environments or"
+            " max_environments_per_function."
+        )
     yield Finding(
         THROTTLED,
-        f"Lambda throttled {case.function_name} {throttled} times when it was to rotate {case.name}",
+        title,
         (
             Evidence("cloudwatch:GetMetricStatistics", case.function_name, {"Throttles": throttled}, failure.at),
             failure.evidence(),
         ),
-        Remedy("Raise or remove its reserved concurrency, or ask AWS for a higher quota of concurrent executions."),
+        remedy,
         confidence=Confidence.LIKELY,
         step=failure.step,
     )

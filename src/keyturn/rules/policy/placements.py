@@ -28,6 +28,23 @@ _SERVICES_OF_REPLACED = {
 
 
 @dataclass(frozen=True, slots=True)
+class InlinePolicy:
+    """A policy of its own for a user or a role.
+
+    Attributes:
+        kind: ``user`` or ``role``.
+        holder: The name of that.
+        name: Of the policy; there is none of it yet.
+        document: As JSON text.
+    """
+
+    kind: str
+    holder: str
+    name: str
+    document: str
+
+
+@dataclass(frozen=True, slots=True)
 class Placement:
     """How a missing statement gets to its place.
 
@@ -35,11 +52,13 @@ class Placement:
         place: For people: ``a policy of the role rotation``.
         command: Adds the statement; None if there is no command that only adds.
         hint: What to run instead of a command.
+        policy: What the command puts, if it puts a policy.
     """
 
     place: str
     command: str | None = None
     hint: str | None = None
+    policy: InlinePolicy | None = None
 
 
 def placement_of(
@@ -96,12 +115,12 @@ def _identity_placement(statement: Mapping[str, object], principal_arn: str, occ
     document = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
     # Like no other: a policy of the same name would be replaced, and with it what it allowed.
     digest = hashlib.sha256((document + occasion).encode()).hexdigest()[:8]
-    action = _named(str(statement["Action"]))
+    policy = InlinePolicy(kind, name, f"Allow{_named(str(statement['Action']))}-{digest}", document)
     words = (
         "aws", "iam", f"put-{kind}-policy", f"--{kind}-name", name,
-        "--policy-name", f"Allow{action}-{digest}", "--policy-document", document,
+        "--policy-name", policy.name, "--policy-document", document,
     )  # fmt: skip
-    return Placement(place, shlex.join(words))
+    return Placement(place, shlex.join(words), policy=policy)
 
 
 def _permission_command(statement: Mapping[str, object], function_arn: str) -> str:

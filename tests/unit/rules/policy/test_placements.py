@@ -31,6 +31,9 @@ def test_a_user_or_role_gets_a_policy_of_its_own(principal_arn: str, kind: str, 
     words = shlex.split(placement.command or "")
     assert words[:5] == ["aws", "iam", f"put-{kind}-policy", f"--{kind}-name", name]
     assert json.loads(words[-1])["Statement"] == [STATEMENT]
+    assert placement.policy is not None
+    assert [placement.policy.kind, placement.policy.holder] == [kind, name]
+    assert words[5:] == ["--policy-name", placement.policy.name, "--policy-document", placement.policy.document]
 
 
 def test_another_statement_is_another_policy_so_that_none_is_replaced() -> None:

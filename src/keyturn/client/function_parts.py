@@ -18,9 +18,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from keyturn.cli.clients import Clients
-from keyturn.cli.function_plan import MASTERARN, Plan
-from keyturn.cli.function_trust import refuse_other_configuration, refuse_other_policies, refuse_other_trust
+from keyturn.client.function_plan import MASTERARN, Plan
+from keyturn.client.function_trust import refuse_other_configuration, refuse_other_policies, refuse_other_trust
+from keyturn.doctor.asking import ClientsByName
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import package
 from keyturn.rules import rotation_permissions as permissions
@@ -77,7 +77,7 @@ class Part(Protocol):
         ...
 
 
-def parts_of(clients: Clients, plan: Plan, *, grants_superuser_read: bool) -> Sequence[Part]:
+def parts_of(clients: ClientsByName, plan: Plan, *, grants_superuser_read: bool) -> Sequence[Part]:
     """Return what is to be there before rotation is switched on, in the order in which it is made."""
     secret, superuser = plan.secret, plan.superuser
     policy = permissions.role_policy(
@@ -110,7 +110,7 @@ class Role:
 
     kind = "role"
 
-    def __init__(self, clients: Clients, plan: Plan, policies: Sequence[RolePolicy]) -> None:
+    def __init__(self, clients: ClientsByName, plan: Plan, policies: Sequence[RolePolicy]) -> None:
         self._clients, self._plan, self._policies = clients, plan, policies
         self.title = plan.name
         self._trust = permissions.trust_policy(plan.account_id)
@@ -145,7 +145,7 @@ class RolePolicy:
 
     kind = "role policy"
 
-    def __init__(self, clients: Clients, plan: Plan, name: str, document: Mapping[str, object]) -> None:
+    def __init__(self, clients: ClientsByName, plan: Plan, name: str, document: Mapping[str, object]) -> None:
         self._clients, self._plan, self.title = clients, plan, name
         self.document: Mapping[str, object] | None = document
 
@@ -177,7 +177,7 @@ class Function:
 
     kind = "function"
 
-    def __init__(self, clients: Clients, plan: Plan, *, needs_same_code: bool) -> None:
+    def __init__(self, clients: ClientsByName, plan: Plan, *, needs_same_code: bool) -> None:
         self._clients, self._plan, self._needs_same_code = clients, plan, needs_same_code
         self.title = plan.name
         environment = {} if plan.environment is None else {"Environment": {"Variables": dict(plan.environment)}}
@@ -262,7 +262,7 @@ class InvokePermission:
     kind = "permission"
     title = permissions.STATEMENT_ID
 
-    def __init__(self, clients: Clients, plan: Plan) -> None:
+    def __init__(self, clients: ClientsByName, plan: Plan) -> None:
         self._clients, self._plan = clients, plan
         self._parameters = permissions.invoke_permission(plan.secret.arn, plan.account_id)
         self.document: Mapping[str, object] | None = self._parameters
@@ -310,7 +310,7 @@ class SuperuserInValue:
     kind = "value"
     title = MASTERARN
 
-    def __init__(self, clients: Clients, plan: Plan) -> None:
+    def __init__(self, clients: ClientsByName, plan: Plan) -> None:
         self._client, self._plan = clients["secretsmanager"], plan
         self.document: Mapping[str, object] | None = None
         if plan.superuser is not None:

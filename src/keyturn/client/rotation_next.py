@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keyturn.cli.rotation_password import maybe_versions, version_of
-from keyturn.cli.rotation_status import moment
-from keyturn.cli.shown import shown
+from keyturn.client.rotation_password import maybe_versions, version_of
+from keyturn.client.rotation_status import moment
+from keyturn.client.shown import shown
 
 _SET = "setSecret"
 # More of them are hardly tried one by one.

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from keyturn.cli.function_plan import (
+from keyturn.client.function_plan import (
     Code,
     Plan,
     Secret,
@@ -117,7 +117,7 @@ def test_a_secret_is_not_its_own_superuser_and_two_superusers_are_not_guessed_be
 
 def test_a_runtime_that_lambda_does_not_know_is_refused_before_anything_is_asked() -> None:
     with pytest.raises(KeyturnError, match=r"Lambda has no runtime python3\.99") as caught:
-        make_plan(FakeClients({}), "demo", runtime="python3.99")  # type: ignore[arg-type]  # a fake
+        make_plan(FakeClients({}), "demo", runtime="python3.99")
     assert caught.value.hints == ("Of Python it knows python3.11.",)
 
 

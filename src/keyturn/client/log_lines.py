@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 from keyturn.rules.invocation_log import is_platform_record, json_record
 
 _TRACEBACK = "Traceback (most recent call last):"

@@ -8,18 +8,22 @@ from __future__ import annotations
 import difflib
 import json
 import re
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from keyturn.arn import Arn
-from keyturn.cli.clients import Clients
-from keyturn.cli.function_package import built
+from keyturn.client.function_code import built
+from keyturn.doctor.asking import ClientsByName
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import catalogue, package
 
 MASTERARN = "masterarn"
 """The key that names the superuser secret. Source: User Guide, "JSON structure of AWS Secrets Manager secrets"."""
+
+RUNTIME = f"python{sys.version_info.major}.{sys.version_info.minor}"
+"""What a function runs in if nobody says otherwise."""
 
 # What AWS's own are called, and what its examples of policies for people allow (function:SecretsManager*).
 _PREFIX = "SecretsManager-"
@@ -136,7 +140,7 @@ class Plan:
 
 
 def make_plan(
-    clients: Clients,
+    clients: ClientsByName,
     secret: str,
     superuser: str | None = None,
     *,
@@ -177,7 +181,7 @@ def make_plan(
     return plan
 
 
-def load_secret(clients: Clients, secret: str) -> Secret:
+def load_secret(clients: ClientsByName, secret: str) -> Secret:
     """Read the secret and its current value.
 
     Raises:
@@ -203,7 +207,7 @@ def load_secret(clients: Clients, secret: str) -> Secret:
     )
 
 
-def find_superuser(clients: Clients, secret: Secret, given: str | None) -> Superuser | None:
+def find_superuser(clients: ClientsByName, secret: Secret, given: str | None) -> Superuser | None:
     """Return the superuser secret that is given, or that the secret's value names; None if there is none.
 
     Raises:
@@ -231,7 +235,7 @@ def find_superuser(clients: Clients, secret: Secret, given: str | None) -> Super
     return Superuser(arn, _customer_key(clients, described), is_named=bool(named))
 
 
-def _described_superuser(clients: Clients, secret: Secret, asked: str, *, is_given: bool) -> Mapping[str, Any]:
+def _described_superuser(clients: ClientsByName, secret: Secret, asked: str, *, is_given: bool) -> Mapping[str, Any]:
     client = clients["secretsmanager"]
     try:
         described: Mapping[str, Any] = client.describe_secret(SecretId=asked)
@@ -244,7 +248,7 @@ def _described_superuser(clients: Clients, secret: Secret, asked: str, *, is_giv
     return described
 
 
-def compared(clients: Clients, secret: Secret, superuser: Superuser, engine_name: str) -> Superuser:
+def compared(clients: ClientsByName, secret: Secret, superuser: Superuser, engine_name: str) -> Superuser:
     """Return the superuser secret, its value compared with the secret's; as it is if the caller may not read it.
 
     Raises:
@@ -368,7 +372,7 @@ def _is_for_one_user(strategy: str | None, superuser: str | None) -> bool:
     return True
 
 
-def _refuse_unknown_runtime(clients: Clients, runtime: str) -> None:
+def _refuse_unknown_runtime(clients: ClientsByName, runtime: str) -> None:
     known = clients["lambda"].meta.service_model.shape_for("Runtime").enum
     if runtime not in known:
         pythons = ", ".join(name for name in known if name.startswith("python3"))
@@ -427,7 +431,7 @@ def _parsed(text: str | None) -> Mapping[str, object] | None:
     return value if isinstance(value, dict) else None
 
 
-def _customer_key(clients: Clients, described: Mapping[str, Any]) -> str | None:
+def _customer_key(clients: ClientsByName, described: Mapping[str, Any]) -> str | None:
     """Return the ARN of a secret's customer managed key; None under the default key."""
     key: str | None = described.get("KmsKeyId")
     if key is None or key.endswith(_OWN_KEY):

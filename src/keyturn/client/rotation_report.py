@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import groupby
 from typing import Any
 
-from keyturn.cli.log_lines import log_event, without_traceback
-from keyturn.cli.rotation_next import NextStep, next_steps
-from keyturn.cli.rotation_password import maybe_versions, password_of
-from keyturn.cli.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
-from keyturn.cli.shown import shown
+from keyturn.client.log_lines import log_event, without_traceback
+from keyturn.client.rotation_next import NextStep, next_steps
+from keyturn.client.rotation_password import maybe_versions, password_of
+from keyturn.client.rotation_status import ENDED_BY_OTHERS, duration, error_of, members, moment, status_of
+from keyturn.client.shown import shown
 from keyturn.rules.invocation_log import is_platform_event
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
@@ -38,11 +38,13 @@ class Run:
     """One run through the steps: which of how many, when it began, and each step's outcome and duration by name.
 
     Without cells it tells that a fresh set of attempts begins, because somebody retried it or its next window opened.
+    ``request_ids`` are those of the invocations, by step.
     """
 
     attempt: str
     began: str
     cells: Mapping[str, str]
+    request_ids: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,13 +71,15 @@ class Report:
         answer: The response.
         now: Aware.
         is_verbose: Show every call, every line of the log, stack traces and whole version ids.
+        all_by: What does so.
     """
 
-    def __init__(self, answer: Json, now: datetime, *, is_verbose: bool = False) -> None:
+    def __init__(self, answer: Json, now: datetime, *, is_verbose: bool = False, all_by: str = "-v") -> None:
         self._answer = answer
         self._rotation: Json = answer["Rotation"]
         self._now = now
         self._is_verbose = is_verbose
+        self._all_by = all_by
         self._short_ids = {} if is_verbose else _short_ids([self.version_id, *answer.get("VersionIdsToStages", {})])
 
     @property
@@ -175,7 +179,8 @@ class Report:
                 runs.append(Run(*self._fresh_set(before[-1]["StartedAt"], first["StartedAt"]), {}))
             # A step that was interrupted has run again: how it ended then counts.
             cells = {step["Step"]: _cell(step) for step in group}
-            runs.append(Run(self._attempt(first["Attempt"]), self._clock(first["StartedAt"]), cells))
+            request_ids = {step["Step"]: step["RequestId"] for step in group if step.get("RequestId")}
+            runs.append(Run(self._attempt(first["Attempt"]), self._clock(first["StartedAt"]), cells, request_ids))
         return runs
 
     def _fresh_set(self, after: datetime, until: datetime) -> tuple[str, str]:
@@ -203,11 +208,15 @@ class Report:
         seen = [step["Step"] for step in self._answer.get("Steps", [])]
         return list(dict.fromkeys([*(STEPS if self._rotation["Kind"] == "rotation" else ()), *seen]))
 
-    def timeline(self) -> Iterator[Line]:
-        """Yield the timeline, with a line for each day that begins; attempts like the one before are one line."""
-        date = None
+    def entries(self) -> Iterator[tuple[Json, Line]]:
+        """Yield what is told of the timeline: each entry and its line; attempts like the one before are one line."""
         told = [(entry, line) for entry in self._answer.get("Timeline", []) if (line := self._line(entry)) is not None]
-        for entry, line in told if self._is_verbose else _without_repeats(told):
+        yield from told if self._is_verbose else _without_repeats(told, self._all_by)
+
+    def timeline(self) -> Iterator[Line]:
+        """Yield the lines of the timeline, with one for each day that begins."""
+        date = None
+        for entry, line in self.entries():
             at = entry["At"].astimezone(UTC)
             if at.date() != date:
                 date = at.date()
@@ -283,7 +292,7 @@ class Report:
             if is_platform_event(message) or any(denied in message for denied in self._denied):
                 return None
             message, count = without_traceback(message)
-            folded = [f"(-v shows the traceback, {count} lines)"] if count else []
+            folded = [f"({self._all_by} shows the traceback, {count} lines)"] if count else []
         told = log_event(message)
         first, *rest = [*(told.lines or [""]), *folded]
         level = f"{told.level:7} " if told.level else ""
@@ -314,7 +323,7 @@ class Report:
         return (f"✗ {message}" if kind == "denied" else f"  {message}"), style
 
 
-def _without_repeats(told: Sequence[tuple[Json, Line]]) -> Iterator[tuple[Json, Line]]:
+def _without_repeats(told: Sequence[tuple[Json, Line]], all_by: str) -> Iterator[tuple[Json, Line]]:
     """Yield entries and their lines; attempts that went as the one before only once, with how many they were."""
     attempts: list[list[tuple[Json, Line]]] = [[]]
     for each in told:
@@ -327,7 +336,7 @@ def _without_repeats(told: Sequence[tuple[Json, Line]]) -> Iterator[tuple[Json, 
         if repeated:
             entry, line = repeated[0][0]
             count = f"{len(repeated)} further attempts" if len(repeated) > 1 else "Another attempt"
-            yield entry, Line(line.time, [f"  {count} went as this one (-v shows all)"], "dim")
+            yield entry, Line(line.time, [f"  {count} went as this one ({all_by} shows all)"], "dim")
 
 
 def _attempt_of(told: Sequence[tuple[Json, Line]]) -> int | None:

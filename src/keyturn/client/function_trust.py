@@ -12,8 +12,8 @@ import shlex
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from keyturn.cli.clients import Clients
-from keyturn.cli.function_plan import Plan
+from keyturn.client.function_plan import Plan
+from keyturn.doctor.asking import ClientsByName
 from keyturn.errors.base import KeyturnError
 
 # What these say is how new passwords look, and nothing else: docs/rotation.md has them.
@@ -46,7 +46,7 @@ def refuse_other_trust(plan: Plan, there: Mapping[str, Any], wanted: Mapping[str
         )
 
 
-def refuse_other_policies(clients: Clients, plan: Plan, known: Collection[str]) -> None:
+def refuse_other_policies(clients: ClientsByName, plan: Plan, known: Collection[str]) -> None:
     """Refuse a role that may do more than would be granted.
 
     Args:

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from keyturn.cli.function_plan import Code, Plan
-from keyturn.cli.function_trust import refuse_other_configuration
+from keyturn.client.function_plan import Code, Plan
+from keyturn.client.function_trust import refuse_other_configuration
 from keyturn.errors.base import KeyturnError
 
 from .test_function_plan import secret

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyturn.cli.shown import shown
+from keyturn.client.shown import shown
 
 _SECOND = timedelta(seconds=1)
 ENDED_BY_OTHERS = ("abandoned", "cancelled")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keyturn.cli.rotation_status import moment
-from keyturn.cli.shown import shown
+from keyturn.client.rotation_status import moment
+from keyturn.client.shown import shown
 
 Json = Mapping[str, Any]
 
