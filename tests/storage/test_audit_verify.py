@@ -68,6 +68,30 @@ def test_an_untouched_trail_is_verified(stores: Stores) -> None:
     assert (report.records, report.newest, len(report.known)) == (20, head(stores), 1)
 
 
+def test_the_newest_records_alone_can_be_verified(stores: Stores, log: AuditLog) -> None:
+    assert log.newest() == head(stores)
+    first = Known(Position(3, stored(stores)[2].link or b""), "earlier")
+
+    report = verify(stores, KEY, [first], _nothing, most_records=5)
+
+    assert (report.faults, report.records, report.newest, report.known) == ([], 5, head(stores), [first])
+    # What is behind them is not looked at; what is before their first is their beginning.
+    tamper(stores, "UPDATE audit_events SET event = '{}' WHERE sequence = 7")
+    assert verify(stores, KEY, [], _nothing, most_records=5).faults == []
+    tamper(stores, "UPDATE audit_events SET event = '{}' WHERE sequence = 17")
+    [fault] = verify(stores, KEY, [], _nothing, most_records=5).faults
+    assert (fault.kind, fault.sequence) == (FaultKind.CHANGED, 17)
+
+
+@pytest.mark.usefixtures("log")
+def test_among_the_newest_records_a_missing_one_is_found(stores: Stores) -> None:
+    tamper(stores, "DELETE FROM audit_events WHERE sequence IN (15, 16)")
+
+    faults = verify(stores, KEY, [], _nothing, most_records=5).faults
+
+    assert faults
+
+
 def test_an_empty_trail_is_verified(stores: Stores) -> None:
     assert check(stores).faults == []
     open_log(stores)

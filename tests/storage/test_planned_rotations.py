@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,8 +19,10 @@ from keyturn.storage.planned_rotations import (
     PlannedPosition,
     load_planned,
     load_planned_after,
+    planned_by_hour,
     planned_by_minute,
 )
+from keyturn.storage.preflights import plan_preflight
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secret_versions import VersionRecord
 
@@ -66,6 +69,16 @@ def test_they_are_listed_by_span_prefix_and_function(stores: Stores) -> None:
     assert _names(stores, PlannedFilter(name_prefix="prod_")) == []
     assert _names(stores, PlannedFilter(name_prefix="%")) == []
     assert _names(stores, PlannedFilter(function_arn="g")) == ["prod/b", "Prod/c"]
+
+
+def test_some_are_asked_for_by_their_arns(stores: Stores) -> None:
+    for name in ("a", "b", "c"):
+        _plan(stores, name, TOP)
+    _plan(stores, "other", TOP, ELSEWHERE)
+    arns = {f"{PLACE.partial_secret_arn(name)}-suffix" for name in ("c", "a", "none")}
+    others = f"{ELSEWHERE.partial_secret_arn('other')}-suffix"
+    assert _names(stores, PlannedFilter(secret_arns=frozenset(arns | {others}))) == ["a", "c"]
+    assert _names(stores, PlannedFilter(secret_arns=frozenset({others}))) == []
 
 
 def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) -> None:
@@ -202,6 +215,11 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
         asked: list[tuple[str, Any]] = []
         event.listen(connection, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
         load_planned(connection, PLACE, EVERYTHING, NOW, after=None, limit=10)
+        some = PlannedFilter(begin=TOP, secret_arns=frozenset({"arn7", "arn1999"}))
+        of_some_from = len(asked)
+        load_planned(connection, PLACE, some, NOW, after=None, limit=10)
+        of_some = asked[of_some_from:]
+        del asked[of_some_from:]
         planned_by_minute(connection, TOP, TOP + timedelta(hours=1))
         load_planned_after(connection, NOW, 10)
         plans = [
@@ -209,8 +227,74 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
             for statement, parameters in list(asked)
             if statement.startswith("SELECT")
         ]
+        plans_of_some = [
+            [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+            for statement, parameters in of_some
+        ]
+    # By their ARNs, and then by their rows: never by an index of all that are planned.
+    assert [plan[0].partition("secrets USING ")[2] for plan in plans_of_some[::2]] == [
+        "INDEX sqlite_autoindex_secrets_1 (arn=?)",
+        "INTEGER PRIMARY KEY (rowid=?)",
+    ], plans_of_some
     indexes = ("rotations_due", "secrets_planned", "secrets_due", "secrets_planned_at")
     for plan, index in zip(plans, indexes, strict=True):
         assert f"INDEX {index} " in plan[0], plan
         # Neither read as a whole nor sorted, but for the few minutes of an hour.
         assert not [line for line in plan if line.startswith("SCAN") or line.endswith("ORDER BY")], plan
+
+
+def test_they_are_counted_by_hour_as_they_are_listed(stores: Stores) -> None:
+    deleted: dict[str, Any] = {"deleted_at": NOW, "deletion_at": NOW + timedelta(days=7)}
+    _plan(stores, "prod/a", TOP)
+    _plan(stores, "prod/b", TOP + timedelta(minutes=59))
+    _plan(stores, "test/c", TOP + timedelta(hours=2), rotation_function_arn="f")
+    _plan(stores, "gone", TOP, **deleted)
+    _plan(stores, "gone too", TOP + timedelta(hours=5), **deleted)
+    _plan(stores, "elsewhere", TOP, ELSEWHERE)
+    _plan(stores, "by hand", None)
+    wanted = PlannedFilter(begin=TOP, end=TOP + timedelta(hours=9))
+    with stores.state.read() as connection:
+        found = planned_by_hour(connection, PLACE, wanted)
+        of_prod = planned_by_hour(connection, PLACE, replace(wanted, name_prefix="prod/"))
+        of_f = planned_by_hour(connection, PLACE, replace(wanted, function_arn="f"))
+        later = planned_by_hour(connection, PLACE, replace(wanted, begin=TOP + timedelta(hours=1)))
+    assert found == {TOP: 2, TOP + timedelta(hours=2): 1}
+    assert of_prod == {TOP: 2}
+    assert of_f == later == {TOP + timedelta(hours=2): 1}
+
+
+def test_the_few_in_trouble_and_the_parked_are_paged_in_the_order_of_all(stores: Stores) -> None:
+    for number in range(6):
+        secret_id = _plan(stores, f"s{number}", TOP - timedelta(hours=number // 2) if number else None)
+        with stores.state.write() as transaction:
+            plan_preflight(transaction, secret_id, None)
+            heartbeat = "in step" if number == 5 else "drift"
+            transaction.connection.execute(
+                update(schema.preflights).where(schema.preflights.c.secret_id == secret_id).values(heartbeat=heartbeat)
+            )
+            lane = Lane("f", "")
+            rotations.start_rotation(
+                transaction, secret_id, f"v{number}", RotationKind.ROTATION, "createSecret", NOW, None, lane
+            )
+            status = RotationStatus.PENDING if number == 4 else RotationStatus.PARKED
+            transaction.connection.execute(
+                update(schema.rotations).where(schema.rotations.c.secret_id == secret_id).values(status=status)
+            )
+    every = [f"s{number}" for number in (4, 5, 2, 3, 1, 0)]
+    for wanted in (PlannedFilter(is_troubled=True), PlannedFilter(states=frozenset({PlannedState.PARKED}))):
+        paged: list[str] = []
+        after: PlannedPosition | None = None
+        with stores.state.read() as connection:
+            while page := load_planned(connection, PLACE, wanted, NOW, after=after, limit=2):
+                paged += [record.name for record in page]
+                after = page[-1].position
+        assert paged == [name for name in every if name != ("s5" if wanted.is_troubled else "s4")]
+
+
+@pytest.mark.parametrize("state", list(PlannedState))
+def test_each_state_is_listed_alone(stores: Stores, state: PlannedState) -> None:
+    _plan(stores, "planned", TOP)
+    _plan(stores, "unplanned", None)
+    _plan(stores, "off", None, rotation_enabled=False)
+    named = state.value if state.value in ("planned", "unplanned", "off") else None
+    assert _names(stores, PlannedFilter(states=frozenset({state}))) == ([named] if named else [])

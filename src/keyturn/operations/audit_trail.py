@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from keyturn.arn import Place
-from keyturn.call import Call
+from keyturn.call import Call, Principal
 from keyturn.clock import to_milliseconds
 from keyturn.errors.common import AccessDenied
 from keyturn.ids import new_event_id, new_request_id
@@ -26,6 +26,7 @@ from keyturn.rules.audit_event import (
     replication_request_id,
     rotation_request_id,
     service_event,
+    sign_in_event,
 )
 from keyturn.rules.audit_record import AuditRecord
 from keyturn.rules.preflight import Judgement
@@ -167,6 +168,27 @@ def preflight_event(kit: Kit, name: ServiceEventName, secret_arn: str, judgement
         "Causes": list(judgement.causes),
     }
     kit.audit_log.append([record_of(event, at, resource_name=secret_arn)])
+
+
+def store_sign_in(
+    kit: Kit, place: Place, principal: Principal | None, *, source_address: str, user_agent: str, url: str, at: datetime
+) -> None:
+    """Store that somebody has signed in to the console, or has failed to; see ``sign_in_event``.
+
+    Raises:
+        StorageError: The journal failed.
+    """
+    event = sign_in_event(
+        event_id=new_event_id(at),
+        at=at,
+        place=place,
+        principal=principal,
+        source_address=source_address,
+        user_agent=user_agent,
+        url=url,
+    )
+    known = (None, None) if principal is None else (principal.session_name or principal.name, principal.access_key_id)
+    kit.audit_log.append([record_of(event, at, username=known[0], access_key_id=known[1])])
 
 
 def deletion_events(kit: Kit, name: ServiceEventName, versions: Iterable[tuple[str, str]], at: datetime) -> None:

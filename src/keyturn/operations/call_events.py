@@ -60,7 +60,7 @@ def call_events(
     event = api_event(
         call,
         event_id=new_event_id(call.at),
-        event_source=f"{model.service.name}.amazonaws.com",
+        event_source=model.service.event_source,
         event_name=event_name_of(model.service.name, model.name),
         read_only=read_only,
         request_parameters=request_parameters(model, parameters),

@@ -84,7 +84,7 @@ class InsideClients:
     def _reply(self, request: HttpRequest) -> HttpReply:
         found = route(request)
         model = found.service.operation(found.operation_name)
-        wire, request_id = protocol(found.service), new_request_id()
+        wire, request_id = protocol(found.service, request), new_request_id()
         operation = registry.find(found.service.name, found.operation_name)
         try:
             if operation is None:

@@ -13,6 +13,8 @@ from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.function_metrics import FunctionMetrics
+from keyturn.operations.installation import Installation
 from keyturn.operations.meters import Meters
 from keyturn.operations.subject import Subject
 from keyturn.operations.uses import Uses
@@ -23,6 +25,7 @@ from keyturn.runtime.pool import Runtime
 from keyturn.storage.audit_log import AuditLog
 from keyturn.storage.database import Database
 from keyturn.storage.kept import KeptRows
+from keyturn.storage.trail import Trail
 
 
 class Authorise(Protocol):
@@ -82,12 +85,14 @@ class Kit:
         regions: The regions that there are.
         management_account_id: The account that makes the others.
         quotas: How much there may be.
+        installation: What the server was started with.
         random: The standard library's ``secrets``, handed in so that tests can steer it.
         keyring: KMS keys; ``envelope`` seals values with data keys of them.
         system_key_id: The key that seals access keys and environment variables; no API shows it.
         accesses: Which versions were read today, not stored yet.
         uses: When access keys and roles were last used.
         meters: What rotations came to.
+        function_metrics: What was counted of functions, not stored yet.
         session_tokens: Seals STS session tokens (``operations/sessions.py``).
         page_tokens: Seals NextToken and Marker (``operations/paging.py``).
         grant_tokens: Seals GrantToken (``operations/kms/granted.py``).
@@ -100,11 +105,13 @@ class Kit:
     regions: frozenset[str]
     management_account_id: str
     quotas: Quotas
+    installation: Installation
     clock: Clock
     random: RandomSource
     state: Database
     journal: Database
     audit_log: AuditLog
+    trail: Trail
     kept: KeptRows
     keyring: Keyring
     envelope: Envelope
@@ -112,6 +119,7 @@ class Kit:
     accesses: Accesses
     uses: Uses
     meters: Meters
+    function_metrics: FunctionMetrics
     session_tokens: TokenSealer
     page_tokens: TokenSealer
     grant_tokens: TokenSealer

@@ -11,6 +11,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, desc,
 from keyturn.arn import Place
 from keyturn.ids import moment_of_event_id
 from keyturn.rules.audit_record import ChainedRecord
+from keyturn.rules.event_reading import DENIED
 from keyturn.storage import schema
 from keyturn.storage.audit_index import VALUE_CHARACTERS, indexed_through, sequences
 from keyturn.storage.audit_log import stored_record
@@ -108,6 +109,33 @@ def lookup(connection: Connection, question: Question, limit: int) -> list[Chain
     text = ("true" if value else "false") if column == "read_only" else str(value)
     found = _newest(connection, question, column, text[:VALUE_CHARACTERS], limit)
     return _read(connection, _ROWS, {"sequences": [sequence for _, sequence in found[:limit]]}) if found else []
+
+
+def lookup_denied(
+    connection: Connection, question: Question, limit: int, *, most_read: int
+) -> tuple[list[ChainedRecord], Moment | None]:
+    """Return records of calls that were not allowed, newest first, and behind which record to go on; None at the end.
+
+    Args:
+        connection: Of the journal, with one snapshot for all statements.
+        question: Which, without an attribute.
+        limit: How many at most.
+        most_read: How many records are read for them at most.
+    """
+    page = select(_events).where(question.owner, question.details).order_by(*_NEWEST_FIRST)
+    places = page.with_only_columns(_events.c.event_time, _events.c.sequence)
+    # An index has these two: to find where so many records end takes a moment.
+    last = connection.execute(places.offset(most_read - 1).limit(1)).one_or_none()
+    end = None if last is None else (last.event_time, last.sequence)
+    denied = page.where(_events.c.error_code.in_(DENIED))
+    if end is not None:
+        since = _events.c.event_time >= end[0]
+        denied = denied.where(since, tuple_(_events.c.event_time, _events.c.sequence) >= tuple_(*end))
+    found = _read(connection, denied.limit(limit + 1))
+    if len(found) > limit:
+        found = found[:limit]
+        end = (found[-1].record.event_time, found[-1].sequence)
+    return found, end
 
 
 def _newest(connection: Connection, question: Question, column: str, value: str, limit: int) -> list[Moment]:

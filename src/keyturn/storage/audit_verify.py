@@ -22,7 +22,9 @@ _TRIGGERS = {"audit_events_no_change", "audit_events_no_deletion"}
 _BLOCKS = select(schema.audit_blocks.c.block)
 
 
-def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Progress) -> Report:
+def verify(
+    stores: Stores, key: ChainKey, known: Sequence[Known], progress: Progress, most_records: int | None = None
+) -> Report:
     """Go along the whole trail, while a server may be writing to it.
 
     Args:
@@ -30,6 +32,7 @@ def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Prog
         key: Of the chain.
         known: Gathered before, so that what is newer by now does not contradict it.
         progress: Called now and then.
+        most_records: How many of the newest; None for the whole trail.
 
     Raises:
         StorageError: The database failed.
@@ -43,7 +46,7 @@ def verify(stores: Stores, key: ChainKey, known: Sequence[Known], progress: Prog
         if mark is None:
             _check_nothing_begun(connection, report, has_begun=has_begun or bool(known))
     if mark is not None and mark.is_sealed(key):
-        _check_chain(stores, key, mark, report, progress)
+        _check_chain(stores, key, mark, report, progress, most_records)
     elif mark is not None:
         report.faults.append(_false_mark(mark))
     check_known(stores, key, known, report)
@@ -59,8 +62,10 @@ def _check_nothing_begun(connection: Connection, report: Report, *, has_begun: b
         report.older = connection.execute(_COUNT).scalar_one()
 
 
-def _check_chain(stores: Stores, key: ChainKey, mark: Mark, report: Report, progress: Progress) -> None:
-    """Go along the chain from its checkpoint."""
+def _check_chain(
+    stores: Stores, key: ChainKey, mark: Mark, report: Report, progress: Progress, most_records: int | None
+) -> None:
+    """Go along the chain from its checkpoint, or its newest records."""
     with stores.journal.read() as connection:
         newest = audit_log.newest(connection)
         # What was written behind a lost checkpoint continues the record there, if that had a link.
@@ -68,12 +73,22 @@ def _check_chain(stores: Stores, key: ChainKey, mark: Mark, report: Report, prog
     start = Position(mark.position.sequence, link or mark.position.link)
     report.checkpoint = mark.position
     report.newest = mark.position if newest is None or newest.sequence <= mark.position.sequence else newest
+    start = _later(stores, start, report.newest, most_records)
     _check_before(stores, mark, report)
     _check_triggers(stores, report)
     walked = _Walked(stores, key, start)
     fault = walked.to(report.newest.sequence, progress)
     report.newest, report.records, report.blocks = walked.head, walked.count, walked.blocks
     report.faults += [fault] if fault else walked.index_faults
+
+
+def _later(stores: Stores, start: Position, newest: Position, most_records: int | None) -> Position:
+    """Return behind which record to begin, so that there are not more to go along; what is missing there is found."""
+    if most_records is None or newest.sequence - start.sequence <= most_records:
+        return start
+    sequence = newest.sequence - most_records
+    with stores.journal.read() as connection:
+        return Position(sequence, audit_log.link_at(connection, sequence) or b"")
 
 
 def check_known(stores: Stores, key: ChainKey, known: Sequence[Known], report: Report) -> None:

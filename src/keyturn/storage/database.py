@@ -71,6 +71,7 @@ class Dialect(Protocol):
 
     # True if a read costs microseconds, so that it may run on the event loop.
     is_embedded: bool
+    title: str
     # Execution options by which all statements of a reading transaction see one snapshot.
     reading_options: Mapping[str, Any]
 
@@ -248,6 +249,12 @@ class Database:
                 if not is_gone:
                     self._erased.put_back(pieces)
             return is_gone
+
+    def version(self) -> str:
+        """Return what database it is, for people: its name and version."""
+        with self.read() as connection:
+            found = connection.dialect.server_version_info or ()
+        return f"{self.dialect.title} {'.'.join(map(str, found))}"
 
     def close(self) -> None:
         """Close all connections."""

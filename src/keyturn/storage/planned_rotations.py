@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -27,6 +28,7 @@ from sqlalchemy import (
 
 from keyturn.arn import Place
 from keyturn.clock import from_milliseconds
+from keyturn.rules.preflight import Heartbeat, Verdict
 from keyturn.rules.schedule import PlannedState
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.storage import schema
@@ -41,6 +43,7 @@ _secrets, _versions, _labels, _rotations, _preflights = (
 )
 _beside = _secrets.alias("beside")
 _MINUTE_MS = timedelta(minutes=1) // timedelta(milliseconds=1)
+_HOUR_MS = timedelta(hours=1) // timedelta(milliseconds=1)
 
 
 class PlannedPosition(NamedTuple):
@@ -58,14 +61,19 @@ class PlannedFilter:
     Attributes:
         begin: The earliest moment; None for all that are late, too.
         end: Up to this moment, exclusive.
+        secret_arns: One of these; none for all.
         states: In one of these; none for all. With a moment, who has none is left out.
+        is_troubled: Only those of which the last pre-flight has found that rotation would fail, or that the database
+            does not have what the secret says.
     """
 
     begin: datetime | None = None
     end: datetime | None = None
     name_prefix: str = ""
     function_arn: str | None = None
+    secret_arns: frozenset[str] = frozenset()
     states: frozenset[PlannedState] = frozenset()
+    is_troubled: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +125,7 @@ class PlannedRecord:
 
 # The parts of the list, in order, and what each is ordered by: an index has it.
 _UNDER_WAY, _PLANNED, _OTHERS = range(3)
+_STATES_UNDER_WAY = {PlannedState.RUNNING, PlannedState.PENDING}
 _MOMENTS = {_UNDER_WAY: _rotations.c.due_at, _PLANNED: _secrets.c.next_rotation_at}
 # What is under way may have its next moment already.
 _FILTERED = {**_MOMENTS, _UNDER_WAY: func.coalesce(_secrets.c.next_rotation_at, _rotations.c.due_at)}
@@ -130,6 +139,16 @@ _PLANNED_BY_MINUTE = (
     .where(_secrets.c.next_rotation_at >= bindparam("opens_at"), _secrets.c.next_rotation_at < bindparam("closes_at"))
     .group_by("minute")
 )
+_HOURS: Sequence[ColumnElement[Any]] = ((_MOMENT_MS // _HOUR_MS).label("hour"), func.count().label("planned"))
+# The index has it all, as above; of the deleted ones there are few, which are counted by themselves.
+_BY_HOUR = (
+    select(*_HOURS)
+    .where(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
+    .group_by("hour")
+    .order_by("hour")
+)
+_DELETED = select(_beside.c.secret_id).where(_beside.c.deletion_at.is_not(None), _beside.c.deleted_at.is_not(None))
+_DELETED_BY_HOUR = _BY_HOUR.where(_secrets.c.secret_id.in_(_DELETED))
 _PLANNED_AFTER = (
     select(_secrets.c.arn)
     .where(_secrets.c.rotation_planned_at > bindparam("moment"))
@@ -186,41 +205,64 @@ _COLUMNS = (
     _preflights.c.causes.label("preflight_causes"),
     _preflights.c.checked_at,
 )
-_OF_PLACE = (
-    _secrets.c.account_id == bindparam("account_id"),
-    _secrets.c.region == bindparam("region"),
-    _secrets.c.rotation_enabled.is_not(None),
-    _secrets.c.deleted_at.is_(None),
-)
+_OF_PLACE = (_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
+_AMONG = (_secrets.c.secret_id.in_(bindparam("among", expanding=True)),)
 # Of a secret's rotations one at most is unfinished.
 _UNFINISHED = and_(_rotations.c.secret_id == _secrets.c.secret_id, _rotations.c.status.in_(UNFINISHED))
 _PREFLIGHT = _preflights.c.secret_id == _secrets.c.secret_id
-_WITH_UNFINISHED = (
-    select(*_COLUMNS)
-    .select_from(outerjoin(outerjoin(_secrets, _rotations, _UNFINISHED), _preflights, _PREFLIGHT))
-    .where(*_OF_PLACE)
+_TROUBLED = select(_preflights.c.secret_id).where(
+    or_(_preflights.c.verdict == Verdict.WILL_FAIL, _preflights.c.heartbeat == Heartbeat.DRIFT)
 )
-_IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
-_PARTS: Mapping[int, Select[Any]] = {
-    _UNDER_WAY: select(*_COLUMNS)
-    .select_from(
-        outerjoin(join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id), _preflights, _PREFLIGHT)
-    )
-    .where(*_OF_PLACE, _IS_PENDING)
-    .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
-    _PLANNED: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(
-        _secrets.c.next_rotation_at, _secrets.c.secret_id
-    ),
-    _OTHERS: _WITH_UNFINISHED.where(_secrets.c.next_rotation_at.is_(None), _IS_NOT_PENDING).order_by(
-        _secrets.c.secret_id
-    ),
+_PARKED = select(_rotations.c.secret_id).where(_rotations.c.status == RotationStatus.PARKED)
+# Few of many: they are found by these and sorted, where the index of the order would have all looked through. A sum is
+# in no index (SQLite, "The SQLite Query Optimizer Overview", on unary +).
+_SORTED: Mapping[int, Sequence[ColumnElement[Any]]] = {
+    _UNDER_WAY: (type_coerce(_rotations.c.due_at, BigInteger) + 0, _rotations.c.rotation_id),
+    _PLANNED: (_MOMENT_MS + 0, _secrets.c.secret_id),
+    _OTHERS: (_secrets.c.secret_id + 0,),
 }
+_IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
+
+
+def _parts(*these: ColumnElement[bool]) -> Mapping[int, Select[Any]]:
+    """Return the parts of the list of these secrets, as far as they rotate or could."""
+    rotating = (*these, _secrets.c.rotation_enabled.is_not(None), _secrets.c.deleted_at.is_(None))
+    under_way = join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id)
+    with_unfinished = (
+        select(*_COLUMNS)
+        .select_from(outerjoin(outerjoin(_secrets, _rotations, _UNFINISHED), _preflights, _PREFLIGHT))
+        .where(*rotating)
+    )
+    return {
+        _UNDER_WAY: select(*_COLUMNS)
+        .select_from(outerjoin(under_way, _preflights, _PREFLIGHT))
+        .where(*rotating, _IS_PENDING)
+        .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
+        _PLANNED: with_unfinished.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(
+            _secrets.c.next_rotation_at, _secrets.c.secret_id
+        ),
+        _OTHERS: with_unfinished.where(_secrets.c.next_rotation_at.is_(None), _IS_NOT_PENDING).order_by(
+            _secrets.c.secret_id
+        ),
+    }
+
+
+_OF_A_PLACE, _OF_SOME = _parts(*_OF_PLACE), _parts(*_AMONG)
 
 
 def planned_by_minute(connection: Connection, opens_at: datetime, closes_at: datetime) -> dict[datetime, int]:
     """Return how many rotations are planned in each minute of a span; minutes without any are left out."""
     rows = connection.execute(_PLANNED_BY_MINUTE, {"opens_at": opens_at, "closes_at": closes_at})
     return {from_milliseconds(row.minute * _MINUTE_MS): row.planned for row in rows}
+
+
+def planned_by_hour(connection: Connection, place: Place, wanted: PlannedFilter) -> dict[datetime, int]:
+    """Return how many rotations of an account's region are planned in each hour; hours without any are left out."""
+    counts: Counter[datetime] = Counter()
+    for page, sign in ((_BY_HOUR, 1), (_DELETED_BY_HOUR, -1)):
+        for row in connection.execute(_matching(page, wanted, _secrets.c.next_rotation_at), schema.owner_of(place)):
+            counts[from_milliseconds(row.hour * _HOUR_MS)] += sign * row.planned
+    return {hour: count for hour, count in counts.items() if count}
 
 
 def load_planned_after(connection: Connection, moment: datetime, limit: int) -> list[str]:
@@ -248,10 +290,18 @@ def load_planned(
         limit: How many at most.
     """
     found: list[PlannedRecord] = []
-    parameters = {**schema.owner_of(place), "now": now}
-    has_moment = wanted.begin is not None or wanted.end is not None
-    for part in range(after.part if after else _UNDER_WAY, _PLANNED + 1 if has_moment else _OTHERS + 1):
-        page = _matching(_PARTS[part], wanted, _FILTERED.get(part))
+    parameters: dict[str, object] = {**schema.owner_of(place), "now": now}
+    parts = _OF_A_PLACE
+    if wanted.secret_arns:
+        # Few rows are found and sorted. Asked for by ARN in one statement, SQLite walks the whole index of the order.
+        parts = _OF_SOME
+        parameters["among"] = _rows(connection, place, wanted.secret_arns)
+    for part in _parts_with(wanted):
+        if after is not None and part < after.part:
+            continue
+        page = _matching(parts[part], wanted, _FILTERED.get(part))
+        if wanted.is_troubled or wanted.states == {PlannedState.PARKED}:
+            page = page.order_by(None).order_by(*_SORTED[part])
         if after is not None and after.part == part:
             page = page.where(_behind(after))
         rows = connection.execute(page.limit(limit - len(found)), parameters)
@@ -261,6 +311,23 @@ def load_planned(
     return found
 
 
+def _rows(connection: Connection, place: Place, arns: Collection[str]) -> list[int]:
+    # Whose they are is looked at here, for the same reason.
+    named = select(_secrets.c.secret_id, _secrets.c.account_id, _secrets.c.region).where(_secrets.c.arn.in_(arns))
+    owner = (place.account_id, place.region)
+    return [row.secret_id for row in connection.execute(named) if (row.account_id, row.region) == owner]
+
+
+def _parts_with(wanted: PlannedFilter) -> list[int]:
+    """Return the parts of the list in which something of what is wanted may stand."""
+    has_moment = wanted.begin is not None or wanted.end is not None
+    parts = [_UNDER_WAY, _PLANNED] if has_moment else [_UNDER_WAY, _PLANNED, _OTHERS]
+    if not wanted.states:
+        return parts
+    is_with = not wanted.states.isdisjoint(_STATES_UNDER_WAY), not wanted.states <= _STATES_UNDER_WAY
+    return [part for part in parts if is_with[part != _UNDER_WAY]]
+
+
 def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[datetime] | None) -> Select[Any]:
     if wanted.states:
         page = page.where(_STATE.in_([state.value for state in wanted.states]))
@@ -268,6 +335,10 @@ def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[da
         page = page.where(moment >= wanted.begin)
     if moment is not None and wanted.end is not None:
         page = page.where(moment < wanted.end)
+    if wanted.is_troubled:
+        page = page.where(_secrets.c.secret_id.in_(_TROUBLED))
+    if wanted.states == {PlannedState.PARKED}:
+        page = page.where(_secrets.c.secret_id.in_(_PARKED))
     if wanted.name_prefix:
         page = page.where(func.substr(_secrets.c.name, 1, len(wanted.name_prefix)) == wanted.name_prefix)
     if wanted.function_arn is not None:

@@ -21,6 +21,7 @@ from sqlalchemy import (
     Boolean,
     Column,
     Dialect,
+    Double,
     ForeignKey,
     ForeignKeyConstraint,
     Index,
@@ -658,6 +659,16 @@ audit_cursors = Table(
     Column("lease_expires_at", Moment),
 )
 
+# Console sessions that were ended before their time; a session itself is a sealed cookie.
+console_sign_outs = Table(
+    "console_sign_outs",
+    state,
+    Column("session_id", String(64), primary_key=True),
+    # When the session would have ended by itself.
+    Column("expires_at", Moment, nullable=False),
+)
+Index("console_sign_outs_expired", console_sign_outs.c.expires_at)
+
 # What notifiers have still to be told: one row for each message and notifier, until it was taken or is given up.
 notifications = Table(
     "notifications",
@@ -713,3 +724,27 @@ log_events = Table(
 )
 Index("log_events_of_group", log_events.c.group_id, log_events.c.timestamp_ms, log_events.c.event_row)
 Index("log_events_of_stream", log_events.c.stream_id, log_events.c.timestamp_ms, log_events.c.event_row)
+
+# What was counted of functions: of each minute one row for each server and process that has counted something.
+function_metrics = Table(
+    "function_metrics",
+    journal,
+    Column("account_id", String(12), primary_key=True),
+    Column("region", String(128), primary_key=True),
+    # Both empty for all functions, resource empty for all versions and aliases.
+    Column("function_name", String(64), primary_key=True),
+    Column("resource", String(256), primary_key=True),
+    Column("minute_at", Moment, primary_key=True),
+    Column("part", String(36), primary_key=True),
+    Column("invocations", Integer, nullable=False),
+    Column("errors", Integer, nullable=False),
+    Column("throttles", Integer, nullable=False),
+    Column("total_ms", Double, nullable=False),
+    Column("shortest_ms", Double),
+    Column("longest_ms", Double, nullable=False),
+    # JSON: pairs of a value and how often it was met.
+    Column("durations", Text, nullable=False),
+    Column("concurrency", Text, nullable=False),
+    sqlite_with_rowid=False,
+)
+Index("function_metrics_minute", function_metrics.c.minute_at)

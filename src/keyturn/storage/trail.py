@@ -45,18 +45,32 @@ class Trail:
         Raises:
             KeyturnError: An anchor is damaged, a file cannot be read, or the database failed.
         """
+        report = self._verified([Known(position, "when --head was written down") for position in heads], progress)
+        if files:
+            verify_files(self.stores, self.key, files, report)
+        return report
+
+    def verify_newest(self, most_records: int) -> Report:
+        """Compare the newest records with one another, and the trail with its anchors.
+
+        Args:
+            most_records: So many at most.
+
+        Raises:
+            KeyturnError: An anchor is damaged, or the database failed.
+        """
+        return self._verified([], lambda _done, _total: None, most_records)
+
+    def _verified(self, written_down: Sequence[Known], progress: Progress, most_records: int | None = None) -> Report:
         # Before anything is read: what the server writes meanwhile must not look like too much or too little.
         with self.stores.state.read() as connection:
             begun = stored_begun(connection, self.key)
             anchors = [self.anchors.read(), stored_anchor(connection, self.key)]
         known = {anchor.position: Known.of(anchor) for anchor in anchors if anchor is not None}
-        written_down = [Known(position, "when --head was written down") for position in heads]
-        report = verify(self.stores, self.key, [*known.values(), *written_down], progress)
+        report = verify(self.stores, self.key, [*known.values(), *written_down], progress, most_records)
         if not known and (begun is not None or report.records):
             report.notes.append("There is no anchor: only a head that you have kept tells whether the end was cut off.")
         report.faults += [_was_lost(Known.of(anchor)) for anchor in self.anchors.evidence()]
-        if files:
-            verify_files(self.stores, self.key, files, report)
         return report
 
 

@@ -28,6 +28,7 @@ _INTERNAL_FAULTS: Final[Mapping[str, str]] = {
     "kms": "KMSInternalException",
     "organizations": "ServiceException",
     "ec2": "InternalError",
+    "cloudwatch": "InternalServiceFault",
     "keyturn": "InternalServiceError",
 }
 

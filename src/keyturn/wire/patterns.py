@@ -19,6 +19,8 @@ _TRANSLATIONS: Final = (
     (r"\p{L}\p{Z}\p{N}_", r"\w" + _SEPARATORS),
     (r"\uD800\uDC00-\uDBFF\uDFFF", r"\U00010000-\U0010FFFF"),
     (r"[\w-_]", r"[\w\-_]"),
+    # What is seen, and blanks; of a member of CloudWatch's that is in no operation here, so that controls are enough.
+    (r"[\p{L}\p{M}\p{N}\p{P}\p{S}\p{Zs}]", r"[^\x00-\x1f\x7f-\x9f\u2028\u2029]"),
 )
 
 

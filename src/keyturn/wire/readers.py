@@ -233,7 +233,7 @@ def wrong_container(raw: Any, wanted: str = "") -> SerializationFailed:
     return SerializationFailed(_STRUCTURE_NOT_EXPECTED if isinstance(raw, dict) else wanted)
 
 
-def _wrong_type(raw: Any, wanted: str) -> SerializationFailed:
+def wrong_type(raw: Any, wanted: str) -> SerializationFailed:
     """Name the kind of token that was met, never the value: it may be somebody's password in the wrong place."""
     if isinstance(raw, (list, dict)):
         return wrong_container(raw)
@@ -246,7 +246,7 @@ def _wrong_type(raw: Any, wanted: str) -> SerializationFailed:
 
 def _json_string(raw: Any) -> str:
     if type(raw) is not str:
-        raise _wrong_type(raw, "String")
+        raise wrong_type(raw, "String")
     return raw
 
 
@@ -257,7 +257,7 @@ def _json_boolean(raw: Any) -> bool:
         if (truth := _TRUTHS.get(raw.lower())) is not None:
             return truth
         raise SerializationFailed("STRING_VALUE can not be converted to an Boolean")
-    raise _wrong_type(raw, "Boolean")
+    raise wrong_type(raw, "Boolean")
 
 
 def _json_float(raw: Any) -> float:
@@ -265,19 +265,19 @@ def _json_float(raw: Any) -> float:
         # An integer may be longer than any float.
         return _bounded_integer(raw, "long")
     if type(raw) is not float:
-        raise _wrong_type(raw, "Double")
+        raise wrong_type(raw, "Double")
     return raw
 
 
 def _json_blob(raw: Any) -> bytes:
     if type(raw) is not str:
-        raise _wrong_type(raw, "Blob")
+        raise wrong_type(raw, "Blob")
     return _from_base64(raw)
 
 
 def _json_timestamp(raw: Any) -> datetime:
     if type(raw) is not int and type(raw) is not float:
-        raise _wrong_type(raw, "Timestamp")
+        raise wrong_type(raw, "Timestamp")
     return timestamps.from_epoch(raw)
 
 
@@ -291,7 +291,7 @@ def _json_integer(shape: Shape) -> Convert:
             # Some languages have no integers and send 1.0; AWS drops what is behind the point.
             raw = int(raw)
         if type(raw) is not int:
-            raise _wrong_type(raw, _JAVA_NAMES[kind])
+            raise wrong_type(raw, _JAVA_NAMES[kind])
         return _bounded_integer(raw, size)
 
     return convert
@@ -369,7 +369,7 @@ def _text(raw: Any) -> str:
 def _text_boolean(raw: Any) -> bool:
     lowered = _text(raw).lower()
     if lowered not in ("true", "false"):
-        raise _wrong_type(raw, "Boolean")
+        raise wrong_type(raw, "Boolean")
     return lowered == "true"
 
 
@@ -378,7 +378,7 @@ def _text_integer(kind: str) -> Convert:
         text = _text(raw)
         # int() alone would take blanks, underscores and the digits of every script.
         if len(text) > _LONGEST_NUMBER or not text.isascii() or not text.removeprefix("-").isdigit():
-            raise _wrong_type(raw, _JAVA_NAMES[kind])
+            raise wrong_type(raw, _JAVA_NAMES[kind])
         return _bounded_integer(int(text), kind)
 
     return convert
@@ -389,7 +389,7 @@ def _text_float(raw: Any) -> float:
     try:
         return float(text[:_LONGEST_NUMBER])
     except ValueError as error:
-        raise _wrong_type(raw, "Double") from error
+        raise wrong_type(raw, "Double") from error
 
 
 def _text_blob(raw: Any) -> bytes:

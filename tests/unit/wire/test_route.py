@@ -10,7 +10,7 @@ import pytest
 from keyturn.errors.common import UnknownOperation
 from keyturn.wire.http import HttpRequest
 from keyturn.wire.models import API_VERSIONS, service
-from keyturn.wire.route import QUERY_VERSIONS, TARGET_PREFIXES, addressed_service, route
+from keyturn.wire.route import QUERY_VERSIONS, TARGET_PREFIXES, addressed_service, route, spoken_in
 
 
 def request(
@@ -20,10 +20,9 @@ def request(
 
 
 def test_prefixes_and_versions_are_those_of_the_models() -> None:
-    assert {service(name).target_prefix: name for name in API_VERSIONS if service(name).protocol == "json"} == dict(
-        TARGET_PREFIXES
-    )
-    queries = [name for name in API_VERSIONS if service(name).protocol in ("query", "ec2")]
+    targets = [name for name in API_VERSIONS if "json" in service(name).protocols]
+    assert {service(name).target_prefix: name for name in targets} == dict(TARGET_PREFIXES)
+    queries = [name for name in API_VERSIONS if not {"query", "ec2"}.isdisjoint(service(name).protocols)]
     assert {service(name).api_version: name for name in queries} == dict(QUERY_VERSIONS)
 
 
@@ -162,9 +161,49 @@ def test_an_unknown_action_is_told_as_aws_tells_it() -> None:
         ({"authorization": "AWS4-HMAC-SHA256 Credential=A/20240101/us-east-1/iam/aws4_request, x"}, "/", "iam"),
         ({"content-type": "application/x-www-form-urlencoded; charset=utf-8"}, "/", "sts"),
         ({"authorization": "AWS4-HMAC-SHA256 Credential=AKIA/20260101/us-east-1/ec2/aws4_request"}, "/", "ec2"),
+        (
+            {"authorization": "AWS4-HMAC-SHA256 Credential=A/20260101/us-east-1/monitoring/aws4_request"},
+            "/",
+            "cloudwatch",
+        ),
         ({}, "/2015-03-31/nothing", "lambda"),
         ({}, "/", "secretsmanager"),
     ],
 )
 def test_a_refusal_is_told_in_the_protocol_that_was_meant(headers: dict[str, str], path: str, name: str) -> None:
     assert addressed_service(request(path=path, headers=headers)).name == name
+
+
+_CLOUDWATCH = "GraniteServiceVersion20100801"
+_CBOR = {"smithy-protocol": "rpc-v2-cbor"}
+
+
+@pytest.mark.parametrize(
+    ("sent", "spoken"),
+    [
+        (request(headers={"x-amz-target": f"{_CLOUDWATCH}.ListMetrics"}), "json"),
+        (request(path=f"/service/{_CLOUDWATCH}/operation/ListMetrics", headers=_CBOR), "smithy-rpc-v2-cbor"),
+        (request(body=b"Action=ListMetrics&Version=2010-08-01"), "query"),
+    ],
+    ids=["json", "cbor", "query"],
+)
+def test_cloudwatch_is_spoken_to_in_three_ways(sent: HttpRequest, spoken: str) -> None:
+    found = route(sent)
+    assert (found.service.name, found.operation_name) == ("cloudwatch", "ListMetrics")
+    assert spoken_in(found.service, sent) == spoken
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "headers"),
+    [
+        ("GET", f"/service/{_CLOUDWATCH}/operation/ListMetrics", _CBOR),
+        ("POST", f"/service/{_CLOUDWATCH}/operation/ListMetrics", {"smithy-protocol": "rpc-v3"}),
+        ("POST", f"/service/{_CLOUDWATCH}/operation/ListMetrics/", _CBOR),
+        ("POST", f"/service/{_CLOUDWATCH}/operation/Steal", _CBOR),
+        ("POST", "/service/TrentService/operation/Encrypt", _CBOR),
+        ("POST", f"/service/{_CLOUDWATCH}/operation/ListMetrics", {}),
+    ],
+)
+def test_what_is_no_rpc_with_cbor_is_an_unknown_operation(method: str, path: str, headers: dict[str, str]) -> None:
+    with pytest.raises(UnknownOperation):
+        route(request(method, path, headers=headers))

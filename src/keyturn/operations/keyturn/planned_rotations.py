@@ -1,23 +1,36 @@
-"""ListPlannedRotations: when secrets rotate next, and what that was worked out from."""
+"""ListPlannedRotations and CountPlannedRotations: when secrets rotate next, and what that was worked out from."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 from keyturn.call import Call
 from keyturn.clock import from_milliseconds, to_milliseconds
-from keyturn.errors.secretsmanager import InvalidNextTokenException
+from keyturn.errors.secretsmanager import InvalidNextTokenException, InvalidParameterException
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
 from keyturn.rules.schedule import PlannedState, RotationRules, last_change, parse_rotation_rules, window_that_closes
-from keyturn.storage.planned_rotations import PlannedFilter, PlannedPosition, PlannedRecord, load_planned
-from keyturn.wire.types.keyturn import ListPlannedRotationsRequest, ListPlannedRotationsResponse
+from keyturn.storage.planned_rotations import (
+    PlannedFilter,
+    PlannedPosition,
+    PlannedRecord,
+    load_planned,
+    planned_by_hour,
+)
+from keyturn.wire.types.keyturn import (
+    CountPlannedRotationsRequest,
+    CountPlannedRotationsResponse,
+    ListPlannedRotationsRequest,
+    ListPlannedRotationsResponse,
+)
 
 _PAGE_SIZE = 100
+_LONGEST = timedelta(days=100)
 
 
 @operation("keyturn", "ListPlannedRotations", subject=no_subject)
@@ -30,10 +43,13 @@ def list_planned_rotations(
         end=request.get("To"),
         name_prefix=request.get("NamePrefix", ""),
         function_arn=request.get("RotationLambdaARN"),
+        secret_arns=frozenset(request.get("SecretARNs", [])),
         states=frozenset(map(PlannedState, request.get("States", []))),
+        is_troubled=request.get("Troubled", False),
     )
     # A token serves the question that it answers the beginning of.
-    listing = f"ListPlannedRotations {replace(wanted, states=frozenset())} {sorted(wanted.states)}"
+    in_order = f"{sorted(wanted.states)} {sorted(wanted.secret_arns)}"
+    listing = f"ListPlannedRotations {replace(wanted, states=frozenset(), secret_arns=frozenset())} {in_order}"
     after = None
     if "NextToken" in request:
         position = open_page(kit, call, listing, request["NextToken"], InvalidNextTokenException())
@@ -49,6 +65,24 @@ def list_planned_rotations(
         position = {"part": str(last.part), "at_ms": at_ms, "row": str(last.row)}
         response["NextToken"] = seal_page(kit, call, listing, **position)
     return response
+
+
+@operation("keyturn", "CountPlannedRotations", subject=no_subject)
+def count_planned_rotations(
+    kit: Kit, call: Call, request: CountPlannedRotationsRequest, _subject: None
+) -> CountPlannedRotationsResponse:
+    """Count the secrets of the caller's account and region by the hour in which they rotate next."""
+    if not timedelta(0) < request["To"] - request["From"] <= _LONGEST:
+        raise InvalidParameterException(f"To must be later than From, by {_LONGEST.days} days at most.")
+    wanted = PlannedFilter(
+        begin=request["From"],
+        end=request["To"],
+        name_prefix=request.get("NamePrefix", ""),
+        function_arn=request.get("RotationLambdaARN"),
+    )
+    with kit.state.read() as connection:
+        hours = planned_by_hour(connection, call.place, wanted)
+    return {"Hours": [{"At": at, "Count": count} for at, count in hours.items()]}
 
 
 def _entry(record: PlannedRecord) -> Any:

@@ -43,6 +43,7 @@ class PostgresqlDialect:
     """PostgreSQL's answers to :class:`keyturn.storage.database.Dialect`."""
 
     is_embedded = False
+    title = "PostgreSQL"
     # Otherwise each statement would see a snapshot of its own, and a secret's row could meet another moment's labels.
     reading_options: Mapping[str, Any] = {"isolation_level": "REPEATABLE READ", "postgresql_readonly": True}
 

@@ -33,6 +33,7 @@ class SqliteDialect:
     """SQLite's answers to :class:`keyturn.storage.database.Dialect`."""
 
     is_embedded = True
+    title = "SQLite"
     reading_options: Mapping[str, Any] = {}  # A transaction of the write-ahead log sees one snapshot as it is.
 
     def open_engines(self, url: str, *, read_only: bool) -> tuple[Engine, Engine]:

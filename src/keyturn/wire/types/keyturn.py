@@ -6,6 +6,49 @@ from datetime import datetime
 from typing import NotRequired, TypedDict
 
 
+class CountPlannedRotationsRequest(TypedDict):
+    From: datetime
+    To: datetime
+    NamePrefix: NotRequired[str]
+    RotationLambdaARN: NotRequired[str]
+
+
+class PlannedInHourType(TypedDict):
+    At: datetime
+    Count: int
+
+
+class CountPlannedRotationsResponse(TypedDict):
+    Hours: NotRequired[list[PlannedInHourType]]
+
+
+class GetAuditTrailStatusRequest(TypedDict):
+    pass
+
+
+class TrailAnchorType(TypedDict):
+    Sequence: NotRequired[int]
+    At: NotRequired[datetime]
+
+
+class TrailFaultType(TypedDict):
+    Kind: NotRequired[str]
+    Sequence: NotRequired[int]
+    Message: NotRequired[str]
+
+
+class GetAuditTrailStatusResponse(TypedDict):
+    Verdict: NotRequired[str]
+    Newest: NotRequired[int]
+    Head: NotRequired[str]
+    BeginsBehind: NotRequired[int]
+    VerifiedFrom: NotRequired[int]
+    VerifiedRecords: NotRequired[int]
+    Anchor: NotRequired[TrailAnchorType]
+    Faults: NotRequired[list[TrailFaultType]]
+    Notes: NotRequired[list[str]]
+
+
 class GetRotationRequest(TypedDict):
     SecretId: str
     VersionId: NotRequired[str]
@@ -111,12 +154,45 @@ class GetRotationPreflightResponse(TypedDict):
     Items: NotRequired[list[PreflightItemType]]
 
 
+class GetServerStatusRequest(TypedDict):
+    pass
+
+
+class ServerSettingType(TypedDict):
+    Name: NotRequired[str]
+    Value: NotRequired[str]
+
+
+class GetServerStatusResponse(TypedDict):
+    Version: NotRequired[str]
+    PythonVersion: NotRequired[str]
+    BotocoreVersion: NotRequired[str]
+    AccountId: NotRequired[str]
+    Partition: NotRequired[str]
+    Region: NotRequired[str]
+    Endpoint: NotRequired[str]
+    StartedAt: NotRequired[datetime]
+    Database: NotRequired[str]
+    RootKeyProvider: NotRequired[str]
+    Sandbox: NotRequired[str]
+    IsSandboxed: NotRequired[bool]
+    Networks: NotRequired[str]
+    NetworkMaps: NotRequired[list[str]]
+    Runtimes: NotRequired[list[str]]
+    AuditSinks: NotRequired[list[str]]
+    Notifiers: NotRequired[list[str]]
+    Warnings: NotRequired[list[str]]
+    Settings: NotRequired[list[ServerSettingType]]
+
+
 class ListPlannedRotationsRequest(TypedDict):
     From: NotRequired[datetime]
     To: NotRequired[datetime]
     NamePrefix: NotRequired[str]
     RotationLambdaARN: NotRequired[str]
+    SecretARNs: NotRequired[list[str]]
     States: NotRequired[list[str]]
+    Troubled: NotRequired[bool]
     MaxResults: NotRequired[int]
     NextToken: NotRequired[str]
 
@@ -166,6 +242,25 @@ class ListRotationsResponse(TypedDict):
     ARN: NotRequired[str]
     Name: NotRequired[str]
     Rotations: NotRequired[list[RotationType]]
+    NextToken: NotRequired[str]
+
+
+class LookupDeniedEventsRequest(TypedDict):
+    StartTime: NotRequired[datetime]
+    EndTime: NotRequired[datetime]
+    MaxResults: NotRequired[int]
+    NextToken: NotRequired[str]
+
+
+class DeniedEventType(TypedDict):
+    EventId: NotRequired[str]
+    EventTime: NotRequired[datetime]
+    CloudTrailEvent: NotRequired[str]
+
+
+class LookupDeniedEventsResponse(TypedDict):
+    Events: NotRequired[list[DeniedEventType]]
+    LookedBackTo: NotRequired[datetime]
     NextToken: NotRequired[str]
 
 
