@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks types upgrade clean
+.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks bench-console types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -18,7 +18,7 @@ demo-stop: ## Stop what make demo left running.
 	@if [ -x $(BIN)/keyturn ]; then $(BIN)/keyturn demo --stop; else echo "Nothing is running: make demo was never run here."; fi
 
 test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and run them all.
-	@scripts/debian-packages awscli bubblewrap mariadb-server nftables postgresql nodejs npm python3-boto3 redis-server slirp4netns
+	@scripts/debian-packages awscli bubblewrap chromium fonts-dejavu-core mariadb-server nftables postgresql nodejs npm python3-boto3 redis-server slirp4netns
 	@scripts/node-client
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
@@ -65,6 +65,9 @@ bench-networks: $(VENV)/.bench ## Measure functions with networks of their own, 
 
 bench-doctor: $(VENV)/.bench ## Measure keyturn doctor: one secret, and all of 200.
 	@$(BIN)/python benchmarks/doctor.py $(BENCH_ARGS)
+
+bench-console: $(VENV)/.bench ## Measure pages of the console with 100,000 secrets.
+	@$(BIN)/python benchmarks/console.py $(BENCH_ARGS)
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py

@@ -194,6 +194,7 @@ OPERATIONS: Final[dict[str, tuple[str, ...] | None]] = {
         "UpdateAlias",
         "UpdateKeyDescription",
     ),
+    "cloudwatch": ("GetMetricData", "GetMetricStatistics", "ListMetrics"),
     "ec2": (
         "AllocateAddress",
         "AssociateRouteTable",

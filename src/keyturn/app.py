@@ -8,14 +8,16 @@ import secrets
 import socket
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.clock import Clock, SystemClock
-from keyturn.config import DATABASE_FILE, Settings
+from keyturn.config import DATABASE_FILE, SHOWN, Settings, is_loopback
+from keyturn.console.application import Console, Setup, SignInTold
+from keyturn.console.session import Sessions
 from keyturn.crypto.envelope import Envelope
 from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.providers.local_file import LocalFileProvider
@@ -24,9 +26,13 @@ from keyturn.crypto.tokens import TokenSealer
 from keyturn.entrance import Entrance
 from keyturn.errors.base import KeyturnError
 from keyturn.errors.lambda_ import InvalidParameterValueException
+from keyturn.notifiers.base import Location as NotifierLocation
 from keyturn.notifiers.base import open_notifiers
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.audit_trail import store_sign_in
+from keyturn.operations.function_metrics import FunctionMetrics
+from keyturn.operations.installation import Installation
 from keyturn.operations.kit import Authorise, Kit
 from keyturn.operations.lambda_.execution_role import LAMBDA
 from keyturn.operations.lambda_.log_permission import may_log
@@ -41,8 +47,9 @@ from keyturn.quotas import parse_rate_limits
 from keyturn.rules.audit_chain import ChainKey
 from keyturn.rules.network.plan import Door, NetworkPlan
 from keyturn.runtime.pool import Runtime
-from keyturn.runtime.spec import FunctionSpec, LogLine, RoleCredentials, RuntimeSettings
+from keyturn.runtime.spec import FunctionSpec, LogLine, Meter, RoleCredentials, RuntimeSettings
 from keyturn.scheduler.events import EventInvocations
+from keyturn.scheduler.metering import Metering
 from keyturn.scheduler.notifying import Notifying
 from keyturn.scheduler.preflight import Preflights
 from keyturn.scheduler.shipping import Shipper
@@ -50,7 +57,7 @@ from keyturn.scheduler.trail import TrailKeeper
 from keyturn.scheduler.worker import Scheduler
 from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
-from keyturn.server.authenticate import Authenticator
+from keyturn.server.authenticate import Authenticator, Signer
 from keyturn.server.authorise import Authoriser
 from keyturn.server.doors import Doors
 from keyturn.server.downloads import Downloads
@@ -59,6 +66,7 @@ from keyturn.server.metrics import MetricsPage, Sources
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
 from keyturn.server.vpc_endpoints import vpc_endpoint_finder
+from keyturn.sinks.base import Location as SinkLocation
 from keyturn.sinks.base import open_sinks
 from keyturn.storage import access_keys, accounts, function_logs, functions, inline_policies, kms_keys, roles, users
 from keyturn.storage import settings as stored_settings
@@ -232,12 +240,11 @@ class Server:
     def networks(self) -> str:
         """What functions reach: whether those in no VPC are isolated, whether others can be in VPCs, the maps."""
         runtime = self.kit.runtime
-        isolated = "functions in no VPC are isolated, " if runtime.isolates else ""
         if runtime.vpc_problem is not None:
-            return f"{isolated}functions cannot be in VPCs: {runtime.vpc_problem}"
+            return runtime.networks
         maps = [f"network map {each}" for each in runtime.network_maps]
         more = [f"and {len(maps) - _MAPS_TOLD} more"] if len(maps) > _MAPS_TOLD else []
-        return isolated + ", ".join(["functions can be in VPCs", *maps[:_MAPS_TOLD], *more])
+        return ", ".join([runtime.networks, *maps[:_MAPS_TOLD], *more])
 
     @classmethod
     def open(cls, settings: Settings, clock: Clock | None = None) -> Self:
@@ -274,16 +281,19 @@ def _build(
     migrate(stores)
     _check_identity(stores.state, settings)
 
-    keyring, system_key_id = _open_keys(stores.state, LocalFileProvider.open(settings.root_key_path))
+    provider = LocalFileProvider.open(settings.root_key_path)
+    keyring, system_key_id = _open_keys(stores.state, provider)
     session_tokens = TokenSealer(keyring, key_id=system_key_id, purpose="sts-session")
     authorization_messages = TokenSealer(keyring, key_id=system_key_id, purpose="authorization-message")
     audit_log = AuditLog(stores.journal, _chain_key(keyring, system_key_id))
+    trail = Trail(stores, audit_log.key, AnchorFile(settings.data_dir, audit_log.key))
     kept = KeptRows(stores.state)
     find_endpoint = vpc_endpoint_finder(kept)
     authorise = Authoriser(kept, ids.organization_id_of(settings.account_id), authorization_messages, find_endpoint)
     doors = Doors()
     closing.callback(doors.end)
-    runtime = _open_runtime(settings, stores, session_tokens, authorise, doors, clock)
+    function_metrics = FunctionMetrics()
+    runtime = _open_runtime(settings, stores, session_tokens, authorise, doors, function_metrics, clock)
     downloads = Downloads(TokenSealer(keyring, key_id=system_key_id, purpose="package"), stores.state, clock)
     scheduler_wake = _Wake()
     events = EventInvocations()
@@ -293,11 +303,13 @@ def _build(
         regions=regions_of(settings.partition) | {settings.region},
         management_account_id=settings.account_id,
         quotas=settings.quotas,
+        installation=_installation(settings, provider, clock),
         clock=clock,
         random=secrets,
         state=stores.state,
         journal=stores.journal,
         audit_log=audit_log,
+        trail=trail,
         kept=kept,
         keyring=keyring,
         envelope=Envelope(keyring),
@@ -305,6 +317,7 @@ def _build(
         accesses=Accesses(),
         uses=Uses(),
         meters=Meters(),
+        function_metrics=function_metrics,
         session_tokens=session_tokens,
         page_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="page"),
         grant_tokens=TokenSealer(keyring, key_id=system_key_id, purpose="kms-grant"),
@@ -320,7 +333,7 @@ def _build(
     keeper = TrailKeeper(
         stores,
         audit_log,
-        AnchorFile(settings.data_dir, audit_log.key),
+        trail.anchors,
         clock,
         retention=timedelta(days=settings.audit_retention_days) if settings.audit_retention_days else None,
         handed_on=lambda: min((shipper.cursor for shipper in shippers), default=None),
@@ -332,11 +345,15 @@ def _build(
     notifying = Notifying(stores.state, audit_log, open_notifiers(settings.notify), clock, secrets)
     notifying.start()
     closing.callback(notifying.close)
+    metering = Metering(function_metrics, stores.journal, clock)
+    metering.start()
+    closing.callback(metering.close)
     writer = AuditWriter(audit_log)
     closing.callback(writer.close)
+    authenticator = Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds))
     pipeline = Pipeline(
         kit,
-        Authenticator(kit, timedelta(seconds=settings.clock_skew_seconds)),
+        authenticator,
         Auditor(writer, settings.place, clock.now),
         Throttle(parse_rate_limits(settings.rate_limits)),
         find_endpoint,
@@ -358,8 +375,32 @@ def _build(
         closing.callback(preflights.stop)
     if runtime.sandbox_warning:
         _log.warning("%s", runtime.sandbox_warning)
-    application = Application(pipeline, lambda: not audit_log.refuses, downloads.answer, metrics.answer)
+    console = _open_console(settings, kit, pipeline, downloads, authenticator) if settings.console else None
+    application = Application(pipeline, lambda: not audit_log.refuses, downloads.answer, metrics.answer, console)
     return application, doors, kit, scheduler, preflights
+
+
+def _installation(settings: Settings, provider: LocalFileProvider, clock: Clock) -> Installation:
+    warnings = []
+    if not (is_loopback(settings.host) or settings.tls_certificate):
+        warnings.append(f"It listens on {settings.host} without TLS: something in front of it has to end TLS.")
+    if settings.audit_retention_days == 0:
+        warnings.append("Audit records are kept for ever: the journal only grows.")
+    return Installation(
+        region=settings.region,
+        endpoint=settings.endpoint_url,
+        started_at=clock.now(),
+        root_key_provider=provider.kind,
+        audit_sinks=tuple(SinkLocation.parse(url).kind for url in settings.audit_sinks.split()),
+        notifiers=tuple(NotifierLocation.parse(url).scheme for url in settings.notify.split()),
+        settings={name: _written(getattr(settings, name)) for name in SHOWN},
+        warnings=tuple(warnings),
+    )
+
+
+def _written(value: object) -> str:
+    """Return the value of a setting as it is written in the file."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 class _Wake:
@@ -452,8 +493,51 @@ def _open_metrics(settings: Settings, sources: Sources) -> MetricsPage:
     return MetricsPage(None if path is None else read_owner_only(path, "The metrics token"), sources)
 
 
+def _open_console(
+    settings: Settings, kit: Kit, pipeline: Pipeline, downloads: Downloads, authenticator: Authenticator
+) -> Console:
+    def holder(access_key_id: str, session_token: str | None, now: datetime) -> Signer:
+        # Whose key was switched off a moment ago is out.
+        kit.kept.refresh()
+        return authenticator.holder(access_key_id, session_token, now)
+
+    def note_sign_in(told: SignInTold) -> None:
+        principal = None if told.signed_in is None else told.signed_in.principal
+        store_sign_in(
+            kit,
+            settings.place,
+            principal,
+            source_address=told.origin.client_host,
+            user_agent=told.user_agent,
+            url=told.origin.url,
+            at=told.at,
+        )
+
+    def sealer(purpose: str) -> TokenSealer:
+        return TokenSealer(kit.keyring, key_id=kit.system_key_id, purpose=purpose)
+
+    return Console(
+        Setup(
+            pipeline=pipeline,
+            downloads=downloads.answer,
+            sessions=Sessions(sealer("console-session"), holder, kit.state, kit.clock),
+            notices=sealer("console-notice"),
+            clock=kit.clock,
+            regions=tuple(sorted(kit.regions)),
+            region=settings.region,
+            note_sign_in=note_sign_in,
+        )
+    )
+
+
 def _open_runtime(
-    settings: Settings, stores: Stores, session_tokens: TokenSealer, authorise: Authorise, doors: Doors, clock: Clock
+    settings: Settings,
+    stores: Stores,
+    session_tokens: TokenSealer,
+    authorise: Authorise,
+    doors: Doors,
+    meter: Meter,
+    clock: Clock,
 ) -> Runtime:
     def load_package(code_sha256: str) -> bytes:
         with stores.state.read() as connection:
@@ -506,5 +590,6 @@ def _open_runtime(
         load_package=load_package,
         credentials_for=credentials_for,
         write_log=write_log,
+        meter=meter,
         open_door=open_door,
     )

@@ -36,6 +36,34 @@ _HOURS_AHEAD = 168
 _ALIKE = 0.85
 
 
+SHOWN = (
+    "sandbox",
+    "require_sandbox",
+    "isolate_functions",
+    "max_environments",
+    "rotations_at_once",
+    "rotations_per_function",
+    "rotations_per_database",
+    "preflight",
+    "preflight_hours_ahead",
+    "heartbeat",
+    "clock_skew_seconds",
+    "quota_secrets",
+    "quota_versions",
+    "quota_labels",
+    "quota_value_bytes",
+    "quota_policy_characters",
+    "quota_tags",
+    "rate_limits",
+    "audit_retention_days",
+    "audit_sink_limit_records",
+    "audit_sink_limit_seconds",
+    "plaintext_on_network",
+    "log_level",
+)
+"""The settings that are shown to whoever may ask for them: the others are addresses and paths, or hold a password."""
+
+
 class SandboxChoice(StrEnum):
     """How function processes are kept apart."""
 
@@ -62,6 +90,7 @@ class Settings:
     sandbox: SandboxChoice = SandboxChoice.AUTO
     require_sandbox: bool = False
     isolate_functions: bool = False
+    console: bool = True
     network_map: str = ""
     max_environments: int = 32
     rotations_at_once: int = 16

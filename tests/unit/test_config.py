@@ -25,6 +25,7 @@ VALUES: dict[str, tuple[str, object]] = {
     "sandbox": ("bubblewrap", SandboxChoice.BUBBLEWRAP),
     "require_sandbox": ("1", True),
     "isolate_functions": ("true", True),
+    "console": ("false", False),
     "network_map": ("10.20.0.0/16, 10.0.2.15=127.0.0.1", "10.20.0.0/16, 10.0.2.15=127.0.0.1"),
     "max_environments": ("7", 7),
     "clock_skew_seconds": ("60", 60),

@@ -184,6 +184,22 @@ class CredentialsFor(Protocol):
         ...
 
 
+class Meter(Protocol):
+    """Counts invocations; each of its methods returns at once."""
+
+    def began(self, spec: FunctionSpec, at: datetime, /) -> None:
+        """Count one more that runs."""
+        ...
+
+    def ended(self, spec: FunctionSpec, began_at: datetime, invocation: Invocation | None, /) -> None:
+        """Count one that has ended; None if it could not be run."""
+        ...
+
+    def throttled(self, spec: FunctionSpec, at: datetime, /) -> None:
+        """Count one that was refused because too many ran."""
+        ...
+
+
 class WriteLog(Protocol):
     """Stores log events of one stream of a function's log group, in order."""
 

@@ -100,7 +100,7 @@ class Auditor:
         now = self._now()
         event = unauthenticated_event(
             event_id=new_event_id(now),
-            event_source=f"{service.name}.amazonaws.com",
+            event_source=service.event_source,
             event_name=event_name_of(service.name, exchange.route.operation_name) if exchange.route else "",
             at=now,
             place=self._place,

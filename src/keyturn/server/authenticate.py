@@ -57,15 +57,23 @@ class Authenticator:
         """
 
         def find_key(access_key_id: str, session_token: str | None) -> Signer:
-            if session_token is None:
-                return self._user(access_key_id)
-            signer = self._session(access_key_id, session_token, now)
-            if signing_name == _IAM and signer.principal.kind is PrincipalKind.USER:
+            signer = self.holder(access_key_id, session_token, now)
+            if session_token is not None and signing_name == _IAM and signer.principal.kind is PrincipalKind.USER:
                 # AWS's answer to a user's temporary credentials without multi-factor authentication.
                 raise UnrecognizedClient
             return signer
 
         return Authenticated(*self._verifier.verify(request, signing_name=signing_name, now=now, find_key=find_key))
+
+    def holder(self, access_key_id: str, session_token: str | None, now: datetime) -> Signer:
+        """Return who holds an access key, or temporary credentials.
+
+        Raises:
+            SigningFault: Nobody does, or not any more.
+        """
+        if session_token is None:
+            return self._user(access_key_id)
+        return self._session(access_key_id, session_token, now)
 
     def _user(self, access_key_id: str) -> Signer:
         def load(connection: Connection) -> Signer | None:

@@ -7,7 +7,7 @@ A plain callable; no framework's routing stands between a signed request and the
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from keyturn.errors.common import RequestTooLarge, Throttled
 from keyturn.server.pipeline import Pipeline
@@ -18,7 +18,19 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 Metrics = Callable[[Mapping[str, str]], Awaitable[HttpReply]]
-Page = Callable[[], HttpReply | None]
+
+
+class Console(Protocol):
+    """Pages for people."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request under ``/console``, or a browser's for the address alone."""
+        ...
+
+    def end_live(self) -> None:
+        """Let live parts end."""
+        ...
+
 
 # Whoever can reach the port can send a body: its signature is known to be good only when all of it is here.
 #
@@ -39,6 +51,7 @@ class Application:
         is_ready: Whether the server can serve; asked by ``/readyz``.
         downloads: Answers links that were handed out for function packages: path to reply, or None.
         metrics: Answers ``/metrics``, if the request's headers let it.
+        console: Serves ``/console/``; None if it is switched off.
     """
 
     def __init__(
@@ -47,17 +60,22 @@ class Application:
         is_ready: Callable[[], bool],
         downloads: Callable[[bytes, bytes], HttpReply | None],
         metrics: Metrics,
+        console: Console | None = None,
     ) -> None:
         self._pipeline = pipeline
         self._is_ready = is_ready
         self._downloads = downloads
         self._metrics = metrics
+        self._console = console
         # Bytes of bodies that came in more than one piece; small ones are not worth counting.
         self._held_bytes = 0
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one ASGI connection."""
         if scope["type"] != "http":
+            return
+        if self._console is not None and _is_for_people(scope):
+            await self._console(scope, receive, send)
             return
         if scope["method"] in ("GET", "HEAD"):
             if scope["raw_path"] == b"/metrics":
@@ -84,6 +102,11 @@ class Application:
         reply = await self._answer_long(scope, headers, message["body"], receive, limit_bytes)
         if reply is not None:
             await _send(send, reply)
+
+    def end_live(self) -> None:
+        """Let what is watched end, so that the server can."""
+        if self._console is not None:
+            self._console.end_live()
 
     async def _answer_long(
         self, scope: Scope, headers: Mapping[str, str], first: bytes, receive: Receive, limit_bytes: int
@@ -116,6 +139,18 @@ class Application:
         if path == b"/readyz":
             return _text(200, b"ready\n") if self._is_ready() else _text(503, b"not ready\n")
         return self._downloads(path, query)
+
+
+def _is_for_people(scope: Scope) -> bool:
+    """Return whether a browser asks for a page. Functions in VPCs are not shown any."""
+    if scope.get("entrance") is not None:
+        return False
+    path: bytes = scope["raw_path"]
+    if path == b"/":
+        return scope["method"] == "GET" and any(
+            name == b"accept" and value.startswith(b"text/html") for name, value in scope["headers"]
+        )
+    return path == b"/console" or path.startswith(b"/console/")
 
 
 def _too_large(limit_bytes: int) -> RequestTooLarge:

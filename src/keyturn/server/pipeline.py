@@ -85,6 +85,23 @@ class Pipeline:
             exchange.route = route(request)
         return await self._finish(exchange)
 
+    def allows(self, request: HttpRequest) -> bool:
+        """Return whether a call would be let through just now. Nothing is done by it, and no event recorded.
+
+        It counts as a use of the key, and for the limits on calls. For faces that show what somebody can do; to do it
+        is decided, and recorded, when it is done.
+        """
+        exchange = Exchange(request, ids.new_request_id())
+        try:
+            self._understand_in_thread(exchange)
+            operation, call = exchange.operation, exchange.call
+            if operation is not None and call is not None and operation.action:
+                subject = operation.load(self._kit, call, exchange.parameters)
+                self._kit.authorise(call, operation.action, subject)
+        except AwsError:
+            return False
+        return True
+
     async def _run(self, exchange: Exchange) -> None:
         on_loop = self._reads_on_loop and len(exchange.request.body) <= _LARGE_BODY_BYTES
         if on_loop:
@@ -165,7 +182,7 @@ class Pipeline:
             raise NotImplementedHere(
                 f"Keyturn does not offer {found.service.name} {found.operation_name}; see docs/compatibility.md."
             )
-        exchange.parameters = protocol(found.service).parse(model, found, request)
+        exchange.parameters = protocol(found.service, request).parse(model, found, request)
 
     def _check_way(self, entrance: Entrance, service: ServiceModel, region: str) -> None:
         """Check that a call has come by a way that leads to its service: an endpoint leads to one, in its region."""
@@ -222,8 +239,8 @@ async def _attempt_in(threads: Executor, exchange: Exchange, step: Callable[[Exc
 
 
 def _serialise(exchange: Exchange) -> HttpReply:
-    request_id = exchange.request_id
+    request, request_id = exchange.request, exchange.request_id
     if exchange.error is None and exchange.model is not None:
-        return protocol(exchange.model.service).reply(exchange.model, exchange.response, request_id)
-    service = exchange.route.service if exchange.route else addressed_service(exchange.request)
-    return protocol(service).error(service, exchange.model, exchange.error or InternalFailure(), request_id)
+        return protocol(exchange.model.service, request).reply(exchange.model, exchange.response, request_id)
+    service = exchange.route.service if exchange.route else addressed_service(request)
+    return protocol(service, request).error(service, exchange.model, exchange.error or InternalFailure(), request_id)

@@ -73,7 +73,7 @@ def serve(settings: Settings, application: Application, doors: Doors, listener: 
             "Both must be PEM files that the user who runs keyturn can read, the key without a passphrase.",
         ) from error
     try:
-        _Uvicorn(config, doors, ready_line).run(sockets=[listener])
+        _Uvicorn(config, application, doors, ready_line).run(sockets=[listener])
     finally:
         doors.end()
 
@@ -90,8 +90,9 @@ def _prepare_interpreter() -> None:
 class _Uvicorn(uvicorn.Server):
     """uvicorn, which says when it is ready and ends with status 0 when it is told to stop."""
 
-    def __init__(self, config: uvicorn.Config, doors: Doors, ready_line: str) -> None:
+    def __init__(self, config: uvicorn.Config, application: Application, doors: Doors, ready_line: str) -> None:
         super().__init__(config)
+        self._application = application
         self._doors = doors
         self._ready_line = ready_line
 
@@ -103,6 +104,7 @@ class _Uvicorn(uvicorn.Server):
         sys.stdout.flush()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._application.end_live()
         self._doors.end()
         await super().shutdown(sockets)
 

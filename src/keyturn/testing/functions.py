@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from keyturn.clock import Clock, SystemClock
+from keyturn.operations.function_metrics import FunctionMetrics
 from keyturn.runtime import FunctionSpec, Invocation, LogLine, RoleCredentials, Runtime, RuntimeSettings
 from keyturn.runtime.interpreters import available_runtimes
 from keyturn.runtime.package import code_sha256
@@ -36,6 +37,7 @@ class FunctionBench:
         settings: For the runtime.
         clock: For the runtime and for the credentials it gets, which last an hour.
         logs: Log events by stream.
+        metrics: What was counted of its functions.
         open_door: Serves a server's APIs inside functions' networks; None for nobody.
     """
 
@@ -43,6 +45,7 @@ class FunctionBench:
     clock: Clock = field(default_factory=SystemClock)
     logs: dict[str, list[LogLine]] = field(default_factory=dict)
     sessions: int = 0
+    metrics: FunctionMetrics = field(default_factory=FunctionMetrics)
     open_door: OpenDoor | None = None
 
     def __post_init__(self) -> None:
@@ -53,6 +56,7 @@ class FunctionBench:
             load_package=self._packages.__getitem__,
             credentials_for=self._credentials,
             write_log=self._write_log,
+            meter=self.metrics,
             open_door=self.open_door,
         )
 

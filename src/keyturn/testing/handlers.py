@@ -21,6 +21,7 @@ from keyturn.crypto.keyring import Keyring, MaterialId, WrappedMaterial
 from keyturn.crypto.tokens import TokenSealer
 from keyturn.operations import registry
 from keyturn.operations.accesses import Accesses
+from keyturn.operations.function_metrics import FunctionMetrics
 from keyturn.operations.kit import Kit
 from keyturn.operations.meters import Meters
 from keyturn.operations.secretsmanager.mirroring import follow
@@ -92,6 +93,7 @@ class HandlerBench:
             "accesses": Accesses(),
             "uses": Uses(),
             "meters": Meters(),
+            "function_metrics": FunctionMetrics(),
             "session_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="sts-session"),
             "page_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="page"),
             "grant_tokens": TokenSealer(keyring, key_id=_SYSTEM.key_id, purpose="kms-grant"),

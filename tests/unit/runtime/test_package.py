@@ -40,10 +40,21 @@ def corrupted() -> bytes:
     return bytes(content)
 
 
+def corrupted_lzma() -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_LZMA) as archive:
+        archive.writestr("a.py", b"x = 1\n" * 1000)
+    content = bytearray(buffer.getvalue())
+    # Of what has been compressed, behind the entry's head and LZMA's.
+    content[43:53] = b"\xff" * 10
+    return bytes(content)
+
+
 @pytest.mark.parametrize(
     "make",
     [
         lambda: b"",
+        corrupted_lzma,
         lambda: b"no zip file",
         lambda: zip_package({"a.py": "x"})[:-8],
         corrupted,

@@ -1,0 +1,28 @@
+"""What keeps people from destroying what they did not mean to.
+
+Destructive acts are confirmed by typing a name: ``console.js`` keeps the button off until then, the server asks too. A
+form that takes something's place says which one it was made from.
+"""
+
+from __future__ import annotations
+
+from keyturn.console.visit import Form
+from keyturn.errors.base import KeyturnError
+
+
+class NotConfirmed(KeyturnError):
+    """The name was not typed, and nothing was done."""
+
+
+class Overtaken(KeyturnError):
+    """Somebody else has changed what a form was made from, and nothing was done."""
+
+
+def check_confirmed(form: Form, name: str) -> None:
+    """Check that somebody has typed a name into the field ``confirmed``.
+
+    Raises:
+        NotConfirmed: They have not.
+    """
+    if form.line("confirmed") != name:
+        raise NotConfirmed(f"Nothing was done: type {name} to confirm.")

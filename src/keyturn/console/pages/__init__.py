@@ -1,0 +1,1 @@
+"""A page per file. ``routing.discover`` finds them: there is no list to edit."""

@@ -1,0 +1,75 @@
+"""A policy in an editor: read as the service would, each fault with line and column, and put when it is accepted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from keyturn.console.policy_targets import Target, target_of
+from keyturn.console.replies import Html, Redirect, Reply
+from keyturn.console.routing import action, page
+from keyturn.console.visit import Visit
+from keyturn.rules.policy.faults import Report, Severity, examine
+from keyturn.wire.actions import known_actions
+
+_NEW = """{
+  "Version": "2012-10-17",
+  "Statement": [
+    {
+      "Effect": "Allow",
+      "Action": "secretsmanager:GetSecretValue",
+      "Resource": "*"
+    }
+  ]
+}"""
+
+
+@page("access/edit")
+def show(visit: Visit) -> Reply:
+    """Show a policy in the editor; after a refusal the text that was sent."""
+    target = target_of(visit.clients, visit.asked)
+    text = visit.form.text("document") or (_NEW if target.is_new else target.load())
+    return _editor(visit, target, text, examine(text, target.kind, known_actions()))
+
+
+@action("access/edit", shows=show)
+def edit(visit: Visit) -> Reply:
+    """Check a policy; put it if that was asked for and nothing speaks against it."""
+    target, text = target_of(visit.clients, visit.form.line), visit.form.text("document")
+    report = examine(text, target.kind, known_actions())
+    wanted = visit.form.line("do")
+    if wanted == "correct" and report.corrected is not None:
+        text = report.corrected
+        return _editor(visit, target, text, examine(text, target.kind, known_actions()), is_checked=True)
+    is_doubtful = any(fault.severity is Severity.WARNING for fault in report.faults)
+    if wanted != "put" or report.errors or (is_doubtful and not visit.form.is_on("doubts")):
+        status = 400 if wanted == "put" and report.errors else 200
+        return _editor(visit, target, text, report, status=status, is_checked=True)
+    back = target.put(visit.clients, text, visit.form.line("policy_name"))
+    return Redirect(back, "The policy is in force.")
+
+
+@action("access/inline/put")
+def put_inline(visit: Visit) -> Reply:
+    """Put a policy that a page has shown whole."""
+
+    def asked(field: str) -> str:
+        return "inline" if field == "of" else visit.form.line(field)
+
+    target = target_of(visit.clients, asked)
+    target.put(visit.clients, visit.form.text("document"), "")
+    return Redirect(target.back, f"The policy {visit.form.line('policy')} is in force.")
+
+
+def _editor(
+    visit: Visit, target: Target, text: str, report: Report, *, status: int = 200, is_checked: bool = False
+) -> Html:
+    shown: dict[str, Any] = {
+        "target": target,
+        "text": text,
+        "report": report,
+        "is_checked": is_checked or visit.refused is not None,
+        "warnings": [fault for fault in report.faults if fault.severity is Severity.WARNING],
+        "policy_name": visit.form.line("policy_name"),
+        "may_put": target.may_put(visit.clients, text),
+    }
+    return Html("access_edit.html", shown, status)

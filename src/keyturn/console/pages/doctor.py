@@ -1,0 +1,197 @@
+"""The doctor: why does a secret not rotate, what exactly is to be changed, and what is wrong with all of them.
+
+It runs here, and asks as whoever is signed in: what their policies hide from them is hidden from it, and it says so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from keyturn.client.diagnosis import seen_section
+from keyturn.client.planned import PlannedRotation
+from keyturn.console.replies import Html, Part, Redirect, Reply, address
+from keyturn.console.routing import action, live, page
+from keyturn.console.visit import Visit
+from keyturn.doctor.asking import AskByBoto3
+from keyturn.doctor.case import Case
+from keyturn.doctor.collect import collect
+from keyturn.doctor.facts import Facts, Kind
+from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
+from keyturn.doctor.formats import excerpt
+from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Verdict
+from keyturn.doctor.own_policy import reading_policy
+from keyturn.doctor.remedies import command, line_with
+from keyturn.doctor.runner import NoSuchSecret, examine
+from keyturn.doctor.subject import Options
+
+_AT_ONCE = 4
+_ON_A_PAGE = 20
+_VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
+_MAIN = (Role.CAUSE, Role.CONTRIBUTING)
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A finding as it is shown.
+
+    Attributes:
+        commands: The changes, as commands of the AWS CLI, then what is to be done by hand.
+        fingerprint: Of the changes; empty if none is applied here.
+        is_allowed: Whether whoever looks may make all of them.
+        widens: Whether they widen access.
+    """
+
+    finding: Finding
+    commands: Sequence[str]
+    policy: str
+    evidence: Sequence[tuple[Evidence, str]]
+    fingerprint: str
+    is_allowed: bool
+    widens: bool
+
+
+@page("secret/doctor")
+def show(visit: Visit) -> Reply:
+    """Look at one secret, and show what is wrong."""
+    return _shown(visit, Options(may_be_keyturn=True))
+
+
+@action("secret/doctor/preflight", shows=show)
+def preflight(visit: Visit) -> Reply:
+    """Look from inside the function's sandbox, too."""
+    return _shown(visit, Options(may_be_keyturn=True, preflight=True))
+
+
+@action("secret/doctor/fix", shows=show)
+def fix(visit: Visit) -> Reply:
+    """Apply the remedy of one finding, if it is still the one that was shown."""
+    secret_id, cause_id = visit.form.line("id"), visit.form.line("cause")
+    _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
+    finding = fixable(report, cause_id)
+    refuse_other_change(report, cause_id, visit.form.line("fingerprint"))
+    done = [change.action for change in made(visit.clients, finding)]
+    return Redirect(address("secret/doctor", id=secret_id, fixed=cause_id), f"Made: {', '.join(done)}.")
+
+
+@page("doctor", title="Doctor", order=35)
+def show_all(visit: Visit) -> Reply:
+    """Show what is known of all secrets that rotate, those in trouble first."""
+    query = {"NamePrefix": visit.asked("prefix")} if visit.asked("prefix") else {}
+    more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
+    is_all = visit.asked("show") == "all"
+    trouble = {} if is_all else {"Troubled": True}
+    listed = visit.look("keyturn", "list_planned_rotations", MaxResults=_ON_A_PAGE, **trouble, **query, **more)
+    entries = listed.get("PlannedRotations", [])
+    if not is_all and not more:
+        # Those out of attempts may have failed for what no pre-flight sees.
+        parked = visit.look("keyturn", "list_planned_rotations", States=["parked"], MaxResults=_ON_A_PAGE, **query)
+        entries = [*parked.get("PlannedRotations", []), *entries]
+    found = {entry["ARN"]: PlannedRotation.of(entry) for entry in entries}
+    return Html(
+        "doctor.html",
+        {
+            "listed": listed,
+            "rotations": list(found.values()),
+            "prefix": visit.asked("prefix"),
+            "is_all": is_all,
+            "is_looking": visit.asked("look") == "1",
+            "next": visit.asked("next"),
+            "look_at": ",".join(rotation.arn for rotation in list(found.values())[:_ON_A_PAGE]),
+        },
+    )
+
+
+@live("doctor/live")
+def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+    """Look at the secrets of a page, some at a time, and show the verdicts as they come, the worst first."""
+    secret_ids = [each for each in visit.asked("ids").split(",") if each][:_ON_A_PAGE]
+    facts = Facts(AskByBoto3(visit.clients))
+    reports: list[Report] = []
+    for begin in range(0, len(secret_ids), _AT_ONCE):
+        with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="secret") as pool:
+            looked = pool.map(lambda each: _report(visit, facts, each), secret_ids[begin : begin + _AT_ONCE])
+            reports += [report for report in looked if report is not None]
+        order = list(Verdict)
+        reports.sort(key=lambda report: (order.index(report.verdict), report.name))
+        done = min(begin + _AT_ONCE, len(secret_ids))
+        shown = {"reports": reports, "done": done, "count": len(secret_ids), "verdicts": _VERDICTS}
+        yield [Part("doctor_verdicts.html", shown, target="verdicts")]
+
+
+def _report(visit: Visit, facts: Facts, secret_id: str) -> Report | None:
+    """Return what is found of one of many secrets; None if it is gone."""
+    options = Options(may_be_keyturn=True, is_one_of_many=True)
+    try:
+        return examine(collect(facts, secret_id, visit.now, options), _endpoint(visit))
+    except NoSuchSecret:
+        return None
+
+
+def _endpoint(visit: Visit) -> str:
+    return str(visit.clients["secretsmanager"].meta.endpoint_url)
+
+
+def _examined(visit: Visit, secret_id: str, options: Options) -> tuple[Case, Report]:
+    case = collect(Facts(AskByBoto3(visit.clients)), secret_id, visit.now, options)
+    return case, examine(case, _endpoint(visit))
+
+
+def _shown(visit: Visit, options: Options) -> Html:
+    secret_id = visit.asked("id")
+    case, report = _examined(visit, secret_id, options)
+    target = f" --endpoint-url {_endpoint(visit)}"
+    found = [_found(visit, finding, target) for finding in report.findings]
+    policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
+    described = {"ARN": report.arn, "Name": report.name}
+    return Html(
+        "secret_doctor.html",
+        {
+            "section": "secrets",
+            "described": described,
+            "is_seen": case.described.kind is Kind.OK,
+            "report": report,
+            "verdict_kind": _VERDICTS[report.verdict],
+            "main": [each for each in found if each.finding.role in _MAIN],
+            "others": [each for each in found if each.finding.role not in _MAIN],
+            "sections": [seen_section(report, section) for section in Section],
+            "policy": json.dumps(policy, indent=2) if report.blind else "",
+            "fixed": visit.asked("fixed"),
+            "still": visit.asked("fixed") in {finding.id for finding in report.causes},
+            "is_preflight": options.preflight,
+            "may_preflight": visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
+        },
+    )
+
+
+def _found(visit: Visit, finding: Finding, target: str) -> Found:
+    remedy = finding.remedy
+    lines = [line_with(line, target) for line in remedy.by_hand]
+    return Found(
+        finding=finding,
+        commands=[*(command(change, target) for change in remedy.changes), *lines],
+        policy="" if remedy.policy is None or remedy.changes else json.dumps(remedy.policy, indent=2),
+        evidence=[(each, _text(each)) for each in finding.evidence],
+        fingerprint=fingerprint(remedy.changes) if finding.is_fixable else "",
+        is_allowed=finding.is_fixable and _is_allowed(visit, finding),
+        widens=finding.cause.fix is Fix.WIDENS,
+    )
+
+
+def _is_allowed(visit: Visit, finding: Finding) -> bool:
+    from botocore import xform_name  # noqa: PLC0415 - botocore takes a quarter of a second to import
+
+    return all(
+        visit.clients.allow(change.service, xform_name(change.operation), **change.parameters)
+        for change in finding.remedy.changes
+    )
+
+
+def _text(evidence: Evidence) -> str:
+    found = excerpt(evidence.excerpt)
+    return found.strip() if isinstance(found, str) else json.dumps(found, indent=2, default=str)

@@ -1,0 +1,122 @@
+"""KMS keys: the list, and one with its policy, its grants and its life."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from keyturn.console.confirmation import check_confirmed
+from keyturn.console.numbers import whole_number
+from keyturn.console.replies import Html, Redirect, Reply, address
+from keyturn.console.routing import action, page
+from keyturn.console.visit import Visit
+
+# Each takes a call of its own.
+_ON_A_PAGE: Final = 20
+_MOST: Final = 100
+
+
+@page("keys", title="Keys", order=90)
+def show(visit: Visit) -> Reply:
+    """Show one page of the keys."""
+    more = {"Marker": visit.asked("next")} if visit.asked("next") else {}
+    listed = visit.look("kms", "list_keys", Limit=_ON_A_PAGE, **more)
+    aliases = visit.look("kms", "list_aliases", Limit=_MOST)
+    names: dict[str, list[str]] = {}
+    for alias in aliases.get("Aliases", []):
+        names.setdefault(alias.get("TargetKeyId", ""), []).append(alias["AliasName"])
+    entries = [
+        {
+            "id": key["KeyId"],
+            "aliases": names.get(key["KeyId"], []),
+            "described": visit.look("kms", "describe_key", KeyId=key["KeyId"]),
+        }
+        for key in listed.get("Keys", [])
+    ]
+    may_create = visit.clients.allow("kms", "create_key")
+    return Html("keys.html", {"listed": listed, "entries": entries, "may_create": may_create})
+
+
+@action("key/create", shows=show)
+def create(visit: Visit) -> Reply:
+    """Make a key, with an alias if one is given."""
+    alias = visit.form.line("alias")
+    made = visit.clients["kms"].create_key(Description=visit.form.line("description"))["KeyMetadata"]
+    if alias:
+        name = alias if alias.startswith("alias/") else f"alias/{alias}"
+        visit.clients["kms"].create_alias(AliasName=name, TargetKeyId=made["KeyId"])
+    return _back(made["KeyId"], "The key is there.")
+
+
+@page("key")
+def show_key(visit: Visit) -> Reply:
+    """Show one key."""
+    key = visit.clients["kms"].describe_key(KeyId=visit.asked("id"))["KeyMetadata"]
+    key_id = key["KeyId"]
+    is_own = key["KeyManager"] == "CUSTOMER"
+    allow = visit.clients.allow
+    may = {
+        name: is_own and allow("kms", operation, KeyId=key_id, **more)
+        for name, operation, more in (
+            ("enable", "enable_key", {}),
+            ("disable", "disable_key", {}),
+            ("delete", "schedule_key_deletion", {"PendingWindowInDays": 30}),
+            ("cancel", "cancel_key_deletion", {}),
+            ("rotate", "enable_key_rotation", {}),
+            ("policy", "put_key_policy", {"PolicyName": "default", "Policy": "{}"}),
+        )
+    }
+    shown: dict[str, Any] = {
+        "key": key,
+        "is_own": is_own,
+        "policy": visit.look("kms", "get_key_policy", KeyId=key_id, PolicyName="default"),
+        "aliases": visit.look("kms", "list_aliases", KeyId=key_id, Limit=_MOST),
+        "grants": visit.look("kms", "list_grants", KeyId=key_id, Limit=_MOST) if is_own else None,
+        "rotation": visit.look("kms", "get_key_rotation_status", KeyId=key_id) if is_own else None,
+        "may": may,
+    }
+    return Html("key.html", shown)
+
+
+@action("key/state", shows=show_key)
+def set_state(visit: Visit) -> Reply:
+    """Enable a key, or disable it."""
+    key_id = visit.form.line("id")
+    if visit.form.line("do") == "enable":
+        visit.clients["kms"].enable_key(KeyId=key_id)
+        return _back(key_id, "The key is enabled.")
+    check_confirmed(visit.form, key_id)
+    visit.clients["kms"].disable_key(KeyId=key_id)
+    return _back(key_id, "The key is disabled: what it has sealed cannot be opened until it is enabled again.")
+
+
+@action("key/rotation", shows=show_key)
+def set_rotation(visit: Visit) -> Reply:
+    """Have a key rotate once a year, or no more."""
+    key_id = visit.form.line("id")
+    if visit.form.line("do") == "on":
+        visit.clients["kms"].enable_key_rotation(KeyId=key_id)
+        return _back(key_id, "The key gets new material once a year.")
+    visit.clients["kms"].disable_key_rotation(KeyId=key_id)
+    return _back(key_id, "The key keeps its material.")
+
+
+@action("key/delete", shows=show_key)
+def schedule_deletion(visit: Visit) -> Reply:
+    """Have a key deleted after a waiting period, in which that can be cancelled."""
+    key_id = visit.form.line("id")
+    check_confirmed(visit.form, key_id)
+    days = whole_number(visit.form.line("days"), "The number of days")
+    visit.clients["kms"].schedule_key_deletion(KeyId=key_id, PendingWindowInDays=days)
+    return _back(key_id, f"The key will be deleted in {days} days. Until then that can be cancelled.")
+
+
+@action("key/cancel", shows=show_key)
+def cancel_deletion(visit: Visit) -> Reply:
+    """Keep a key that was to be deleted."""
+    key_id = visit.form.line("id")
+    visit.clients["kms"].cancel_key_deletion(KeyId=key_id)
+    return _back(key_id, "The key stays. It is disabled: enable it to use it.")
+
+
+def _back(key_id: str, notice: str) -> Redirect:
+    return Redirect(address("key", id=key_id), notice)

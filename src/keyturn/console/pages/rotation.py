@@ -1,0 +1,139 @@
+"""A secret's rotation: where it stands, its steps as they go, what became of others, and what can be done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from keyturn.client.planned import PlannedRotation, rule_in_words
+from keyturn.console.replies import Html, Part, Redirect, Reply, address
+from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
+from keyturn.console.routing import action, live, page
+from keyturn.console.visit import Refused, Visit
+from keyturn.errors.base import KeyturnError
+
+_ON_A_PAGE = 10
+
+Json = Mapping[str, Any]
+
+
+@page("secret/rotation")
+def show(visit: Visit) -> Reply:
+    """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
+    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    arn, function_arn = described["ARN"], described.get("RotationLambdaARN")
+    more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
+    listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
+    course, refused = _course(visit, arn, log_group_of(visit, function_arn))
+    clients = visit.clients
+    return Html(
+        "rotation.html",
+        {
+            "section": "secrets",
+            "described": described,
+            "function_name": function_name(function_arn) if function_arn else "",
+            "planned": _planned(visit, described),
+            "rule": rule_in_words(described.get("RotationRules", {})),
+            "listed": listed,
+            "course": course,
+            "no_course": refused,
+            "version": visit.asked("version"),
+            "all": visit.asked("all"),
+            "kind_of": kind_of,
+            "may_rotate": clients.allow("secretsmanager", "rotate_secret", SecretId=arn),
+            "may_cancel": clients.allow("secretsmanager", "cancel_rotate_secret", SecretId=arn),
+            "may_retry": clients.allow("keyturn", "retry_rotation", SecretId=arn),
+            "may_resolve": clients.allow("keyturn", "resolve_rotation", SecretId=arn),
+        },
+    )
+
+
+@live("secret/rotation/live")
+def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+    """Show the steps of a rotation as they go."""
+    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    log_group = log_group_of(visit, described.get("RotationLambdaARN"))
+    before: Json | None = None
+    while True:
+        answer = _answer(visit, described["ARN"])
+        told = {name: value for name, value in answer.items() if name != "ResponseMetadata"}
+        course = Course(answer, visit, log_group)
+        if told == before:
+            yield []
+        else:
+            yield [Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course")]
+        if not course.is_under_way:
+            return
+        before = told
+
+
+@action("secret/rotation/rotate", shows=show)
+def rotate(visit: Visit) -> Reply:
+    """Rotate it now."""
+    made = visit.clients["secretsmanager"].rotate_secret(SecretId=visit.form.line("id"))
+    return _to(visit, "The rotation has begun.", version=made["VersionId"])
+
+
+@action("secret/rotation/cancel", shows=show)
+def cancel(visit: Visit) -> Reply:
+    """Switch rotation off."""
+    _confirmed(visit)
+    visit.clients["secretsmanager"].cancel_rotate_secret(SecretId=visit.form.line("id"))
+    return _to(visit, "Rotation is off. What it had begun was ended.")
+
+
+@action("secret/rotation/retry", shows=show)
+def retry(visit: Visit) -> Reply:
+    """Try an unfinished rotation again now."""
+    made = visit.clients["keyturn"].retry_rotation(SecretId=visit.form.line("id"))
+    return _to(visit, "It is tried again.", version=made.get("VersionId", ""))
+
+
+@action("secret/rotation/resolve", shows=show)
+def resolve(visit: Visit) -> Reply:
+    """Have the labels brought in line with what the database accepts."""
+    _confirmed(visit)
+    made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.form.line("id"))
+    told = "The function asks the database which version it accepts; the labels follow."
+    return _to(visit, told, version=made.get("VersionId", ""), kind="resolution")
+
+
+def _to(visit: Visit, notice: str, **query: str) -> Redirect:
+    return Redirect(address("secret/rotation", id=visit.form.line("id"), **query), notice)
+
+
+def _confirmed(visit: Visit) -> None:
+    """Return if the secret's name was typed.
+
+    Raises:
+        KeyturnError: It was not.
+    """
+    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.form.line("id"))
+    if visit.form.line("name") != described["Name"]:
+        raise KeyturnError("Nothing was changed.", f"Type the secret's name, {described['Name']}, to confirm it.")
+
+
+def _answer(visit: Visit, arn: str) -> Json:
+    which = {"VersionId": visit.asked("version"), "Kind": visit.asked("kind")}
+    given = {name: value for name, value in which.items() if value}
+    answer: Json = visit.clients["keyturn"].get_rotation(SecretId=arn, **given)
+    return answer
+
+
+def _course(visit: Visit, arn: str, log_group: str) -> tuple[Course | None, Refused | None]:
+    """Return the rotation that is asked for, or why it cannot be shown; neither if none has run."""
+    which = {"VersionId": visit.asked("version"), "Kind": visit.asked("kind")}
+    given = {name: value for name, value in which.items() if value}
+    found = visit.look("keyturn", "get_rotation", SecretId=arn, **given)
+    if found:
+        return Course(found.answer, visit, log_group), None
+    has_none = found.refused is not None and found.refused.code == "ResourceNotFoundException" and not given
+    return None, None if has_none else found.refused
+
+
+def _planned(visit: Visit, described: Json) -> PlannedRotation | None:
+    """Return when it rotates next, and why then; None if it has no rotation, or that may not be seen."""
+    if "RotationEnabled" not in described:
+        return None
+    found = visit.look("keyturn", "list_planned_rotations", SecretARNs=[described["ARN"]]).get("PlannedRotations", [])
+    return PlannedRotation.of(found[0]) if found else None

@@ -1,0 +1,118 @@
+"""Which function answers which address: pages, actions and live parts register themselves by decorators.
+
+``/console/secret?id=…``: a page has a fixed address, and what it is about is in the query, because names of secrets
+hold slashes and much else. A page only reads. An action changes something; it is posted with the session's CSRF token,
+and answers by leading to a page. A live part is a stream of pieces of pages.
+"""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+
+from keyturn.console import pages
+from keyturn.console.replies import Part, Reply
+from keyturn.console.visit import Visit
+
+ShowPage = Callable[[Visit], Reply]
+Act = Callable[[Visit], Reply]
+Watch = Callable[[Visit], Iterator[Iterable[Part]]]
+# What a form of text may hold; a deployment package is the one thing that is larger.
+FORM_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Action:
+    """What happens when a form is posted.
+
+    Attributes:
+        act: Does it.
+        shows: The page that shows what kept it from being done, with the form as it was filled in; None if there is a
+            page for errors only.
+        most_bytes: How large the form may be.
+    """
+
+    act: Act
+    shows: ShowPage | None = None
+    most_bytes: int = FORM_BYTES
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A line of the navigation."""
+
+    title: str
+    path: str
+    order: int
+
+
+@dataclass(slots=True)
+class Routes:
+    """All addresses of the console, without ``/console/``."""
+
+    pages: dict[str, ShowPage] = field(default_factory=dict)
+    actions: dict[str, Action] = field(default_factory=dict)
+    lives: dict[str, Watch] = field(default_factory=dict)
+    places: list[Place] = field(default_factory=list)
+
+
+_routes = Routes()
+
+
+def page(path: str, *, title: str = "", order: int = 0) -> Callable[[ShowPage], ShowPage]:
+    """Register a page.
+
+    Args:
+        path: Its address; empty for the home page.
+        title: Its name in the navigation; empty if it is not in it.
+        order: Its rank there.
+    """
+
+    def register(show: ShowPage) -> ShowPage:
+        _refuse_duplicate(path, _routes.pages)
+        _routes.pages[path] = show
+        if title:
+            _routes.places.append(Place(title, path, order))
+        return show
+
+    return register
+
+
+def action(path: str, *, shows: ShowPage | None = None, most_bytes: int = FORM_BYTES) -> Callable[[Act], Act]:
+    """Register what happens when a form is posted to an address; see :class:`Action`."""
+
+    def register(act: Act) -> Act:
+        _refuse_duplicate(path, _routes.actions)
+        _routes.actions[path] = Action(act, shows, most_bytes)
+        return act
+
+    return register
+
+
+def live(path: str) -> Callable[[Watch], Watch]:
+    """Register a live part: a generator that yields what has changed, maybe nothing, about once a second.
+
+    It ends when there is nothing more to come.
+    """
+
+    def register(watch: Watch) -> Watch:
+        _refuse_duplicate(path, _routes.lives)
+        _routes.lives[path] = watch
+        return watch
+
+    return register
+
+
+def discover() -> Routes:
+    """Import every page, and return all routes."""
+    for module in pkgutil.iter_modules(pages.__path__):
+        importlib.import_module(f"{pages.__name__}.{module.name}")
+    _routes.places.sort(key=lambda place: place.order)
+    return _routes
+
+
+def _refuse_duplicate(path: str, taken: Iterable[str]) -> None:
+    if path in taken:
+        raise TypeError(f"/console/{path} is registered twice")

@@ -1,0 +1,51 @@
+"""How a secret's rotation stands, in a word: from what is planned, and from what the last pre-flight found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """A verdict.
+
+    Attributes:
+        word: For people.
+        kind: Of the badge: ``good``, ``warn``, ``bad`` or none.
+        leads_to: The page of the secret that says more.
+        causes: Why, as the pre-flight or the rotation names it.
+    """
+
+    word: str
+    kind: str
+    leads_to: str = "secret/doctor"
+    causes: tuple[str, ...] = ()
+
+
+def health_of(plan: Mapping[str, Any]) -> Health | None:
+    """Return how it stands with a secret, of which ListPlannedRotations says this; None if nobody has looked yet."""
+    state, verdict, drifts = plan.get("State"), plan.get("Verdict"), plan.get("Heartbeat") == "drift"
+    failed = (str(plan["Cause"]),) if plan.get("Cause") else ()
+    found = tuple(map(str, plan.get("PreflightCauses", ())))
+    if state == "parked":
+        return Health("rotation failed", "bad", causes=failed)
+    if (verdict == "will fail" or drifts) and _is_overtaken(plan):
+        # The next pre-flight is soon.
+        return Health("looked at soon", "")
+    if verdict == "will fail":
+        return Health("will fail", "bad", causes=found)
+    if drifts:
+        return Health("drift", "bad", causes=found)
+    if state == "pending" and failed:
+        return Health("tries again", "warn", "secret/rotation", failed)
+    if verdict == "ready":
+        return Health("ready", "good")
+    return Health("unknown", "warn", causes=found) if verdict else None
+
+
+def _is_overtaken(plan: Mapping[str, Any]) -> bool:
+    """Return whether the secret has rotated, or got another value, since it was looked at."""
+    checked_at, changed_at = plan.get("CheckedAt"), plan.get("CountedFrom")
+    return checked_at is not None and changed_at is not None and bool(checked_at < changed_at)

@@ -1,0 +1,70 @@
+"""Signing in with an access key, and out again.
+
+A wrong secret is answered like an unknown key. Who guesses is slowed down: by browser address, by access key, and most
+by both together. Each sign-in, good or not, is an event in the audit trail (CloudTrail's ConsoleLogin).
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from datetime import datetime, timedelta
+from typing import Final
+from urllib.parse import urlsplit
+
+WINDOW: Final = timedelta(minutes=5)
+# From one address, mistakes of an office behind it included; with one key, from wherever; and both together.
+_LIMITS: Final = {"address": 30, "key": 100, "both": 6}
+_MOST_COUNTED = 10_000
+
+
+class SignInLimits:
+    """Counts failed sign-ins. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._failures: OrderedDict[tuple[str, str], deque[datetime]] = OrderedDict()
+
+    def wait(self, source_address: str, access_key_id: str, now: datetime) -> timedelta:
+        """Return how long it takes until somebody may try again; nothing if they may now."""
+        with self._lock:
+            waits = [
+                failures[-limit] + WINDOW - now
+                for key, limit in _keys(source_address, access_key_id)
+                if len(failures := self._failures.get(key, deque())) >= limit
+            ]
+        return max([timedelta(0), *waits])
+
+    def note(self, source_address: str, access_key_id: str, now: datetime) -> None:
+        """Count one failure."""
+        with self._lock:
+            for key, limit in _keys(source_address, access_key_id):
+                self._failures.setdefault(key, deque(maxlen=limit)).append(now)
+                self._failures.move_to_end(key)
+            while len(self._failures) > _MOST_COUNTED:
+                self._failures.popitem(last=False)
+
+
+def _keys(source_address: str, access_key_id: str) -> list[tuple[tuple[str, str], int]]:
+    # What is claimed may be of any length.
+    key = access_key_id[:128]
+    return [
+        (("address", source_address), _LIMITS["address"]),
+        (("key", key), _LIMITS["key"]),
+        (("both", f"{source_address} {key}"), _LIMITS["both"]),
+    ]
+
+
+def next_page(wanted: str) -> str:
+    """Return where to go after signing in: an address of the console, or its home page.
+
+    Whatever a link of somebody else's asks for, it does not lead away from here.
+    """
+    try:
+        split = urlsplit(wanted)
+    except ValueError:
+        return "/console/"
+    is_ours = not split.scheme and not split.netloc and split.path.startswith("/console/")
+    # Browsers take a backslash for a slash, and leave out what is not printed.
+    is_plain = wanted.isprintable() and wanted.isascii() and "\\" not in wanted and not wanted.startswith("//")
+    return wanted if is_ours and is_plain and ".." not in split.path else "/console/"

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from keyturn.console.sign_in import WINDOW, SignInLimits, next_page
+from keyturn.testing.clock import FakeClock
+
+NOW = FakeClock().now()
+NOTHING = timedelta(0)
+
+
+def failed(limits: SignInLimits, times: int, address: str = "10.0.0.1", key: str = "AKIA") -> None:
+    for _ in range(times):
+        limits.note(address, key, NOW)
+
+
+def test_who_fails_often_waits_and_others_do_not() -> None:
+    limits = SignInLimits()
+    failed(limits, 5)
+    assert limits.wait("10.0.0.1", "AKIA", NOW) == NOTHING
+
+    failed(limits, 1)
+
+    assert limits.wait("10.0.0.1", "AKIA", NOW) == WINDOW
+    assert limits.wait("10.0.0.1", "AKIA", NOW + WINDOW) == NOTHING
+    # The owner of the key, who sits elsewhere, is not locked out by somebody's guesses.
+    assert limits.wait("10.0.0.2", "AKIA", NOW) == NOTHING
+    assert limits.wait("10.0.0.1", "AKIB", NOW) == NOTHING
+
+
+def test_who_tries_many_keys_is_slowed_down_too() -> None:
+    limits = SignInLimits()
+    for number in range(30):
+        failed(limits, 1, key=f"AKIA{number}")
+
+    assert limits.wait("10.0.0.1", "another", NOW) == WINDOW
+
+
+def test_a_key_that_is_guessed_from_everywhere_is_guarded() -> None:
+    limits = SignInLimits()
+    for number in range(100):
+        failed(limits, 1, address=f"10.0.0.{number}")
+
+    assert limits.wait("10.9.9.9", "AKIA", NOW) == WINDOW
+
+
+def test_what_is_counted_is_bounded() -> None:
+    limits = SignInLimits()
+    for number in range(12_000):
+        limits.note("10.0.0.1", f"{number}" * 50, NOW)
+
+    assert len(limits._failures) <= 10_000
+
+
+@pytest.mark.parametrize("wanted", ["/console/", "/console/secret?id=a%2Fb&x=y", "/console/secrets?search=a+b"])
+def test_a_page_of_the_console_is_gone_on_to(wanted: str) -> None:
+    assert next_page(wanted) == wanted
+
+
+@pytest.mark.parametrize(
+    "wanted",
+    [
+        "",
+        "https://evil.example/console/",
+        "//evil.example/console/",
+        "/\\evil.example",
+        "\\\\evil.example/console/",
+        "/console/../../x",
+        "/console",
+        "javascript:alert(1)",
+        "/console/\r\nset-cookie: a=b",
+        "/console/\té",
+        "http:/console/",
+        "/console/\\..\\x",
+    ],
+)
+def test_nothing_else_is(wanted: str) -> None:
+    assert next_page(wanted) == "/console/"
+
+
+@pytest.mark.parametrize("wanted", ["http://[", "//[", "http://[::1]x/"])
+def test_what_is_no_address_leads_home(wanted: str) -> None:
+    assert next_page(wanted) == "/console/"
