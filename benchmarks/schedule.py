@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 
@@ -28,8 +27,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from benchmarks.keyturn_server import data_of, init, serving
 from benchmarks.report import load_averages, machine
 from benchmarks.schedule_queries import Timing, timings
+from benchmarks.scheduled_secrets import scheduled_secrets
 from benchmarks.servers import prepare_this_process
-from benchmarks.stored_secrets import NewSecret, opened, store_secrets
+from benchmarks.stored_secrets import opened, store_secrets
 
 from keyturn.cli.main import print_error
 from keyturn.clock import SystemClock
@@ -38,12 +38,6 @@ from keyturn.storage.database import Stores
 from keyturn.storage.migrate import migrate
 from keyturn.testing.postgresql import PostgresqlServer
 
-_FUNCTION = "arn:aws:lambda:us-east-1:000000000000:function:rotate-postgresql"
-_PERIODS_DAYS = (30, 60, 90)
-# Of a hundred secrets so many have rotated before, and have two versions.
-_ROTATED_PERCENT = 20
-# Of a thousand so many are planned into one hour by the same expression.
-_BUSY_PERMILLE = 14
 _STARTS = 3
 _PAGES = 30
 _SETTLE_SECONDS = 5
@@ -129,7 +123,7 @@ def _measure(options: Options, count: int, progress: Console) -> Result:
         busy_hour = (now + timedelta(days=3)).replace(hour=3, minute=0, second=0, microsecond=0)
         with opened(data_of(directory), url) as (kit, place):
             started_at = time.monotonic()
-            store_secrets(kit, place, _secrets(count, now, busy_hour), created_at=now - timedelta(days=200))
+            store_secrets(kit, place, scheduled_secrets(count, now, busy_hour), created_at=now - timedelta(days=200))
             stored_seconds = time.monotonic() - started_at
             progress.print(f"  {stored_seconds:.0f} s; asking the database")
             if options.postgresql:
@@ -146,35 +140,6 @@ def _measure(options: Options, count: int, progress: Console) -> Result:
 
 def _database(url: str) -> list[str]:
     return ["--database-url", url] if url else []
-
-
-def _secrets(count: int, now: datetime, busy_hour: datetime) -> Iterator[NewSecret]:
-    """Make secrets whose rotations are spread over days, hours and minutes like Keyturn's, but for one busy hour."""
-    chance = random.Random(count)  # The same ones each time.
-    for number in range(count):
-        name = f"team-{number % 997:03}/database-{number:07}"
-        value = {"engine": "postgres", "host": f"db{number % 500}.example", "port": 5432, "username": f"app{number}"}
-        value |= {"password": f"{chance.getrandbits(192):048x}"}
-        if number % 1000 < _BUSY_PERMILLE:
-            rules: dict[str, object] = {"ScheduleExpression": "cron(0 3 * * ? *)", "Duration": "1h"}
-            opens_at, closes_at = busy_hour, busy_hour + timedelta(hours=1)
-            last_minute = 49
-            days = 1
-        else:
-            days = chance.choice(_PERIODS_DAYS)
-            rules = {"AutomaticallyAfterDays": days}
-            midnight = (now + timedelta(days=1 + chance.randrange(days))).replace(
-                hour=0, minute=0, second=0, microsecond=0
-            )
-            opens_at, closes_at = midnight + timedelta(hours=chance.randrange(24)), midnight + timedelta(days=1)
-            last_minute = 59
-        minute = min(chance.randrange(last_minute + 1), chance.randrange(last_minute + 1))
-        planned_at = opens_at + timedelta(minutes=minute, seconds=chance.randrange(60))
-        rotated_at = (planned_at - timedelta(days=2 * days), planned_at - timedelta(days=days))
-        is_rotated = chance.randrange(100) < _ROTATED_PERCENT
-        yield NewSecret(
-            name, value, _FUNCTION, rules, planned_at, closes_at, rotated_at=rotated_at[1:] if is_rotated else ()
-        )
 
 
 def _analyse(url: str) -> None:

@@ -204,6 +204,7 @@ def test_no_secret_is_kept_logged_or_told_where_it_should_not_be(
     use_replicas(caller, marks)
     use_functions(caller, marks)
     use_logs(caller)
+    use_server(caller, hook)
     send_nonsense(caller, marks)
     for command_line in Path("/proc").glob("[0-9]*/cmdline"):
         with suppress(OSError):
@@ -488,6 +489,17 @@ def use_logs(caller: Caller) -> None:
     events = client.get_log_events(logGroupName="/aws/lambda/canary", logStreamName=stream["logStreamName"])
     assert events["events"]
     client.filter_log_events(logGroupName="/aws/lambda/canary")
+
+
+def use_server(caller: Caller, hook: WebhookReceiver) -> None:
+    """What is told of the server and its trail holds no secret, and nothing of what is set but what is harmless."""
+    client = caller.client("keyturn")
+    told = json.dumps(
+        [client.get_server_status(), client.get_audit_trail_status(), client.lookup_denied_events()], default=str
+    )
+    caller.look("status of the server", told.encode())
+    for hidden in (METRICS_TOKEN, hook.setting, str(caller.server.data_dir)):
+        assert hidden not in told
 
 
 def send_nonsense(caller: Caller, marks: Marks) -> None:

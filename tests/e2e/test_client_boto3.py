@@ -108,6 +108,7 @@ secrets_manager =
 """
 
 
+@pytest.mark.usefixtures("client")
 @pytest.mark.parametrize(
     ("variables", "config", "is_for_all"),
     [

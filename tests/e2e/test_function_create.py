@@ -15,9 +15,8 @@ import pytest
 from botocore.exceptions import ClientError
 
 from keyturn.cli.clients import Clients
-from keyturn.cli.function_create import RUNTIME
-from keyturn.cli.function_parts import SuperuserInValue, parts_of
-from keyturn.cli.function_plan import Plan, make_plan
+from keyturn.client.function_parts import SuperuserInValue, parts_of
+from keyturn.client.function_plan import RUNTIME, Plan, make_plan
 from keyturn.errors.base import KeyturnError
 from keyturn.testing.functions import zip_package
 from keyturn.testing.mariadb import MariadbServer

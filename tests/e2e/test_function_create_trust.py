@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.cli.function_parts import parts_of
+from keyturn.client.function_parts import parts_of
 from keyturn.testing.functions import zip_package
 
 from .callers import Caller, allow

@@ -81,5 +81,21 @@ def test_functions_and_their_logs(server: ServerProcess, tmp_path: Path) -> None
     run(server, "functions.mjs", str(package), f"python3.{sys.version_info.minor}")
 
 
+@pytest.mark.parametrize(
+    ("release", "content_type"),
+    [
+        ("@aws-sdk/client-cloudwatch", "application/x-www-form-urlencoded"),
+        ("cloudwatch-2026", "application/x-amz-json-1.0"),
+    ],
+)
+def test_metrics_of_functions(server: ServerProcess, release: str, content_type: str) -> None:
+    name = f"measured-by-{release.rpartition('/')[2]}"
+    create_rotation_function(server, name)
+    # It misses the event of a rotation.
+    server.client("lambda").invoke(FunctionName=name, Payload=b"{}")
+
+    run(server, "cloudwatch.mjs", release, name, content_type)
+
+
 def test_powertools_parameters(server: ServerProcess) -> None:
     run(server, "powertools.mjs")

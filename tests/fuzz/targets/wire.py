@@ -36,6 +36,7 @@ _FORMS: Final = tuple(
         ("iam", ("CreateRole", "SimulateCustomPolicy", "ListUsers")),
         ("sts", ("AssumeRole", "GetCallerIdentity")),
         ("ec2", ("CreateVpc", "DescribeVpcs")),
+        ("cloudwatch", ("GetMetricStatistics",)),
     )
     for operation in operations
 )
@@ -49,7 +50,7 @@ def json_bodies(data: bytes) -> None:
 
 
 def forms(data: bytes) -> None:
-    """Read a form as an operation of IAM, STS or EC2, chosen by the first byte, and as whatever it says it is."""
+    """Read a form as an operation, chosen by the first byte, and as whatever it says it is."""
     name, operation = _FORMS[data[0] % len(_FORMS) if data else 0]
     request = _posted(data[1:_LONGEST])
     _read(Route(service(name), operation), request)

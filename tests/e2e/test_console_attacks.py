@@ -1,0 +1,197 @@
+"""What programs send to the console, and no browser would: none of it is a fault of the server, nor lets them in."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+import urllib3
+
+from keyturn.testing.functions import zip_package
+
+from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
+from .console_session import ConsoleSession
+from .raw_http import Wire, ask
+
+_PART = '--x\r\ncontent-disposition: form-data; name="csrf_token"\r\n\r\n\\ud800\r\n--x--\r\n'
+
+
+@pytest.fixture(scope="module")
+def session(server: ServerProcess) -> ConsoleSession:
+    return ConsoleSession(server)
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=y",
+        "multipart/form-data; boundary=\xff",
+        "multipart/form-data; boundary=x; charset=undefined; a=utf-8",
+        "multipart/form-data; boundary=x; charset=unicode_escape; a=utf-8",
+        "application/x-www-form-urlencoded; charset=utf-7",
+        "text/plain",
+    ],
+)
+def test_a_form_that_cannot_be_read_is_none(server: ServerProcess, session: ConsoleSession, kind: str) -> None:
+    nobody = ConsoleSession(server, is_signed_in=False)
+
+    assert nobody.ask("POST", "sign-in", {"content-type": kind}, _PART).status == 403
+    assert session.ask("POST", "secrets/new", {"content-type": kind}, _PART).status == 403
+
+
+def test_nobody_is_signed_in_by_a_form_that_was_not_asked_for(server: ServerProcess) -> None:
+    for token in ("", "-"):
+        nobody = ConsoleSession(server, is_signed_in=False)
+        nobody.csrf_token = token
+        answered = nobody.post(
+            "sign-in",
+            access_key_id=server.admin.access_key_id,
+            secret_access_key=server.admin.secret_access_key,
+        )
+        assert answered.status == 403
+        assert "keyturn-session" not in nobody.cookies
+
+
+@pytest.mark.parametrize("wanted", ["http://[", "//[x", "/console/\r\nset-cookie: a=b", "/console/\\evil.example"])
+def test_a_page_to_go_to_that_is_no_address_is_left_out(server: ServerProcess, wanted: str) -> None:
+    answered = ConsoleSession(server, is_signed_in=False).get("sign-in", next=wanted)
+
+    assert answered.status == 200
+    assert b'name="next" value="/console/"' in answered.data
+
+
+@pytest.mark.parametrize(
+    ("target", "status"),
+    [
+        (b"static/", 404),
+        (b"static/nothing.js", 404),
+        (b"static/%00", 404),
+        (b"static/%ff", 404),
+        (b"static/" + b"a" * 5000, 404),
+        (b"static/..%2fsession.py", 404),
+        (b"secrets?%ff=%00", 303),
+        (b"%0d%0aset-cookie:%20a=b", 404),
+    ],
+)
+def test_every_answer_keeps_others_out_whatever_was_asked_for(
+    server: ServerProcess, target: bytes, status: int
+) -> None:
+    answered = ask(server, b"GET /console/" + target + b" HTTP/1.1\r\nhost: localhost\r\n\r\n")
+
+    assert answered.status == status
+    assert b"default-src 'none'" in answered.headers["content-security-policy"].encode()
+    assert answered.headers["cache-control"] == "no-store"
+
+
+@pytest.mark.parametrize("host", ["-x.example", "a" * 64, f"{'a.' * 200}example"])
+def test_a_host_name_that_is_none_is_refused(session: ConsoleSession, host: str) -> None:
+    assert session.ask("GET", "secrets", {"host": host}).status == 400
+
+
+def test_a_form_of_thousands_of_fields_is_none(session: ConsoleSession) -> None:
+    assert session.post("secrets/new", [("key", "a")] * 5000).status == 403
+
+
+def test_a_secret_that_may_not_be_looked_at_has_a_doctors_page_nevertheless(server: ServerProcess) -> None:
+    made = server.client("secretsmanager").create_secret(Name="not-for-everybody", SecretString="x")
+    iam = server.client("iam")
+    iam.create_user(UserName="stranger")
+    key = iam.create_access_key(UserName="stranger")["AccessKey"]
+    stranger = ConsoleSession(server, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+
+    for secret_id in (made["ARN"], "not-for-everybody", "a,b=c;{}", "x" * 3000, ""):
+        assert stranger.get("secret/doctor", id=secret_id).status < 500
+        assert stranger.post("secret/doctor/preflight", id=secret_id).status < 500
+
+
+_LONG = "9" * 5000
+_NUMBERS = [
+    ("function/concurrency", "reserved"),
+    ("function/settings", "timeout"),
+    ("function/test", "event"),
+    ("logs/group/retain", "days"),
+    ("key/delete", "days"),
+    ("secrets/new", "length"),
+    ("secrets/new", "port"),
+]
+
+
+@pytest.mark.parametrize(("path", "name"), _NUMBERS)
+def test_a_number_of_thousands_of_digits_is_none(session: ConsoleSession, path: str, name: str) -> None:
+    database = {"kind": "database", "engine": "postgres", "host": "h", "username": "u", "password": "p", "name": "n"}
+    pressed = {"generate": "1"} if name == "length" else {}
+
+    answered = session.post(
+        path, (), **{**database, "group": "g", "memory": "128", "id": "k", "confirmed": "k", **pressed, name: _LONG}
+    )
+
+    assert answered.status in (400, 404)
+
+
+def test_nothing_more_is_seen_live_after_signing_out(server: ServerProcess) -> None:
+    logs = server.client("logs")
+    logs.create_log_group(logGroupName="/watched")
+    session = ConsoleSession(server)
+    cookie = f"keyturn-session={session.cookies['keyturn-session']}"
+    with urllib3.PoolManager(timeout=DEADLINE_SECONDS) as pool:
+        watched = pool.request(
+            "GET",
+            f"{server.endpoint_url}/console/log/live?group=/watched",
+            headers={"cookie": cookie},
+            preload_content=False,
+        )
+        assert watched.status == 200
+        assert session.post("sign-out").status == 303
+
+        # It ends, which it does not as long as somebody may watch.
+        assert b"The session has ended." in watched.read()
+        assert session.ask("GET", "secrets", {"cookie": cookie}).status == 303
+
+
+def test_a_form_whose_last_byte_is_too_much_is_answered(server: ServerProcess, session: ConsoleSession) -> None:
+    with Wire(server) as wire:
+        head = f"host: localhost\r\ncookie: keyturn-session={session.cookies['keyturn-session']}\r\n"
+        wire.send(f"POST /console/look HTTP/1.1\r\n{head}content-length: {2**20 + 1}\r\n".encode())
+        wire.send(b"content-type: application/x-www-form-urlencoded\r\n\r\n")
+        wire.send(b"x" * (2**20 + 1))
+
+        assert wire.reply().status == 413
+
+
+def test_one_key_sends_one_package_at_a_time(server: ServerProcess, session: ConsoleSession) -> None:
+    head = (
+        f"HTTP/1.1\r\nhost: localhost\r\ncookie: keyturn-session={session.cookies['keyturn-session']}\r\n"
+        "content-type: multipart/form-data; boundary=x\r\n"
+    )
+    first = f"POST /console/function/code {head}content-length: 40000000\r\n\r\n--x\r\n".encode()
+    other = ConsoleSession(server, server.create_account("patient").admin)
+
+    def is_refused_beside_another() -> bool:
+        with Wire(server) as wire:
+            wire.send(first)
+            # Its head may come behind the next one, which then has the place.
+            if session.post("functions/new").status != 503:
+                return False
+            assert other.post("functions/new").status == 400
+            assert session.get("secrets").status == 200
+            return True
+
+    wait_until(is_refused_beside_another, "a second package is refused", server)
+    wait_until(lambda: session.post("functions/new").status != 503, "the place is free again", server)
+
+
+def test_what_is_told_of_a_long_name_is_short(server: ServerProcess, session: ConsoleSession) -> None:
+    trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
+    document = json.dumps({"Version": "2012-10-17", "Statement": trust})
+    role = server.client("iam").create_role(RoleName="runs", AssumeRolePolicyDocument=document)["Role"]
+    code = {"ZipFile": zip_package({"m.py": "def handler(event, context): pass"})}
+    server.client("lambda").create_function(
+        FunctionName="tells", Runtime="python3.11", Handler="m.handler", Role=role["Arn"], Code=code
+    )
+
+    answered = session.post("function/variable/remove", name="tells", variable="x" * 100_000)
+
+    assert answered.status == 303
+    assert len(answered.headers["set-cookie"]) < 4096
