@@ -13,10 +13,13 @@ from typing import Any
 from urllib.parse import urlencode
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 from tests.e2e.conftest import DEADLINE_SECONDS, Credentials, ServerProcess
 
 from keyturn.testing.postgresql import PostgresqlServer
+
+# What is waited for comes, on whatever machine; five seconds, as Playwright has it, are a measurement.
+expect.set_options(timeout=DEADLINE_SECONDS * 1000)
 
 CHROMIUM = "/usr/bin/chromium"
 DESKTOP, PHONE = (1280, 900), (390, 844)
