@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from keyturn.client.planned import SeenBefore
+
 
 @dataclass(frozen=True, slots=True)
 class Health:
@@ -31,7 +33,8 @@ def health_of(plan: Mapping[str, Any]) -> Health | None:
     found = tuple(map(str, plan.get("PreflightCauses", ())))
     if state == "parked":
         return Health("rotation failed", "bad", causes=failed)
-    if (verdict == "will fail" or drifts) and _is_overtaken(plan):
+    seen = SeenBefore.of(plan)
+    if seen is not None and seen.is_overtaken and (verdict == "will fail" or drifts):
         # The next pre-flight is soon.
         return Health("looked at soon", "")
     if verdict == "will fail":
@@ -43,9 +46,3 @@ def health_of(plan: Mapping[str, Any]) -> Health | None:
     if verdict == "ready":
         return Health("ready", "good")
     return Health("unknown", "warn", causes=found) if verdict else None
-
-
-def _is_overtaken(plan: Mapping[str, Any]) -> bool:
-    """Return whether the secret has rotated, or got another value, since it was looked at."""
-    checked_at, changed_at = plan.get("CheckedAt"), plan.get("CountedFrom")
-    return checked_at is not None and changed_at is not None and bool(checked_at < changed_at)
