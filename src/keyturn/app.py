@@ -357,6 +357,7 @@ def _build(
         Auditor(writer, settings.place, clock.now),
         Throttle(parse_rate_limits(settings.rate_limits)),
         find_endpoint,
+        authorise.might_allow,
     )
     closing.callback(pipeline.close)
     metrics = _open_metrics(settings, Sources(kit, pipeline.replies, shippers, notifying.senders))

@@ -45,6 +45,7 @@ from keyturn.console.browser import (
 )
 from keyturn.console.clients import Answers, ClientMaker, Origin
 from keyturn.console.guard import PREFIX, Guarded, Receive, Scope, Send, Unread, bounded
+from keyturn.console.menu import Menus
 from keyturn.console.render import STATIC, Renderer
 from keyturn.console.replies import Download, Html, Part, Redirect, Reply
 from keyturn.console.routing import FORM_BYTES, Action, Watch, discover
@@ -122,6 +123,7 @@ class Console:
     def __init__(self, setup: Setup) -> None:
         self._setup = setup
         self._routes = discover()
+        self._menus = Menus(self._routes.places)
         self._renderer = Renderer()
         self._limits = SignInLimits()
         self._maker: ClientMaker | None = None
@@ -382,7 +384,7 @@ class Console:
             # By itself, so that no page takes a name of it for something else.
             "frame": {
                 "version": keyturn.__version__,
-                "places": self._routes.places,
+                "menu": self._menus.of(visit),
                 "notice": notice,
                 "theme": theme_of(request),
                 "regions": self._setup.regions,

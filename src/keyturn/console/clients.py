@@ -11,9 +11,9 @@ import asyncio
 import io
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 from keyturn.sensitive import Sensitive
@@ -71,9 +71,17 @@ class Answers:
         """Run a request through all steps of the pipeline."""
         return asyncio.run_coroutine_threadsafe(self._pipeline.answer(request), self._loop).result()
 
-    def allows(self, request: HttpRequest) -> bool:
-        """Return whether it would be let through."""
-        return self._pipeline.allows(request)
+    def might_allow(self, request: HttpRequest, *, resource_is_chosen: bool) -> bool:
+        """Return whether it might be let through."""
+        return self._pipeline.might_allow(request, resource_is_chosen=resource_is_chosen)
+
+
+class Judge(Protocol):
+    """Says whether a request might be let through."""
+
+    def __call__(self, request: HttpRequest, *, resource_is_chosen: bool) -> bool:
+        """Return it; nothing is done or recorded."""
+        ...
 
 
 class Clients:
@@ -83,12 +91,12 @@ class Clients:
         self,
         make: Callable[[str], Any],
         answers: Callable[[HttpRequest], HttpReply],
-        allows: Callable[[Any], bool],
+        might_allow: Judge,
         downloads: Callable[[bytes, bytes], HttpReply | None],
     ) -> None:
         self._make = make
         self._answers = answers
-        self._allows = allows
+        self._might_allow = might_allow
         self._downloads = downloads
         self._clients: dict[str, Any] = {}
         self._asking: dict[str, Any] = {}
@@ -108,22 +116,38 @@ class Clients:
         return None if reply is None or reply.status != _OK else reply.body
 
     def allow(self, service: str, operation: str, **parameters: Any) -> bool:
-        """Return whether a call would be allowed, as a button has to know; nothing is done or recorded.
+        """Return whether a call might be allowed, as a button has to know; nothing is done or recorded.
+
+        Conditions on what is filled in only then, tags for instance, are taken to be met.
 
         Args:
             service: As botocore names it.
             operation: Name of the client's method, for instance ``rotate_secret``.
-            parameters: As for the call itself; what decides are usually those that name its resource.
+            parameters: As for the call itself. What decides are those that name its resource; where others have to be
+                there, any that the service accepts will do.
         """
+        return self._might_allow(self._unsent(service, operation, parameters), resource_is_chosen=False)
+
+    def allow_some(self, service: str, operation: str, **parameters: Any) -> bool:
+        """Return whether a call might be allowed about something of whatever name, as a form for a new one has to know.
+
+        Args:
+            service: As botocore names it.
+            operation: Name of the client's method, for instance ``create_secret``.
+            parameters: Any that the service accepts.
+        """
+        return self._might_allow(self._unsent(service, operation, parameters), resource_is_chosen=True)
+
+    def _unsent(self, service: str, operation: str, parameters: Mapping[str, Any]) -> HttpRequest:
         with self._making:
             if service not in self._asking:
-                self._asking[service] = _sending(self._make(service), self._decided)
+                self._asking[service] = _sending(self._make(service), _keep)
             client = self._asking[service]
         try:
             getattr(client, operation)(**parameters)
-        except _Decided as decided:
-            return decided.is_allowed
-        raise TypeError(f"{service} {operation} was not decided")
+        except _Unsent as unsent:
+            return unsent.request
+        raise TypeError(f"{service} {operation} was sent")
 
     def _answered(self, request: Any, **_: Any) -> Any:
         # A quarter of a second to import; a server that nobody looks at in a browser need not take it.
@@ -135,9 +159,6 @@ class Clients:
             [(name.decode("latin-1"), value.decode("latin-1")) for name, value in reply.headers]
         )
         return AWSResponse(request.url, reply.status, headers, _Raw(reply.body))
-
-    def _decided(self, request: Any, **_: Any) -> Any:
-        raise _Decided(is_allowed=self._allows(_http_request(request)))
 
 
 class ClientMaker:
@@ -193,20 +214,27 @@ class ClientMaker:
         def completed(request: HttpRequest) -> HttpRequest:
             return request._replace(client_host=origin.client_host)
 
+        def might_allow(request: HttpRequest, *, resource_is_chosen: bool) -> bool:
+            return self._answers.might_allow(completed(request), resource_is_chosen=resource_is_chosen)
+
         return Clients(
             make,
             lambda request: self._answers.answer(completed(request)),
-            lambda request: self._answers.allows(completed(request)),
+            might_allow,
             self._answers.downloads,
         )
 
 
-class _Decided(Exception):
-    """A request would have been sent, and has been decided instead."""
+class _Unsent(Exception):
+    """A request that would have been sent."""
 
-    def __init__(self, *, is_allowed: bool) -> None:
-        super().__init__(is_allowed)
-        self.is_allowed = is_allowed
+    def __init__(self, request: HttpRequest) -> None:
+        super().__init__()
+        self.request = request
+
+
+def _keep(request: Any, **_: Any) -> Any:
+    raise _Unsent(_http_request(request))
 
 
 class _Raw(io.BytesIO):

@@ -51,10 +51,17 @@ class Target:
         made = answer.get("Policy")
         return address("access/policy", arn=made["Arn"]) if isinstance(made, Mapping) else self.back
 
+    @property
+    def action(self) -> str:
+        """What stores it, as policies name it."""
+        return f"{self.service}:{''.join(word.capitalize() for word in self.operation.split('_'))}"
+
     def may_put(self, clients: Clients, document: str) -> bool:
         """Return whether the caller may store it."""
         named = {"PolicyName": "new"} if self.is_new else {}
-        return clients.allow(self.service, self.operation, **self.named, **named, **{self.member: document})
+        # A policy of its own is named by its name; an inline one belongs to whoever has it.
+        allow = clients.allow if self.named else clients.allow_some
+        return allow(self.service, self.operation, **self.named, **named, **{self.member: document})
 
 
 def target_of(clients: Clients, asked: Callable[[str], str]) -> Target:

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 from keyturn.console import pages
 from keyturn.console.replies import Part, Reply
@@ -21,6 +22,7 @@ Act = Callable[[Visit], Reply]
 Watch = Callable[[Visit], Iterator[Iterable[Part]]]
 # What a form of text may hold; a deployment package is the one thing that is larger.
 FORM_BYTES = 1024 * 1024
+_NOTHING: Final[Mapping[str, Sequence[str]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,11 +43,19 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A line of the navigation."""
+    """A line of the navigation.
+
+    Attributes:
+        title: What it says.
+        path: Where it leads.
+        order: Its rank.
+        needs: Operations by service, as clients name them: without one of these the page has nothing to show.
+    """
 
     title: str
     path: str
     order: int
+    needs: Mapping[str, Sequence[str]]
 
 
 @dataclass(slots=True)
@@ -61,20 +71,24 @@ class Routes:
 _routes = Routes()
 
 
-def page(path: str, *, title: str = "", order: int = 0) -> Callable[[ShowPage], ShowPage]:
+def page(
+    path: str, *, title: str = "", order: int = 0, needs: Mapping[str, Sequence[str]] = _NOTHING
+) -> Callable[[ShowPage], ShowPage]:
     """Register a page.
 
     Args:
         path: Its address; empty for the home page.
         title: Its name in the navigation; empty if it is not in it.
         order: Its rank there.
+        needs: Operations by service, as clients name them, none of which takes parameters: who is allowed none of these
+            finds nothing on the page. Empty if there is always something.
     """
 
     def register(show: ShowPage) -> ShowPage:
         _refuse_duplicate(path, _routes.pages)
         _routes.pages[path] = show
         if title:
-            _routes.places.append(Place(title, path, order))
+            _routes.places.append(Place(title, path, order, needs))
         return show
 
     return register

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from keyturn.call import Principal
 from keyturn.console.clients import Clients
@@ -13,6 +14,7 @@ from keyturn.console.session import Session
 from keyturn.errors.base import KeyturnError
 
 T = TypeVar("T")
+_ACTION: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +57,12 @@ class Refused:
     message: str
     is_denial: bool
     status: int
+
+    @property
+    def action(self) -> str:
+        """What the policies do not allow, as policies name it; empty if it is not told."""
+        named = _ACTION.search(self.message) if self.is_denial else None
+        return named[1] if named else ""
 
 
 @dataclass(frozen=True, slots=True)

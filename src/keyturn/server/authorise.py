@@ -45,6 +45,7 @@ from keyturn.rules.policy.evaluate import (
     evaluate,
 )
 from keyturn.rules.policy.explanation import explain
+from keyturn.rules.policy.possible import at_best
 from keyturn.server.call_keys import PUBLIC_KEYS, CallKeys, PrincipalKeys, global_key_names
 from keyturn.server.vpc_endpoints import FindVpcEndpoint
 from keyturn.storage.kept import KeptRows
@@ -121,6 +122,21 @@ class Authoriser:
         if not (keys.was_asked or call.session_policy_arns):
             self._decisions.put(question, (own, decision))
         return decision
+
+    def might_allow(self, call: Call, action: str, subject: Subject[object], *, resource_is_chosen: bool) -> bool:
+        """Return whether the policies allow it, or would with other parameters (``rules.policy.possible``).
+
+        Raises:
+            KeyturnError: A policy that applies cannot be read.
+        """
+        if self.decide(call, action, subject).allowed:
+            return True
+        own = identity_policies(self._kept, call.principal.role_arn or call.principal.arn)
+        endpoint = None if call.entrance is None else self._endpoint_policy(call.entrance, action)
+        policies = self._policies(call, action, subject, own, endpoint)
+        return evaluate(
+            self._context(call, action, subject), at_best(policies, resource_is_chosen=resource_is_chosen)
+        ).allowed
 
     def may_deny(self, call: Call) -> bool:
         """Return whether the caller's policies hold a Deny at all, of whatever: most do not.

@@ -13,16 +13,18 @@ from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from contextlib import suppress
 from datetime import datetime
+from typing import Protocol
 
 from keyturn import ids
 from keyturn.arn import Place
 from keyturn.call import Call
 from keyturn.entrance import Entrance
-from keyturn.errors.base import AwsError
+from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.common import InternalFailure, NotImplementedHere, UnknownOperation
 from keyturn.operations import registry
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import Runs
+from keyturn.operations.subject import Subject
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticator, Signer
 from keyturn.server.exchange import Exchange
@@ -31,7 +33,7 @@ from keyturn.server.vpc_endpoints import FindVpcEndpoint, check_region, check_se
 from keyturn.wire import protocol
 from keyturn.wire.http import HttpReply, HttpRequest
 from keyturn.wire.models import OperationModel, ServiceModel
-from keyturn.wire.route import addressed_service, route
+from keyturn.wire.route import Route, addressed_service, route
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +41,14 @@ _log = logging.getLogger(__name__)
 _LARGE_BODY_BYTES = 64 * 1024
 _THREADS = 16
 _WAITING_THREADS = 128
+
+
+class MightAllow(Protocol):
+    """Says what the policies would allow, if the rest of a request were chosen well."""
+
+    def __call__(self, call: Call, action: str, subject: Subject[object], *, resource_is_chosen: bool) -> bool:
+        """Return whether they allow it, or would with parameters that the caller has not chosen yet."""
+        ...
 
 
 class Pipeline:
@@ -51,12 +61,14 @@ class Pipeline:
         auditor: Auditor,
         throttle: Throttle,
         find_endpoint: FindVpcEndpoint,
+        might_allow: MightAllow,
     ) -> None:
         self._kit = kit
         self._authenticator = authenticator
         self._auditor = auditor
         self._throttle = throttle
         self._find_endpoint = find_endpoint
+        self._might_allow = might_allow
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="call")
         self._waiting_threads = ThreadPoolExecutor(_WAITING_THREADS, thread_name_prefix="waiting-call")
         self._reads_on_loop = kit.state.dialect.is_embedded
@@ -85,22 +97,37 @@ class Pipeline:
             exchange.route = route(request)
         return await self._finish(exchange)
 
-    def allows(self, request: HttpRequest) -> bool:
-        """Return whether a call would be let through just now. Nothing is done by it, and no event recorded.
+    def might_allow(self, request: HttpRequest, *, resource_is_chosen: bool = False) -> bool:
+        """Return whether the policies let a call through, as far as that is known before its parameters are.
 
-        It counts as a use of the key, and for the limits on calls. For faces that show what somebody can do; to do it
-        is decided, and recorded, when it is done.
+        For faces that show what somebody can do; to do it is decided, and recorded, when it is done. Nothing is done by
+        asking, no event is recorded, and it is no use of the key. What is wrong with a request beside that it is not
+        allowed is told when it is made.
+
+        Args:
+            request: Signed; parameters that are not chosen yet may have any value that can be read.
+            resource_is_chosen: Whether one of them names what the call is about.
         """
         exchange = Exchange(request, ids.new_request_id())
         try:
-            self._understand_in_thread(exchange)
-            operation, call = exchange.operation, exchange.call
-            if operation is not None and call is not None and operation.action:
-                subject = operation.load(self._kit, call, exchange.parameters)
-                self._kit.authorise(call, operation.action, subject)
+            self._kit.kept.refresh()
+            call, found, model = self._identify(exchange)
         except AwsError:
             return False
-        return True
+        operation = registry.find(found.service.name, found.operation_name)
+        if operation is None or not operation.action:
+            return operation is not None
+        try:
+            parameters = protocol(found.service, request).parse(model, found, request)
+            subject = operation.load(self._kit, call, parameters)
+        except AwsError as error:
+            _log.info("%s is offered unjudged: %s", operation.action, error.message)
+            return True
+        try:
+            return self._might_allow(call, operation.action, subject, resource_is_chosen=resource_is_chosen)
+        except KeyturnError:
+            # A policy that applies cannot be read, and the call would fail as well.
+            return False
 
     async def _run(self, exchange: Exchange) -> None:
         on_loop = self._reads_on_loop and len(exchange.request.body) <= _LARGE_BODY_BYTES
@@ -162,27 +189,32 @@ class Pipeline:
 
     def _understand(self, exchange: Exchange) -> None:
         """Route, authenticate, count and parse."""
-        request = exchange.request
-        exchange.route = found = route(request)
-        exchange.model = model = found.service.operation(found.operation_name)
-        now = self._kit.clock.now()
-        signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
-        exchange.call = self._call(exchange, signer, region, now)
-        if request.entrance is not None:
-            self._check_way(request.entrance, found.service, region)
-        self._kit.uses.note(signer.principal, found.service.name, region, now)
+        call, found, model = self._identify(exchange)
+        self._kit.uses.note(call.principal, found.service.name, call.place.region, call.at)
         if self._kit.audit_log.refuses:
             # What cannot be recorded must not happen. That it was refused is recorded as soon as anything can be again,
             # which is also how that is found out.
             raise InternalFailure
         if found.service.name == "secretsmanager":
-            self._throttle.count(exchange.call, found.operation_name)
+            self._throttle.count(call, found.operation_name)
         exchange.operation = registry.find(found.service.name, found.operation_name)
         if exchange.operation is None:
             raise NotImplementedHere(
                 f"Keyturn does not offer {found.service.name} {found.operation_name}; see docs/compatibility.md."
             )
-        exchange.parameters = protocol(found.service, request).parse(model, found, request)
+        exchange.parameters = protocol(found.service, exchange.request).parse(model, found, exchange.request)
+
+    def _identify(self, exchange: Exchange) -> tuple[Call, Route, OperationModel]:
+        """Route and authenticate."""
+        request = exchange.request
+        exchange.route = found = route(request)
+        exchange.model = model = found.service.operation(found.operation_name)
+        now = self._kit.clock.now()
+        signer, region = self._authenticator.authenticate(request, found.service.signing_name, now)
+        exchange.call = call = self._call(exchange, signer, region, now)
+        if request.entrance is not None:
+            self._check_way(request.entrance, found.service, region)
+        return call, found, model
 
     def _check_way(self, entrance: Entrance, service: ServiceModel, region: str) -> None:
         """Check that a call has come by a way that leads to its service: an endpoint leads to one, in its region."""

@@ -19,6 +19,7 @@ from keyturn.operations.registry import Runs
 from keyturn.sensitive import Sensitive
 from keyturn.server.audit import Auditor
 from keyturn.server.authenticate import Authenticated, Authenticator, Signer
+from keyturn.server.authorise import Authoriser
 from keyturn.server.exchange import Exchange
 from keyturn.server.pipeline import Pipeline
 from keyturn.server.throttle import Throttle
@@ -76,6 +77,7 @@ class Bench:
             cast("Auditor", self.auditor),
             Throttle({}),
             lambda entrance: handlers.endpoints.get(entrance.vpc_endpoint_id),
+            cast("Authoriser", handlers.kit.authorise).might_allow,
         )
 
     def answer(self, entrance: Entrance | None = None) -> HttpReply:

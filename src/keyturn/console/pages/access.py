@@ -21,7 +21,7 @@ _TABS: Final[Mapping[str, tuple[str, str, Mapping[str, str], str, str]]] = {
 }
 
 
-@page("access", title="Access", order=70)
+@page("access", title="Access", order=70, needs={"iam": ["list_users", "list_roles", "list_groups", "list_policies"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the users, or of the roles, groups or policies."""
     tab = visit.asked("tab") if visit.asked("tab") in _TABS else "users"
@@ -44,7 +44,7 @@ def show(visit: Visit) -> Reply:
 
 
 def _may_create(visit: Visit, tab: str) -> bool:
-    allow = visit.clients.allow
+    allow = visit.clients.allow_some
     match tab:
         case "users":
             return allow("iam", "create_user", UserName="new")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from keyturn.arn import Place
 from keyturn.console.replies import Html, Reply
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
@@ -12,6 +13,15 @@ from keyturn.errors.base import KeyturnError
 
 _MOST = 100
 _FIELDS = ("principal", "actions", "resources", "context", "policy")
+
+
+def may_simulate(visit: Visit) -> bool:
+    """Return whether the simulator has something to tell."""
+    allow_some, action = visit.clients.allow_some, ["kms:ListKeys"]
+    arn = Place.of(visit.principal.arn).user_arn("/", "any")
+    return allow_some("iam", "simulate_principal_policy", PolicySourceArn=arn, ActionNames=action) or allow_some(
+        "iam", "simulate_custom_policy", PolicyInputList=["{}"], ActionNames=action
+    )
 
 
 @page("access/simulator")
@@ -87,4 +97,5 @@ def _results(answer: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 def _page(visit: Visit, results: list[Mapping[str, Any]] | None = None, *, is_counted: bool = False) -> Html:
     filled = {name: visit.form.text(name) or visit.query.get(name, "") for name in _FIELDS}
-    return Html("access_simulator.html", {"filled": filled, "results": results, "is_counted": is_counted})
+    shown = {"filled": filled, "results": results, "is_counted": is_counted, "may_simulate": may_simulate(visit)}
+    return Html("access_simulator.html", shown)

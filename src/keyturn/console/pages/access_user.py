@@ -50,7 +50,7 @@ def _page(visit: Visit, made: Mapping[str, Any] | None = None) -> Html:
                 "update_key": allow("iam", "update_access_key", UserName=name, AccessKeyId=_ANY_KEY, Status="Active"),
                 "delete_key": allow("iam", "delete_access_key", UserName=name, AccessKeyId=_ANY_KEY),
                 "delete": allow("iam", "delete_user", UserName=name),
-                "add": allow("iam", "add_user_to_group", UserName=name, GroupName="any"),
+                "add": visit.clients.allow_some("iam", "add_user_to_group", UserName=name, GroupName="any"),
                 "simulate": allow(
                     "iam", "simulate_principal_policy", PolicySourceArn=user["Arn"], ActionNames=["kms:ListKeys"]
                 ),

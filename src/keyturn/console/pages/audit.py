@@ -24,7 +24,7 @@ from keyturn.rules.policy.denial import (
 )
 
 
-@page("audit", title="Audit", order=60)
+@page("audit", title="Audit", order=60, needs={"cloudtrail": ["lookup_events"], "keyturn": ["lookup_denied_events"]})
 def show(visit: Visit) -> Reply:
     """Show one page of events."""
     wanted = {name: visit.asked(name) for name in FIELDS}

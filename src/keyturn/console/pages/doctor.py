@@ -79,7 +79,7 @@ def fix(visit: Visit) -> Reply:
     return Redirect(address("secret/doctor", id=secret_id, fixed=cause_id), f"Made: {', '.join(done)}.")
 
 
-@page("doctor", title="Doctor", order=35)
+@page("doctor", title="Doctor", order=35, needs={"keyturn": ["list_planned_rotations"]})
 def show_all(visit: Visit) -> Reply:
     """Show what is known of all secrets that rotate, those in trouble first."""
     query = {"NamePrefix": visit.asked("prefix")} if visit.asked("prefix") else {}

@@ -125,6 +125,7 @@ def _page(visit: Visit, facts: FunctionFacts, *, is_revealed: bool) -> Reply:
         "may_configure": is_changed_here and allow("lambda", "update_function_configuration", **mine),
         "may_reserve": is_changed_here
         and allow("lambda", "put_function_concurrency", **mine, ReservedConcurrentExecutions=1),
+        "may_unreserve": is_changed_here and allow("lambda", "delete_function_concurrency", **mine),
         "may_permit": allow(
             "lambda", "add_permission", **mine, StatementId="s", Action="lambda:InvokeFunction",
             Principal=SECRETS_MANAGER,

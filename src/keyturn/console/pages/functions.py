@@ -24,7 +24,7 @@ _ROLES: Final = 100
 _TIMEOUT_SECONDS, _MEMORY_MB = 30, 128
 
 
-@page("functions", title="Functions", order=40)
+@page("functions", title="Functions", order=40, needs={"lambda": ["list_functions"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the list."""
     more = {"Marker": visit.asked("next")} if visit.asked("next") else {}
@@ -33,6 +33,7 @@ def show(visit: Visit) -> Reply:
     shown = {
         "listed": listed,
         "functions": [{**each, "LastModified": modified_at(each["LastModified"])} for each in functions],
+        "may_create": _may_create(visit),
         "errors": errors_of(visit, [each["FunctionName"] for each in functions], _LATELY),
     }
     return Html("functions.html", shown)
@@ -52,7 +53,8 @@ def show_new(visit: Visit) -> Reply:
         "runtime": visit.form.line("runtime") or f"python{sys.version_info.major}.{sys.version_info.minor}",
         "timeout": visit.form.line("timeout") or str(_TIMEOUT_SECONDS),
         "memory": visit.form.line("memory") or str(_MEMORY_MB),
-        "may_create": visit.clients.allow("lambda", "create_function", **_ANY),
+        "may_create": _may_create(visit),
+        "may_permit": visit.clients.allow_some("lambda", "add_permission", FunctionName="new", **_PERMISSION),
     }
     return Html("functions_new.html", shown)
 
@@ -75,9 +77,7 @@ def create(visit: Visit) -> Reply:
     if form.is_on("invoked_by_secrets_manager"):
         functions.add_permission(
             FunctionName=made["FunctionArn"],
-            StatementId=STATEMENT_ID,
-            Action="lambda:InvokeFunction",
-            Principal=SECRETS_MANAGER,
+            **_PERMISSION,
         )
     if form.line("secret"):
         there = address("secret/rotation", id=form.line("secret"), function=made["FunctionArn"])
@@ -85,11 +85,24 @@ def create(visit: Visit) -> Reply:
     return Redirect(address("function", name=name, tab="test"), f"The function {name} is made. Test it.")
 
 
-# Policies may tell functions apart by their names, so that this is what is likely.
-_ANY: Final[Mapping[str, Any]] = {
-    "FunctionName": "new", "Runtime": "python3.11", "Role": "arn:aws:iam::000000000000:role/new", "Handler": "new.new",
-    "Code": {},
-}  # fmt: skip
+# What lets Secrets Manager invoke a function, beside the function.
+_PERMISSION: Final[Mapping[str, str]] = {
+    "StatementId": STATEMENT_ID,
+    "Action": "lambda:InvokeFunction",
+    "Principal": SECRETS_MANAGER,
+}
+
+
+def _may_create(visit: Visit) -> bool:
+    return visit.clients.allow_some(
+        "lambda",
+        "create_function",
+        FunctionName="new",
+        Runtime="python3.11",
+        Role="arn:aws:iam::000000000000:role/new",
+        Handler="new.new",
+        Code={},
+    )
 
 
 def package_of(visit: Visit) -> Upload:

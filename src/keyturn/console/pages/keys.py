@@ -13,9 +13,10 @@ from keyturn.console.visit import Visit
 # Each takes a call of its own.
 _ON_A_PAGE: Final = 20
 _MOST: Final = 100
+_ANY_KEY: Final = "00000000-0000-4000-8000-000000000000"
 
 
-@page("keys", title="Keys", order=90)
+@page("keys", title="Keys", order=90, needs={"kms": ["list_keys"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the keys."""
     more = {"Marker": visit.asked("next")} if visit.asked("next") else {}
@@ -32,8 +33,13 @@ def show(visit: Visit) -> Reply:
         }
         for key in listed.get("Keys", [])
     ]
-    may_create = visit.clients.allow("kms", "create_key")
-    return Html("keys.html", {"listed": listed, "entries": entries, "may_create": may_create})
+    shown = {
+        "listed": listed,
+        "entries": entries,
+        "may_create": visit.clients.allow("kms", "create_key"),
+        "may_name": visit.clients.allow_some("kms", "create_alias", AliasName="alias/new", TargetKeyId=_ANY_KEY),
+    }
+    return Html("keys.html", shown)
 
 
 @action("key/create", shows=show)
@@ -62,6 +68,7 @@ def show_key(visit: Visit) -> Reply:
             ("delete", "schedule_key_deletion", {"PendingWindowInDays": 30}),
             ("cancel", "cancel_key_deletion", {}),
             ("rotate", "enable_key_rotation", {}),
+            ("rest", "disable_key_rotation", {}),
             ("policy", "put_key_policy", {"PolicyName": "default", "Policy": "{}"}),
         )
     }

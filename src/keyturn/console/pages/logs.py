@@ -16,7 +16,7 @@ _RETENTION_DAYS: Final = (1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 5
 _FUNCTIONS: Final = "/aws/lambda/"
 
 
-@page("logs", title="Logs", order=50)
+@page("logs", title="Logs", order=50, needs={"logs": ["describe_log_groups"]})
 def show(visit: Visit) -> Reply:
     """Show the groups."""
     prefix = visit.asked("prefix")
@@ -51,6 +51,7 @@ def show_group(visit: Visit) -> Reply:
         "rows": [_with_moments(stream) for stream in streams.get("logStreams", ())],
         "days": _RETENTION_DAYS,
         "may_retain": visit.clients.allow("logs", "put_retention_policy", logGroupName=group, retentionInDays=30),
+        "may_keep": visit.clients.allow("logs", "delete_retention_policy", logGroupName=group),
         "may_delete": visit.clients.allow("logs", "delete_log_group", logGroupName=group),
     }
     return Html("logs_group.html", shown)

@@ -28,13 +28,14 @@ _TO: Final = re.compile(r"(?P<host>[\w.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<p
 _HIGHEST_PORT: Final = 65535
 
 
-@page("networks", title="Networks", order=80)
+@page("networks", title="Networks", order=80, needs={"ec2": ["describe_vpcs"]})
 def show(visit: Visit) -> Reply:
     """Show the VPCs."""
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("ec2", "describe_vpcs", MaxResults=_ON_A_PAGE, **more)
     functions, _ = functions_of(visit, _MOST_FUNCTIONS)
-    return Html("networks.html", {"listed": listed, "functions": functions})
+    may_trace = visit.clients.allow_some("lambda", "get_function_configuration", FunctionName="any")
+    return Html("networks.html", {"listed": listed, "functions": functions, "may_trace": may_trace})
 
 
 @page("network")

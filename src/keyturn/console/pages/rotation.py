@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
+from keyturn.console.pages.secret import is_replica, known, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
@@ -20,8 +21,9 @@ Json = Mapping[str, Any]
 @page("secret/rotation")
 def show(visit: Visit) -> Reply:
     """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    described, seen = known(visit)
     arn, function_arn = described["ARN"], described.get("RotationLambdaARN")
+    is_changed_here = "DeletedDate" not in described and not is_replica(visit, described)
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
     course, refused = _course(visit, arn, log_group_of(visit, function_arn))
@@ -31,6 +33,8 @@ def show(visit: Visit) -> Reply:
         {
             "section": "secrets",
             "described": described,
+            "unseen": seen.refused,
+            "is_changed_here": is_changed_here,
             "function_name": function_name(function_arn) if function_arn else "",
             "planned": _planned(visit, described),
             "rule": rule_in_words(described.get("RotationRules", {})),
@@ -40,7 +44,7 @@ def show(visit: Visit) -> Reply:
             "version": visit.asked("version"),
             "all": visit.asked("all"),
             "kind_of": kind_of,
-            "may_rotate": clients.allow("secretsmanager", "rotate_secret", SecretId=arn),
+            "may_rotate": is_changed_here and may_rotate(visit, arn),
             "may_cancel": clients.allow("secretsmanager", "cancel_rotate_secret", SecretId=arn),
             "may_retry": clients.allow("keyturn", "retry_rotation", SecretId=arn),
             "may_resolve": clients.allow("keyturn", "resolve_rotation", SecretId=arn),

@@ -17,6 +17,7 @@ from keyturn.client.function_grant import missing_statements
 from keyturn.client.function_parts import Found, Part, parts_of
 from keyturn.client.function_plan import RUNTIME, Plan, make_plan
 from keyturn.client.schedule_preview import Preview, preview, read_rules, refusal
+from keyturn.console.pages.secret import may_rotate
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.rotation_course import function_name
 from keyturn.console.routing import action, page
@@ -32,6 +33,8 @@ _MOST_FUNCTIONS = 50
 STRATEGIES = ("single-user", "single-user-by-superuser", "alternating-users")
 
 Json = Mapping[str, Any]
+# What a request to make a function has to have.
+_ANY_CODE: Json = {"Runtime": RUNTIME, "Role": "arn:aws:iam::000000000000:role/new", "Handler": "new.new", "Code": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,8 @@ def show(visit: Visit) -> Reply:
             "current": function_name(current) if current else "",
             "function_arn": function_arn,
             "permission": _permission(visit, function_arn, described["ARN"]),
-            "may_rotate": visit.clients.allow("secretsmanager", "rotate_secret", SecretId=described["ARN"]),
+            "lacking": _lacking(visit, described["ARN"]) if chosen.how == "new" else [],
+            "may_rotate": may_rotate(visit, described["ARN"]),
         },
     )
 
@@ -184,6 +188,22 @@ def _previewed(visit: Visit, chosen: Chosen) -> tuple[Preview | None, KeyturnErr
         return preview(chosen.rules, visit.now, _MOMENTS), None
     except InvalidParameterException as error:
         return None, refusal(error, chosen.schedule)
+
+
+def _lacking(visit: Visit, secret_arn: str) -> list[str]:
+    """Return the actions that having a function made takes and that the caller's policies do not allow."""
+    allow_some = visit.clients.allow_some
+    role, function = {"RoleName": "new"}, {"FunctionName": "new"}
+    judged = {
+        "secretsmanager:GetSecretValue": visit.clients.allow("secretsmanager", "get_secret_value", SecretId=secret_arn),
+        "iam:CreateRole": allow_some("iam", "create_role", **role, AssumeRolePolicyDocument="{}"),
+        "iam:PutRolePolicy": allow_some("iam", "put_role_policy", **role, PolicyName="new", PolicyDocument="{}"),
+        "lambda:CreateFunction": allow_some("lambda", "create_function", **function, **_ANY_CODE),
+        "lambda:AddPermission": allow_some(
+            "lambda", "add_permission", **function, **_permission_parameters(secret_arn)
+        ),
+    }
+    return [action for action, is_allowed in judged.items() if not is_allowed]
 
 
 def _functions(visit: Visit, secret_arn: str) -> tuple[Sequence[Function], bool]:

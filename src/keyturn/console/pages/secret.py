@@ -42,6 +42,11 @@ def may(visit: Visit, secret_id: str, *operations: str) -> dict[str, bool]:
     }
 
 
+def may_rotate(visit: Visit, secret_id: str) -> bool:
+    """Return whether a secret's rotation might be turned on, changed or begun."""
+    return visit.clients.allow(SERVICE, "rotate_secret", SecretId=secret_id)
+
+
 def known(visit: Visit) -> tuple[Mapping[str, Any], Look]:
     """Return what is known of the secret that a visit is about, its name at least, and what DescribeSecret said.
 
@@ -97,6 +102,7 @@ def _shown(visit: Visit, value: Mapping[str, Any] | None) -> Reply:
             "health": health_of(plan),
             "value": value,
             "is_new": visit.asked("created") == "1",
+            "may_rotate": not is_deleted and not follows and may_rotate(visit, secret_id),
         },
     )
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from keyturn.arn import Place
 from keyturn.console.confirmation import Overtaken, check_confirmed
+from keyturn.console.pages.access_simulator import may_simulate
 from keyturn.console.pages.secret import SERVICE, is_replica, known, may
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
@@ -47,6 +48,7 @@ def show(visit: Visit) -> Reply:
             "secret": secret,
             "described": described,
             "is_deleted": is_deleted,
+            "can_change": can_change,
             "may": rights,
             "policy": policy,
             "text": text,
@@ -58,6 +60,7 @@ def show(visit: Visit) -> Reply:
             "warnings": _warnings(report) if report else [],
             "validation": _validation(visit, secret_id, written, report),
             "example": _example(visit),
+            "may_simulate": may_simulate(visit),
             "tags": {key: value for key, value in tags.items() if not key.startswith(RESERVED)},
             "reserved_tags": {key: value for key, value in tags.items() if key.startswith(RESERVED)},
             "rows": _tag_rows(form, tags),

@@ -92,6 +92,8 @@ def _shown(visit: Visit, filled: _Filled) -> Html:
             "is_generated": filled.is_generated,
             "tags": [*[pair for pair in tags if any(pair)], *[("", "")] * free],
             "aliases": [each["AliasName"] for each in aliases.get("Aliases", []) if each.get("TargetKeyId")],
+            "may_create": visit.clients.allow_some(SERVICE, "create_secret", Name="name"),
+            "may_tag": visit.clients.allow_some(SERVICE, "tag_resource", SecretId="name", Tags=[]),
             "may_generate": visit.clients.allow(SERVICE, "get_random_password"),
             "token": form.line("token") if form.is_on("more") else ids.new_version_id(),
             "length": form.line("length") or str(database.password_length if database else _LENGTH),

@@ -26,6 +26,8 @@ PREVIOUS = "AWSPREVIOUS"
 def show(visit: Visit) -> Reply:
     """Show the form: empty, or as it was filled in when something kept it from being stored."""
     secret, _ = known(visit)
+    if not visit.clients.allow(SERVICE, "put_secret_value", SecretId=secret["ARN"], SecretString="-"):
+        return Html("secret_edit.html", {"secret": secret, "is_allowed": False})
     form = visit.form
     base, current = form.line("base"), current_version(secret)
     is_overtaken = visit.refused is not None and base != current
@@ -152,7 +154,15 @@ def _form(
         warning: A sentence above it.
         is_overtaken: Whether it was about to put another one's value away.
     """
-    shown = {"secret": secret, "is_text": is_text, "text": text, "rows": rows, "base": base, "token": token}
+    shown = {
+        "secret": secret,
+        "is_allowed": True,
+        "is_text": is_text,
+        "text": text,
+        "rows": rows,
+        "base": base,
+        "token": token,
+    }
     return Html("secret_edit.html", {**shown, "warning": warning, "is_overtaken": is_overtaken})
 
 

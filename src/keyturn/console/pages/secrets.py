@@ -43,7 +43,7 @@ _DATES: Final[Mapping[str, tuple[str, str]]] = {
 _SEPARATORS = "/-_+=.@"
 
 
-@page("secrets", title="Secrets", order=20)
+@page("secrets", title="Secrets", order=20, needs={"secretsmanager": ["list_secrets"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the list."""
     search, key, sort = visit.asked("search"), visit.asked("in"), visit.asked("sort")
@@ -65,7 +65,7 @@ def show(visit: Visit) -> Reply:
             "filters": FILTERS,
             "orders": ORDERS,
             "date": _DATES.get(sort_by, ("Changed", "LastChangedDate")),
-            "may_create": _may_create(visit, secrets),
+            "may_create": visit.clients.allow_some("secretsmanager", "create_secret", Name="name"),
         },
     )
 
@@ -91,12 +91,6 @@ def plans_of(visit: Visit, secrets: Sequence[Mapping[str, Any]]) -> Mapping[str,
         return {}
     planned = visit.look("keyturn", "list_planned_rotations", SecretARNs=rotating, MaxResults=len(rotating))
     return {entry["ARN"]: entry for entry in planned.get("PlannedRotations", [])}
-
-
-def _may_create(visit: Visit, secrets: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether a secret of some name may be created: of any, or of one like those that are there."""
-    alike = [f"{secret['Name'].rpartition('/')[0]}/name" for secret in secrets[:1] if "/" in secret["Name"]]
-    return any(visit.clients.allow("secretsmanager", "create_secret", Name=name) for name in ("name", *alike))
 
 
 def _list(visit: Visit, wanted: Mapping[str, Any], token: str) -> Look:
