@@ -19,7 +19,11 @@ def show(visit: Visit) -> Reply:
     may_delete = visit.clients.allow("iam", "delete_group", GroupName=name)
     may_add = visit.clients.allow("iam", "add_user_to_group", GroupName=name, UserName="any")
     may_remove = visit.clients.allow("iam", "remove_user_from_group", GroupName=name, UserName="any")
+    may_simulate = visit.clients.allow(
+        "iam", "simulate_principal_policy", PolicySourceArn=found["Group"]["Arn"], ActionNames=["kms:ListKeys"]
+    )
     shown = {
+        "may_simulate": may_simulate,
         "group": found["Group"],
         "found": found,
         "may_delete": may_delete,

@@ -18,18 +18,27 @@ def holder_parts(visit: Visit, kind: str, name: str) -> Mapping[str, Any]:
     """Return the policies of a user, role or group for its page, and what may be done with them."""
     holder = {HOLDERS[kind]: name}
     allow = visit.clients.allow
+    may_attach = allow("iam", f"attach_{kind}_policy", **holder, PolicyArn="arn:aws:iam::aws:policy/Example")
     return {
         "kind": kind,
         "name": name,
         "attached": visit.look("iam", f"list_attached_{kind}_policies", **holder, MaxItems=_MOST),
         "inline": visit.look("iam", f"list_{kind}_policies", **holder, MaxItems=_MOST),
+        "offered": _offered(visit) if may_attach else [],
         "may_policies": {
-            "attach": allow("iam", f"attach_{kind}_policy", **holder, PolicyArn="arn:aws:iam::aws:policy/Example"),
+            "attach": may_attach,
             "detach": allow("iam", f"detach_{kind}_policy", **holder, PolicyArn="arn:aws:iam::aws:policy/Example"),
             "put": allow("iam", f"put_{kind}_policy", **holder, PolicyName="new", PolicyDocument="{}"),
             "delete": allow("iam", f"delete_{kind}_policy", **holder, PolicyName="new"),
         },
     }
+
+
+def _offered(visit: Visit) -> list[str]:
+    """Return the ARNs of policies that can be attached, one's own first, as far as the caller may list them."""
+    listed = visit.look("iam", "list_policies", Scope="Local", MaxItems=_MOST)
+    ready = visit.look("iam", "list_policies", Scope="AWS", MaxItems=_MOST) if listed else listed
+    return [policy["Arn"] for look in (listed, ready) for policy in look.get("Policies", [])]
 
 
 def offer_policies(kind: str, show: ShowPage) -> None:

@@ -27,6 +27,14 @@ def _page(visit: Visit, made: Mapping[str, Any] | None = None) -> Html:
     keys = visit.look("iam", "list_access_keys", UserName=name)
     allow = visit.clients.allow
     groups = visit.look("iam", "list_groups_for_user", UserName=name)
+    through = [
+        {
+            "group": group["GroupName"],
+            "attached": visit.look("iam", "list_attached_group_policies", GroupName=group["GroupName"]),
+            "inline": visit.look("iam", "list_group_policies", GroupName=group["GroupName"]),
+        }
+        for group in groups.get("Groups", [])
+    ]
     entries = [
         {"key": key, "used": visit.look("iam", "get_access_key_last_used", AccessKeyId=key["AccessKeyId"])}
         for key in keys.get("AccessKeyMetadata", [])
@@ -39,6 +47,7 @@ def _page(visit: Visit, made: Mapping[str, Any] | None = None) -> Html:
             "entries": entries,
             "made": made,
             "groups": groups,
+            "through": through,
             "removable": [
                 group["GroupName"]
                 for group in groups.get("Groups", [])

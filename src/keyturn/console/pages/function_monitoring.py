@@ -37,6 +37,7 @@ def show(visit: Visit) -> Reply:
         "charts": [] if told.refused else _charts(told, failures, facts, period),
         "rows": _rows(told, period),
         "failures": failures,
+        "may_read_log": visit.clients.allow("logs", "filter_log_events", logGroupName=facts.group),
         "rotates": _rotates(visit, facts),
         "jump_to": lambda at: f"/console/{jump_to(facts.group, failures, at, period.step, facts.timeout_seconds)}",
         "jump": lambda failed: f"/console/{jump_to_invocation(facts.group, failed)}",

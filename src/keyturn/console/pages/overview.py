@@ -21,18 +21,20 @@ _DAYS = 30
 @page("", title="Overview", order=10)
 def show(visit: Visit) -> Reply:
     """Show it."""
-    under_way = _planned(visit, States=["running", "pending"])
-    parked = _planned(visit, States=["parked"])
-    troubled = _planned(visit, Troubled=True)
-    late = _planned(visit, To=visit.now, States=["planned"])
     coming = _planned(visit, From=visit.now)
+    # Who may not ask once is not let ask again: each refusal is in the audit trail.
+    under_way = _planned(visit, States=["running", "pending"]) if coming else coming
+    parked = _planned(visit, States=["parked"]) if coming else coming
+    troubled = _planned(visit, Troubled=True) if coming else coming
+    late = _planned(visit, To=visit.now, States=["planned"]) if coming else coming
     secrets = visit.look("secretsmanager", "list_secrets", MaxResults=1)
     known = {rotation.arn for rotation in _rotations(parked)}
     return Html(
         "overview.html",
         {
-            "looked": (under_way, parked, troubled, late, coming),
-            "refused": next((look.refused for look in (coming, secrets) if look.refused is not None), None),
+            "refused": coming.refused,
+            "may_list": bool(secrets),
+            "may_create": visit.clients.allow_some("secretsmanager", "create_secret", Name="name"),
             "is_empty": bool(secrets) and not secrets["SecretList"],
             "failing": [each for each in _rotations(under_way) if each.cause],
             "under_way": [each for each in _rotations(under_way) if not each.cause],
@@ -40,7 +42,7 @@ def show(visit: Visit) -> Reply:
             "troubled": [each for each in _rotations(troubled) if each.arn not in known],
             "late": [each for each in _rotations(late) if each.is_late(visit.now)],
             "coming": _rotations(coming),
-            "counts": _counts(visit),
+            "counts": _counts(visit) if coming else None,
             "ended": _ended(visit),
             "invocation_errors": _invocation_errors(visit),
         },

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from keyturn.arn import Arn
@@ -102,6 +102,9 @@ def show(visit: Visit) -> Reply:
     """Show what is chosen, and what it means."""
     described = _described(visit)
     chosen = Chosen.of(visit, described)
+    lacking = _lacking(visit, described["ARN"])
+    if lacking and chosen.how == "new" and not visit.asked("how"):
+        chosen = replace(chosen, how="own")
     seen, refused = _previewed(visit, chosen)
     functions, are_all = _functions(visit, described["ARN"])
     current = described.get("RotationLambdaARN", "")
@@ -120,7 +123,7 @@ def show(visit: Visit) -> Reply:
             "current": function_name(current) if current else "",
             "function_arn": function_arn,
             "permission": _permission(visit, function_arn, described["ARN"]),
-            "lacking": _lacking(visit, described["ARN"]) if chosen.how == "new" else [],
+            "lacking": lacking if chosen.how == "new" else [],
             "may_rotate": may_rotate(visit, described["ARN"]),
         },
     )

@@ -16,6 +16,7 @@ from keyturn.console.visit import Look, Visit
 
 SERVICE = "secretsmanager"
 _MOST_VERSIONS = 100
+_USUAL_KEY = "alias/aws/secretsmanager"
 # What of a request decides, beside the secret; the rest is what the model wants.
 _ASKED: Final[Mapping[str, Mapping[str, Any]]] = {
     "get_secret_value": {},
@@ -60,7 +61,13 @@ def known(visit: Visit) -> tuple[Mapping[str, Any], Look]:
     if described.refused is not None and not described.refused.is_denial:
         visit.clients[SERVICE].describe_secret(SecretId=secret_id)
     # Who may read a value need not be allowed to look at the secret.
-    return {"Name": secret_id, "ARN": secret_id}, described
+    return {"Name": _name_in(secret_id), "ARN": secret_id}, described
+
+
+def _name_in(secret_id: str) -> str:
+    """Return the name of a secret that is known by its name or ARN."""
+    name = secret_id.partition(":secret:")[2] if secret_id.startswith("arn:") else ""
+    return name[: -len("-AbCdEf")] if len(name) > len("-AbCdEf") else secret_id
 
 
 def is_replica(visit: Visit, secret: Mapping[str, Any]) -> bool:
@@ -102,6 +109,7 @@ def _shown(visit: Visit, value: Mapping[str, Any] | None) -> Reply:
             "health": health_of(plan),
             "value": value,
             "is_new": visit.asked("created") == "1",
+            "may_see_key": visit.clients.allow("kms", "describe_key", KeyId=secret.get("KmsKeyId", _USUAL_KEY)),
             "may_rotate": not is_deleted and not follows and may_rotate(visit, secret_id),
         },
     )
