@@ -537,7 +537,7 @@ def test_who_may_only_read_the_value_can_do_that(
     page = visitor.sign_in(application)
     visitor.open("secret", id="value/only")
 
-    expect(page.get_by_role("alert").first).to_contain_text("secretsmanager:DescribeSecret")
+    expect(page.locator(".withheld").first).to_contain_text("secretsmanager:DescribeSecret")
 
 
 def test_a_secret_that_there_is_not_is_not_found(visitor: Visitor) -> None:

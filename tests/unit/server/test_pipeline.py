@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import threading
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
+from unittest.mock import Mock
 
 import pytest
 
 from keyturn.entrance import Entrance
 from keyturn.errors.common import RequestTooLarge
+from keyturn.errors.iam import EntityAlreadyExistsException
 from keyturn.operations import registry
 from keyturn.operations.registry import Runs
 from keyturn.sensitive import Sensitive
@@ -69,13 +73,15 @@ class RecordingAuditor:
 
 class Bench:
     def __init__(self, handlers: HandlerBench) -> None:
+        self.handlers = handlers
         self.endpoints = handlers.endpoints
+        self.throttle = Throttle({})
         self.auditor = RecordingAuditor()
         self.pipeline = Pipeline(
             handlers.kit,
             cast("Authenticator", TrustingAuthenticator()),
             cast("Auditor", self.auditor),
-            Throttle({}),
+            self.throttle,
             lambda entrance: handlers.endpoints.get(entrance.vpc_endpoint_id),
             cast("Authoriser", handlers.kit.authorise).might_allow,
         )
@@ -226,3 +232,43 @@ def test_an_endpoint_leads_to_one_service_in_one_region(
 
 def test_the_public_address_leads_everywhere_also_from_a_vpc(bench: Bench) -> None:
     assert bench.answer(Entrance("", "vpc-1", "203.0.113.99", replace(PLACE, region="eu-west-1"))).status == 200
+
+
+def asked(operation: str, **parameters: object) -> HttpRequest:
+    headers = {"x-amz-target": f"secretsmanager.{operation}", "content-type": "application/x-amz-json-1.1", "host": "a"}
+    return request(headers, json.dumps(parameters).encode())
+
+
+def allow_ada(bench: Bench, **statement: object) -> None:
+    statement = {"Effect": "Allow", "Resource": "*", **statement}
+    document = json.dumps({"Version": "2012-10-17", "Statement": statement})
+    with suppress(EntityAlreadyExistsException):
+        bench.handlers.call("iam", "CreateUser", UserName="ada")
+    bench.handlers.call("iam", "PutUserPolicy", UserName="ada", PolicyName="own", PolicyDocument=document)
+
+
+def test_what_might_be_allowed_is_told_without_a_trace(bench: Bench) -> None:
+    bench.throttle.count = Mock(side_effect=AssertionError("counted"))  # type: ignore[method-assign]
+    tag = {"StringEquals": {"aws:RequestTag/team": "a"}}
+    allow_ada(bench, Action="secretsmanager:CreateSecret", Condition=tag)
+
+    assert bench.pipeline.might_allow(asked("CreateSecret", Name="new"))
+    assert not bench.pipeline.might_allow(asked("ListSecrets"))
+    assert bench.auditor.codes == []
+    assert bench.handlers.kit.uses.last("AKIA", None) is None
+    # Whoever may do everything but is refused what they send is told when they send it.
+    assert bench.pipeline.might_allow(asked("CreateSecret", Name=7))
+
+
+def test_a_policy_may_be_about_some_names_only(bench: Bench) -> None:
+    allow_ada(bench, Action="secretsmanager:CreateSecret", Resource="arn:aws:secretsmanager:*:*:secret:dev/*")
+
+    assert not bench.pipeline.might_allow(asked("CreateSecret", Name="new"))
+    assert bench.pipeline.might_allow(asked("CreateSecret", Name="new"), resource_is_chosen=True)
+
+
+@pytest.mark.parametrize("unknown", ["Nothing", "GetSecretValues"])
+def test_what_is_no_operation_is_never_offered(bench: Bench, unknown: str) -> None:
+    allow_ada(bench, Action="*")
+
+    assert not bench.pipeline.might_allow(asked(unknown))
