@@ -22,7 +22,7 @@ PLACES = (
 )  # fmt: skip
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 # A page has many; each kind of page is there more than once by then.
-MOST_OPENED = 80
+MOST_OPENED = 50
 
 READS = [
     "secretsmanager:List*", "secretsmanager:Describe*", "secretsmanager:GetResourcePolicy", "keyturn:List*",
@@ -150,7 +150,7 @@ def follow(visitor: Visitor, begin: list[str]) -> list[str]:
         path = urlsplit(where).path
         # A handful of each page is enough.
         kinds[path] = kinds.get(path, 0) + 1
-        if where in opened or kinds[path] > 5:
+        if where in opened or kinds[path] > 3:
             continue
         opened.add(where)
         page.goto(where if where.startswith("http") else f"{visitor.server.endpoint_url}{where}")

@@ -22,6 +22,12 @@ def place_of(arn: str) -> str:
     return f"/console/{found}" if found else ""
 
 
+def section_of(place: str) -> str:
+    """Return the page of the navigation that a page which :func:`place_of` has found belongs to."""
+    path = place.removeprefix("/console/").partition("?")[0]
+    return _SECTIONS.get(path.partition("/")[0], "")
+
+
 def _secret(resource: str, arn: str) -> str:
     return address("secret", id=arn) if resource.startswith(_SECRET) else ""
 
@@ -60,6 +66,14 @@ def _network(resource: str, _arn: str) -> str:
     return address("network", id=name) if kind == "vpc" else ""
 
 
+_SECTIONS: Final[Mapping[str, str]] = {
+    "secret": "secrets",
+    "function": "functions",
+    "logs": "logs",
+    "key": "keys",
+    "access": "access",
+    "network": "networks",
+}
 _PLACES: Final[Mapping[str, Callable[[str, str], str]]] = {
     "secretsmanager": _secret,
     "lambda": _function,

@@ -17,7 +17,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from markupsafe import Markup
 
 from keyturn.client.shown import shown
-from keyturn.console.arn_places import place_of
+from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
 from keyturn.console.visit import Form
 
@@ -121,6 +121,7 @@ class Renderer:
             at=lambda path, **query: f"/console/{address(path, **query)}",
             empty_form=Form(),
             place_of=place_of,
+            section_of=section_of,
         )
         self._environment.filters.update(
             moment=moment,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from keyturn.console.arn_places import place_of
+from keyturn.console.arn_places import place_of, section_of
+from keyturn.console.routing import discover
 
 ACCOUNT = "000000000000"
 
@@ -56,3 +57,14 @@ def test_a_name_cannot_lead_elsewhere() -> None:
 
     assert place.startswith("/console/access/user?name=")
     assert not set('"<>') & set(place)
+
+
+@pytest.mark.parametrize("service", ["secretsmanager", "lambda", "logs", "kms", "iam", "ec2"])
+def test_every_page_belongs_to_one_of_the_navigation(service: str) -> None:
+    resources = {
+        "secretsmanager": "secret:a-AbCdEf", "lambda": "function:f", "logs": "log-group:g", "kms": "key/k",
+        "iam": "user/u", "ec2": "vpc/vpc-1",
+    }  # fmt: skip
+    place = place_of(f"arn:aws:{service}:us-east-1:000000000000:{resources[service]}")
+
+    assert section_of(place) in {known.path for known in discover().places if known.path}

@@ -19,9 +19,8 @@ from dataclasses import replace
 from keyturn.rules.policy.document import PolicyDocument, Statement
 from keyturn.rules.policy.evaluate import Policy, PolicySet
 
-_CHOSEN = ("aws:requesttag/", "aws:tagkeys")
-_GLOBAL = "aws:"
-# A service's own keys are about the request, but for these.
+# What a request holds. The keys of KMS are about the key, and about who calls by which service.
+_CHOSEN = ("aws:requesttag/", "aws:tagkeys", "iam:", "lambda:", "secretsmanager:")
 _OF_RESOURCE = (":resourcetag/", ":resource/", "secretsmanager:secretid", "secretsmanager:secretprimaryregion")
 
 
@@ -65,6 +64,4 @@ def _denies(document: PolicyDocument, *, resource_is_chosen: bool) -> Iterator[S
 
 
 def _is_chosen(key: str) -> bool:
-    if key.startswith(_GLOBAL):
-        return key.startswith(_CHOSEN)
-    return not any(each in key for each in _OF_RESOURCE)
+    return key.startswith(_CHOSEN) and not any(each in key for each in _OF_RESOURCE)

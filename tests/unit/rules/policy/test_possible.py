@@ -38,7 +38,13 @@ def condition(key: str) -> dict[str, Any]:
 
 
 CHOSEN = ["aws:RequestTag/team", "aws:TagKeys", "secretsmanager:Name", "secretsmanager:KmsKeyId", "iam:PolicyARN"]
-GIVEN = ["aws:ResourceTag/team", "secretsmanager:ResourceTag/team", "aws:PrincipalTag/team", "aws:RequestedRegion"]
+GIVEN = [
+    "aws:ResourceTag/team",
+    "secretsmanager:ResourceTag/team",
+    "aws:PrincipalTag/team",
+    "aws:RequestedRegion",
+    "kms:ViaService",
+]
 
 
 @pytest.mark.parametrize("key", CHOSEN)
