@@ -160,7 +160,7 @@ def test_who_may_only_look_at_keys_is_offered_nothing(new_visitor: NewVisitor, s
     expect(page.get_by_text("Create a key")).to_have_count(0)
     page.get_by_role("link", name=key_id).click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("enabled")
-    expect(page.get_by_text("is not authorized to perform: kms:GetKeyPolicy")).to_be_visible()
+    expect(page.get_by_text("Your policies do not allow kms:GetKeyPolicy here.")).to_be_visible()
     expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
 
 

@@ -50,6 +50,7 @@ def show_group(visit: Visit) -> Reply:
         "streams": streams,
         "rows": [_with_moments(stream) for stream in streams.get("logStreams", ())],
         "days": _RETENTION_DAYS,
+        "may_read": visit.clients.allow("logs", "filter_log_events", logGroupName=group),
         "may_retain": visit.clients.allow("logs", "put_retention_policy", logGroupName=group, retentionInDays=30),
         "may_keep": visit.clients.allow("logs", "delete_retention_policy", logGroupName=group),
         "may_delete": visit.clients.allow("logs", "delete_log_group", logGroupName=group),

@@ -94,13 +94,16 @@ def _shown(visit: Visit, value: Mapping[str, Any] | None) -> Reply:
         operations += ["replicate_secret_to_regions", "remove_regions_from_replication"]
     rights = may(visit, secret_id, *operations)
     plan = plans_of(visit, [secret]).get(secret_id, {})
+    versions = drawn(listed.get("Versions", []), secret.get("VersionIdsToStages", {}))
     return Html(
         "secret.html",
         {
             "secret": secret,
             "described": described,
             "listed": listed,
-            "versions": drawn(listed.get("Versions", []), secret.get("VersionIdsToStages", {})),
+            "versions": versions,
+            # Who may read values need not be allowed to know which there are.
+            "may_have_value": bool(versions.current_id) or not (described or listed),
             "may": rights,
             "may_edit": not follows and rights.get("put_secret_value", False),
             "is_deleted": is_deleted,
