@@ -267,7 +267,7 @@ def test_who_may_not_list_opens_a_secret_by_its_name(
     # What is not known is not said: the name is no ARN.
     expect(page.get_by_text("ARN", exact=True)).to_have_count(0)
     page.get_by_role("button", name="Reveal", exact=True).click()
-    expect(page.get_by_text("sesame")).to_be_visible()
+    expect(page.get_by_text("sesame", exact=True)).to_be_visible()
 
 
 @pytest.mark.parametrize(
@@ -310,7 +310,7 @@ def test_users_are_found_by_name_and_policies_of_ones_own_come_first(
     page.get_by_role("link", name="More").click()
     page.get_by_role("link", name="First page").click()
 
-    page.get_by_label("Search names").fill("SON-119")
+    page.get_by_label("Search", exact=True).fill("SON-119")
     page.get_by_role("button", name="Search").click()
 
     expect(page.get_by_role("link", name="person-119")).to_be_visible()

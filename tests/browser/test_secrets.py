@@ -538,6 +538,8 @@ def test_who_may_only_read_the_value_can_do_that(
     visitor.open("secret", id="value/only")
 
     expect(page.locator(".withheld").first).to_contain_text("secretsmanager:DescribeSecret")
+    page.get_by_role("button", name="Reveal", exact=True).click()
+    expect(page.get_by_text("sesame")).to_be_visible()
 
 
 def test_a_secret_that_there_is_not_is_not_found(visitor: Visitor) -> None:
