@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -308,13 +309,7 @@ def get_events(
     Source: Amazon CloudWatch Logs API Reference, GetLogEvents.
     """
     page = _EVENTS.where(_events.c.stream_id == stream.stream_id)
-    if starts_ms is not None:
-        page = page.where(_events.c.timestamp_ms >= starts_ms)
-    if ends_ms is not None:
-        page = page.where(_events.c.timestamp_ms < ends_ms)
-    if position is not None:
-        there = (position.timestamp_ms, position.event_row)
-        page = page.where(_place >= there if forward else _place < there)
+    page = page.where(_from(starts_ms, position if forward else None), _before(ends_ms, None if forward else position))
     events = _read(connection, page, descending=not forward, limit=limit)
     if not forward:
         events.reverse()
@@ -381,12 +376,9 @@ def filter_events(
         page = page.where(_streams.c.name.in_(streams))
     if stream_prefix:
         page = page.where(_begins(_streams.c.name, stream_prefix))
-    if starts_ms is not None:
-        page = page.where(_events.c.timestamp_ms >= starts_ms)
+    page = page.where(_from(starts_ms, position))
     if ends_ms is not None:
         page = page.where(_events.c.timestamp_ms <= ends_ms)
-    if position is not None:
-        page = page.where(_place >= (position.timestamp_ms, position.event_row))
     events = _read(connection, page, descending=False, limit=limit)
     return _page(events, position or LogPosition(starts_ms or 0, 0))
 
@@ -401,6 +393,20 @@ def _make_stream(connection: Connection, place: Place, group: str, stream: str, 
 def _begins(name: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     # LIKE would not do: on SQLite it takes capitals for small letters.
     return func.substr(name, 1, len(prefix)) == prefix
+
+
+def _from(starts_ms: int | None, position: LogPosition | None) -> ColumnElement[bool]:
+    """Return where reading begins, as one condition: of two SQLite may take the wider one, and read all up to here."""
+    if position is not None and (starts_ms is None or starts_ms <= position.timestamp_ms):
+        return _place >= (position.timestamp_ms, position.event_row)
+    return true() if starts_ms is None else _events.c.timestamp_ms >= starts_ms
+
+
+def _before(ends_ms: int | None, position: LogPosition | None) -> ColumnElement[bool]:
+    """Return where reading back begins, likewise."""
+    if position is not None and (ends_ms is None or position.timestamp_ms < ends_ms):
+        return _place < (position.timestamp_ms, position.event_row)
+    return true() if ends_ms is None else _events.c.timestamp_ms < ends_ms
 
 
 def _read(connection: Connection, page: Select[Any], *, descending: bool, limit: int) -> list[LogEventRecord]:

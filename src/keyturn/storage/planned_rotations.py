@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -294,8 +294,11 @@ def load_planned(
     for part in _parts_with(wanted):
         if after is not None and part < after.part:
             continue
-        page = _matching(parts[part], wanted, _FILTERED.get(part))
-        if after is not None and after.part == part:
+        is_behind = after is not None and after.part == part
+        # Of two moments to begin at SQLite may take the earlier one, and read all that was shown before.
+        matched = replace(wanted, begin=None) if is_behind and part == _PLANNED else wanted
+        page = _matching(parts[part], matched, _FILTERED.get(part))
+        if after is not None and is_behind:
             page = page.where(_behind(after))
         rows = connection.execute(page.limit(limit - len(found)), parameters)
         found += [_record(part, row) for row in rows]
