@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from typing import Any
 
 import pytest
@@ -80,9 +81,7 @@ def test_records_of_the_audit_trail(stores: Stores) -> None:
     ends_at = 1000 * _EVENTS
     with stores.journal.read() as connection:
         steps = [
-            _Steps(connection).of(
-                lambda before=before: lookup(connection, Question(PLACE, ends_at=ends_at, before=before), _PAGE)
-            )
+            _Steps(connection).of(partial(lookup, connection, Question(PLACE, ends_at=ends_at, before=before), _PAGE))
             for before in (None, (1000 * _PAGE, 0))
         ]
     assert min(steps) > _PAGE
@@ -108,9 +107,7 @@ def test_planned_rotations(stores: Stores) -> None:
     with stores.state.read() as connection:
         [*_, last] = load_planned(connection, PLACE, wanted, NOW, after=None, limit=_EVENTS - _PAGE)
         steps = [
-            _Steps(connection).of(
-                lambda after=after: load_planned(connection, PLACE, wanted, NOW, after=after, limit=_PAGE - 1)
-            )
+            _Steps(connection).of(partial(load_planned, connection, PLACE, wanted, NOW, after=after, limit=_PAGE - 1))
             for after in (None, last.position)
         ]
     assert min(steps) > _PAGE
