@@ -88,6 +88,7 @@ class PlannedRecord:
         version_id: What it makes.
         due_at: When it runs next, or began to.
         verdict: Of the last pre-flight; None, like the next three, if there was none.
+        engine: Which one the value is for, as that one saw it; None likewise, and if it is for none of Keyturn's.
     """
 
     part: int
@@ -113,6 +114,7 @@ class PlannedRecord:
     heartbeat: str | None
     preflight_causes: Sequence[str] | None
     checked_at: datetime | None
+    engine: str | None
 
     @property
     def position(self) -> PlannedPosition:
@@ -206,6 +208,7 @@ _COLUMNS = (
     _preflights.c.heartbeat,
     _preflights.c.causes.label("preflight_causes"),
     _preflights.c.checked_at,
+    _preflights.c.engine,
 )
 _OF_PLACE = (_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
 _AMONG = (_secrets.c.secret_id.in_(bindparam("among", expanding=True)),)

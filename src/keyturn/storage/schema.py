@@ -334,6 +334,8 @@ preflights = Table(
     # None until it was looked at.
     Column("verdict", String(16)),
     Column("heartbeat", String(16)),
+    # Which of Keyturn's engines the value is for; None if it is for none of them.
+    Column("engine", String(32)),
     Column("causes", JSON(none_as_null=True)),
     Column("items", JSON(none_as_null=True)),
     Column("checked_at", Moment),

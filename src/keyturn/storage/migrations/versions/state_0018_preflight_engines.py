@@ -1,4 +1,4 @@
-"""Which secrets the last pre-flight found something wrong with: few of many."""
+"""What secrets are for, as the last pre-flight saw it, and which it found something wrong with: few of many."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("preflights", sa.Column("engine", sa.String(32)))
     troubled = sa.text("verdict = 'will fail' OR heartbeat = 'drift'")
     op.create_index(
         "preflights_troubled", "preflights", ["secret_id"], sqlite_where=troubled, postgresql_where=troubled
