@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from playwright.sync_api import Page, expect
+from tests.e2e.conftest import wait_until
 
 from keyturn.testing.postgresql import PostgresqlServer
 
@@ -72,6 +73,10 @@ def test_it_is_created_rotated_broken_looked_up_in_the_log_diagnosed_and_mended(
     retry, rotate = page.get_by_role("button", name="Try again now"), page.get_by_role("button", name="Rotate now")
     (retry if retry.count() else rotate).click()
     succeeded(page)
+
+    # The list says what it is for, as soon as a pre-flight has looked.
+    row = page.get_by_role("row", name="the/story")
+    wait_until(lambda: visitor.open("secrets") and "PostgreSQL" in row.inner_text(), "a pre-flight")
 
 
 def succeeded(page: Page) -> None:
