@@ -8,7 +8,6 @@ from __future__ import annotations
 import re
 
 from playwright.sync_api import Page, expect
-from tests.e2e.conftest import wait_until
 
 from keyturn.testing.postgresql import PostgresqlServer
 
@@ -74,9 +73,11 @@ def test_it_is_created_rotated_broken_looked_up_in_the_log_diagnosed_and_mended(
     (retry if retry.count() else rotate).click()
     succeeded(page)
 
-    # The list says what it is for, as soon as a pre-flight has looked.
-    row = page.get_by_role("row", name="the/story")
-    wait_until(lambda: visitor.open("secrets") and "PostgreSQL" in row.inner_text(), "a pre-flight")
+    # The list says what it is for, and that it would rotate again.
+    visitor.server.client("keyturn").preflight_rotation(SecretId="the/story")
+    row = visitor.open("secrets").get_by_role("row", name="the/story")
+    expect(row).to_contain_text("PostgreSQL")
+    expect(row).to_contain_text("ready")
 
 
 def succeeded(page: Page) -> None:
