@@ -54,7 +54,7 @@ _PAGES = {
     "doctor": "doctor",
     "functions": "functions",
     "logs": "logs",
-    "audit": "audit",
+    "audit": "audit?read=false",
     "access": "access",
     "networks": "networks",
     "keys": "keys",
