@@ -53,13 +53,17 @@ def main() -> int:
                 browser = playwright.chromium.launch(
                     executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
                 )
-                for scheme, names in (("light", ("overview", "secrets", "rotation")), ("dark", ("doctor", "monitoring"))):
+                for scheme, names in (
+                    ("light", ("overview", "secrets", "rotation")),
+                    ("dark", ("doctor", "monitoring")),
+                ):
                     visitor = Visitor(browser, server, size=SIZE, color_scheme=scheme, timezone_id="Europe/Zurich")
                     visitor.sign_in()
                     for name in names:
                         _PICTURES[name](visitor)
-                        visitor.page.screenshot(path=IMAGES / f"console-{name}.png")
-                        print(IMAGES / f"console-{name}.png")
+                        path = IMAGES / f"console-{name}.png"
+                        visitor.page.screenshot(path=path)
+                        sys.stdout.write(f"{path}\n")
                 browser.close()
         finally:
             server.stop()
