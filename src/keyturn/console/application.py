@@ -46,7 +46,7 @@ from keyturn.console.browser import (
 from keyturn.console.clients import Answers, ClientMaker, Origin
 from keyturn.console.guard import PREFIX, Guarded, Receive, Scope, Send, Unread, bounded
 from keyturn.console.render import STATIC, Renderer
-from keyturn.console.replies import Download, Html, Part, Redirect, Reply
+from keyturn.console.replies import Download, Html, Part, Redirect, Reply, address
 from keyturn.console.routing import FORM_BYTES, Action, Watch, discover
 from keyturn.console.session import WHOLE, Sessions, SignedIn
 from keyturn.console.sign_in import SignInLimits, next_page
@@ -181,7 +181,7 @@ class Console:
         if not is_from_here(request) or not before or form.line("csrf_token") != before:
             return self._sign_in_page(request, wanted, "The page was too old. Please sign in again.", 403)
         key, now, origin = form.line("access_key_id"), self._setup.clock.now(), origin_of(request)
-        wait = self._limits.wait(origin.client_host, key, now)
+        wait = self._limits.take(origin.client_host, key, now)
         if wait:
             seconds = int(wait.total_seconds()) + 1
             told = f"Too many sign-ins have failed. Try again in {seconds} seconds."
@@ -191,8 +191,8 @@ class Console:
         region = form.line("region") if form.line("region") in self._setup.regions else self._setup.region
         secret, token = form.line("secret_access_key"), form.line("session_token")
         signed_in = await self._in_thread(self._setup.sessions.begin, key, secret, token, region)
-        if signed_in is None:
-            self._limits.note(origin.client_host, key, now)
+        if signed_in is not None:
+            self._limits.give_back(origin.client_host, key, now)
         told_of = SignInTold(signed_in, key, origin, request.headers.get("user-agent", ""), now)
         await self._in_thread(self._setup.note_sign_in, told_of)
         if signed_in is None or signed_in.cookie is None:
@@ -267,9 +267,7 @@ class Console:
             return self._plain(told, 400, request)
         signed_in = await self._signed_in(request)
         if signed_in is None:
-            wanted = f"{PREFIX}{path}" + (f"?{request.url.query}" if request.url.query else "")
-            where = f"/console/sign-in?next={quote(wanted)}" if request.method == "GET" and path else "/console/sign-in"
-            return RedirectResponse(where, 303)
+            return RedirectResponse(PREFIX + self._sign_in_address(path, request.query_params), 303)
         async with self._turns.of(signed_in.session.access_key_id):
             if request.method != "POST":
                 return await self._serve_one(request, signed_in, Form())
@@ -285,19 +283,24 @@ class Console:
     async def _serve_one(self, request: Request, signed_in: SignedIn, form: Form) -> Response:
         path = request.path_params["path"]
         visit = self._visit(request, signed_in, path, form)
-        if request.method == "POST":
-            if is_forged(request, form, signed_in.session):
-                return self._plain("This form was not made for this session. Load its page again.", 403, request)
-            action = self._routes.actions.get(path)
-            if action is None:
-                return self._refuse(request, visit, _NO_PAGE)
-            reply = await to_thread.run_sync(self._act, action, visit, limiter=self._actions)
-        elif path in self._routes.lives:
+        page = self._routes.pages[self._routes.page_of(path)]
+        action = self._routes.actions.get(path) if request.method == "POST" else None
+        if request.method == "POST" and is_forged(request, form, signed_in.session):
+            there = self._page_address(path, visit.query)
+            return self._plain("This form was not made for this session. Load its page again.", 403, request, there)
+        if path in self._routes.lives and request.method != "POST":
             return self._watch(self._routes.lives[path], visit, request)
+        if action is None and (request.method == "POST" or not self._routes.has(path)):
+            reply: Reply = Html("refused.html", {"refused": _NO_PAGE}, 404)
+        elif page.needs and not visit.asked(page.needs):
+            reply = Redirect(page.chosen_in, "The address does not say which one: choose it here.")
+        elif action is not None:
+            reply = await to_thread.run_sync(self._act, action, visit, limiter=self._actions)
         elif path in self._routes.pages:
-            reply = await self._in_thread(self._attempt, self._routes.pages[path], visit)
+            reply = await self._in_thread(self._attempt, page.show, visit)
         else:
-            reply = Html("refused.html", {"refused": _NO_PAGE}, 404)
+            # Somebody has loaded the address of an action again, or comes back to it.
+            reply = Redirect(self._page_address(path, visit.query))
         response = await self._in_thread(self._response, request, visit, reply)
         if signed_in.cookie is not None:
             set_cookie(response, request, "session", signed_in.cookie, WHOLE)
@@ -342,11 +345,17 @@ class Console:
             _log.exception("page failed: %s", visit.path)
             refused = Refused("InternalFailure", _WRONG, False, 500)
         if refused.code in _ENDED:
-            return Redirect("sign-in")
+            return Redirect(self._sign_in_address(visit.path, visit.query))
         return Html("refused.html", {"refused": refused}, refused.status)
 
-    def _refuse(self, request: Request, visit: Visit, refused: Refused) -> Response:
-        return self._response(request, visit, Html("refused.html", {"refused": refused}, refused.status))
+    def _page_address(self, path: str, query: Mapping[str, str]) -> str:
+        """Return where to find what an address shows, whatever led to it, without ``/console/``."""
+        return address(self._routes.page_of(path), **query)
+
+    def _sign_in_address(self, path: str, query: Mapping[str, str]) -> str:
+        """Return where to sign in, to go on with that."""
+        wanted = self._page_address(path, query)
+        return address("sign-in", next=wanted and f"{PREFIX}{wanted}")
 
     def _response(self, request: Request, visit: Visit, reply: Reply) -> Response:
         if isinstance(reply, Redirect):
@@ -374,7 +383,7 @@ class Console:
         return response
 
     def _shared(self, request: Request, visit: Visit, notice: str) -> Mapping[str, Any]:
-        query = f"?{request.url.query}" if request.url.query else ""
+        section, _, _ = self._routes.pages[self._routes.page_of(visit.path)].chosen_in.partition("?")
         return {
             "visit": visit,
             "now": visit.now,
@@ -386,7 +395,9 @@ class Console:
                 "notice": notice,
                 "theme": theme_of(request),
                 "regions": self._setup.regions,
-                "here": f"{PREFIX}{visit.path}{query}" if request.method == "GET" else PREFIX,
+                "here": f"{PREFIX}{self._page_address(visit.path, visit.query)}",
+                "section": section or visit.path,
+                "chosen_in": next((place for place in self._routes.places if place.path == section), None),
             },
         }
 
@@ -397,11 +408,13 @@ class Console:
             return ""
         return sealed["notice"] if sealed.get("session_id") == visit.session.session_id else ""
 
-    def _plain(self, text: str, status: int, request: Request) -> Response:
-        shown = {"message": text, "theme": theme_of(request)}
+    def _plain(self, text: str, status: int, request: Request, back: str = "") -> Response:
+        shown = {"message": text, "theme": theme_of(request), "back": back}
         return HTMLResponse(self._renderer.render("plain.html", shown), status)
 
     def _watch(self, watch: Watch, visit: Visit, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
         if not self._live.are_free_for(visit.session.session_id):
             return Response("Too many pages are watching.", 503, {"retry-after": "30"})
         events = self._events(watch, visit, request)

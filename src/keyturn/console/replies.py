@@ -59,7 +59,7 @@ class Part:
 Reply = Html | Redirect | Download
 
 
-def address(path: str, **query: str | int | None) -> str:
+def address(path: str, /, **query: str | int | None) -> str:
     """Return an address under ``/console/``; members that are None or empty are left out."""
     given = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path

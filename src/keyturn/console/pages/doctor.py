@@ -56,7 +56,7 @@ class Found:
     widens: bool
 
 
-@page("secret/doctor")
+@page("secret/doctor", needs="id", chosen_in="doctor")
 def show(visit: Visit) -> Reply:
     """Look at one secret, and show what is wrong."""
     return _shown(visit, Options(may_be_keyturn=True))
@@ -71,7 +71,7 @@ def preflight(visit: Visit) -> Reply:
 @action("secret/doctor/fix", shows=show)
 def fix(visit: Visit) -> Reply:
     """Apply the remedy of one finding, if it is still the one that was shown."""
-    secret_id, cause_id = visit.form.line("id"), visit.form.line("cause")
+    secret_id, cause_id = visit.asked("id"), visit.form.line("cause")
     _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
     finding = fixable(report, cause_id)
     refuse_other_change(report, cause_id, visit.form.line("fingerprint"))

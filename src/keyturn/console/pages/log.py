@@ -31,11 +31,9 @@ _MOST_READS: Final = 4
 _STEP: Final = timedelta(minutes=15)
 
 
-@page("log")
+@page("log", needs="group", chosen_in="logs")
 def show(visit: Visit) -> Reply:
     """Show them."""
-    if not visit.asked("group"):
-        return Html("refused.html", {"refused": _NO_GROUP, "section": "logs"}, 404)
     reader = _reader(visit)
     try:
         piece = _asked(visit, reader)
@@ -65,7 +63,7 @@ def show(visit: Visit) -> Reply:
     return Html("log.html", shown, status)
 
 
-@page("log/text")
+@page("log/text", needs="group", chosen_in="logs")
 def save(visit: Visit) -> Reply:
     """Give the same lines as a file, just as they were written."""
     reader = _reader(visit)
@@ -107,9 +105,6 @@ def follow(visit: Visit) -> Iterator[Iterable[Part]]:
         # Every other second is often enough for people.
         yield []
     yield [Part("log_ended.html", {"refused": None}, "following")]
-
-
-_NO_GROUP = Refused("", "Which log group? The list of them has links to each.", is_denial=False, status=404)
 
 
 def _reader(visit: Visit) -> LogReader:
