@@ -150,33 +150,6 @@ def test_nothing_more_is_seen_live_after_signing_out(server: ServerProcess) -> N
         assert session.ask("GET", "secrets", {"cookie": cookie}).status == 303
 
 
-def test_who_asks_for_the_head_of_a_live_part_holds_nothing(server: ServerProcess, session: ConsoleSession) -> None:
-    server.client("logs").create_log_group(logGroupName="/asked")
-    head = f"host: localhost\r\ncookie: keyturn-session={session.cookies['keyturn-session']}\r\n\r\n"
-    with Wire(server) as wire:
-        for _ in range(20):
-            wire.send(f"HEAD /console/log/live?group=/asked HTTP/1.1\r\n{head}".encode())
-            answered = wire.reply(to_head=True)
-            assert (answered.status, answered.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-        wire.send(f"HEAD /console/secrets HTTP/1.1\r\n{head}".encode())
-        assert wire.reply(to_head=True).status == 200
-
-
-def test_who_goes_at_once_holds_no_place(server: ServerProcess, session: ConsoleSession) -> None:
-    server.client("logs").create_log_group(logGroupName="/left")
-    head = f"host: localhost\r\ncookie: keyturn-session={session.cookies['keyturn-session']}\r\n\r\n"
-    for _ in range(40):
-        with Wire(server) as wire:
-            wire.send(f"GET /console/log/live?group=/left HTTP/1.1\r\n{head}".encode())
-
-    def is_watched() -> bool:
-        with Wire(server) as wire:
-            wire.send(f"GET /console/log/live?group=/left HTTP/1.1\r\n{head}".encode())
-            return wire.reply(to_head=True).status == 200
-
-    wait_until(is_watched, "places are free again", server)
-
-
 def test_a_form_whose_last_byte_is_too_much_is_answered(server: ServerProcess, session: ConsoleSession) -> None:
     with Wire(server) as wire:
         head = f"host: localhost\r\ncookie: keyturn-session={session.cookies['keyturn-session']}\r\n"

@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -46,8 +47,8 @@ from keyturn.console.browser import (
 from keyturn.console.clients import Answers, ClientMaker, Origin
 from keyturn.console.guard import PREFIX, Guarded, Receive, Scope, Send, Unread, bounded
 from keyturn.console.render import STATIC, Renderer
-from keyturn.console.replies import Download, Html, Part, Redirect, Reply, address
-from keyturn.console.routing import FORM_BYTES, Action, Watch, discover
+from keyturn.console.replies import Download, Html, Redirect, Reply, address
+from keyturn.console.routing import FORM_BYTES, Action, Live, discover
 from keyturn.console.session import WHOLE, Sessions, SignedIn
 from keyturn.console.sign_in import SignInLimits, next_page
 from keyturn.console.turns import Places, Turns
@@ -62,7 +63,10 @@ NoteSignIn = Callable[["SignInTold"], None]
 
 _log = logging.getLogger(__name__)
 _ENDED = ("UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken")
-_MOST_LIVE, _MOST_LIVE_OF_SESSION = 200, 12
+# A browser has six connections to a server, for all its windows: some must be free for pages.
+_MOST_LIVE, _MOST_LIVE_OF_SESSION = 200, 3
+# Who has no place asks again after this time.
+_AGAIN_SECONDS: Final = 5
 # A package is held several times over while it is read, signed and stored.
 _MOST_UPLOADS, _MOST_UPLOADS_OF_KEY = 4, 1
 # An action may wait for a function for minutes: pages are not to wait for that.
@@ -73,6 +77,7 @@ _AT_ONCE_OF_KEY = 16
 _MOST_COOKIE = 3800
 _MOST_NOTICE = 1000
 _LIVE_SECONDS = 1.0
+_MOST_MARK: Final = 100
 _FILES: Final = frozenset(each.name for each in STATIC.iterdir())
 # A browser asks again for what has ended; meanwhile its session may have.
 _LIVE_FOR = timedelta(minutes=30)
@@ -317,7 +322,9 @@ class Console:
             path=path,
             query=dict(request.query_params),
             now=self._setup.clock.now(),
+            clock=self._setup.clock,
             form=form,
+            mark=request.headers.get("last-event-id", "")[:_MOST_MARK],
         )
 
     def _act(self, action: Action, visit: Visit) -> Reply:
@@ -412,21 +419,27 @@ class Console:
         shown = {"message": text, "theme": theme_of(request), "back": back}
         return HTMLResponse(self._renderer.render("plain.html", shown), status)
 
-    def _watch(self, watch: Watch, visit: Visit, request: Request) -> Response:
+    def _watch(self, live: Live, visit: Visit, request: Request) -> Response:
         if request.method == "HEAD":
             return Response(media_type="text/event-stream")
-        if not self._live.are_free_for(visit.session.session_id):
-            return Response("Too many pages are watching.", 503, {"retry-after": "30"})
-        events = self._events(watch, visit, request)
+        events = self._events(live, visit, request)
         return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
-    async def _events(self, watch: Watch, visit: Visit, request: Request) -> AsyncIterator[str]:
-        """Yield server-sent events until there is nothing more to come, or the session has ended."""
+    async def _events(self, live: Live, visit: Visit, request: Request) -> AsyncIterator[str]:
+        """Yield server-sent events until there is nothing more to come, or the session has ended.
+
+        A place is held for it. Without one it ends as soon as nothing is new, and the browser asks again by itself, so
+        that many windows see what changes, and none keeps a page of another from being loaded.
+        """
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
-        with self._live.of(visit.session.session_id):
+        owner = visit.session.session_id
+        holds_place = self._live.are_free_for(owner)
+        place: AbstractContextManager[None] = self._live.of(owner) if holds_place else nullcontext()
+        with place:
+            yield f"retry: {max(live.every_seconds, _AGAIN_SECONDS) * 1000:.0f}\n\n"
             try:
-                async for event in self._changes(watch(visit), visit, request):
+                async for event in self._changes(live, visit, request, holds_place=holds_place):
                     yield event
             except ClientError as error:
                 yield _event("end", {"error": refusal_of(error).message})
@@ -434,25 +447,31 @@ class Console:
                 _log.exception("live part failed: %s", visit.path)
                 yield _event("end", {"error": _WRONG})
 
-    async def _changes(self, changes: Iterator[Iterable[Part]], visit: Visit, request: Request) -> AsyncIterator[str]:
-        until, asked_at = visit.now + _LIVE_FOR, visit.now
+    async def _changes(self, live: Live, visit: Visit, request: Request, *, holds_place: bool) -> AsyncIterator[str]:
+        changes = live.watch(visit)
+        until, asked_at, due_at = visit.now + _LIVE_FOR, visit.now, visit.now
         while not self._is_ending and (now := self._setup.clock.now()) < until:
             if now - asked_at >= _ASKED_AFTER:
                 asked_at = now
                 if await self._signed_in(request) is None:
                     yield _event("end", {"error": "The session has ended."})
                     return
-            async with self._turns.of(visit.session.access_key_id):
-                parts = await self._in_thread(next, changes, None)
-            if parts is None:
-                yield _event("end", {})
-                return
-            for part in parts:
-                shown = {**self._shared(request, visit, ""), **part.shown}
-                html = await self._in_thread(self._renderer.render, part.template, shown)
-                yield _event("part", {"target": part.target, "html": html, "added": part.is_added})
+            if now >= due_at or not holds_place:
+                due_at = now + timedelta(seconds=live.every_seconds)
+                async with self._turns.of(visit.session.access_key_id):
+                    parts = await self._in_thread(next, changes, None)
+                if parts is None:
+                    yield _event("end", {})
+                    return
+                for part in parts:
+                    shown = {**self._shared(request, visit.later(), ""), **part.shown}
+                    html = await self._in_thread(self._renderer.render, part.template, shown)
+                    told = {"target": part.target, "html": html, "added": part.is_added}
+                    yield _event("part", told, part.mark)
+                if not holds_place and not parts:
+                    return
             yield ":\n\n"
-            await asyncio.sleep(_LIVE_SECONDS)
+            await asyncio.sleep(_LIVE_SECONDS if holds_place else 0)
         # The browser comes again by itself.
 
 
@@ -470,5 +489,6 @@ async def _static(request: Request) -> Response:
     return FileResponse(STATIC / name) if name in _FILES else PlainTextResponse("There is no such file.", 404)
 
 
-def _event(kind: str, data: Mapping[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+def _event(kind: str, data: Mapping[str, Any], mark: str = "") -> str:
+    lines = [f"event: {kind}", f"data: {json.dumps(data)}", *([f"id: {mark}"] if mark else [])]
+    return "\n".join([*lines, "", ""])

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from keyturn.console import pages
@@ -19,7 +19,7 @@ from keyturn.console.visit import Visit
 
 ShowPage = Callable[[Visit], Reply]
 Act = Callable[[Visit], Reply]
-Watch = Callable[[Visit], Iterator[Iterable[Part]]]
+Watch = Callable[[Visit], Iterator[Sequence[Part]]]
 # What a form of text may hold; a deployment package is the one thing that is larger.
 FORM_BYTES = 1024 * 1024
 
@@ -56,6 +56,19 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """A stream of pieces of a page.
+
+    Attributes:
+        watch: Yields what has changed, maybe nothing, as often as it is asked, until there is nothing more to come.
+        every_seconds: How often that is.
+    """
+
+    watch: Watch
+    every_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A line of the navigation."""
 
@@ -70,7 +83,7 @@ class Routes:
 
     pages: dict[str, Page] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
-    lives: dict[str, Watch] = field(default_factory=dict)
+    lives: dict[str, Live] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
 
     def has(self, path: str) -> bool:
@@ -124,15 +137,15 @@ def action(path: str, *, shows: ShowPage | None = None, most_bytes: int = FORM_B
     return register
 
 
-def live(path: str) -> Callable[[Watch], Watch]:
-    """Register a live part: a generator that yields what has changed, maybe nothing, about once a second.
+def live(path: str, *, every_seconds: float = 1.0) -> Callable[[Watch], Watch]:
+    """Register a live part: a generator; see :class:`Live`.
 
-    It ends when there is nothing more to come.
+    A browser that asks again gets all of it again, but for what came before the last :attr:`Part.mark` that it has.
     """
 
     def register(watch: Watch) -> Watch:
         _refuse_duplicate(path, _routes.lives)
-        _routes.lives[path] = watch
+        _routes.lives[path] = Live(watch, every_seconds)
         return watch
 
     return register

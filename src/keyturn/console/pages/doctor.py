@@ -6,7 +6,7 @@ It runs here, and asks as whoever is signed in: what their policies hide from th
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
@@ -108,7 +108,7 @@ def show_all(visit: Visit) -> Reply:
 
 
 @live("doctor/live")
-def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Look at the secrets of a page, some at a time, and show the verdicts as they come, the worst first."""
     secret_ids = [each for each in visit.asked("ids").split(",") if each][:_ON_A_PAGE]
     facts = Facts(AskByBoto3(visit.clients))

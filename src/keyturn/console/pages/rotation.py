@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
@@ -49,7 +49,7 @@ def show(visit: Visit) -> Reply:
 
 
 @live("secret/rotation/live")
-def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Show the steps of a rotation as they go."""
     described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
