@@ -105,6 +105,24 @@ def test_an_overview_that_shows_less_is_not_renewed_and_fills_no_list_of_refused
     expect(visitor.page.get_by_text("Your policies do not allow cloudtrail:LookupEvents.")).to_be_visible()
 
 
+def test_who_looks_is_told_when_nothing_is_renewed_any_more(new_visitor: NewVisitor) -> None:
+    visitor = new_visitor()
+    visitor.sign_in()
+    windows = [visitor.page, *(visitor.context.new_page() for _ in range(4))]
+    for window in windows:
+        window.goto(visitor.address())
+
+    other = visitor.context.new_page()
+    other.goto(visitor.address("settings"))
+    other.get_by_text("administrator ·").click()
+    other.get_by_role("button", name="Sign out").click()
+
+    # Those that are told at once, and those that ask again.
+    for window in windows:
+        told = "The session has ended. Load the page again to see what has changed."
+        expect(window.get_by_role("alert")).to_have_text(told)
+
+
 def test_many_windows_are_live_and_keep_none_from_being_loaded(visitor: Visitor, server: ServerProcess) -> None:
     create_function(server, "chatty")
     invoke(server, "chatty", print="before")

@@ -271,6 +271,9 @@ class Console:
             told = "The console cannot be used by this host name. One has letters, digits, hyphens and dots only."
             return self._plain(told, 400, request)
         signed_in = await self._signed_in(request)
+        if signed_in is None and path in self._routes.lives:
+            # A page that is still open asks; it shows no other one in this one's place.
+            return Response(_SESSION_ENDED, media_type="text/event-stream")
         if signed_in is None:
             return RedirectResponse(PREFIX + self._sign_in_address(path, request.query_params), 303)
         async with self._turns.of(signed_in.session.access_key_id):
@@ -454,7 +457,7 @@ class Console:
             if now - asked_at >= _ASKED_AFTER:
                 asked_at = now
                 if await self._signed_in(request) is None:
-                    yield _event("end", {"error": "The session has ended."})
+                    yield _SESSION_ENDED
                     return
             if now >= due_at or not holds_place:
                 due_at = now + timedelta(seconds=live.every_seconds)
@@ -492,3 +495,6 @@ async def _static(request: Request) -> Response:
 def _event(kind: str, data: Mapping[str, Any], mark: str = "") -> str:
     lines = [f"event: {kind}", f"data: {json.dumps(data)}", *([f"id: {mark}"] if mark else [])]
     return "\n".join([*lines, "", ""])
+
+
+_SESSION_ENDED: Final = _event("end", {"error": "The session has ended."})

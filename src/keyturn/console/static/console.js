@@ -104,13 +104,16 @@ function live(root) {
       if (source || isOver || document.hidden) return;
       source = new EventSource(element.dataset.live);
       source.addEventListener("part", (event) => show(JSON.parse(event.data)));
-      source.addEventListener("end", (event) => {
-        isOver = true;
-        source.close();
-        const { error } = JSON.parse(event.data);
-        element.dataset.state = error ? "failed" : "over";
-        if (element.hasAttribute("data-reload") && !isBeingFilledIn()) location.reload();
-      });
+      source.addEventListener("end", (event) => end(JSON.parse(event.data).error));
+      // Otherwise it asks again by itself.
+      source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) end("The server does not tell what changes."); });
+    };
+    const end = (error) => {
+      isOver = true;
+      source.close();
+      element.dataset.state = error ? "failed" : "over";
+      if (element.hasAttribute("data-reload") && !isBeingFilledIn()) location.reload();
+      else if (error) element.after(stopped(error));
     };
     const close = () => { source?.close(); source = null; };
     document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
@@ -118,6 +121,15 @@ function live(root) {
     addEventListener("pageshow", open);
     open();
   }
+}
+
+/** Says that what is shown is not what is by now. */
+function stopped(error) {
+  const told = document.createElement("p");
+  told.className = "warning";
+  told.setAttribute("role", "alert");
+  told.textContent = `${error} Load the page again to see what has changed.`;
+  return told;
 }
 
 /** Whether something has been typed here that a reload would throw away. */
