@@ -217,6 +217,18 @@ function places(root) {
   root.querySelector(".lines .marked")?.scrollIntoView({ block: "center" });
 }
 
+/** Writes the column's name on each cell: a narrow screen shows rows as blocks, without the head. */
+function cellNames(root) {
+  for (const table of root.querySelectorAll("table:not(.month)")) {
+    const names = [...(table.tHead?.rows[0].cells ?? [])].map((each) => each.textContent.trim());
+    for (const cell of table.querySelectorAll("tbody > tr > *")) {
+      cell.dataset.name = names[cell.cellIndex] ?? "";
+      cell.classList.toggle("void", !cell.children.length && !cell.textContent.trim());
+    }
+    table.classList.toggle("named", names.length > 1);
+  }
+}
+
 /** Closes menus that are left. */
 function menus(root) {
   for (const menu of root.querySelectorAll("details.account")) {
@@ -240,6 +252,7 @@ function showPlace() {
 function enhance(root) {
   shownOnce(root);
   localTimes(root);
+  cellNames(root);
   copyButtons(root);
   confirmations(root);
   sentOnce(root);
