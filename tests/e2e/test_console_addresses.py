@@ -147,6 +147,23 @@ def test_who_has_to_sign_in_again_is_led_on_to_the_page_of_what_they_did(
     assert parse_qs(location.query) == {"next": ["/console/access/user?name=ann"]}
 
 
+@pytest.mark.parametrize("path", ["look", "sign-out"])
+def test_what_every_page_offers_leads_home(session: ConsoleSession, path: str) -> None:
+    answered, there = followed(session, path)
+
+    assert (answered.status, there) == (200, "")
+
+
+def test_who_mistypes_is_led_to_the_same_page_when_they_sign_in(server: ServerProcess) -> None:
+    nobody = ConsoleSession(server, is_signed_in=False)
+    nobody.open_sign_in()
+
+    refused = nobody.post("sign-in?next=/console/keys", access_key_id="AKIA", secret_access_key="wrong")
+
+    assert refused.status == 403
+    assert 'action="/console/sign-in?next=%2Fconsole%2Fkeys"' in refused.data.decode()
+
+
 def test_a_form_of_another_session_leads_to_its_page(server: ServerProcess) -> None:
     session = ConsoleSession(server)
     session.csrf_token = "another"

@@ -143,7 +143,9 @@ class Console:
                 Route("/console/static/{name:path}", _static, methods=["GET"]),
                 Route("/console/sign-in", self._sign_in, methods=["GET", "POST"]),
                 Route("/console/sign-out", self._sign_out, methods=["POST"]),
+                Route("/console/sign-out", _home, methods=["GET"]),
                 Route("/console/look", self._set_look, methods=["POST"]),
+                Route("/console/look", _home, methods=["GET"]),
                 Route("/console/{path:path}", self._serve, methods=["GET", "POST"]),
             ]
         )
@@ -181,7 +183,6 @@ class Console:
         if request.method != "POST":
             return self._sign_in_page(request, wanted)
         form = await read_form(request)
-        wanted = next_page(form.line("next"))
         before = request.cookies.get(cookie_name("before", request), "")
         if not is_from_here(request) or not before or form.line("csrf_token") != before:
             return self._sign_in_page(request, wanted, "The page was too old. Please sign in again.", 403)
