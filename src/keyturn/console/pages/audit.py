@@ -45,7 +45,7 @@ def show(visit: Visit) -> Reply:
     return Html("audit.html", {"wanted": wanted, "found": shown, "refused": refused, "rows": rows, "trail": trail})
 
 
-@page("audit/event")
+@page("audit/event", needs="id", chosen_in="audit")
 def show_event(visit: Visit) -> Reply:
     """Show one event, and if its call was refused, why, and what would allow it."""
     event_id = visit.asked("id")
