@@ -61,8 +61,9 @@ def main() -> int:
                     visitor.sign_in()
                     for name in names:
                         _PICTURES[name](visitor)
-                        visitor.page.screenshot(path=IMAGES / f"console-{name}.png")
-                        print(IMAGES / f"console-{name}.png")
+                        path = IMAGES / f"console-{name}.png"
+                        visitor.page.screenshot(path=path)
+                        sys.stdout.write(f"{path}\n")
                 browser.close()
         finally:
             server.stop()

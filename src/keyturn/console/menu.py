@@ -59,8 +59,8 @@ class Menus:
 
 
 def _is_usable(visit: Visit, place: Place) -> bool:
-    return not place.needs or any(
+    return not place.calls or any(
         visit.clients.allow(service, operation)
-        for service, operations in place.needs.items()
+        for service, operations in place.calls.items()
         for operation in operations
     )

@@ -61,5 +61,5 @@ def test_another_key_and_another_region_have_menus_of_their_own() -> None:
     assert menus.of(visit(Rights(set()), region="eu-west-1")).usable == [HOME]
 
 
-def test_every_page_of_the_menu_but_the_first_says_what_it_needs() -> None:
-    assert [place.title for place in discover().places if not place.needs] == ["Overview"]
+def test_every_page_of_the_menu_but_the_first_says_what_it_calls() -> None:
+    assert [place.title for place in discover().places if not place.calls] == ["Overview"]

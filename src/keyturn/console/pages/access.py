@@ -28,7 +28,7 @@ _NAMES: Final = ("UserName", "RoleName", "GroupName", "PolicyName")
 SCOPES: Final[Mapping[str, str]] = {"Local": "Your own", "AWS": "Ready-made by AWS"}
 
 
-@page("access", title="Access", order=70, needs={"iam": ["list_users", "list_roles", "list_groups", "list_policies"]})
+@page("access", title="Access", order=70, calls={"iam": ["list_users", "list_roles", "list_groups", "list_policies"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the users, or of the roles, groups or policies."""
     tab = visit.asked("tab") if visit.asked("tab") in _TABS else "users"

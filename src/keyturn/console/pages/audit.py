@@ -27,7 +27,7 @@ from keyturn.rules.policy.denial import (
 _ANY = "any"
 
 
-@page("audit", title="Audit", order=60, needs={"cloudtrail": ["lookup_events"], "keyturn": ["lookup_denied_events"]})
+@page("audit", title="Audit", order=60, calls={"cloudtrail": ["lookup_events"], "keyturn": ["lookup_denied_events"]})
 def show(visit: Visit) -> Reply:
     """Show one page of events: of changes, as AWS's console does, unless something is asked for."""
     if not visit.query:
@@ -45,7 +45,7 @@ def show(visit: Visit) -> Reply:
     return Html("audit.html", {"wanted": wanted, "found": shown, "refused": refused, "rows": rows, "trail": trail})
 
 
-@page("audit/event")
+@page("audit/event", needs="id", chosen_in="audit")
 def show_event(visit: Visit) -> Reply:
     """Show one event, and if its call was refused, why, and what would allow it."""
     event_id = visit.asked("id")

@@ -24,7 +24,7 @@ _ROLES: Final = 100
 _TIMEOUT_SECONDS, _MEMORY_MB = 30, 128
 
 
-@page("functions", title="Functions", order=40, needs={"lambda": ["list_functions"]})
+@page("functions", title="Functions", order=40, calls={"lambda": ["list_functions"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the list."""
     more = {"Marker": visit.asked("next")} if visit.asked("next") else {}

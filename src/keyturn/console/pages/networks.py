@@ -28,7 +28,7 @@ _TO: Final = re.compile(r"(?P<host>[\w.\-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\]):(?P<p
 _HIGHEST_PORT: Final = 65535
 
 
-@page("networks", title="Networks", order=80, needs={"ec2": ["describe_vpcs"]})
+@page("networks", title="Networks", order=80, calls={"ec2": ["describe_vpcs"]})
 def show(visit: Visit) -> Reply:
     """Show the VPCs."""
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
@@ -38,7 +38,7 @@ def show(visit: Visit) -> Reply:
     return Html("networks.html", {"listed": listed, "functions": functions, "may_trace": may_trace})
 
 
-@page("network")
+@page("network", needs="id", chosen_in="networks")
 def show_network(visit: Visit) -> Reply:
     """Show one VPC."""
     vpc_id = visit.asked("id")

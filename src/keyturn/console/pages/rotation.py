@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
@@ -18,7 +18,7 @@ _ON_A_PAGE = 10
 Json = Mapping[str, Any]
 
 
-@page("secret/rotation")
+@page("secret/rotation", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
     described, seen = known(visit)
@@ -53,7 +53,7 @@ def show(visit: Visit) -> Reply:
 
 
 @live("secret/rotation/live")
-def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Show the steps of a rotation as they go."""
     described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
@@ -74,7 +74,7 @@ def watch(visit: Visit) -> Iterator[Iterable[Part]]:
 @action("secret/rotation/rotate", shows=show)
 def rotate(visit: Visit) -> Reply:
     """Rotate it now."""
-    made = visit.clients["secretsmanager"].rotate_secret(SecretId=visit.form.line("id"))
+    made = visit.clients["secretsmanager"].rotate_secret(SecretId=visit.asked("id"))
     return _to(visit, "The rotation has begun.", version=made["VersionId"])
 
 
@@ -82,14 +82,14 @@ def rotate(visit: Visit) -> Reply:
 def cancel(visit: Visit) -> Reply:
     """Switch rotation off."""
     _confirmed(visit)
-    visit.clients["secretsmanager"].cancel_rotate_secret(SecretId=visit.form.line("id"))
+    visit.clients["secretsmanager"].cancel_rotate_secret(SecretId=visit.asked("id"))
     return _to(visit, "Rotation is off. What it had begun was ended.")
 
 
 @action("secret/rotation/retry", shows=show)
 def retry(visit: Visit) -> Reply:
     """Try an unfinished rotation again now."""
-    made = visit.clients["keyturn"].retry_rotation(SecretId=visit.form.line("id"))
+    made = visit.clients["keyturn"].retry_rotation(SecretId=visit.asked("id"))
     return _to(visit, "It is tried again.", version=made.get("VersionId", ""))
 
 
@@ -97,13 +97,13 @@ def retry(visit: Visit) -> Reply:
 def resolve(visit: Visit) -> Reply:
     """Have the labels brought in line with what the database accepts."""
     _confirmed(visit)
-    made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.form.line("id"))
+    made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.asked("id"))
     told = "The function asks the database which version it accepts; the labels follow."
     return _to(visit, told, version=made.get("VersionId", ""), kind="resolution")
 
 
 def _to(visit: Visit, notice: str, **query: str) -> Redirect:
-    return Redirect(address("secret/rotation", id=visit.form.line("id"), **query), notice)
+    return Redirect(address("secret/rotation", id=visit.asked("id"), **query), notice)
 
 
 def _confirmed(visit: Visit) -> None:
@@ -112,7 +112,7 @@ def _confirmed(visit: Visit) -> None:
     Raises:
         KeyturnError: It was not.
     """
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.form.line("id"))
+    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
     if visit.form.line("name") != described["Name"]:
         raise KeyturnError("Nothing was changed.", f"Type the secret's name, {described['Name']}, to confirm it.")
 

@@ -19,7 +19,7 @@ _ON_A_PAGE = 25
 _MOST_LATE = 10
 
 
-@page("schedule", title="Schedule", order=30, needs={"keyturn": ["list_planned_rotations"]})
+@page("schedule", title="Schedule", order=30, calls={"keyturn": ["list_planned_rotations"]})
 def show(visit: Visit) -> Reply:
     """Show a month, or a day of it."""
     day = months.read_day(visit.asked("day"))

@@ -75,7 +75,7 @@ def is_replica(visit: Visit, secret: Mapping[str, Any]) -> bool:
     return bool(secret.get("PrimaryRegion", visit.session.region) != visit.session.region)
 
 
-@page("secret")
+@page("secret", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show a secret, its value masked."""
     return _shown(visit, None)

@@ -44,7 +44,7 @@ _DATES: Final[Mapping[str, tuple[str, str]]] = {
 _SEPARATORS = "/-_+=.@"
 
 
-@page("secrets", title="Secrets", order=20, needs={"secretsmanager": ["list_secrets"]})
+@page("secrets", title="Secrets", order=20, calls={"secretsmanager": ["list_secrets"]})
 def show(visit: Visit) -> Reply:
     """Show one page of the list."""
     search, key, sort = visit.asked("search"), visit.asked("in"), visit.asked("sort")
