@@ -102,7 +102,7 @@ def test_an_overview_that_shows_less_is_not_renewed_and_fills_no_list_of_refused
     visitor.open()
 
     expect(visitor.page.locator("#seen")).to_have_attribute("data-state", "over")
-    expect(visitor.page.get_by_text("Your policies do not allow cloudtrail:LookupEvents.")).to_be_visible()
+    expect(visitor.page.get_by_text("Your policies do not allow cloudtrail:LookupEvents here.")).to_be_visible()
 
 
 def test_who_looks_is_told_when_nothing_is_renewed_any_more(new_visitor: NewVisitor) -> None:
