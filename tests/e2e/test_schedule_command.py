@@ -127,7 +127,7 @@ def test_a_calendar_and_histograms_count_the_same(server: ServerProcess) -> None
     for by, slots in (("hour", 24), ("minute", 60)):
         spread = json.loads(schedule(server, "histogram", "--by", by, "--output", "json"))["planned"]
         assert (len(spread), sum(spread)) == (slots, len(found))
-    assert "3 rotations are planned" in schedule(server, "histogram")
+    assert "Next rotations of 3 secrets" in schedule(server, "histogram")
     assert "--month soon is no month" in schedule(server, "calendar", "--month", "soon", status=1)
 
 
