@@ -277,7 +277,7 @@ def test_the_schedule_shows_when_and_why(visitor: Visitor, server: ServerProcess
 
     page = visitor.open("schedule", month=day[:7], prefix="monthly")
     page = visitor.open("schedule", day=day, prefix="monthly")
-    expect(page.get_by_text("· 1 rotation planned")).to_be_visible()
+    expect(page.get_by_text("· the next rotation of 1 secret")).to_be_visible()
     expect(page.get_by_role("heading", name="By hour on")).to_be_visible()
     page.get_by_text("Why then").first.click()
     expect(page.get_by_text("30 days later is")).to_be_visible()

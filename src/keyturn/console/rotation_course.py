@@ -103,6 +103,11 @@ class Course:
         """Whether somebody may want to help it on."""
         return self.status in ("pending", "parked")
 
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database refuses every stored version, as far as is known: no label helps, and no attempt."""
+        return bool(self.answer.get("DatabaseVersion", {}).get("EveryVersionRefused"))
+
     def facts(self) -> list[tuple[str, str]]:
         """Return names and values of what is known of it."""
         return [(name, value) for name, value in self.report.header() if name not in _ELSEWHERE]

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 
 from .case import Case
-from .catalogue import Check, Skip, Undecided, all_checks
+from .catalogue import Check, Skip, Unasked, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
 from .lines import deciding_run, explains_newest
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
@@ -121,7 +121,8 @@ def _outcome(check: Check, case: Case) -> Outcome:
     try:
         found = tuple(check.examine(case))
     except Skip as skip:
-        return Outcome(check.cause, Status.SKIPPED, str(skip))
+        is_unasked = isinstance(skip, Unasked) and not case.is_seen_from_inside
+        return Outcome(check.cause, Status.SKIPPED, str(skip), is_unasked=is_unasked)
     except Undecided as undecided:
         return Outcome(check.cause, Status.BLIND, str(undecided))
     except Unseen as unseen:

@@ -6,7 +6,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
+from keyturn.console.pages.secret import may
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
+from keyturn.console.rotation_act import NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Refused, Visit
@@ -20,19 +22,20 @@ Json = Mapping[str, Any]
 @page("secret/rotation")
 def show(visit: Visit) -> Reply:
     """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    described = _described(visit)
     arn, function_arn = described["ARN"], described.get("RotationLambdaARN")
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
     course, refused = _course(visit, arn, log_group_of(visit, function_arn))
-    clients = visit.clients
+    planned, clients = _planned(visit, described), visit.clients
     return Html(
         "rotation.html",
         {
             "section": "secrets",
             "described": described,
             "function_name": function_name(function_arn) if function_arn else "",
-            "planned": _planned(visit, described),
+            "planned": planned,
+            **_shown_act(visit, _act(visit, described, planned, course), course),
             "rule": rule_in_words(described.get("RotationRules", {})),
             "listed": listed,
             "course": course,
@@ -42,7 +45,6 @@ def show(visit: Visit) -> Reply:
             "kind_of": kind_of,
             "may_rotate": clients.allow("secretsmanager", "rotate_secret", SecretId=arn),
             "may_cancel": clients.allow("secretsmanager", "cancel_rotate_secret", SecretId=arn),
-            "may_retry": clients.allow("keyturn", "retry_rotation", SecretId=arn),
             "may_resolve": clients.allow("keyturn", "resolve_rotation", SecretId=arn),
         },
     )
@@ -51,7 +53,7 @@ def show(visit: Visit) -> Reply:
 @live("secret/rotation/live")
 def watch(visit: Visit) -> Iterator[Iterable[Part]]:
     """Show the steps of a rotation as they go."""
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    described = _described(visit)
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
     before: Json | None = None
     while True:
@@ -61,7 +63,11 @@ def watch(visit: Visit) -> Iterator[Iterable[Part]]:
         if told == before:
             yield []
         else:
-            yield [Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course")]
+            act = next_act(visit, _described(visit), course.status, course.rotation.get("DueAt"))
+            yield [
+                Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course"),
+                Part("rotation_act.html", _shown_act(visit, act, course), target="act"),
+            ]
         if not course.is_under_way:
             return
         before = told
@@ -70,7 +76,7 @@ def watch(visit: Visit) -> Iterator[Iterable[Part]]:
 @action("secret/rotation/rotate", shows=show)
 def rotate(visit: Visit) -> Reply:
     """Rotate it now."""
-    made = visit.clients["secretsmanager"].rotate_secret(SecretId=visit.form.line("id"))
+    made = visit.clients["secretsmanager"].rotate_secret(SecretId=visit.asked("id"))
     return _to(visit, "The rotation has begun.", version=made["VersionId"])
 
 
@@ -78,14 +84,14 @@ def rotate(visit: Visit) -> Reply:
 def cancel(visit: Visit) -> Reply:
     """Switch rotation off."""
     _confirmed(visit)
-    visit.clients["secretsmanager"].cancel_rotate_secret(SecretId=visit.form.line("id"))
+    visit.clients["secretsmanager"].cancel_rotate_secret(SecretId=visit.asked("id"))
     return _to(visit, "Rotation is off. What it had begun was ended.")
 
 
 @action("secret/rotation/retry", shows=show)
 def retry(visit: Visit) -> Reply:
     """Try an unfinished rotation again now."""
-    made = visit.clients["keyturn"].retry_rotation(SecretId=visit.form.line("id"))
+    made = visit.clients["keyturn"].retry_rotation(SecretId=visit.asked("id"))
     return _to(visit, "It is tried again.", version=made.get("VersionId", ""))
 
 
@@ -93,13 +99,13 @@ def retry(visit: Visit) -> Reply:
 def resolve(visit: Visit) -> Reply:
     """Have the labels brought in line with what the database accepts."""
     _confirmed(visit)
-    made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.form.line("id"))
+    made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.asked("id"))
     told = "The function asks the database which version it accepts; the labels follow."
     return _to(visit, told, version=made.get("VersionId", ""), kind="resolution")
 
 
 def _to(visit: Visit, notice: str, **query: str) -> Redirect:
-    return Redirect(address("secret/rotation", id=visit.form.line("id"), **query), notice)
+    return Redirect(address("secret/rotation", id=visit.asked("id"), **query), notice)
 
 
 def _confirmed(visit: Visit) -> None:
@@ -108,9 +114,37 @@ def _confirmed(visit: Visit) -> None:
     Raises:
         KeyturnError: It was not.
     """
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.form.line("id"))
+    described = _described(visit)
     if visit.form.line("name") != described["Name"]:
         raise KeyturnError("Nothing was changed.", f"Type the secret's name, {described['Name']}, to confirm it.")
+
+
+def _described(visit: Visit) -> Json:
+    described: Json = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    return described
+
+
+def _act(visit: Visit, described: Json, planned: PlannedRotation | None, course: Course | None) -> NextAct | None:
+    """Return what can be done now; one rotation of many does not tell how the newest stands."""
+    if planned is not None:
+        return next_act(visit, described, planned.state, planned.next_at)
+    if course is not None and not visit.asked("version"):
+        return next_act(visit, described, course.status, course.rotation.get("DueAt"))
+    return next_act(visit, described, "")
+
+
+def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict[str, Any]:
+    """Return what is shown of what can be done: another value first, where no attempt helps without one."""
+    is_refused = course is not None and course.is_refused
+    return {
+        "act": act,
+        "is_watched": course is not None and course.is_under_way,
+        "is_refused": is_refused,
+        "is_first": not is_refused,
+        "may_edit": is_refused
+        and act is not None
+        and all(may(visit, act.secret_arn, "get_secret_value", "put_secret_value").values()),
+    }
 
 
 def _answer(visit: Visit, arn: str) -> Json:
