@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keyturn.doctor.model import Finding, Outcome, Report, Role, Section, Status
+from keyturn.doctor.runner import ENDS
 
 _REASONS_AT_MOST = 2
 _DECIDED = (Status.PASS, Status.WARN, Status.FAIL)
@@ -64,7 +65,14 @@ class SeenSection:
             return Standing.AT_RISK
         if self.unseen or self.left_out:
             return Standing.PARTLY if self.decided else Standing.UNSEEN
-        return Standing.WELL if self.decided else Standing.NOTHING
+        if not self.decided:
+            return Standing.UNSEEN if self.is_ended else Standing.NOTHING
+        return Standing.WELL
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was left, because of what ends the examination."""
+        return any(outcome.reason.endswith(ENDS) for outcome in self.outcomes) and not self.decided
 
     @property
     def could_not(self) -> str:

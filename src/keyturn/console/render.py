@@ -26,7 +26,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 _UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
 _KIB = 1024
-_MOMENT = re.compile(r"(\d{4}-(?:0[1-9]|1[0-2])-(?:0[1-9]|[12]\d)) ((?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d)?) UTC")
+_MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?) UTC\b")
 
 
 def moment(at: datetime | str | None, now: datetime | None = None) -> Markup:
@@ -46,8 +46,12 @@ def with_moments(text: str) -> Markup:
     """Return a sentence whose moments, written in UTC, are in the viewer's zone like all others of a page."""
     told, end = Markup(), 0
     for found in _MOMENT.finditer(text):
-        at = datetime.fromisoformat(f"{found[1]}T{found[2]}+00:00")
-        told += escape(text[end : found.start()]) + moment(at)
+        try:
+            at = moment(f"{found[1]}T{found[2]}+00:00")
+        except ValueError:
+            # The day is none, whoever wrote it.
+            continue
+        told += escape(text[end : found.start()]) + at
         end = found.end()
     return told + escape(text[end:])
 

@@ -31,6 +31,7 @@ ENDS_EXAMINATION = (
     "rotation-not-configured",
     "rotation-cancelled",
 )
+ENDS = "ends the examination"
 # These say why rotation could not be configured.
 EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
 
@@ -90,12 +91,12 @@ def _run(case: Case) -> list[Outcome]:
         elif ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
             outcomes[check.cause.id] = _outcome(check, case)
         else:
-            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
+            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} {ENDS}")
     if ended_by is not None:
         for cause_id in ENDS_EXAMINATION:
             if cause_id != ended_by and cause_id in outcomes:
                 cause = outcomes[cause_id].cause
-                outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} ends the examination")
+                outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} {ENDS}")
     return [outcomes[check.cause.id] for check in all_checks()]
 
 

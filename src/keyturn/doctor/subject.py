@@ -232,8 +232,13 @@ class Subject:
 
     @property
     def is_seen_from_inside(self) -> bool:
-        """Whether it is known how things look from inside the function's sandbox."""
-        return self.last_look_at is not None if self.preflight is None else self.preflight.kind is Kind.OK
+        """Whether it was looked from inside the function's sandbox: now, or not long ago and nothing was found."""
+        if self.preflight is not None:
+            return self.preflight.kind is Kind.OK
+        if self.last_preflight is None or self.last_look_at is None:
+            return False
+        found = self.last_preflight.found
+        return found.get("Verdict") == "ready" and found.get("Heartbeat") != "drift"
 
     @cached
     def rotations(self) -> Answer | None:

@@ -178,6 +178,7 @@ def _shown(visit: Visit, options: Options) -> Html:
     target = f" --endpoint-url {_endpoint(visit)}"
     found = _merged([_found(visit, report, finding, target) for finding in report.findings])
     main = [each for each in found if each.finding.role in _MAIN]
+    sections = [seen_section(report, section) for section in Section]
     act, fixed = _act(visit, case, report), visit.asked("fixed")
     is_rotating = act is not None and act.act is not Act.SET_UP
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
@@ -196,12 +197,13 @@ def _shown(visit: Visit, options: Options) -> Html:
             "act": act,
             "is_watched": False,
             "is_refused": False,
-            "is_first": not any(each.has_button for each in main),
-            "sections": [seen_section(report, section) for section in Section],
+            "is_first": not any(each.has_button for each in main) and (bool(fixed) or _is_wanted(act, report)),
+            "sections": [each for each in sections if not each.is_ended],
+            "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),
             "policy": json.dumps(policy, indent=2) if report.blind else "",
             "fixed": fixed,
             "checked": _checked(report, fixed) if fixed else None,
-            "is_preflight": options.preflight,
+            "is_preflight": options.preflight and not case.put_off,
             "may_preflight": is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
         },
     )
@@ -218,6 +220,13 @@ def _act(visit: Visit, case: Case, report: Report) -> NextAct | None:
         "" if waiting is None else waiting.status,
         None if waiting is None else waiting.due_at,
     )
+
+
+def _is_wanted(act: NextAct | None, report: Report) -> bool:
+    """Return whether it is the next thing to do: nobody has to rotate what is well."""
+    if act is None or act.act is Act.TAKE_OFF:
+        return False
+    return act.act is not Act.ROTATE or report.verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE)
 
 
 def _checked(report: Report, cause_id: str) -> Checked:

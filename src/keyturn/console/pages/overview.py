@@ -27,14 +27,16 @@ def show(visit: Visit) -> Reply:
     late = _planned(visit, To=visit.now, States=["planned"])
     coming = _planned(visit, From=visit.now)
     secrets = visit.look("secretsmanager", "list_secrets", MaxResults=1)
-    known = {rotation.arn for rotation in _rotations(parked)}
+    failing = [each for each in _rotations(under_way) if each.cause]
+    # What fails now is told once.
+    known = {rotation.arn for rotation in (*_rotations(parked), *failing)}
     return Html(
         "overview.html",
         {
             "looked": (under_way, parked, troubled, late, coming),
             "refused": next((look.refused for look in (coming, secrets) if look.refused is not None), None),
             "is_empty": bool(secrets) and not secrets["SecretList"],
-            "failing": [each for each in _rotations(under_way) if each.cause],
+            "failing": failing,
             "under_way": [each for each in _rotations(under_way) if not each.cause],
             "parked": _rotations(parked),
             "troubled": [each for each in _rotations(troubled) if each.arn not in known],

@@ -50,7 +50,7 @@ def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
     if case.preflight is None and not case.options.may_be_keyturn:
         raise Skip("only Keyturn looks from inside the sandbox")
     if case.preflight is None:
-        raise Unasked("--preflight looks at this")
+        raise Unasked("a look from inside the sandbox, --preflight, decides this")
     if case.put_off:
         raise Unasked(case.put_off)
     found = case.preflight.value.get("Items", [])
