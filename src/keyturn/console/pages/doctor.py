@@ -6,6 +6,7 @@ It runs here, and asks as whoever is signed in: what their policies hide from th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -35,6 +36,9 @@ _AT_ONCE = 4
 _ON_A_PAGE = 20
 _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
 _MAIN = (Role.CAUSE, Role.CONTRIBUTING)
+# Keys of a value, as remedies speak of them.
+_IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
+_FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
 # What Keyturn found last from inside the sandbox.
 _KNOWN_BEFORE = "preflight-found-last"
 
@@ -51,6 +55,7 @@ class Found:
         is_allowed: Whether whoever looks may make all of them.
         widens: Whether they widen access.
         edits: The secret whose value somebody has to change; empty if that does not help.
+        field: The key of it that matters most.
         may_edit: Whether whoever looks may read and store it.
         also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
     """
@@ -64,6 +69,7 @@ class Found:
     is_allowed: bool
     widens: bool
     edits: str
+    field: str
     may_edit: bool
     also: Sequence[Found] = ()
 
@@ -252,8 +258,8 @@ def _merged(found: Sequence[Found]) -> list[Found]:
 
 
 def _sentence(text: str, name: str) -> str:
-    """Return a text that begins with a capital letter, unless it begins with a secret's name."""
-    return text if text.startswith(name) else f"{text[:1].upper()}{text[1:]}"
+    """Return a text that begins with a capital letter, unless it begins with a name."""
+    return f"{text[:1].upper()}{text[1:]}" if _IS_WORD.match(text) and not text.startswith(name) else text
 
 
 def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found:
@@ -272,6 +278,7 @@ def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found
         is_allowed=finding.is_fixable and _is_allowed(visit, finding),
         widens=finding.cause.fix is Fix.WIDENS,
         edits=edits,
+        field=next((key for key in _FIELDS if re.search(rf"\b{key}\b", remedy.text)), "password"),
         may_edit=may_edit,
     )
 
