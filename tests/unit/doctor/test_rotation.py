@@ -237,7 +237,7 @@ def test_the_permission_of_another_secret_is_left_alone() -> None:
             "opens at 2026-12-15 00:00 UTC and closes at 2026-12-16 00:00 UTC: it opens in 17 days",
         ),
         (
-            {"ScheduleExpression": "rate(4 hours)"},
+            {"AutomaticallyAfterDays": 1, "ScheduleExpression": "rate(4 hours)"},
             datetime(2026, 11, 27, 15, 59, 59, tzinfo=UTC),
             "opens at 2026-11-27 15:00 UTC and closes at 2026-11-27 16:00 UTC: it opens in 3 hours",
         ),

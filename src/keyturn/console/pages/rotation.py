@@ -28,14 +28,16 @@ def show(visit: Visit) -> Reply:
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
     course, refused = _course(visit, arn, log_group_of(visit, function_arn))
     planned, clients = _planned(visit, described), visit.clients
+    act = _act(visit, described, planned, course)
     return Html(
         "rotation.html",
         {
             "section": "secrets",
             "described": described,
             "function_name": function_name(function_arn) if function_arn else "",
-            "planned": planned,
-            **_shown_act(visit, _act(visit, described, planned, course), course),
+            # What is deleted, or follows another one, has no plan of its own.
+            "planned": None if act is None else planned,
+            **_shown_act(visit, act, course),
             "rule": rule_in_words(described.get("RotationRules", {})),
             "listed": listed,
             "course": course,

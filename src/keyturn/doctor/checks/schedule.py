@@ -167,8 +167,12 @@ def _when(case: Case, following: datetime) -> str:
 def _window(case: Case, following: datetime) -> RotationWindow | None:
     """Return the window at whose end NextRotationDate is, a second before the hour; None if no rules tell of it."""
     closes_at = (following + _HOUR - _A_MICROSECOND).replace(minute=0, second=0, microsecond=0)
+    members = dict(case.secret.get("RotationRules") or {})
+    if "ScheduleExpression" in members:
+        # DescribeSecret tells the days that it comes to as well.
+        members.pop("AutomaticallyAfterDays", None)
     try:
-        rules = parse_rotation_rules(case.secret.get("RotationRules") or {})
+        rules = parse_rotation_rules(members)
     except InvalidParameterException:
         return None
     if rules.schedule is None:
