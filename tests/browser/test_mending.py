@@ -15,13 +15,25 @@ THEIRS = "somebody-elses"
 
 
 def changed_outside(visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer, name: str) -> str:
-    """Make a secret that has rotated once, change its user's password in the database, and have it fail; its ARN."""
+    """Make a secret that has rotated once, change its user's password in the database, and have it fail; its ARN.
+
+    The rotation is given up then: no further attempt fails while somebody mends it.
+    """
     arn = stored(server, postgresql, name)
     page = turned_on(visitor, arn)
     succeeds(page)
     postgresql.run(f"ALTER ROLE {name} PASSWORD '{THEIRS}'")
     page.get_by_role("button", name="Rotate now").click()
     expect(page.get_by_text("every version was refused at")).to_be_visible(timeout=SETTLED)
+    client = server.client("secretsmanager")
+    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
+    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+    visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("The resolution has failed")).to_be_visible(timeout=SETTLED)
+    # The page has loaded itself anew.
+    expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
+    expect(page.get_by_text("The database refuses every stored password.")).to_be_visible()
     return arn
 
 

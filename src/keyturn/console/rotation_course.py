@@ -87,7 +87,7 @@ class Course:
     def more(self) -> str:
         """What follows by itself, or who ended it; empty if the status says it all."""
         if self.status == "abandoned":
-            return "given up, and not tried again: the next rotation is a new one"
+            return "given up: it is not tried again by itself"
         return str(self.report.header()[0][1]).removeprefix(self.status).lstrip(": ")
 
     @property
