@@ -265,7 +265,8 @@ def _sentence(text: str, name: str) -> str:
 def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found:
     remedy = finding.remedy
     lines = [line_with(line, target) for line in remedy.by_hand]
-    stored = [secret_id for line in remedy.by_hand if (secret_id := stored_by(line)) is not None]
+    # Of a secret that is not known a line has a word to be filled in.
+    stored = [arn for line in remedy.by_hand if (arn := stored_by(line) or "").startswith("arn:")]
     edits = stored[0] if stored and finding.role in _MAIN and not finding.is_history else ""
     may_edit = bool(edits) and all(may(visit, edits, "get_secret_value", "put_secret_value").values())
     return Found(
