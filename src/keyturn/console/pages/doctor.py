@@ -186,6 +186,7 @@ def _shown(visit: Visit, options: Options) -> Html:
     main = [each for each in found if each.finding.role in _MAIN]
     sections = [seen_section(report, section) for section in Section]
     act, fixed = _act(visit, case, report), visit.asked("fixed")
+    is_seen = case.described.kind is Kind.OK
     is_rotating = act is not None and act.act is not Act.SET_UP
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
     described = {"ARN": report.arn, "Name": report.name}
@@ -194,7 +195,7 @@ def _shown(visit: Visit, options: Options) -> Html:
         {
             "section": "secrets",
             "described": described,
-            "is_seen": case.described.kind is Kind.OK,
+            "is_seen": is_seen,
             "report": report,
             "summary": _sentence(report.summary, report.name),
             "verdict_kind": _VERDICTS[report.verdict],
@@ -209,7 +210,7 @@ def _shown(visit: Visit, options: Options) -> Html:
             "policy": json.dumps(policy, indent=2) if report.blind else "",
             "fixed": fixed,
             "checked": _checked(report, fixed) if fixed else None,
-            "is_preflight": options.preflight and not case.put_off,
+            "is_preflight": options.preflight and is_seen and not case.put_off,
             "may_preflight": is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
         },
     )
