@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from statistics import median, quantiles
 from urllib.parse import quote, urlencode
@@ -22,6 +22,7 @@ import urllib3
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from sqlalchemy import case, insert, literal, select
 
 # Run as a script, Python looks for modules in this folder only.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
@@ -35,6 +36,9 @@ from benchmarks.stored_secrets import opened, store_secrets
 from keyturn.cli.main import print_error
 from keyturn.clock import SystemClock
 from keyturn.errors.base import KeyturnError
+from keyturn.operations.kit import Kit
+from keyturn.rules.preflight import Heartbeat, Verdict
+from keyturn.storage import schema
 
 # Of the secret that is looked at.
 _NAME = "team-007/database-0000007"
@@ -57,6 +61,7 @@ _PAGES = {
     "settings": "settings",
 }
 _FOUND = 200
+_SECRETS_FOR_ONE_TROUBLED = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ def _measure(options: Options, count: int, progress: Console) -> list[Result]:
         with opened(data_of(directory)) as (kit, place):
             secrets = scheduled_secrets(count, now, busy_hour)
             store_secrets(kit, place, secrets, created_at=now - timedelta(days=200))
+            _store_preflights(kit, now)
         with serving(directory, administrator, seconds=600) as server:
             browser = _Browser(server)
             results = []
@@ -134,6 +140,23 @@ def _measure(options: Options, count: int, progress: Console) -> list[Result]:
                 progress.print(f"  {page}")
                 results.append(_timed(browser, page, path, count, options.repeats))
             return results
+
+
+def _store_preflights(kit: Kit, now: datetime) -> None:
+    """Store what the last look at each secret found: of a thousand, one is in trouble."""
+    is_troubled = schema.secrets.c.secret_id % _SECRETS_FOR_ONE_TROUBLED == 0
+    columns = {
+        "secret_id": schema.secrets.c.secret_id,
+        "verdict": case((is_troubled, Verdict.WILL_FAIL.value), else_=Verdict.READY.value),
+        "heartbeat": literal(Heartbeat.IN_STEP.value),
+        "causes": literal([], schema.preflights.c.causes.type),
+        "checked_at": literal(now, schema.Moment),
+        "since": literal(now, schema.Moment),
+        "is_told": literal(value=False),
+        "due_at": literal(now + timedelta(days=1), schema.Moment),
+    }
+    with kit.state.write() as transaction:
+        transaction.connection.execute(insert(schema.preflights).from_select(list(columns), select(*columns.values())))
 
 
 class _Browser:

@@ -112,6 +112,28 @@ def test_a_moment_that_is_none_is_told(visitor: Visitor) -> None:
     expect(page.get_by_role("alert")).to_contain_text("“yesterday” is no moment")
 
 
+def test_changes_come_first_and_reads_are_a_tab_away(visitor: Visitor, server: ServerProcess) -> None:
+    user = Caller(server, "user", "reader")
+    user.may(allow("*"))
+    user.client("secretsmanager").create_secret(Name="read", SecretString="x")
+    user.client("secretsmanager").get_secret_value(SecretId="read")
+
+    page = visitor.open()
+    page.get_by_role("navigation", name="Console").get_by_role("link", name="Audit").click()
+    expect(page.get_by_role("link", name="Changes")).to_have_attribute("aria-current", "page")
+    expect(row(page, "user/reader").filter(has_text="CreateSecret")).to_have_count(1)
+    expect(page.get_by_role("row").filter(has_text="GetSecretValue")).to_have_count(0)
+
+    page.get_by_text("Filters").click()
+    page.get_by_label("User or session").fill("reader")
+    page.get_by_role("button", name="Find").click()
+    expect(page.get_by_role("row").filter(has_text="GetSecretValue")).to_have_count(1)
+    page.get_by_role("link", name="All", exact=True).click()
+    expect(page.get_by_role("link", name="All events")).to_have_attribute("aria-current", "page")
+    page.get_by_role("link", name="Changes").click()
+    expect(page.get_by_role("row").filter(has_text="GetSecretValue")).to_have_count(0)
+
+
 def test_the_trail_is_unbroken(visitor: Visitor) -> None:
     page = visitor.open("audit")
 

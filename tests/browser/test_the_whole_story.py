@@ -71,6 +71,12 @@ def test_it_is_created_rotated_broken_looked_up_in_the_log_diagnosed_and_mended(
     page.get_by_role("button", name="Try again now").click()
     succeeded(page)
 
+    # The list says what it is for, and that it would rotate again.
+    visitor.server.client("keyturn").preflight_rotation(SecretId="the/story")
+    row = visitor.open("secrets").get_by_role("row", name="the/story")
+    expect(row).to_contain_text("PostgreSQL")
+    expect(row).to_contain_text("ready")
+
 
 def succeeded(page: Page) -> None:
     expect(page.get_by_text("The rotation has succeeded")).to_be_visible(timeout=SETTLED)

@@ -34,15 +34,22 @@ class ConsoleSession:
 
     def sign_in(self, credentials: Credentials) -> None:
         """Sign in by the form."""
+        self.open_sign_in()
+        assert self.try_to_sign_in(credentials).status == 303
+        self.csrf_token = self._token("settings")
+
+    def open_sign_in(self) -> None:
+        """Ask for the form."""
         self.csrf_token = self._token("sign-in")
-        answered = self.post(
+
+    def try_to_sign_in(self, credentials: Credentials) -> urllib3.BaseHTTPResponse:
+        """Send the form."""
+        return self.post(
             "sign-in",
             access_key_id=credentials.access_key_id,
             secret_access_key=credentials.secret_access_key,
             session_token=credentials.session_token or "",
         )
-        assert answered.status == 303
-        self.csrf_token = self._token("settings")
 
     def _token(self, path: str) -> str:
         found = _TOKEN.search(self.get(path).data.decode())

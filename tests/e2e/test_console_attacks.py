@@ -59,7 +59,7 @@ def test_a_page_to_go_to_that_is_no_address_is_left_out(server: ServerProcess, w
     answered = ConsoleSession(server, is_signed_in=False).get("sign-in", next=wanted)
 
     assert answered.status == 200
-    assert b'name="next" value="/console/"' in answered.data
+    assert b'action="/console/sign-in?next=%2Fconsole%2F"' in answered.data
 
 
 @pytest.mark.parametrize(

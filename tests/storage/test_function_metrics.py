@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import Counter
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -46,7 +47,8 @@ def _loaded(
 ) -> dict[datetime, Tally]:
     found: dict[datetime, Tally] = {}
     with stores.journal.read() as connection:
-        for minute, tally in function_metrics.load_minutes(connection, PLACE, series, begin, end, counts=COUNTS):
+        counted = function_metrics.load_periods(connection, PLACE, series, begin, end, period=MINUTE, counts=COUNTS)
+        for minute, tally in counted:
             found.setdefault(minute, Tally()).add(tally)
     return found
 
@@ -80,11 +82,39 @@ def test_counts_are_read_where_they_are_needed(stores: Stores, counts: tuple[str
 
     whole = _loaded(stores)[AT]
     with stores.journal.read() as connection:
-        found = function_metrics.load_minutes(connection, PLACE, FUNCTION, AT, AT + MINUTE, counts=counts)
+        found = function_metrics.load_periods(
+            connection, PLACE, FUNCTION, AT, AT + MINUTE, period=MINUTE, counts=counts
+        )
         [(_, tally)] = list(found)
     assert (tally.total_ms, tally.invocations) == (whole.total_ms, whole.invocations)
     for name in COUNTS:
         assert getattr(tally, name) == (getattr(whole, name) if name in counts else {})
+
+
+def test_the_database_adds_up_to_periods_as_the_minutes_do(stores: Stores) -> None:
+    for at, *invocations in (
+        (NOW, _invocation(10.25), _invocation(2.0, "Unhandled")),
+        (NOW + 4 * MINUTE, _invocation(7.0), None),
+        (NOW + 5 * MINUTE, None),
+        (NOW + 11 * MINUTE, _invocation(30.0)),
+    ):
+        # Each is a server of its own.
+        for invocation in invocations:
+            metrics = FunctionMetrics()
+            _invoke(metrics, invocation, at=at)
+            metrics.throttled(_spec(), at)
+            metrics.store(stores.journal, at)
+    end, period = AT + 20 * MINUTE, 5 * MINUTE
+
+    with stores.journal.read() as connection:
+        added = list(function_metrics.load_periods(connection, PLACE, FUNCTION, AT, end, period=period, counts=()))
+    minutes = sorted(_loaded(stores, end=end).items(), key=lambda found: found[0])
+    plain = [replace(tally, durations=Counter(), concurrency=Counter()) for _, tally in minutes]
+    first, rest = plain[0], plain[2:]
+    first.add(plain[1])
+    assert sorted(added, key=lambda found: found[0]) == [
+        (AT + number * period, tally) for number, tally in enumerate([first, *rest])
+    ]
 
 
 def test_a_minute_that_goes_on_is_written_again_and_not_twice(stores: Stores) -> None:

@@ -37,7 +37,7 @@ def due(stores: Stores, now: datetime = NOW, limit: int = 10) -> list[int]:
 
 
 def store(stores: Stores, secret_id: int, judgement: Judgement, now: datetime = NOW, **more: Any) -> None:
-    given = {"is_told": False, "due_at": now + DAY, **more}
+    given = {"engine": None, "is_told": False, "due_at": now + DAY, **more}
     with stores.state.write() as transaction:
         preflights.store_preflight(transaction, secret_id, judgement, ITEMS, now, **given)
 

@@ -110,6 +110,7 @@ class PlannedRotation:
         attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
         cause: A short name of why the last attempt failed.
         preflight: What is known of the next rotation before it is due; None if nobody has looked.
+        engine: Which of Keyturn's engines the value is for, by its module's name; empty if that is not known.
     """
 
     arn: str
@@ -127,6 +128,7 @@ class PlannedRotation:
     attempt: tuple[int, int] | None = None
     cause: str | None = None
     preflight: SeenBefore | None = None
+    engine: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
@@ -148,6 +150,7 @@ class PlannedRotation:
             attempt=(entry["Attempt"], entry.get("Attempts", 1)) if "Attempt" in entry else None,
             cause=entry.get("Cause"),
             preflight=SeenBefore.of(entry),
+            engine=entry.get("Engine", ""),
         )
 
     @property
@@ -194,6 +197,7 @@ class PlannedRotation:
         return {
             "secret": self.name,
             "arn": self.arn,
+            "engine": self.engine or None,
             "function_arn": self.function_arn,
             **{name: moment and moment.isoformat() for name, moment in moments.items()},
             "rotation_rules": dict(self.members),

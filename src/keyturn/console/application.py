@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -46,8 +47,8 @@ from keyturn.console.browser import (
 from keyturn.console.clients import Answers, ClientMaker, Origin
 from keyturn.console.guard import PREFIX, Guarded, Receive, Scope, Send, Unread, bounded
 from keyturn.console.render import STATIC, Renderer
-from keyturn.console.replies import Download, Html, Part, Redirect, Reply
-from keyturn.console.routing import FORM_BYTES, Action, Watch, discover
+from keyturn.console.replies import Download, Html, Redirect, Reply, address
+from keyturn.console.routing import FORM_BYTES, Action, Live, discover
 from keyturn.console.session import WHOLE, Sessions, SignedIn
 from keyturn.console.sign_in import SignInLimits, next_page
 from keyturn.console.turns import Places, Turns
@@ -62,7 +63,10 @@ NoteSignIn = Callable[["SignInTold"], None]
 
 _log = logging.getLogger(__name__)
 _ENDED = ("UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken")
-_MOST_LIVE, _MOST_LIVE_OF_SESSION = 200, 12
+# A browser has six connections to a server, for all its windows: some must be free for pages.
+_MOST_LIVE, _MOST_LIVE_OF_SESSION = 200, 3
+# Who has no place asks again after this time.
+_AGAIN_SECONDS: Final = 5
 # A package is held several times over while it is read, signed and stored.
 _MOST_UPLOADS, _MOST_UPLOADS_OF_KEY = 4, 1
 # An action may wait for a function for minutes: pages are not to wait for that.
@@ -73,6 +77,7 @@ _AT_ONCE_OF_KEY = 16
 _MOST_COOKIE = 3800
 _MOST_NOTICE = 1000
 _LIVE_SECONDS = 1.0
+_MOST_MARK: Final = 100
 _FILES: Final = frozenset(each.name for each in STATIC.iterdir())
 # A browser asks again for what has ended; meanwhile its session may have.
 _LIVE_FOR = timedelta(minutes=30)
@@ -138,7 +143,9 @@ class Console:
                 Route("/console/static/{name:path}", _static, methods=["GET"]),
                 Route("/console/sign-in", self._sign_in, methods=["GET", "POST"]),
                 Route("/console/sign-out", self._sign_out, methods=["POST"]),
+                Route("/console/sign-out", _home, methods=["GET"]),
                 Route("/console/look", self._set_look, methods=["POST"]),
+                Route("/console/look", _home, methods=["GET"]),
                 Route("/console/{path:path}", self._serve, methods=["GET", "POST"]),
             ]
         )
@@ -176,12 +183,11 @@ class Console:
         if request.method != "POST":
             return self._sign_in_page(request, wanted)
         form = await read_form(request)
-        wanted = next_page(form.line("next"))
         before = request.cookies.get(cookie_name("before", request), "")
         if not is_from_here(request) or not before or form.line("csrf_token") != before:
             return self._sign_in_page(request, wanted, "The page was too old. Please sign in again.", 403)
         key, now, origin = form.line("access_key_id"), self._setup.clock.now(), origin_of(request)
-        wait = self._limits.wait(origin.client_host, key, now)
+        wait = self._limits.take(origin.client_host, key, now)
         if wait:
             seconds = int(wait.total_seconds()) + 1
             told = f"Too many sign-ins have failed. Try again in {seconds} seconds."
@@ -191,8 +197,8 @@ class Console:
         region = form.line("region") if form.line("region") in self._setup.regions else self._setup.region
         secret, token = form.line("secret_access_key"), form.line("session_token")
         signed_in = await self._in_thread(self._setup.sessions.begin, key, secret, token, region)
-        if signed_in is None:
-            self._limits.note(origin.client_host, key, now)
+        if signed_in is not None:
+            self._limits.give_back(origin.client_host, key, now)
         told_of = SignInTold(signed_in, key, origin, request.headers.get("user-agent", ""), now)
         await self._in_thread(self._setup.note_sign_in, told_of)
         if signed_in is None or signed_in.cookie is None:
@@ -266,10 +272,11 @@ class Console:
             told = "The console cannot be used by this host name. One has letters, digits, hyphens and dots only."
             return self._plain(told, 400, request)
         signed_in = await self._signed_in(request)
+        if signed_in is None and path in self._routes.lives:
+            # A page that is still open asks; it shows no other one in this one's place.
+            return Response(_SESSION_ENDED, media_type="text/event-stream")
         if signed_in is None:
-            wanted = f"{PREFIX}{path}" + (f"?{request.url.query}" if request.url.query else "")
-            where = f"/console/sign-in?next={quote(wanted)}" if request.method == "GET" and path else "/console/sign-in"
-            return RedirectResponse(where, 303)
+            return RedirectResponse(PREFIX + self._sign_in_address(path, request.query_params), 303)
         async with self._turns.of(signed_in.session.access_key_id):
             if request.method != "POST":
                 return await self._serve_one(request, signed_in, Form())
@@ -285,19 +292,24 @@ class Console:
     async def _serve_one(self, request: Request, signed_in: SignedIn, form: Form) -> Response:
         path = request.path_params["path"]
         visit = self._visit(request, signed_in, path, form)
-        if request.method == "POST":
-            if is_forged(request, form, signed_in.session):
-                return self._plain("This form was not made for this session. Load its page again.", 403, request)
-            action = self._routes.actions.get(path)
-            if action is None:
-                return self._refuse(request, visit, _NO_PAGE)
-            reply = await to_thread.run_sync(self._act, action, visit, limiter=self._actions)
-        elif path in self._routes.lives:
+        page = self._routes.pages[self._routes.page_of(path)]
+        action = self._routes.actions.get(path) if request.method == "POST" else None
+        if request.method == "POST" and is_forged(request, form, signed_in.session):
+            there = self._page_address(path, visit.query)
+            return self._plain("This form was not made for this session. Load its page again.", 403, request, there)
+        if path in self._routes.lives and request.method != "POST":
             return self._watch(self._routes.lives[path], visit, request)
+        if action is None and (request.method == "POST" or not self._routes.has(path)):
+            reply: Reply = Html("refused.html", {"refused": _NO_PAGE}, 404)
+        elif page.needs and not visit.asked(page.needs):
+            reply = Redirect(page.chosen_in, "The address does not say which one: choose it here.")
+        elif action is not None:
+            reply = await to_thread.run_sync(self._act, action, visit, limiter=self._actions)
         elif path in self._routes.pages:
-            reply = await self._in_thread(self._attempt, self._routes.pages[path], visit)
+            reply = await self._in_thread(self._attempt, page.show, visit)
         else:
-            reply = Html("refused.html", {"refused": _NO_PAGE}, 404)
+            # Somebody has loaded the address of an action again, or comes back to it.
+            reply = Redirect(self._page_address(path, visit.query))
         response = await self._in_thread(self._response, request, visit, reply)
         if signed_in.cookie is not None:
             set_cookie(response, request, "session", signed_in.cookie, WHOLE)
@@ -314,7 +326,9 @@ class Console:
             path=path,
             query=dict(request.query_params),
             now=self._setup.clock.now(),
+            clock=self._setup.clock,
             form=form,
+            mark=request.headers.get("last-event-id", "")[:_MOST_MARK],
         )
 
     def _act(self, action: Action, visit: Visit) -> Reply:
@@ -342,11 +356,17 @@ class Console:
             _log.exception("page failed: %s", visit.path)
             refused = Refused("InternalFailure", _WRONG, False, 500)
         if refused.code in _ENDED:
-            return Redirect("sign-in")
+            return Redirect(self._sign_in_address(visit.path, visit.query))
         return Html("refused.html", {"refused": refused}, refused.status)
 
-    def _refuse(self, request: Request, visit: Visit, refused: Refused) -> Response:
-        return self._response(request, visit, Html("refused.html", {"refused": refused}, refused.status))
+    def _page_address(self, path: str, query: Mapping[str, str]) -> str:
+        """Return where to find what an address shows, whatever led to it, without ``/console/``."""
+        return address(self._routes.page_of(path), **query)
+
+    def _sign_in_address(self, path: str, query: Mapping[str, str]) -> str:
+        """Return where to sign in, to go on with that."""
+        wanted = self._page_address(path, query)
+        return address("sign-in", next=wanted and f"{PREFIX}{wanted}")
 
     def _response(self, request: Request, visit: Visit, reply: Reply) -> Response:
         if isinstance(reply, Redirect):
@@ -374,7 +394,7 @@ class Console:
         return response
 
     def _shared(self, request: Request, visit: Visit, notice: str) -> Mapping[str, Any]:
-        query = f"?{request.url.query}" if request.url.query else ""
+        section, _, _ = self._routes.pages[self._routes.page_of(visit.path)].chosen_in.partition("?")
         return {
             "visit": visit,
             "now": visit.now,
@@ -386,7 +406,9 @@ class Console:
                 "notice": notice,
                 "theme": theme_of(request),
                 "regions": self._setup.regions,
-                "here": f"{PREFIX}{visit.path}{query}" if request.method == "GET" else PREFIX,
+                "here": f"{PREFIX}{self._page_address(visit.path, visit.query)}",
+                "section": section or visit.path,
+                "chosen_in": next((place for place in self._routes.places if place.path == section), None),
             },
         }
 
@@ -397,23 +419,31 @@ class Console:
             return ""
         return sealed["notice"] if sealed.get("session_id") == visit.session.session_id else ""
 
-    def _plain(self, text: str, status: int, request: Request) -> Response:
-        shown = {"message": text, "theme": theme_of(request)}
+    def _plain(self, text: str, status: int, request: Request, back: str = "") -> Response:
+        shown = {"message": text, "theme": theme_of(request), "back": back}
         return HTMLResponse(self._renderer.render("plain.html", shown), status)
 
-    def _watch(self, watch: Watch, visit: Visit, request: Request) -> Response:
-        if not self._live.are_free_for(visit.session.session_id):
-            return Response("Too many pages are watching.", 503, {"retry-after": "30"})
-        events = self._events(watch, visit, request)
+    def _watch(self, live: Live, visit: Visit, request: Request) -> Response:
+        if request.method == "HEAD":
+            return Response(media_type="text/event-stream")
+        events = self._events(live, visit, request)
         return StreamingResponse(events, media_type="text/event-stream", headers={"x-accel-buffering": "no"})
 
-    async def _events(self, watch: Watch, visit: Visit, request: Request) -> AsyncIterator[str]:
-        """Yield server-sent events until there is nothing more to come, or the session has ended."""
+    async def _events(self, live: Live, visit: Visit, request: Request) -> AsyncIterator[str]:
+        """Yield server-sent events until there is nothing more to come, or the session has ended.
+
+        A place is held for it. Without one it ends as soon as nothing is new, and the browser asks again by itself, so
+        that many windows see what changes, and none keeps a page of another from being loaded.
+        """
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
-        with self._live.of(visit.session.session_id):
+        owner = visit.session.session_id
+        holds_place = self._live.are_free_for(owner)
+        place: AbstractContextManager[None] = self._live.of(owner) if holds_place else nullcontext()
+        with place:
+            yield f"retry: {max(live.every_seconds, _AGAIN_SECONDS) * 1000:.0f}\n\n"
             try:
-                async for event in self._changes(watch(visit), visit, request):
+                async for event in self._changes(live, visit, request, holds_place=holds_place):
                     yield event
             except ClientError as error:
                 yield _event("end", {"error": refusal_of(error).message})
@@ -421,25 +451,31 @@ class Console:
                 _log.exception("live part failed: %s", visit.path)
                 yield _event("end", {"error": _WRONG})
 
-    async def _changes(self, changes: Iterator[Iterable[Part]], visit: Visit, request: Request) -> AsyncIterator[str]:
-        until, asked_at = visit.now + _LIVE_FOR, visit.now
+    async def _changes(self, live: Live, visit: Visit, request: Request, *, holds_place: bool) -> AsyncIterator[str]:
+        changes = live.watch(visit)
+        until, asked_at, due_at = visit.now + _LIVE_FOR, visit.now, visit.now
         while not self._is_ending and (now := self._setup.clock.now()) < until:
             if now - asked_at >= _ASKED_AFTER:
                 asked_at = now
                 if await self._signed_in(request) is None:
-                    yield _event("end", {"error": "The session has ended."})
+                    yield _SESSION_ENDED
                     return
-            async with self._turns.of(visit.session.access_key_id):
-                parts = await self._in_thread(next, changes, None)
-            if parts is None:
-                yield _event("end", {})
-                return
-            for part in parts:
-                shown = {**self._shared(request, visit, ""), **part.shown}
-                html = await self._in_thread(self._renderer.render, part.template, shown)
-                yield _event("part", {"target": part.target, "html": html, "added": part.is_added})
+            if now >= due_at or not holds_place:
+                due_at = now + timedelta(seconds=live.every_seconds)
+                async with self._turns.of(visit.session.access_key_id):
+                    parts = await self._in_thread(next, changes, None)
+                if parts is None:
+                    yield _event("end", {})
+                    return
+                for part in parts:
+                    shown = {**self._shared(request, visit.later(), ""), **part.shown}
+                    html = await self._in_thread(self._renderer.render, part.template, shown)
+                    told = {"target": part.target, "html": html, "added": part.is_added}
+                    yield _event("part", told, part.mark)
+                if not holds_place and not parts:
+                    return
             yield ":\n\n"
-            await asyncio.sleep(_LIVE_SECONDS)
+            await asyncio.sleep(_LIVE_SECONDS if holds_place else 0)
         # The browser comes again by itself.
 
 
@@ -457,5 +493,9 @@ async def _static(request: Request) -> Response:
     return FileResponse(STATIC / name) if name in _FILES else PlainTextResponse("There is no such file.", 404)
 
 
-def _event(kind: str, data: Mapping[str, Any]) -> str:
-    return f"event: {kind}\ndata: {json.dumps(data)}\n\n"
+def _event(kind: str, data: Mapping[str, Any], mark: str = "") -> str:
+    lines = [f"event: {kind}", f"data: {json.dumps(data)}", *([f"id: {mark}"] if mark else [])]
+    return "\n".join([*lines, "", ""])
+
+
+_SESSION_ENDED: Final = _event("end", {"error": "The session has ended."})

@@ -8,7 +8,6 @@ from typing import Any, Final
 
 from keyturn.console.replies import Html
 from keyturn.console.visit import Look, Visit, refusal_of
-from keyturn.errors.base import KeyturnError
 
 _TIMEOUT_SECONDS: Final = 3
 _NAME, _QUALIFIER = 6, 7
@@ -50,7 +49,6 @@ def function_facts(visit: Visit) -> FunctionFacts:
 
     Raises:
         ClientError: There is none. Who may not look at it sees its page all the same, as far as other calls tell.
-        KeyturnError: None is named.
     """
     from botocore.exceptions import ClientError  # noqa: PLC0415 - botocore takes a quarter of a second to import
 
@@ -59,8 +57,6 @@ def function_facts(visit: Visit) -> FunctionFacts:
     if name.startswith("arn:") and len(parts) > _NAME:
         qualifier = qualifier or (parts[_QUALIFIER] if len(parts) > _QUALIFIER else "")
         name = parts[_NAME]
-    if not name:
-        raise KeyturnError("Which function?", "The list of functions has links to each.")
     facts = FunctionFacts(name, qualifier, Look({}))
     try:
         configuration = Look(visit.clients["lambda"].get_function_configuration(**facts.named))

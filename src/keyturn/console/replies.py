@@ -48,18 +48,21 @@ class Part:
         shown: What it shows.
         target: The ``id`` of the element that it goes into.
         is_added: Whether it is put behind what is there, in place of taking its place.
+        mark: What a browser that asks again says it has (``Visit.mark``), so that it gets what comes after it; empty if
+            it gets all again.
     """
 
     template: str
     shown: Mapping[str, Any]
     target: str
     is_added: bool = False
+    mark: str = ""
 
 
 Reply = Html | Redirect | Download
 
 
-def address(path: str, **query: str | int | None) -> str:
+def address(path: str, /, **query: str | int | None) -> str:
     """Return an address under ``/console/``; members that are None or empty are left out."""
     given = {name.rstrip("_"): value for name, value in query.items() if value not in (None, "")}
     return f"{path}?{urlencode(given)}" if given else path

@@ -2,14 +2,15 @@
 
 ``/console/secret?id=…``: a page has a fixed address, and what it is about is in the query, because names of secrets
 hold slashes and much else. A page only reads. An action changes something; it is posted with the session's CSRF token,
-and answers by leading to a page. A live part is a stream of pieces of pages.
+and answers by leading to a page. Its form names what it is about in the query, too: who loads the address of an action
+again, or comes back to it, is led to its page. A live part is a stream of pieces of pages.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from keyturn.console import pages
@@ -18,9 +19,24 @@ from keyturn.console.visit import Visit
 
 ShowPage = Callable[[Visit], Reply]
 Act = Callable[[Visit], Reply]
-Watch = Callable[[Visit], Iterator[Iterable[Part]]]
+Watch = Callable[[Visit], Iterator[Sequence[Part]]]
 # What a form of text may hold; a deployment package is the one thing that is larger.
 FORM_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A page.
+
+    Attributes:
+        show: Makes it.
+        needs: The member of the query that says what it is about; empty if it needs none.
+        chosen_in: The page to choose that in.
+    """
+
+    show: ShowPage
+    needs: str = ""
+    chosen_in: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +56,19 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Live:
+    """A stream of pieces of a page.
+
+    Attributes:
+        watch: Yields what has changed, maybe nothing, as often as it is asked, until there is nothing more to come.
+        every_seconds: How often that is.
+    """
+
+    watch: Watch
+    every_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Place:
     """A line of the navigation."""
 
@@ -52,27 +81,44 @@ class Place:
 class Routes:
     """All addresses of the console, without ``/console/``."""
 
-    pages: dict[str, ShowPage] = field(default_factory=dict)
+    pages: dict[str, Page] = field(default_factory=dict)
     actions: dict[str, Action] = field(default_factory=dict)
-    lives: dict[str, Watch] = field(default_factory=dict)
+    lives: dict[str, Live] = field(default_factory=dict)
     places: list[Place] = field(default_factory=list)
+
+    def has(self, path: str) -> bool:
+        """Return whether there is a page or an action of an address."""
+        return path in self.pages or path in self.actions
+
+    def page_of(self, path: str) -> str:
+        """Return the address of the page that an address belongs to: of itself, of an action, or else the nearest."""
+        if path not in self.pages and path in self.actions:
+            shows = self.actions[path].shows
+            path = next((there for there, page in self.pages.items() if page.show is shows), path)
+        while path and path not in self.pages:
+            path = path.rpartition("/")[0]
+        return path
 
 
 _routes = Routes()
 
 
-def page(path: str, *, title: str = "", order: int = 0) -> Callable[[ShowPage], ShowPage]:
+def page(
+    path: str, *, title: str = "", order: int = 0, needs: str = "", chosen_in: str = ""
+) -> Callable[[ShowPage], ShowPage]:
     """Register a page.
 
     Args:
         path: Its address; empty for the home page.
         title: Its name in the navigation; empty if it is not in it.
         order: Its rank there.
+        needs: See :class:`Page`.
+        chosen_in: See :class:`Page`.
     """
 
     def register(show: ShowPage) -> ShowPage:
         _refuse_duplicate(path, _routes.pages)
-        _routes.pages[path] = show
+        _routes.pages[path] = Page(show, needs, chosen_in)
         if title:
             _routes.places.append(Place(title, path, order))
         return show
@@ -91,15 +137,15 @@ def action(path: str, *, shows: ShowPage | None = None, most_bytes: int = FORM_B
     return register
 
 
-def live(path: str) -> Callable[[Watch], Watch]:
-    """Register a live part: a generator that yields what has changed, maybe nothing, about once a second.
+def live(path: str, *, every_seconds: float = 1.0) -> Callable[[Watch], Watch]:
+    """Register a live part: a generator; see :class:`Live`.
 
-    It ends when there is nothing more to come.
+    A browser that asks again gets all of it again, but for what came before the last :attr:`Part.mark` that it has.
     """
 
     def register(watch: Watch) -> Watch:
         _refuse_duplicate(path, _routes.lives)
-        _routes.lives[path] = watch
+        _routes.lives[path] = Live(watch, every_seconds)
         return watch
 
     return register

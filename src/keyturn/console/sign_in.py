@@ -19,30 +19,45 @@ _MOST_COUNTED = 10_000
 
 
 class SignInLimits:
-    """Counts failed sign-ins. Safe to share between threads."""
+    """Counts failed sign-ins. Safe to share between threads.
+
+    An attempt counts before its secret is looked at, and is given back if it was the right one: otherwise many at once
+    would all be let through before the first of them is known to have failed.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._failures: OrderedDict[tuple[str, str], deque[datetime]] = OrderedDict()
 
-    def wait(self, source_address: str, access_key_id: str, now: datetime) -> timedelta:
-        """Return how long it takes until somebody may try again; nothing if they may now."""
+    def take(self, source_address: str, access_key_id: str, now: datetime) -> timedelta:
+        """Count one attempt, and return nothing; or return how long it takes until somebody may try again."""
         with self._lock:
             waits = [
                 failures[-limit] + WINDOW - now
                 for key, limit in _keys(source_address, access_key_id)
                 if len(failures := self._failures.get(key, deque())) >= limit
             ]
-        return max([timedelta(0), *waits])
+            wait = max([timedelta(0), *waits])
+            if not wait:
+                self._count(source_address, access_key_id, now)
+        return wait
 
-    def note(self, source_address: str, access_key_id: str, now: datetime) -> None:
-        """Count one failure."""
+    def give_back(self, source_address: str, access_key_id: str, at: datetime) -> None:
+        """Count the attempt of a moment no more, because it has succeeded."""
         with self._lock:
-            for key, limit in _keys(source_address, access_key_id):
-                self._failures.setdefault(key, deque(maxlen=limit)).append(now)
-                self._failures.move_to_end(key)
-            while len(self._failures) > _MOST_COUNTED:
-                self._failures.popitem(last=False)
+            for key, _ in _keys(source_address, access_key_id):
+                attempts = self._failures.get(key, deque())
+                if at in attempts:
+                    attempts.remove(at)
+                if not attempts:
+                    self._failures.pop(key, None)
+
+    def _count(self, source_address: str, access_key_id: str, now: datetime) -> None:
+        for key, limit in _keys(source_address, access_key_id):
+            self._failures.setdefault(key, deque(maxlen=limit)).append(now)
+            self._failures.move_to_end(key)
+        while len(self._failures) > _MOST_COUNTED:
+            self._failures.popitem(last=False)
 
 
 def _keys(source_address: str, access_key_id: str) -> list[tuple[tuple[str, str], int]]:

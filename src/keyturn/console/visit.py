@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, TypeVar
 
 from keyturn.call import Principal
+from keyturn.clock import Clock
 from keyturn.console.clients import Clients
 from keyturn.console.session import Session
 from keyturn.errors.base import KeyturnError
@@ -86,8 +87,10 @@ class Visit:
         path: Address without ``/console/``.
         query: Of the address.
         form: What was posted.
-        now: The moment, aware UTC.
+        now: The moment, aware UTC; of a live part, when it began.
+        clock: For what comes later.
         refused: What kept the action from being done whose form this page shows again.
+        mark: The last one (``Part.mark``) that a browser has got of a live part which it asks for again.
     """
 
     session: Session
@@ -96,8 +99,14 @@ class Visit:
     path: str
     query: Mapping[str, str]
     now: datetime
+    clock: Clock
     form: Form = field(default_factory=Form)
     refused: Refused | None = None
+    mark: str = ""
+
+    def later(self) -> Visit:
+        """Return the same visit, now."""
+        return replace(self, now=self.clock.now())
 
     def asked(self, name: str) -> str:
         """Return what the query, or else the form, says of something; empty if neither does."""

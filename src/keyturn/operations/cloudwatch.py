@@ -242,10 +242,16 @@ def _points(kit: Kit, call: Call, question: _Question | None) -> list[tuple[date
     # What this server has counted just now is seen at once; what others have, some seconds later.
     kit.function_metrics.store(kit.journal, call.at)
     with kit.journal.read() as connection:
-        minutes = function_metrics.load_minutes(
-            connection, call.place, question.series, question.begin, question.end, counts=question.counts
+        counted = function_metrics.load_periods(
+            connection,
+            call.place,
+            question.series,
+            question.begin,
+            question.end,
+            period=question.period,
+            counts=question.counts,
         )
-        periods = by_period(minutes, question.begin, question.period)
+        periods = by_period(counted, question.begin, question.period)
     found = ((at, question.metric.samples(tally)) for at, tally in periods)
     return [(at, samples) for at, samples in found if samples is not None]
 

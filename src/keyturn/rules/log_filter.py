@@ -1,4 +1,4 @@
-"""CloudWatch Logs filter patterns: from the pattern to a function that says whether a message matches.
+"""CloudWatch Logs filter patterns: from the pattern to what says whether a message matches.
 
 Three languages share the name. Terms: ``ERROR -"out of memory"``, ``?WARN ?ERROR``, ``%regex%``. JSON:
 ``{ $.level = "ERROR" && $.code >= 500 }``. Space-delimited fields: ``[ip, ..., status = 4*, bytes]``. The last two are
@@ -10,7 +10,8 @@ Source: CloudWatch Logs User Guide, "Filter pattern syntax".
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from keyturn.errors.logs import InvalidParameterException
 from keyturn.rules.log_expression import InvalidExpression, fields_filter, json_filter, unescape
@@ -26,8 +27,22 @@ _MOST_REGEXES = 2
 _LONGEST = 1024
 
 
-def compile_filter(pattern: str) -> Matches:
-    """Return a function that says whether a log message matches.
+@dataclass(frozen=True, slots=True)
+class LogFilter:
+    """A pattern that was read.
+
+    Attributes:
+        matches: Says whether a message matches.
+        texts: One of these is in every message that matches, so that a database can leave out the others; empty if
+            nothing is known of them.
+    """
+
+    matches: Matches
+    texts: Sequence[str] = ()
+
+
+def compile_filter(pattern: str) -> LogFilter:
+    """Read a filter pattern.
 
     Args:
         pattern: As sent, at most 1,024 characters. Nothing, or blanks, match everything.
@@ -40,18 +55,26 @@ def compile_filter(pattern: str) -> Matches:
         raise InvalidParameterException("Invalid filter pattern")
     try:
         if text.startswith("{"):
-            return json_filter(text)
+            return LogFilter(json_filter(text))
         if text.startswith("["):
-            return fields_filter(text)
+            return LogFilter(fields_filter(text))
         return _terms_filter(text)
     except (InvalidExpression, InvalidRegex) as error:
         raise InvalidParameterException("Invalid filter pattern") from error
 
 
-def _terms_filter(text: str) -> Matches:
-    required: list[Matches] = []
-    optional: list[Matches] = []
-    excluded: list[Matches] = []
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """One term; ``text`` is what a message must hold, None for a regular expression."""
+
+    matches: Matches
+    text: str | None = None
+
+
+def _terms_filter(text: str) -> LogFilter:
+    required: list[_Term] = []
+    optional: list[_Term] = []
+    excluded: list[_Term] = []
     by_sign = {"": required, "?": optional, "-": excluded}
     position = regexes = 0
     while position < len(text):
@@ -65,15 +88,23 @@ def _terms_filter(text: str) -> Matches:
         raise InvalidExpression(text)
     if required or excluded:
         # "?" terms beside others are ignored, says the guide.
-        return lambda message: (
-            all(found(message) for found in required) and not any(found(message) for found in excluded)
+        longest = max((term.text for term in required if term.text), key=len, default=None)
+        return LogFilter(
+            lambda message: (
+                all(term.matches(message) for term in required) and not any(term.matches(message) for term in excluded)
+            ),
+            () if longest is None else (longest,),
         )
-    return lambda message: not optional or any(found(message) for found in optional)
+    texts = [term.text for term in optional if term.text]
+    return LogFilter(
+        lambda message: not optional or any(term.matches(message) for term in optional),
+        texts if len(texts) == len(optional) else (),
+    )
 
 
-def _term(match: re.Match[str]) -> Matches:
+def _term(match: re.Match[str]) -> _Term:
     if match["regex"] is not None:
-        return LinearRegex(match["regex"]).found_in
+        return _Term(LinearRegex(match["regex"]).found_in)
     phrase = match["phrase"]
     if phrase is None:
         phrase = match["word"]
@@ -81,4 +112,4 @@ def _term(match: re.Match[str]) -> Matches:
             raise InvalidParameterException(f"Invalid character(s) in term '{phrase}'")
     else:
         phrase = unescape(phrase)
-    return lambda message: phrase in message
+    return _Term(lambda message: phrase in message, phrase)

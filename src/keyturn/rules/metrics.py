@@ -194,12 +194,12 @@ def minute_of(moment: datetime) -> datetime:
 
 
 def by_period(
-    minutes: Iterable[tuple[datetime, Tally]], begin: datetime, period: timedelta
+    counted: Iterable[tuple[datetime, Tally]], begin: datetime, period: timedelta
 ) -> Sequence[tuple[datetime, Tally]]:
-    """Add up minutes to periods.
+    """Add up to periods.
 
     Args:
-        minutes: In any order, each as often as there are servers that have counted.
+        counted: Minutes in any order, each as often as there are servers that have counted; or whole periods already.
         begin: When the first period begins, a whole minute; no minute is before it.
         period: How long each is, whole minutes.
 
@@ -207,6 +207,6 @@ def by_period(
         The periods in which something was counted, by their beginnings.
     """
     found: dict[datetime, Tally] = {}
-    for minute, tally in minutes:
-        found.setdefault(begin + (minute - begin) // period * period, Tally()).add(tally)
+    for at, tally in counted:
+        found.setdefault(begin + (at - begin) // period * period, Tally()).add(tally)
     return sorted(found.items(), key=lambda item: item[0])

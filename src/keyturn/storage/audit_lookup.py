@@ -71,9 +71,10 @@ class Question:
             conditions.append(event[column] == value)
         if self.starts_at is not None:
             conditions.append(event.event_time >= self.starts_at)
-        if self.ends_at is not None:
+        # One or the other: of two bounds SQLite may take the wider one, and read all down to here.
+        if self.ends_at is not None and (self.before is None or self.ends_at < self.before[0]):
             conditions.append(event.event_time <= self.ends_at)
-        if self.before is not None:
+        elif self.before is not None:
             conditions.append(tuple_(event.event_time, event.sequence) < tuple_(*self.before))
         if self.reader is not None:
             conditions.append(or_(event.read_only.is_(False), event.username == self.reader))

@@ -26,6 +26,7 @@ from sqlalchemy import (
     insert,
     or_,
     select,
+    true,
     tuple_,
     update,
 )
@@ -308,13 +309,7 @@ def get_events(
     Source: Amazon CloudWatch Logs API Reference, GetLogEvents.
     """
     page = _EVENTS.where(_events.c.stream_id == stream.stream_id)
-    if starts_ms is not None:
-        page = page.where(_events.c.timestamp_ms >= starts_ms)
-    if ends_ms is not None:
-        page = page.where(_events.c.timestamp_ms < ends_ms)
-    if position is not None:
-        there = (position.timestamp_ms, position.event_row)
-        page = page.where(_place >= there if forward else _place < there)
+    page = page.where(_from(starts_ms, position if forward else None), _before(ends_ms, None if forward else position))
     events = _read(connection, page, descending=not forward, limit=limit)
     if not forward:
         events.reverse()
@@ -357,9 +352,11 @@ def filter_events(
     *,
     streams: Sequence[str] = (),
     stream_prefix: str = "",
+    texts: Sequence[str] = (),
     starts_ms: int | None = None,
     ends_ms: int | None = None,
     position: LogPosition | None = None,
+    until: LogPosition | None = None,
     limit: int,
 ) -> LogPage:
     """Return a page of a group's events, oldest first.
@@ -369,26 +366,53 @@ def filter_events(
         group: Which group.
         streams: Names of the streams to look at; all if empty.
         stream_prefix: How their names begin.
+        texts: Events that hold none of these may be left out; nothing is known if empty.
         starts_ms: Milliseconds since the epoch, inclusive.
         ends_ms: Likewise, inclusive, unlike that of :func:`get_events`.
         position: Where an earlier page says that reading goes on; None for the first page.
+        until: Where it ends, as :func:`place_behind` says; None for no such end.
         limit: How many at most; a page that is shorter was the last.
 
     Source: Amazon CloudWatch Logs API Reference, FilterLogEvents.
     """
-    page = _EVENTS.where(_events.c.group_id == group.group_id)
+    page = _EVENTS.where(_events.c.group_id == group.group_id, _from(starts_ms, position), _to(ends_ms, until))
     if streams:
         page = page.where(_streams.c.name.in_(streams))
     if stream_prefix:
         page = page.where(_begins(_streams.c.name, stream_prefix))
-    if starts_ms is not None:
-        page = page.where(_events.c.timestamp_ms >= starts_ms)
-    if ends_ms is not None:
-        page = page.where(_events.c.timestamp_ms <= ends_ms)
-    if position is not None:
-        page = page.where(_place >= (position.timestamp_ms, position.event_row))
+    if texts and all(storable(text) == text for text in texts):
+        # On SQLite letters of either case are found by it, which leaves out less.
+        page = page.where(or_(*(_events.c.message.contains(text, autoescape=True) for text in texts)))
     events = _read(connection, page, descending=False, limit=limit)
     return _page(events, position or LogPosition(starts_ms or 0, 0))
+
+
+def place_behind(
+    connection: Connection,
+    group: LogGroupRecord,
+    count: int,
+    *,
+    starts_ms: int | None,
+    ends_ms: int | None,
+    position: LogPosition | None,
+) -> LogPosition | None:
+    """Return where so many events of a group, of all its streams, end; None if there are not so many.
+
+    Args:
+        connection: Of the journal.
+        group: Which group.
+        count: How many.
+        starts_ms: As for :func:`filter_events`.
+        ends_ms: Likewise.
+        position: Likewise.
+    """
+    # An index has these two: to count so many of its entries takes a millisecond or ten.
+    places = select(_events.c.timestamp_ms, _events.c.event_row).where(
+        _events.c.group_id == group.group_id, _from(starts_ms, position), _to(ends_ms, None)
+    )
+    ordered = places.order_by(_events.c.timestamp_ms, _events.c.event_row)
+    row = connection.execute(ordered.offset(count).limit(1)).one_or_none()
+    return None if row is None else LogPosition(row.timestamp_ms, row.event_row)
 
 
 def _make_stream(connection: Connection, place: Place, group: str, stream: str, at_ms: int) -> Row[Any]:
@@ -401,6 +425,27 @@ def _make_stream(connection: Connection, place: Place, group: str, stream: str, 
 def _begins(name: ColumnElement[str], prefix: str) -> ColumnElement[bool]:
     # LIKE would not do: on SQLite it takes capitals for small letters.
     return func.substr(name, 1, len(prefix)) == prefix
+
+
+def _from(starts_ms: int | None, position: LogPosition | None) -> ColumnElement[bool]:
+    """Return where reading begins, as one condition: of two SQLite may take the wider one, and read all up to here."""
+    if position is not None and (starts_ms is None or starts_ms <= position.timestamp_ms):
+        return _place >= (position.timestamp_ms, position.event_row)
+    return true() if starts_ms is None else _events.c.timestamp_ms >= starts_ms
+
+
+def _to(ends_ms: int | None, until: LogPosition | None) -> ColumnElement[bool]:
+    """Return where it ends, likewise; what is found to be an end is within the time."""
+    if until is not None:
+        return _place < (until.timestamp_ms, until.event_row)
+    return true() if ends_ms is None else _events.c.timestamp_ms <= ends_ms
+
+
+def _before(ends_ms: int | None, position: LogPosition | None) -> ColumnElement[bool]:
+    """Return where reading back begins, likewise."""
+    if position is not None and (ends_ms is None or position.timestamp_ms < ends_ms):
+        return _place < (position.timestamp_ms, position.event_row)
+    return true() if ends_ms is None else _events.c.timestamp_ms < ends_ms
 
 
 def _read(connection: Connection, page: Select[Any], *, descending: bool, limit: int) -> list[LogEventRecord]:

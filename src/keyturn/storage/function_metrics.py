@@ -11,10 +11,22 @@ import math
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Select, bindparam, case, delete, func, select
+from sqlalchemy import (
+    BigInteger,
+    Connection,
+    Row,
+    Select,
+    and_,
+    bindparam,
+    case,
+    delete,
+    func,
+    select,
+    type_coerce,
+)
 from sqlalchemy.dialects import postgresql
 
 from keyturn.arn import Place
@@ -32,12 +44,28 @@ _STORE = _INSERT.on_conflict_do_update(
     set_={column.name: column for column in _INSERT.excluded if column.name not in _KEY},
 )
 _OF_OWNER = (_metrics.c.account_id == bindparam("account_id")) & (_metrics.c.region == bindparam("region"))
-_MINUTES = select(_metrics).where(
+_WANTED = and_(
     _OF_OWNER,
     _metrics.c.function_name == bindparam("function_name"),
     _metrics.c.resource == bindparam("resource"),
     _metrics.c.minute_at >= bindparam("begin"),
     _metrics.c.minute_at < bindparam("end"),
+)
+_MINUTES = select(_metrics).where(_WANTED)
+_BEGIN_MS = bindparam("begin", type_=schema.Moment)
+_INTO_PERIOD = type_coerce(_metrics.c.minute_at, BigInteger) - type_coerce(_BEGIN_MS, BigInteger)
+_PERIODS = (
+    select(
+        (_INTO_PERIOD // bindparam("period_ms", type_=BigInteger)).label("period"),
+        func.sum(_metrics.c.invocations).label("invocations"),
+        func.sum(_metrics.c.errors).label("errors"),
+        func.sum(_metrics.c.throttles).label("throttles"),
+        func.sum(_metrics.c.total_ms).label("total_ms"),
+        func.min(_metrics.c.shortest_ms).label("shortest_ms"),
+        func.max(_metrics.c.longest_ms).label("longest_ms"),
+    )
+    .where(_WANTED)
+    .group_by("period")
 )
 _SERIES: Select[Any] = (
     select(
@@ -82,22 +110,36 @@ def store_minutes(journal: Database, minutes: Sequence[CountedMinute]) -> None:
         transaction.connection.execute(_STORE, [_values(minute) for minute in minutes])
 
 
-def load_minutes(
-    connection: Connection, place: Place, series: Series, begin: datetime, end: datetime, *, counts: Collection[str]
+def load_periods(
+    connection: Connection,
+    place: Place,
+    series: Series,
+    begin: datetime,
+    end: datetime,
+    *,
+    period: timedelta,
+    counts: Collection[str],
 ) -> Iterator[tuple[datetime, Tally]]:
-    """Yield what was counted of a series, of each minute perhaps several.
+    """Yield what was counted of a series: by minutes, of each perhaps several, or added up to periods.
 
     Args:
         connection: To the journal.
         place: The account's region.
         series: Of what.
-        begin: The first minute.
+        begin: The first minute, when the first period begins.
         end: The minutes are before it.
-        counts: Which of ``durations`` and ``concurrency`` are needed; others are left empty, and reading takes a third.
+        period: How long each period is, whole minutes.
+        counts: Which of ``durations`` and ``concurrency`` are needed; others are left empty. If none is, the database
+            adds up.
     """
     parameters = {**schema.owner_of(place), **series._asdict(), "begin": begin, "end": end}
-    for row in connection.execute(_MINUTES, parameters):
-        yield row.minute_at, _tally(row, counts)
+    if counts:
+        for row in connection.execute(_MINUTES, parameters):
+            yield row.minute_at, _tally(row, counts)
+        return
+    period_ms = period // timedelta(milliseconds=1)
+    for row in connection.execute(_PERIODS, {**parameters, "period_ms": period_ms}):
+        yield begin + row.period * period, _tally(row, counts)
 
 
 def list_series(connection: Connection, place: Place, since: datetime) -> list[KnownSeries]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -28,7 +28,6 @@ from sqlalchemy import (
 
 from keyturn.arn import Place
 from keyturn.clock import from_milliseconds
-from keyturn.rules.preflight import Heartbeat, Verdict
 from keyturn.rules.schedule import PlannedState
 from keyturn.rules.staging import AWSCURRENT
 from keyturn.storage import schema
@@ -89,6 +88,7 @@ class PlannedRecord:
         version_id: What it makes.
         due_at: When it runs next, or began to.
         verdict: Of the last pre-flight; None, like the next three, if there was none.
+        engine: Which one the value is for, as that one saw it; None likewise, and if it is for none of Keyturn's.
     """
 
     part: int
@@ -114,6 +114,7 @@ class PlannedRecord:
     heartbeat: str | None
     preflight_causes: Sequence[str] | None
     checked_at: datetime | None
+    engine: str | None
 
     @property
     def position(self) -> PlannedPosition:
@@ -147,7 +148,10 @@ _BY_HOUR = (
     .group_by("hour")
     .order_by("hour")
 )
-_DELETED = select(_beside.c.secret_id).where(_beside.c.deletion_at.is_not(None), _beside.c.deleted_at.is_not(None))
+# What has no such moment is in its index as well: compared with one, it is not looked through.
+_DELETED = select(_beside.c.secret_id).where(
+    _beside.c.deletion_at >= from_milliseconds(0), _beside.c.deleted_at.is_not(None)
+)
 _DELETED_BY_HOUR = _BY_HOUR.where(_secrets.c.secret_id.in_(_DELETED))
 _PLANNED_AFTER = (
     select(_secrets.c.arn)
@@ -204,23 +208,18 @@ _COLUMNS = (
     _preflights.c.heartbeat,
     _preflights.c.causes.label("preflight_causes"),
     _preflights.c.checked_at,
+    _preflights.c.engine,
 )
 _OF_PLACE = (_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
 _AMONG = (_secrets.c.secret_id.in_(bindparam("among", expanding=True)),)
 # Of a secret's rotations one at most is unfinished.
 _UNFINISHED = and_(_rotations.c.secret_id == _secrets.c.secret_id, _rotations.c.status.in_(UNFINISHED))
 _PREFLIGHT = _preflights.c.secret_id == _secrets.c.secret_id
-_TROUBLED = select(_preflights.c.secret_id).where(
-    or_(_preflights.c.verdict == Verdict.WILL_FAIL, _preflights.c.heartbeat == Heartbeat.DRIFT)
-)
+# Few of many: where they are looked for first and then sorted, the index of the order need not be walked.
+_MOST_SORTED = 1000
+_OF_OWNER = select(_secrets.c.secret_id, _secrets.c.account_id, _secrets.c.region)
+_TROUBLED = select(_preflights.c.secret_id).where(schema.IS_TROUBLED)
 _PARKED = select(_rotations.c.secret_id).where(_rotations.c.status == RotationStatus.PARKED)
-# Few of many: they are found by these and sorted, where the index of the order would have all looked through. A sum is
-# in no index (SQLite, "The SQLite Query Optimizer Overview", on unary +).
-_SORTED: Mapping[int, Sequence[ColumnElement[Any]]] = {
-    _UNDER_WAY: (type_coerce(_rotations.c.due_at, BigInteger) + 0, _rotations.c.rotation_id),
-    _PLANNED: (_MOMENT_MS + 0, _secrets.c.secret_id),
-    _OTHERS: (_secrets.c.secret_id + 0,),
-}
 _IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
 
 
@@ -291,18 +290,18 @@ def load_planned(
     """
     found: list[PlannedRecord] = []
     parameters: dict[str, object] = {**schema.owner_of(place), "now": now}
-    parts = _OF_A_PLACE
-    if wanted.secret_arns:
-        # Few rows are found and sorted. Asked for by ARN in one statement, SQLite walks the whole index of the order.
-        parts = _OF_SOME
-        parameters["among"] = _rows(connection, place, wanted.secret_arns)
+    few = _few(connection, place, wanted)
+    parts = _OF_A_PLACE if few is None else _OF_SOME
+    if few is not None:
+        parameters["among"] = few
     for part in _parts_with(wanted):
         if after is not None and part < after.part:
             continue
-        page = _matching(parts[part], wanted, _FILTERED.get(part))
-        if wanted.is_troubled or wanted.states == {PlannedState.PARKED}:
-            page = page.order_by(None).order_by(*_SORTED[part])
-        if after is not None and after.part == part:
+        is_behind = after is not None and after.part == part
+        # Of two moments to begin at SQLite may take the earlier one, and read all that was shown before.
+        matched = replace(wanted, begin=None) if is_behind and part == _PLANNED else wanted
+        page = _matching(parts[part], matched, _FILTERED.get(part))
+        if after is not None and is_behind:
             page = page.where(_behind(after))
         rows = connection.execute(page.limit(limit - len(found)), parameters)
         found += [_record(part, row) for row in rows]
@@ -311,11 +310,20 @@ def load_planned(
     return found
 
 
-def _rows(connection: Connection, place: Place, arns: Collection[str]) -> list[int]:
-    # Whose they are is looked at here, for the same reason.
-    named = select(_secrets.c.secret_id, _secrets.c.account_id, _secrets.c.region).where(_secrets.c.arn.in_(arns))
+def _few(connection: Connection, place: Place, wanted: PlannedFilter) -> list[int] | None:
+    """Return the rows of which there are few, by ARN or by what is wrong with them; None if they may be many."""
+    if wanted.secret_arns:
+        rows = connection.execute(_OF_OWNER.where(_secrets.c.arn.in_(wanted.secret_arns))).all()
+    elif wanted.is_troubled or wanted.states == {PlannedState.PARKED}:
+        found = _OF_OWNER.where(_secrets.c.secret_id.in_(_TROUBLED if wanted.is_troubled else _PARKED))
+        rows = connection.execute(found.limit(_MOST_SORTED + 1)).all()
+        if len(rows) > _MOST_SORTED:
+            return None
+    else:
+        return None
+    # In the statement, SQLite would walk the whole index of the owner's secrets.
     owner = (place.account_id, place.region)
-    return [row.secret_id for row in connection.execute(named) if (row.account_id, row.region) == owner]
+    return [row.secret_id for row in rows if (row.account_id, row.region) == owner]
 
 
 def _parts_with(wanted: PlannedFilter) -> list[int]:

@@ -171,6 +171,7 @@ def store_preflight(
     items: Sequence[Item],
     now: datetime,
     *,
+    engine: str | None,
     is_told: bool,
     due_at: datetime | None,
 ) -> PreflightRecord:
@@ -182,6 +183,7 @@ def store_preflight(
         judgement: What it means.
         items: What was looked at.
         now: Aware UTC.
+        engine: Which one the value is for, by its module's name; None for none of Keyturn's.
         is_told: Whether somebody was told of it.
         due_at: When it is looked again by itself.
     """
@@ -190,6 +192,7 @@ def store_preflight(
     values: dict[str, Any] = {
         "verdict": judgement.verdict.value,
         "heartbeat": judgement.heartbeat.value,
+        "engine": engine,
         "causes": list(judgement.causes),
         "items": [asdict(item) for item in items],
         "checked_at": now,

@@ -34,10 +34,13 @@ from sqlalchemy import (
     TypeDecorator,
     UniqueConstraint,
     and_,
+    literal,
+    or_,
 )
 
 from keyturn.arn import Place
 from keyturn.clock import from_milliseconds, to_milliseconds
+from keyturn.rules.preflight import Heartbeat, Verdict
 
 
 class Moment(TypeDecorator[datetime]):
@@ -331,6 +334,8 @@ preflights = Table(
     # None until it was looked at.
     Column("verdict", String(16)),
     Column("heartbeat", String(16)),
+    # Which of Keyturn's engines the value is for; None if it is for none of them.
+    Column("engine", String(32)),
     Column("causes", JSON(none_as_null=True)),
     Column("items", JSON(none_as_null=True)),
     Column("checked_at", Moment),
@@ -344,6 +349,13 @@ preflights = Table(
     Column("held_until", Moment),
 )
 Index("preflights_due", preflights.c.due_at)
+# Found that rotation would fail, or that the database does not have what the secret says. The words stand in the
+# statement itself, as in the index: by parameters neither database would see that they are the same.
+IS_TROUBLED = or_(
+    preflights.c.verdict == literal(Verdict.WILL_FAIL.value, literal_execute=True),
+    preflights.c.heartbeat == literal(Heartbeat.DRIFT.value, literal_execute=True),
+)
+Index("preflights_troubled", preflights.c.secret_id, sqlite_where=IS_TROUBLED, postgresql_where=IS_TROUBLED)
 
 users = Table(
     "users",

@@ -15,6 +15,37 @@ def test_every_page_is_found_once() -> None:
     assert all(place.path in routes.pages for place in routes.places)
 
 
+@pytest.mark.parametrize(
+    ("path", "page_path"),
+    [
+        ("secret", "secret"),
+        # What an action's refusal is shown on.
+        ("secret/value", "secret/edit"),
+        ("key/create", "keys"),
+        ("logs/group/retain", "logs/group"),
+        # A tab is no page of its own.
+        ("function/settings", "function"),
+        ("secret/rotation/setup/create", "secret/rotation/setup"),
+        ("access/inline/put", "access"),
+        ("overview/live", ""),
+        ("secret/rotation/live", "secret/rotation"),
+        ("nothing/there", ""),
+        ("a/" * 5000, ""),
+    ],
+)
+def test_every_address_belongs_to_a_page(path: str, page_path: str) -> None:
+    assert discover().page_of(path) == page_path
+
+
+def test_what_a_page_needs_is_chosen_in_another_that_needs_nothing() -> None:
+    pages = discover().pages
+
+    for shown in pages.values():
+        assert bool(shown.needs) == bool(shown.chosen_in)
+        if shown.needs:
+            assert not pages[shown.chosen_in.partition("?")[0]].needs
+
+
 def test_two_pages_of_one_address_are_a_mistake(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(routing, "_routes", Routes())
     for register in (page, action, live):

@@ -13,21 +13,50 @@ NOTHING = timedelta(0)
 
 def failed(limits: SignInLimits, times: int, address: str = "10.0.0.1", key: str = "AKIA") -> None:
     for _ in range(times):
-        limits.note(address, key, NOW)
+        assert limits.take(address, key, NOW) == NOTHING
 
 
 def test_who_fails_often_waits_and_others_do_not() -> None:
     limits = SignInLimits()
-    failed(limits, 5)
-    assert limits.wait("10.0.0.1", "AKIA", NOW) == NOTHING
+    failed(limits, 6)
 
+    assert limits.take("10.0.0.1", "AKIA", NOW) == WINDOW
+    # The owner of the key, who sits elsewhere, is not locked out by somebody's guesses.
+    assert limits.take("10.0.0.2", "AKIA", NOW) == NOTHING
+    assert limits.take("10.0.0.1", "AKIB", NOW) == NOTHING
+    assert limits.take("10.0.0.1", "AKIA", NOW + WINDOW) == NOTHING
+
+
+def test_who_succeeds_is_not_counted() -> None:
+    limits = SignInLimits()
+    for _ in range(200):
+        failed(limits, 1)
+        limits.give_back("10.0.0.1", "AKIA", NOW)
+    failed(limits, 5)
+
+    # The one that is under way counts until it is known to be good.
+    failed(limits, 1)
+    assert limits.take("10.0.0.1", "AKIA", NOW) == WINDOW
+    limits.give_back("10.0.0.1", "AKIA", NOW)
+    assert limits.take("10.0.0.1", "AKIA", NOW) == NOTHING
+
+
+def test_nothing_is_kept_of_who_succeeded() -> None:
+    limits = SignInLimits()
     failed(limits, 1)
 
-    assert limits.wait("10.0.0.1", "AKIA", NOW) == WINDOW
-    assert limits.wait("10.0.0.1", "AKIA", NOW + WINDOW) == NOTHING
-    # The owner of the key, who sits elsewhere, is not locked out by somebody's guesses.
-    assert limits.wait("10.0.0.2", "AKIA", NOW) == NOTHING
-    assert limits.wait("10.0.0.1", "AKIB", NOW) == NOTHING
+    limits.give_back("10.0.0.1", "AKIA", NOW)
+
+    assert not limits._failures
+
+
+def test_who_is_refused_does_not_wait_the_longer_for_it() -> None:
+    limits = SignInLimits()
+    failed(limits, 6)
+
+    assert limits.take("10.0.0.1", "AKIA", NOW + WINDOW / 2) == WINDOW / 2
+
+    assert limits.take("10.0.0.1", "AKIA", NOW + WINDOW) == NOTHING
 
 
 def test_who_tries_many_keys_is_slowed_down_too() -> None:
@@ -35,7 +64,7 @@ def test_who_tries_many_keys_is_slowed_down_too() -> None:
     for number in range(30):
         failed(limits, 1, key=f"AKIA{number}")
 
-    assert limits.wait("10.0.0.1", "another", NOW) == WINDOW
+    assert limits.take("10.0.0.1", "another", NOW) == WINDOW
 
 
 def test_a_key_that_is_guessed_from_everywhere_is_guarded() -> None:
@@ -43,13 +72,13 @@ def test_a_key_that_is_guessed_from_everywhere_is_guarded() -> None:
     for number in range(100):
         failed(limits, 1, address=f"10.0.0.{number}")
 
-    assert limits.wait("10.9.9.9", "AKIA", NOW) == WINDOW
+    assert limits.take("10.9.9.9", "AKIA", NOW) == WINDOW
 
 
 def test_what_is_counted_is_bounded() -> None:
     limits = SignInLimits()
     for number in range(12_000):
-        limits.note("10.0.0.1", f"{number}" * 50, NOW)
+        limits.take(f"10.0.{number}", f"{number}" * 50, NOW)
 
     assert len(limits._failures) <= 10_000
 

@@ -100,8 +100,8 @@ def test_a_failure_is_told_whichever_way_it_is_said(texts: list[str], error: str
 
     assert (failed.request_id, failed.at, failed.error, failed.duration_ms) == (ONE, BEGIN, error, duration_ms)
     # And what finds it in a group finds these lines.
-    assert compile_filter(FAILURES)(texts[-1]) or compile_filter(FAILURES)(texts[0])
-    assert all(compile_filter(BOUNDARIES)(line.text) for line in lines)
+    assert compile_filter(FAILURES).matches(texts[-1]) or compile_filter(FAILURES).matches(texts[0])
+    assert all(compile_filter(BOUNDARIES).matches(line.text) for line in lines)
 
 
 @pytest.mark.parametrize(

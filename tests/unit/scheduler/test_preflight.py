@@ -124,9 +124,12 @@ class Desk(DeskOfRotations):
         assert self.found is not None
         return self.found.verdict, self.found.heartbeat, self.found.causes
 
+    def call_planned(self) -> Any:
+        return self.bench.call("keyturn", "ListPlannedRotations")["PlannedRotations"][0]
+
     @property
     def planned_at(self) -> Any:
-        return self.bench.call("keyturn", "ListPlannedRotations")["PlannedRotations"][0]["NextRotationAt"]
+        return self.call_planned()["NextRotationAt"]
 
     def asked(self, name: str = "PreflightRotation") -> Any:
         return self.bench.call("keyturn", name, SecretId="db")
@@ -359,6 +362,20 @@ def test_it_runs_in_the_functions_stead_with_the_engine_of_the_value(desk: Desk)
     }
     assert (spec.handler, spec.program) == ("f.handler", "keyturn_preflight.lambda_handler")
     assert (spec.role_arn, spec.environment) == (PLACE.role_arn("/", "rotate"), {})
+
+
+@pytest.mark.parametrize("value", ["no JSON", '["a list"]', '{"engine": "postgres-but-mine"}', '{"password": "x"}'])
+def test_what_a_secret_is_for_is_known_as_long_as_an_engine_is_for_it(desk: Desk, value: str) -> None:
+    def engine() -> object:
+        desk.after(DAY)
+        return desk.call_planned().get("Engine")
+
+    desk.call("PutSecretValue", SecretId="db", SecretString=json.dumps(VALUE), ClientRequestToken=new_version_id())
+    desk.rotated()
+    desk.call("PutSecretValue", SecretId="db", SecretString=json.dumps(VALUE), ClientRequestToken=new_version_id())
+    assert engine() == "postgresql"
+    desk.call("PutSecretValue", SecretId="db", SecretString=value, ClientRequestToken=new_version_id())
+    assert engine() is None
 
 
 def test_a_function_that_may_not_be_invoked_is_looked_into_all_the_same(desk: Desk) -> None:

@@ -23,7 +23,7 @@ _NEW = """{
 }"""
 
 
-@page("access/edit")
+@page("access/edit", needs="of", chosen_in="access")
 def show(visit: Visit) -> Reply:
     """Show a policy in the editor; after a refusal the text that was sent."""
     target = target_of(visit.clients, visit.asked)
@@ -34,7 +34,7 @@ def show(visit: Visit) -> Reply:
 @action("access/edit", shows=show)
 def edit(visit: Visit) -> Reply:
     """Check a policy; put it if that was asked for and nothing speaks against it."""
-    target, text = target_of(visit.clients, visit.form.line), visit.form.text("document")
+    target, text = target_of(visit.clients, visit.asked), visit.form.text("document")
     report = examine(text, target.kind, known_actions())
     wanted = visit.form.line("do")
     if wanted == "correct" and report.corrected is not None:
@@ -53,11 +53,11 @@ def put_inline(visit: Visit) -> Reply:
     """Put a policy that a page has shown whole."""
 
     def asked(field: str) -> str:
-        return "inline" if field == "of" else visit.form.line(field)
+        return "inline" if field == "of" else visit.asked(field)
 
     target = target_of(visit.clients, asked)
     target.put(visit.clients, visit.form.text("document"), "")
-    return Redirect(target.back, f"The policy {visit.form.line('policy')} is in force.")
+    return Redirect(target.back, f"The policy {visit.asked('policy')} is in force.")
 
 
 def _editor(

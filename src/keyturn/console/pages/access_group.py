@@ -11,7 +11,7 @@ from keyturn.console.visit import Visit
 _MOST = 100
 
 
-@page("access/group")
+@page("access/group", needs="name", chosen_in="access?tab=groups")
 def show(visit: Visit) -> Reply:
     """Show a group."""
     name = visit.asked("name")
@@ -32,7 +32,7 @@ def show(visit: Visit) -> Reply:
 @action("access/group/users", shows=show)
 def set_user(visit: Visit) -> Reply:
     """Add a user to the group, or take them out of it."""
-    name, user = visit.form.line("name"), visit.form.line("user")
+    name, user = visit.asked("name"), visit.form.line("user")
     if visit.form.line("do") == "remove":
         visit.clients["iam"].remove_user_from_group(UserName=user, GroupName=name)
     else:
@@ -43,7 +43,7 @@ def set_user(visit: Visit) -> Reply:
 @action("access/group/delete", shows=show)
 def delete_group(visit: Visit) -> Reply:
     """Delete a group that has nothing left."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     check_confirmed(visit.form, name)
     visit.clients["iam"].delete_group(GroupName=name)
     return Redirect(address("access", tab="groups"), f"The group {name} is deleted.")

@@ -37,25 +37,25 @@ def offer_policies(kind: str, show: ShowPage) -> None:
     iam_name = HOLDERS[kind]
 
     def back(visit: Visit, notice: str) -> Redirect:
-        return Redirect(address(f"access/{kind}", name=visit.form.line("name")), notice)
+        return Redirect(address(f"access/{kind}", name=visit.asked("name")), notice)
 
     @action(f"access/{kind}/attach", shows=show)
     def attach(visit: Visit) -> Reply:
         arn = visit.form.line("arn")
-        _iam(visit, f"attach_{kind}_policy")(**{iam_name: visit.form.line("name")}, PolicyArn=arn)
+        _iam(visit, f"attach_{kind}_policy")(**{iam_name: visit.asked("name")}, PolicyArn=arn)
         return back(visit, f"{arn.rpartition('/')[2]} is attached.")
 
     @action(f"access/{kind}/detach", shows=show)
     def detach(visit: Visit) -> Reply:
         arn = visit.form.line("arn")
-        _iam(visit, f"detach_{kind}_policy")(**{iam_name: visit.form.line("name")}, PolicyArn=arn)
+        _iam(visit, f"detach_{kind}_policy")(**{iam_name: visit.asked("name")}, PolicyArn=arn)
         return back(visit, f"{arn.rpartition('/')[2]} is not attached any more.")
 
     @action(f"access/{kind}/inline/delete", shows=show)
     def delete_inline(visit: Visit) -> Reply:
         policy = visit.form.line("policy")
         check_confirmed(visit.form, policy)
-        _iam(visit, f"delete_{kind}_policy")(**{iam_name: visit.form.line("name")}, PolicyName=policy)
+        _iam(visit, f"delete_{kind}_policy")(**{iam_name: visit.asked("name")}, PolicyName=policy)
         return back(visit, f"The policy {policy} is deleted.")
 
 

@@ -8,7 +8,7 @@ from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
 
 
-@page("access/policy")
+@page("access/policy", needs="arn", chosen_in="access?tab=policies")
 def show(visit: Visit) -> Reply:
     """Show a managed policy, in its default version or another."""
     arn = visit.asked("arn")
@@ -37,7 +37,7 @@ def show(visit: Visit) -> Reply:
 @action("access/policy/default", shows=show)
 def set_default(visit: Visit) -> Reply:
     """Put another version in force."""
-    arn, version = visit.form.line("arn"), visit.form.line("version")
+    arn, version = visit.asked("arn"), visit.form.line("version")
     visit.clients["iam"].set_default_policy_version(PolicyArn=arn, VersionId=version)
     return Redirect(address("access/policy", arn=arn), f"Version {version} is in force.")
 
@@ -45,7 +45,7 @@ def set_default(visit: Visit) -> Reply:
 @action("access/policy/version/delete", shows=show)
 def delete_version(visit: Visit) -> Reply:
     """Delete a version that is not in force."""
-    arn, version = visit.form.line("arn"), visit.form.line("version")
+    arn, version = visit.asked("arn"), visit.form.line("version")
     check_confirmed(visit.form, version)
     visit.clients["iam"].delete_policy_version(PolicyArn=arn, VersionId=version)
     return Redirect(address("access/policy", arn=arn), f"Version {version} is deleted.")
@@ -54,7 +54,7 @@ def delete_version(visit: Visit) -> Reply:
 @action("access/policy/delete", shows=show)
 def delete_policy(visit: Visit) -> Reply:
     """Delete a policy that nobody has."""
-    arn = visit.form.line("arn")
+    arn = visit.asked("arn")
     check_confirmed(visit.form, arn.rpartition("/")[2])
     visit.clients["iam"].delete_policy(PolicyArn=arn)
     return Redirect(address("access", tab="policies"), f"The policy {arn.rpartition('/')[2]} is deleted.")

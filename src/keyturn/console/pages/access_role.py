@@ -17,7 +17,7 @@ _MOST_FUNCTIONS = 200
 _MOST_SECRETS = 3
 
 
-@page("access/role")
+@page("access/role", needs="name", chosen_in="access?tab=roles")
 def show(visit: Visit) -> Reply:
     """Show a role."""
     name = visit.asked("name")
@@ -72,7 +72,7 @@ def _policy(function: Mapping[str, Any], secret: Look) -> Mapping[str, object]:
 @action("access/role/delete", shows=show)
 def delete_role(visit: Visit) -> Reply:
     """Delete a role that has nothing left."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     check_confirmed(visit.form, name)
     visit.clients["iam"].delete_role(RoleName=name)
     return Redirect(address("access", tab="roles"), f"The role {name} is deleted.")

@@ -15,7 +15,7 @@ from keyturn.console.visit import Visit
 _ANY_KEY = "AKIAEXAMPLEEXAMPLE00"
 
 
-@page("access/user")
+@page("access/user", needs="name", chosen_in="access")
 def show(visit: Visit) -> Reply:
     """Show a user."""
     return _page(visit)
@@ -62,7 +62,7 @@ def _page(visit: Visit, made: Mapping[str, Any] | None = None) -> Html:
 @action("access/user/key/create", shows=show)
 def create_key(visit: Visit) -> Reply:
     """Make an access key, and show its secret this once."""
-    made = visit.clients["iam"].create_access_key(UserName=visit.form.line("name"))["AccessKey"]
+    made = visit.clients["iam"].create_access_key(UserName=visit.asked("name"))["AccessKey"]
     return _page(visit, made)
 
 
@@ -70,7 +70,7 @@ def create_key(visit: Visit) -> Reply:
 def set_key_status(visit: Visit) -> Reply:
     """Activate an access key, or deactivate it."""
     key, status = visit.form.line("key"), visit.form.line("status")
-    visit.clients["iam"].update_access_key(UserName=visit.form.line("name"), AccessKeyId=key, Status=status)
+    visit.clients["iam"].update_access_key(UserName=visit.asked("name"), AccessKeyId=key, Status=status)
     return _back(visit, f"The key {key} is {'active' if status == 'Active' else 'inactive'}.")
 
 
@@ -79,14 +79,14 @@ def delete_key(visit: Visit) -> Reply:
     """Delete an access key."""
     key = visit.form.line("key")
     check_confirmed(visit.form, key)
-    visit.clients["iam"].delete_access_key(UserName=visit.form.line("name"), AccessKeyId=key)
+    visit.clients["iam"].delete_access_key(UserName=visit.asked("name"), AccessKeyId=key)
     return _back(visit, f"The key {key} is deleted.")
 
 
 @action("access/user/groups", shows=show)
 def set_group(visit: Visit) -> Reply:
     """Add the user to a group, or take them out of it."""
-    name, group = visit.form.line("name"), visit.form.line("group")
+    name, group = visit.asked("name"), visit.form.line("group")
     if visit.form.line("do") == "remove":
         visit.clients["iam"].remove_user_from_group(UserName=name, GroupName=group)
         return _back(visit, f"{name} is not in the group {group} any more.")
@@ -97,14 +97,14 @@ def set_group(visit: Visit) -> Reply:
 @action("access/user/delete", shows=show)
 def delete_user(visit: Visit) -> Reply:
     """Delete a user who has nothing left."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     check_confirmed(visit.form, name)
     visit.clients["iam"].delete_user(UserName=name)
     return Redirect("access", f"The user {name} is deleted.")
 
 
 def _back(visit: Visit, notice: str) -> Redirect:
-    return Redirect(address("access/user", name=visit.form.line("name")), notice)
+    return Redirect(address("access/user", name=visit.asked("name")), notice)
 
 
 offer_policies("user", show)

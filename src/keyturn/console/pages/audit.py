@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyturn.console.event_search import FIELDS, find_events
-from keyturn.console.replies import Html, Reply
+from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import page
 from keyturn.console.visit import Refused, Visit
 from keyturn.doctor.refused_call import denial_of
@@ -23,11 +23,18 @@ from keyturn.rules.policy.denial import (
     without_policies,
 )
 
+# What an address says that asks for reads and changes.
+_ANY = "any"
+
 
 @page("audit", title="Audit", order=60)
 def show(visit: Visit) -> Reply:
-    """Show one page of events."""
+    """Show one page of events: of changes, as AWS's console does, unless something is asked for."""
+    if not visit.query:
+        return Redirect(address("audit", read="false"))
     wanted = {name: visit.asked(name) for name in FIELDS}
+    if wanted["read"] == _ANY:
+        wanted["read"] = ""
     begin = visit.asked("next")
     found = visit.tried(lambda: find_events(visit.clients, wanted, begin))
     refused = found if isinstance(found, Refused) else None
@@ -38,7 +45,7 @@ def show(visit: Visit) -> Reply:
     return Html("audit.html", {"wanted": wanted, "found": shown, "refused": refused, "rows": rows, "trail": trail})
 
 
-@page("audit/event")
+@page("audit/event", needs="id", chosen_in="audit")
 def show_event(visit: Visit) -> Reply:
     """Show one event, and if its call was refused, why, and what would allow it."""
     event_id = visit.asked("id")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -92,7 +92,7 @@ class Checked(StrEnum):
     UNSEEN = "unseen"
 
 
-@page("secret/doctor")
+@page("secret/doctor", needs="id", chosen_in="doctor")
 def show(visit: Visit) -> Reply:
     """Look at one secret, and show what is wrong."""
     return _shown(visit, Options(may_be_keyturn=True))
@@ -107,7 +107,7 @@ def preflight(visit: Visit) -> Reply:
 @action("secret/doctor/fix", shows=show)
 def fix(visit: Visit) -> Reply:
     """Apply the remedy of one finding, if it is still the one that was shown."""
-    secret_id, cause_id = visit.form.line("id"), visit.form.line("cause")
+    secret_id, cause_id = visit.asked("id"), visit.form.line("cause")
     _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
     finding = fixable(report, cause_id)
     refuse_other_change(report, cause_id, visit.form.line("fingerprint"))
@@ -144,7 +144,7 @@ def show_all(visit: Visit) -> Reply:
 
 
 @live("doctor/live")
-def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Look at the secrets of a page, some at a time, and show the verdicts as they come, the worst first."""
     secret_ids = [each for each in visit.asked("ids").split(",") if each][:_ON_A_PAGE]
     facts = Facts(AskByBoto3(visit.clients))

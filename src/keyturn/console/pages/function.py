@@ -25,7 +25,7 @@ _TABS: Final[Mapping[str, ShowPage]] = {
 }
 
 
-@page("function")
+@page("function", needs="name", chosen_in="functions")
 def show(visit: Visit) -> Reply:
     """Show the tab that is asked for, Monitoring if none is."""
     return _TABS.get(visit.query.get("tab", ""), function_monitoring.show)(visit)

@@ -44,7 +44,7 @@ def show(visit: Visit) -> Reply:
     return function_page(facts, "code", shown_)
 
 
-@page("function/package")
+@page("function/package", needs="name", chosen_in="functions")
 def download(visit: Visit) -> Reply:
     """Give the package as it was uploaded."""
     facts = function_facts(visit)
@@ -58,7 +58,7 @@ def download(visit: Visit) -> Reply:
 @action("function/code", shows=show, most_bytes=PACKAGE_FORM_BYTES)
 def upload(visit: Visit) -> Reply:
     """Put another package in its place."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     visit.clients["lambda"].update_function_code(FunctionName=name, ZipFile=package_of(visit).content)
     return Redirect(address("function", name=name, tab="code"), "The new code runs from the next invocation on.")
 

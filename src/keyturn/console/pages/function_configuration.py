@@ -33,7 +33,7 @@ def change_settings(visit: Visit) -> Reply:
     """Change how it runs."""
     form = visit.form
     visit.clients["lambda"].update_function_configuration(
-        FunctionName=form.line("name"),
+        FunctionName=visit.asked("name"),
         Description=form.line("description"),
         Handler=form.line("handler"),
         Timeout=whole_number(form.line("timeout"), "The time limit"),
@@ -63,7 +63,7 @@ def remove_variable(visit: Visit) -> Reply:
 @action("function/concurrency", shows=show)
 def reserve(visit: Visit) -> Reply:
     """Set how many may run at once; without a number, as many as the account has left."""
-    functions, name, number = visit.clients["lambda"], visit.form.line("name"), visit.form.line("reserved")
+    functions, name, number = visit.clients["lambda"], visit.asked("name"), visit.form.line("reserved")
     if not number:
         functions.delete_function_concurrency(FunctionName=name)
         return _done(visit, "Nothing is reserved for it any more.")
@@ -76,7 +76,7 @@ def reserve(visit: Visit) -> Reply:
 def permit(visit: Visit) -> Reply:
     """Let Secrets Manager invoke it."""
     visit.clients["lambda"].add_permission(
-        FunctionName=visit.form.line("name"),
+        FunctionName=visit.asked("name"),
         StatementId=STATEMENT_ID,
         Action="lambda:InvokeFunction",
         Principal=SECRETS_MANAGER,
@@ -88,14 +88,14 @@ def permit(visit: Visit) -> Reply:
 def withdraw(visit: Visit) -> Reply:
     """Remove a statement of its policy."""
     statement_id = visit.form.text("statement")
-    visit.clients["lambda"].remove_permission(FunctionName=visit.form.line("name"), StatementId=statement_id)
+    visit.clients["lambda"].remove_permission(FunctionName=visit.asked("name"), StatementId=statement_id)
     return _done(visit, f"The statement {statement_id} is removed.")
 
 
 @action("function/delete", shows=show)
 def delete(visit: Visit) -> Reply:
     """Remove the function."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     if visit.form.line("confirmed") != name:
         raise KeyturnError("The function was not deleted: its name was typed otherwise.", f"Type {name}.")
     visit.clients["lambda"].delete_function(FunctionName=name)
@@ -136,12 +136,12 @@ def _page(visit: Visit, facts: FunctionFacts, *, is_revealed: bool) -> Reply:
 
 
 def _done(visit: Visit, told: str) -> Reply:
-    return Redirect(address("function", name=visit.form.line("name"), tab="configuration"), told)
+    return Redirect(address("function", name=visit.asked("name"), tab="configuration"), told)
 
 
 def _change_variables(visit: Visit, changed: Any) -> None:
     """Change the variables as they are now: UpdateFunctionConfiguration takes all of them at once."""
-    functions, name = visit.clients["lambda"], visit.form.line("name")
+    functions, name = visit.clients["lambda"], visit.asked("name")
     there = functions.get_function_configuration(FunctionName=name)
     variables = changed(there.get("Environment", {}).get("Variables", {}))
     functions.update_function_configuration(

@@ -28,6 +28,6 @@ def show(visit: Visit) -> Reply:
 @action("function/publish", shows=show)
 def publish(visit: Visit) -> Reply:
     """Keep the function as it is now, under a number."""
-    name = visit.form.line("name")
+    name = visit.asked("name")
     made = visit.clients["lambda"].publish_version(FunctionName=name, Description=visit.form.line("description"))
     return Redirect(address("function", name=name, tab="versions"), f"It is version {made['Version']}.")

@@ -47,7 +47,7 @@ def create(visit: Visit) -> Reply:
     return _back(made["KeyId"], "The key is there.")
 
 
-@page("key")
+@page("key", needs="id", chosen_in="keys")
 def show_key(visit: Visit) -> Reply:
     """Show one key."""
     key = visit.clients["kms"].describe_key(KeyId=visit.asked("id"))["KeyMetadata"]
@@ -80,7 +80,7 @@ def show_key(visit: Visit) -> Reply:
 @action("key/state", shows=show_key)
 def set_state(visit: Visit) -> Reply:
     """Enable a key, or disable it."""
-    key_id = visit.form.line("id")
+    key_id = visit.asked("id")
     if visit.form.line("do") == "enable":
         visit.clients["kms"].enable_key(KeyId=key_id)
         return _back(key_id, "The key is enabled.")
@@ -92,7 +92,7 @@ def set_state(visit: Visit) -> Reply:
 @action("key/rotation", shows=show_key)
 def set_rotation(visit: Visit) -> Reply:
     """Have a key rotate once a year, or no more."""
-    key_id = visit.form.line("id")
+    key_id = visit.asked("id")
     if visit.form.line("do") == "on":
         visit.clients["kms"].enable_key_rotation(KeyId=key_id)
         return _back(key_id, "The key gets new material once a year.")
@@ -103,7 +103,7 @@ def set_rotation(visit: Visit) -> Reply:
 @action("key/delete", shows=show_key)
 def schedule_deletion(visit: Visit) -> Reply:
     """Have a key deleted after a waiting period, in which that can be cancelled."""
-    key_id = visit.form.line("id")
+    key_id = visit.asked("id")
     check_confirmed(visit.form, key_id)
     days = whole_number(visit.form.line("days"), "The number of days")
     visit.clients["kms"].schedule_key_deletion(KeyId=key_id, PendingWindowInDays=days)
@@ -113,7 +113,7 @@ def schedule_deletion(visit: Visit) -> Reply:
 @action("key/cancel", shows=show_key)
 def cancel_deletion(visit: Visit) -> Reply:
     """Keep a key that was to be deleted."""
-    key_id = visit.form.line("id")
+    key_id = visit.asked("id")
     visit.clients["kms"].cancel_key_deletion(KeyId=key_id)
     return _back(key_id, "The key stays. It is disabled: enable it to use it.")
 

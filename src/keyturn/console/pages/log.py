@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any, Final
@@ -31,11 +31,9 @@ _MOST_READS: Final = 4
 _STEP: Final = timedelta(minutes=15)
 
 
-@page("log")
+@page("log", needs="group", chosen_in="logs")
 def show(visit: Visit) -> Reply:
     """Show them."""
-    if not visit.asked("group"):
-        return Html("refused.html", {"refused": _NO_GROUP, "section": "logs"}, 404)
     reader = _reader(visit)
     try:
         piece = _asked(visit, reader)
@@ -65,7 +63,7 @@ def show(visit: Visit) -> Reply:
     return Html("log.html", shown, status)
 
 
-@page("log/text")
+@page("log/text", needs="group", chosen_in="logs")
 def save(visit: Visit) -> Reply:
     """Give the same lines as a file, just as they were written."""
     reader = _reader(visit)
@@ -78,10 +76,10 @@ def save(visit: Visit) -> Reply:
 
 
 @live("log/live")
-def follow(visit: Visit) -> Iterator[Iterable[Part]]:
+def follow(visit: Visit) -> Iterator[Sequence[Part]]:
     """Add what is logged from now on."""
     reader = _reader(visit)
-    asked = visit.query.get("since", "")
+    asked = visit.mark or visit.query.get("since", "")
     since = int(asked) if _MILLISECONDS.fullmatch(asked) else to_milliseconds(visit.now)
     seen: dict[str, int] = {}
     recent: list[StreamLine] = []
@@ -101,15 +99,13 @@ def follow(visit: Visit) -> Iterator[Iterable[Part]]:
             recent = [*recent, *fresh][-_AT_ONCE * 2 :]
             steps = rotation_steps(visit, fresh[0].at - _STEP, fresh[-1].at)
             lines = shown_lines(recent, steps, fresh=min(len(fresh), len(recent)))
-            yield [Part("log_lines.html", {"lines": lines, "group": reader.group}, "lines", is_added=True)]
+            shown = {"lines": lines, "group": reader.group}
+            yield [Part("log_lines.html", shown, "lines", is_added=True, mark=str(since))]
         else:
             yield []
         # Every other second is often enough for people.
         yield []
     yield [Part("log_ended.html", {"refused": None}, "following")]
-
-
-_NO_GROUP = Refused("", "Which log group? The list of them has links to each.", is_denial=False, status=404)
 
 
 def _reader(visit: Visit) -> LogReader:

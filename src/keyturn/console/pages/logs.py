@@ -28,7 +28,7 @@ def show(visit: Visit) -> Reply:
     return Html("logs.html", {"listed": listed, "groups": groups, "prefix": prefix})
 
 
-@page("logs/group")
+@page("logs/group", needs="group", chosen_in="logs")
 def show_group(visit: Visit) -> Reply:
     """Show the streams of a group, those written to last first."""
     group = visit.asked("group")
@@ -59,7 +59,7 @@ def show_group(visit: Visit) -> Reply:
 @action("logs/group/retain", shows=show_group)
 def retain(visit: Visit) -> Reply:
     """Set for how many days lines are shown."""
-    group, days = visit.form.line("group"), visit.form.line("days")
+    group, days = visit.asked("group"), visit.form.line("days")
     if days:
         number = whole_number(days, "The number of days")
         visit.clients["logs"].put_retention_policy(logGroupName=group, retentionInDays=number)
@@ -73,7 +73,7 @@ def retain(visit: Visit) -> Reply:
 @action("logs/group/delete", shows=show_group)
 def delete(visit: Visit) -> Reply:
     """Remove a group with all its lines."""
-    group = visit.form.line("group")
+    group = visit.asked("group")
     if visit.form.line("confirmed") != group:
         raise KeyturnError("The log group was not deleted: its name was typed otherwise.", f"Type {group}.")
     visit.clients["logs"].delete_log_group(logGroupName=group)

@@ -37,7 +37,7 @@ def show(visit: Visit) -> Reply:
     return Html("networks.html", {"listed": listed, "functions": functions})
 
 
-@page("network")
+@page("network", needs="id", chosen_in="networks")
 def show_network(visit: Visit) -> Reply:
     """Show one VPC."""
     vpc_id = visit.asked("id")

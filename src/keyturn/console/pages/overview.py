@@ -1,52 +1,97 @@
-"""The home page: what is wrong now, what will fail next, what rotated last. A bounded number of calls."""
+"""The home page: what is wrong now, what will fail next, what rotated last. A bounded number of calls.
+
+While somebody looks, it is renewed. Each call is an event in the audit trail, so that a few of them ask whether
+something has happened, and only then, or now and then, are all made.
+"""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Final
 
 from keyturn.client.planned import PlannedRotation
 from keyturn.console.month import begin_of
-from keyturn.console.replies import Html, Reply
-from keyturn.console.routing import page
+from keyturn.console.replies import Html, Part, Reply
+from keyturn.console.routing import live, page
 from keyturn.console.visit import Look, Visit
 
 _SHOWN = 8
 # A page of CloudTrail's.
 _LOOKED_UP = 50
 _DAYS = 30
+_EVERY_SECONDS = 10
+# What no sign tells of: what pre-flights find, and what is late.
+_WHOLE_EVERY = 12
+_SIGNS = 50
+_CALLS: Final[Sequence[tuple[str, str, Mapping[str, Any]]]] = (
+    ("keyturn", "list_planned_rotations", {}),
+    ("keyturn", "count_planned_rotations", {"From": 0, "To": 0}),
+    ("cloudtrail", "lookup_events", {}),
+    (
+        "cloudwatch",
+        "get_metric_statistics",
+        {"Namespace": "AWS/Lambda", "MetricName": "Errors", "StartTime": 0, "EndTime": 0, "Period": 60},
+    ),
+)
 
 
 @page("", title="Overview", order=10)
 def show(visit: Visit) -> Reply:
     """Show it."""
+    secrets = visit.look("secretsmanager", "list_secrets", MaxResults=1)
+    is_empty = bool(secrets) and not secrets["SecretList"]
+    return Html("overview.html", {"is_empty": is_empty, "no_secrets": secrets.refused, **_seen(visit)})
+
+
+@live("overview/live", every_seconds=_EVERY_SECONDS)
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
+    """Show what has changed, to who may see all of it: a refused call is an event, too, which somebody looks into."""
+    signs: Any = None
+    seen: Mapping[str, Any] = {}
+    rounds = 0
+    while all(visit.clients.allow(service, operation, **asked) for service, operation, asked in _CALLS):
+        now = visit.later()
+        signs, before = _signs(now), signs
+        if signs == before and rounds % _WHOLE_EVERY:
+            yield []
+        else:
+            seen, shown = _seen(now), seen
+            yield [] if seen == shown else [Part("overview_seen.html", seen, target="seen")]
+        rounds += 1
+
+
+def _signs(visit: Visit) -> Any:
+    """Return what differs as soon as a rotation begins, fails or ends."""
+    unfinished = visit.look(
+        "keyturn", "list_planned_rotations", States=["running", "pending", "parked"], MaxResults=_SIGNS
+    )
+    succeeded = _ended_as(visit, "RotationSucceeded", most=1)
+    return unfinished.get("PlannedRotations"), [event["EventId"] for event in succeeded.get("Events", [])]
+
+
+def _seen(visit: Visit) -> Mapping[str, Any]:
     under_way = _planned(visit, States=["running", "pending"])
     parked = _planned(visit, States=["parked"])
     troubled = _planned(visit, Troubled=True)
     late = _planned(visit, To=visit.now, States=["planned"])
     coming = _planned(visit, From=visit.now)
-    secrets = visit.look("secretsmanager", "list_secrets", MaxResults=1)
     failing = [each for each in _rotations(under_way) if each.cause]
     # What fails now is told once.
     known = {rotation.arn for rotation in (*_rotations(parked), *failing)}
-    return Html(
-        "overview.html",
-        {
-            "looked": (under_way, parked, troubled, late, coming),
-            "refused": next((look.refused for look in (coming, secrets) if look.refused is not None), None),
-            "is_empty": bool(secrets) and not secrets["SecretList"],
-            "failing": failing,
-            "under_way": [each for each in _rotations(under_way) if not each.cause],
-            "parked": _rotations(parked),
-            "troubled": [each for each in _rotations(troubled) if each.arn not in known],
-            "late": [each for each in _rotations(late) if each.is_late(visit.now)],
-            "coming": _rotations(coming),
-            "counts": _counts(visit),
-            "ended": _ended(visit),
-            "invocation_errors": _invocation_errors(visit),
-        },
-    )
+    return {
+        "refused": coming.refused,
+        "failing": failing,
+        "under_way": [each for each in _rotations(under_way) if not each.cause],
+        "parked": _rotations(parked),
+        "troubled": [each for each in _rotations(troubled) if each.arn not in known],
+        "late": [each for each in _rotations(late) if each.is_late(visit.now)],
+        "coming": _rotations(coming),
+        "counts": _counts(visit),
+        "ended": _ended(visit),
+        "invocation_errors": _invocation_errors(visit),
+    }
 
 
 def _planned(visit: Visit, **wanted: Any) -> Look:
@@ -72,14 +117,18 @@ def _ended(visit: Visit) -> list[dict[str, Any]] | None:
     """Return the rotations that ended last, as the trail has them; None if it may not be read."""
     found: list[dict[str, Any]] = []
     for name in ("RotationSucceeded", "RotationFailed"):
-        attributes = [{"AttributeKey": "EventName", "AttributeValue": name}]
-        looked = visit.look("cloudtrail", "lookup_events", LookupAttributes=attributes, MaxResults=_LOOKED_UP)
+        looked = _ended_as(visit, name, most=_LOOKED_UP)
         if not looked:
             return None
         found += [_event(each["EventTime"], name, each["CloudTrailEvent"]) for each in looked["Events"]]
     # Of each secret the last: one that fails is tried again, and again.
     last = {event["arn"]: event for event in sorted(found, key=lambda event: event["at"])}
     return sorted(last.values(), key=lambda event: event["at"], reverse=True)[:_SHOWN]
+
+
+def _ended_as(visit: Visit, name: str, *, most: int) -> Look:
+    attributes = [{"AttributeKey": "EventName", "AttributeValue": name}]
+    return visit.look("cloudtrail", "lookup_events", LookupAttributes=attributes, MaxResults=most)
 
 
 def _event(at: datetime, name: str, document: str) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
@@ -19,7 +19,7 @@ _ON_A_PAGE = 10
 Json = Mapping[str, Any]
 
 
-@page("secret/rotation")
+@page("secret/rotation", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
     described = _described(visit)
@@ -53,7 +53,7 @@ def show(visit: Visit) -> Reply:
 
 
 @live("secret/rotation/live")
-def watch(visit: Visit) -> Iterator[Iterable[Part]]:
+def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Show the steps of a rotation as they go."""
     described = _described(visit)
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))

@@ -94,7 +94,7 @@ class Function:
     may_be_invoked: bool | None
 
 
-@page("secret/rotation/setup")
+@page("secret/rotation/setup", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show what is chosen, and what it means."""
     described = _described(visit)
@@ -156,7 +156,7 @@ def show_plan(visit: Visit) -> Reply:
     return _plan_page(described, chosen, made, _look(visit, made, is_granted=is_granted), is_granted=is_granted)
 
 
-@action("secret/rotation/create", shows=show_plan)
+@action("secret/rotation/setup/create", shows=show_plan)
 def create(visit: Visit) -> Reply:
     """Make what is missing, in order, and turn rotation on."""
     described = _described(visit)

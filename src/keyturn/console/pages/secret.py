@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, Final
 
-from keyturn.console.pages.secrets import plans_of
+from keyturn.console.pages.secrets import engine_titles, plans_of
 from keyturn.console.replies import Download, Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.secret_health import health_of
@@ -63,7 +63,7 @@ def is_replica(visit: Visit, secret: Mapping[str, Any]) -> bool:
     return bool(secret.get("PrimaryRegion", visit.session.region) != visit.session.region)
 
 
-@page("secret")
+@page("secret", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show a secret, its value masked."""
     return _shown(visit, None)
@@ -94,6 +94,7 @@ def _shown(visit: Visit, value: Mapping[str, Any] | None) -> Reply:
             "is_deleted": is_deleted,
             "is_replica": follows,
             "plan": plan,
+            "engines": engine_titles(),
             "health": health_of(plan),
             "value": value,
             "is_new": visit.asked("created") == "1",

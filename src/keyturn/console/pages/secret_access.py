@@ -26,7 +26,7 @@ class FaultyPolicy(KeyturnError):
     """The service would refuse it; the page shows where it is wrong."""
 
 
-@page("secret/access")
+@page("secret/access", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show policy and tags, and what is wrong with a policy that is being written."""
     secret, described = known(visit)

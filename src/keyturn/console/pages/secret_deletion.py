@@ -12,7 +12,7 @@ from keyturn.console.visit import Visit
 from keyturn.errors.base import KeyturnError
 
 
-@page("secret/delete")
+@page("secret/delete", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show what a deletion means, and the form that confirms it."""
     secret, _ = known(visit)

@@ -15,7 +15,7 @@ from keyturn.console.visit import Visit
 _CURRENT = "AWSCURRENT"
 
 
-@page("secret/labels")
+@page("secret/labels", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show what can be done with the labels of one version."""
     secret, _ = known(visit)

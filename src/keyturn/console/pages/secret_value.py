@@ -22,7 +22,7 @@ CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
 
 
-@page("secret/edit")
+@page("secret/edit", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show the form: empty, or as it was filled in when something kept it from being stored."""
     secret, _ = known(visit)

@@ -10,6 +10,7 @@ from keyturn.console.replies import Html, Reply
 from keyturn.console.routing import page
 from keyturn.console.secret_health import health_of
 from keyturn.console.visit import Look, Visit
+from keyturn.rotators import catalogue
 
 _ON_A_PAGE = 50
 # The server looks at some thousand secrets for a filter at a time; a page asks on until it has something to show, as
@@ -59,6 +60,7 @@ def show(visit: Visit) -> Reply:
             "listed": listed,
             "secrets": secrets,
             "plans": plans,
+            "engines": engine_titles(),
             "healths": {secret["ARN"]: health_of(plans.get(secret["ARN"], {})) for secret in secrets},
             "asked": {name: visit.asked(name) for name in ("search", "in", "sort", "deleted")},
             "is_narrowed": bool(search),
@@ -91,6 +93,11 @@ def plans_of(visit: Visit, secrets: Sequence[Mapping[str, Any]]) -> Mapping[str,
         return {}
     planned = visit.look("keyturn", "list_planned_rotations", SecretARNs=rotating, MaxResults=len(rotating))
     return {entry["ARN"]: entry for entry in planned.get("PlannedRotations", [])}
+
+
+def engine_titles() -> Mapping[str, str]:
+    """Return what people call the engines that plans name."""
+    return {name: engine.title for name, engine in catalogue.engines().items()}
 
 
 def _may_create(visit: Visit, secrets: Sequence[Mapping[str, Any]]) -> bool:

@@ -20,7 +20,25 @@ function localTimes(root) {
   for (const each of root.querySelectorAll('time[data-kind="line"]')) {
     each.textContent = LINE.format(new Date(each.dateTime));
   }
+  distances(root);
 }
+
+const UNITS = [[86_400, "day"], [3_600, "hour"], [60, "minute"]];
+
+/** Says how far moments are from now, as the server does. */
+function distances(root) {
+  for (const each of root.querySelectorAll('time[data-kind="distance"]')) {
+    const ahead = (new Date(each.dateTime) - Date.now()) / 1000;
+    const size = Math.abs(ahead);
+    const [unit, name] = UNITS.find(([seconds]) => size >= seconds) ?? [1, "s"];
+    const count = Math.floor(size / unit);
+    const told = name === "s" ? `${count} s` : `${count} ${name}${count === 1 ? "" : "s"}`;
+    const text = ahead > 0 ? `in ${told}` : `${told} ago`;
+    if (each.textContent !== text && !isInUse(each)) each.textContent = text;
+  }
+}
+
+setInterval(() => { if (!document.hidden) distances(document); }, 5000);
 
 /** Offers to copy what an element holds. */
 function copyButtons(root) {
@@ -86,19 +104,32 @@ function live(root) {
       if (source || isOver || document.hidden) return;
       source = new EventSource(element.dataset.live);
       source.addEventListener("part", (event) => show(JSON.parse(event.data)));
-      source.addEventListener("end", (event) => {
-        isOver = true;
-        source.close();
-        const { error } = JSON.parse(event.data);
-        element.dataset.state = error ? "failed" : "over";
-        if (element.hasAttribute("data-reload") && !isBeingFilledIn()) location.reload();
-      });
+      source.addEventListener("end", (event) => end(JSON.parse(event.data).error));
+      // Otherwise it asks again by itself.
+      source.addEventListener("error", () => { if (source?.readyState === EventSource.CLOSED) end("The server does not tell what changes."); });
+    };
+    const end = (error) => {
+      isOver = true;
+      source.close();
+      element.dataset.state = error ? "failed" : "over";
+      if (element.hasAttribute("data-reload") && !isBeingFilledIn()) location.reload();
+      else if (error) element.after(stopped(error));
     };
     const close = () => { source?.close(); source = null; };
     document.addEventListener("visibilitychange", () => (document.hidden ? close() : open()));
     addEventListener("pagehide", close);
+    addEventListener("pageshow", open);
     open();
   }
+}
+
+/** Says that what is shown is not what is by now. */
+function stopped(error) {
+  const told = document.createElement("p");
+  told.className = "warning";
+  told.setAttribute("role", "alert");
+  told.textContent = `${error} Load the page again to see what has changed.`;
+  return told;
 }
 
 /** Whether something has been typed here that a reload would throw away. */
@@ -108,26 +139,94 @@ function isBeingFilledIn() {
   );
 }
 
-function show({ target, html, added }) {
-  const element = document.getElementById(target);
+/** What has come of a part while somebody had the focus, or text selected, in what it changes. */
+const held = new Map();
+
+function show(part) {
+  const element = document.getElementById(part.target);
   if (!element) return;
   // Written by the server's templates, which escape everything.
-  const fresh = document.createRange().createContextualFragment(html);
+  const made = document.createElement("div");
+  made.append(document.createRange().createContextualFragment(part.html));
+  enhance(made);
+  if (part.added) add(element, made);
+  else if (!change(element, made)) held.set(part.target, part);
+  else held.delete(part.target);
+}
+
+function add(element, made) {
   const frame = element.closest(".lines") ?? element;
   const isAtEnd = frame.scrollHeight - frame.scrollTop - frame.clientHeight < 40;
-  const made = document.createElement("div");
-  made.append(fresh);
-  enhance(made);
   // What was sent before, to a page that was hidden since, comes again.
-  if (added) element.append(...[...made.children].filter((each) => !each.id || !document.getElementById(each.id)));
-  else element.replaceChildren(...made.childNodes);
-  if (added && isAtEnd) frame.scrollTop = frame.scrollHeight;
+  element.append(...[...made.children].filter((each) => !each.id || !document.getElementById(each.id)));
+  if (isAtEnd) frame.scrollTop = frame.scrollHeight;
 }
+
+/** Makes an element hold what another one holds, but leaves alone what is alike. Does nothing, and says so, if that would take away what somebody is at. */
+function change(element, made) {
+  const found = [...differences(element, made)];
+  if (found.some(({ there }) => there && isInUse(there))) return false;
+  for (const { parent, there, fresh } of found) {
+    if (!there) parent.append(fresh);
+    else if (fresh) there.replaceWith(fresh);
+    else there.remove();
+  }
+  return true;
+}
+
+function* differences(parent, made) {
+  const [here, wanted] = [[...parent.childNodes], [...made.childNodes]];
+  for (let index = 0; index < Math.max(here.length, wanted.length); index += 1) {
+    const [there, fresh] = [here[index], wanted[index]];
+    if (there && fresh && there.isEqualNode(fresh)) continue;
+    const isSameFrame = there?.nodeType === Node.ELEMENT_NODE && fresh && there.cloneNode().isEqualNode(fresh.cloneNode());
+    if (isSameFrame) yield* differences(there, fresh);
+    else yield { parent, there, fresh };
+  }
+}
+
+/** Whether the focus is in it, or selected text. */
+function isInUse(node) {
+  const selection = getSelection();
+  const isSelected = !selection.isCollapsed && selection.getRangeAt(0).intersectsNode(node);
+  return isSelected || (document.activeElement !== document.body && node.contains(document.activeElement));
+}
+
+/** Catches up on what was held, once somebody is elsewhere. */
+function catchUp() {
+  for (const part of [...held.values()]) show(part);
+}
+
+document.addEventListener("selectionchange", catchUp);
+document.addEventListener("focusout", () => setTimeout(catchUp));
+
+/** Sends a form once, however often its button is pressed; one whose answer is a file may be sent again. */
+function sentOnce(root) {
+  for (const form of root.querySelectorAll('form[method="post"]:not([data-file])')) {
+    form.addEventListener("submit", () => { form.inert = true; });
+  }
+}
+
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll('form[method="post"][inert]')) form.inert = false;
+});
 
 /** Begins at the end of what grows there, and at what was asked for. */
 function places(root) {
   for (const element of root.querySelectorAll("[data-at-end]")) element.scrollTop = element.scrollHeight;
   root.querySelector(".lines .marked")?.scrollIntoView({ block: "center" });
+}
+
+/** Writes the column's name on each cell: a narrow screen shows rows as blocks, without the head. */
+function cellNames(root) {
+  for (const table of root.querySelectorAll("table:not(.month)")) {
+    const names = [...(table.tHead?.rows[0].cells ?? [])].map((each) => each.textContent.trim());
+    for (const cell of table.querySelectorAll("tbody > tr > *")) {
+      cell.dataset.name = names[cell.cellIndex] ?? "";
+      cell.classList.toggle("void", !cell.children.length && !cell.textContent.trim());
+    }
+    table.classList.toggle("named", names.length > 1);
+  }
 }
 
 /** Closes menus that are left. */
@@ -153,8 +252,10 @@ function showPlace() {
 function enhance(root) {
   shownOnce(root);
   localTimes(root);
+  cellNames(root);
   copyButtons(root);
   confirmations(root);
+  sentOnce(root);
   filters(root);
   live(root);
   menus(root);

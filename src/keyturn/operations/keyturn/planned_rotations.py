@@ -99,6 +99,7 @@ def _entry(record: PlannedRecord) -> Any:
         "LastRotatedDate": record.last_rotated_at,
         "CountedFrom": last_change(record.last_rotated_at, record.value_made_at),
         "RotationRules": record.rotation_rules,
+        "Engine": record.engine,
         "VersionId": record.version_id,
         "DueAt": record.due_at if record.state is PlannedState.PENDING else None,
         "Attempt": record.attempt,

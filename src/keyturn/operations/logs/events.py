@@ -44,8 +44,9 @@ from keyturn.wire.types.logs import (
 _PAGE_SIZE = 10_000
 _PAGE_BYTES = 1_048_576
 _PIECE_SIZE = 250
-# How many events one FilterLogEvents call looks at. AWS, too, answers short or empty pages with a token.
-_SCAN_LIMIT = 20_000
+# How many events one FilterLogEvents call looks at: more where the database can leave out what does not match. AWS,
+# too, answers short or empty pages with a token.
+_SCAN_LIMIT, _SEARCH_LIMIT = 20_000, 200_000
 _BATCH_BYTES = 1_048_576
 # AWS counts 26 bytes for each event beside its message.
 _EVENT_OVERHEAD_BYTES = 26
@@ -133,14 +134,20 @@ def filter_log_events(
     kit: Kit, call: Call, request: FilterLogEventsRequest, group: LogGroupRecord
 ) -> FilterLogEventsResponse:
     """Search the events of a group, those of all streams interleaved, oldest first."""
-    matches = compile_filter(request.get("filterPattern", ""))
+    wanted = compile_filter(request.get("filterPattern", ""))
     listing = _filter_listing(request, group)
     position: LogPosition | None = None
     if "nextToken" in request:
         refusal = InvalidParameterException(_BAD_TOKEN)
         position = _position(open_page(kit, call, listing, request["nextToken"], refusal))
+    starts_ms = max(request.get("startTime", 0), visible_from_ms(group, call.at))
+    ends_ms = request.get("endTime")
     with kit.journal.read() as connection:
         _check_filter(connection, call.place, request, group)
+        most = _SEARCH_LIMIT if wanted.texts else _SCAN_LIMIT
+        until = function_logs.place_behind(
+            connection, group, most, starts_ms=starts_ms, ends_ms=ends_ms, position=position
+        )
 
         def read(here: LogPosition | None, limit: int) -> LogPage:
             return function_logs.filter_events(
@@ -148,13 +155,15 @@ def filter_log_events(
                 group,
                 streams=request.get("logStreamNames", ()),
                 stream_prefix=request.get("logStreamNamePrefix", ""),
-                starts_ms=max(request.get("startTime", 0), visible_from_ms(group, call.at)),
-                ends_ms=request.get("endTime"),
+                texts=wanted.texts,
+                starts_ms=starts_ms,
+                ends_ms=ends_ms,
                 position=here,
+                until=until,
                 limit=limit,
             )
 
-        events, rest = _search(read, position, request.get("limit", _PAGE_SIZE), matches)
+        events, rest = _search(read, position, until, request.get("limit", _PAGE_SIZE), wanted.matches)
     response: FilterLogEventsResponse = {"events": [_shown(event) for event in events], "searchedLogStreams": []}
     if rest is not None:
         response["nextToken"] = seal_page(
@@ -230,14 +239,18 @@ def _page_of_stream(read: ReadPiece, position: LogPosition | None, limit: int, *
 
 
 def _search(
-    read: ReadPiece, position: LogPosition | None, limit: int, matches: Callable[[str], bool]
+    read: ReadPiece,
+    position: LogPosition | None,
+    until: LogPosition | None,
+    limit: int,
+    matches: Callable[[str], bool],
 ) -> tuple[list[LogEventRecord], LogPosition | None]:
     """Return the matching events of one page, and the first event that was not looked at, if there is one."""
     found: list[LogEventRecord] = []
     size_bytes = 0
-    for scanned, event in enumerate(_events(read, position, _PIECE_SIZE, forward=True)):
+    for event in _events(read, position, _PIECE_SIZE, forward=True):
         here = LogPosition(event.timestamp_ms, event.event_row)
-        if len(found) == limit or scanned == _SCAN_LIMIT:
+        if len(found) == limit:
             return found, here
         if not matches(event.message):
             continue
@@ -245,7 +258,7 @@ def _search(
         if found and size_bytes > _PAGE_BYTES:
             return found, here
         found.append(event)
-    return found, None
+    return found, until
 
 
 def _size_bytes(event: LogEventRecord) -> int:

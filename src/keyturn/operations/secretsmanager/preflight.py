@@ -86,7 +86,10 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
         raise _under_way()
     # Nobody else does between calls, and whoever has just mended a policy wants to see that it is mended.
     kit.kept.refresh()
-    items = [*diagnosed(kit, secret_arn), *look(kit, secret, secret.rotation_function_arn)]
+    value = _current_value(kit, secret)
+    engine = catalogue.engine_for(value.get("engine"))
+    looked = look(kit, secret, secret.rotation_function_arn, value, engine)
+    items = [*diagnosed(kit, secret_arn), *looked]
     now = kit.clock.now()
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, secret_arn)
@@ -106,15 +109,24 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
             # Something has changed while it was looked at.
             due_at = planned_now_at
         stored = preflights.store_preflight(
-            transaction, secret.secret_id, judgement, items, now, is_told=is_told, due_at=due_at
+            transaction, secret.secret_id, judgement, items, now, engine=engine, is_told=is_told, due_at=due_at
         )
         if event is not None:
             preflight_event(kit, event, secret_arn, judgement, now)
     return stored
 
 
-def look(kit: Kit, secret: SecretRecord, function_arn: str) -> list[Item]:
+def look(
+    kit: Kit, secret: SecretRecord, function_arn: str, value: Mapping[str, object], engine: str | None
+) -> list[Item]:
     """Return what was looked at, and how it was found.
+
+    Args:
+        kit: Adapters.
+        secret: Which.
+        function_arn: Of its rotation function.
+        value: Its current value; empty if it is no JSON object.
+        engine: Which of Keyturn's engines that names; its code and driver lie beside the program.
 
     Raises:
         NotNow: Too many pre-flights run.
@@ -130,8 +142,6 @@ def look(kit: Kit, secret: SecretRecord, function_arn: str) -> list[Item]:
         items.append(_item("function.invoke", ItemStatus.FAILED, "notInvoked", reason))
     else:
         items.append(_item("function.invoke", ItemStatus.OK, "Ok", ""))
-    value = _current_value(kit, secret)
-    engine = catalogue.engine_for(value.get("engine"))
     event = {
         "SecretId": secret.arn,
         "Engine": engine,
@@ -160,7 +170,7 @@ def look(kit: Kit, secret: SecretRecord, function_arn: str) -> list[Item]:
 
 
 def _current_value(kit: Kit, secret: SecretRecord) -> Mapping[str, object]:
-    """Return the current value, which decides what lies beside the program; empty if it is no JSON object."""
+    """Return the current value; empty if it is no JSON object."""
     version = secret.versions.get(secret.labels.get(AWSCURRENT, ""))
     if version is None or version.sealed is None or version.is_binary:
         return {}

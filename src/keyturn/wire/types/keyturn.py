@@ -225,6 +225,7 @@ class PlannedRotationType(TypedDict):
     Heartbeat: NotRequired[str]
     PreflightCauses: NotRequired[list[str]]
     CheckedAt: NotRequired[datetime]
+    Engine: NotRequired[str]
 
 
 class ListPlannedRotationsResponse(TypedDict):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from keyturn.errors.logs import InvalidParameterException, ResourceNotFoundException
+from keyturn.operations.logs import events
 from keyturn.testing.handlers import HandlerBench, open_bench
 
 NOW_MS = 1767323045000
@@ -233,15 +234,52 @@ def test_a_pattern_chooses_events_and_pages_go_on_behind_those_it_left_out(bench
     assert "nextToken" not in rest
 
 
-def test_a_search_looks_at_a_bounded_number_of_events_for_one_answer(bench: HandlerBench) -> None:
-    for number in range(21):
-        put(bench, *[(NOW_MS + number, "hay")] * 1000)
-    put(bench, (NOW_MS + 21, "needle"))
+@pytest.mark.parametrize("pattern", ["needle", "-hay", "{ $.a = 1 }"])
+def test_a_search_looks_at_a_bounded_number_of_events_for_one_answer(
+    bench: HandlerBench, monkeypatch: pytest.MonkeyPatch, pattern: str
+) -> None:
+    monkeypatch.setattr(events, "_SCAN_LIMIT", 200)
+    monkeypatch.setattr(events, "_SEARCH_LIMIT", 200)
+    put(bench, *[(NOW_MS + number, "hay") for number in range(201)], (NOW_MS + 201, '{"a": 1, "needle": 2}'))
 
-    first = filter_(bench, filterPattern="needle")
+    first = filter_(bench, filterPattern=pattern)
 
     assert messages(first) == []
-    assert messages(filter_(bench, filterPattern="needle", nextToken=first["nextToken"])) == ["needle"]
+    second = filter_(bench, filterPattern=pattern, nextToken=first["nextToken"])
+    assert messages(second) == ['{"a": 1, "needle": 2}']
+    assert "nextToken" not in second
+
+
+def test_the_bound_is_where_the_span_ends_at_the_latest(bench: HandlerBench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(events, "_SCAN_LIMIT", 2)
+    put(bench, *[(NOW_MS + number, str(number)) for number in range(5)])
+
+    first = filter_(bench, startTime=NOW_MS + 1, endTime=NOW_MS + 3)
+    second = filter_(bench, startTime=NOW_MS + 1, endTime=NOW_MS + 3, nextToken=first["nextToken"])
+
+    assert (messages(first), messages(second)) == (["1", "2"], ["3"])
+    assert "nextToken" not in second
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "other"),
+    [
+        ("needle", "a needle", "a Needle"),
+        ('"100%_\\\\"', "at 100%_\\ now", "at 100xx\\ now"),
+        ("?one ?two", "two", "three"),
+        ("?one ?%tw.%", "two", "three"),
+        ("long longest -no", "long longest", "long longest no"),
+        ('"Ünï"', "Ünï", "ünï"),
+        ('"a\x00"', "never", "either"),
+    ],
+)
+def test_what_the_database_leaves_out_does_not_match(
+    bench: HandlerBench, pattern: str, message: str, other: str
+) -> None:
+    put(bench, (NOW_MS, other), (NOW_MS + 1, message), (NOW_MS + 2, other))
+
+    expected = [] if message == "never" else [message]
+    assert messages(filter_(bench, filterPattern=pattern)) == expected
 
 
 def test_a_pattern_that_cannot_be_read_is_refused(bench: HandlerBench) -> None:

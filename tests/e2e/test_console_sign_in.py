@@ -1,0 +1,42 @@
+"""Guessing at the sign-in of the console, as fast as a program can."""
+
+from __future__ import annotations
+
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
+
+from .conftest import Credentials, ServerProcess
+from .console_session import ConsoleSession
+
+_AT_ONCE = 50
+
+
+def test_many_guesses_at_once_are_no_more_than_one_after_the_other(own_server: ServerProcess) -> None:
+    own_server.start()
+    key = own_server.admin.access_key_id
+    guessers = [ConsoleSession(own_server, is_signed_in=False) for _ in range(_AT_ONCE)]
+    for guesser in guessers:
+        guesser.open_sign_in()
+    begin = Barrier(_AT_ONCE)
+
+    def guess(guesser: ConsoleSession) -> int:
+        begin.wait()
+        return guesser.try_to_sign_in(Credentials(key, "wrong")).status
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        told = Counter(pool.map(guess, guessers))
+
+    assert told == {403: 6, 429: _AT_ONCE - 6}
+
+
+def test_many_good_sign_ins_are_no_guesses(own_server: ServerProcess) -> None:
+    own_server.start()
+    session = ConsoleSession(own_server, is_signed_in=False)
+
+    told = []
+    for _ in range(40):
+        session.open_sign_in()
+        told.append(session.try_to_sign_in(own_server.admin).status)
+
+    assert set(told) == {303}
