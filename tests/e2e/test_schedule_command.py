@@ -123,11 +123,11 @@ def test_a_calendar_and_histograms_count_the_same(server: ServerProcess) -> None
     days = json.loads(schedule(server, "calendar", "--month", month, "--output", "json"))["planned"]
     assert sum(days.values()) == len([one for one in found if one["next_rotation_at"].startswith(month)])
     assert days[found[-1]["next_rotation_at"][:10]] >= 1
-    assert "planned" in schedule(server, "calendar", "--month", month)
+    assert "Next rotation" in schedule(server, "calendar", "--month", month)
     for by, slots in (("hour", 24), ("minute", 60)):
         spread = json.loads(schedule(server, "histogram", "--by", by, "--output", "json"))["planned"]
         assert (len(spread), sum(spread)) == (slots, len(found))
-    assert "3 rotations are planned" in schedule(server, "histogram")
+    assert "Next rotations of 3 secrets" in schedule(server, "histogram")
     assert "--month soon is no month" in schedule(server, "calendar", "--month", "soon", status=1)
 
 

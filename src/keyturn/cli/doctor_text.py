@@ -49,6 +49,7 @@ _SECTION_MARKS = {
     Standing.BROKEN: ("✗", "red"),
     Standing.UNSEEN: ("?", "yellow"),
     Standing.AT_RISK: ("!", "yellow"),
+    Standing.PARTLY: ("~", "yellow"),
     Standing.WELL: ("✓", "green"),
     Standing.NOTHING: ("-", "dim"),
 }
@@ -77,7 +78,7 @@ def print_report(console: Console, report: Report, *, verbose: bool, options: st
 
 def _print_section(console: Console, report: Report, section: Section, *, verbose: bool, options: str) -> None:
     seen = seen_section(report, section)
-    if not (seen.findings or seen.unseen or verbose or (seen.has_passed and seen.fact)):
+    if not (seen.findings or seen.unseen or verbose or (seen.decided and seen.fact)):
         return
     mark, style = _SECTION_MARKS[seen.standing]
     told = seen.told
@@ -87,6 +88,8 @@ def _print_section(console: Console, report: Report, section: Section, *, verbos
             _print_finding(console, finding, options, in_full=verbose or finding.role not in _QUIET)
     if seen.unseen and (seen.findings or seen.fact):
         _print_marked(console, "?", "yellow", Text(shown(seen.could_not), "dim"))
+    if seen.standing is Standing.PARTLY and seen.not_asked:
+        _print_marked(console, "~", "yellow", Text(shown(seen.not_asked), "dim"))
     for outcome in seen.outcomes if verbose else ():
         reason = f" ({shown(outcome.reason)})" if outcome.reason else ""
         _print_indented(console, Text(f"{outcome.status.value:11} {outcome.cause.id}{reason}", "dim"), 4)

@@ -113,7 +113,8 @@ def print_histogram(console: Console, moments: Iterable[datetime], *, by_minute:
 
 
 def _planned(count: int) -> str:
-    return "1 rotation is planned" if count == 1 else f"{count} rotations are planned"
+    """Say what is counted: a secret that rotates every four hours is there once, too."""
+    return "Next rotation of 1 secret" if count == 1 else f"Next rotations of {count} secrets"
 
 
 def _cell(count: int | None, most: int) -> tuple[str, str]:

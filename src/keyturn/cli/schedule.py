@@ -167,9 +167,10 @@ def calendar(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Show a month with how many rotations are planned on each day.
+    """Show a month with how many secrets rotate next on each day.
 
-    Busy days are shaded. Days are those of UTC.
+    Each counts once, at its next rotation: what follows that one is planned when it has ended. Busy days are shaded.
+    Days are those of UTC.
     """
     from keyturn.cli import planned, planned_views  # noqa: PLC0415 - as above
 
@@ -204,10 +205,10 @@ def histogram(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Draw how rotations are spread over the day, or over the hour.
+    """Draw how the next rotations are spread over the day, or over the hour.
 
-    Counts all that are planned: --from 2026-12-24 --within 1d looks at one day, and --from 2026-12-24T14:00
-    --within 1h --by minute at one hour. Hours are those of UTC.
+    Each secret counts once, at its next rotation. --from 2026-12-24 --within 1d looks at one day, and
+    --from 2026-12-24T14:00 --within 1h --by minute at one hour. Hours are those of UTC.
     """
     from keyturn.cli import planned, planned_views  # noqa: PLC0415 - as above
 

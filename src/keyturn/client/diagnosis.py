@@ -7,18 +7,24 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from keyturn.doctor.model import Finding, Outcome, Report, Role, Section, Status
+from keyturn.doctor.runner import ENDS
 
 _REASONS_AT_MOST = 2
+_DECIDED = (Status.PASS, Status.WARN, Status.FAIL)
 
 
 class Standing(StrEnum):
     """How a section stands; the first that fits, in this order."""
 
     BROKEN = "broken"
-    UNSEEN = "not seen"
     AT_RISK = "at risk"
+    # No check that applies could, or was to, look.
+    UNSEEN = "not looked at"
+    # Those that looked found nothing; others did not look.
+    PARTLY = "partly seen"
+    # All that apply looked, and found nothing.
     WELL = "well"
-    NOTHING = "nothing to see"
+    NOTHING = "does not apply"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +46,14 @@ class SeenSection:
         return [outcome for outcome in self.outcomes if outcome.status is Status.BLIND]
 
     @property
-    def has_passed(self) -> bool:
-        """Whether any check has decided."""
-        return any(outcome.status in (Status.PASS, Status.WARN, Status.FAIL) for outcome in self.outcomes)
+    def decided(self) -> Sequence[Outcome]:
+        """The checks that have looked."""
+        return [outcome for outcome in self.outcomes if outcome.status in _DECIDED]
+
+    @property
+    def left_out(self) -> Sequence[Outcome]:
+        """The checks that apply and were not asked to look, or cannot ask what they need here."""
+        return [each for each in self.outcomes if each.is_unasked or each.status is Status.UNSUPPORTED]
 
     @property
     def standing(self) -> Standing:
@@ -50,23 +61,45 @@ class SeenSection:
         roles = {finding.role for finding in self.findings}
         if roles & {Role.CAUSE, Role.CONTRIBUTING}:
             return Standing.BROKEN
-        if self.unseen:
-            return Standing.UNSEEN
         if roles & {Role.CONSEQUENCE, Role.RISK}:
             return Standing.AT_RISK
-        return Standing.WELL if self.has_passed else Standing.NOTHING
+        if self.unseen or self.left_out:
+            return Standing.PARTLY if self.decided else Standing.UNSEEN
+        if not self.decided:
+            return Standing.UNSEEN if self.is_ended else Standing.NOTHING
+        return Standing.WELL
+
+    @property
+    def is_ended(self) -> bool:
+        """Whether it was left, because of what ends the examination."""
+        return any(outcome.reason.endswith(ENDS) for outcome in self.outcomes) and not self.decided
 
     @property
     def could_not(self) -> str:
         """Why it could not be looked at."""
-        reasons = list(dict.fromkeys(outcome.reason for outcome in self.unseen))
-        more = ", …" if len(reasons) > _REASONS_AT_MOST else ""
-        return f"could not look ({'; '.join(reasons[:_REASONS_AT_MOST])}{more})"
+        return f"could not look ({_reasons(self.unseen)})"
+
+    @property
+    def not_asked(self) -> str:
+        """What was left out, and what has it looked at; empty if nothing was."""
+        count = len(self.left_out)
+        checks = "1 check was" if count == 1 else f"{count} checks were"
+        return f"{checks} not made ({_reasons(self.left_out)})" if count else ""
+
+    @property
+    def inapplicable(self) -> str:
+        """Why nothing of it applies; empty if something does."""
+        return _reasons(self.outcomes) if self.standing is Standing.NOTHING else ""
 
     @property
     def told(self) -> str:
         """Its line."""
         return self.fact or (self.could_not if self.unseen and not self.findings else "")
+
+
+def _reasons(outcomes: Sequence[Outcome]) -> str:
+    reasons = list(dict.fromkeys(outcome.reason for outcome in outcomes if outcome.reason))
+    return "; ".join(reasons[:_REASONS_AT_MOST]) + (", …" if len(reasons) > _REASONS_AT_MOST else "")
 
 
 def seen_section(report: Report, section: Section) -> SeenSection:

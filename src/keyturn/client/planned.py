@@ -11,6 +11,13 @@ from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, n
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
+_DRIFTS = {
+    "drift:ChangedOutside": "the password was changed outside of rotation",
+    "drift:CurrentRefused": "the database refuses AWSCURRENT",
+    "drift:PendingIsInDatabase": "the database has AWSPENDING's password",
+    "drift:PreviousIsInDatabase": "the database has AWSPREVIOUS' password",
+    "drift:PreviousStillAccepted": "the previous password is still accepted",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +52,13 @@ class SeenBefore:
     def drifts(self) -> bool:
         """Whether the database does not have what the secret says."""
         return self.heartbeat == "drift"
+
+    @property
+    def reasons(self) -> Sequence[str]:
+        """Its causes for people, the one that says most first: a drift, what the doctor names, what was tried."""
+        ranks = ("drift:", "doctor:")
+        ranked = sorted(self.causes, key=lambda cause: [not cause.startswith(rank) for rank in ranks])
+        return [_DRIFTS.get(cause, cause.removeprefix("doctor:")) for cause in ranked]
 
     def in_words(self) -> str:
         """Say in a sentence what was found, and when; in another one if that may hold no longer."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
@@ -25,6 +26,7 @@ HERE = Path(__file__).parent
 STATIC = HERE / "static"
 _UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
 _KIB = 1024
+_MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?) UTC\b")
 
 
 def moment(at: datetime | str | None, now: datetime | None = None) -> Markup:
@@ -38,6 +40,20 @@ def moment(at: datetime | str | None, now: datetime | None = None) -> Markup:
     text = shown if now is None else distance(at, now)
     kind = "full" if now is None else "distance"
     return Markup('<time datetime="{}" title="{}" data-kind="{}">{}</time>').format(at.isoformat(), shown, kind, text)
+
+
+def with_moments(text: str) -> Markup:
+    """Return a sentence whose moments, written in UTC, are in the viewer's zone like all others of a page."""
+    told, end = Markup(), 0
+    for found in _MOMENT.finditer(text):
+        try:
+            at = moment(f"{found[1]}T{found[2]}+00:00")
+        except ValueError:
+            # The day is none, whoever wrote it.
+            continue
+        told += escape(text[end : found.start()]) + at
+        end = found.end()
+    return told + escape(text[end:])
 
 
 def time_of_day(at: datetime) -> Markup:
@@ -125,6 +141,7 @@ class Renderer:
         )
         self._environment.filters.update(
             moment=moment,
+            with_moments=with_moments,
             day=day,
             time_of_day=time_of_day,
             milliseconds=milliseconds,

@@ -86,6 +86,8 @@ class Course:
     @property
     def more(self) -> str:
         """What follows by itself, or who ended it; empty if the status says it all."""
+        if self.status == "abandoned":
+            return "given up: it is not tried again by itself"
         return str(self.report.header()[0][1]).removeprefix(self.status).lstrip(": ")
 
     @property
@@ -102,6 +104,11 @@ class Course:
     def is_stuck(self) -> bool:
         """Whether somebody may want to help it on."""
         return self.status in ("pending", "parked")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the database refuses every stored version, as far as is known: no label helps, and no attempt."""
+        return bool(self.answer.get("DatabaseVersion", {}).get("EveryVersionRefused"))
 
     def facts(self) -> list[tuple[str, str]]:
         """Return names and values of what is known of it."""

@@ -34,15 +34,17 @@ def health_of(plan: Mapping[str, Any]) -> Health | None:
     if state == "parked":
         return Health("rotation failed", "bad", causes=failed)
     seen = SeenBefore.of(plan)
-    if seen is not None and seen.is_overtaken and (verdict == "will fail" or drifts):
+    is_overtaken = seen is not None and seen.is_overtaken
+    if verdict == "will fail" and not is_overtaken:
+        return Health("will fail", "bad", causes=found)
+    if drifts and not is_overtaken:
+        return Health("drift", "bad", causes=found)
+    if state in ("pending", "running") and failed:
+        # Whatever was expected: the last attempt says otherwise.
+        return Health("tries again", "warn", "secret/rotation", failed)
+    if is_overtaken:
         # The next pre-flight is soon.
         return Health("looked at soon", "")
-    if verdict == "will fail":
-        return Health("will fail", "bad", causes=found)
-    if drifts:
-        return Health("drift", "bad", causes=found)
-    if state == "pending" and failed:
-        return Health("tries again", "warn", "secret/rotation", failed)
     if verdict == "ready":
         return Health("ready", "good")
     return Health("unknown", "warn", causes=found) if verdict else None

@@ -19,6 +19,10 @@ class Skip(Exception):
     """A check does not apply to this secret, or was not asked for; the argument says why, in a few words."""
 
 
+class Unasked(Skip):
+    """A check applies, and was not asked to look as it would have to; the argument says what has it look."""
+
+
 class Undecided(Exception):
     """A check may look at everything, and yet cannot tell; the argument says why, in a few words."""
 

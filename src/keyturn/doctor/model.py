@@ -260,6 +260,7 @@ class Outcome:
         reason: Why, if it did not decide.
         findings: What it found.
         unseen: The answer that it lacks, if it is blind or unsupported.
+        is_unasked: Whether it applies, and would decide if it was asked to look further: the reason says how.
     """
 
     cause: Cause
@@ -267,6 +268,7 @@ class Outcome:
     reason: str = ""
     findings: tuple[Finding, ...] = ()
     unseen: Answer | None = None
+    is_unasked: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,7 +327,8 @@ class Report:
         outcomes: Of all checks, in their order.
         blind: What was not allowed.
         facts: Lines that say how things stand, by section.
-        next_attempt: How the secret is rotated once all is mended; None if it cannot be looked at.
+        next_attempt: How the secret is rotated once all is mended; None if it cannot be looked at, or is not rotated
+            by a function.
     """
 
     arn: str

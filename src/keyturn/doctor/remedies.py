@@ -15,6 +15,9 @@ _NOT = {"--egress": "--ingress"}
 # The AWS CLI does not know it: it is keyturn's own command.
 _RETRY = ("keyturn", "RetryRotation")
 _PROGRAMS = ("aws ", "keyturn ")
+_STORE = "put-secret-value"
+STORE_VALUE = f"aws secretsmanager {_STORE} --secret-id {{arn}} --secret-string file://value.json"
+"""Stores another value, which is written by hand."""
 _PIPE = " | "
 _WORD = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])")
 
@@ -90,15 +93,21 @@ def begin_anew(case: Case) -> tuple[Change, ...]:
     return (take_off_pending(case), rotate(case)) if case.pending_version else (rotate(case),)
 
 
-def next_attempt(case: Case) -> NextAttempt:
-    """Return how the secret is rotated once all is mended."""
+def next_attempt(case: Case) -> NextAttempt | None:
+    """Return how the secret is rotated once all is mended; None if nothing here would rotate it."""
+    is_replica = case.secret.get("PrimaryRegion") not in (None, case.place.region)
+    if not case.function_arn or "DeletedDate" in case.secret or is_replica:
+        return None
     if case.waiting is not None and case.waiting.runs:
         return NextAttempt(
             "A rotation is running; see what becomes of it", f"keyturn rotation show {shlex.quote(case.name)}"
         )
     change = go_on(case)
-    waits = (change.service, change.operation) == _RETRY
-    return NextAttempt("An attempt waits; let it begin now" if waits else "Rotate it now", command(change))
+    if (change.service, change.operation) == _RETRY:
+        text = "An attempt waits; let it begin now"
+    else:
+        text = "Rotate it now" if case.secret.get("RotationEnabled") else "Turn rotation on again, and rotate it now"
+    return NextAttempt(text, command(change))
 
 
 def configure(case: Case, **members: object) -> Change:
@@ -113,6 +122,20 @@ def put_role_policy(case: Case, policy_name: str, document: Mapping[str, object]
         "PutRolePolicy",
         {"RoleName": case.role_name, "PolicyName": policy_name, "PolicyDocument": json.dumps(document)},
     )
+
+
+def store_value(secret_arn: str) -> tuple[str, ...]:
+    """Return the command that stores another value; none where nobody knows of which secret."""
+    return (STORE_VALUE.format(arn=shlex.quote(secret_arn)),) if secret_arn else ()
+
+
+def stored_by(line: str) -> str | None:
+    """Return the secret whose value a line of a shell stores; None if it stores none."""
+    words_of_line = shlex.split(line)
+    if _STORE not in words_of_line:
+        return None
+    options = words_of_line[words_of_line.index(_STORE) :]
+    return options[options.index("--secret-id") + 1]
 
 
 def put_host(secret_arn: str, host: str) -> str:

@@ -213,7 +213,7 @@ def history(case: Case, cause: Cause, belongs: Callable[[Denial], bool]) -> Iter
         cause,
         f"{last.action.partition(':')[2]} was denied at {last.at:%Y-%m-%d %H:%M} UTC, and is allowed now",
         evidence_of(past),
-        Remedy("Nothing is to be done; the next attempt will show whether that was it."),
+        Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,
         is_history=True,
     )

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 
 from .case import Case
-from .catalogue import Check, Skip, Undecided, all_checks
+from .catalogue import Check, Skip, Unasked, Undecided, all_checks
 from .facts import Answer, Kind, Unseen
 from .lines import deciding_run, explains_newest
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
@@ -31,6 +31,7 @@ ENDS_EXAMINATION = (
     "rotation-not-configured",
     "rotation-cancelled",
 )
+ENDS = "ends the examination"
 # These say why rotation could not be configured.
 EXPLAINS_CONFIGURING = ("caller-not-allowed", "hosted-stack-failed")
 
@@ -90,12 +91,12 @@ def _run(case: Case) -> list[Outcome]:
         elif ended_by is None or check.cause.id in EXPLAINS_CONFIGURING:
             outcomes[check.cause.id] = _outcome(check, case)
         else:
-            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} ends the examination")
+            outcomes[check.cause.id] = Outcome(check.cause, Status.SKIPPED, f"{ended_by} {ENDS}")
     if ended_by is not None:
         for cause_id in ENDS_EXAMINATION:
             if cause_id != ended_by and cause_id in outcomes:
                 cause = outcomes[cause_id].cause
-                outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} ends the examination")
+                outcomes[cause_id] = Outcome(cause, Status.SKIPPED, f"{ended_by} {ENDS}")
     return [outcomes[check.cause.id] for check in all_checks()]
 
 
@@ -121,7 +122,8 @@ def _outcome(check: Check, case: Case) -> Outcome:
     try:
         found = tuple(check.examine(case))
     except Skip as skip:
-        return Outcome(check.cause, Status.SKIPPED, str(skip))
+        is_unasked = isinstance(skip, Unasked) and not case.is_seen_from_inside
+        return Outcome(check.cause, Status.SKIPPED, str(skip), is_unasked=is_unasked)
     except Undecided as undecided:
         return Outcome(check.cause, Status.BLIND, str(undecided))
     except Unseen as unseen:

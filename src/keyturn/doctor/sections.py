@@ -81,7 +81,7 @@ def section_facts(case: Case) -> Mapping[Section, str]:
     lines: Mapping[Section, Callable[[Case], str]] = {
         Section.ROTATION: _rotation,
         Section.FUNCTION: _function,
-        Section.ROLE: lambda case: case.role_name,
+        Section.ROLE: lambda case: case.role_name if case.function_arn else "",
         Section.SUPERUSER: lambda case: case.superuser_arn,
         Section.KEY: lambda case: case.key_id or "the account's own, nothing to check",
         Section.NETWORK: _network,

@@ -15,7 +15,7 @@ from keyturn.rules.network.traffic import HTTPS, Side
 from keyturn.rules.network.ways import Origin, Server, within_vpc
 
 from .case import Case
-from .catalogue import Skip
+from .catalogue import Skip, Unasked
 from .facts import Unseen
 from .model import Change, Evidence
 from .network import ENDPOINT_GROUP_NAME, Network, entries_in
@@ -107,7 +107,7 @@ def with_database(case: Case) -> Network:
     if not case.function_arn:
         raise Skip("there is no function")
     if case.database is None:
-        raise Skip("the database's address is not known: --read-value or --db-host tells it")
+        raise Unasked("the database's address is not known: --read-value or --db-host tells it")
     network, host = case.network, case.database.address.host
     if case.database.ip is not None and not network.is_attached:
         raise Skip(f"the function is in no VPC, and {host} is no database of RDS")

@@ -25,6 +25,7 @@ from typing import Protocol
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.rules.cron import Cron, InvalidCron, parse_cron
 
+_TO_THE_MINUTE = "%Y-%m-%d %H:%M"
 _MINUTE = timedelta(minutes=1)
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
@@ -101,6 +102,10 @@ class RotationWindow:
 
     opens_at: datetime
     closes_at: datetime
+
+    def in_words(self) -> str:
+        """Say when it opens and closes."""
+        return f"opens at {self.opens_at:{_TO_THE_MINUTE}} UTC and closes at {self.closes_at:{_TO_THE_MINUTE}} UTC"
 
 
 def parse_rotation_rules(members: Mapping[str, object]) -> RotationRules:

@@ -207,7 +207,7 @@ def test_a_calendar_shows_the_days_of_a_month_and_shades_the_busy_ones() -> None
     assert (lines[2].split(), lines[3].split()) == (["1"], ["·"])
     assert lines[5].split() == ["8", "█", "1", "▁", "·", "·", "·", "·", "·"]
     assert lines[-2].split() == ["·", "4", "▄"]
-    assert lines[-1] == "13 rotations are planned, 0.4 a day on average; most on Mon 2026-03-02: 8."
+    assert lines[-1] == "Next rotations of 13 secrets, 0.4 a day on average; most on Mon 2026-03-02: 8."
     assert _shown(planned_views.print_calendar, {}, date(2026, 3, 1))[-1] == "Nothing is planned."
     told = _shown(planned_views.print_calendar, {}, date(2026, 3, 1), date(2026, 5, 2))
     assert told[-1] == "Nothing is planned. What is planned next is on 2026-05-02."
@@ -217,7 +217,7 @@ def test_a_histogram_draws_hours_or_minutes() -> None:
     moments = [NOW + timedelta(minutes=minutes) for minutes in (0, 1, 2, 61)]
     hours = _shown(planned_views.print_histogram, moments, by_minute=False)
     assert (hours[10], hours[11], hours[12]) == ("10:00 3 " + "█" * 72, "11:00 1 " + "█" * 24, "12:00 0")
-    summary = "4 rotations are planned, 0.2 in each hour of the day (UTC) on average, 3 at most."
+    summary = "Next rotations of 4 secrets, 0.2 in each hour of the day (UTC) on average, 3 at most."
     assert " ".join(hours[24:]) == summary
     minutes = _shown(planned_views.print_histogram, moments, by_minute=True)
     assert minutes[1] == "  :01 2 " + "█" * 72

@@ -54,24 +54,82 @@ def test_versions_are_drawn_newest_first_and_labels_in_the_order_that_counts() -
     assert [each.has_value for each in drawn([], {"b": ["AWSCURRENT"]}).labelled] == [True]
 
 
-@pytest.mark.parametrize(
-    ("plan", "word"),
-    [
-        ({}, None),
-        ({"State": "planned"}, None),
-        ({"State": "parked", "Cause": "x"}, "rotation failed"),
-        ({"State": "planned", "Verdict": "will fail", "PreflightCauses": ["y"]}, "will fail"),
-        ({"State": "planned", "Verdict": "ready", "Heartbeat": "drift"}, "drift"),
-        ({"State": "pending", "Cause": "x", "Verdict": "ready"}, "tries again"),
-        ({"State": "pending", "Verdict": "ready"}, "ready"),
-        ({"State": "planned", "Verdict": "unknown"}, "unknown"),
-        ({"Verdict": "will fail", "CheckedAt": NOW, "CountedFrom": NOW + timedelta(1)}, "looked at soon"),
-        ({"Verdict": "will fail", "CheckedAt": NOW, "CountedFrom": NOW - timedelta(1)}, "will fail"),
-    ],
-)
-def test_how_it_stands_in_a_word(plan: dict[str, Any], word: str | None) -> None:
-    found = health_of(plan)
-    assert (found and found.word) == word
+# What the last pre-flight has found, beside when what is found there is overtaken by a rotation, or another value.
+PREFLIGHTS: dict[str, dict[str, Any]] = {
+    "–": {},
+    "ready": {"Verdict": "ready"},
+    "drift": {"Verdict": "ready", "Heartbeat": "drift"},
+    "drift before": {"Verdict": "ready", "Heartbeat": "drift", "CountedFrom": NOW + timedelta(1)},
+    "unknown": {"Verdict": "unknown"},
+    "unknown before": {"Verdict": "unknown", "CountedFrom": NOW + timedelta(1)},
+    "will fail": {"Verdict": "will fail", "PreflightCauses": ["y"]},
+    "will fail before": {"Verdict": "will fail", "PreflightCauses": ["y"], "CountedFrom": NOW + timedelta(1)},
+}
+STATES: dict[str, dict[str, Any]] = {
+    "planned": {"State": "planned"},
+    "unplanned": {"State": "unplanned"},
+    "running": {"State": "running"},
+    "pending": {"State": "pending"},
+    "running, has failed": {"State": "running", "Cause": "x"},
+    "pending, has failed": {"State": "pending", "Cause": "x"},
+    "parked": {"State": "parked", "Cause": "x"},
+}
+_AS_FOUND: list[str | None] = [
+    None,
+    "ready",
+    "drift",
+    "looked at soon",
+    "unknown",
+    "looked at soon",
+    "will fail",
+    "looked at soon",
+]
+_FAILING: list[str | None] = [
+    "tries again",
+    "tries again",
+    "drift",
+    "tries again",
+    "tries again",
+    "tries again",
+    "will fail",
+]
+STANDS: dict[str, list[str | None]] = {
+    "planned": _AS_FOUND,
+    "unplanned": _AS_FOUND,
+    "running": _AS_FOUND,
+    "pending": _AS_FOUND,
+    "running, has failed": [*_FAILING, "tries again"],
+    "pending, has failed": [*_FAILING, "tries again"],
+    "parked": ["rotation failed"] * 8,
+}
+KINDS: dict[str | None, str | None] = {
+    None: None,
+    "ready": "good",
+    "unknown": "warn",
+    "tries again": "warn",
+    "drift": "bad",
+    "will fail": "bad",
+    "rotation failed": "bad",
+    "looked at soon": "",
+}
+
+
+@pytest.mark.parametrize("state", STATES)
+def test_how_it_stands_in_a_word_for_each_state_and_each_preflight(state: str) -> None:
+    plans = [{**STATES[state], "CheckedAt": NOW, **found} for found in PREFLIGHTS.values()]
+    found = [health_of(plan) for plan in plans]
+
+    assert dict(zip(PREFLIGHTS, [each and each.word for each in found], strict=True)) == dict(
+        zip(PREFLIGHTS, STANDS[state], strict=True)
+    )
+    assert [each and each.kind for each in found] == [KINDS[word] for word in STANDS[state]]
+
+
+def test_what_failed_is_never_called_ready() -> None:
+    for state in STATES.values():
+        for found in PREFLIGHTS.values():
+            health = health_of({**state, "CheckedAt": NOW, **found})
+            assert "Cause" not in state or (health is not None and health.kind in ("bad", "warn"))
 
 
 def test_only_tags_that_were_changed_change() -> None:

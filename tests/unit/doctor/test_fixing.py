@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from tests.contract.doctor.world import SECRET
 
 from keyturn.doctor.catalogue import all_checks
 from keyturn.doctor.fixing import NotFixable, fingerprint, fixable, made, refuse_other_change
 from keyturn.doctor.model import Change, Confidence, Finding, Fix, Remedy, Report, Target, Verdict
+from keyturn.doctor.remedies import put_host, store_value, stored_by
 from keyturn.errors.base import KeyturnError
 
 ADD = Change("lambda", "AddPermission", {"FunctionName": "rotate", "StatementId": "one"})
@@ -72,3 +74,20 @@ def test_another_change_is_refused(now: Report) -> None:
 def test_what_a_program_must_not_apply_is_refused(found: Report, why: str) -> None:
     with pytest.raises(NotFixable, match=why):
         fixable(found, "some-cause")
+
+
+@pytest.mark.parametrize(
+    ("line", "secret_id"),
+    [
+        (store_value("a b")[0], "a b"),
+        (put_host(SECRET, "db.internal"), SECRET),
+        ("aws secretsmanager rotate-secret --secret-id x", None),
+        ("keyturn doctor x --preflight", None),
+    ],
+)
+def test_a_line_that_stores_a_value_tells_of_which_secret(line: str, secret_id: str | None) -> None:
+    assert stored_by(line) == secret_id
+
+
+def test_nothing_is_stored_where_nobody_knows_of_which_secret() -> None:
+    assert store_value("") == ()

@@ -16,7 +16,7 @@ from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
 from keyturn.doctor.model import Change, Confidence, Finding, Report, Role, Section, Status, Verdict
 from keyturn.doctor.own_policy import reading_policy
-from keyturn.doctor.remedies import command
+from keyturn.doctor.remedies import command, store_value
 from keyturn.doctor.saved import Saved
 from keyturn.doctor.subject import Options
 
@@ -66,8 +66,8 @@ def test_a_drift_that_was_found_is_a_likely_cause_with_its_age_and_the_way_to_lo
     finding = last(report)
     assert finding is not None
     assert (finding.role, finding.confidence) == (Role.CAUSE, Confidence.LIKELY)
-    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00 UTC; --preflight looks again")
-    assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight",)
+    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00 UTC. A look from inside")
+    assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight", *store_value(SECRET))
     assert [evidence.excerpt for evidence in finding.evidence] == ["login.current AuthenticationFailed: refused"]
 
 
@@ -294,7 +294,14 @@ def test_rotate_secret_is_the_advice_where_rotation_is_off_or_nobody_tells_what_
         world.options = options
         told = diagnosed(world).next_attempt
         assert told is not None
-        assert (told.text, told.command) == ("Rotate it now", ROTATE)
+        assert (told.text, told.command) == ("Turn rotation on again, and rotate it now", ROTATE)
+
+
+def test_nothing_rotates_a_secret_without_a_function_a_deleted_one_or_a_replica() -> None:
+    for members in ({"RotationLambdaARN": None}, {"DeletedDate": NOW}, {"PrimaryRegion": "eu-central-1"}):
+        world = World()
+        world.secret |= members
+        assert diagnosed(world).next_attempt is None, members
 
 
 def test_a_retry_is_a_command_of_keyturn() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 from tests.contract.doctor.world import CURRENT, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed, refusal
 
@@ -221,3 +223,41 @@ def test_the_permission_of_another_secret_is_left_alone() -> None:
 
     found = finding(diagnosed(world), "invoke-permission-condition")
     assert operations(found) == ["AddPermission"]
+
+
+# When it is due.
+
+
+@pytest.mark.parametrize(
+    ("rules", "following", "said"),
+    [
+        (
+            {"AutomaticallyAfterDays": 30},
+            datetime(2026, 12, 15, 23, 59, 59, tzinfo=UTC),
+            "opens at 2026-12-15 00:00 UTC and closes at 2026-12-16 00:00 UTC: it opens in 17 days",
+        ),
+        (
+            {"AutomaticallyAfterDays": 1, "ScheduleExpression": "rate(4 hours)"},
+            datetime(2026, 11, 27, 15, 59, 59, tzinfo=UTC),
+            "opens at 2026-11-27 15:00 UTC and closes at 2026-11-27 16:00 UTC: it opens in 3 hours",
+        ),
+        (
+            {"ScheduleExpression": "cron(0 16 1,15 * ? *)", "Duration": "3h"},
+            datetime(2026, 12, 1, 18, 59, 59, tzinfo=UTC),
+            "opens at 2026-12-01 16:00 UTC and closes at 2026-12-01 19:00 UTC: it opens in 4 days",
+        ),
+        (
+            {"ScheduleExpression": "rate(1 day)", "Duration": "4h"},
+            datetime(2026, 11, 27, 13, 59, 59, tzinfo=UTC),
+            "opens at 2026-11-27 10:00 UTC and closes at 2026-11-27 14:00 UTC: it is open",
+        ),
+        ({"ScheduleExpression": "cron(bad)"}, datetime(2026, 12, 1, 18, 0, tzinfo=UTC), "due by 2026-12-01 18:00 UTC"),
+    ],
+)
+def test_the_window_is_told_in_the_words_of_every_other_place(
+    rules: dict[str, object], following: datetime, said: str
+) -> None:
+    world = World()
+    world.secret |= {"RotationRules": rules, "NextRotationDate": following}
+
+    assert said in finding(diagnosed(world), "schedule-not-due").title

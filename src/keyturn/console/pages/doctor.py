@@ -6,14 +6,18 @@ It runs here, and asks as whoever is signed in: what their policies hide from th
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from enum import StrEnum
 from typing import Any
 
 from keyturn.client.diagnosis import seen_section
 from keyturn.client.planned import PlannedRotation
+from keyturn.console.pages.secret import may
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
+from keyturn.console.rotation_act import Act, NextAct, next_act
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Visit
 from keyturn.doctor.asking import AskByBoto3
@@ -22,9 +26,9 @@ from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts, Kind
 from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
 from keyturn.doctor.formats import excerpt
-from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Verdict
+from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Status, Verdict
 from keyturn.doctor.own_policy import reading_policy
-from keyturn.doctor.remedies import command, line_with
+from keyturn.doctor.remedies import command, line_with, stored_by
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
 
@@ -32,6 +36,11 @@ _AT_ONCE = 4
 _ON_A_PAGE = 20
 _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
 _MAIN = (Role.CAUSE, Role.CONTRIBUTING)
+# Keys of a value, as remedies speak of them.
+_IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
+_FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
+# What Keyturn found last from inside the sandbox.
+_KNOWN_BEFORE = "preflight-found-last"
 
 Json = Mapping[str, Any]
 
@@ -45,15 +54,42 @@ class Found:
         fingerprint: Of the changes; empty if none is applied here.
         is_allowed: Whether whoever looks may make all of them.
         widens: Whether they widen access.
+        edits: The secret whose value somebody has to change; empty if that does not help.
+        field: The key of it that matters most.
+        may_edit: Whether whoever looks may read and store it.
+        also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
     """
 
     finding: Finding
+    title: str
     commands: Sequence[str]
     policy: str
     evidence: Sequence[tuple[Evidence, str]]
     fingerprint: str
     is_allowed: bool
     widens: bool
+    edits: str
+    field: str
+    may_edit: bool
+    also: Sequence[Found] = ()
+
+    @property
+    def is_preflight_wanted(self) -> bool:
+        """Whether a look from inside the sandbox says more of it."""
+        return self.finding.id == _KNOWN_BEFORE
+
+    @property
+    def has_button(self) -> bool:
+        """Whether it is mended by a button, or at least begun."""
+        return bool(self.fingerprint and self.is_allowed) or bool(self.edits and self.may_edit)
+
+
+class Checked(StrEnum):
+    """What is known of a finding that somebody has done something about."""
+
+    GONE = "gone"
+    STILL = "still"
+    UNSEEN = "unseen"
 
 
 @page("secret/doctor", needs="id", chosen_in="doctor")
@@ -146,7 +182,12 @@ def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
     target = f" --endpoint-url {_endpoint(visit)}"
-    found = [_found(visit, finding, target) for finding in report.findings]
+    found = _merged([_found(visit, report, finding, target) for finding in report.findings])
+    main = [each for each in found if each.finding.role in _MAIN]
+    sections = [seen_section(report, section) for section in Section]
+    act, fixed = _act(visit, case, report), visit.asked("fixed")
+    is_seen = case.described.kind is Kind.OK
+    is_rotating = act is not None and act.act is not Act.SET_UP
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
     described = {"ARN": report.arn, "Name": report.name}
     return Html(
@@ -154,32 +195,93 @@ def _shown(visit: Visit, options: Options) -> Html:
         {
             "section": "secrets",
             "described": described,
-            "is_seen": case.described.kind is Kind.OK,
+            "is_seen": is_seen,
             "report": report,
+            "summary": _sentence(report.summary, report.name),
             "verdict_kind": _VERDICTS[report.verdict],
-            "main": [each for each in found if each.finding.role in _MAIN],
+            "main": main,
             "others": [each for each in found if each.finding.role not in _MAIN],
-            "sections": [seen_section(report, section) for section in Section],
+            "act": act,
+            "is_watched": False,
+            "is_refused": False,
+            "is_first": not any(each.has_button for each in main) and (bool(fixed) or _is_wanted(act, report)),
+            "sections": [each for each in sections if not each.is_ended],
+            "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),
             "policy": json.dumps(policy, indent=2) if report.blind else "",
-            "fixed": visit.asked("fixed"),
-            "still": visit.asked("fixed") in {finding.id for finding in report.causes},
-            "is_preflight": options.preflight,
-            "may_preflight": visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
+            "fixed": fixed,
+            "checked": _checked(report, fixed) if fixed else None,
+            "is_preflight": options.preflight and is_seen and not case.put_off,
+            "may_preflight": is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
         },
     )
 
 
-def _found(visit: Visit, finding: Finding, target: str) -> Found:
+def _act(visit: Visit, case: Case, report: Report) -> NextAct | None:
+    """Return how the rotation is got going; None if it may not be looked at."""
+    if case.described.kind is not Kind.OK:
+        return None
+    waiting = case.waiting
+    return next_act(
+        visit,
+        {**case.secret, "ARN": report.arn},
+        "" if waiting is None else waiting.status,
+        None if waiting is None else waiting.due_at,
+    )
+
+
+def _is_wanted(act: NextAct | None, report: Report) -> bool:
+    """Return whether it is the next thing to do: nobody has to rotate what is well."""
+    if act is None or act.act is Act.TAKE_OFF:
+        return False
+    return act.act is not Act.ROTATE or report.verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE)
+
+
+def _checked(report: Report, cause_id: str) -> Checked:
+    """Return what is known by now of a finding that somebody has done something about."""
+    if any(finding.id == cause_id and finding.role in _MAIN for finding in report.findings):
+        return Checked.STILL
+    statuses = [outcome.status for outcome in report.outcomes if outcome.cause.id == cause_id]
+    has_decided = any(status in (Status.PASS, Status.WARN, Status.FAIL) for status in statuses)
+    return Checked.GONE if has_decided or not statuses else Checked.UNSEEN
+
+
+def _merged(found: Sequence[Found]) -> list[Found]:
+    """Return findings; what another one tells better stands below that one, and not beside it."""
+    below = {
+        each.finding.id: [
+            other for other in found if other.finding.id in each.finding.cause.outranks and other.finding.role in _MAIN
+        ]
+        for each in found
+        if each.finding.role is Role.CAUSE
+    }
+    told = {other.finding.id for others in below.values() for other in others}
+    return [replace(each, also=below.get(each.finding.id, ())) for each in found if each.finding.id not in told]
+
+
+def _sentence(text: str, name: str) -> str:
+    """Return a text that begins with a capital letter, unless it begins with a name."""
+    return f"{text[:1].upper()}{text[1:]}" if _IS_WORD.match(text) and not text.startswith(name) else text
+
+
+def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found:
     remedy = finding.remedy
     lines = [line_with(line, target) for line in remedy.by_hand]
+    # Of a secret that is not known a line has a word to be filled in.
+    stored = [arn for line in remedy.by_hand if (arn := stored_by(line) or "").startswith("arn:")]
+    edits = stored[0] if stored and finding.role in _MAIN and not finding.is_history else ""
+    may_edit = bool(edits) and all(may(visit, edits, "get_secret_value", "put_secret_value").values())
     return Found(
         finding=finding,
+        title=_sentence(finding.title, report.name),
         commands=[*(command(change, target) for change in remedy.changes), *lines],
         policy="" if remedy.policy is None or remedy.changes else json.dumps(remedy.policy, indent=2),
         evidence=[(each, _text(each)) for each in finding.evidence],
         fingerprint=fingerprint(remedy.changes) if finding.is_fixable else "",
         is_allowed=finding.is_fixable and _is_allowed(visit, finding),
         widens=finding.cause.fix is Fix.WIDENS,
+        edits=edits,
+        field=next((key for key in _FIELDS if re.search(rf"\b{key}\b", remedy.text)), "password"),
+        may_edit=may_edit,
     )
 
 

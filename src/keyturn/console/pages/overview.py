@@ -80,10 +80,12 @@ def _seen(visit: Visit) -> Mapping[str, Any]:
     parked = _planned(visit, States=["parked"]) if coming else coming
     troubled = _planned(visit, Troubled=True) if coming else coming
     late = _planned(visit, To=visit.now, States=["planned"]) if coming else coming
-    known = {rotation.arn for rotation in _rotations(parked)}
+    failing = [each for each in _rotations(under_way) if each.cause]
+    # What fails now is told once.
+    known = {rotation.arn for rotation in (*_rotations(parked), *failing)}
     return {
         "refused": coming.refused,
-        "failing": [each for each in _rotations(under_way) if each.cause],
+        "failing": failing,
         "under_way": [each for each in _rotations(under_way) if not each.cause],
         "parked": _rotations(parked),
         "troubled": [each for each in _rotations(troubled) if each.arn not in known],

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
-from keyturn.console.pages.secret import is_replica, known, may_rotate
+from keyturn.console.pages.secret import is_replica, known, may, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
+from keyturn.console.rotation_act import NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Refused, Visit
@@ -27,7 +28,8 @@ def show(visit: Visit) -> Reply:
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
     course, refused = _course(visit, arn, log_group_of(visit, function_arn))
-    clients = visit.clients
+    planned, clients = _planned(visit, described), visit.clients
+    act = _act(visit, described, planned, course)
     return Html(
         "rotation.html",
         {
@@ -36,7 +38,9 @@ def show(visit: Visit) -> Reply:
             "unseen": seen.refused,
             "is_changed_here": is_changed_here,
             "function_name": function_name(function_arn) if function_arn else "",
-            "planned": _planned(visit, described),
+            # What is deleted, or follows another one, has no plan of its own.
+            "planned": None if act is None else planned,
+            **_shown_act(visit, act, course),
             "rule": rule_in_words(described.get("RotationRules", {})),
             "listed": listed,
             "course": course,
@@ -46,7 +50,6 @@ def show(visit: Visit) -> Reply:
             "kind_of": kind_of,
             "may_rotate": is_changed_here and may_rotate(visit, arn),
             "may_cancel": clients.allow("secretsmanager", "cancel_rotate_secret", SecretId=arn),
-            "may_retry": clients.allow("keyturn", "retry_rotation", SecretId=arn),
             "may_resolve": clients.allow("keyturn", "resolve_rotation", SecretId=arn),
         },
     )
@@ -55,7 +58,7 @@ def show(visit: Visit) -> Reply:
 @live("secret/rotation/live")
 def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Show the steps of a rotation as they go."""
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    described = _described(visit)
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
     before: Json | None = None
     while True:
@@ -65,7 +68,11 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         if told == before:
             yield []
         else:
-            yield [Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course")]
+            act = next_act(visit, _described(visit), course.status, course.rotation.get("DueAt"))
+            yield [
+                Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course"),
+                Part("rotation_act.html", _shown_act(visit, act, course), target="act"),
+            ]
         if not course.is_under_way:
             return
         before = told
@@ -112,9 +119,37 @@ def _confirmed(visit: Visit) -> None:
     Raises:
         KeyturnError: It was not.
     """
-    described = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    described = _described(visit)
     if visit.form.line("name") != described["Name"]:
         raise KeyturnError("Nothing was changed.", f"Type the secret's name, {described['Name']}, to confirm it.")
+
+
+def _described(visit: Visit) -> Json:
+    described: Json = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
+    return described
+
+
+def _act(visit: Visit, described: Json, planned: PlannedRotation | None, course: Course | None) -> NextAct | None:
+    """Return what can be done now; one rotation of many does not tell how the newest stands."""
+    if planned is not None:
+        return next_act(visit, described, planned.state, planned.next_at)
+    if course is not None and not visit.asked("version"):
+        return next_act(visit, described, course.status, course.rotation.get("DueAt"))
+    return next_act(visit, described, "")
+
+
+def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict[str, Any]:
+    """Return what is shown of what can be done: another value first, where no attempt helps without one."""
+    is_refused = course is not None and course.is_refused
+    return {
+        "act": act,
+        "is_watched": course is not None and course.is_under_way,
+        "is_refused": is_refused,
+        "is_first": not is_refused,
+        "may_edit": is_refused
+        and act is not None
+        and all(may(visit, act.secret_arn, "get_secret_value", "put_secret_value").values()),
+    }
 
 
 def _answer(visit: Visit, arn: str) -> Json:

@@ -90,7 +90,10 @@ def store(visit: Visit) -> Reply:
     stored = visit.clients[SERVICE].put_secret_value(
         SecretId=visit.asked("id"), SecretString=text, ClientRequestToken=token
     )
-    return Redirect(address("secret", id=visit.asked("id")), _told(visit, stored, base))
+    told = _told(visit, stored, base)
+    if visit.asked("doctor"):
+        return Redirect(address("secret/doctor", id=visit.asked("doctor"), fixed=visit.asked("cause")), told)
+    return Redirect(address("secret", id=visit.asked("id")), told)
 
 
 def filled_rows(form: Form) -> list[Pair]:

@@ -231,7 +231,7 @@ def eventual_consistency(case: Case) -> Iterator[Finding]:
                 CONSISTENCY,
                 "the pending version could not be seen for a moment, and then it could",
                 (line_evidence(case, lines[-1]),),
-                Remedy("Nothing is to be done."),
+                Remedy("It has passed by itself; a function of one's own may ask again when a version is not found."),
                 role=Role.NOTE,
                 is_history=True,
             )

@@ -15,12 +15,12 @@ from keyturn.doctor.catalogue import check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import LineCause, Said, enter, finding_of, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.remedies import STORE_VALUE, store_value
 from keyturn.doctor.value import ValueParts
 
 _LOG = ("logs:FilterLogEvents",)
 _BOTH = (*_LOG, "secretsmanager:GetSecretValue")
 _READS_AS = "The newest failed invocation of this secret says so."
-_STORE = "aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
 _SUMMED_UP = ("db-login-failed", "pending-login-failed")
 """What AWS's functions write beside the reason, if they write a reason."""
 
@@ -106,7 +106,7 @@ def _credentials(case: Case, *, sure: bool) -> Remedy:
     return Remedy(
         f"{first}The password was changed outside of rotation, or the user is gone: set AWSCURRENT's password in the"
         " database, or store the one that is valid there; then rotate.",
-        by_hand=(_STORE.format(arn=quote(case.arn)), f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"),
+        by_hand=(*store_value(case.arn), f"aws secretsmanager rotate-secret --secret-id {quote(case.arn)}"),
     )
 
 
@@ -193,7 +193,7 @@ def db_read_only_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a database that takes no changes."""
     remedy = Remedy(
         "Put the writer's endpoint into host of the value, and keep the reader's under another key.",
-        by_hand=(_STORE.format(arn=quote(case.arn)),),
+        by_hand=store_value(case.arn),
     )
     said = newest_said(case, _READS_ONLY)
     if said is not None:
@@ -223,7 +223,7 @@ def db_proxy_endpoint(case: Case) -> Iterator[Finding]:
     """Look for a proxy in the way."""
     remedy = Remedy(
         "Put the database's own endpoint into host of the value, and the proxy's under another key.",
-        by_hand=(_STORE.format(arn=quote(case.arn)),),
+        by_hand=store_value(case.arn),
     )
     said = newest_said(case, _BY_PROXY)
     if said is not None:
@@ -318,7 +318,7 @@ enter(
         ),
         "the database takes TLS connections only: {why}",
         "Remove ssl from the value or set it to true; a function that knows no TLS is to be created anew.",
-        by_hand=(_STORE,),
+        by_hand=(STORE_VALUE,),
     ),
     LineCause(
         _cause(
@@ -339,7 +339,7 @@ enter(
         ),
         "the database's certificate is for another name than host in the value of {secret}: {why}",
         "Put the name that is in the certificate into host of the value.",
-        by_hand=(_STORE,),
+        by_hand=(STORE_VALUE,),
     ),
     LineCause(
         _cause(
@@ -428,7 +428,7 @@ enter(
         ),
         "the user whose password is to be set is not there: {why}",
         "Create the user in the database, or correct username in the value.",
-        by_hand=(_STORE,),
+        by_hand=(STORE_VALUE,),
     ),
     LineCause(
         _cause(

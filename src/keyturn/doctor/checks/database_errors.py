@@ -17,6 +17,7 @@ from keyturn.doctor.lines import LineCause, enter, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
 from keyturn.doctor.network_changes import OF_AWS, SILENT, mended_since, silent_database
 from keyturn.doctor.network_probe import nobody_at_database
+from keyturn.doctor.remedies import STORE_VALUE
 from keyturn.doctor.told_address import address_said
 from keyturn.rules.network.hops import Passage
 
@@ -49,7 +50,9 @@ def _entry(
         outranks=(*_SUMMED_UP, *(_LEFT_BEHIND if yields else ())),
         yields=yields,
     )
-    return LineCause(cause, line_saying(*parts), f"{said}: {{why}}", remedy, confidence, unless=OF_AWS)
+    by_hand = (STORE_VALUE,) if "in the value" in remedy else ()
+    pattern, told = line_saying(*parts), f"{said}: {{why}}"
+    return LineCause(cause, pattern, told, remedy, confidence, unless=OF_AWS, by_hand=by_hand)
 
 
 UNREACHABLE = _entry(

@@ -305,7 +305,7 @@ def _history(refused: list[Denial]) -> Finding:
         ROLE_DENIED,
         f"the key was refused at {refused[-1].at:%Y-%m-%d %H:%M} UTC, and may be used now",
         evidence_of(refused),
-        Remedy("Nothing is to be done; the next attempt will show whether that was it."),
+        Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,
         is_history=True,
     )

@@ -9,7 +9,7 @@ from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Skip, Unasked, check
 from keyturn.doctor.database import Database, NameKind, Place
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.lines import Said, finding_of, line_saying, newest_said
@@ -348,7 +348,7 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
             yield _not_resolved(case, said)
             return
         if database is None:
-            raise Skip("the database's address is not known: --read-value or --db-host tells it")
+            raise Unasked("the database's address is not known: --read-value or --db-host tells it")
         raise Skip(f"{database.address.host} is no name that RDS gives in this region")
     live = _live_hosts(database)
     if database.named.kind is not Kind.GONE and (not live or database.address.host.lower() in live):

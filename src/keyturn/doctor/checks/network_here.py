@@ -7,7 +7,7 @@ from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Skip, Unasked, check
 from keyturn.doctor.database import Address, Database
 from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
@@ -221,7 +221,7 @@ def _database(case: Case) -> Database:
     if not case.function_arn:
         raise Skip("there is no function")
     if case.database is None:
-        raise Skip("the database's address is not known: --read-value or --db-host tells it")
+        raise Unasked("the database's address is not known: --read-value or --db-host tells it")
     return case.database
 
 

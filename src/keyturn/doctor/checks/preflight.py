@@ -8,16 +8,16 @@ Each check reads items of PreflightRotation's reply; the words of items and code
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, cause_of, check
+from keyturn.doctor.catalogue import Skip, Unasked, cause_of, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.own_functions import own_function
-from keyturn.doctor.remedies import go_on
+from keyturn.doctor.remedies import go_on, store_value
 from keyturn.doctor.sections import ago
 
 _ASKED = ("keyturn:PreflightRotation",)
@@ -36,7 +36,6 @@ _DRIFTS = {
     _REFUSED_NOW: "the database refuses AWSCURRENT",
     _STILL: "the database still accepts the previous password, which should be dead",
 }
-_A_DAY = timedelta(days=1)
 # Policies and the function's own are looked at again each time: what was found of them may be mended.
 _SEEN_FROM_OUTSIDE = ("doctor", "function.invoke", "secret.describe", "secret.read", "superuser.read")
 
@@ -48,10 +47,12 @@ def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
         Skip: No pre-flight was asked for, or it cannot be made just now.
         Unseen: It could not be made.
     """
+    if case.preflight is None and not case.options.may_be_keyturn:
+        raise Skip("only Keyturn looks from inside the sandbox")
     if case.preflight is None:
-        raise Skip("--preflight looks at this")
+        raise Unasked("a look from inside the sandbox, --preflight, decides this")
     if case.put_off:
-        raise Skip(case.put_off)
+        raise Unasked(case.put_off)
     found = case.preflight.value.get("Items", [])
     return [
         item for item in found if any(item["Item"] == name or item["Item"].startswith(f"{name}.") for name in names)
@@ -196,7 +197,9 @@ def preflight_value_unusable(case: Case) -> Iterator[Finding]:
     elif items := _failed(case, "secret.value", "superuser.value"):
         whose = "the superuser secret's value" if items[0]["Item"].startswith("superuser") else "the secret's value"
         title = f"{whose} cannot be used: {_told(items)}"
-        yield Finding(VALUE, title, _evidence(case, items), Remedy("Store a complete value with put-secret-value."))
+        arn = case.superuser_arn if items[0]["Item"].startswith("superuser") else case.arn
+        remedy = Remedy("Store a complete value: the same, with what is missing.", by_hand=store_value(arn))
+        yield Finding(VALUE, title, _evidence(case, items), remedy)
 
 
 UNREACHABLE = Cause(
@@ -227,7 +230,10 @@ def preflight_database_unreachable(case: Case) -> Iterator[Finding]:
             UNREACHABLE,
             f"the function {case.function_name} cannot reach the database: {_told(items)}",
             _evidence(case, items),
-            Remedy("Start the database, correct host and port in the secret's value, or open the way to it."),
+            Remedy(
+                "Start the database, correct host and port in the secret's value, or open the way to it.",
+                by_hand=store_value(case.arn),
+            ),
             step="setSecret",
         )
 
@@ -249,7 +255,9 @@ TLS = Cause(
 def preflight_tls_failed(case: Case) -> Iterator[Finding]:
     """Look whether TLS holds."""
     if items := _failed(case, "database.tls"):
-        remedy = Remedy("Set ssl in the secret's value as the server is, or mend the certificate.")
+        remedy = Remedy(
+            "Set ssl in the secret's value as the server is, or mend the certificate.", by_hand=store_value(case.arn)
+        )
         yield Finding(
             TLS, f"TLS to the database fails: {_told(items)}", _evidence(case, items), remedy, step="setSecret"
         )
@@ -292,16 +300,16 @@ def preflight_login_refused(case: Case) -> Iterator[Finding]:
     items = _failed(case, "login.current")
     if items and not {_PENDING, _PREVIOUS} & set(_drift(case)):
         title = "a login with AWSCURRENT fails"
-        store = f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json"
+        store = store_value(case.arn)
         remedy = Remedy("Do what the reason names, then look again.")
         if items[0]["Code"] == _REFUSED:
             title = "the database refuses AWSCURRENT, so that who reads the secret does not get in"
             remedy = Remedy(
-                "Set that user's password to the stored one, or store the one that the database has.", by_hand=(store,)
+                "Set that user's password to the stored one, or store the one that the database has.", by_hand=store
             )
         elif told_by := cause_of(_TOLD_BY.get(items[0]["Code"], "")):
             title = f"{told_by.title[0].lower()}{told_by.title[1:]}"
-            remedy = Remedy(told_by.remedy, by_hand=(store,) if "in the value" in told_by.remedy else ())
+            remedy = Remedy(told_by.remedy, by_hand=store if "in the value" in told_by.remedy else ())
         yield Finding(LOGIN, f"{title}: {_told(items)}", _evidence(case, items), remedy)
 
 
@@ -326,7 +334,9 @@ def preflight_superuser_login_refused(case: Case) -> Iterator[Finding]:
             SUPERUSER,
             f"the superuser secret does not log in: {_told(items)}",
             _evidence(case, items),
-            Remedy("Store the superuser's true password in the superuser secret."),
+            Remedy(
+                "Store the superuser's true password in the superuser secret.", by_hand=store_value(case.superuser_arn)
+            ),
             step="setSecret",
         )
 
@@ -441,10 +451,11 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
     if found["Verdict"] != "will fail" and not drifts:
         return
     when = f"As was found {ago(checked_at, case.now)}"
+    stored = store_value(case.arn) if not {_OUTSIDE, _REFUSED_NOW}.isdisjoint(drifts) else ()
+    or_store = " Or store the password that the database has." if stored else ""
     told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)
     role = Role.RISK if drifts == [_STILL] and found["Verdict"] != "will fail" else Role.CAUSE
-    is_old = case.now - checked_at > _A_DAY or any(at is not None and at > checked_at for at in _changes(case))
-    if is_old or not (inside or drifts):
+    if case.last_look_at is None or not (inside or drifts):
         role, when = Role.NOTE, f"{when}, and may hold no longer"
     yield Finding(
         LAST,
@@ -460,8 +471,9 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
         )
         or (Evidence("keyturn:GetRotationPreflight", case.name, ", ".join(drifts), checked_at),),
         Remedy(
-            f"It was found at {checked_at:%Y-%m-%d %H:%M} UTC; --preflight looks again, and says what to do.",
-            by_hand=(f"keyturn doctor {quote(case.name)} --preflight",),
+            f"It was found at {checked_at:%Y-%m-%d %H:%M} UTC. A look from inside the sandbox (--preflight) says"
+            f" whether it still holds, and what to do.{or_store}",
+            by_hand=(f"keyturn doctor {quote(case.name)} --preflight", *stored),
         ),
         role=role,
         confidence=Confidence.LIKELY,
@@ -482,10 +494,6 @@ def _found_last(case: Case) -> tuple[Mapping[str, Any], datetime]:
         raise Skip("only Keyturn knows this")
     found = answer.value
     return found, found["CheckedAt"].astimezone(UTC)
-
-
-def _changes(case: Case) -> tuple[datetime | None, ...]:
-    return case.last_rotated_at, case.value_stored_at, case.function_changed_at
 
 
 def _what_failed(items: Sequence[Mapping[str, Any]]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
@@ -13,8 +13,12 @@ from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, R
 from keyturn.doctor.remedies import go_on
 from keyturn.doctor.sections import ago
 from keyturn.doctor.trail import TrailEvent
+from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.schedule import Days, RotationWindow, parse_rotation_rules, window_that_closes
 
 _DAY = timedelta(days=1)
+_HOUR = timedelta(hours=1)
+_A_MICROSECOND = timedelta(microseconds=1)
 _A_MOMENT = timedelta(seconds=10)
 _HOURS = re.compile(r"(\d+)h")
 
@@ -37,10 +41,9 @@ def schedule_not_due(case: Case) -> Iterator[Finding]:
     following = case.next_rotation_at
     if following is None or following + window_length(case) < case.now:
         return
-    begin, end = _window(case, following)
     yield Finding(
         NOT_DUE,
-        f"the next rotation is due {_span(begin, end)}, {ago(following, case.now)}",
+        _when(case, following),
         (
             Evidence(
                 "secretsmanager:DescribeSecret",
@@ -52,7 +55,7 @@ def schedule_not_due(case: Case) -> Iterator[Finding]:
                 },
             ),
         ),
-        Remedy("Nothing is to be done; this would rotate it now.", (go_on(case),)),
+        Remedy("This rotates it before that.", (go_on(case),)),
         role=Role.NOTE,
     )
 
@@ -89,7 +92,7 @@ def schedule_shifted_by_manual_update(case: Case) -> Iterator[Finding]:
         SHIFTED,
         f"{last.caller.rpartition(':')[2]} has stored a value by hand since then, which moves the next date",
         (last.evidence(last.by_whom),),
-        Remedy("Nothing is to be done; this would rotate it now.", (go_on(case),)),
+        Remedy("This rotates it before that.", (go_on(case),)),
         role=Role.NOTE,
         confidence=Confidence.LIKELY,
     )
@@ -151,18 +154,34 @@ def window_length(case: Case) -> timedelta:
     return timedelta(hours=int(hours[1])) if hours else _DAY
 
 
-def _window(case: Case, following: datetime) -> tuple[datetime, datetime]:
-    rules = case.secret.get("RotationRules") or {}
-    if rules.get("ScheduleExpression"):
-        return following, following + window_length(case)
-    begin = following.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    return begin, begin + _DAY
+def _when(case: Case, following: datetime) -> str:
+    """Say when the window is, in which the moment is not told."""
+    window = _window(case, following)
+    if window is None:
+        return f"the next rotation is due by {_told(following)}, {ago(following, case.now)}"
+    if window.opens_at > case.now:
+        return f"the next rotation window {window.in_words()}: it opens {ago(window.opens_at, case.now)}"
+    return f"the rotation window {window.in_words()}: it is open"
 
 
-def _span(begin: datetime, end: datetime) -> str:
-    if end - begin == _DAY and (begin.hour, begin.minute) == (0, 0):
-        return f"on {begin:%a %Y-%m-%d} (UTC), at any time of that day"
-    return f"between {begin:%Y-%m-%d %H:%M} and {end:%Y-%m-%d %H:%M} UTC"
+def _window(case: Case, following: datetime) -> RotationWindow | None:
+    """Return the window at whose end NextRotationDate is, a second before the hour; None if no rules tell of it."""
+    closes_at = (following + _HOUR - _A_MICROSECOND).replace(minute=0, second=0, microsecond=0)
+    members = dict(case.secret.get("RotationRules") or {})
+    if "ScheduleExpression" in members:
+        # DescribeSecret tells the days that it comes to as well.
+        members.pop("AutomaticallyAfterDays", None)
+    try:
+        rules = parse_rotation_rules(members)
+    except InvalidParameterException:
+        return None
+    if rules.schedule is None:
+        return None
+    if isinstance(rules.schedule, Days) and rules.duration_hours is None:
+        # At whatever time of the day: other servers tell another one.
+        midnight = following.replace(hour=0, minute=0, second=0, microsecond=0)
+        return RotationWindow(midnight, midnight + _DAY)
+    return window_that_closes(rules, closes_at)
 
 
 def _told(moment: datetime | None) -> str | None:

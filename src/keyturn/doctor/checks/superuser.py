@@ -20,7 +20,7 @@ from keyturn.doctor.key_use import DECRYPT, KEY_CALLS, KeyUse, use_of_key
 from keyturn.doctor.known_keys import keys_of_call
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import command, put_role_policy
+from keyturn.doctor.remedies import command, put_role_policy, store_value
 from keyturn.doctor.rotation_calls import IDENTITY, nearly, require_role
 from keyturn.doctor.rotation_policies import key_policy, superuser_policy
 from keyturn.doctor.secret_arns import miss
@@ -154,7 +154,7 @@ def master_secret_arn_missing(case: Case) -> Iterator[Finding]:
                     f"aws secretsmanager get-secret-value --secret-id {quote(case.arn)} --query SecretString"
                     f" --output text | jq {quote(f'. + {{masterarn: {json.dumps(superuser)}}}')} > value.json"
                 ),
-                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
+                *store_value(case.arn),
                 "rm value.json",
             ),
         ),
@@ -355,7 +355,7 @@ def _history(refused: list[Denial]) -> Finding:
         READ_DENIED,
         f"reading the superuser secret was denied at {refused[-1].at:%Y-%m-%d %H:%M} UTC, and is allowed now",
         evidence_of(refused),
-        Remedy("Nothing is to be done; the next attempt will show whether that was it."),
+        Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,
         is_history=True,
     )
@@ -366,7 +366,7 @@ def _was_logged(cause: Cause, case: Case, evidence: Evidence, title: str) -> Fin
         cause,
         title,
         (evidence,),
-        Remedy(f"Nothing is to be done; the next attempt of {case.name} will show whether that was it."),
+        Remedy(f"The next attempt of {case.name} will show whether that was it."),
         role=Role.NOTE,
         is_history=True,
     )

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from shlex import quote
 
 from keyturn.doctor.access import Verdict, access
 from keyturn.doctor.case import Case
@@ -17,7 +16,7 @@ from keyturn.doctor.facts import Kind, Unseen
 from keyturn.doctor.known_keys import keys_of_call
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
-from keyturn.doctor.remedies import put_role_policy
+from keyturn.doctor.remedies import put_role_policy, store_value
 from keyturn.doctor.rotation_calls import require_role
 from keyturn.doctor.rotation_policies import managed_superuser_policy
 from keyturn.doctor.seen_policies import ROLE_CALLS, role_layers, session
@@ -63,11 +62,7 @@ def master_login_failed(case: Case) -> Iterator[Finding]:
         (_line(case, found),),
         Remedy(
             "See whether the function reaches the database." if is_slow else "Put the true password into it.",
-            by_hand=()
-            if is_slow
-            else (
-                f"aws secretsmanager put-secret-value --secret-id {quote(superuser)} --secret-string file://value.json",
-            ),
+            by_hand=() if is_slow else store_value(superuser),
         ),
         confidence=Confidence.POSSIBLE if is_slow else Confidence.LIKELY,
         step=_SET,
@@ -148,7 +143,7 @@ def master_rds_api_denied(case: Case) -> Iterator[Finding]:
             RDS_API_DENIED,
             f"the function could not call {action}, and its role allows it now",
             (_line(case, found),),
-            Remedy("Nothing is to be done; the next attempt will show whether that was it."),
+            Remedy("The next attempt will show whether that was it."),
             role=Role.NOTE,
             is_history=True,
         )

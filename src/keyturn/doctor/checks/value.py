@@ -12,15 +12,15 @@ from datetime import timedelta
 from shlex import quote
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, check
+from keyturn.doctor.catalogue import Unasked, check
 from keyturn.doctor.lines import LineCause, Said, finding_of, newest_said
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.own_functions import own_function, unusable_port
+from keyturn.doctor.remedies import STORE_VALUE, store_value
 from keyturn.doctor.value import MOST_KEYS, ValueParts
 
 _LOG = ("logs:FilterLogEvents",)
 _BOTH = (*_LOG, "secretsmanager:GetSecretValue")
-_STORE = "aws secretsmanager put-secret-value --secret-id {arn} --secret-string file://value.json"
 _A_MOMENT = timedelta(minutes=5)
 _KEYS_OF_DATABASES = ("username", "password", "engine", "host")
 
@@ -60,9 +60,7 @@ def secret_not_json(case: Case) -> Iterator[Finding]:
         said,
         NOT_JSON,
         f"the value of {case.name} is no JSON object",
-        Remedy(
-            "Store it as the JSON object that the function asks for.", by_hand=(_STORE.format(arn=quote(case.arn)),)
-        ),
+        Remedy("Store it as the JSON object that the function asks for.", by_hand=store_value(case.arn)),
         Confidence.CERTAIN if is_sure else Confidence.LIKELY,
     )
     yield _with_value(case, finding, value)
@@ -99,7 +97,7 @@ def secret_is_binary(case: Case) -> Iterator[Finding]:
         said,
         IS_BINARY,
         f"the value of {case.name} is in SecretBinary, and {case.function_name} reads SecretString",
-        Remedy("Store it with --secret-string.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        Remedy("Store it with --secret-string.", by_hand=store_value(case.arn)),
     )
     yield _with_value(case, finding, value)
 
@@ -108,12 +106,12 @@ def _said_or_value(case: Case, pattern: re.Pattern[str]) -> tuple[Said | None, V
     """Return the line that tells, and the value if it was to be read.
 
     Raises:
-        Skip: There is neither the value nor a failed invocation to go by.
+        Unasked: There is neither the value nor a failed invocation to go by.
         Unseen: Either may not be looked at.
     """
     said, value = newest_said(case, pattern), case.value
     if said is None and value is None and not case.failed_runs:
-        raise Skip("--read-value looks at this; no invocation has failed that could tell")
+        raise Unasked("--read-value looks at this; no invocation has failed that could tell")
     return said, value
 
 
@@ -136,7 +134,7 @@ def _unread(case: Case, cause: Cause, title: str, who: str) -> Iterator[Finding]
         cause,
         f"{title}, {reader}",
         (Evidence("secretsmanager:GetSecretValue", case.name, "not shown"),),
-        Remedy("Store it as the function reads it.", by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        Remedy("Store it as the function reads it.", by_hand=store_value(case.arn)),
         role=role,
         confidence=Confidence.CERTAIN if is_own else Confidence.LIKELY,
         step=case.failed_step,
@@ -157,7 +155,7 @@ def _of_value(
         cause,
         title,
         (_keys(case, value),),
-        Remedy(text, by_hand=(_STORE.format(arn=quote(case.arn)),)),
+        Remedy(text, by_hand=store_value(case.arn)),
         role=Role.CAUSE if is_certain else Role.RISK,
         confidence=Confidence.CERTAIN if is_certain else Confidence.LIKELY,
         step=case.failed_step if is_certain else None,
@@ -225,7 +223,7 @@ def _missing_key(case: Case, said: Said, key: str, master: str | None) -> Findin
         f"the value of {whose} has no key {key}",
         Remedy(
             f"Add {key} to it: store the whole JSON object again, with the other keys as they are.",
-            by_hand=(_STORE.format(arn=quote(master or case.arn)),),
+            by_hand=store_value(master or case.arn),
         ),
         Confidence.LIKELY if said.match["bare"] else Confidence.CERTAIN,
     )
@@ -281,7 +279,7 @@ def secret_engine_mismatch(case: Case) -> Iterator[Finding]:
         f" {found}",
         Remedy(
             "Set engine in the value to what the database is, or give the secret the function that is made for it.",
-            by_hand=(_STORE.format(arn=quote(case.arn)), f"keyturn function create --for {quote(case.name)}"),
+            by_hand=(*store_value(case.arn), f"keyturn function create --for {quote(case.name)}"),
         ),
     )
     yield _with_value(case, finding, value)
@@ -341,7 +339,7 @@ _CANNOT_BE_USED = LineCause(
     ),
     "the value of {secret} cannot be used: {why}",
     "Store the whole JSON object again with that key set right.",
-    by_hand=(_STORE,),
+    by_hand=(STORE_VALUE,),
 )
 
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from shlex import quote
 
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.lines import line_evidence, newest_said
 from keyturn.doctor.model import Cause, Evidence, Finding, Fix, Remedy, Section, Topic
-from keyturn.doctor.remedies import begin_anew, take_off_pending
+from keyturn.doctor.remedies import begin_anew, store_value, take_off_pending
 
 PENDING_STUCK = Cause(
     id="pending-stuck",
@@ -121,9 +120,7 @@ def no_current_version(case: Case) -> Iterator[Finding]:
         (_stages(case),),
         Remedy(
             "Store the value that the database has now, then rotate.",
-            by_hand=(
-                f"aws secretsmanager put-secret-value --secret-id {quote(case.arn)} --secret-string file://value.json",
-            ),
+            by_hand=store_value(case.arn),
         ),
         step="createSecret",
     )

@@ -18,6 +18,15 @@ from keyturn.storage.database import Transaction
 from keyturn.storage.rotations import RotationKind, RotationStatus
 from keyturn.storage.secrets import SecretRecord
 
+# Why a rotation was abandoned, and what follows: it is not tried again, and the next one is planned.
+_OTHER_VALUE = (
+    "Another value was made current while it was under way: that value stays, and this rotation was given up."
+)
+_LABEL_TAKEN_OFF = (
+    "AWSPENDING was taken off its version while it was under way: the current value stays, and this rotation was given"
+    " up."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EndedRotation:
@@ -72,7 +81,8 @@ def end_rotation(
     # A test that was interfered with has shown nothing, even if its version was made current.
     if isinstance(end, Abandoned) or rotation.kind is RotationKind.TEST:
         status, event = RotationStatus.ABANDONED, ServiceEventName.ROTATION_ABANDONED
-        cause: str | None = "AWSPENDING was taken off its version while it was under way."
+        has_other_value = AWSCURRENT in change.moved_labels
+        cause: str | None = _OTHER_VALUE if has_other_value else _LABEL_TAKEN_OFF
     else:
         status, event, cause = RotationStatus.SUCCEEDED, ServiceEventName.ROTATION_SUCCEEDED, None
         begin = at

@@ -1,0 +1,170 @@
+"""From a verdict to a rotation that succeeds: what is to be done next stands where the verdict does."""
+
+from __future__ import annotations
+
+from playwright.sync_api import Page, expect
+from tests.e2e.conftest import ServerProcess
+
+from keyturn.testing.postgresql import PostgresqlServer
+
+from .conftest import NewVisitor, Visitor
+from .functions import user_with
+from .rotations import SETTLED, nobody_changes_passwords, password, stored, succeeds, turned_on
+
+THEIRS = "somebody-elses"
+
+
+def changed_outside(visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer, name: str) -> str:
+    """Make a secret that has rotated once, change its user's password in the database, and have it fail; its ARN.
+
+    The rotation is given up then: no further attempt fails while somebody mends it.
+    """
+    arn = stored(server, postgresql, name)
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    postgresql.run(f"ALTER ROLE {name} PASSWORD '{THEIRS}'")
+    page.get_by_role("button", name="Rotate now").click()
+    expect(page.get_by_text("every version was refused at")).to_be_visible(timeout=SETTLED)
+    client = server.client("secretsmanager")
+    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
+    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+    visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("The resolution has failed")).to_be_visible(timeout=SETTLED)
+    # The page has loaded itself anew.
+    expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
+    expect(page.get_by_text("The database refuses every stored password.")).to_be_visible()
+    return arn
+
+
+def look_from_inside(page: Page) -> None:
+    """Look from inside the sandbox: again, while an attempt of the rotation keeps it waiting."""
+    while True:
+        with page.expect_navigation():
+            page.get_by_role("button", name="Look from inside the sandbox, too").click()
+        if not page.get_by_text("ask again in a moment").count():
+            return
+
+
+def first_choices(page: Page) -> list[str]:
+    """Return what the page offers first."""
+    return page.locator("main .first").all_inner_texts()
+
+
+def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_the_verdict(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = changed_outside(visitor, server, postgresql, "elsewhere")
+    page = visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+    assert first_choices(page) == ["Edit value"]
+    page.get_by_role("article").first.get_by_role("button", name="Edit value").click()
+
+    # The password is at hand.
+    field = page.locator("textarea:focus")
+    expect(field).to_have_value(password(server, "elsewhere"))
+    field.fill(THEIRS)
+    page.get_by_role("button", name="Store", exact=True).click()
+
+    expect(page.get_by_text("db-login-failed is found no longer.")).to_be_visible()
+    assert first_choices(page) == ["Rotate now"]
+    page.get_by_role("button", name="Rotate now").click()
+    succeeds(page)
+    assert password(server, "elsewhere") != THEIRS
+    assert postgresql.accepts("elsewhere", password(server, "elsewhere"))
+
+
+def test_what_is_seen_from_inside_and_in_the_log_is_one_cause(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = changed_outside(visitor, server, postgresql, "twice")
+    page = visitor.open("secret/doctor", id=arn)
+    look_from_inside(page)
+
+    expect(page.get_by_role("heading", name="Cause and what to change")).to_be_visible()
+    cause = page.get_by_role("article")
+    expect(cause).to_have_count(1)
+    expect(cause).to_contain_text("preflight-login-refused")
+    expect(cause).to_contain_text("db-login-failed says the same")
+
+    # What was mended there is seen from there only.
+    cause.get_by_role("button", name="Edit value").click()
+    page.locator("textarea:focus").fill(THEIRS)
+    page.get_by_role("button", name="Store", exact=True).click()
+    expect(page.get_by_text("Whether preflight-login-refused is mended is not seen from outside")).to_be_visible()
+    look_from_inside(page)
+    expect(page.get_by_role("article")).to_have_count(0)
+
+
+def test_one_thing_is_offered_by_where_the_rotation_stands(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "stands")
+    retry, rotate = (visitor.page.get_by_role("button", name=name) for name in ("Try again now", "Rotate now"))
+    page = visitor.open("secret/doctor", id=arn)
+    assert first_choices(page) == ["Turn on rotation"]
+
+    # Neither while it runs, on both pages.
+    page = visitor.open("secret/rotation/setup", id=arn)
+    page.get_by_role("button", name="Show what would be made").click()
+    with nobody_changes_passwords(postgresql):
+        page.get_by_role("button", name="Make it, and turn on rotation").click()
+        expect(page.get_by_text("setSecret began")).to_be_visible(timeout=SETTLED)
+        expect(page.get_by_text("It is running.")).to_be_visible()
+        expect(rotate.or_(retry)).to_have_count(0)
+        visitor.open("secret/doctor", id=arn)
+        expect(page.get_by_text("It is running.")).to_be_visible()
+        expect(rotate.or_(retry)).to_have_count(0)
+        page.get_by_role("link", name="Watch it").click()
+    succeeds(page)
+
+    # Nothing waits: it can be rotated, and need not be.
+    expect(rotate).to_have_count(1)
+    visitor.open("secret/doctor", id=arn)
+    expect(rotate).to_have_count(1)
+    assert first_choices(page) == []
+
+    # The role loses what it needs: the page says by itself that it can be tried again, and no more that it runs.
+    function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
+    role = server.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    server.client("iam").delete_role_policy(RoleName=role, PolicyName="SecretsManagerRotation")
+    visitor.open("secret/rotation", id=arn)
+    rotate.click()
+    expect(retry).to_have_count(1, timeout=SETTLED)
+    expect(rotate).to_have_count(0)
+
+
+def test_who_may_not_rotate_is_told_what_is_missing(
+    new_visitor: NewVisitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "looked_only")
+    succeeds(turned_on_by_administrator(new_visitor, arn))
+    visitor = new_visitor()
+    reads = ("secretsmanager:Describe*", "secretsmanager:List*", "keyturn:Get*", "keyturn:List*")
+    visitor.sign_in(user_with(server, "looks", *reads))
+
+    for path in ("secret/rotation", "secret/doctor"):
+        page = visitor.open(path, id=arn)
+        expect(page.get_by_text("Your policies do not allow secretsmanager:RotateSecret")).to_be_visible()
+        expect(page.get_by_role("button", name="Rotate now")).to_have_count(0)
+
+
+def turned_on_by_administrator(new_visitor: NewVisitor, arn: str) -> Page:
+    visitor = new_visitor()
+    visitor.sign_in()
+    return turned_on(visitor, arn)
+
+
+def test_a_section_that_was_not_looked_at_is_not_called_well(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "sections")
+    succeeds(turned_on(visitor, arn))
+    page = visitor.open("secret/doctor", id=arn)
+    database = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Database", exact=True))
+    expect(database).to_contain_text("partly seen")
+    expect(database).to_contain_text("a look from inside the sandbox")
+
+    page.get_by_role("button", name="Look from inside the sandbox, too").click()
+    expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
+    expect(database).to_contain_text("well")

@@ -1,0 +1,16 @@
+"""What a pre-flight has found, for people."""
+
+from __future__ import annotations
+
+from keyturn.client.planned import SeenBefore
+
+
+def test_the_reason_that_says_most_comes_first_and_in_words() -> None:
+    causes = ["login.current:AuthenticationFailed", "doctor:db-login-failed", "drift:ChangedOutside"]
+    assert SeenBefore("will fail", "drift", causes, None).reasons == [
+        "the password was changed outside of rotation",
+        "db-login-failed",
+        "login.current:AuthenticationFailed",
+    ]
+    # A server that is newer may know others.
+    assert SeenBefore("ready", "drift", ["drift:Unheard"], None).reasons == ["drift:Unheard"]
