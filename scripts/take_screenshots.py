@@ -25,7 +25,7 @@ from tests.e2e.conftest import ServerProcess, run_keyturn, wait_until  # noqa: E
 from keyturn.testing.postgresql import PostgresqlServer  # noqa: E402 - likewise
 
 IMAGES: Final = ROOT / "docs" / "images"
-SIZE: Final = (1280, 800)
+SIZE: Final = (1280, 1000)
 DENIED, CHANGED = "prod/orders/postgresql", "prod/reports/postgresql"
 ROTATING: Final[Mapping[str, str]] = {
     "prod/billing/postgresql": "30",
@@ -113,13 +113,11 @@ def _secrets(visitor: Visitor) -> None:
 def _rotation(visitor: Visitor) -> None:
     page = visitor.open("secret/rotation", id="prod/billing/postgresql")
     expect(page.get_by_text("The rotation has succeeded")).to_be_visible()
-    page.get_by_role("heading", name="Rotation to version").scroll_into_view_if_needed()
-    page.get_by_role("heading", name="Rotation to version").evaluate("each => each.scrollIntoView()")
 
 
 def _doctor(visitor: Visitor) -> None:
     page = visitor.open("secret/doctor", id=DENIED)
-    page.get_by_role("heading", name="broken").evaluate("each => each.scrollIntoView()")
+    expect(page.get_by_role("button", name="Apply this fix").first).to_be_visible()
 
 
 def _monitoring(visitor: Visitor) -> None:

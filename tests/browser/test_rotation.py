@@ -133,10 +133,10 @@ def test_a_function_of_ones_own_is_allowed_to_be_invoked_first(
     arn = stored(server, postgresql, "borrower")
     page = visitor.open("secret/rotation/setup", id=arn)
 
-    page.get_by_label("A function of yours").last.select_option(
+    page.get_by_role("radio", name="A function of yours").check()
+    page.get_by_label("Which of them").select_option(
         label="SecretsManager-lender (Secrets Manager may not invoke it yet)"
     )
-    page.get_by_role("radio", name="A function of yours").check()
     expect(page.get_by_text("Secrets Manager cannot invoke this function yet.")).to_be_visible()
     page.get_by_role("button", name="Turn on rotation, and rotate now").click()
     # In AWS's words.
@@ -170,7 +170,7 @@ def test_who_may_read_the_superuser_secret_is_asked(
     server.client("secretsmanager").create_secret(Name="superuser", SecretString=value)
     arn = stored(server, postgresql, "turns")
     page = visitor.open("secret/rotation/setup", id=arn)
-    page.get_by_text("For a function that Keyturn makes").click()
+    page.get_by_text("Strategy and superuser secret").click()
     page.get_by_role("textbox", name="Superuser secret").fill("superuser")
     page.get_by_role("button", name="Show what would be made").click()
     expect(page.get_by_role("heading", name="alternating-users")).to_be_visible()

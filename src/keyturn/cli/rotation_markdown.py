@@ -27,7 +27,11 @@ def _lines(report: Report) -> Iterator[str]:
         steps = report.steps()
         yield from ("", "### Attempts", "")
         rows = [
-            [run.attempt, run.began, *(run.cells.get(step, "–" if run.cells else "") for step in steps)]
+            [
+                run.attempt,
+                report.clock(run.began_at),
+                *(run.cells.get(step, "–" if run.cells else "") for step in steps),
+            ]
             for run in report.runs()
         ]
         yield from table(["", "began (UTC)", *steps], rows)

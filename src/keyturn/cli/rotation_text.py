@@ -74,5 +74,5 @@ def _print_runs(console: Console, report: Report) -> None:
     for run in report.runs():
         # One without cells says that attempts are counted anew.
         cells = [escape(run.cells.get(step, "–" if run.cells else "")) for step in steps]
-        table.add_row(run.attempt, run.began, *cells, style="" if run.cells else "dim")
+        table.add_row(run.attempt, report.clock(run.began_at), *cells, style="" if run.cells else "dim")
     console.print(table)

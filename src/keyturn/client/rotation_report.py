@@ -42,7 +42,7 @@ class Run:
     """
 
     attempt: str
-    began: str
+    began_at: datetime
     cells: Mapping[str, str]
     request_ids: Mapping[str, str] = field(default_factory=dict)
 
@@ -180,22 +180,23 @@ class Report:
             # A step that was interrupted has run again: how it ended then counts.
             cells = {step["Step"]: _cell(step) for step in group}
             request_ids = {step["Step"]: step["RequestId"] for step in group if step.get("RequestId")}
-            runs.append(Run(self._attempt(first["Attempt"]), self._clock(first["StartedAt"]), cells, request_ids))
+            runs.append(Run(self._attempt(first["Attempt"]), first["StartedAt"], cells, request_ids))
         return runs
 
-    def _fresh_set(self, after: datetime, until: datetime) -> tuple[str, str]:
+    def _fresh_set(self, after: datetime, until: datetime) -> tuple[str, datetime]:
         """Return why attempts are counted from 1 again, in a word, and when."""
         for entry in self._answer.get("Timeline", []):
             if entry["Kind"] == "event" and after < entry["At"] <= until and " retried " in entry["Message"]:
-                return "retried", self._clock(entry["At"])
-        return "again", self._clock(until)
+                return "retried", entry["At"]
+        return "again", until
 
     def _asked_at(self) -> str:
         """Return when the database was asked last: labels may have moved since."""
         asked = [step for step in self._answer.get("Steps", []) if step["Step"] == PROBE and step.get("EndedAt")]
         return f"(of labels as they were at {moment(asked[-1]['EndedAt'])})" if asked else ""
 
-    def _clock(self, at: datetime) -> str:
+    def clock(self, at: datetime) -> str:
+        """Return a moment of it, with its day if there are several."""
         return f"{at.astimezone(UTC):{'%Y-%m-%d %H:%M:%S' if self._has_days else '%H:%M:%S'}}"
 
     def _attempt(self, number: int) -> str:

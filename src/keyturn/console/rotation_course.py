@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC
+from datetime import UTC, datetime
 from typing import Any
 
 from keyturn.arn import Arn
@@ -47,7 +47,7 @@ class Row:
     """A run through the steps; without cells it says that attempts are counted anew."""
 
     attempt: str
-    began: str
+    began_at: datetime
     cells: tuple[Cell, ...]
 
 
@@ -120,7 +120,7 @@ class Course:
         return [
             Row(
                 run.attempt,
-                run.began,
+                run.began_at,
                 tuple(_cell(step, run.cells.get(step, "–"), run.request_ids.get(step)) for step in steps)
                 if run.cells
                 else (),

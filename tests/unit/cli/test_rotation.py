@@ -132,8 +132,8 @@ def test_runs_are_told_apart_by_failures_and_an_interrupted_step_counts_as_it_en
     assert of.steps() == ["createSecret", "setSecret", "testSecret", "finishSecret", "probeSecret"]
     assert first.cells == {"createSecret": "✓ 1.5 s", "setSecret": "✗ timeout 1.5 s", "probeSecret": "✓ 1.5 s"}
     assert second.cells == {"createSecret": "✓ 1.5 s", "setSecret": "… running"}
-    assert (first.began, second.began) == ("05:06:07", "05:07:07")
-    assert (first.attempt, again, second.attempt) == ("1 of 5", Run("again", "05:07:07", {}), "1 of 5")
+    assert (of.clock(first.began_at), of.clock(second.began_at)) == ("05:06:07", "05:07:07")
+    assert (first.attempt, again, second.attempt) == ("1 of 5", Run("again", AT + 60 * SECOND, {}), "1 of 5")
 
 
 def test_a_retry_stands_between_the_attempts_that_are_counted_anew() -> None:
@@ -145,9 +145,9 @@ def test_a_retry_stands_between_the_attempts_that_are_counted_anew() -> None:
         step("probeSecret", "functionError", attempt=6, seconds=70),
     ]
 
-    runs = report(rotation(), retried, steps=steps).runs()
+    of = report(rotation(), retried, steps=steps)
 
-    assert [(run.attempt, run.began) for run in runs] == [
+    assert [(run.attempt, of.clock(run.began_at)) for run in of.runs()] == [
         ("1 of 5", "05:06:07"),
         ("2 of 5", "05:06:17"),
         ("retried", "05:06:57"),
@@ -162,7 +162,9 @@ def test_a_retry_stands_between_the_attempts_that_are_counted_anew() -> None:
 def test_runs_of_several_days_show_the_date() -> None:
     steps = [step("createSecret", "timeout"), step("createSecret", "timeout", seconds=86_400)]
 
-    assert [run.began for run in report(rotation(), steps=steps).runs() if run.cells] == [
+    of = report(rotation(), steps=steps)
+
+    assert [of.clock(run.began_at) for run in of.runs() if run.cells] == [
         "2026-03-04 05:06:07",
         "2026-03-05 05:06:07",
     ]

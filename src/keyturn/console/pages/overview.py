@@ -20,7 +20,8 @@ from keyturn.console.visit import Look, Visit
 _SHOWN = 8
 # A page of CloudTrail's.
 _LOOKED_UP = 50
-_DAYS = 30
+# Who rotates every thirty days has just rotated, and does so on the day after.
+_DAYS = 31
 _EVERY_SECONDS = 10
 # What no sign tells of: what pre-flights find, and what is late.
 _WHOLE_EVERY = 12
