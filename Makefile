@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks bench-console types upgrade clean
+.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks bench-console screenshots types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -68,6 +68,10 @@ bench-doctor: $(VENV)/.bench ## Measure keyturn doctor: one secret, and all of 2
 
 bench-console: $(VENV)/.bench ## Measure pages of the console with 100,000 secrets.
 	@$(BIN)/python benchmarks/console.py $(BENCH_ARGS)
+
+screenshots: $(VENV)/.dev ## Take the pictures of the console anew, after its pages have changed.
+	@scripts/debian-packages bubblewrap chromium fonts-dejavu-core postgresql
+	@$(BIN)/python scripts/take_screenshots.py
 
 types: $(VENV)/.dev ## Regenerate the wire types from the service models.
 	@$(BIN)/python scripts/generate_wire_types.py
