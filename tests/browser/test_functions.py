@@ -253,7 +253,10 @@ def test_settings_concurrency_and_policy_are_changed(visitor: Visitor, server: S
     expect(page.get_by_text("no secret can rotate by it")).to_be_visible()
     page.get_by_role("button", name="Let Secrets Manager invoke it").click()
     expect(page.get_by_text("no secret can rotate by it")).to_have_count(0)
-    page.get_by_role("button", name="Remove SecretsManagerAccess").click()
+    page.get_by_text("Remove SecretsManagerAccess").click()
+    expect(page.get_by_role("button", name="Remove this statement")).to_be_disabled()
+    page.get_by_label("Type SecretsManagerAccess to confirm").fill("SecretsManagerAccess")
+    page.get_by_role("button", name="Remove this statement").click()
     expect(page.get_by_text("no secret can rotate by it")).to_be_visible()
 
 

@@ -22,7 +22,7 @@ from .test_wire_against_botocore import example
 
 registry.discover()
 COMPATIBILITY = (Path(__file__).parents[2] / "docs" / "compatibility.md").read_text()
-READING = ("Get", "List", "Describe", "Lookup", "Filter", "Validate", "BatchGet", "Simulate", "Decode")
+READING = ("Get", "List", "Describe", "Lookup", "Filter", "Count", "Validate", "BatchGet", "Simulate", "Decode")
 # What KMS computes changes nothing; CloudTrail calls it reading.
 COMPUTING = ("Encrypt", "Decrypt", "ReEncrypt", "Generate")
 # What the model's limits alone do not make a name.

@@ -20,7 +20,7 @@ from keyturn.operations.subject import NO_SUBJECT, Subject
 
 R = TypeVar("R")
 Response = Mapping[str, Any]
-_READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "BatchGet", "Validate", "Simulate", "Decode")
+_READ_ONLY = ("Get", "List", "Describe", "Lookup", "Filter", "Count", "BatchGet", "Validate", "Simulate", "Decode")
 # What KMS computes changes nothing that is stored; CloudTrail calls it reading.
 _COMPUTES = ("Encrypt", "Decrypt", "ReEncrypt", "Generate")
 

@@ -6,6 +6,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final
 
+from keyturn.client.shown import shown
+from keyturn.console.confirmation import check_confirmed
 from keyturn.console.function_facts import FunctionFacts, function_facts, function_page
 from keyturn.console.numbers import whole_number
 from keyturn.console.pages.functions import SECRETS_MANAGER, STATEMENT_ID, modified_at
@@ -88,6 +90,7 @@ def permit(visit: Visit) -> Reply:
 def withdraw(visit: Visit) -> Reply:
     """Remove a statement of its policy."""
     statement_id = visit.form.text("statement")
+    check_confirmed(visit.form, shown(statement_id))
     visit.clients["lambda"].remove_permission(FunctionName=visit.asked("name"), StatementId=statement_id)
     return _done(visit, f"The statement {statement_id} is removed.")
 

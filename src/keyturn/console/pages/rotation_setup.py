@@ -16,6 +16,7 @@ from keyturn.arn import Arn
 from keyturn.client.function_grant import missing_statements
 from keyturn.client.function_parts import Found, Part, parts_of
 from keyturn.client.function_plan import RUNTIME, Plan, make_plan
+from keyturn.client.planned import rule_in_words
 from keyturn.client.schedule_preview import Preview, preview, read_rules, refusal
 from keyturn.console.pages.secret import may_rotate
 from keyturn.console.replies import Html, Redirect, Reply, address
@@ -307,6 +308,7 @@ def _plan_page(
             "described": described,
             "chosen": chosen,
             "plan": made,
+            "rule": rule_in_words(chosen.rules),
             "parts_found": [
                 (part, found, json.dumps(part.document, indent=2) if part.document else "") for part, found in parts
             ],
