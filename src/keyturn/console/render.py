@@ -44,16 +44,16 @@ def moment(at: datetime | str | None, now: datetime | None = None) -> Markup:
 
 def with_moments(text: str) -> Markup:
     """Return a sentence whose moments, written in UTC, are in the viewer's zone like all others of a page."""
-    told, end = Markup(), 0
+    told, end = list[Markup](), 0
     for found in _MOMENT.finditer(text):
         try:
             at = moment(f"{found[1]}T{found[2]}+00:00")
         except ValueError:
             # The day is none, whoever wrote it.
             continue
-        told += escape(text[end : found.start()]) + at
+        told += [escape(text[end : found.start()]), at]
         end = found.end()
-    return told + escape(text[end:])
+    return Markup().join([*told, escape(text[end:])])
 
 
 def time_of_day(at: datetime) -> Markup:

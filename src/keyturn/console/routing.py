@@ -105,9 +105,9 @@ class Routes:
         if path not in self.pages and path in self.actions:
             shows = self.actions[path].shows
             path = next((there for there, page in self.pages.items() if page.show is shows), path)
-        while path and path not in self.pages:
-            path = path.rpartition("/")[0]
-        return path
+        # Anybody may ask for a path of thousands of parts: it is not taken apart.
+        above = (there for there in self.pages if f"{path}/".startswith(f"{there}/"))
+        return max(above, key=len, default="")
 
 
 _routes = Routes()

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from keyturn.console import routing
-from keyturn.console.routing import Routes, action, discover, live, page
+from keyturn.console.routing import Page, Routes, action, discover, live, page
 
 
 def test_every_page_is_found_once() -> None:
@@ -35,6 +35,20 @@ def test_every_page_is_found_once() -> None:
 )
 def test_every_address_belongs_to_a_page(path: str, page_path: str) -> None:
     assert discover().page_of(path) == page_path
+
+
+def test_an_address_of_many_parts_is_not_taken_apart() -> None:
+    class Counted(dict[str, Page]):
+        asked = 0
+
+        def __contains__(self, path: object) -> bool:
+            self.asked += 1
+            return super().__contains__(path)
+
+    pages = Counted(discover().pages)
+
+    assert Routes(pages=pages).page_of("secret/" + "a/" * 5000) == "secret"
+    assert pages.asked <= 1
 
 
 def test_what_a_page_needs_is_chosen_in_another_that_needs_nothing() -> None:
