@@ -186,3 +186,14 @@ def test_a_thing_that_is_gone_leads_to_the_list(session: ConsoleSession) -> None
 @pytest.mark.parametrize("path", ["a/" * 5000 + "b", "secrets//", "static/none"])
 def test_what_is_no_address_is_not_found(session: ConsoleSession, path: str) -> None:
     assert session.ask("GET", path).status == 404
+
+
+def test_what_an_address_says_to_be_mended_is_told_of_causes_only(
+    session: ConsoleSession, pages: dict[str, dict[str, str]]
+) -> None:
+    told = session.get("secret/doctor", **pages["secret/doctor"], fixed="db-login-failed").data.decode()
+    assert "db-login-failed" in told
+    made_up = session.get(
+        "secret/doctor", **pages["secret/doctor"], fixed="Call 555 0100. Whatever is wrong"
+    ).data.decode()
+    assert "555 0100" not in re.sub(r'value="[^"]*"', "", made_up)

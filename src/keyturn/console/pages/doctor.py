@@ -22,6 +22,7 @@ from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Visit
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Case
+from keyturn.doctor.catalogue import cause_of
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts, Kind
 from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
@@ -185,7 +186,9 @@ def _shown(visit: Visit, options: Options) -> Html:
     found = _merged([_found(visit, report, finding, target) for finding in report.findings])
     main = [each for each in found if each.finding.role in _MAIN]
     sections = [seen_section(report, section) for section in Section]
-    act, fixed = _act(visit, case, report), visit.asked("fixed")
+    # An address may say anything; what the page says is about causes that there are.
+    fixed = visit.asked("fixed") if cause_of(visit.asked("fixed")) else ""
+    act = _act(visit, case, report)
     is_seen = case.described.kind is Kind.OK
     is_rotating = act is not None and act.act is not Act.SET_UP
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
