@@ -48,6 +48,10 @@ def test_it_rotates_breaks_is_diagnosed_mended_and_rotates(
     expect(page.get_by_role("heading", name="broken")).to_be_visible()
     cause = page.get_by_role("article").filter(has=page.get_by_role("button", name="Apply this fix")).first
     expect(cause.get_by_text("put-role-policy").first).to_be_visible()
+    # The server asks as well whether the change was read.
+    cause.get_by_role("checkbox").evaluate("box => { box.required = false; }")
+    cause.get_by_role("button", name="Apply this fix").click()
+    expect(page.get_by_role("alert")).to_contain_text("it widens access")
     apply_fix(page)
     expect(page.get_by_text("is found no longer.")).to_be_visible()
 

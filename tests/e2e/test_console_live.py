@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -9,16 +10,26 @@ from contextlib import ExitStack, contextmanager
 import pytest
 import urllib3
 
-from .conftest import DEADLINE_SECONDS, ServerProcess, wait_until
+from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess, wait_until
 from .console_session import ConsoleSession
 from .raw_http import Wire
 
-_PLACES = 3
+_PLACES, _PLACES_OF_KEY = 3, 30
 
 
 @pytest.fixture
 def session(server: ServerProcess) -> ConsoleSession:
     return ConsoleSession(server)
+
+
+def user(server: ServerProcess, name: str) -> Credentials:
+    """A user who may do everything."""
+    iam = server.client("iam")
+    iam.create_user(UserName=name)
+    document = json.dumps({"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}})
+    iam.put_user_policy(UserName=name, PolicyName="all", PolicyDocument=document)
+    key = iam.create_access_key(UserName=name)["AccessKey"]
+    return Credentials(key["AccessKeyId"], key["SecretAccessKey"])
 
 
 @contextmanager
@@ -73,6 +84,18 @@ def test_a_session_holds_some_connections_and_asks_again_beside_them(
                 return goes_on(asked_again)
 
         wait_until(has_place, "who asks again gets the place that is free", server)
+
+
+def test_one_key_does_not_hold_the_connections_of_all(server: ServerProcess) -> None:
+    credentials = user(server, "many-windows")
+    sessions = [ConsoleSession(server, credentials) for _ in range(_PLACES_OF_KEY // _PLACES)]
+    with ExitStack() as held:
+        for session in sessions * _PLACES:
+            assert goes_on(held.enter_context(followed(server, session)))
+        with followed(server, ConsoleSession(server, credentials)) as other:
+            assert not goes_on(other)
+        with followed(server, ConsoleSession(server)) as of_another:
+            assert goes_on(of_another)
 
 
 def test_who_asks_for_the_head_holds_nothing(server: ServerProcess, session: ConsoleSession) -> None:

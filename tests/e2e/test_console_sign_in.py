@@ -30,6 +30,15 @@ def test_many_guesses_at_once_are_no_more_than_one_after_the_other(own_server: S
     assert told == {403: 6, 429: _AT_ONCE - 6}
 
 
+def test_what_is_sent_before_signing_in_is_small(own_server: ServerProcess) -> None:
+    own_server.start()
+    stranger = ConsoleSession(own_server, is_signed_in=False)
+    stranger.open_sign_in()
+
+    assert stranger.post("sign-in", access_key_id="A" * 20_000).status == 413
+    assert stranger.post("sign-in", access_key_id="A" * 10_000).status == 403
+
+
 def test_many_good_sign_ins_are_no_guesses(own_server: ServerProcess) -> None:
     own_server.start()
     session = ConsoleSession(own_server, is_signed_in=False)

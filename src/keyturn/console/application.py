@@ -12,7 +12,7 @@ import asyncio
 import json
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
@@ -65,7 +65,9 @@ NoteSignIn = Callable[["SignInTold"], None]
 _log = logging.getLogger(__name__)
 _ENDED = ("UnrecognizedClientException", "InvalidClientTokenId", "ExpiredTokenException", "ExpiredToken")
 # A browser has six connections to a server, for all its windows: some must be free for pages.
-_MOST_LIVE, _MOST_LIVE_OF_SESSION = 200, 3
+_MOST_LIVE, _MOST_LIVE_OF_KEY, _MOST_LIVE_OF_SESSION = 200, 30, 3
+# Whoever has not signed in yet sends a key and a token at most.
+_SIGN_IN_BYTES = 16 * 1024
 # Who has no place asks again after this time.
 _AGAIN_SECONDS: Final = 5
 # A package is held several times over while it is read, signed and stored.
@@ -133,6 +135,7 @@ class Console:
         self._limits = SignInLimits()
         self._maker: ClientMaker | None = None
         self._live = Places(_MOST_LIVE, _MOST_LIVE_OF_SESSION)
+        self._live_of_key = Places(_MOST_LIVE, _MOST_LIVE_OF_KEY)
         self._uploads = Places(_MOST_UPLOADS, _MOST_UPLOADS_OF_KEY)
         self._turns = Turns(_AT_ONCE_OF_KEY)
         self._pages = CapacityLimiter(_PAGES_AT_ONCE)
@@ -175,6 +178,8 @@ class Console:
         self._is_ending = True
 
     def _most_bytes(self, scope: Scope) -> int:
+        if scope["path"] == "/console/sign-in":
+            return _SIGN_IN_BYTES
         action = self._routes.actions.get(scope["path"].removeprefix(PREFIX))
         return FORM_BYTES if action is None else action.most_bytes
 
@@ -439,16 +444,20 @@ class Console:
         """
         from botocore.exceptions import ClientError  # noqa: PLC0415 - as above
 
-        owner = visit.session.session_id
-        holds_place = self._live.are_free_for(owner)
-        place: AbstractContextManager[None] = self._live.of(owner) if holds_place else nullcontext()
-        with place:
+        session_id, key_id = visit.session.session_id, visit.session.access_key_id
+        holds_place = self._live.are_free_for(session_id) and self._live_of_key.are_free_for(key_id)
+        with ExitStack() as places:
+            if holds_place:
+                places.enter_context(self._live.of(session_id))
+                places.enter_context(self._live_of_key.of(key_id))
             yield f"retry: {max(live.every_seconds, _AGAIN_SECONDS) * 1000:.0f}\n\n"
             try:
                 async for event in self._changes(live, visit, request, holds_place=holds_place):
                     yield event
             except ClientError as error:
                 yield _event("end", {"error": refusal_of(error).message})
+            except KeyturnError as error:
+                yield _event("end", {"error": error.message})
             except Exception:  # the edge, as above
                 _log.exception("live part failed: %s", visit.path)
                 yield _event("end", {"error": _WRONG})

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict, deque
 from datetime import datetime, timedelta
+from ipaddress import AddressValueError, IPv6Address, IPv6Network
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -62,12 +63,21 @@ class SignInLimits:
 
 def _keys(source_address: str, access_key_id: str) -> list[tuple[tuple[str, str], int]]:
     # What is claimed may be of any length.
-    key = access_key_id[:128]
+    key, network = access_key_id[:128], _network(source_address)
     return [
-        (("address", source_address), _LIMITS["address"]),
+        (("address", network), _LIMITS["address"]),
         (("key", key), _LIMITS["key"]),
-        (("both", f"{source_address} {key}"), _LIMITS["both"]),
+        (("both", f"{network} {key}"), _LIMITS["both"]),
     ]
+
+
+def _network(source_address: str) -> str:
+    """Return whose address it is: of IPv6 everybody has a whole /64 (RFC 6177)."""
+    try:
+        address = IPv6Address(source_address)
+    except AddressValueError:
+        return source_address
+    return str(address.ipv4_mapped or IPv6Network((int(address), 64), strict=False))
 
 
 def next_page(wanted: str) -> str:

@@ -67,6 +67,24 @@ def test_who_tries_many_keys_is_slowed_down_too() -> None:
     assert limits.take("10.0.0.1", "another", NOW) == WINDOW
 
 
+@pytest.mark.parametrize(
+    ("one", "other", "are_one"),
+    [
+        ("2001:db8:1:2::1", "2001:db8:1:2:ffff::9", True),
+        ("2001:db8:1:2::1", "2001:db8:1:3::1", False),
+        ("::ffff:10.0.0.1", "10.0.0.1", True),
+        ("fe80::1%lo", "fe80::2%lo", True),
+        ("::1", "::1", True),
+        ("", "nowhere", False),
+    ],
+)
+def test_a_network_that_one_has_alone_counts_as_one_address(one: str, other: str, are_one: bool) -> None:
+    limits = SignInLimits()
+    failed(limits, 6, address=one)
+
+    assert (limits.take(other, "AKIA", NOW) == WINDOW) is are_one
+
+
 def test_a_key_that_is_guessed_from_everywhere_is_guarded() -> None:
     limits = SignInLimits()
     for number in range(100):

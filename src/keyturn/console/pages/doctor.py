@@ -32,6 +32,7 @@ from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.remedies import command, line_with, stored_by
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
+from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
 _ON_A_PAGE = 20
@@ -112,6 +113,8 @@ def fix(visit: Visit) -> Reply:
     _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
     finding = fixable(report, cause_id)
     refuse_other_change(report, cause_id, visit.form.line("fingerprint"))
+    if finding.cause.fix is Fix.WIDENS and not visit.form.is_on("read"):
+        raise KeyturnError("Nothing was changed.", "Say that you have read the change: it widens access.")
     done = [change.action for change in made(visit.clients, finding)]
     return Redirect(address("secret/doctor", id=secret_id, fixed=cause_id), f"Made: {', '.join(done)}.")
 

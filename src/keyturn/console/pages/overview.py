@@ -16,6 +16,7 @@ from keyturn.console.month import begin_of
 from keyturn.console.replies import Html, Part, Reply
 from keyturn.console.routing import live, page
 from keyturn.console.visit import Look, Visit
+from keyturn.errors.base import KeyturnError
 
 _SHOWN = 8
 # A page of CloudTrail's.
@@ -63,6 +64,8 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
             seen, shown = _seen(now), seen
             yield [] if seen == shown else [Part("overview_seen.html", seen, target="seen")]
         rounds += 1
+    if rounds:
+        raise KeyturnError("Your policies do not show all of it any more.")
 
 
 def _signs(visit: Visit) -> Any:
