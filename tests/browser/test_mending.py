@@ -68,6 +68,11 @@ def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_
 
     expect(page.get_by_text("db-login-failed is found no longer.")).to_be_visible()
     assert first_choices(page) == ["Rotate now"]
+    # The database has refused what was stored before, and was not asked about this.
+    visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("The current value has not been tried yet.")).to_be_visible()
+    expect(page.get_by_text("The database refuses every stored password.")).to_have_count(0)
+    assert first_choices(page) == ["Rotate now"]
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
     assert password(server, "elsewhere") != THEIRS

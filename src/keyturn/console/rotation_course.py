@@ -110,6 +110,11 @@ class Course:
         """Whether the database refuses every stored version, as far as is known: no label helps, and no attempt."""
         return bool(self.answer.get("DatabaseVersion", {}).get("EveryVersionRefused"))
 
+    @property
+    def is_untried(self) -> bool:
+        """Whether the current value was stored after the database had refused all the others."""
+        return bool(self.answer.get("DatabaseVersion", {}).get("RefusalOvertaken"))
+
     def facts(self) -> list[tuple[str, str]]:
         """Return names and values of what is known of it."""
         return [(name, value) for name, value in self.report.header() if name not in _ELSEWHERE]

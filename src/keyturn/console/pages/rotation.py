@@ -145,6 +145,7 @@ def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict
         "act": act,
         "is_watched": course is not None and course.is_under_way,
         "is_refused": is_refused,
+        "is_untried": course is not None and course.is_untried,
         "is_first": not is_refused,
         "may_edit": is_refused
         and act is not None
