@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from playwright.sync_api import Page, expect
 from tests.e2e.conftest import ServerProcess
 
@@ -173,3 +175,20 @@ def test_a_section_that_was_not_looked_at_is_not_called_well(
     page.get_by_role("button", name="Look from inside the sandbox, too").click()
     expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
     expect(database).to_contain_text("well")
+
+
+def test_a_refused_rotation_leads_to_the_doctor(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "uninvited")
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
+    statements = json.loads(server.client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
+    for statement in statements:
+        server.client("lambda").remove_permission(FunctionName=function, StatementId=statement["Sid"])
+
+    page.get_by_role("button", name="Rotate now").click()
+
+    page.get_by_role("alert").get_by_role("link", name="Ask the doctor").click()
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
