@@ -123,6 +123,18 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
         expect(page.get_by_text("It is running.")).to_be_visible()
         expect(rotate.or_(retry)).to_have_count(0)
         page.get_by_role("link", name="Watch it").click()
+        card = page.get_by_role("region", name="Rotation is on")
+        expect(card).to_contain_text("A rotation runs")
+        # What is being typed keeps the page from being loaded anew.
+        typed = page.get_by_label("Type the secret's name to confirm")
+        typed.fill("st")
+
+    # All of the card tells the end: badges, what is next and why.
+    expect(card).to_contain_text("It rotated last at", timeout=SETTLED)
+    expect(card).not_to_contain_text("running")
+    expect(rotate).to_have_count(1)
+    expect(typed).to_have_value("st")
+    visitor.open("secret/rotation", id=arn)
     succeeds(page)
 
     # Nothing waits: it can be rotated, and need not be.
