@@ -151,6 +151,9 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
     rotate.click()
     expect(retry).to_have_count(1, timeout=SETTLED)
     expect(rotate).to_have_count(0)
+    visitor.open("")
+    wrong = page.get_by_role("region", name="What is wrong now")
+    expect(wrong).to_contain_text("failed last: a call of the function to AWS's API failed (ClientError)")
 
 
 def test_who_may_not_rotate_is_told_what_is_missing(

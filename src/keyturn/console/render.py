@@ -17,6 +17,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from keyturn.client.rotation_cause import cause_in_words
 from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
@@ -141,6 +142,7 @@ class Renderer:
             plural=plural,
             pretty_json=pretty_json,
             harmless=shown,
+            cause_in_words=cause_in_words,
         )
 
     def render(self, template: str, shown: Mapping[str, Any]) -> str:
