@@ -207,3 +207,25 @@ def test_a_refused_rotation_leads_to_the_doctor(
 
     page.get_by_role("alert").get_by_role("link", name="Ask the doctor").click()
     expect(page.get_by_role("heading", name="broken")).to_be_visible()
+
+
+def test_who_may_not_see_the_rotation_is_told_what_a_label_tells(
+    new_visitor: NewVisitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "labelled")
+    succeeds(turned_on_by_administrator(new_visitor, arn))
+    function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
+    role = server.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    server.client("iam").delete_role_policy(RoleName=role, PolicyName="SecretsManagerRotation")
+    server.client("secretsmanager").rotate_secret(SecretId=arn)
+    visitor = new_visitor()
+    visitor.sign_in(user_with(server, "rotates", "secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"))
+
+    page = visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("An attempt may be under way, or wait:")).to_be_visible()
+    assert first_choices(page) == []
+    expect(page.get_by_role("link", name="log", exact=True)).to_have_count(0)
+
+    page = visitor.open("secret/rotation/setup", id=arn, how="own")
+    expect(page.get_by_text("Your policies do not allow lambda:ListFunctions")).to_be_visible()
+    assert visitor.violations() == []

@@ -8,7 +8,7 @@ from typing import Any
 from keyturn.client.planned import PlannedRotation, rule_in_words
 from keyturn.console.pages.secret import is_replica, known, may, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
-from keyturn.console.rotation_act import NextAct, next_act
+from keyturn.console.rotation_act import UNSEEN, NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Refused, Visit
@@ -26,8 +26,9 @@ def show(visit: Visit) -> Reply:
     arn, function_arn = described["ARN"], described.get("RotationLambdaARN")
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
-    course, refused = _course(visit, arn, log_group_of(visit, function_arn))
-    clients, state = visit.clients, _state(visit, described, course)
+    log_group = log_group_of(visit, function_arn)
+    course, refused = _course(visit, arn, log_group)
+    clients, state = visit.clients, _state(visit, described, course, log_group)
     return Html(
         "rotation.html",
         {
@@ -60,7 +61,9 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         else:
             yield [
                 Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course"),
-                Part("rotation_state.html", _state(visit.later(), _described(visit), course), target="state"),
+                Part(
+                    "rotation_state.html", _state(visit.later(), _described(visit), course, log_group), target="state"
+                ),
             ]
         if not course.is_under_way:
             return
@@ -118,7 +121,7 @@ def _described(visit: Visit) -> Json:
     return described
 
 
-def _state(visit: Visit, described: Json, course: Course | None) -> dict[str, Any]:
+def _state(visit: Visit, described: Json, course: Course | None, log_group: str) -> dict[str, Any]:
     """Return what the card shows that says where it stands: all of it, so that none of it is older than the rest."""
     function_arn = described.get("RotationLambdaARN")
     is_changed_here = "DeletedDate" not in described and not is_replica(visit, described)
@@ -129,6 +132,7 @@ def _state(visit: Visit, described: Json, course: Course | None) -> dict[str, An
         "described": described,
         "course": course,
         "function_name": function_name(function_arn) if function_arn else "",
+        "log_group": log_group,
         # What is deleted, or follows another one, has no plan of its own.
         "planned": None if act is None else planned,
         **_shown_act(visit, act, course),
@@ -143,7 +147,7 @@ def _act(visit: Visit, described: Json, planned: PlannedRotation | None, course:
         return next_act(visit, described, planned.state, planned.next_at)
     if course is not None:
         return next_act(visit, described, course.status, course.rotation.get("DueAt"))
-    return next_act(visit, described, "")
+    return next_act(visit, described, UNSEEN)
 
 
 def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict
         "is_watched": course is not None and course.is_under_way,
         "is_refused": is_refused,
         "is_untried": course is not None and course.is_untried,
-        "is_first": not is_refused,
+        "is_first": not is_refused and not (act and act.may_be_under_way),
         "may_edit": is_refused
         and act is not None
         and all(may(visit, act.secret_arn, "get_secret_value", "put_secret_value").values()),
