@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from playwright.sync_api import Page, expect
 from tests.e2e.conftest import ServerProcess
 
@@ -68,6 +70,11 @@ def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_
 
     expect(page.get_by_text("db-login-failed is found no longer.")).to_be_visible()
     assert first_choices(page) == ["Rotate now"]
+    # The database has refused what was stored before, and was not asked about this.
+    visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("The current value has not been tried yet.")).to_be_visible()
+    expect(page.get_by_text("The database refuses every stored password.")).to_have_count(0)
+    assert first_choices(page) == ["Rotate now"]
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
     assert password(server, "elsewhere") != THEIRS
@@ -116,6 +123,18 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
         expect(page.get_by_text("It is running.")).to_be_visible()
         expect(rotate.or_(retry)).to_have_count(0)
         page.get_by_role("link", name="Watch it").click()
+        card = page.get_by_role("region", name="Rotation is on")
+        expect(card).to_contain_text("A rotation runs")
+        # What is being typed keeps the page from being loaded anew.
+        typed = page.get_by_label("Type the secret's name to confirm")
+        typed.fill("st")
+
+    # All of the card tells the end: badges, what is next and why.
+    expect(card).to_contain_text("It rotated last at", timeout=SETTLED)
+    expect(card).not_to_contain_text("running")
+    expect(rotate).to_have_count(1)
+    expect(typed).to_have_value("st")
+    visitor.open("secret/rotation", id=arn)
     succeeds(page)
 
     # Nothing waits: it can be rotated, and need not be.
@@ -132,6 +151,9 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
     rotate.click()
     expect(retry).to_have_count(1, timeout=SETTLED)
     expect(rotate).to_have_count(0)
+    visitor.open("")
+    wrong = page.get_by_role("region", name="What is wrong now")
+    expect(wrong).to_contain_text("failed last: a call of the function to AWS's API failed (ClientError)")
 
 
 def test_who_may_not_rotate_is_told_what_is_missing(
@@ -168,3 +190,42 @@ def test_a_section_that_was_not_looked_at_is_not_called_well(
     page.get_by_role("button", name="Look from inside the sandbox, too").click()
     expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
     expect(database).to_contain_text("well")
+
+
+def test_a_refused_rotation_leads_to_the_doctor(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "uninvited")
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
+    statements = json.loads(server.client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
+    for statement in statements:
+        server.client("lambda").remove_permission(FunctionName=function, StatementId=statement["Sid"])
+
+    page.get_by_role("button", name="Rotate now").click()
+
+    page.get_by_role("alert").get_by_role("link", name="Ask the doctor").click()
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+
+
+def test_who_may_not_see_the_rotation_is_told_what_a_label_tells(
+    new_visitor: NewVisitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "labelled")
+    succeeds(turned_on_by_administrator(new_visitor, arn))
+    function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
+    role = server.client("lambda").get_function_configuration(FunctionName=function)["Role"].rpartition("/")[2]
+    server.client("iam").delete_role_policy(RoleName=role, PolicyName="SecretsManagerRotation")
+    server.client("secretsmanager").rotate_secret(SecretId=arn)
+    visitor = new_visitor()
+    visitor.sign_in(user_with(server, "rotates", "secretsmanager:DescribeSecret", "secretsmanager:RotateSecret"))
+
+    page = visitor.open("secret/rotation", id=arn)
+    expect(page.get_by_text("An attempt may be under way, or wait:")).to_be_visible()
+    assert first_choices(page) == []
+    expect(page.get_by_role("link", name="log", exact=True)).to_have_count(0)
+
+    page = visitor.open("secret/rotation/setup", id=arn, how="own")
+    expect(page.get_by_text("Your policies do not allow lambda:ListFunctions")).to_be_visible()
+    assert visitor.violations() == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC
 
 import pytest
 from playwright.sync_api import expect
@@ -229,6 +230,10 @@ def test_the_schedule_shows_when_and_why(visitor: Visitor, server: ServerProcess
     expect(page.get_by_role("heading", name="By hour on")).to_be_visible()
     page.get_by_text("Why then").first.click()
     expect(page.get_by_text("30 days later is")).to_be_visible()
+    # The calendar is of UTC's days: the list beside it says so, too, and which zone is the viewer's.
+    at = planned["NextRotationAt"].astimezone(UTC)
+    expect(page.get_by_role("region", name="Planned rotations")).to_contain_text(f"{at:%Y-%m-%d %H:%M} UTC")
+    expect(page.get_by_role("contentinfo")).to_contain_text("unless they say UTC")
     page.get_by_label("Names that begin with").fill("nothing-of-this-name")
     expect(page.get_by_text("Nothing is planned here.")).to_be_visible()
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from keyturn.client.rotation_cause import cause_in_words
 from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_window, parse_rotation_rules
 
 _HOUR = timedelta(hours=1)
@@ -215,7 +216,7 @@ class PlannedRotation:
     def _standing(self) -> Iterator[str]:
         """Yield what is to be said of a secret that does not just wait for its moment."""
         number = f"attempt {self.attempt[0]} of {self.attempt[1]}" if self.attempt else "an attempt"
-        failed = f": {self.cause}" if self.cause else ""
+        failed = f": {cause_in_words(self.cause)}" if self.cause else ""
         if self.state == "running":
             yield f"A rotation runs: {number}. The next one is planned when it has ended."
         elif self.state == "pending":

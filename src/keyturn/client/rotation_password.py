@@ -23,6 +23,8 @@ def password_of(answer: Json) -> str:
         logged_in = f"{_named(answer, known['VersionId'])} logged in at {moment(known['At'])}"
     elif known.get("EveryVersionRefused"):
         logged_in = f"every version was refused at {moment(known['At'])}"
+    elif known.get("RefusalOvertaken"):
+        logged_in = f"every version of before was refused at {moment(known['At'])}; the current value was stored since"
     maybe = known.get("MaybeVersions", [])
     if not maybe:
         return logged_in

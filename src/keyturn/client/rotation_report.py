@@ -162,7 +162,8 @@ class Report:
     @property
     def is_refused(self) -> bool:
         """Whether the database refuses every labelled version: no label helps, and no further attempt."""
-        return bool(self.answers) and {*self.answers.values()} == {"refused"}
+        is_overtaken = self._answer.get("DatabaseVersion", {}).get("RefusalOvertaken", False)
+        return bool(self.answers) and {*self.answers.values()} == {"refused"} and not is_overtaken
 
     def runs(self) -> list[Run]:
         """Return the runs through the steps, oldest first."""

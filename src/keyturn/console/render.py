@@ -9,7 +9,7 @@ import hashlib
 import json
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,15 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
+from keyturn.client.rotation_cause import cause_in_words
 from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
 from keyturn.console.visit import Form
+from keyturn.rules.distance import distance
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
-_UNITS = ((timedelta(days=1), "day"), (timedelta(hours=1), "hour"), (timedelta(minutes=1), "minute"))
 _KIB = 1024
 _MOMENT = re.compile(r"\b([0-9]{4}-[0-9]{2}-[0-9]{2}) ([0-9]{2}:[0-9]{2}(?::[0-9]{2})?) UTC\b")
 
@@ -64,24 +65,15 @@ def time_of_day(at: datetime) -> Markup:
     return Markup('<time datetime="{}" title="{}" data-kind="time">{}</time>').format(at.isoformat(), shown, time)
 
 
+def in_utc(at: datetime) -> str:
+    """Return a moment in UTC, for what stands beside days and hours of UTC."""
+    return f"{at.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def day(at: datetime) -> Markup:
     """Return the day of a moment that is known to the day only, in UTC as it was counted."""
     shown = f"{at.astimezone(UTC):%Y-%m-%d}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(shown, shown, shown)
-
-
-def distance(at: datetime, now: datetime) -> str:
-    """Return how far a moment is from now, in words: ``in 3 days``, ``5 minutes ago``."""
-    ahead = at - now
-    size = abs(ahead)
-    for unit, name in _UNITS:
-        if size >= unit:
-            count = size // unit
-            told = f"{count} {name}{'' if count == 1 else 's'}"
-            break
-    else:
-        told = f"{size.seconds} s"
-    return f"in {told}" if ahead > timedelta(0) else f"{told} ago"
 
 
 def milliseconds(value: float | None) -> str:
@@ -142,6 +134,7 @@ class Renderer:
         self._environment.filters.update(
             moment=moment,
             with_moments=with_moments,
+            in_utc=in_utc,
             day=day,
             time_of_day=time_of_day,
             milliseconds=milliseconds,
@@ -149,6 +142,7 @@ class Renderer:
             plural=plural,
             pretty_json=pretty_json,
             harmless=shown,
+            cause_in_words=cause_in_words,
         )
 
     def render(self, template: str, shown: Mapping[str, Any]) -> str:

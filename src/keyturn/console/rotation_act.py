@@ -15,6 +15,8 @@ from typing import Any, Final
 from keyturn.console.visit import Visit
 
 Json = Mapping[str, Any]
+UNSEEN: Final = "unseen"
+"""The state of a rotation that whoever looks may not see."""
 
 
 class Act(StrEnum):
@@ -49,7 +51,7 @@ class NextAct:
 
     Attributes:
         secret_arn: Whose rotation.
-        state: ``running``, ``pending``, ``parked``, or anything else.
+        state: ``running``, ``pending``, ``parked``, ``unseen``, or anything else.
         due_at: When it goes on by itself, if that is known.
         pending_id: The version that AWSPENDING was left on; empty if there is none.
         needs: What is not allowed to whoever looks; empty if they may do it.
@@ -62,6 +64,11 @@ class NextAct:
     pending_id: str
     needs: str
 
+    @property
+    def may_be_under_way(self) -> bool:
+        """Whether only a label tells of a rotation that may not have ended."""
+        return self.state == UNSEEN and bool(self.pending_id)
+
 
 def next_act(visit: Visit, secret: Json, state: str, due_at: datetime | None = None) -> NextAct | None:
     """Return what can be done about a secret's rotation; None if it is not rotated here.
@@ -69,7 +76,8 @@ def next_act(visit: Visit, secret: Json, state: str, due_at: datetime | None = N
     Args:
         visit: Who would do it.
         secret: As DescribeSecret answers it.
-        state: Of the rotation that has not ended: ``running``, ``pending`` or ``parked``; anything else if none has.
+        state: Of the rotation that has not ended: ``running``, ``pending`` or ``parked``; ``unseen`` if nobody may say
+            whether there is one; anything else if there is none.
         due_at: When that goes on by itself.
     """
     if "DeletedDate" in secret or secret.get("PrimaryRegion", visit.session.region) != visit.session.region:

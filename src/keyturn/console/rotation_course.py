@@ -69,7 +69,7 @@ class Course:
     Args:
         answer: Of GetRotation.
         visit: Whose page it is on.
-        log_group: Of the secret's function.
+        log_group: Of the secret's function; empty if it may not be read.
     """
 
     def __init__(self, answer: Json, visit: Visit, log_group: str) -> None:
@@ -110,6 +110,11 @@ class Course:
         """Whether the database refuses every stored version, as far as is known: no label helps, and no attempt."""
         return bool(self.answer.get("DatabaseVersion", {}).get("EveryVersionRefused"))
 
+    @property
+    def is_untried(self) -> bool:
+        """Whether the current value was stored after the database had refused all the others."""
+        return bool(self.answer.get("DatabaseVersion", {}).get("RefusalOvertaken"))
+
     def facts(self) -> list[tuple[str, str]]:
         """Return names and values of what is known of it."""
         return [(name, value) for name, value in self.report.header() if name not in _ELSEWHERE]
@@ -144,12 +149,13 @@ class Course:
 
 
 def log_group_of(visit: Visit, function_arn: str | None) -> str:
-    """Return the log group of a function, its own name's if nobody may say."""
+    """Return the log group of a function, its own name's if nobody may say; empty if its lines may not be read."""
     if not function_arn:
         return ""
     name = function_name(function_arn)
     configured = visit.look("lambda", "get_function_configuration", FunctionName=function_arn)
-    return str(configured.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}"))
+    group = str(configured.get("LoggingConfig", {}).get("LogGroup", f"/aws/lambda/{name}"))
+    return group if visit.clients.allow("logs", "filter_log_events", logGroupName=group) else ""
 
 
 def function_name(function_arn: str) -> str:

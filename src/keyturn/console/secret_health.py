@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.client.planned import SeenBefore
+from keyturn.client.rotation_cause import cause_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class Health:
 def health_of(plan: Mapping[str, Any]) -> Health | None:
     """Return how it stands with a secret, of which ListPlannedRotations says this; None if nobody has looked yet."""
     state, verdict, drifts = plan.get("State"), plan.get("Verdict"), plan.get("Heartbeat") == "drift"
-    failed = (str(plan["Cause"]),) if plan.get("Cause") else ()
+    failed = (cause_in_words(str(plan["Cause"])),) if plan.get("Cause") else ()
     found = tuple(map(str, plan.get("PreflightCauses", ())))
     if state == "parked":
         return Health("rotation failed", "bad", causes=failed)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 
+from keyturn.rules.distance import distance
 from keyturn.rules.network.hops import Passage
 
 from .case import Case
@@ -15,7 +16,6 @@ from .network import Network
 from .network_probe import is_isolated, nobody_at_database
 from .waiting import Waiting
 
-_DAY, _HOUR, _MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
 _NAMED_AT_MOST = 3
 
 
@@ -107,9 +107,13 @@ def _rotation(case: Case) -> str:
     if not case.secret.get("RotationEnabled"):
         return f"{every}, switched off"
     last, following = case.last_rotated_at, case.next_rotation_at
-    parts = [every, f"last {ago(last, case.now)}" if last else "never rotated yet"]
+    parts = [every, f"last {distance(last, case.now)}" if last else "never rotated yet"]
     if following:
-        parts.append(f"next {ago(following, case.now)}" if following > case.now else f"due {ago(following, case.now)}")
+        parts.append(
+            f"next at the latest {distance(following, case.now)}"
+            if following > case.now
+            else f"due {distance(following, case.now)}"
+        )
     if case.waiting is not None:
         parts.append(_waiting(case.waiting, case.now))
     return ", ".join(parts)
@@ -122,9 +126,9 @@ def _waiting(waiting: Waiting, now: datetime) -> str:
     if waiting.runs:
         return f"{attempt} runs"
     if waiting.status == "parked":
-        return f"out of attempts, goes on {ago(waiting.due_at, now)}" if waiting.due_at else "out of attempts"
+        return f"out of attempts, goes on {distance(waiting.due_at, now)}" if waiting.due_at else "out of attempts"
     return (
-        f"{attempt} begins {ago(waiting.due_at, now)}"
+        f"{attempt} begins {distance(waiting.due_at, now)}"
         if waiting.due_at and waiting.due_at > now
         else f"{attempt} is due"
     )
@@ -180,18 +184,6 @@ def _log(case: Case) -> str:
     runs = len(case.runs)
     since = f"{case.log_group}: {runs} invocation{'' if runs == 1 else 's'} since the last good rotation"
     return f"{since}, {failed} failed" if failed else since
-
-
-def ago(moment: datetime, now: datetime) -> str:
-    """Return how long ago a moment was, or how far ahead it is, as people say it."""
-    span = abs(now - moment)
-    for unit, name in ((_DAY, "days"), (_HOUR, "hours"), (_MINUTE, "minutes")):
-        if span >= 2 * unit:
-            said = f"{span // unit} {name}"
-            break
-    else:
-        said = f"{int(span.total_seconds())} seconds"
-    return f"in {said}" if moment > now else f"{said} ago"
 
 
 def resource_of(question: Question, case: Case) -> str:

@@ -35,12 +35,14 @@ class DatabaseVersion:
         version_id: That has logged in last; None if that is not known.
         at: When it has, or when every version was refused.
         is_refused: Whether the database has refused every version that is stored.
+        is_overtaken: Whether it has refused all that were, and the current value was stored since.
         maybe: Versions for which ``setSecret`` has begun since, with when it last did.
     """
 
     version_id: str | None = None
     at: datetime | None = None
     is_refused: bool = False
+    is_overtaken: bool = False
     maybe: dict[str, datetime] = field(default_factory=dict)
 
 
@@ -55,20 +57,25 @@ def _decides(each: VersionRun) -> bool:
     return run.step == Step.TEST
 
 
-def database_version(runs: Iterable[VersionRun], labels: Mapping[str, str], changed_at: datetime) -> DatabaseVersion:
+def database_version(
+    runs: Iterable[VersionRun], labels: Mapping[str, str], changed_at: datetime, stored_at: datetime | None
+) -> DatabaseVersion:
     """Return which version the database has.
 
     Args:
         runs: Of rotations, not of tests, which have a copy of the current value; oldest first.
         labels: Staging label to version id, as they are now.
         changed_at: When the secret was changed last: what was said of a label before is said of it as it is.
+        stored_at: When the current version was made: the database was not asked about it before. None without one.
     """
     known = DatabaseVersion()
     for each in runs:
         run = each.run
         if _decides(each):
             known = DatabaseVersion(_shown(each, labels, changed_at), run.ended_at)
-            known.is_refused = run.step == Step.PROBE and _ACCEPTED not in read_words(run.cause or "").values()
+            if run.step == Step.PROBE and _ACCEPTED not in read_words(run.cause or "").values():
+                known.is_overtaken = stored_at is not None and known.at is not None and known.at < stored_at
+                known.is_refused = not known.is_overtaken
         elif run.step == Step.SET and run.outcome not in _NOT_RUN and each.version_id != known.version_id:
             known.maybe[each.version_id] = run.started_at
     return known

@@ -122,6 +122,11 @@ _DELETE_PACKAGE = delete(_packages).where(
 # What is returned tells whether a row was inserted: PostgreSQL's driver does not count.
 _INSERT_FUNCTION = postgresql.insert(_functions).on_conflict_do_nothing().returning(_functions.c.arn)
 _FUNCTION = select(_functions).where(_functions.c.arn == bindparam("arn"))
+_OF_ROLE = (
+    select(_functions.c.arn)
+    .where(_functions.c.role_arn == bindparam("role_arn"))
+    .union(select(_versions.c.function_arn).where(_versions.c.role_arn == bindparam("role_arn")))
+)
 _LOCK_FUNCTION = _FUNCTION.with_for_update()
 _FUNCTIONS = (
     select(_functions)
@@ -202,6 +207,11 @@ def lock_function(transaction: Transaction, arn: str) -> FunctionRecord | None:
     """Return the function as it is now, which stays so until the transaction ends."""
     row = transaction.connection.execute(_LOCK_FUNCTION, {"arn": arn}).one_or_none()
     return None if row is None else _function(row)
+
+
+def list_of_role(connection: Connection, role_arn: str) -> list[str]:
+    """Return the ARNs of functions that run as a role, themselves or in a published version."""
+    return list(connection.execute(_OF_ROLE, {"role_arn": role_arn}).scalars())
 
 
 def list_functions(connection: Connection, place: Place) -> list[FunctionRecord]:

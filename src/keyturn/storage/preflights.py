@@ -100,15 +100,27 @@ def bring_forward(transaction: Transaction, secret_id: int, due_at: datetime) ->
 
 def bring_forward_users(transaction: Transaction, function_arn: str, due_at: datetime) -> None:
     """The same of every secret whose rotation function this is, by whatever qualifier."""
+    transaction.connection.execute(_bring_forward(_uses(function_arn), due_at))
+
+
+def bring_forward_all_users(transaction: Transaction, function_arn: str, due_at: datetime) -> None:
+    """Have every such secret looked at no later than this moment, whatever was found last."""
+    transaction.connection.execute(_bring_all_forward(_uses(function_arn), due_at))
+
+
+def _uses(function_arn: str) -> ColumnElement[bool]:
     arn = _secrets.c.rotation_function_arn
     of_function = or_(arn == function_arn, arn.startswith(f"{function_arn}:", autoescape=True))
-    users = select(_secrets.c.secret_id).where(of_function, _secrets.c.secret_id == _preflights.c.secret_id)
-    transaction.connection.execute(_bring_forward(users.exists(), due_at))
+    return select(_secrets.c.secret_id).where(of_function, _secrets.c.secret_id == _preflights.c.secret_id).exists()
 
 
 def _bring_forward(which: ColumnElement[bool], due_at: datetime) -> Update:
     is_unwell = or_(_preflights.c.verdict != Verdict.READY.value, _preflights.c.heartbeat == Heartbeat.DRIFT.value)
-    return update(_preflights).where(is_unwell, _preflights.c.due_at > due_at, which).values(due_at=due_at)
+    return _bring_all_forward(which, due_at).where(is_unwell)
+
+
+def _bring_all_forward(which: ColumnElement[bool], due_at: datetime) -> Update:
+    return update(_preflights).where(_preflights.c.due_at > due_at, which).values(due_at=due_at)
 
 
 def due_preflights(connection: Connection, now: datetime, ahead: timedelta, limit: int) -> list[tuple[int, str]]:

@@ -323,6 +323,10 @@ def test_when_every_version_is_refused_only_another_password_helps() -> None:
     assert of.runs()[0].cells["probeSecret"] == "✗ all refused"
     failed = Report({**told, "Rotation": rotation("failed", Kind="resolution")}, AT).next_steps()
     assert [each.command for each in failed if each.command.startswith("keyturn")] == ["keyturn rotate db"]
+    # What was stored since was not refused.
+    mended = Report({**told, "DatabaseVersion": {"RefusalOvertaken": True, "At": AT}}, AT)
+    assert not mended.document()["every_version_refused"]
+    assert "every stored version is refused" not in " ".join(each.what for each in mended.next_steps())
     assert "ends the rotation that waits" in words
     assert not [each for each in failed if "ends the rotation that waits" in each.what]
 
@@ -433,6 +437,10 @@ def test_while_rotation_is_off_nothing_is_retried() -> None:
             f"version {LEFT} (no label) logged in at 2026-03-04 05:06:07 UTC",
         ),
         ({"EveryVersionRefused": True, "At": AT}, "every version was refused at 2026-03-04 05:06:07 UTC"),
+        (
+            {"EveryVersionRefused": False, "RefusalOvertaken": True, "At": AT},
+            "every version of before was refused at 2026-03-04 05:06:07 UTC; the current value was stored since",
+        ),
     ],
 )
 def test_no_more_is_said_of_the_password_than_is_known(known: dict[str, Any], password: str) -> None:

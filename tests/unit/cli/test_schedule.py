@@ -293,11 +293,17 @@ def test_every_secret_that_could_rotate_is_shown_with_its_state() -> None:
         ("running", "A rotation runs: attempt 2 of 5. The next one is planned when it has ended."),
         (
             "pending",
-            "A rotation is under way: attempt 2 of 5 begins at 2026-03-01 10:04. The last one failed: timeout.",
+            (
+                "A rotation is under way: attempt 2 of 5 begins at 2026-03-01 10:04."
+                " The last one failed: the function ran out of time."
+            ),
         ),
         (
             "parked",
-            "Its rotation is out of attempts: AuthenticationFailed, and is tried again in the next window. It rotated",
+            (
+                "Its rotation is out of attempts: the database refuses the login, and is tried again in the next"
+                " window. It rotated"
+            ),
         ),
         ("parked for ever", "is tried again when keyturn rotation retry asks for it: no window is planned."),
         ("unplanned", "It has no schedule: it rotates when RotateSecret asks for it."),

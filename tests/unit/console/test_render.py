@@ -4,24 +4,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from keyturn.console.render import distance, milliseconds, moment, plural, pretty_json, size, static, with_moments
+from keyturn.console.render import milliseconds, moment, plural, pretty_json, size, static, with_moments
 from keyturn.console.replies import address
 
 NOW = datetime(2026, 3, 4, 5, 6, 7, tzinfo=UTC)
-
-
-@pytest.mark.parametrize(
-    ("ahead", "told"),
-    [
-        (timedelta(days=3, hours=5), "in 3 days"),
-        (timedelta(hours=1), "in 1 hour"),
-        (timedelta(seconds=-90), "1 minute ago"),
-        (timedelta(seconds=-7), "7 s ago"),
-        (timedelta(0), "0 s ago"),
-    ],
-)
-def test_a_distance_is_told_in_its_largest_unit(ahead: timedelta, told: str) -> None:
-    assert distance(NOW + ahead, NOW) == told
 
 
 def test_a_moment_is_written_in_utc_for_the_script_to_find() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from keyturn.console.rotation_act import Act, act_of
+from keyturn.console.rotation_act import UNSEEN, Act, NextAct, act_of
 
 ON: dict[str, Any] = {"RotationLambdaARN": "arn:aws:lambda:f", "RotationEnabled": True}
 OFF: dict[str, Any] = {**ON, "RotationEnabled": False}
@@ -28,3 +28,13 @@ STATES = ("", "planned", "unplanned", "off", "running", "pending", "parked")
 )
 def test_one_thing_gets_it_going(secret: dict[str, Any], pending_id: str, acts: list[Act]) -> None:
     assert [act_of(secret, state, pending_id) for state in STATES] == acts
+
+
+@pytest.mark.parametrize(
+    ("state", "pending_id", "may_be"),
+    [(UNSEEN, "p", True), (UNSEEN, "", False), ("planned", "p", False), ("running", "p", False)],
+)
+def test_a_label_tells_of_an_attempt_where_nothing_else_may_be_seen(state: str, pending_id: str, may_be: bool) -> None:
+    act = NextAct(Act.ROTATE, "arn", state, None, pending_id, needs="")
+
+    assert act.may_be_under_way == may_be

@@ -22,8 +22,8 @@ def ran(
     return VersionRun(version, StepRecord(minute, 1, step, "r", began, ended, outcome, None, said or None))
 
 
-def known(*runs: VersionRun, changed_at: datetime = AT) -> DatabaseVersion:
-    return database_version(runs, LABELS, changed_at)
+def known(*runs: VersionRun, changed_at: datetime = AT, stored_at: datetime | None = AT) -> DatabaseVersion:
+    return database_version(runs, LABELS, changed_at, stored_at)
 
 
 def test_what_has_logged_in_is_known_until_another_password_is_set() -> None:
@@ -74,3 +74,13 @@ def test_that_all_are_refused_is_known_and_no_answer_tells_nothing() -> None:
 
     assert refused == DatabaseVersion(None, AT + 2 * MINUTE, is_refused=True)
     assert silent == DatabaseVersion(maybe={"pending": AT})
+
+
+@pytest.mark.parametrize(("minute", "is_overtaken"), [(0, False), (2, False), (3, True)])
+def test_a_value_that_was_stored_after_all_were_refused_is_not_refused(minute: int, is_overtaken: bool) -> None:
+    probed = ran("probeSecret", 1, said="pending refused, current refused")
+
+    found = known(probed, changed_at=AT + 9 * MINUTE, stored_at=AT + minute * MINUTE)
+
+    assert (found.is_refused, found.is_overtaken) == (not is_overtaken, is_overtaken)
+    assert known(probed, stored_at=None).is_refused

@@ -224,6 +224,69 @@ def test_what_was_well_is_not_looked_at_again_after_each_rotation(desk: Desk, ch
     assert desk.after(21 * HOUR) == 0
 
 
+def _give_right(desk: Desk) -> None:
+    desk.bench.call(
+        "lambda",
+        "AddPermission",
+        FunctionName="rotate",
+        StatementId="t",
+        Action="lambda:InvokeFunction",
+        Principal="secretsmanager.amazonaws.com",
+    )
+
+
+def _take_right(desk: Desk) -> None:
+    desk.bench.call("lambda", "RemovePermission", FunctionName="rotate", StatementId="s")
+
+
+def _put_policy(desk: Desk, role: str = "rotate") -> None:
+    desk.bench.call("iam", "PutRolePolicy", RoleName=role, PolicyName="p", PolicyDocument=ANYTHING)
+
+
+def _delete_policy(desk: Desk) -> None:
+    desk.bench.call("iam", "DeleteRolePolicy", RoleName="rotate", PolicyName="before")
+
+
+def _attach_policy(desk: Desk) -> None:
+    desk.bench.call("iam", "AttachRolePolicy", RoleName="rotate", PolicyArn=TO_ATTACH)
+
+
+def _detach_policy(desk: Desk) -> None:
+    desk.bench.call("iam", "DetachRolePolicy", RoleName="rotate", PolicyArn=ATTACHED)
+
+
+ANYTHING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
+TRUST = (
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",'
+    ' "Principal": {"Service": "lambda.amazonaws.com"}}}'
+)
+ATTACHED = "arn:aws:iam::aws:policy/AdministratorAccess"
+TO_ATTACH = "arn:aws:iam::aws:policy/SecretsManagerReadWrite"
+
+
+@pytest.mark.parametrize(
+    "change", [_give_right, _take_right, _put_policy, _delete_policy, _attach_policy, _detach_policy]
+)
+@pytest.mark.parametrize("changed", [{}, SUPERUSER_REFUSED])
+def test_whatever_was_found_is_looked_at_again_when_rights_of_the_function_change(
+    desk: Desk, change: Callable[[Desk], None], changed: dict[str, str]
+) -> None:
+    for role in ("rotate", "another"):
+        desk.bench.call("iam", "CreateRole", RoleName=role, AssumeRolePolicyDocument=TRUST)
+    desk.bench.call("iam", "PutRolePolicy", RoleName="rotate", PolicyName="before", PolicyDocument=ANYTHING)
+    desk.bench.call("iam", "AttachRolePolicy", RoleName="rotate", PolicyArn=ATTACHED)
+    desk.rotated()
+    desk.looker.changed = changed
+    desk.look()
+    _put_policy(desk, "another")
+    assert desk.after(HOUR) == 0
+    change(desk)
+
+    assert desk.look() == 0
+    assert desk.after(MINUTE) == 1
+    assert desk.after(20 * HOUR) == 0
+
+
 def test_a_rotation_that_fails_mends_nothing(desk: Desk) -> None:
     desk.rotated()
     desk.looker.changed = SUPERUSER_REFUSED

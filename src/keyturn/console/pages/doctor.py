@@ -210,6 +210,7 @@ def _shown(visit: Visit, options: Options) -> Html:
             "act": act,
             "is_watched": False,
             "is_refused": False,
+            "is_untried": False,
             "is_first": not any(each.has_button for each in main) and (bool(fixed) or _is_wanted(act, report)),
             "sections": [each for each in sections if not each.is_ended],
             "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),

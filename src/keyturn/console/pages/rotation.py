@@ -8,7 +8,7 @@ from typing import Any
 from keyturn.client.planned import PlannedRotation, rule_in_words
 from keyturn.console.pages.secret import is_replica, known, may, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
-from keyturn.console.rotation_act import NextAct, next_act
+from keyturn.console.rotation_act import UNSEEN, NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Refused, Visit
@@ -24,31 +24,22 @@ def show(visit: Visit) -> Reply:
     """Show it; with ``version`` one rotation and its timeline, else the unfinished one or the last to end."""
     described, seen = known(visit)
     arn, function_arn = described["ARN"], described.get("RotationLambdaARN")
-    is_changed_here = "DeletedDate" not in described and not is_replica(visit, described)
     more = {"NextToken": visit.asked("next")} if visit.asked("next") else {}
     listed = visit.look("keyturn", "list_rotations", SecretId=arn, MaxResults=_ON_A_PAGE, **more)
-    course, refused = _course(visit, arn, log_group_of(visit, function_arn))
-    planned, clients = _planned(visit, described), visit.clients
-    act = _act(visit, described, planned, course)
+    log_group = log_group_of(visit, function_arn)
+    course, refused = _course(visit, arn, log_group)
+    clients, state = visit.clients, _state(visit, described, course, log_group)
     return Html(
         "rotation.html",
         {
             "section": "secrets",
-            "described": described,
             "unseen": seen.refused,
-            "is_changed_here": is_changed_here,
-            "function_name": function_name(function_arn) if function_arn else "",
-            # What is deleted, or follows another one, has no plan of its own.
-            "planned": None if act is None else planned,
-            **_shown_act(visit, act, course),
-            "rule": rule_in_words(described.get("RotationRules", {})),
+            **state,
             "listed": listed,
-            "course": course,
             "no_course": refused,
             "version": visit.asked("version"),
             "all": visit.asked("all"),
             "kind_of": kind_of,
-            "may_rotate": is_changed_here and may_rotate(visit, arn),
             "may_cancel": clients.allow("secretsmanager", "cancel_rotate_secret", SecretId=arn),
             "may_resolve": clients.allow("keyturn", "resolve_rotation", SecretId=arn),
         },
@@ -57,7 +48,7 @@ def show(visit: Visit) -> Reply:
 
 @live("secret/rotation/live")
 def watch(visit: Visit) -> Iterator[Sequence[Part]]:
-    """Show the steps of a rotation as they go."""
+    """Show where it stands, and its steps as they go."""
     described = _described(visit)
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
     before: Json | None = None
@@ -68,10 +59,11 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         if told == before:
             yield []
         else:
-            act = next_act(visit, _described(visit), course.status, course.rotation.get("DueAt"))
             yield [
                 Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course"),
-                Part("rotation_act.html", _shown_act(visit, act, course), target="act"),
+                Part(
+                    "rotation_state.html", _state(visit.later(), _described(visit), course, log_group), target="state"
+                ),
             ]
         if not course.is_under_way:
             return
@@ -129,13 +121,33 @@ def _described(visit: Visit) -> Json:
     return described
 
 
+def _state(visit: Visit, described: Json, course: Course | None, log_group: str) -> dict[str, Any]:
+    """Return what the card shows that says where it stands: all of it, so that none of it is older than the rest."""
+    function_arn = described.get("RotationLambdaARN")
+    is_changed_here = "DeletedDate" not in described and not is_replica(visit, described)
+    planned = _planned(visit, described)
+    act = _act(visit, described, planned, course)
+    return {
+        "now": visit.now,
+        "described": described,
+        "course": course,
+        "function_name": function_name(function_arn) if function_arn else "",
+        "log_group": log_group,
+        # What is deleted, or follows another one, has no plan of its own.
+        "planned": None if act is None else planned,
+        **_shown_act(visit, act, course),
+        "rule": rule_in_words(described.get("RotationRules", {})),
+        "may_rotate": is_changed_here and may_rotate(visit, described["ARN"]),
+    }
+
+
 def _act(visit: Visit, described: Json, planned: PlannedRotation | None, course: Course | None) -> NextAct | None:
-    """Return what can be done now; one rotation of many does not tell how the newest stands."""
+    """Return what can be done now; a rotation that is shown has ended, or is the one that has not."""
     if planned is not None:
         return next_act(visit, described, planned.state, planned.next_at)
-    if course is not None and not visit.asked("version"):
+    if course is not None:
         return next_act(visit, described, course.status, course.rotation.get("DueAt"))
-    return next_act(visit, described, "")
+    return next_act(visit, described, UNSEEN)
 
 
 def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict[str, Any]:
@@ -145,7 +157,8 @@ def _shown_act(visit: Visit, act: NextAct | None, course: Course | None) -> dict
         "act": act,
         "is_watched": course is not None and course.is_under_way,
         "is_refused": is_refused,
-        "is_first": not is_refused,
+        "is_untried": course is not None and course.is_untried,
+        "is_first": not is_refused and not (act and act.may_be_under_way),
         "may_edit": is_refused
         and act is not None
         and all(may(visit, act.secret_arn, "get_secret_value", "put_secret_value").values()),
@@ -174,5 +187,9 @@ def _planned(visit: Visit, described: Json) -> PlannedRotation | None:
     """Return when it rotates next, and why then; None if it has no rotation, or that may not be seen."""
     if "RotationEnabled" not in described:
         return None
-    found = visit.look("keyturn", "list_planned_rotations", SecretARNs=[described["ARN"]]).get("PlannedRotations", [])
+    asked = {"SecretARNs": [described["ARN"]]}
+    if not visit.clients.allow("keyturn", "list_planned_rotations", **asked):
+        # Nor is it asked again each time that something changes: each refused call is in the audit trail.
+        return None
+    found = visit.look("keyturn", "list_planned_rotations", **asked).get("PlannedRotations", [])
     return PlannedRotation.of(found[0]) if found else None

@@ -22,7 +22,7 @@ from keyturn.console.pages.secret import may_rotate
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.rotation_course import function_name
 from keyturn.console.routing import action, page
-from keyturn.console.visit import Visit
+from keyturn.console.visit import Look, Visit
 from keyturn.errors.base import AwsError, KeyturnError
 from keyturn.errors.secretsmanager import InvalidParameterException
 from keyturn.rules.rotation_invoking import service_may_invoke
@@ -107,7 +107,8 @@ def show(visit: Visit) -> Reply:
     if lacking and chosen.how == "new" and not visit.asked("how"):
         chosen = replace(chosen, how="own")
     seen, refused = _previewed(visit, chosen)
-    functions, are_all = _functions(visit, described["ARN"])
+    listed = visit.look("lambda", "list_functions", MaxItems=_MOST_FUNCTIONS)
+    functions = _functions(visit, described["ARN"], listed)
     current = described.get("RotationLambdaARN", "")
     function_arn = {"own": chosen.function, "keep": current}.get(chosen.how, "")
     return Html(
@@ -120,7 +121,8 @@ def show(visit: Visit) -> Reply:
             "preview": seen,
             "refusal": refused,
             "functions": functions,
-            "are_all": are_all,
+            "are_all": not listed.get("NextMarker"),
+            "unlisted": listed.refused,
             "current": function_name(current) if current else "",
             "function_arn": function_arn,
             "permission": _permission(visit, function_arn, described["ARN"]),
@@ -210,14 +212,13 @@ def _lacking(visit: Visit, secret_arn: str) -> list[str]:
     return [action for action, is_allowed in judged.items() if not is_allowed]
 
 
-def _functions(visit: Visit, secret_arn: str) -> tuple[Sequence[Function], bool]:
-    """Return the account's functions, those first that Secrets Manager may invoke, and whether these are all."""
-    listed = visit.look("lambda", "list_functions", MaxItems=_MOST_FUNCTIONS)
+def _functions(visit: Visit, secret_arn: str, listed: Look) -> Sequence[Function]:
+    """Return the account's functions that are listed, those first that Secrets Manager may invoke."""
     found = [
         Function(each["FunctionArn"], each["FunctionName"], _may_be_invoked(visit, each["FunctionArn"], secret_arn))
         for each in listed.get("Functions", [])
     ]
-    return sorted(found, key=lambda each: (not each.may_be_invoked, each.name)), not listed.get("NextMarker")
+    return sorted(found, key=lambda each: (not each.may_be_invoked, each.name))
 
 
 def _may_be_invoked(visit: Visit, function_arn: str, secret_arn: str) -> bool | None:

@@ -20,19 +20,22 @@ function localTimes(root) {
   for (const each of root.querySelectorAll('time[data-kind="line"]')) {
     each.textContent = LINE.format(new Date(each.dateTime));
   }
+  for (const each of root.querySelectorAll("[data-zone]")) {
+    each.textContent = `Times are in ${LINE.resolvedOptions().timeZone} unless they say UTC.`;
+  }
   distances(root);
 }
 
-const UNITS = [[86_400, "day"], [3_600, "hour"], [60, "minute"]];
+const UNITS = [[86_400, "day"], [3_600, "hour"], [60, "minute"], [1, "second"]];
 
-/** Says how far moments are from now, as the server does. */
+/** Says how far moments are from now, as the server does (rules/distance.py). */
 function distances(root) {
   for (const each of root.querySelectorAll('time[data-kind="distance"]')) {
     const ahead = (new Date(each.dateTime) - Date.now()) / 1000;
     const size = Math.abs(ahead);
-    const [unit, name] = UNITS.find(([seconds]) => size >= seconds) ?? [1, "s"];
+    const [unit, name] = UNITS.find(([seconds]) => size >= seconds) ?? UNITS.at(-1);
     const count = Math.floor(size / unit);
-    const told = name === "s" ? `${count} s` : `${count} ${name}${count === 1 ? "" : "s"}`;
+    const told = `${count} ${name}${count === 1 ? "" : "s"}`;
     const text = ahead > 0 ? `in ${told}` : `${told} ago`;
     if (each.textContent !== text && !isInUse(each)) each.textContent = text;
   }

@@ -18,7 +18,7 @@ from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.own_functions import own_function
 from keyturn.doctor.remedies import go_on, store_value
-from keyturn.doctor.sections import ago
+from keyturn.rules.distance import distance
 
 _ASKED = ("keyturn:PreflightRotation",)
 _REFUSED = "AuthenticationFailed"
@@ -450,7 +450,7 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
     inside = [item for item in failed if not item["Item"].startswith(_SEEN_FROM_OUTSIDE)]
     if found["Verdict"] != "will fail" and not drifts:
         return
-    when = f"As was found {ago(checked_at, case.now)}"
+    when = f"As was found {distance(checked_at, case.now)}"
     stored = store_value(case.arn) if not {_OUTSIDE, _REFUSED_NOW}.isdisjoint(drifts) else ()
     or_store = " Or store the password that the database has." if stored else ""
     told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)

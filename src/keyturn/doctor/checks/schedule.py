@@ -11,9 +11,9 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import go_on
-from keyturn.doctor.sections import ago
 from keyturn.doctor.trail import TrailEvent
 from keyturn.errors.secretsmanager import InvalidParameterException
+from keyturn.rules.distance import distance
 from keyturn.rules.schedule import Days, RotationWindow, parse_rotation_rules, window_that_closes
 
 _DAY = timedelta(days=1)
@@ -135,7 +135,7 @@ def schedule_overdue(case: Case) -> Iterator[Finding]:
     _ = case.runs, case.failures
     yield Finding(
         OVERDUE,
-        f"it was due {ago(following, case.now)}, and its window has passed",
+        f"it was due {distance(following, case.now)}, and its window has passed",
         (
             Evidence(
                 "secretsmanager:DescribeSecret",
@@ -158,9 +158,9 @@ def _when(case: Case, following: datetime) -> str:
     """Say when the window is, in which the moment is not told."""
     window = _window(case, following)
     if window is None:
-        return f"the next rotation is due by {_told(following)}, {ago(following, case.now)}"
+        return f"the next rotation is due by {_told(following)}, {distance(following, case.now)}"
     if window.opens_at > case.now:
-        return f"the next rotation window {window.in_words()}: it opens {ago(window.opens_at, case.now)}"
+        return f"the next rotation window {window.in_words()}: it opens {distance(window.opens_at, case.now)}"
     return f"the rotation window {window.in_words()}: it is open"
 
 

@@ -26,6 +26,7 @@ from keyturn.operations.iam.quotas import check_count
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import Page
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_role
 from keyturn.storage import attachments, groups, roles, users
 from keyturn.storage.attachments import PolicyUsage
 from keyturn.storage.groups import GroupRecord
@@ -72,27 +73,23 @@ def attach_role_policy(kit: Kit, call: Call, request: AttachRolePolicyRequest, r
 
 
 @operation("iam", "DetachUserPolicy", subject=user_with_boundary)
-def detach_user_policy(
-    kit: Kit, _call: Call, request: DetachUserPolicyRequest, record: UserRecord
-) -> dict[str, object]:
+def detach_user_policy(kit: Kit, call: Call, request: DetachUserPolicyRequest, record: UserRecord) -> dict[str, object]:
     """Take a managed policy from a user."""
-    return _detach(kit, record, request["PolicyArn"])
+    return _detach(kit, call, record, request["PolicyArn"])
 
 
 @operation("iam", "DetachGroupPolicy", subject=group)
 def detach_group_policy(
-    kit: Kit, _call: Call, request: DetachGroupPolicyRequest, record: GroupRecord
+    kit: Kit, call: Call, request: DetachGroupPolicyRequest, record: GroupRecord
 ) -> dict[str, object]:
     """Take a managed policy from a group."""
-    return _detach(kit, record, request["PolicyArn"])
+    return _detach(kit, call, record, request["PolicyArn"])
 
 
 @operation("iam", "DetachRolePolicy", subject=role_with_boundary)
-def detach_role_policy(
-    kit: Kit, _call: Call, request: DetachRolePolicyRequest, record: RoleRecord
-) -> dict[str, object]:
+def detach_role_policy(kit: Kit, call: Call, request: DetachRolePolicyRequest, record: RoleRecord) -> dict[str, object]:
     """Take a managed policy from a role."""
-    return _detach(kit, record, request["PolicyArn"])
+    return _detach(kit, call, record, request["PolicyArn"])
 
 
 @operation("iam", "ListAttachedUserPolicies", subject=user)
@@ -162,15 +159,17 @@ def _attach(kit: Kit, call: Call, owner: OwnerT, policy_arn: str) -> dict[str, o
         if policy_arn not in present:
             check_count(f"PoliciesPer{kind}", len(present), quotas.ATTACHED[kind])
             attachments.attach_policy(transaction, now.account_id, now.arn, policy_arn)
+            look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 
-def _detach(kit: Kit, owner: OwnerT, policy_arn: str) -> dict[str, object]:
+def _detach(kit: Kit, call: Call, owner: OwnerT, policy_arn: str) -> dict[str, object]:
     check_policy_arn(policy_arn)
     with kit.state.write() as transaction:
         now = current(transaction, owner)
         if not attachments.detach_policy(transaction, now.arn, policy_arn):
             raise not_found(policy_arn)
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 

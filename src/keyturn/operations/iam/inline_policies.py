@@ -22,6 +22,7 @@ from keyturn.operations.iam.pages import end_of, page_of
 from keyturn.operations.kit import Kit
 from keyturn.operations.paging import Page
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_role
 from keyturn.rules.policy.document import check_inline_size, parse_identity_policy
 from keyturn.storage import inline_policies
 from keyturn.storage.groups import GroupRecord
@@ -50,21 +51,21 @@ from keyturn.wire.types.iam import (
 
 
 @operation("iam", "PutUserPolicy", subject=user_with_boundary)
-def put_user_policy(kit: Kit, _call: Call, request: PutUserPolicyRequest, record: UserRecord) -> dict[str, object]:
+def put_user_policy(kit: Kit, call: Call, request: PutUserPolicyRequest, record: UserRecord) -> dict[str, object]:
     """Give a user a policy, or replace the one of that name."""
-    return _put(kit, record, request["PolicyName"], request["PolicyDocument"])
+    return _put(kit, call, record, request["PolicyName"], request["PolicyDocument"])
 
 
 @operation("iam", "PutGroupPolicy", subject=group)
-def put_group_policy(kit: Kit, _call: Call, request: PutGroupPolicyRequest, record: GroupRecord) -> dict[str, object]:
+def put_group_policy(kit: Kit, call: Call, request: PutGroupPolicyRequest, record: GroupRecord) -> dict[str, object]:
     """Give a group, and so its members, a policy, or replace the one of that name."""
-    return _put(kit, record, request["PolicyName"], request["PolicyDocument"])
+    return _put(kit, call, record, request["PolicyName"], request["PolicyDocument"])
 
 
 @operation("iam", "PutRolePolicy", subject=role_with_boundary)
-def put_role_policy(kit: Kit, _call: Call, request: PutRolePolicyRequest, record: RoleRecord) -> dict[str, object]:
+def put_role_policy(kit: Kit, call: Call, request: PutRolePolicyRequest, record: RoleRecord) -> dict[str, object]:
     """Give a role a policy, or replace the one of that name."""
-    return _put(kit, record, request["PolicyName"], request["PolicyDocument"])
+    return _put(kit, call, record, request["PolicyName"], request["PolicyDocument"])
 
 
 @operation("iam", "GetUserPolicy", subject=user)
@@ -118,36 +119,33 @@ def list_role_policies(
 
 
 @operation("iam", "DeleteUserPolicy", subject=user_with_boundary)
-def delete_user_policy(
-    kit: Kit, _call: Call, request: DeleteUserPolicyRequest, record: UserRecord
-) -> dict[str, object]:
+def delete_user_policy(kit: Kit, call: Call, request: DeleteUserPolicyRequest, record: UserRecord) -> dict[str, object]:
     """Take a policy from a user."""
-    return _delete(kit, record, request["PolicyName"])
+    return _delete(kit, call, record, request["PolicyName"])
 
 
 @operation("iam", "DeleteGroupPolicy", subject=group)
 def delete_group_policy(
-    kit: Kit, _call: Call, request: DeleteGroupPolicyRequest, record: GroupRecord
+    kit: Kit, call: Call, request: DeleteGroupPolicyRequest, record: GroupRecord
 ) -> dict[str, object]:
     """Take a policy from a group."""
-    return _delete(kit, record, request["PolicyName"])
+    return _delete(kit, call, record, request["PolicyName"])
 
 
 @operation("iam", "DeleteRolePolicy", subject=role_with_boundary)
-def delete_role_policy(
-    kit: Kit, _call: Call, request: DeleteRolePolicyRequest, record: RoleRecord
-) -> dict[str, object]:
+def delete_role_policy(kit: Kit, call: Call, request: DeleteRolePolicyRequest, record: RoleRecord) -> dict[str, object]:
     """Take a policy from a role."""
-    return _delete(kit, record, request["PolicyName"])
+    return _delete(kit, call, record, request["PolicyName"])
 
 
-def _put(kit: Kit, owner: OwnerT, name: str, document: str) -> dict[str, object]:
+def _put(kit: Kit, call: Call, owner: OwnerT, name: str, document: str) -> dict[str, object]:
     parse_identity_policy(document)
     with kit.state.write() as transaction:
         now = current(transaction, owner)
         present = inline_policies.load_inline_policies(transaction.connection, now.arn)
         check_inline_size(kind_of(now).lower(), now.name, {**present, name: document}.values())
         inline_policies.put_inline_policy(transaction, now.arn, name, document)
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 
@@ -165,11 +163,12 @@ def _names(kit: Kit, call: Call, listing: str, request: Mapping[str, Any], owner
     return page_of(kit, call, listing, request, names, str)
 
 
-def _delete(kit: Kit, owner: OwnerT, name: str) -> dict[str, object]:
+def _delete(kit: Kit, call: Call, owner: OwnerT, name: str) -> dict[str, object]:
     with kit.state.write() as transaction:
         now = current(transaction, owner)
         if not inline_policies.delete_inline_policy(transaction, now.arn, name):
             raise _missing(now, name)
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 

@@ -36,6 +36,7 @@ from keyturn.operations.lambda_.subjects import (
     subject_of,
 )
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_users
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import parse_resource_policy
 from keyturn.rules.policy.principals import InvalidPrincipal, parse_principals
@@ -112,6 +113,7 @@ def add_permission(kit: Kit, call: Call, request: AddPermissionRequest, holder: 
             raise PolicyLengthExceededException(
                 f"The final policy size is bigger than the limit ({POLICY_LIMIT_BYTES})."
             )
+        look_at_all_users(kit, transaction, holder.function_arn, call.at)
     return {"Statement": statement}
 
 
@@ -126,7 +128,7 @@ def get_policy(kit: Kit, _call: Call, _request: GetPolicyRequest, holder: Policy
 
 @operation("lambda", "RemovePermission", subject=holder_to_remove_from)
 def remove_permission(
-    kit: Kit, _call: Call, request: RemovePermissionRequest, holder: PolicyHolder
+    kit: Kit, call: Call, request: RemovePermissionRequest, holder: PolicyHolder
 ) -> RemovePermissionResponse:
     """Remove a statement from a function's policy."""
     _refuse_latest(holder, "removing")
@@ -137,6 +139,7 @@ def remove_permission(
         _renew_revision(transaction, request, holder)
         if not functions.remove_statement(transaction, holder.function_arn, holder.qualifier, statement_id):
             raise ResourceNotFoundException(f"Statement {statement_id} is not found in resource policy.")
+        look_at_all_users(kit, transaction, holder.function_arn, call.at)
     return {}
 
 

@@ -1,7 +1,8 @@
 """What the last pre-flight has found may hold no longer: a rotation went well, the value or the function changed.
 
 Who was told that a rotation will fail, and has mended it, learns soon that it is so. What was found to be well is not
-looked at again: it would be after every rotation, of every secret.
+looked at again: it would be after every rotation, of every secret. Unless rights were given or taken: who may invoke
+the function, and what its role may do, decides at once whether a rotation succeeds.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from datetime import datetime
 
 from keyturn.operations.kit import Kit
 from keyturn.rules.preflight import soon
+from keyturn.storage import functions
 from keyturn.storage.database import Transaction
-from keyturn.storage.preflights import bring_forward, bring_forward_users
+from keyturn.storage.preflights import bring_forward, bring_forward_all_users, bring_forward_users
 from keyturn.storage.secrets import SecretRecord
 
 
@@ -31,3 +33,21 @@ def look_again_at_users(kit: Kit, transaction: Transaction, function_arn: str, a
         at: The moment of the call.
     """
     bring_forward_users(transaction, function_arn, soon(at, kit.random))
+
+
+def look_at_all_users(kit: Kit, transaction: Transaction, function_arn: str, at: datetime) -> None:
+    """Have the secrets of a function looked at, those that were well, too: who may invoke it has changed.
+
+    Args:
+        kit: For chance.
+        transaction: In which its policy changed.
+        function_arn: The function's, without a qualifier.
+        at: The moment of the call.
+    """
+    bring_forward_all_users(transaction, function_arn, soon(at, kit.random))
+
+
+def look_at_all_of_role(kit: Kit, transaction: Transaction, role_arn: str, at: datetime) -> None:
+    """The same of every function that runs as a role: what the role may do has changed."""
+    for function_arn in functions.list_of_role(transaction.connection, role_arn):
+        look_at_all_users(kit, transaction, function_arn, at)

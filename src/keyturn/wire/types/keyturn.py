@@ -88,6 +88,7 @@ class DatabaseVersionType(TypedDict):
     VersionId: NotRequired[str]
     At: NotRequired[datetime]
     EveryVersionRefused: NotRequired[bool]
+    RefusalOvertaken: NotRequired[bool]
     MaybeVersions: NotRequired[list[MaybeVersionType]]
 
 

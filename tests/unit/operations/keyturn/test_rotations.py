@@ -328,7 +328,8 @@ def test_what_the_database_may_have_is_told_whether_or_not_the_version_has_a_lab
     tested_at = desk.clock.now()
     desk.end(RotationStatus.SUCCEEDED)
     assert desk.get()["DatabaseVersion"] == {
-        "VersionId": "v2", "At": tested_at, "EveryVersionRefused": False, "MaybeVersions": [],
+        "VersionId": "v2", "At": tested_at, "EveryVersionRefused": False, "RefusalOvertaken": False,
+        "MaybeVersions": [],
     }  # fmt: skip
 
     claimed, began = (desk.begin("v3"), desk.claim())[1], desk.clock.now()
