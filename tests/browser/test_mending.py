@@ -168,3 +168,23 @@ def test_a_section_that_was_not_looked_at_is_not_called_well(
     page.get_by_role("button", name="Look from inside the sandbox, too").click()
     expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
     expect(database).to_contain_text("well")
+
+
+def test_a_misspelt_handler_leads_to_the_functions_configuration(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "misspelt")
+    succeeds(turned_on(visitor, arn))
+    function, client = "SecretsManager-misspelt", server.client("lambda")
+    handler = client.get_function_configuration(FunctionName=function)["Handler"]
+    client.update_function_configuration(FunctionName=function, Handler=f"x{handler}")
+    page = visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
+
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").first
+    expect(cause).to_contain_text("lambda-handler-missing")
+    expect(cause).to_contain_text(f"--function-name {function} --handler MODULE.NAME")
+    cause.get_by_role("link", name=f"Configuration of {function}").click()
+    expect(page.get_by_label("Handler")).to_have_value(f"x{handler}")

@@ -282,6 +282,28 @@ def timed_out(world: World, *, hours: float) -> None:
     world.run("[INFO]\tsetSecret: on it", at=ago(hours=hours), timed_out=3.0, duration_ms=3000)
 
 
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Unable to import module 'rotat': No module named 'rotat'", "lambda-handler-missing"),
+        ("Unable to import module 'source.rotate': No module named 'source'", "lambda-handler-missing"),
+        ("Unable to import module 'source.rotate': No module named 'source.rotate'", "lambda-handler-missing"),
+        ("Unable to import module 'rotate': No module named 'rotate_more'", "lambda-import-error"),
+        ("Unable to import module 'source.rotate': No module named 'source.more'", "lambda-import-error"),
+    ],
+)
+def test_the_handlers_own_module_is_told_from_one_that_it_imports(said: str, cause: str) -> None:
+    world = World()
+    world.fail()
+    world.run(f"[ERROR] Runtime.ImportModuleError: {said}")
+
+    assert ids(world) == [cause]
+    finding = found(world, cause)
+    assert said in finding.title
+    is_handler = cause == "lambda-handler-missing"
+    assert [("--handler MODULE.NAME" in line) for line in finding.remedy.by_hand] == [is_handler]
+
+
 def test_a_timeout_is_no_cause_where_the_newest_attempt_fails_otherwise() -> None:
     world = World()
     timed_out(world, hours=3)

@@ -23,7 +23,7 @@ from keyturn.console.visit import Visit
 from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Case
 from keyturn.doctor.collect import collect
-from keyturn.doctor.facts import Facts, Kind
+from keyturn.doctor.facts import Facts, Kind, Unseen
 from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
 from keyturn.doctor.formats import excerpt
 from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Status, Verdict
@@ -36,9 +36,12 @@ _AT_ONCE = 4
 _ON_A_PAGE = 20
 _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
 _MAIN = (Role.CAUSE, Role.CONTRIBUTING)
+# What an address that does not answer is the cause of.
+_UNANSWERED = ("db-unreachable", "db-connection-refused", "preflight-database-unreachable")
 # Keys of a value, as remedies speak of them.
 _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
+_CONFIGURATION = "lambda:GetFunctionConfiguration"
 # What Keyturn found last from inside the sandbox.
 _KNOWN_BEFORE = "preflight-found-last"
 
@@ -57,6 +60,7 @@ class Found:
         edits: The secret whose value somebody has to change; empty if that does not help.
         field: The key of it that matters most.
         may_edit: Whether whoever looks may read and store it.
+        places: Where more of what it is about is seen and changed: what it is called, and the page's address.
         also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
     """
 
@@ -71,6 +75,7 @@ class Found:
     edits: str
     field: str
     may_edit: bool
+    places: Sequence[tuple[str, str]] = ()
     also: Sequence[Found] = ()
 
     @property
@@ -182,7 +187,7 @@ def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
     target = f" --endpoint-url {_endpoint(visit)}"
-    found = _merged([_found(visit, report, finding, target) for finding in report.findings])
+    found = _merged([_found(visit, case, report, finding, target) for finding in report.findings])
     main = [each for each in found if each.finding.role in _MAIN]
     sections = [seen_section(report, section) for section in Section]
     act, fixed = _act(visit, case, report), visit.asked("fixed")
@@ -263,7 +268,7 @@ def _sentence(text: str, name: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" if _IS_WORD.match(text) and not text.startswith(name) else text
 
 
-def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found:
+def _found(visit: Visit, case: Case, report: Report, finding: Finding, target: str) -> Found:
     remedy = finding.remedy
     lines = [line_with(line, target) for line in remedy.by_hand]
     # Of a secret that is not known a line has a word to be filled in.
@@ -282,7 +287,38 @@ def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found
         edits=edits,
         field=next((key for key in _FIELDS if re.search(rf"\b{key}\b", remedy.text)), "password"),
         may_edit=may_edit,
+        places=_places(case, finding),
     )
+
+
+def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
+    """Return where in the console more of what a finding is about is seen and changed."""
+    section, found = finding.cause.section, list[tuple[str, str]]()
+    if finding.role not in (*_MAIN, Role.RISK) or case.described.kind is not Kind.OK or not case.function_arn:
+        return found
+    is_there = case.configuration.kind is not Kind.GONE
+    is_about_function = section in (Section.FUNCTION, Section.INVOKE) or _CONFIGURATION in finding.cause.evidence
+    if is_there and is_about_function:
+        there = address("function", name=case.function_name, tab="configuration")
+        found.append((f"Configuration of {case.function_name}", there))
+    if section is Section.ROLE and case.configuration.kind is Kind.OK:
+        found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
+    if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
+        to = _database_address(case)
+        found.append(("Trace what the function reaches", address("network/trace", function=case.function_name, to=to)))
+    return found
+
+
+def _database_address(case: Case) -> str:
+    """Return HOST:PORT of the database; empty if that is not known."""
+    try:
+        database = case.database
+    except Unseen:
+        return ""
+    if database is None:
+        return ""
+    host = f"[{database.address.host}]" if ":" in database.address.host else database.address.host
+    return f"{host}:{database.address.port}"
 
 
 def _is_allowed(visit: Visit, finding: Finding) -> bool:
