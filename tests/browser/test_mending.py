@@ -180,7 +180,7 @@ def test_a_misspelt_handler_leads_to_the_functions_configuration(
     client.update_function_configuration(FunctionName=function, Handler=f"x{handler}")
     page = visitor.open("secret/rotation", id=arn)
     page.get_by_role("button", name="Rotate now").click()
-    expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
+    expect(page.get_by_text("createSecret failed").first).to_be_visible(timeout=SETTLED)
 
     visitor.open("secret/doctor", id=arn)
     cause = page.get_by_role("article").first

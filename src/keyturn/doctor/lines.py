@@ -183,7 +183,7 @@ def finding_of(
     """Return what a line tells of, as a cause if it stands and as a note if it does not."""
     is_past = bool(said.history)
     if is_past:
-        title = f"{title} at {said.line.at:%Y-%m-%d %H:%M} UTC; {said.history}"
+        title = f"{title} at {said.line.at:%Y-%m-%d %H:%M:%S} UTC; {said.history}"
     is_test = case.is_test(said.run)
     if is_test and not is_past:
         title = f"{title} (in a test of the function, no rotation)"

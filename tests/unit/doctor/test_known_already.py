@@ -66,7 +66,7 @@ def test_a_drift_that_was_found_is_a_likely_cause_with_its_age_and_the_way_to_lo
     finding = last(report)
     assert finding is not None
     assert (finding.role, finding.confidence) == (Role.CAUSE, Confidence.LIKELY)
-    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00 UTC. A look from inside")
+    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00:00 UTC. A look from inside")
     assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight", *store_value(SECRET))
     assert [evidence.excerpt for evidence in finding.evidence] == ["login.current AuthenticationFailed: refused"]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
@@ -32,14 +33,14 @@ def ids(world: World) -> list[str]:
 def test_of_two_errors_the_newest_is_the_cause_and_the_older_a_note() -> None:
     world = World()
     world.fail(at=ago(hours=3))
-    world.run(OTHER_ENGINE, at=ago(hours=3))
+    world.run(OTHER_ENGINE, at=ago(hours=3) + timedelta(seconds=8))
     world.fail(at=ago(hours=1))
     world.run(NO_HOST, at=ago(hours=1))
 
     assert ids(world) == ["secret-key-missing"]
     older = found(world, "secret-engine-mismatch")
     assert (older.role, older.is_history) == (Role.NOTE, True)
-    assert older.title.endswith("at 2026-11-27 09:00 UTC; the newest attempt fails otherwise")
+    assert older.title.endswith("at 2026-11-27 09:00:08 UTC; the newest attempt fails otherwise")
 
 
 def test_what_was_said_before_the_last_good_rotation_is_over() -> None:

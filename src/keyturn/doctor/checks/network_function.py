@@ -58,7 +58,7 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
     allowed = "1 second" if timeout == 1 else f"{timeout} seconds"
     line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
     history = history_of(case, last)
-    then = f" at {line.at:%Y-%m-%d %H:%M} UTC; {history}" if history else ", before it is done"
+    then = f" at {line.at:%Y-%m-%d %H:%M:%S} UTC; {history}" if history else ", before it is done"
     yield Finding(
         TIMEOUT,
         f"{case.function_name} {'was' if history else 'is'} ended after {allowed}{then}",

@@ -471,7 +471,7 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
         )
         or (Evidence("keyturn:GetRotationPreflight", case.name, ", ".join(drifts), checked_at),),
         Remedy(
-            f"It was found at {checked_at:%Y-%m-%d %H:%M} UTC. A look from inside the sandbox (--preflight) says"
+            f"It was found at {checked_at:%Y-%m-%d %H:%M:%S} UTC. A look from inside the sandbox (--preflight) says"
             f" whether it still holds, and what to do.{or_store}",
             by_hand=(f"keyturn doctor {quote(case.name)} --preflight", *stored),
         ),

@@ -353,7 +353,7 @@ def _bare_name(case: Case) -> str:
 def _history(refused: list[Denial]) -> Finding:
     return Finding(
         READ_DENIED,
-        f"reading the superuser secret was denied at {refused[-1].at:%Y-%m-%d %H:%M} UTC, and is allowed now",
+        f"reading the superuser secret was denied at {refused[-1].at:%Y-%m-%d %H:%M:%S} UTC, and is allowed now",
         evidence_of(refused),
         Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,
