@@ -60,7 +60,7 @@ class Found:
         edits: The secret whose value somebody has to change; empty if that does not help.
         field: The key of it that matters most.
         may_edit: Whether whoever looks may read and store it.
-        places: Where more of what it is about is seen and changed: what it is called, and its address under ``/console/``.
+        places: Where what it is about is seen and changed: what it is called, and its address under ``/console/``.
         also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
     """
 
