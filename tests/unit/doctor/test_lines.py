@@ -305,6 +305,20 @@ def test_the_handlers_own_module_is_told_from_one_that_it_imports(said: str, cau
     assert [("--handler MODULE.NAME" in line) for line in finding.remedy.by_hand] == [is_handler]
 
 
+def test_of_a_long_line_the_address_is_left_whole() -> None:
+    world = World()
+    world.fail("setSecret")
+    host = "db.a-long-name-that-is-nowhere.invalid"
+    world.run(
+        f"[ERROR] HostNotFound: setSecret of {SECRET} at the host {host}, port 5432: Name or service not known, of"
+        " the resolver that this function asks where it is now"
+    )
+
+    [title] = [each.title for each in diagnosed(world).causes]
+    assert host in title
+    assert "svc/orders/db-AbCdEf" in title
+
+
 def test_a_timeout_is_no_cause_where_the_newest_attempt_fails_otherwise() -> None:
     world = World()
     timed_out(world, hours=3)

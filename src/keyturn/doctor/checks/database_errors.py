@@ -106,6 +106,8 @@ def _look_at_way(case: Case, remedy: Remedy) -> Remedy:
         database = None
     if database is None:
         asked = f"keyturn doctor {quote(case.name)} --read-value"
+        if case.options.is_on_page:
+            return remedy
         text = f"{remedy.text} With --read-value or --db-host HOST:PORT the doctor looks at that way."
         return Remedy(text, by_hand=(asked, *remedy.by_hand))
     if case.endpoint is None:
