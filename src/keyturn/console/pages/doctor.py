@@ -38,6 +38,8 @@ _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RIS
 _MAIN = (Role.CAUSE, Role.CONTRIBUTING)
 # What an address that does not answer is the cause of.
 _UNANSWERED = ("db-unreachable", "db-connection-refused", "preflight-database-unreachable")
+# What tells of attempts, and of a value that is not read here.
+_TOLD = frozenset({"logs:FilterLogEvents", "cloudtrail:LookupEvents", "secretsmanager:GetSecretValue"})
 # Keys of a value, as remedies speak of them.
 _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
@@ -100,20 +102,20 @@ class Checked(StrEnum):
 @page("secret/doctor", needs="id", chosen_in="doctor")
 def show(visit: Visit) -> Reply:
     """Look at one secret, and show what is wrong."""
-    return _shown(visit, Options(may_be_keyturn=True))
+    return _shown(visit, Options(is_on_page=True, may_be_keyturn=True))
 
 
 @action("secret/doctor/preflight", shows=show)
 def preflight(visit: Visit) -> Reply:
     """Look from inside the function's sandbox, too."""
-    return _shown(visit, Options(may_be_keyturn=True, preflight=True))
+    return _shown(visit, Options(is_on_page=True, may_be_keyturn=True, preflight=True))
 
 
 @action("secret/doctor/fix", shows=show)
 def fix(visit: Visit) -> Reply:
     """Apply the remedy of one finding, if it is still the one that was shown."""
     secret_id, cause_id = visit.asked("id"), visit.form.line("cause")
-    _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
+    _, report = _examined(visit, secret_id, Options(is_on_page=True, may_be_keyturn=True))
     finding = fixable(report, cause_id)
     refuse_other_change(report, cause_id, visit.form.line("fingerprint"))
     done = [change.action for change in made(visit.clients, finding)]
@@ -167,7 +169,7 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
 
 def _report(visit: Visit, facts: Facts, secret_id: str) -> Report | None:
     """Return what is found of one of many secrets; None if it is gone."""
-    options = Options(may_be_keyturn=True, is_one_of_many=True)
+    options = Options(is_on_page=True, may_be_keyturn=True, is_one_of_many=True)
     try:
         return examine(collect(facts, secret_id, visit.now, options), _endpoint(visit))
     except NoSuchSecret:
@@ -191,8 +193,11 @@ def _shown(visit: Visit, options: Options) -> Html:
     main = [each for each in found if each.finding.role in _MAIN]
     sections = [seen_section(report, section) for section in Section]
     act, fixed = _act(visit, case, report), visit.asked("fixed")
+    checked = _checked(report, fixed) if fixed else None
     is_seen = case.described.kind is Kind.OK
     is_rotating = act is not None and act.act is not Act.SET_UP
+    may_preflight = is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn)
+    is_look_first = may_preflight and checked is Checked.UNSEEN
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
     described = {"ARN": report.arn, "Name": report.name}
     return Html(
@@ -209,14 +214,17 @@ def _shown(visit: Visit, options: Options) -> Html:
             "act": act,
             "is_watched": False,
             "is_refused": False,
-            "is_first": not any(each.has_button for each in main) and (bool(fixed) or _is_wanted(act, report)),
+            "is_first": not is_look_first
+            and not any(each.has_button for each in main)
+            and (bool(fixed) or _is_wanted(act, report)),
+            "is_look_first": is_look_first,
             "sections": [each for each in sections if not each.is_ended],
             "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),
             "policy": json.dumps(policy, indent=2) if report.blind else "",
             "fixed": fixed,
-            "checked": _checked(report, fixed) if fixed else None,
+            "checked": checked,
             "is_preflight": options.preflight and is_seen and not case.put_off,
-            "may_preflight": is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
+            "may_preflight": may_preflight,
         },
     )
 
@@ -245,9 +253,16 @@ def _checked(report: Report, cause_id: str) -> Checked:
     """Return what is known by now of a finding that somebody has done something about."""
     if any(finding.id == cause_id and finding.role in _MAIN for finding in report.findings):
         return Checked.STILL
+    if any(finding.id == cause_id and finding.is_history and _is_told(finding) for finding in report.findings):
+        return Checked.UNSEEN
     statuses = [outcome.status for outcome in report.outcomes if outcome.cause.id == cause_id]
     has_decided = any(status in (Status.PASS, Status.WARN, Status.FAIL) for status in statuses)
     return Checked.GONE if has_decided or not statuses else Checked.UNSEEN
+
+
+def _is_told(finding: Finding) -> bool:
+    """Return whether only the next attempt tells that it is mended: nothing that is looked at here does."""
+    return _TOLD.issuperset(finding.cause.evidence)
 
 
 def _merged(found: Sequence[Found]) -> list[Found]:
