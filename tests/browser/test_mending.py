@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import re
+
 from playwright.sync_api import Page, expect
 from tests.e2e.conftest import ServerProcess
 
@@ -191,3 +194,24 @@ def test_a_misspelt_handler_leads_to_the_functions_configuration(
     expect(cause).to_contain_text(f"--function-name {function} --handler MODULE.NAME")
     cause.get_by_role("link", name=f"Configuration of {function}").click()
     expect(page.get_by_label("Handler")).to_have_value(f"x{handler}")
+
+
+def test_an_address_where_nobody_answers_is_corrected_or_traced(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "misported")
+    succeeds(turned_on(visitor, arn))
+    client = server.client("secretsmanager")
+    value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+    # Nobody may listen there without being root.
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "port": 1}))
+    page = visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    expect(page.get_by_text("setSecret failed").first).to_be_visible(timeout=SETTLED)
+
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").first
+    expect(cause).to_contain_text("db-connection-refused")
+    expect(cause.get_by_role("button", name="Edit value")).to_be_visible()
+    cause.get_by_role("link", name="Trace what the function reaches").click()
+    expect(page).to_have_title(re.compile(f"SecretsManager-misported to {re.escape(value['host'])}:1 "))

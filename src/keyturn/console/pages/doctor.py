@@ -31,6 +31,7 @@ from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.remedies import command, line_with, stored_by
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
+from keyturn.doctor.told_address import address_said
 
 _AT_ONCE = 4
 _ON_A_PAGE = 20
@@ -319,21 +320,22 @@ def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
     if section is Section.ROLE and case.configuration.kind is Kind.OK:
         found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
     if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
-        to = _database_address(case)
+        to = _database_address(case, finding)
         found.append(("Trace what the function reaches", address("network/trace", function=case.function_name, to=to)))
     return found
 
 
-def _database_address(case: Case) -> str:
-    """Return HOST:PORT of the database; empty if that is not known."""
+def _database_address(case: Case, finding: Finding) -> str:
+    """Return HOST:PORT of the database, as it is known or as a finding's evidence names it; empty if nothing does."""
     try:
-        database = case.database
+        known = None if case.database is None else case.database.address
     except Unseen:
+        known = None
+    named = (address_said(str(each.excerpt)) for each in finding.evidence)
+    found = known or next(filter(None, named), None)
+    if found is None:
         return ""
-    if database is None:
-        return ""
-    host = f"[{database.address.host}]" if ":" in database.address.host else database.address.host
-    return f"{host}:{database.address.port}"
+    return f"[{found.host}]:{found.port}" if ":" in found.host else f"{found.host}:{found.port}"
 
 
 def _is_allowed(visit: Visit, finding: Finding) -> bool:
