@@ -253,6 +253,9 @@ def test_settings_concurrency_and_policy_are_changed(visitor: Visitor, server: S
     expect(page.get_by_text("no secret can rotate by it")).to_be_visible()
     page.get_by_role("button", name="Let Secrets Manager invoke it").click()
     expect(page.get_by_text("no secret can rotate by it")).to_have_count(0)
+    # For no other account's secrets: that would be a confused deputy.
+    [permission] = json.loads(functions.get_policy(FunctionName="changed")["Policy"])["Statement"]
+    assert permission["Condition"] == {"StringEquals": {"AWS:SourceAccount": server.account_id}}
     page.get_by_text("Remove SecretsManagerAccess").click()
     expect(page.get_by_role("button", name="Remove this statement")).to_be_disabled()
     page.get_by_label("Type SecretsManagerAccess to confirm").fill("SecretsManagerAccess")

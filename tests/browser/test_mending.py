@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 from playwright.sync_api import Page, expect
 from tests.e2e.conftest import ServerProcess
@@ -68,13 +69,16 @@ def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_
     field.fill(THEIRS)
     page.get_by_role("button", name="Store", exact=True).click()
 
-    expect(page.get_by_text("db-login-failed is found no longer.")).to_be_visible()
-    assert first_choices(page) == ["Rotate now"]
+    # Nobody has logged in with it yet.
+    expect(page.get_by_text("Whether db-login-failed is mended")).to_contain_text("has not been tried yet")
+    assert first_choices(page) == ["Look from inside the sandbox, too"]
     # The database has refused what was stored before, and was not asked about this.
     visitor.open("secret/rotation", id=arn)
     expect(page.get_by_text("The current value has not been tried yet.")).to_be_visible()
     expect(page.get_by_text("The database refuses every stored password.")).to_have_count(0)
-    assert first_choices(page) == ["Rotate now"]
+    visitor.open("secret/doctor", id=arn)
+    look_from_inside(page)
+    expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
     assert password(server, "elsewhere") != THEIRS
@@ -229,3 +233,44 @@ def test_who_may_not_see_the_rotation_is_told_what_a_label_tells(
     page = visitor.open("secret/rotation/setup", id=arn, how="own")
     expect(page.get_by_text("Your policies do not allow lambda:ListFunctions")).to_be_visible()
     assert visitor.violations() == []
+
+
+def test_a_misspelt_handler_leads_to_the_functions_configuration(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "misspelt")
+    succeeds(turned_on(visitor, arn))
+    function, client = "SecretsManager-misspelt", server.client("lambda")
+    handler = client.get_function_configuration(FunctionName=function)["Handler"]
+    client.update_function_configuration(FunctionName=function, Handler=f"x{handler}")
+    page = visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    expect(page.get_by_text("createSecret failed").first).to_be_visible(timeout=SETTLED)
+
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").first
+    expect(cause).to_contain_text("lambda-handler-missing")
+    expect(cause).to_contain_text(f"--function-name {function} --handler MODULE.NAME")
+    cause.get_by_role("link", name=f"Configuration of {function}").click()
+    expect(page.get_by_label("Handler")).to_have_value(f"x{handler}")
+
+
+def test_an_address_where_nobody_answers_is_corrected_or_traced(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "misported")
+    succeeds(turned_on(visitor, arn))
+    client = server.client("secretsmanager")
+    value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+    # Nobody may listen there without being root.
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "port": 1}))
+    page = visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    expect(page.get_by_text("setSecret failed").first).to_be_visible(timeout=SETTLED)
+
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").first
+    expect(cause).to_contain_text("db-connection-refused")
+    expect(cause.get_by_role("button", name="Edit value")).to_be_visible()
+    cause.get_by_role("link", name="Trace what the function reaches").click()
+    expect(page).to_have_title(re.compile(f"SecretsManager-misported to {re.escape(value['host'])}:1 "))

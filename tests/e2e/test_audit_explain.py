@@ -174,7 +174,7 @@ def test_a_function_that_does_not_let_secrets_manager_in_is_explained_by_the_gui
     function_arn = function_that_never_runs(server)
     server.client("lambda").remove_permission(FunctionName="rotate", StatementId="s")
     client = server.client("secretsmanager")
-    client.create_secret(Name="unrotated", SecretString="{}")
+    secret_arn = client.create_secret(Name="unrotated", SecretString="{}")["ARN"]
     with pytest.raises(ClientError, match="Secrets Manager cannot invoke the specified Lambda function"):
         client.rotate_secret(SecretId="unrotated", RotationLambdaARN=function_arn)
 
@@ -185,4 +185,5 @@ def test_a_function_that_does_not_let_secrets_manager_in_is_explained_by_the_gui
     assert remedy["command"] == (
         f"aws lambda add-permission --function-name {function_arn} --principal secretsmanager.amazonaws.com"
         " --action lambda:InvokeFunction --statement-id SecretsManagerAccess"
+        f" --source-account {server.account_id} --source-arn {secret_arn}"
     )

@@ -467,7 +467,9 @@ class Case(Subject):
 
     @property
     def is_in_progress(self) -> bool:
-        """Whether an attempt is so young that it may still be running, and nothing says that it failed."""
+        """Whether an attempt runs, or is so young that it may still be running, and nothing says that it failed."""
+        if self.waiting is not None and self.waiting.runs:
+            return True
         # One that waits for a place has no RotationStarted yet, and its call has set the label. And while this was
         # collected it may have ended well: then its beginning lies before the window now.
         begun = [*self.events_if_seen("RotationStarted"), *self.events_if_seen("RotateSecret")]

@@ -26,6 +26,7 @@ _STRAY = re.compile(
     r"Invalid step parameter|is not enabled for rotation|KeyError: '(?:Step|SecretId|ClientRequestToken)'"
 )
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
+_SECRET_ARN = re.compile(r"\barn:[\w-]+:secretsmanager:[\w-]+:[0-9]{12}:secret:([\w/+=.@-]*[\w/+=@-])")
 _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S{1,40}Z\t\S{1,40}\t)?|\.? Hint: .*$", re.DOTALL)
 
 
@@ -183,7 +184,7 @@ def finding_of(
     """Return what a line tells of, as a cause if it stands and as a note if it does not."""
     is_past = bool(said.history)
     if is_past:
-        title = f"{title} at {said.line.at:%Y-%m-%d %H:%M} UTC; {said.history}"
+        title = f"{title} at {said.line.at:%Y-%m-%d %H:%M:%S} UTC; {said.history}"
     is_test = case.is_test(said.run)
     if is_test and not is_past:
         title = f"{title} (in a test of the function, no rotation)"
@@ -211,4 +212,7 @@ def line_evidence(case: Case, line: LogLine) -> Evidence:
 def short(text: str) -> str:
     """Return a text on one line, of the length of a title's part, without what stands around what it says."""
     line = " ".join(_AROUND.sub("", text).split()).rstrip(".")
+    if len(line) > _LONGEST_WORDS:
+        # Of two long things the other one, an address for instance, is what is not known yet.
+        line = _SECRET_ARN.sub(r"\1", line)
     return shortened(line, _LONGEST_WORDS)

@@ -70,8 +70,10 @@ class Fix(StrEnum):
 
     SAFE = "safe"
     """It is reversible and narrow: ``--fix ID`` applies it."""
+    HARMLESS = "harmless"
+    """It does no harm where something else is the cause: ``--fix ID`` applies it where the cause is likely, too."""
     WIDENS = "widens access"
-    """The same, and whoever applies it is told so."""
+    """It is safe, and whoever applies it is told so."""
     PRINTED = "printed"
     """It may lose data, cost money or concern others: it is printed, never applied."""
     BY_HAND = "by hand"
@@ -242,8 +244,10 @@ class Finding:
     @property
     def is_fixable(self) -> bool:
         """Whether ``--fix`` may apply the remedy."""
-        is_ours = self.cause.fix in (Fix.SAFE, Fix.WIDENS)
-        return is_ours and self.confidence is Confidence.CERTAIN and bool(self.remedy.changes)
+        is_harmless = self.cause.fix is Fix.HARMLESS
+        is_ours = is_harmless or self.cause.fix in (Fix.SAFE, Fix.WIDENS)
+        is_sure = self.confidence is Confidence.CERTAIN or (is_harmless and self.confidence is Confidence.LIKELY)
+        return is_ours and is_sure and bool(self.remedy.changes)
 
     def with_role(self, role: Role) -> Finding:
         """Return the same in another part."""

@@ -117,7 +117,7 @@ def mended_since(case: Case, said: Said, cause: Cause, title: str) -> Finding | 
     named = ", ".join(dict.fromkeys(each.name for each in changes))
     return Finding(
         cause,
-        f"{title} at {said.line.at:%Y-%m-%d %H:%M} UTC; its network has been changed since that attempt began"
+        f"{title} at {said.line.at:%Y-%m-%d %H:%M:%S} UTC; its network has been changed since that attempt began"
         f" ({named}), and nothing in it is in the way now",
         (line_evidence(case, said.line), *(each.evidence(each.by_whom) for each in changes[-_SHOWN:])),
         Remedy("Rotate again: that will show whether that was it."),

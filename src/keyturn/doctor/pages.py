@@ -6,6 +6,8 @@ from .model import Cause, Fix, Topic
 
 _FIXES = {
     Fix.SAFE: "`keyturn doctor SECRET --fix {id}` shows the change, asks, makes it and looks again.",
+    Fix.HARMLESS: "`keyturn doctor SECRET --fix {id}` shows the change, asks, makes it and looks again: also where the"
+    " cause is likely only, for the change does no harm if it is another one.",
     Fix.WIDENS: "`keyturn doctor SECRET --fix {id}` shows the change, asks, makes it and looks again. It widens what"
     " somebody may do, so read it first.",
     Fix.PRINTED: "The doctor prints the commands with everything filled in, and leaves it to you to run them: they may"

@@ -211,7 +211,7 @@ def history(case: Case, cause: Cause, belongs: Callable[[Denial], bool]) -> Iter
     last = past[-1]
     yield Finding(
         cause,
-        f"{last.action.partition(':')[2]} was denied at {last.at:%Y-%m-%d %H:%M} UTC, and is allowed now",
+        f"{last.action.partition(':')[2]} was denied at {last.at:%Y-%m-%d %H:%M:%S} UTC, and is allowed now",
         evidence_of(past),
         Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,

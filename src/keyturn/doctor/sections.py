@@ -173,7 +173,8 @@ def _way_to_database(case: Case, network: Network) -> str:
     if network.database is not None:
         is_nowhere = nobody_at_database(case) is not None
         return _DATABASE_REACHED[Passage.BLOCKS if is_nowhere else network.to_database]
-    where = "could not be read" if case.options.read_value else "is in the value (--read-value or --db-host HOST:PORT)"
+    is_in_value = case.options.told("is in the value (--read-value or --db-host HOST:PORT)", "is in the value")
+    where = "could not be read" if case.options.read_value else is_in_value
     return f"the way to the database was not looked at: its address {where}"
 
 

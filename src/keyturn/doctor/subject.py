@@ -42,6 +42,7 @@ class Options:
         is_one_of_many: Whether the trail is asked as for other secrets, too, so that it needs to be asked only once.
         preflight: Whether Keyturn is to look from inside the function's sandbox.
         may_be_keyturn: Whether it is not AWS that is asked, so that the server may know what only Keyturn does.
+        is_on_page: Whether it is told on a page, where nobody gives options.
     """
 
     read_value: bool = False
@@ -50,6 +51,16 @@ class Options:
     is_one_of_many: bool = False
     preflight: bool = False
     may_be_keyturn: bool = False
+    is_on_page: bool = False
+
+    def told(self, to_command_line: str, on_page: str = "") -> str:
+        """Return words that name an option, or those that a page has in their place."""
+        return on_page if self.is_on_page else to_command_line
+
+    @property
+    def unknown_address(self) -> str:
+        """Why what the database's address is needed for was not looked at."""
+        return f"the database's address is not known{self.told(': --read-value or --db-host tells it')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -107,12 +107,13 @@ def with_database(case: Case) -> Network:
     if not case.function_arn:
         raise Skip("there is no function")
     if case.database is None:
-        raise Unasked("the database's address is not known: --read-value or --db-host tells it")
+        raise Unasked(case.options.unknown_address)
     network, host = case.network, case.database.address.host
     if case.database.ip is not None and not network.is_attached:
         raise Skip(f"the function is in no VPC, and {host} is no database of RDS")
     if network.place is None and case.database.ip is None:
-        raise Skip(f"{host} is no database of this account's RDS, and no address: --db-host ADDRESS:PORT tells one")
+        tells = case.options.told(": --db-host ADDRESS:PORT tells one")
+        raise Skip(f"{host} is no database of this account's RDS, and no address{tells}")
     network.look("subnets", "groups")
     return network
 

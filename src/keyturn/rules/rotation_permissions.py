@@ -138,13 +138,19 @@ def network_policy() -> Document:
     )
 
 
-def invoke_permission(secret_arn: Value, account_id: Value) -> dict[str, Value]:
-    """Return AddPermission's parameters by which Secrets Manager may invoke the function, for this secret only."""
+def invoke_permission(secret_arn: Value | None, account_id: Value) -> dict[str, Value]:
+    """Return AddPermission's parameters by which Secrets Manager may invoke the function.
+
+    Args:
+        secret_arn: The only secret for which it may; None if that is not known yet: then for all of the account.
+        account_id: Whose secrets. Without it other accounts could have the function invoked (the confused deputy).
+    """
+    of_secret: dict[str, Value] = {} if secret_arn is None else {"SourceArn": secret_arn}
     return {
         "Action": "lambda:InvokeFunction",
         "Principal": SECRETS_MANAGER,
         "SourceAccount": account_id,
-        "SourceArn": secret_arn,
+        **of_secret,
     }
 
 

@@ -139,6 +139,12 @@ def a_file_that_ends_too_early_in_node(account: Account) -> None:
     )
 
 
+@package.fault("lambda-handler-missing", source="AWS documentation: Troubleshoot execution issues in Lambda")
+def no_such_module(account: Account) -> None:
+    account.configuration["Handler"] = "lambda_functoin.lambda_handler"
+    _cannot_load(account, "Unable to import module 'lambda_functoin': No module named 'lambda_functoin'")
+
+
 @package.fault("lambda-handler-missing", source="AWS documentation: Lambda Developer Guide, handler in Python")
 def no_such_handler(account: Account) -> None:
     account.configuration["Handler"] = "lambda_function.handler"

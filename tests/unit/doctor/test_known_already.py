@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -66,7 +67,7 @@ def test_a_drift_that_was_found_is_a_likely_cause_with_its_age_and_the_way_to_lo
     finding = last(report)
     assert finding is not None
     assert (finding.role, finding.confidence) == (Role.CAUSE, Confidence.LIKELY)
-    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00 UTC. A look from inside")
+    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00:00 UTC. A look from inside")
     assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight", *store_value(SECRET))
     assert [evidence.excerpt for evidence in finding.evidence] == ["login.current AuthenticationFailed: refused"]
 
@@ -283,6 +284,35 @@ def test_a_rotation_that_waits_is_told_and_begun_by_retry(rotation: dict[str, ob
     assert report.facts[Section.ROTATION].endswith(f", {line}" if line else "in 18 days")
     assert report.next_attempt is not None
     assert report.next_attempt.command == told
+
+
+def test_while_an_attempt_runs_nothing_is_said_of_what_it_is_at() -> None:
+    world = World()
+    world.options = Options(may_be_keyturn=True)
+    world.replies["keyturn:GetRotationPreflight"] = refusal("GetRotationPreflight", "ResourceNotFoundException")
+    world.fail("setSecret")
+
+    def told(state: str) -> set[str]:
+        world.replies["keyturn:ListRotations"] = {"Rotations": [{"Status": state}]}
+        return {each.id for each in diagnosed(world).findings} & {"pending-stuck", "schedule-not-due"}
+
+    assert told("parked") == {"pending-stuck", "schedule-not-due"}
+    assert told("running") == set()
+
+
+def test_on_a_page_no_option_of_the_command_line_is_named(world: World) -> None:
+    world.in_vpc()
+
+    def told(options: Options) -> str:
+        world.options = options
+        report = diagnosed(world)
+        said = [*report.facts.values(), *(each.reason for each in report.outcomes), report.summary]
+        return " ".join([*said, *(each.remedy.text for each in report.findings)])
+
+    assert {"--preflight", "--read-value", "--db-host"} <= set(
+        re.findall(r"--[a-z-]+", told(Options(may_be_keyturn=True)))
+    )
+    assert "--" not in told(Options(may_be_keyturn=True, is_on_page=True))
 
 
 def test_rotate_secret_is_the_advice_where_rotation_is_off_or_nobody_tells_what_waits() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from tests.contract.doctor.world import FUNCTION, NOW, OTHER_SECRET, PENDING, SECRET, World, ago, diagnosed
@@ -32,14 +33,14 @@ def ids(world: World) -> list[str]:
 def test_of_two_errors_the_newest_is_the_cause_and_the_older_a_note() -> None:
     world = World()
     world.fail(at=ago(hours=3))
-    world.run(OTHER_ENGINE, at=ago(hours=3))
+    world.run(OTHER_ENGINE, at=ago(hours=3) + timedelta(seconds=8))
     world.fail(at=ago(hours=1))
     world.run(NO_HOST, at=ago(hours=1))
 
     assert ids(world) == ["secret-key-missing"]
     older = found(world, "secret-engine-mismatch")
     assert (older.role, older.is_history) == (Role.NOTE, True)
-    assert older.title.endswith("at 2026-11-27 09:00 UTC; the newest attempt fails otherwise")
+    assert older.title.endswith("at 2026-11-27 09:00:08 UTC; the newest attempt fails otherwise")
 
 
 def test_what_was_said_before_the_last_good_rotation_is_over() -> None:
@@ -280,6 +281,42 @@ def timed_out(world: World, *, hours: float) -> None:
     world.in_vpc()
     world.fail("setSecret", at=ago(hours=hours))
     world.run("[INFO]\tsetSecret: on it", at=ago(hours=hours), timed_out=3.0, duration_ms=3000)
+
+
+@pytest.mark.parametrize(
+    ("said", "cause"),
+    [
+        ("Unable to import module 'rotat': No module named 'rotat'", "lambda-handler-missing"),
+        ("Unable to import module 'source.rotate': No module named 'source'", "lambda-handler-missing"),
+        ("Unable to import module 'source.rotate': No module named 'source.rotate'", "lambda-handler-missing"),
+        ("Unable to import module 'rotate': No module named 'rotate_more'", "lambda-import-error"),
+        ("Unable to import module 'source.rotate': No module named 'source.more'", "lambda-import-error"),
+    ],
+)
+def test_the_handlers_own_module_is_told_from_one_that_it_imports(said: str, cause: str) -> None:
+    world = World()
+    world.fail()
+    world.run(f"[ERROR] Runtime.ImportModuleError: {said}")
+
+    assert ids(world) == [cause]
+    finding = found(world, cause)
+    assert said in finding.title
+    is_handler = cause == "lambda-handler-missing"
+    assert [("--handler MODULE.NAME" in line) for line in finding.remedy.by_hand] == [is_handler]
+
+
+def test_of_a_long_line_the_address_is_left_whole() -> None:
+    world = World()
+    world.fail("setSecret")
+    host = "db.a-long-name-that-is-nowhere.invalid"
+    world.run(
+        f"[ERROR] HostNotFound: setSecret of {SECRET} at the host {host}, port 5432: Name or service not known, of"
+        " the resolver that this function asks where it is now"
+    )
+
+    [title] = [each.title for each in diagnosed(world).causes]
+    assert host in title
+    assert "svc/orders/db-AbCdEf" in title
 
 
 def test_a_timeout_is_no_cause_where_the_newest_attempt_fails_otherwise() -> None:

@@ -819,6 +819,16 @@ def test_in_a_step_at_the_database_it_is_a_guess_until_the_way_there_is_known() 
     outside = found(timed_out(World(), step="setSecret"), "function-timeout-too-short")
     assert outside is not None
     assert outside.confidence is Confidence.LIKELY
+    # More time does no harm, whatever else it is.
+    assert outside.is_fixable
+    assert [change.parameters["Timeout"] for change in outside.remedy.changes] == [60]
+
+
+@pytest.mark.parametrize(("seconds", "allowed"), [(1, "1 second,"), (3, "3 seconds,")])
+def test_a_short_timeout_is_told_in_seconds(seconds: int, allowed: str) -> None:
+    finding = found(timed_out(World(), seconds=seconds), "function-timeout-too-short")
+    assert finding is not None
+    assert f"is ended after {allowed}" in finding.title
 
 
 def test_a_short_timeout_is_not_blamed_where_names_may_not_be_found() -> None:

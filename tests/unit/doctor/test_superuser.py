@@ -9,7 +9,7 @@ import pytest
 from tests.contract.doctor import superuser
 from tests.contract.doctor.world import KEY, OTHER_KEY, OTHER_SECRET, SUPERUSER, World, ago, diagnosed, policy, refusal
 
-from keyturn.doctor.model import Confidence, Role, Status, Verdict
+from keyturn.doctor.model import Confidence, Role, Section, Status, Verdict
 
 from .test_access import causes, finding, outcome
 
@@ -203,3 +203,10 @@ def test_the_api_that_may_be_asked_now_is_history() -> None:
     world.role_policies["rds"] = policy({"Effect": "Allow", "Action": "rds:Describe*", "Resource": "*"})
     found = finding(diagnosed(world), "master-rds-api-denied")
     assert (found.role, found.is_history) == (Role.NOTE, True)
+
+
+def test_where_no_superuser_secret_is_known_nothing_about_one_applies() -> None:
+    outcomes = [each for each in diagnosed(World()).outcomes if each.cause.section is Section.SUPERUSER]
+
+    assert {each.status for each in outcomes} == {Status.SKIPPED}
+    assert not any(each.is_unasked for each in outcomes)

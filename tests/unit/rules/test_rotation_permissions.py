@@ -80,3 +80,9 @@ def test_a_template_may_have_anything_where_an_arn_stands() -> None:
     policy = permissions.role_policy(reference, "f", "g", "s", None)
     assert statements(policy)[0]["Resource"] is reference
     assert permissions.invoke_permission(reference, "a")["SourceArn"] is reference
+
+
+def test_where_no_secret_is_known_those_of_the_account_may_have_the_function_invoked_and_no_others() -> None:
+    permission = permissions.invoke_permission(None, "123456789012")
+    assert permission["SourceAccount"] == "123456789012"
+    assert "SourceArn" not in permission

@@ -24,7 +24,7 @@ from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import cause_of
 from keyturn.doctor.collect import collect
-from keyturn.doctor.facts import Facts, Kind
+from keyturn.doctor.facts import Facts, Kind, Unseen
 from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
 from keyturn.doctor.formats import excerpt
 from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Status, Verdict
@@ -32,15 +32,21 @@ from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.remedies import command, line_with, stored_by
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
+from keyturn.doctor.told_address import address_said
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
 _ON_A_PAGE = 20
 _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
 _MAIN = (Role.CAUSE, Role.CONTRIBUTING)
+# What an address that does not answer is the cause of.
+_UNANSWERED = ("db-unreachable", "db-connection-refused", "preflight-database-unreachable")
+# What tells of attempts, and of a value that is not read here.
+_TOLD = frozenset({"logs:FilterLogEvents", "cloudtrail:LookupEvents", "secretsmanager:GetSecretValue"})
 # Keys of a value, as remedies speak of them.
 _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
+_CONFIGURATION = "lambda:GetFunctionConfiguration"
 # What Keyturn found last from inside the sandbox.
 _KNOWN_BEFORE = "preflight-found-last"
 
@@ -59,6 +65,7 @@ class Found:
         edits: The secret whose value somebody has to change; empty if that does not help.
         field: The key of it that matters most.
         may_edit: Whether whoever looks may read and store it.
+        places: Where what it is about is seen and changed: what it is called, and its address under ``/console/``.
         also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
     """
 
@@ -73,6 +80,7 @@ class Found:
     edits: str
     field: str
     may_edit: bool
+    places: Sequence[tuple[str, str]] = ()
     also: Sequence[Found] = ()
 
     @property
@@ -97,20 +105,20 @@ class Checked(StrEnum):
 @page("secret/doctor", needs="id", chosen_in="doctor")
 def show(visit: Visit) -> Reply:
     """Look at one secret, and show what is wrong."""
-    return _shown(visit, Options(may_be_keyturn=True))
+    return _shown(visit, Options(is_on_page=True, may_be_keyturn=True))
 
 
 @action("secret/doctor/preflight", shows=show)
 def preflight(visit: Visit) -> Reply:
     """Look from inside the function's sandbox, too."""
-    return _shown(visit, Options(may_be_keyturn=True, preflight=True))
+    return _shown(visit, Options(is_on_page=True, may_be_keyturn=True, preflight=True))
 
 
 @action("secret/doctor/fix", shows=show)
 def fix(visit: Visit) -> Reply:
     """Apply the remedy of one finding, if it is still the one that was shown."""
     secret_id, cause_id = visit.asked("id"), visit.form.line("cause")
-    _, report = _examined(visit, secret_id, Options(may_be_keyturn=True))
+    _, report = _examined(visit, secret_id, Options(is_on_page=True, may_be_keyturn=True))
     finding = fixable(report, cause_id)
     refuse_other_change(report, cause_id, visit.form.line("fingerprint"))
     if finding.cause.fix is Fix.WIDENS and not visit.form.is_on("read"):
@@ -166,7 +174,7 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
 
 def _report(visit: Visit, facts: Facts, secret_id: str) -> Report | None:
     """Return what is found of one of many secrets; None if it is gone."""
-    options = Options(may_be_keyturn=True, is_one_of_many=True)
+    options = Options(is_on_page=True, may_be_keyturn=True, is_one_of_many=True)
     try:
         return examine(collect(facts, secret_id, visit.now, options), _endpoint(visit))
     except NoSuchSecret:
@@ -186,14 +194,17 @@ def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
     target = f" --endpoint-url {_endpoint(visit)}"
-    found = _merged([_found(visit, report, finding, target) for finding in report.findings])
+    found = _merged([_found(visit, case, report, finding, target) for finding in report.findings])
     main = [each for each in found if each.finding.role in _MAIN]
     sections = [seen_section(report, section) for section in Section]
     # An address may say anything; what the page says is about causes that there are.
     fixed = visit.asked("fixed") if cause_of(visit.asked("fixed")) else ""
     act = _act(visit, case, report)
+    checked = _checked(report, fixed) if fixed else None
     is_seen = case.described.kind is Kind.OK
     is_rotating = act is not None and act.act is not Act.SET_UP
+    may_preflight = is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn)
+    is_look_first = may_preflight and checked is Checked.UNSEEN
     policy = reading_policy(case, may_be_keyturn=True, preflight=options.preflight)
     described = {"ARN": report.arn, "Name": report.name}
     return Html(
@@ -211,14 +222,17 @@ def _shown(visit: Visit, options: Options) -> Html:
             "is_watched": False,
             "is_refused": False,
             "is_untried": False,
-            "is_first": not any(each.has_button for each in main) and (bool(fixed) or _is_wanted(act, report)),
+            "is_first": not is_look_first
+            and not any(each.has_button for each in main)
+            and (bool(fixed) or _is_wanted(act, report)),
+            "is_look_first": is_look_first,
             "sections": [each for each in sections if not each.is_ended],
             "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),
             "policy": json.dumps(policy, indent=2) if report.blind else "",
             "fixed": fixed,
-            "checked": _checked(report, fixed) if fixed else None,
+            "checked": checked,
             "is_preflight": options.preflight and is_seen and not case.put_off,
-            "may_preflight": is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn),
+            "may_preflight": may_preflight,
         },
     )
 
@@ -247,9 +261,16 @@ def _checked(report: Report, cause_id: str) -> Checked:
     """Return what is known by now of a finding that somebody has done something about."""
     if any(finding.id == cause_id and finding.role in _MAIN for finding in report.findings):
         return Checked.STILL
+    if any(finding.id == cause_id and finding.is_history and _is_told(finding) for finding in report.findings):
+        return Checked.UNSEEN
     statuses = [outcome.status for outcome in report.outcomes if outcome.cause.id == cause_id]
     has_decided = any(status in (Status.PASS, Status.WARN, Status.FAIL) for status in statuses)
     return Checked.GONE if has_decided or not statuses else Checked.UNSEEN
+
+
+def _is_told(finding: Finding) -> bool:
+    """Return whether only the next attempt tells that it is mended: nothing that is looked at here does."""
+    return _TOLD.issuperset(finding.cause.evidence)
 
 
 def _merged(found: Sequence[Found]) -> list[Found]:
@@ -270,7 +291,7 @@ def _sentence(text: str, name: str) -> str:
     return f"{text[:1].upper()}{text[1:]}" if _IS_WORD.match(text) and not text.startswith(name) else text
 
 
-def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found:
+def _found(visit: Visit, case: Case, report: Report, finding: Finding, target: str) -> Found:
     remedy = finding.remedy
     lines = [line_with(line, target) for line in remedy.by_hand]
     # Of a secret that is not known a line has a word to be filled in.
@@ -289,7 +310,39 @@ def _found(visit: Visit, report: Report, finding: Finding, target: str) -> Found
         edits=edits,
         field=next((key for key in _FIELDS if re.search(rf"\b{key}\b", remedy.text)), "password"),
         may_edit=may_edit,
+        places=_places(case, finding),
     )
+
+
+def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
+    """Return where in the console more of what a finding is about is seen and changed."""
+    section, found = finding.cause.section, list[tuple[str, str]]()
+    if finding.role not in (*_MAIN, Role.RISK) or case.described.kind is not Kind.OK or not case.function_arn:
+        return found
+    is_there = case.configuration.kind is not Kind.GONE
+    is_about_function = section in (Section.FUNCTION, Section.INVOKE) or _CONFIGURATION in finding.cause.evidence
+    if is_there and is_about_function:
+        there = address("function", name=case.function_name, tab="configuration")
+        found.append((f"Configuration of {case.function_name}", there))
+    if section is Section.ROLE and case.configuration.kind is Kind.OK:
+        found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
+    if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
+        to = _database_address(case, finding)
+        found.append(("Trace what the function reaches", address("network/trace", function=case.function_name, to=to)))
+    return found
+
+
+def _database_address(case: Case, finding: Finding) -> str:
+    """Return HOST:PORT of the database, as it is known or as a finding's evidence names it; empty if nothing does."""
+    try:
+        known = None if case.database is None else case.database.address
+    except Unseen:
+        known = None
+    named = (address_said(str(each.excerpt)) for each in finding.evidence)
+    found = known or next(filter(None, named), None)
+    if found is None:
+        return ""
+    return f"[{found.host}]:{found.port}" if ":" in found.host else f"{found.host}:{found.port}"
 
 
 def _is_allowed(visit: Visit, finding: Finding) -> bool:

@@ -10,11 +10,12 @@ from keyturn.client.shown import shown
 from keyturn.console.confirmation import check_confirmed
 from keyturn.console.function_facts import FunctionFacts, function_facts, function_page
 from keyturn.console.numbers import whole_number
-from keyturn.console.pages.functions import SECRETS_MANAGER, STATEMENT_ID, modified_at
+from keyturn.console.pages.functions import modified_at, permission
 from keyturn.console.replies import Redirect, Reply, address
 from keyturn.console.routing import action
 from keyturn.console.visit import Visit
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
 _NO_POLICY: Final = 404
 
@@ -77,13 +78,10 @@ def reserve(visit: Visit) -> Reply:
 @action("function/permission", shows=show)
 def permit(visit: Visit) -> Reply:
     """Let Secrets Manager invoke it."""
-    visit.clients["lambda"].add_permission(
-        FunctionName=visit.asked("name"),
-        StatementId=STATEMENT_ID,
-        Action="lambda:InvokeFunction",
-        Principal=SECRETS_MANAGER,
-    )
-    return _done(visit, "Secrets Manager may invoke it.")
+    functions, name = visit.clients["lambda"], visit.asked("name")
+    function_arn = functions.get_function_configuration(FunctionName=name)["FunctionArn"]
+    functions.add_permission(FunctionName=name, **permission(function_arn))
+    return _done(visit, "Secrets Manager may invoke it, for secrets of this account.")
 
 
 @action("function/permission/remove", shows=show)
@@ -129,13 +127,11 @@ def _page(visit: Visit, facts: FunctionFacts, *, is_revealed: bool) -> Reply:
         "may_reserve": is_changed_here
         and allow("lambda", "put_function_concurrency", **mine, ReservedConcurrentExecutions=1),
         "may_unreserve": is_changed_here and allow("lambda", "delete_function_concurrency", **mine),
-        "may_permit": allow(
-            "lambda", "add_permission", **mine, StatementId="s", Action="lambda:InvokeFunction",
-            Principal=SECRETS_MANAGER,
-        ),
+        "may_permit": bool(configuration)
+        and allow("lambda", "add_permission", **mine, **permission(configuration["FunctionArn"])),
         "may_withdraw": allow("lambda", "remove_permission", **mine, StatementId="s"),
         "may_delete": is_changed_here and allow("lambda", "delete_function", **mine),
-    }  # fmt: skip
+    }
     return function_page(facts, "configuration", shown)
 
 

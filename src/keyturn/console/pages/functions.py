@@ -8,17 +8,17 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from keyturn.arn import Arn
 from keyturn.console.function_metrics import errors_of
 from keyturn.console.numbers import whole_number
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Upload, Visit
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.rotation_permissions import STATEMENT_ID, invoke_permission
 
 PACKAGE_FORM_BYTES: Final = 52_428_800 + 65_536
 """A form with a deployment package, which may have 50 MB."""
-SECRETS_MANAGER: Final = "secretsmanager.amazonaws.com"
-STATEMENT_ID: Final = "SecretsManagerAccess"
 _LATELY: Final = timedelta(days=1)
 _ROLES: Final = 100
 _TIMEOUT_SECONDS, _MEMORY_MB = 30, 128
@@ -54,7 +54,7 @@ def show_new(visit: Visit) -> Reply:
         "timeout": visit.form.line("timeout") or str(_TIMEOUT_SECONDS),
         "memory": visit.form.line("memory") or str(_MEMORY_MB),
         "may_create": _may_create(visit),
-        "may_permit": visit.clients.allow_some("lambda", "add_permission", FunctionName="new", **_PERMISSION),
+        "may_permit": visit.clients.allow_some("lambda", "add_permission", FunctionName="new", **_ANY_PERMISSION),
     }
     return Html("functions_new.html", shown)
 
@@ -76,8 +76,7 @@ def create(visit: Visit) -> Reply:
     )
     if form.is_on("invoked_by_secrets_manager"):
         functions.add_permission(
-            FunctionName=made["FunctionArn"],
-            **_PERMISSION,
+            FunctionName=made["FunctionArn"], **permission(made["FunctionArn"], form.line("secret"))
         )
     if form.line("secret"):
         there = address("secret/rotation", id=form.line("secret"), function=made["FunctionArn"])
@@ -85,12 +84,18 @@ def create(visit: Visit) -> Reply:
     return Redirect(address("function", name=name, tab="test"), f"The function {name} is made. Test it.")
 
 
-# What lets Secrets Manager invoke a function, beside the function.
-_PERMISSION: Final[Mapping[str, str]] = {
-    "StatementId": STATEMENT_ID,
-    "Action": "lambda:InvokeFunction",
-    "Principal": SECRETS_MANAGER,
-}
+def permission(function_arn: str, secret_arn: str = "") -> dict[str, Any]:
+    """Return AddPermission's parameters, beside the function, that let Secrets Manager invoke it.
+
+    Args:
+        function_arn: The function.
+        secret_arn: The secret that it is for; empty if it is for any of its account.
+    """
+    return {"StatementId": STATEMENT_ID, **invoke_permission(secret_arn or None, Arn.parse(function_arn).account_id)}
+
+
+# Which account it is, does not decide whether it is allowed.
+_ANY_PERMISSION: Final[Mapping[str, Any]] = {"StatementId": STATEMENT_ID, **invoke_permission(None, "0" * 12)}
 
 
 def _may_create(visit: Visit) -> bool:

@@ -138,8 +138,8 @@ def function_not_enabled_check(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         NOT_ENABLED,
-        f"the function {case.function_name} was invoked at {said.line.at:%Y-%m-%d %H:%M} UTC while rotation was off; it"
-        " is on now",
+        f"the function {case.function_name} was invoked at {said.line.at:%Y-%m-%d %H:%M:%S} UTC while rotation was off;"
+        " it is on now",
         (line_evidence(case, said.line),),
         Remedy("Let nothing but Secrets Manager invoke it."),
         role=Role.NOTE,
@@ -197,7 +197,7 @@ def function_leaves_pending(case: Case) -> Iterator[Finding]:
         evidence.append(last.evidence(last.error_message))
     changed_at = case.function_changed_at
     is_changed = changed_at is not None and changed_at > newest.ended_at
-    since = f" at {newest.ended_at:%Y-%m-%d %H:%M} UTC; the function has been changed since" if is_changed else ""
+    since = f" at {newest.ended_at:%Y-%m-%d %H:%M:%S} UTC; the function has been changed since" if is_changed else ""
     title = f"the function {case.function_name} ends finishSecret without an error and leaves AWSCURRENT where it was"
     yield Finding(
         LEAVES_PENDING,
@@ -307,8 +307,8 @@ def app_holds_old_credential(case: Case) -> Iterator[Finding]:
     back = {"VersionStage": "AWSCURRENT", "MoveToVersionId": previous, "RemoveFromVersionId": current}
     yield Finding(
         HOLDS_OLD,
-        f"rotation went well at {rotated_at:%Y-%m-%d %H:%M} UTC; an application that fails to log in since then holds"
-        " the former value",
+        f"rotation went well at {rotated_at:%Y-%m-%d %H:%M:%S} UTC; an application that fails to log in since then"
+        " holds the former value",
         tuple(evidence),
         Remedy(
             "Let it read the secret again when a login is refused. As a last resort the former version can be made"

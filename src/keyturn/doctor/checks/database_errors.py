@@ -66,7 +66,8 @@ UNREACHABLE = _entry(
         "Can't connect to MySQL server on '%s' (timed out)",
     ),
     SILENT,
-    "Open the way from the function to the database: routes, security groups, firewalls; or start the database.",
+    "Open the way from the function to the database: routes, security groups, firewalls; or start the database; or"
+    " correct host and port in the value.",
     # What closes the way is the cause where it can be seen.
     yields=True,
     confidence=Confidence.LIKELY,
@@ -84,7 +85,7 @@ def db_unreachable(case: Case) -> Iterator[Finding]:
         yield mended
         return
     for finding in UNREACHABLE(case):
-        yield replace(finding, remedy=_look_at_way(case, finding.remedy.text))
+        yield replace(finding, remedy=_look_at_way(case, finding.remedy))
 
 
 def _mended(case: Case) -> Finding | None:
@@ -98,21 +99,23 @@ def _mended(case: Case) -> Finding | None:
         return None
 
 
-def _look_at_way(case: Case, text: str) -> Remedy:
+def _look_at_way(case: Case, remedy: Remedy) -> Remedy:
     try:
         database = case.database
     except Unseen:
         database = None
     if database is None:
         asked = f"keyturn doctor {quote(case.name)} --read-value"
-        return Remedy(
-            f"{text} With --read-value or --db-host HOST:PORT the doctor looks at that way.", by_hand=(asked,)
-        )
+        if case.options.is_on_page:
+            return remedy
+        text = f"{remedy.text} With --read-value or --db-host HOST:PORT the doctor looks at that way."
+        return Remedy(text, by_hand=(asked, *remedy.by_hand))
     if case.endpoint is None:
-        return Remedy(text)
+        return remedy
     to = quote(f"{database.address.host}:{database.address.port}")
     traced = f"keyturn network trace {quote(case.function_name)} {to}"
-    return Remedy(f"{text} keyturn network trace shows where the packets are lost.", by_hand=(traced,))
+    text = f"{remedy.text} keyturn network trace shows where the packets are lost."
+    return Remedy(text, by_hand=(traced, *remedy.by_hand))
 
 
 REFUSED = _entry(

@@ -128,7 +128,7 @@ def logs_expired(case: Case) -> Iterator[Finding]:
     keep = {"logGroupName": case.log_group, "retentionInDays": _DAYS_TO_KEEP}
     yield Finding(
         EXPIRED,
-        f"the log of the rotation that failed at {last.at:%Y-%m-%d %H:%M} UTC is gone: it is kept for {days} days",
+        f"the log of the rotation that failed at {last.at:%Y-%m-%d %H:%M:%S} UTC is gone: it is kept for {days} days",
         (
             Evidence("logs:DescribeLogGroups", case.log_group, {"retentionInDays": days}),
             last.evidence(),

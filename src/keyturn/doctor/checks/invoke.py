@@ -17,7 +17,7 @@ from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Section, Topic
 from keyturn.errors.base import AwsError
 from keyturn.rules.rotation_invoking import INVOKE, service_may_invoke
-from keyturn.rules.rotation_permissions import SECRETS_MANAGER, STATEMENT_ID
+from keyturn.rules.rotation_permissions import SECRETS_MANAGER, STATEMENT_ID, invoke_permission
 
 _REFUSED = (
     "AccessDeniedException: Secrets Manager cannot invoke the specified Lambda function. Ensure that the function"
@@ -33,7 +33,7 @@ MISSING = Cause(
     evidence=("lambda:GetPolicy", "lambda:GetFunctionConfiguration", "cloudtrail:LookupEvents"),
     decision="The function has no resource-based policy, or none of its statements allows lambda:InvokeFunction to"
     " secretsmanager.amazonaws.com. That GetPolicy is denied proves nothing.",
-    remedy="Add the permission to the function's own policy, for this account.",
+    remedy="Add the permission to the function's own policy, for this secret and this account.",
     fix=Fix.SAFE,
 )
 
@@ -47,7 +47,7 @@ def invoke_permission_missing(case: Case) -> Iterator[Finding]:
         MISSING,
         f"Secrets Manager may not invoke {case.function_name}: its policy has no statement for {SECRETS_MANAGER}",
         (_policy_evidence(case), *_failed_without_lines(case)),
-        Remedy(f"Let {SECRETS_MANAGER} invoke the function for this account's secrets.", (_add_permission(case),)),
+        Remedy(f"Let {SECRETS_MANAGER} invoke the function for this secret.", (_add_permission(case),)),
     )
 
 
@@ -60,7 +60,7 @@ CONDITION = Cause(
     evidence=("lambda:GetPolicy", "cloudtrail:LookupEvents"),
     decision="The only statements for secretsmanager.amazonaws.com carry an AWS:SourceAccount of another account, an"
     " AWS:SourceArn of another secret, or a condition that the service does not meet.",
-    remedy="Add a statement for this account beside the one that is there, which another secret may need; a Deny has to"
+    remedy="Add a statement for this secret beside the one that is there, which another secret may need; a Deny has to"
     " be taken away.",
     fix=Fix.PRINTED,
     outranks=("invoke-permission-missing",),
@@ -84,9 +84,9 @@ def invoke_permission_condition(case: Case) -> Iterator[Finding]:
         f"Secrets Manager may not invoke {case.function_name} for this secret: its policy {how}",
         (Evidence("lambda:GetPolicy", case.function_name, statement), *_failed_without_lines(case)),
         Remedy(
-            "Let this account's secrets in; then take the statement that denies it away."
+            "Let this secret in; then take the statement that denies it away."
             if is_deny
-            else "Let this account's secrets in, beside whom that statement lets in.",
+            else "Let this secret in, beside whom that statement lets in.",
             (_add_permission(case), *((removed,) if is_deny else ())),
         ),
     )
@@ -282,9 +282,7 @@ def _add_permission(case: Case) -> Change:
         case,
         "AddPermission",
         StatementId=_free_statement_id(case),
-        Action=INVOKE,
-        Principal=SECRETS_MANAGER,
-        SourceAccount=case.place.account_id,
+        **invoke_permission(case.arn, case.place.account_id),
     )
 
 

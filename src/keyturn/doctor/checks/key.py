@@ -159,7 +159,7 @@ def _enabled_since(case: Case, metadata: Mapping[str, Any]) -> Iterator[Finding]
     if said is not None:
         yield Finding(
             DISABLED,
-            f"the secret's key could not be used at {said.line.at:%Y-%m-%d %H:%M} UTC; it is enabled now",
+            f"the secret's key could not be used at {said.line.at:%Y-%m-%d %H:%M:%S} UTC; it is enabled now",
             (_state(metadata), line_evidence(case, said.line)),
             Remedy("Rotate again.", (go_on(case),)),
             role=Role.NOTE,
@@ -303,7 +303,7 @@ def _by_message(case: Case, refused: list[Denial]) -> Finding:
 def _history(refused: list[Denial]) -> Finding:
     return Finding(
         ROLE_DENIED,
-        f"the key was refused at {refused[-1].at:%Y-%m-%d %H:%M} UTC, and may be used now",
+        f"the key was refused at {refused[-1].at:%Y-%m-%d %H:%M:%S} UTC, and may be used now",
         evidence_of(refused),
         Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,
@@ -350,5 +350,5 @@ def _short(metadata: Mapping[str, Any]) -> str:
 def _state(metadata: Mapping[str, Any]) -> Evidence:
     shown = {"KeyState": metadata.get("KeyState")}
     if metadata.get("DeletionDate") is not None:
-        shown["DeletionDate"] = f"{metadata['DeletionDate']:%Y-%m-%d %H:%M} UTC"
+        shown["DeletionDate"] = f"{metadata['DeletionDate']:%Y-%m-%d %H:%M:%S} UTC"
     return Evidence("kms:DescribeKey", str(metadata["Arn"]), shown)

@@ -23,6 +23,11 @@ _COMPILED = re.compile(
     r"Runtime\.ImportModuleError: (?P<why>[^\n]*(?:No module named '(?:[\w.]+\.)?_\w+'|\.so\b|ELF header|GLIBC_"
     r"|cpython-\d+|cannot open shared object)[^\n]*)"
 )
+# The module that the handler names is not there itself, or the folder that it is said to be in.
+_NO_MODULE = (
+    r"Runtime\.ImportModuleError: (?P<gone>Unable to import module '(?P<module>[^'\n]+?)(?:\.[^'\n]*)?':"
+    r" No module named '(?P=module)'[^\n\r]*)"
+)
 _UPLOAD = "aws lambda update-function-code --function-name {function} --zip-file fileb://function.zip"
 
 enter(
@@ -44,8 +49,8 @@ enter(
         ),
         re.compile(r"Runtime\.ImportModuleError: (?P<why>[^\n\r]*)"),
         "the function {function} cannot be loaded: {why}",
-        "Put the module into the package, or set the handler's module right, and upload it.",
-        unless=_COMPILED,
+        "Put the module into the package, and upload it.",
+        unless=re.compile(f"{_COMPILED.pattern.replace('?P<why>', '?:')}|{_NO_MODULE}"),
         by_hand=(_UPLOAD,),
     ),
     LineCause(
@@ -105,21 +110,19 @@ enter(
             symptoms=(
                 "Runtime.HandlerNotFound: Handler 'lambda_handler' missing on module 'lambda_function'",
                 "Runtime.MalformedHandlerName: Bad handler",
+                "Unable to import module 'lambda_function': No module named 'lambda_function'",
             ),
             evidence=_LOG,
             decision="The newest failed invocation of this secret says that the handler is missing or its name is"
-            " none.",
-            remedy="Set the handler to FILE.FUNCTION as the package has it.",
+            " none, or that the module is not there which the handler names.",
+            remedy="Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the"
+            " handler is right, upload a package that has the file at its top, not in a folder.",
         ),
-        re.compile(r"Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
-        "the function {function} cannot be started: {why}",
-        "Set the handler to FILE.FUNCTION as the package has it.",
-        by_hand=(
-            (
-                "aws lambda update-function-configuration --function-name {function}"
-                " --handler lambda_function.lambda_handler"
-            ),
-        ),
+        re.compile(rf"{_NO_MODULE}|Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
+        "the function {function} cannot be started: {gone}{why}",
+        "Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the handler is"
+        " right, upload a package that has the file at its top, not in a folder.",
+        by_hand=("aws lambda update-function-configuration --function-name {function} --handler MODULE.NAME",),
     ),
     LineCause(
         Cause(

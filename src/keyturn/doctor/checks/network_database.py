@@ -348,7 +348,7 @@ def db_host_gone(case: Case) -> Iterator[Finding]:
             yield _not_resolved(case, said)
             return
         if database is None:
-            raise Unasked("the database's address is not known: --read-value or --db-host tells it")
+            raise Unasked(case.options.unknown_address)
         raise Skip(f"{database.address.host} is no name that RDS gives in this region")
     live = _live_hosts(database)
     if database.named.kind is not Kind.GONE and (not live or database.address.host.lower() in live):

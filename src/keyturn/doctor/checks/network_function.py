@@ -33,8 +33,8 @@ TIMEOUT = Cause(
     " default is 3), and has not been changed since, and its network is open as far as it may be seen. Never said while"
     " a part of the network is broken or may not be looked at; no more than possible where the database's address is"
     " not known (--read-value, --db-host).",
-    remedy="Give the function a minute.",
-    fix=Fix.SAFE,
+    remedy="Set the function's timeout to 60 seconds.",
+    fix=Fix.HARMLESS,
 )
 
 
@@ -55,18 +55,19 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
         return
     step = case.failed_step or last.step
     confidence = _open_network(case, step)
+    allowed = "1 second" if timeout == 1 else f"{timeout} seconds"
     line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
     history = history_of(case, last)
-    then = f" at {line.at:%Y-%m-%d %H:%M} UTC; {history}" if history else ", before it is done"
+    then = f" at {line.at:%Y-%m-%d %H:%M:%S} UTC; {history}" if history else ", before it is done"
     yield Finding(
         TIMEOUT,
-        f"{case.function_name} {'was' if history else 'is'} ended after {timeout} seconds{then}",
+        f"{case.function_name} {'was' if history else 'is'} ended after {allowed}{then}",
         (
             Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at),
             Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
         ),
         Remedy(
-            "Give it a minute.",
+            "Set its timeout to 60 seconds.",
             (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60}),),
         ),
         role=Role.NOTE if history else Role.CAUSE,

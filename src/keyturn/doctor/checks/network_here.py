@@ -221,7 +221,7 @@ def _database(case: Case) -> Database:
     if not case.function_arn:
         raise Skip("there is no function")
     if case.database is None:
-        raise Unasked("the database's address is not known: --read-value or --db-host tells it")
+        raise Unasked(case.options.unknown_address)
     return case.database
 
 

@@ -50,7 +50,7 @@ def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
     if case.preflight is None and not case.options.may_be_keyturn:
         raise Skip("only Keyturn looks from inside the sandbox")
     if case.preflight is None:
-        raise Unasked("a look from inside the sandbox, --preflight, decides this")
+        raise Unasked(f"a look from inside the sandbox{case.options.told(', --preflight,')} decides this")
     if case.put_off:
         raise Unasked(case.put_off)
     found = case.preflight.value.get("Items", [])
@@ -471,8 +471,8 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
         )
         or (Evidence("keyturn:GetRotationPreflight", case.name, ", ".join(drifts), checked_at),),
         Remedy(
-            f"It was found at {checked_at:%Y-%m-%d %H:%M} UTC. A look from inside the sandbox (--preflight) says"
-            f" whether it still holds, and what to do.{or_store}",
+            f"It was found at {checked_at:%Y-%m-%d %H:%M:%S} UTC. A look from inside the sandbox"
+            f"{case.options.told(' (--preflight)')} says whether it still holds, and what to do.{or_store}",
             by_hand=(f"keyturn doctor {quote(case.name)} --preflight", *stored),
         ),
         role=role,
@@ -489,7 +489,7 @@ def _found_last(case: Case) -> tuple[Mapping[str, Any], datetime]:
     """
     answer = case.last_preflight
     if answer is None:
-        raise Skip("--preflight looks at it now" if case.options.preflight else "only Keyturn knows this")
+        raise Skip("it is looked at now" if case.options.preflight else "only Keyturn knows this")
     if answer.kind is Kind.UNSUPPORTED or answer.code == "NotAReply":
         raise Skip("only Keyturn knows this")
     found = answer.value

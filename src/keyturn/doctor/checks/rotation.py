@@ -136,7 +136,7 @@ def secret_marked_for_deletion(case: Case) -> Iterator[Finding]:
     deleted_at = case.secret.get("DeletedDate")
     if deleted_at is None:
         return
-    evidence = [_described(case, DeletedDate=f"{deleted_at:%Y-%m-%d %H:%M} UTC")]
+    evidence = [_described(case, DeletedDate=f"{deleted_at:%Y-%m-%d %H:%M:%S} UTC")]
     deletions = [event for event in case.events_if_seen("DeleteSecret") if not event.error_code]
     if deletions:
         last = deletions[-1]

@@ -39,6 +39,8 @@ NOT_DUE = Cause(
 def schedule_not_due(case: Case) -> Iterator[Finding]:
     """Say when the secret is due, for those who expected it earlier."""
     following = case.next_rotation_at
+    if case.waiting is not None and case.waiting.runs:
+        raise Skip("an attempt is under way")
     if following is None or following + window_length(case) < case.now:
         return
     yield Finding(

@@ -105,8 +105,8 @@ def _let_read(case: Case, layer: str, changes: tuple[Change, ...], policy: Mappi
     if case.superuser_is_named_by_value:
         return Remedy(text, changes, policy)
     return Remedy(
-        f"{text} That it is {_name(case)} is the function's own word: see whether it is. With --read-value the secret's"
-        " value says it, and --fix applies this.",
+        f"{text} That it is {_name(case)} is the function's own word: see whether it is."
+        + case.options.told(" With --read-value the secret's value says it, and --fix applies this."),
         policy=policy,
         by_hand=tuple(map(command, changes)),
     )
@@ -309,10 +309,13 @@ def newest_line(case: Case, pattern: re.Pattern[str]) -> tuple[LogLine, str] | N
     """Return the line of the newest failed invocation in which a pattern is found, and what was found.
 
     Raises:
+        Skip: There is none, and no superuser secret that it could be about.
         Unseen: The log may not be seen.
     """
     runs = case.failed_runs
     found = runs[-1].line_with(pattern) if runs else None
+    if found is None and not case.superuser_arn:
+        raise Skip("no superuser secret is known")
     return None if found is None else (found[0], found[1][0].strip())
 
 
@@ -353,7 +356,7 @@ def _bare_name(case: Case) -> str:
 def _history(refused: list[Denial]) -> Finding:
     return Finding(
         READ_DENIED,
-        f"reading the superuser secret was denied at {refused[-1].at:%Y-%m-%d %H:%M} UTC, and is allowed now",
+        f"reading the superuser secret was denied at {refused[-1].at:%Y-%m-%d %H:%M:%S} UTC, and is allowed now",
         evidence_of(refused),
         Remedy("The next attempt will show whether that was it."),
         role=Role.NOTE,

@@ -111,7 +111,8 @@ def _said_or_value(case: Case, pattern: re.Pattern[str]) -> tuple[Said | None, V
     """
     said, value = newest_said(case, pattern), case.value
     if said is None and value is None and not case.failed_runs:
-        raise Unasked("--read-value looks at this; no invocation has failed that could tell")
+        looked = case.options.told("--read-value looks at this", "the value is not read here")
+        raise Unasked(f"{looked}; no invocation has failed that could tell")
     return said, value
 
 

@@ -130,8 +130,17 @@ def _permission_command(statement: Mapping[str, object], function_arn: str) -> s
         "aws", "lambda", "add-permission", "--function-name", function_arn, "--principal", str(named),
         "--action", action,
         "--statement-id", "SecretsManagerAccess" if kind == "Service" else f"Allow{_named(action)}",
+        *_source_options(statement.get("Condition")),
     )  # fmt: skip
     return shlex.join(words)
+
+
+def _source_options(condition: object) -> list[str]:
+    if not isinstance(condition, Mapping):
+        return []
+    account = condition.get("StringEquals", {}).get("AWS:SourceAccount")
+    arn = condition.get("ArnLike", {}).get("AWS:SourceArn")
+    return [*(("--source-account", str(account)) if account else ()), *(("--source-arn", str(arn)) if arn else ())]
 
 
 def _named(action: str) -> str:

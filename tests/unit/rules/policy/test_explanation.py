@@ -122,6 +122,19 @@ def test_a_service_is_named_as_a_service() -> None:
     found = remedies(asked(SERVICE, "lambda:InvokeFunction", function), PolicySet())
 
     assert found[0].statement["Principal"] == {"Service": "secretsmanager.amazonaws.com"}
+    assert "Condition" not in found[0].statement
+
+
+def test_a_service_is_let_in_for_what_it_calls_on_behalf_of_only() -> None:
+    function = f"arn:aws:lambda:us-east-1:{ACCOUNT}:function:rotate"
+    keys = {"aws:sourceaccount": (ACCOUNT,), "aws:sourcearn": (SECRET,)}
+
+    [remedy] = remedies(asked(SERVICE, "lambda:InvokeFunction", function, keys), PolicySet())
+
+    assert remedy.statement["Condition"] == {
+        "StringEquals": {"AWS:SourceAccount": ACCOUNT},
+        "ArnLike": {"AWS:SourceArn": SECRET},
+    }
 
 
 @pytest.mark.parametrize(

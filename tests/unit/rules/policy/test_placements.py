@@ -65,11 +65,16 @@ def test_a_function_lets_secrets_manager_in_by_the_guides_own_command() -> None:
         "Principal": {"Service": "secretsmanager.amazonaws.com"},
         "Action": "lambda:InvokeFunction",
         "Resource": FUNCTION,
+        "Condition": {
+            "StringEquals": {"AWS:SourceAccount": ACCOUNT},
+            "ArnLike": {"AWS:SourceArn": SECRET},
+        },
     }
 
     assert placement_of(PolicyType.RESOURCE, statement, "secretsmanager.amazonaws.com", FUNCTION).command == (
         f"aws lambda add-permission --function-name {FUNCTION} --principal secretsmanager.amazonaws.com"
         " --action lambda:InvokeFunction --statement-id SecretsManagerAccess"
+        f" --source-account {ACCOUNT} --source-arn {SECRET}"
     )
 
 
