@@ -205,7 +205,7 @@ def histogram(
     region: RegionName = None,
     output: OutputFormat = Output.TEXT,
 ) -> None:
-    """Draw how the next rotations are spread over the day, or over the hour.
+    """Draw how next rotations are spread over the day or hour.
 
     Each secret counts once, at its next rotation. --from 2026-12-24 --within 1d looks at one day, and
     --from 2026-12-24T14:00 --within 1h --by minute at one hour. Hours are those of UTC.
