@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Hundreds of processes are started below; where each compiles all of Keyturn anew that doubles what a start costs.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo demo-stop test check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks bench-console screenshots types upgrade clean
+.PHONY: help demo demo-stop test test-long check corpus sweep fuzz bench bench-policies bench-schedule bench-rotations bench-gap bench-doctor bench-networks bench-console screenshots types upgrade clean
 
 help: ## Print this.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  make %-16s %s\n", $$1, $$2 }'
@@ -26,11 +26,16 @@ test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); tests=$$?; \
 	wait $$!; types=$$?; cat $(VENV)/mypy.txt; exit $$((tests | types))
 
+test-long: $(VENV)/.dev ## The tests that make test leaves out, because others say nearly the same.
+	@scripts/debian-packages bubblewrap chromium fonts-dejavu-core nodejs npm postgresql
+	@scripts/node-client
+	@$(BIN)/pytest -n 3 --dist loadfile -m long $(PYTEST_ARGS)
+
 check: $(VENV)/.dev ## The fast half: format, lint, types, unit, property and contract tests, the doctor's corpus.
 	@$(BIN)/ruff format --check .
 	@$(BIN)/ruff check .
 	@$(BIN)/mypy
-	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz tests/corpus -m "not slow"
+	@$(BIN)/pytest -q -n 2 tests/unit tests/property tests/contract tests/fuzz tests/corpus -m "not slow and not long"
 
 sweep: $(VENV)/.dev ## Kill everything at every point of a rotation and look what is left (SWEEP_ARGS="function --every 5").
 	@scripts/debian-packages bubblewrap postgresql

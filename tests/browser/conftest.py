@@ -24,6 +24,16 @@ expect.set_options(timeout=DEADLINE_SECONDS * 1000)
 CHROMIUM = "/usr/bin/chromium"
 DESKTOP, PHONE = (1280, 900), (390, 844)
 _AXE = Path(__file__).parents[1] / "e2e" / "node" / "node_modules" / "axe-core" / "axe.min.js"
+each_look = pytest.mark.parametrize(
+    ("size", "scheme"),
+    [
+        pytest.param(DESKTOP, "light", id="desktop-light"),
+        pytest.param(PHONE, "dark", id="phone-dark"),
+        pytest.param(DESKTOP, "dark", id="desktop-dark", marks=pytest.mark.long),
+        pytest.param(PHONE, "light", id="phone-light", marks=pytest.mark.long),
+    ],
+)
+"""What people look at: each size and each scheme is looked at by every run, and all four by ``make test-long``."""
 # What WCAG 2.2 asks for up to AA, and what axe-core's authors count as good practice.
 _RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 # The browser says so itself of every page that is answered with a status of 400 and above, as some are meant to be.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import json
 import re
 
-import pytest
 from playwright.sync_api import Page, expect
 from tests.e2e.callers import Caller, allow, document
 from tests.e2e.conftest import ServerProcess
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 
 TRUST = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
 SCRIPT = "<script>document.title = 'taken over'</script>"
@@ -230,8 +229,7 @@ def test_a_stored_policy_does_not_run(visitor: Visitor, server: ServerProcess) -
     expect(page).to_have_title("scripted · Keyturn")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, server: ServerProcess, size: tuple[int, int], scheme: str
 ) -> None:

@@ -12,7 +12,7 @@ from playwright.sync_api import Locator, Page, expect
 from tests.e2e.callers import Caller, allow, deny
 from tests.e2e.conftest import ServerProcess
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 
 SCRIPT = "<script>document.title = 'taken over'</script><img src=x onerror=\"document.title = 'taken over'\">"
 
@@ -183,8 +183,7 @@ def test_who_may_look_and_not_change_is_offered_nothing(new_visitor: NewVisitor,
     expect(page.get_by_role("button", name="Add it to the user poor")).to_have_count(0)
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, server: ServerProcess, size: tuple[int, int], scheme: str
 ) -> None:

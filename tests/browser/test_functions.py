@@ -13,7 +13,7 @@ from tests.e2e.conftest import ServerProcess, wait_until
 
 from keyturn.testing.functions import zip_package
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 from .functions import SOURCE, create_function, invoke, user_with
 
 _TABS = ("monitoring", "code", "test", "configuration", "versions")
@@ -319,8 +319,7 @@ def test_nothing_that_is_stored_runs(visitor: Visitor, failing: str) -> None:
     expect(visitor.page).not_to_have_title("caught")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(new_visitor: NewVisitor, failing: str, size: tuple[int, int], scheme: str) -> None:
     visitor = new_visitor(size=size, color_scheme=scheme)
     visitor.sign_in()

@@ -11,7 +11,7 @@ import pytest
 from playwright.sync_api import Page, expect
 from tests.e2e.conftest import ServerProcess
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 from .functions import create_function, invoke, user_with
 
 _HOSTILE = [
@@ -232,8 +232,7 @@ def test_a_request_is_found_without_its_time(visitor: Visitor, server: ServerPro
     expect(page.get_by_role("link", name="Its audit events")).to_have_attribute("href", re.compile(request_id))
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, server: ServerProcess, hostile: str, size: tuple[int, int], scheme: str
 ) -> None:

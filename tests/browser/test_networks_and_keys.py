@@ -15,7 +15,7 @@ from tests.e2e.conftest import ServerProcess
 
 from keyturn.testing.functions import zip_package
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 
 SCRIPT = "<script>document.title = 'taken over'</script>"
 
@@ -164,8 +164,7 @@ def test_who_may_only_look_at_keys_is_offered_nothing(new_visitor: NewVisitor, s
     expect(page.get_by_role("main").get_by_role("button")).to_have_count(0)
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, network: Net, server: ServerProcess, size: tuple[int, int], scheme: str
 ) -> None:

@@ -11,7 +11,7 @@ from tests.e2e.conftest import Credentials, ServerProcess
 
 from keyturn.testing.postgresql import PostgresqlServer
 
-from .conftest import DESKTOP, PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 from .rotations import SETTLED, apply_fix, nobody_changes_passwords, password, stored, succeeds, turned_on
 
 
@@ -247,8 +247,7 @@ def new_secret(server: ServerProcess, postgresql: PostgresqlServer) -> str:
     return stored(server, postgresql, "accessible")
 
 
-@pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, new_secret: str, server: ServerProcess, size: tuple[int, int], scheme: str
 ) -> None:

@@ -11,7 +11,7 @@ from playwright.sync_api import Page, expect
 from tests.e2e.conftest import Credentials, ServerProcess, wait_until
 from tests.e2e.rotation_function import create_rotation_function
 
-from .conftest import PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 
 SCRIPT = "<script>document.title='taken'</script><img src=x onerror=\"document.title='taken'\">"
 
@@ -579,8 +579,7 @@ def test_nothing_that_was_stored_runs(visitor: Visitor, secretsmanager: Any) -> 
     assert page.locator("main img, main script").count() == 0
 
 
-@pytest.mark.parametrize("size", [(1280, 900), PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_pages_are_accessible(
     new_visitor: NewVisitor, secretsmanager: Any, size: tuple[int, int], scheme: str
 ) -> None:

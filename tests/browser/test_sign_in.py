@@ -6,7 +6,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.e2e.conftest import Credentials, ServerProcess
 
-from .conftest import PHONE, NewVisitor, Visitor
+from .conftest import NewVisitor, Visitor, each_look
 
 
 def test_an_access_key_signs_in_and_out(new_visitor: NewVisitor) -> None:
@@ -102,8 +102,7 @@ def test_signing_in_leads_nowhere_else(new_visitor: NewVisitor, elsewhere: str) 
     expect(page).to_have_url(visitor.address())
 
 
-@pytest.mark.parametrize("size", [(1280, 900), PHONE], ids=["desktop", "phone"])
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@each_look
 def test_the_page_is_accessible(new_visitor: NewVisitor, size: tuple[int, int], scheme: str) -> None:
     visitor = new_visitor(size=size, color_scheme=scheme)
     visitor.open("sign-in")
