@@ -26,7 +26,7 @@ test: $(VENV)/.dev ## Install what the tests need (Debian packages included) and
 	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(PYTEST_ARGS); tests=$$?; \
 	wait $$!; types=$$?; cat $(VENV)/mypy.txt; exit $$((tests | types))
 
-test-long: $(VENV)/.dev ## The tests that make test leaves out, because others say nearly the same.
+test-long: $(VENV)/.dev ## The tests that make test leaves out, because others say nearly the same, or make sweep says more.
 	@scripts/debian-packages bubblewrap chromium fonts-dejavu-core nodejs npm postgresql
 	@scripts/node-client
 	@$(BIN)/pytest -n 3 --dist loadfile -m long $(PYTEST_ARGS)

@@ -57,7 +57,7 @@ def denial(server: ServerProcess, name: str, action: str, resource: str | None) 
     )
 
 
-@pytest.mark.parametrize("resource", ["everything", "the secret"])
+@pytest.mark.parametrize("resource", [pytest.param("everything", marks=pytest.mark.long), "the secret"])
 @pytest.mark.parametrize("action", FIVE_ACTIONS)
 def test_without_one_of_the_five_actions_a_step_fails_is_told_everywhere_and_succeeds_when_it_is_allowed(
     server: ServerProcess, postgresql: PostgresqlServer, guide: Guide, tmp_path: Path, action: str, resource: str

@@ -19,10 +19,10 @@ DEADLINE_SECONDS = 600
         ("server-sqlite", ("--sample", "4")),
         ("server-postgresql", ("--sample", "3")),
         ("function", ("--sample", "3")),
-        ("target-killed", ("--sample", "3")),
-        ("one-killed", ("--points", "5")),
+        pytest.param("target-killed", ("--sample", "3"), marks=pytest.mark.long),
+        pytest.param("one-killed", ("--points", "5"), marks=pytest.mark.long),
         # Halted between the login and the new password.
-        ("one-stopped", ("--points", "20")),
+        pytest.param("one-stopped", ("--points", "20"), marks=pytest.mark.long),
     ],
 )
 def test_whatever_dies_a_rotation_ends_by_itself_and_the_current_password_logs_in(
