@@ -344,6 +344,11 @@ def test_a_function_that_no_longer_lets_secrets_manager_in_is_told_of_with_the_s
         "Principal": {"Service": "secretsmanager.amazonaws.com"},
         "Action": "lambda:InvokeFunction",
         "Resource": FUNCTION_ARN,
+        # For no other account's secrets, and no other secret: that would be a confused deputy.
+        "Condition": {
+            "StringEquals": {"AWS:SourceAccount": PLACE.account_id},
+            "ArnLike": {"AWS:SourceArn": desk.call("DescribeSecret", SecretId="db")["ARN"]},
+        },
     }
 
 
