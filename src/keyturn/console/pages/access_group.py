@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from keyturn.console.confirmation import check_confirmed
 from keyturn.console.pages.access_holder import holder_parts, offer_policies
+from keyturn.console.pages.access_simulator import may_simulate_for
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
@@ -19,11 +20,8 @@ def show(visit: Visit) -> Reply:
     may_delete = visit.clients.allow("iam", "delete_group", GroupName=name)
     may_add = visit.clients.allow("iam", "add_user_to_group", GroupName=name, UserName="any")
     may_remove = visit.clients.allow("iam", "remove_user_from_group", GroupName=name, UserName="any")
-    may_simulate = visit.clients.allow(
-        "iam", "simulate_principal_policy", PolicySourceArn=found["Group"]["Arn"], ActionNames=["kms:ListKeys"]
-    )
     shown = {
-        "may_simulate": may_simulate,
+        "may_simulate": may_simulate_for(visit, found["Group"]["Arn"]),
         "group": found["Group"],
         "found": found,
         "may_delete": may_delete,

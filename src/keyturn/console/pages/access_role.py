@@ -8,6 +8,7 @@ from typing import Any
 from keyturn.console.confirmation import check_confirmed
 from keyturn.console.function_list import functions_of
 from keyturn.console.pages.access_holder import holder_parts, offer_policies
+from keyturn.console.pages.access_simulator import may_simulate_for
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Look, Refused, Visit
@@ -38,9 +39,7 @@ def show(visit: Visit) -> Reply:
             "may": {
                 "trust": allow("iam", "update_assume_role_policy", RoleName=name, PolicyDocument="{}"),
                 "delete": allow("iam", "delete_role", RoleName=name),
-                "simulate": allow(
-                    "iam", "simulate_principal_policy", PolicySourceArn=role["Arn"], ActionNames=["kms:ListKeys"]
-                ),
+                "simulate": may_simulate_for(visit, role["Arn"]),
             },
         },
     )

@@ -12,15 +12,23 @@ from keyturn.console.visit import Visit
 from keyturn.errors.base import KeyturnError
 
 _MOST = 100
+_ANY_ACTION = ["kms:ListKeys"]
 _FIELDS = ("principal", "actions", "resources", "context", "policy")
 
 
 def may_simulate(visit: Visit) -> bool:
     """Return whether the simulator has something to tell."""
-    allow_some, action = visit.clients.allow_some, ["kms:ListKeys"]
+    allow_some = visit.clients.allow_some
     arn = Place.of(visit.principal.arn).user_arn("/", "any")
-    return allow_some("iam", "simulate_principal_policy", PolicySourceArn=arn, ActionNames=action) or allow_some(
-        "iam", "simulate_custom_policy", PolicyInputList=["{}"], ActionNames=action
+    return allow_some("iam", "simulate_principal_policy", PolicySourceArn=arn, ActionNames=_ANY_ACTION) or allow_some(
+        "iam", "simulate_custom_policy", PolicyInputList=["{}"], ActionNames=_ANY_ACTION
+    )
+
+
+def may_simulate_for(visit: Visit, principal_arn: str) -> bool:
+    """Return whether it has something to tell of a user, a role or a group."""
+    return visit.clients.allow(
+        "iam", "simulate_principal_policy", PolicySourceArn=principal_arn, ActionNames=_ANY_ACTION
     )
 
 

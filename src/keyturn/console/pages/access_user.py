@@ -7,6 +7,7 @@ from typing import Any
 
 from keyturn.console.confirmation import check_confirmed
 from keyturn.console.pages.access_holder import holder_parts, offer_policies
+from keyturn.console.pages.access_simulator import may_simulate_for
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
@@ -60,9 +61,7 @@ def _page(visit: Visit, made: Mapping[str, Any] | None = None) -> Html:
                 "delete_key": allow("iam", "delete_access_key", UserName=name, AccessKeyId=_ANY_KEY),
                 "delete": allow("iam", "delete_user", UserName=name),
                 "add": visit.clients.allow_some("iam", "add_user_to_group", UserName=name, GroupName="any"),
-                "simulate": allow(
-                    "iam", "simulate_principal_policy", PolicySourceArn=user["Arn"], ActionNames=["kms:ListKeys"]
-                ),
+                "simulate": may_simulate_for(visit, user["Arn"]),
             },
         },
     )

@@ -33,7 +33,7 @@ def show(visit: Visit) -> Reply:
     shown = {
         "listed": listed,
         "functions": [{**each, "LastModified": modified_at(each["LastModified"])} for each in functions],
-        "may_create": _may_create(visit),
+        "may_create": may_create_function(visit),
         "errors": errors_of(visit, [each["FunctionName"] for each in functions], _LATELY),
     }
     return Html("functions.html", shown)
@@ -53,7 +53,7 @@ def show_new(visit: Visit) -> Reply:
         "runtime": visit.form.line("runtime") or f"python{sys.version_info.major}.{sys.version_info.minor}",
         "timeout": visit.form.line("timeout") or str(_TIMEOUT_SECONDS),
         "memory": visit.form.line("memory") or str(_MEMORY_MB),
-        "may_create": _may_create(visit),
+        "may_create": may_create_function(visit),
         "may_permit": visit.clients.allow_some("lambda", "add_permission", FunctionName="new", **_ANY_PERMISSION),
     }
     return Html("functions_new.html", shown)
@@ -98,7 +98,8 @@ def permission(function_arn: str, secret_arn: str = "") -> dict[str, Any]:
 _ANY_PERMISSION: Final[Mapping[str, Any]] = {"StatementId": STATEMENT_ID, **invoke_permission(None, "0" * 12)}
 
 
-def _may_create(visit: Visit) -> bool:
+def may_create_function(visit: Visit) -> bool:
+    """Return whether a function of some name might be created."""
     return visit.clients.allow_some(
         "lambda",
         "create_function",

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from keyturn.client.planned import PlannedRotation, rule_in_words
-from keyturn.console.pages.secret import is_replica, known, may, may_rotate
+from keyturn.console.pages.secret import describe, is_replica, known, may, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
 from keyturn.console.rotation_act import UNSEEN, NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
@@ -49,7 +49,7 @@ def show(visit: Visit) -> Reply:
 @live("secret/rotation/live")
 def watch(visit: Visit) -> Iterator[Sequence[Part]]:
     """Show where it stands, and its steps as they go."""
-    described = _described(visit)
+    described = describe(visit)
     log_group = log_group_of(visit, described.get("RotationLambdaARN"))
     before: Json | None = None
     while True:
@@ -61,9 +61,7 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         else:
             yield [
                 Part("rotation_course.html", {"course": course, "all": visit.asked("all")}, target="course"),
-                Part(
-                    "rotation_state.html", _state(visit.later(), _described(visit), course, log_group), target="state"
-                ),
+                Part("rotation_state.html", _state(visit.later(), describe(visit), course, log_group), target="state"),
             ]
         if not course.is_under_way:
             return
@@ -111,14 +109,9 @@ def _confirmed(visit: Visit) -> None:
     Raises:
         KeyturnError: It was not.
     """
-    described = _described(visit)
+    described = describe(visit)
     if visit.form.line("name") != described["Name"]:
         raise KeyturnError("Nothing was changed.", f"Type the secret's name, {described['Name']}, to confirm it.")
-
-
-def _described(visit: Visit) -> Json:
-    described: Json = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
-    return described
 
 
 def _state(visit: Visit, described: Json, course: Course | None, log_group: str) -> dict[str, Any]:

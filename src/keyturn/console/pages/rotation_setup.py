@@ -18,7 +18,8 @@ from keyturn.client.function_parts import Found, Part, parts_of
 from keyturn.client.function_plan import RUNTIME, Plan, make_plan
 from keyturn.client.planned import rule_in_words
 from keyturn.client.schedule_preview import Preview, preview, read_rules, refusal
-from keyturn.console.pages.secret import may_rotate
+from keyturn.console.pages.functions import may_create_function
+from keyturn.console.pages.secret import describe, may_rotate
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.rotation_course import function_name
 from keyturn.console.routing import action, page
@@ -34,8 +35,6 @@ _MOST_FUNCTIONS = 50
 STRATEGIES = ("single-user", "single-user-by-superuser", "alternating-users")
 
 Json = Mapping[str, Any]
-# What a request to make a function has to have.
-_ANY_CODE: Json = {"Runtime": RUNTIME, "Role": "arn:aws:iam::000000000000:role/new", "Handler": "new.new", "Code": {}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +100,7 @@ class Function:
 @page("secret/rotation/setup", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show what is chosen, and what it means."""
-    described = _described(visit)
+    described = describe(visit)
     chosen = Chosen.of(visit, described)
     lacking = _lacking(visit, described["ARN"])
     if lacking and chosen.how == "new" and not visit.asked("how"):
@@ -135,7 +134,7 @@ def show(visit: Visit) -> Reply:
 @action("secret/rotation/save", shows=show)
 def save(visit: Visit) -> Reply:
     """Turn rotation on, or change its function or schedule."""
-    described = _described(visit)
+    described = describe(visit)
     chosen = Chosen.of(visit, described)
     function = {"RotationLambdaARN": _function_arn(chosen)} if chosen.how == "own" else {}
     return _rotated(visit, chosen, **function)
@@ -144,7 +143,7 @@ def save(visit: Visit) -> Reply:
 @action("secret/rotation/permit", shows=show)
 def permit(visit: Visit) -> Reply:
     """Let Secrets Manager invoke a function for this secret."""
-    described = _described(visit)
+    described = describe(visit)
     chosen, arn = Chosen.of(visit, described), described["ARN"]
     visit.clients["lambda"].add_permission(FunctionName=visit.form.line("function_arn"), **_permission_parameters(arn))
     back = address("secret/rotation/setup", **chosen.document())
@@ -159,7 +158,7 @@ def plan(visit: Visit) -> Reply:
 
 def show_plan(visit: Visit) -> Reply:
     """Show what would be made, and what of it is there."""
-    described = _described(visit)
+    described = describe(visit)
     chosen = Chosen.of(visit, described)
     made = _plan(visit, chosen)
     is_granted = visit.form.is_on("grant")
@@ -169,7 +168,7 @@ def show_plan(visit: Visit) -> Reply:
 @action("secret/rotation/setup/create", shows=show_plan)
 def create(visit: Visit) -> Reply:
     """Make what is missing, in order, and turn rotation on."""
-    described = _described(visit)
+    described = describe(visit)
     chosen = Chosen.of(visit, described)
     made, is_granted = _plan(visit, chosen), visit.form.is_on("grant")
     # All is looked for before the first is made: nothing of somebody else's is in the way.
@@ -181,11 +180,6 @@ def create(visit: Visit) -> Reply:
         parts = _look(visit, made, is_granted=False)
         return _plan_page(described, chosen, made, parts, is_granted=False, missing=missing)
     return _rotated(visit, chosen, RotationLambdaARN=made.function_arn)
-
-
-def _described(visit: Visit) -> Json:
-    described: Json = visit.clients["secretsmanager"].describe_secret(SecretId=visit.asked("id"))
-    return described
 
 
 def _previewed(visit: Visit, chosen: Chosen) -> tuple[Preview | None, KeyturnError | None]:
@@ -204,7 +198,7 @@ def _lacking(visit: Visit, secret_arn: str) -> list[str]:
         "secretsmanager:GetSecretValue": visit.clients.allow("secretsmanager", "get_secret_value", SecretId=secret_arn),
         "iam:CreateRole": allow_some("iam", "create_role", **role, AssumeRolePolicyDocument="{}"),
         "iam:PutRolePolicy": allow_some("iam", "put_role_policy", **role, PolicyName="new", PolicyDocument="{}"),
-        "lambda:CreateFunction": allow_some("lambda", "create_function", **function, **_ANY_CODE),
+        "lambda:CreateFunction": may_create_function(visit),
         "lambda:AddPermission": allow_some(
             "lambda", "add_permission", **function, **_permission_parameters(secret_arn)
         ),

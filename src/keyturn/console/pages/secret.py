@@ -64,6 +64,16 @@ def known(visit: Visit) -> tuple[Mapping[str, Any], Look]:
     return {"Name": _name_in(secret_id), "ARN": secret_id}, described
 
 
+def describe(visit: Visit) -> Mapping[str, Any]:
+    """Return what DescribeSecret says of the secret that a visit is about.
+
+    Raises:
+        ClientError: There is no such secret, or it may not be looked at.
+    """
+    answer: Mapping[str, Any] = visit.clients[SERVICE].describe_secret(SecretId=visit.asked("id"))
+    return answer
+
+
 def _name_in(secret_id: str) -> str:
     """Return the name of a secret that is known by its name or ARN."""
     name = secret_id.partition(":secret:")[2] if secret_id.startswith("arn:") else ""
