@@ -36,6 +36,8 @@ def test_a_user_is_made_with_a_key_that_is_shown_once(visitor: Visitor, server: 
     expect(page.get_by_text(key_id).first).to_be_visible()
     assert secret not in page.content()
 
+    page.get_by_text("Deactivate", exact=True).first.click()
+    expect(page.get_by_text("What signs with it is refused from then on, until it is active again.")).to_be_visible()
     page.get_by_role("button", name=f"Deactivate {key_id}").click()
     expect(page.get_by_text("inactive").first).to_be_visible()
     page.get_by_text("Delete", exact=True).first.click()

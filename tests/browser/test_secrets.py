@@ -151,6 +151,7 @@ def test_a_database_secret_is_created_as_functions_read_it(visitor: Visitor, sec
     page.get_by_role("button", name="Create").click()
 
     expect(page.get_by_role("status")).to_have_text("made/orders is created.")
+    expect(page.get_by_role("heading", name="Next: let it rotate")).to_be_visible()
     # The next step.
     expect(page.get_by_role("link", name="Set up rotation").first).to_be_visible()
     stored = secretsmanager.get_secret_value(SecretId="made/orders")["SecretString"]
@@ -201,6 +202,7 @@ def test_a_generated_password_goes_into_keys_and_values(visitor: Visitor, secret
     page.get_by_role("button", name="Create").click()
 
     expect(page.get_by_role("status")).to_have_text("made/pairs is created.")
+    expect(page.get_by_role("heading", name="Next: let it rotate")).to_have_count(0)
     stored = json.loads(secretsmanager.get_secret_value(SecretId="made/pairs")["SecretString"])
     assert stored == {"user": "app", "password": password, "note": "two\nlines ünd 'quotes'"}
 

@@ -6,6 +6,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 
+from .callers import Caller
 from .conftest import Credentials, ServerProcess
 from .console_session import ConsoleSession
 
@@ -49,3 +50,19 @@ def test_many_good_sign_ins_are_no_guesses(own_server: ServerProcess) -> None:
         told.append(session.try_to_sign_in(own_server.admin).status)
 
     assert set(told) == {303}
+
+
+def test_who_was_signed_in_is_told_why_that_is_over(own_server: ServerProcess) -> None:
+    own_server.start()
+    carol = Caller(own_server, "user", "carol")
+    session = ConsoleSession(own_server, carol.credentials)
+    assert session.get("settings").status == 200
+
+    own_server.client("iam").update_access_key(
+        UserName="carol", AccessKeyId=carol.credentials.access_key_id, Status="Inactive"
+    )
+
+    assert session.get("settings").headers["location"].startswith("/console/sign-in")
+    assert "or its access key is active no more" in session.get("sign-in").data.decode()
+    stranger = ConsoleSession(own_server, is_signed_in=False)
+    assert "session has ended" not in stranger.get("sign-in").data.decode()

@@ -188,7 +188,10 @@ class Console:
     async def _sign_in(self, request: Request) -> Response:
         wanted = next_page(request.query_params.get("next", ""))
         if request.method != "POST":
-            return self._sign_in_page(request, wanted)
+            # Signing out takes the cookie away: who has one that is good no more was sent here.
+            cookie = request.cookies.get(cookie_name("session", request))
+            has_ended = bool(cookie) and await self._signed_in(request) is None
+            return self._sign_in_page(request, wanted, has_ended=has_ended)
         form = await read_form(request)
         before = request.cookies.get(cookie_name("before", request), "")
         if not is_from_here(request) or not before or form.line("csrf_token") != before:
@@ -222,12 +225,20 @@ class Console:
         return response
 
     def _sign_in_page(
-        self, request: Request, wanted: str, error: str = "", status: int = 200, access_key_id: str = ""
+        self,
+        request: Request,
+        wanted: str,
+        error: str = "",
+        status: int = 200,
+        access_key_id: str = "",
+        *,
+        has_ended: bool = False,
     ) -> Response:
         before = request.cookies.get(cookie_name("before", request)) or self._setup.notices.seal({})
         shown = {
             "next": wanted,
             "error": error,
+            "has_ended": has_ended,
             "access_key_id": access_key_id,
             "csrf_token": before,
             "regions": self._setup.regions,

@@ -23,9 +23,13 @@ _MOST_LATE = 10
 def show(visit: Visit) -> Reply:
     """Show a month, or a day of it."""
     day = months.read_day(visit.asked("day"))
-    month = months.read_month(visit.asked("month") or visit.asked("day")[:7], visit.now)
-    begin, end = months.begin_of(month), months.begin_of(months.following(month))
     wanted = _wanted(visit)
+    listed = _listed(visit, wanted, day)
+    rotations = _rotations(listed)
+    # Who asks for no month sees the one in which something happens.
+    first_at = next((each.next_at for each in rotations if each.next_at and each.next_at >= visit.now), visit.now)
+    month = months.read_month(visit.asked("month") or visit.asked("day")[:7], _utc(first_at))
+    begin, end = months.begin_of(month), months.begin_of(months.following(month))
     counted = visit.look("keyturn", "count_planned_rotations", From=begin, To=end, **wanted)
     hours = {_utc(hour["At"]): int(hour["Count"]) for hour in counted.get("Hours", [])}
     late = visit.look(
@@ -36,7 +40,6 @@ def show(visit: Visit) -> Reply:
         MaxResults=_MOST_LATE,
         **wanted,
     )
-    listed = _listed(visit, wanted, day)
     return Html(
         "schedule.html",
         {
@@ -48,11 +51,12 @@ def show(visit: Visit) -> Reply:
             "weeks": months.weeks(month, hours),
             "bars": months.by_hour(day, hours) if day else months.by_day(month, hours),
             "total": sum(hours.values()),
-            "today": visit.now.date(),
+            "today": _utc(visit.now).date(),
+            "is_asked": bool(visit.asked("month")),
             "late": [each for each in _rotations(late) if each.is_late(visit.now)],
             "has_more_late": bool(late.get("NextToken")),
             "listed": listed,
-            "rotations": _rotations(listed),
+            "rotations": rotations,
             "prefix": visit.asked("prefix"),
             "function": visit.asked("function"),
             "next": visit.asked("next"),

@@ -122,7 +122,8 @@ def _shown(visit: Visit, value: Mapping[str, Any] | None) -> Reply:
             "engines": engine_titles(),
             "health": health_of(plan),
             "value": value,
-            "is_new": visit.asked("created") == "1",
+            # A password of a database is what a rotation changes; what else is kept here may never rotate.
+            "is_new_login": visit.asked("created") == "database",
             "may_see_key": visit.clients.allow("kms", "describe_key", KeyId=secret.get("KmsKeyId", _USUAL_KEY)),
             "may_rotate": not is_deleted and not follows and may_rotate(visit, secret_id),
         },

@@ -71,7 +71,7 @@ def create(visit: Visit) -> Reply:
     if tags := filled_tags(form):
         asked["Tags"] = [{"Key": key, "Value": value} for key, value in tags.items()]
     made = visit.clients[SERVICE].create_secret(**asked, ClientRequestToken=form.line("token") or ids.new_version_id())
-    return Redirect(address("secret", id=made["ARN"], created="1"), f"{made['Name']} is created.")
+    return Redirect(address("secret", id=made["ARN"], created=_kind(visit)), f"{made['Name']} is created.")
 
 
 def _shown(visit: Visit, filled: _Filled) -> Html:
