@@ -6,16 +6,13 @@ It runs here, and asks as whoever is signed in: what their policies hide from th
 from __future__ import annotations
 
 import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Any
 
 from keyturn.client.diagnosis import seen_section
 from keyturn.client.planned import PlannedRotation
-from keyturn.console.pages.secret import may
+from keyturn.console.pages.doctor_findings import MAIN, sentence, shown_findings
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
 from keyturn.console.rotation_act import Act, NextAct, next_act
 from keyturn.console.routing import action, live, page
@@ -24,74 +21,19 @@ from keyturn.doctor.asking import AskByBoto3
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import cause_of
 from keyturn.doctor.collect import collect
-from keyturn.doctor.facts import Facts, Kind, Unseen
-from keyturn.doctor.fixing import fingerprint, fixable, made, refuse_other_change
-from keyturn.doctor.formats import excerpt
-from keyturn.doctor.model import Evidence, Finding, Fix, Report, Role, Section, Status, Verdict
+from keyturn.doctor.facts import Facts, Kind
+from keyturn.doctor.fixing import fixable, made, refuse_other_change
+from keyturn.doctor.model import Finding, Fix, Report, Section, Status, Verdict
 from keyturn.doctor.own_policy import reading_policy
-from keyturn.doctor.remedies import command, line_with, stored_by
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
-from keyturn.doctor.told_address import address_said
 from keyturn.errors.base import KeyturnError
 
 _AT_ONCE = 4
 _ON_A_PAGE = 20
 _VERDICTS = {Verdict.BROKEN: "bad", Verdict.INCONCLUSIVE: "warn", Verdict.AT_RISK: "warn", Verdict.HEALTHY: "good"}
-_MAIN = (Role.CAUSE, Role.CONTRIBUTING)
-# What an address that does not answer is the cause of.
-_UNANSWERED = ("db-unreachable", "db-connection-refused", "preflight-database-unreachable")
 # What tells of attempts, and of a value that is not read here.
 _TOLD = frozenset({"logs:FilterLogEvents", "cloudtrail:LookupEvents", "secretsmanager:GetSecretValue"})
-# Keys of a value, as remedies speak of them.
-_IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
-_FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
-_CONFIGURATION = "lambda:GetFunctionConfiguration"
-# What Keyturn found last from inside the sandbox.
-_KNOWN_BEFORE = "preflight-found-last"
-
-Json = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class Found:
-    """A finding as it is shown.
-
-    Attributes:
-        commands: The changes, as commands of the AWS CLI, then what is to be done by hand.
-        fingerprint: Of the changes; empty if none is applied here.
-        is_allowed: Whether whoever looks may make all of them.
-        widens: Whether they widen access.
-        edits: The secret whose value somebody has to change; empty if that does not help.
-        field: The key of it that matters most.
-        may_edit: Whether whoever looks may read and store it.
-        places: Where what it is about is seen and changed: what it is called, and its address under ``/console/``.
-        also: Other findings that tell of the same: from the log, where this one is from inside the sandbox.
-    """
-
-    finding: Finding
-    title: str
-    commands: Sequence[str]
-    policy: str
-    evidence: Sequence[tuple[Evidence, str]]
-    fingerprint: str
-    is_allowed: bool
-    widens: bool
-    edits: str
-    field: str
-    may_edit: bool
-    places: Sequence[tuple[str, str]] = ()
-    also: Sequence[Found] = ()
-
-    @property
-    def is_preflight_wanted(self) -> bool:
-        """Whether a look from inside the sandbox says more of it."""
-        return self.finding.id == _KNOWN_BEFORE
-
-    @property
-    def has_button(self) -> bool:
-        """Whether it is mended by a button, or at least begun."""
-        return bool(self.fingerprint and self.is_allowed) or bool(self.edits and self.may_edit)
 
 
 class Checked(StrEnum):
@@ -194,8 +136,8 @@ def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
     target = f" --endpoint-url {_endpoint(visit)}"
-    found = _merged([_found(visit, case, report, finding, target) for finding in report.findings])
-    main = [each for each in found if each.finding.role in _MAIN]
+    found = shown_findings(visit, case, report, target)
+    main = [each for each in found if each.finding.role in MAIN]
     sections = [seen_section(report, section) for section in Section]
     # An address may say anything; what the page says is about causes that there are.
     fixed = visit.asked("fixed") if cause_of(visit.asked("fixed")) else ""
@@ -214,10 +156,10 @@ def _shown(visit: Visit, options: Options) -> Html:
             "described": described,
             "is_seen": is_seen,
             "report": report,
-            "summary": _sentence(report.summary, report.name),
+            "summary": sentence(report.summary, report.name),
             "verdict_kind": _VERDICTS[report.verdict],
             "main": main,
-            "others": [each for each in found if each.finding.role not in _MAIN],
+            "others": [each for each in found if each.finding.role not in MAIN],
             "act": act,
             "is_watched": False,
             "is_refused": False,
@@ -259,7 +201,7 @@ def _is_wanted(act: NextAct | None, report: Report) -> bool:
 
 def _checked(report: Report, cause_id: str) -> Checked:
     """Return what is known by now of a finding that somebody has done something about."""
-    if any(finding.id == cause_id and finding.role in _MAIN for finding in report.findings):
+    if any(finding.id == cause_id and finding.role in MAIN for finding in report.findings):
         return Checked.STILL
     if any(finding.id == cause_id and finding.is_history and _is_told(finding) for finding in report.findings):
         return Checked.UNSEEN
@@ -271,89 +213,3 @@ def _checked(report: Report, cause_id: str) -> Checked:
 def _is_told(finding: Finding) -> bool:
     """Return whether only the next attempt tells that it is mended: nothing that is looked at here does."""
     return _TOLD.issuperset(finding.cause.evidence)
-
-
-def _merged(found: Sequence[Found]) -> list[Found]:
-    """Return findings; what another one tells better stands below that one, and not beside it."""
-    below = {
-        each.finding.id: [
-            other for other in found if other.finding.id in each.finding.cause.outranks and other.finding.role in _MAIN
-        ]
-        for each in found
-        if each.finding.role is Role.CAUSE
-    }
-    told = {other.finding.id for others in below.values() for other in others}
-    return [replace(each, also=below.get(each.finding.id, ())) for each in found if each.finding.id not in told]
-
-
-def _sentence(text: str, name: str) -> str:
-    """Return a text that begins with a capital letter, unless it begins with a name."""
-    return f"{text[:1].upper()}{text[1:]}" if _IS_WORD.match(text) and not text.startswith(name) else text
-
-
-def _found(visit: Visit, case: Case, report: Report, finding: Finding, target: str) -> Found:
-    remedy = finding.remedy
-    lines = [line_with(line, target) for line in remedy.by_hand]
-    # Of a secret that is not known a line has a word to be filled in.
-    stored = [arn for line in remedy.by_hand if (arn := stored_by(line) or "").startswith("arn:")]
-    edits = stored[0] if stored and finding.role in _MAIN and not finding.is_history else ""
-    may_edit = bool(edits) and all(may(visit, edits, "get_secret_value", "put_secret_value").values())
-    return Found(
-        finding=finding,
-        title=_sentence(finding.title, report.name),
-        commands=[*(command(change, target) for change in remedy.changes), *lines],
-        policy="" if remedy.policy is None or remedy.changes else json.dumps(remedy.policy, indent=2),
-        evidence=[(each, _text(each)) for each in finding.evidence],
-        fingerprint=fingerprint(remedy.changes) if finding.is_fixable else "",
-        is_allowed=finding.is_fixable and _is_allowed(visit, finding),
-        widens=finding.cause.fix is Fix.WIDENS,
-        edits=edits,
-        field=next((key for key in _FIELDS if re.search(rf"\b{key}\b", remedy.text)), "password"),
-        may_edit=may_edit,
-        places=_places(case, finding),
-    )
-
-
-def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
-    """Return where in the console more of what a finding is about is seen and changed."""
-    section, found = finding.cause.section, list[tuple[str, str]]()
-    if finding.role not in (*_MAIN, Role.RISK) or case.described.kind is not Kind.OK or not case.function_arn:
-        return found
-    is_there = case.configuration.kind is not Kind.GONE
-    is_about_function = section in (Section.FUNCTION, Section.INVOKE) or _CONFIGURATION in finding.cause.evidence
-    if is_there and is_about_function:
-        there = address("function", name=case.function_name, tab="configuration")
-        found.append((f"Configuration of {case.function_name}", there))
-    if section is Section.ROLE and case.configuration.kind is Kind.OK:
-        found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
-    if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
-        to = _database_address(case, finding)
-        found.append(("Trace what the function reaches", address("network/trace", function=case.function_name, to=to)))
-    return found
-
-
-def _database_address(case: Case, finding: Finding) -> str:
-    """Return HOST:PORT of the database, as it is known or as a finding's evidence names it; empty if nothing does."""
-    try:
-        known = None if case.database is None else case.database.address
-    except Unseen:
-        known = None
-    named = (address_said(str(each.excerpt)) for each in finding.evidence)
-    found = known or next(filter(None, named), None)
-    if found is None:
-        return ""
-    return f"[{found.host}]:{found.port}" if ":" in found.host else f"{found.host}:{found.port}"
-
-
-def _is_allowed(visit: Visit, finding: Finding) -> bool:
-    from botocore import xform_name  # noqa: PLC0415 - botocore takes a quarter of a second to import
-
-    return all(
-        visit.clients.allow(change.service, xform_name(change.operation), **change.parameters)
-        for change in finding.remedy.changes
-    )
-
-
-def _text(evidence: Evidence) -> str:
-    found = excerpt(evidence.excerpt)
-    return found.strip() if isinstance(found, str) else json.dumps(found, indent=2, default=str)
