@@ -30,7 +30,7 @@ from keyturn.rules.preflight import Heartbeat, Item, ItemStatus, Judgement, Verd
 from keyturn.storage import schema
 from keyturn.storage.database import Database, Transaction
 
-_preflights, _secrets = schema.preflights, schema.secrets
+_preflights, _secrets, _versions = schema.preflights, schema.secrets, schema.secret_versions
 
 _OF = select(_preflights).where(_preflights.c.secret_id == bindparam("secret_id"))
 _COUNTS = (
@@ -98,6 +98,11 @@ def bring_forward(transaction: Transaction, secret_id: int, due_at: datetime) ->
     transaction.connection.execute(_bring_forward(_preflights.c.secret_id == secret_id, due_at))
 
 
+def bring_any_forward(transaction: Transaction, secret_id: int, due_at: datetime) -> None:
+    """Have a secret looked at no later than this moment, whatever was found last."""
+    transaction.connection.execute(_bring_all_forward(_preflights.c.secret_id == secret_id, due_at))
+
+
 def bring_forward_users(transaction: Transaction, function_arn: str, due_at: datetime) -> None:
     """The same of every secret whose rotation function this is, by whatever qualifier."""
     transaction.connection.execute(_bring_forward(_uses(function_arn), due_at))
@@ -106,6 +111,13 @@ def bring_forward_users(transaction: Transaction, function_arn: str, due_at: dat
 def bring_forward_all_users(transaction: Transaction, function_arn: str, due_at: datetime) -> None:
     """Have every such secret looked at no later than this moment, whatever was found last."""
     transaction.connection.execute(_bring_all_forward(_uses(function_arn), due_at))
+
+
+def bring_forward_all_of_key(transaction: Transaction, key_arn: str, due_at: datetime) -> None:
+    """The same of every secret with a version that is sealed under a customer managed key."""
+    sealed = _versions.c.kms_key_id == key_arn
+    is_of_key = select(_versions.c.secret_id).where(sealed, _versions.c.secret_id == _preflights.c.secret_id).exists()
+    transaction.connection.execute(_bring_all_forward(is_of_key, due_at))
 
 
 def _uses(function_arn: str) -> ColumnElement[bool]:

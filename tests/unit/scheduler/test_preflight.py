@@ -255,18 +255,51 @@ def _detach_policy(desk: Desk) -> None:
     desk.bench.call("iam", "DetachRolePolicy", RoleName="rotate", PolicyArn=ATTACHED)
 
 
+def _change_trust(desk: Desk) -> None:
+    desk.bench.call("iam", "UpdateAssumeRolePolicy", RoleName="rotate", PolicyDocument=TRUST)
+
+
+def _bound(desk: Desk) -> None:
+    desk.bench.call("iam", "PutRolePermissionsBoundary", RoleName="rotate", PermissionsBoundary=TO_ATTACH)
+
+
+def _unbound(desk: Desk) -> None:
+    desk.bench.call("iam", "DeleteRolePermissionsBoundary", RoleName="rotate")
+
+
+def _say_otherwise(desk: Desk) -> None:
+    desk.bench.call("iam", "CreatePolicyVersion", PolicyArn=OWN, PolicyDocument=ANYTHING, SetAsDefault=True)
+
+
+def _bound_otherwise(desk: Desk) -> None:
+    desk.bench.call("iam", "SetDefaultPolicyVersion", PolicyArn=BOUNDARY, VersionId="v2")
+
+
+def _deny_reading(desk: Desk) -> None:
+    desk.call("PutResourcePolicy", SecretId="db", ResourcePolicy=NOBODY)
+
+
 ANYTHING = '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "*", "Resource": "*"}}'
 TRUST = (
     '{"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": "sts:AssumeRole",'
     ' "Principal": {"Service": "lambda.amazonaws.com"}}}'
 )
+NOBODY = (
+    '{"Version": "2012-10-17", "Statement": {"Effect": "Deny", "Action": "secretsmanager:GetSecretValue",'
+    ' "Principal": "*", "Resource": "*"}}'
+)
+OWN, BOUNDARY = (f"arn:aws:iam::{PLACE.account_id}:policy/{name}" for name in ("own", "boundary"))
 ATTACHED = "arn:aws:iam::aws:policy/AdministratorAccess"
 TO_ATTACH = "arn:aws:iam::aws:policy/SecretsManagerReadWrite"
 
 
 @pytest.mark.parametrize(
-    "change", [_give_right, _take_right, _put_policy, _delete_policy, _attach_policy, _detach_policy]
-)
+    "change",
+    [
+        _give_right, _take_right, _put_policy, _delete_policy, _attach_policy, _detach_policy, _change_trust, _bound,
+        _unbound, _say_otherwise, _bound_otherwise, _deny_reading,
+    ],
+)  # fmt: skip
 @pytest.mark.parametrize("changed", [{}, SUPERUSER_REFUSED])
 def test_whatever_was_found_is_looked_at_again_when_rights_of_the_function_change(
     desk: Desk, change: Callable[[Desk], None], changed: dict[str, str]
@@ -274,7 +307,12 @@ def test_whatever_was_found_is_looked_at_again_when_rights_of_the_function_chang
     for role in ("rotate", "another"):
         desk.bench.call("iam", "CreateRole", RoleName=role, AssumeRolePolicyDocument=TRUST)
     desk.bench.call("iam", "PutRolePolicy", RoleName="rotate", PolicyName="before", PolicyDocument=ANYTHING)
-    desk.bench.call("iam", "AttachRolePolicy", RoleName="rotate", PolicyArn=ATTACHED)
+    for policy in ("own", "boundary"):
+        desk.bench.call("iam", "CreatePolicy", PolicyName=policy, PolicyDocument=ANYTHING)
+    desk.bench.call("iam", "CreatePolicyVersion", PolicyArn=BOUNDARY, PolicyDocument=ANYTHING)
+    for attached in (ATTACHED, OWN):
+        desk.bench.call("iam", "AttachRolePolicy", RoleName="rotate", PolicyArn=attached)
+    desk.bench.call("iam", "PutRolePermissionsBoundary", RoleName="rotate", PermissionsBoundary=BOUNDARY)
     desk.rotated()
     desk.looker.changed = changed
     desk.look()
@@ -285,6 +323,33 @@ def test_whatever_was_found_is_looked_at_again_when_rights_of_the_function_chang
     assert desk.look() == 0
     assert desk.after(MINUTE) == 1
     assert desk.after(20 * HOUR) == 0
+
+
+@pytest.mark.parametrize("call", ["DisableKey", "ScheduleKeyDeletion", "PutKeyPolicy"])
+def test_whatever_was_found_is_looked_at_again_when_its_key_or_who_may_use_that_changes(desk: Desk, call: str) -> None:
+    keys = [desk.bench.call("kms", "CreateKey")["KeyMetadata"]["KeyId"] for _ in range(2)]
+    desk.call("UpdateSecret", SecretId="db", KmsKeyId=keys[0])
+    desk.rotated()
+    desk.look()
+    asked = (
+        {"Policy": desk.bench.call("kms", "GetKeyPolicy", KeyId=keys[0])["Policy"]} if call == "PutKeyPolicy" else {}
+    )
+    desk.bench.call("kms", call, KeyId=keys[1], **asked)
+    assert desk.after(HOUR) == 0
+
+    desk.bench.call("kms", call, KeyId=keys[0], **asked)
+    assert desk.after(MINUTE) == 1
+
+
+def test_a_role_that_is_deleted_and_made_again_has_them_looked_at_each_time(desk: Desk) -> None:
+    desk.bench.call("iam", "CreateRole", RoleName="rotate", AssumeRolePolicyDocument=TRUST)
+    desk.rotated()
+    desk.look()
+
+    desk.bench.call("iam", "DeleteRole", RoleName="rotate")
+    assert desk.after(MINUTE) == 1
+    desk.bench.call("iam", "CreateRole", RoleName="rotate", AssumeRolePolicyDocument=TRUST)
+    assert desk.after(MINUTE) == 1
 
 
 def test_a_rotation_that_fails_mends_nothing(desk: Desk) -> None:

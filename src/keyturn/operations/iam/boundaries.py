@@ -8,6 +8,7 @@ from keyturn.operations.iam.entities import current, role_with_boundary, user_wi
 from keyturn.operations.iam.policy_subjects import attachable_policy, is_policy_arn
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_role
 from keyturn.storage import roles, users
 from keyturn.storage.database import Transaction
 from keyturn.storage.roles import RoleRecord
@@ -42,6 +43,7 @@ def put_role_permissions_boundary(
         now = current(transaction, record)
         lock_boundary(transaction, call, request["PermissionsBoundary"])
         roles.update_role(transaction, now, boundary_arn=request["PermissionsBoundary"])
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 
@@ -57,11 +59,13 @@ def delete_user_permissions_boundary(
 
 @operation("iam", "DeleteRolePermissionsBoundary", subject=role_with_boundary)
 def delete_role_permissions_boundary(
-    kit: Kit, _call: Call, _request: DeleteRolePermissionsBoundaryRequest, record: RoleRecord
+    kit: Kit, call: Call, _request: DeleteRolePermissionsBoundaryRequest, record: RoleRecord
 ) -> dict[str, object]:
     """Take a role's boundary away, if it has one."""
     with kit.state.write() as transaction:
-        roles.update_role(transaction, current(transaction, record), boundary_arn=None)
+        now = current(transaction, record)
+        roles.update_role(transaction, now, boundary_arn=None)
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 

@@ -17,6 +17,7 @@ from keyturn.operations.iam.policy_subjects import (
 )
 from keyturn.operations.kit import Kit
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_policy
 from keyturn.rules.policy.document import parse_managed_policy
 from keyturn.storage import managed_policies
 from keyturn.storage.managed_policies import ManagedPolicyRecord, PolicyVersionRecord
@@ -50,6 +51,8 @@ def create_policy_version(
                 " version, you must delete an existing version."
             )
         added = managed_policies.add_version(transaction, now, document, call.at, is_default=is_default)
+        if is_default:
+            look_at_all_of_policy(kit, transaction, now.account_id, now.arn, call.at)
     return {"PolicyVersion": shown_version(added, is_default=is_default)}
 
 
@@ -86,6 +89,7 @@ def set_default_policy_version(
         now = current_policy(transaction, record, no_version(record.arn, version_id))
         version = _find(managed_policies.load_versions(transaction.connection, now.arn), now, version_id)
         managed_policies.update_policy(transaction, now.arn, default_version=version.version)
+        look_at_all_of_policy(kit, transaction, now.account_id, now.arn, call.at)
     return {}
 
 

@@ -14,6 +14,7 @@ from keyturn.operations.iam.tagging import tag_list, with_tags, without_tags
 from keyturn.operations.kit import Kit
 from keyturn.operations.named_principals import missing_principals
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_role
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.document import PolicyDocument, parse_trust_policy
 from keyturn.storage import attachments, inline_policies, roles
@@ -83,6 +84,8 @@ def create_role(kit: Kit, call: Call, request: CreateRoleRequest, _subject: None
             lock_boundary(transaction, call, record.boundary_arn)
         if not roles.insert_role(transaction, record):
             raise already_exists("Role", name)
+        # A function may have been left by a role of this name.
+        look_at_all_of_role(kit, transaction, record.arn, call.at)
     shown = _shown_with_tags(record)
     # AWS shows these of a role that is there, and not of one that was just made.
     del shown["MaxSessionDuration"]
@@ -136,18 +139,19 @@ def update_role_description(
 
 @operation("iam", "UpdateAssumeRolePolicy", subject=role)
 def update_assume_role_policy(
-    kit: Kit, _call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
+    kit: Kit, call: Call, request: UpdateAssumeRolePolicyRequest, record: RoleRecord
 ) -> UpdateAssumeRolePolicyResponse:
     """Replace a role's trust policy."""
     trust_policy = parse_trust_policy(request["PolicyDocument"])
     with kit.state.write() as transaction:
         _check_principals(transaction, trust_policy)
         roles.update_role(transaction, record, trust_policy=request["PolicyDocument"])
+        look_at_all_of_role(kit, transaction, record.arn, call.at)
     return {}
 
 
 @operation("iam", "DeleteRole", subject=role)
-def delete_role(kit: Kit, _call: Call, _request: DeleteRoleRequest, record: RoleRecord) -> DeleteRoleResponse:
+def delete_role(kit: Kit, call: Call, _request: DeleteRoleRequest, record: RoleRecord) -> DeleteRoleResponse:
     """Delete a role without policies; its sessions end at once."""
     with kit.state.write() as transaction:
         now, connection = current(transaction, record), transaction.connection
@@ -156,6 +160,7 @@ def delete_role(kit: Kit, _call: Call, _request: DeleteRoleRequest, record: Role
         if inline_policies.load_inline_policies(connection, now.arn):
             raise DeleteConflictException("Cannot delete entity, must delete policies first.")
         roles.delete_role(transaction, now)
+        look_at_all_of_role(kit, transaction, now.arn, call.at)
     return {}
 
 

@@ -29,6 +29,7 @@ from keyturn.operations.kms.subjects import (
 )
 from keyturn.operations.kms.tags import tags_with
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_key
 from keyturn.operations.subject import Subject
 from keyturn.rules.kms_keys import (
     DEFAULT_ALIAS,
@@ -159,25 +160,25 @@ def list_keys(kit: Kit, call: Call, request: ListKeysRequest, _subject: None) ->
 
 
 @operation("kms", "EnableKey", subject=own_key)
-def enable_key(kit: Kit, _call: Call, _request: EnableKeyRequest, record: KmsKeyRecord) -> EnableKeyResponse:
+def enable_key(kit: Kit, call: Call, _request: EnableKeyRequest, record: KmsKeyRecord) -> EnableKeyResponse:
     """Let a key be used again."""
-    _change(kit, record, enabled=True)
+    _change(kit, call, record, enabled=True)
     return {}
 
 
 @operation("kms", "DisableKey", subject=own_key)
-def disable_key(kit: Kit, _call: Call, _request: DisableKeyRequest, record: KmsKeyRecord) -> DisableKeyResponse:
+def disable_key(kit: Kit, call: Call, _request: DisableKeyRequest, record: KmsKeyRecord) -> DisableKeyResponse:
     """Let a key be used no more, until it is enabled again."""
-    _change(kit, record, enabled=False)
+    _change(kit, call, record, enabled=False)
     return {}
 
 
 @operation("kms", "UpdateKeyDescription", subject=own_key)
 def update_key_description(
-    kit: Kit, _call: Call, request: UpdateKeyDescriptionRequest, record: KmsKeyRecord
+    kit: Kit, call: Call, request: UpdateKeyDescriptionRequest, record: KmsKeyRecord
 ) -> UpdateKeyDescriptionResponse:
     """Change what a key says about itself."""
-    _change(kit, record, description=request["Description"])
+    _change(kit, call, record, description=request["Description"])
     return {}
 
 
@@ -193,7 +194,7 @@ def schedule_key_deletion(
     """Let a key be used no more, and destroy it when its waiting period is over."""
     window = deletion_window(request.get("PendingWindowInDays", DELETION_WINDOW_DAYS))
     deletion_at = call.at + window
-    _change(kit, record, enabled=False, deletion_at=deletion_at)
+    _change(kit, call, record, enabled=False, deletion_at=deletion_at)
     return {
         "KeyId": record.arn,
         "DeletionDate": deletion_at,
@@ -214,9 +215,11 @@ def cancel_key_deletion(
     return {"KeyId": record.arn}
 
 
-def _change(kit: Kit, record: KmsKeyRecord, **columns: object) -> None:
+def _change(kit: Kit, call: Call, record: KmsKeyRecord, **columns: object) -> None:
     with kit.state.write() as transaction:
         kms_keys.update_key(transaction, lock_changeable(transaction, record), **columns)
+        if "enabled" in columns:
+            look_at_all_of_key(kit, transaction, record.arn, call.at)
 
 
 def _refuse_what_is_not_offered(request: CreateKeyRequest) -> None:

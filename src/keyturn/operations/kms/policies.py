@@ -20,6 +20,7 @@ from keyturn.operations.kms.references import FoundKey
 from keyturn.operations.kms.subjects import Keys, key_subject, own_key
 from keyturn.operations.named_principals import missing_principals
 from keyturn.operations.registry import operation
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_all_of_key
 from keyturn.operations.subject import Subject
 from keyturn.rules.policy.conditions import Quantifier
 from keyturn.rules.policy.document import INVALID_KEY_PRINCIPAL, PolicyDocument, parse_key_policy
@@ -72,6 +73,7 @@ def put_key_policy(kit: Kit, call: Call, request: PutKeyPolicyRequest, record: K
         bypassed = request.get("BypassPolicyLockoutSafetyCheck", False)
         check_policy(kit, transaction, call, current, request["Policy"], bypassed=bypassed)
         kms_keys.update_key(transaction, current, policy=request["Policy"])
+        look_at_all_of_key(kit, transaction, current.arn, call.at)
     return {}
 
 

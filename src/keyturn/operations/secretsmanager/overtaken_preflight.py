@@ -2,7 +2,7 @@
 
 Who was told that a rotation will fail, and has mended it, learns soon that it is so. What was found to be well is not
 looked at again: it would be after every rotation, of every secret. Unless rights were given or taken: who may invoke
-the function, and what its role may do, decides at once whether a rotation succeeds.
+the function, what its role may do, and whether the key may be used, decides at once whether a rotation succeeds.
 """
 
 from __future__ import annotations
@@ -12,8 +12,15 @@ from datetime import datetime
 from keyturn.operations.kit import Kit
 from keyturn.rules.preflight import soon
 from keyturn.storage import functions
+from keyturn.storage.attachments import PolicyUsage, load_owners
 from keyturn.storage.database import Transaction
-from keyturn.storage.preflights import bring_forward, bring_forward_all_users, bring_forward_users
+from keyturn.storage.preflights import (
+    bring_any_forward,
+    bring_forward,
+    bring_forward_all_of_key,
+    bring_forward_all_users,
+    bring_forward_users,
+)
 from keyturn.storage.secrets import SecretRecord
 
 
@@ -21,6 +28,12 @@ def look_again_soon(kit: Kit, transaction: Transaction, secret: SecretRecord, at
     """Have a secret looked at within the minute, unless all was well."""
     if secret.rotation_enabled:
         bring_forward(transaction, secret.secret_id, soon(at, kit.random))
+
+
+def look_at_secret(kit: Kit, transaction: Transaction, secret: SecretRecord, at: datetime) -> None:
+    """Have a secret looked at, if it was well, too: who may read it has changed."""
+    if secret.rotation_enabled:
+        bring_any_forward(transaction, secret.secret_id, soon(at, kit.random))
 
 
 def look_again_at_users(kit: Kit, transaction: Transaction, function_arn: str, at: datetime) -> None:
@@ -51,3 +64,15 @@ def look_at_all_of_role(kit: Kit, transaction: Transaction, role_arn: str, at: d
     """The same of every function that runs as a role: what the role may do has changed."""
     for function_arn in functions.list_of_role(transaction.connection, role_arn):
         look_at_all_users(kit, transaction, function_arn, at)
+
+
+def look_at_all_of_policy(kit: Kit, transaction: Transaction, account_id: str, policy_arn: str, at: datetime) -> None:
+    """The same of every role that has a managed policy, or is bounded by it: what it says has changed."""
+    for usage in PolicyUsage:
+        for owner_arn in load_owners(transaction.connection, account_id, policy_arn, usage):
+            look_at_all_of_role(kit, transaction, owner_arn, at)
+
+
+def look_at_all_of_key(kit: Kit, transaction: Transaction, key_arn: str, at: datetime) -> None:
+    """Have the secrets with a version under a KMS key looked at: whether, or by whom, it may be used has changed."""
+    bring_forward_all_of_key(transaction, key_arn, soon(at, kit.random))

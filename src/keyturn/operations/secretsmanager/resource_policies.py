@@ -26,6 +26,7 @@ from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import Runs, operation
 from keyturn.operations.secretsmanager.condition_keys import SecretKeys
 from keyturn.operations.secretsmanager.lockout import PUT_RESOURCE_POLICY, locks_out
+from keyturn.operations.secretsmanager.overtaken_preflight import look_at_secret
 from keyturn.operations.secretsmanager.subjects import secret, secret_subject
 from keyturn.operations.secretsmanager.writing import lock_alive
 from keyturn.operations.subject import NO_SUBJECT, Subject
@@ -77,6 +78,7 @@ def put_resource_policy(
         if locks_out(kit, call, before, before._replace(policy=text)):
             raise MalformedPolicyDocumentException(_LOCKED_OUT)
         secrets.update_secret(transaction, current, resource_policy=text, last_changed_at=call.at)
+        look_at_secret(kit, transaction, current, call.at)
     return {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}
 
 
@@ -106,6 +108,7 @@ def delete_resource_policy(
         current = lock_alive(transaction, subject.arn, call.at, Part.METADATA)
         if current.resource_policy is not None:
             secrets.update_secret(transaction, current, resource_policy=None, last_changed_at=call.at)
+            look_at_secret(kit, transaction, current, call.at)
     return {"ARN": subject.arn, "Name": subject.name, "PolicyName": _DEFAULT}
 
 
