@@ -848,6 +848,26 @@ def test_half_a_minute_is_not_too_short_and_one_that_was_raised_since_is_no_caus
     assert found(raised, "function-timeout-too-short") is None
 
 
+@pytest.mark.parametrize(
+    ("timeout", "taken_ms", "is_risk"), [(3, 2399, False), (3, 2400, True), (1, 1800, True), (30, 29_000, False)]
+)
+def test_a_step_that_took_nearly_all_of_a_short_timeout_is_a_risk_before_anything_fails(
+    timeout: int, taken_ms: int, is_risk: bool
+) -> None:
+    world = World()
+    world.configuration["Timeout"] = timeout
+    world.run(duration_ms=40)
+    world.run(duration_ms=taken_ms)
+
+    report = diagnosed(world)
+    assert report.verdict is (Verdict.AT_RISK if is_risk else Verdict.HEALTHY)
+    found_of = [each for each in report.findings if each.id == "function-timeout-too-short"]
+    assert len(found_of) == int(is_risk)
+    for finding in found_of:
+        assert f"took {taken_ms / 1000:.1f} seconds for a step" in finding.title
+        assert finding.is_fixable
+
+
 def test_timeouts_of_another_secret_on_the_same_function_are_not_this_ones() -> None:
     world = World()
     world.configuration["Timeout"] = 3

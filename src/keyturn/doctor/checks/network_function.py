@@ -21,6 +21,8 @@ from keyturn.rules.network.routes import leads_elsewhere, table_of
 
 _ENOUGH_SECONDS = 30
 _ROUNDING_SECONDS = 0.5
+# Of each second that it has: who takes as long has finished by luck.
+_NEARLY_MS = 800
 
 TIMEOUT = Cause(
     id="function-timeout-too-short",
@@ -32,7 +34,8 @@ TIMEOUT = Cause(
     decision="In the newest failed invocation the function was ended at its timeout, that is below 30 seconds (the"
     " default is 3), and has not been changed since, and its network is open as far as it may be seen. Never said while"
     " a part of the network is broken or may not be looked at; no more than possible where the database's address is"
-    " not known (--read-value, --db-host).",
+    " not known (--read-value, --db-host). While nothing fails it is a risk if a step took four fifths of such a"
+    " timeout or more.",
     remedy="Set the function's timeout to 60 seconds.",
     fix=Fix.HARMLESS,
 )
@@ -48,6 +51,8 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
         return
     ended = [run for run in case.failed_runs if run.timed_out_after is not None]
     if not ended:
+        if not case.has_failed:
+            yield from _nearly_too_short(case, timeout)
         return
     last = ended[-1]
     if last.timed_out_after is None or abs(last.timed_out_after - timeout) > _ROUNDING_SECONDS:
@@ -55,7 +60,7 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
         return
     step = case.failed_step or last.step
     confidence = _open_network(case, step)
-    allowed = "1 second" if timeout == 1 else f"{timeout} seconds"
+    allowed = _seconds(timeout)
     line = next(each for each in reversed(last.lines) if "Task timed out after" in each.text)
     history = history_of(case, last)
     then = f" at {line.at:%Y-%m-%d %H:%M:%S} UTC; {history}" if history else ", before it is done"
@@ -66,15 +71,40 @@ def function_timeout_too_short(case: Case) -> Iterator[Finding]:
             Evidence("logs:FilterLogEvents", case.log_group, line.text, line.at),
             Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
         ),
-        Remedy(
-            "Set its timeout to 60 seconds.",
-            (Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60}),),
-        ),
+        _more_time(case),
         role=Role.NOTE if history else Role.CAUSE,
         confidence=confidence,
         step=last.step if history else step,
         is_history=bool(history),
     )
+
+
+def _nearly_too_short(case: Case, timeout: int) -> Iterator[Finding]:
+    """Look at the slowest step that went well: a cold start or a busy database makes it slower than that."""
+    well = [run for run in case.step_runs if run.went_well]
+    slowest = max(well, key=lambda run: run.duration_ms or 0, default=None)
+    if slowest is None or (taken_ms := slowest.duration_ms or 0) < timeout * _NEARLY_MS:
+        return
+    yield Finding(
+        TIMEOUT,
+        f"{case.function_name} took {taken_ms / 1000:.1f} seconds for a step, and is ended after {_seconds(timeout)}",
+        (
+            Evidence("logs:FilterLogEvents", case.log_group, slowest.lines[-1].text, slowest.ended_at),
+            Evidence("lambda:GetFunctionConfiguration", case.function_name, {"Timeout": timeout}),
+        ),
+        _more_time(case),
+        role=Role.RISK,
+        step=slowest.step,
+    )
+
+
+def _more_time(case: Case) -> Remedy:
+    change = Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60})
+    return Remedy("Set its timeout to 60 seconds.", (change,))
+
+
+def _seconds(count: int) -> str:
+    return "1 second" if count == 1 else f"{count} seconds"
 
 
 def _open_network(case: Case, step: str | None) -> Confidence:
