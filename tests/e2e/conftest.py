@@ -147,6 +147,7 @@ class ServerProcess:
         self.output: list[str] = []
         self._process: subprocess.Popen[str] | None = None
         self._readers: list[threading.Thread] = []
+        self._clients: dict[tuple[object, ...], Any] = {}
 
     def start(self) -> None:
         """Start the server and wait until it says that it is ready."""
@@ -214,17 +215,21 @@ class ServerProcess:
         return "".join(self.output)
 
     def client(self, service: str, credentials: Credentials | None = None, *, region: str = "", **config: Any) -> Any:
-        """A boto3 client with the administrator's key, or another's."""
+        """A boto3 client with the administrator's key, or another's; the same one for the same question."""
         signer = credentials or self.admin
-        return _session().client(
-            service,
-            endpoint_url=self.endpoint_url,
-            region_name=region or self.region,
-            aws_access_key_id=signer.access_key_id,
-            aws_secret_access_key=signer.secret_access_key,
-            aws_session_token=signer.session_token,
-            config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 120, **config}),
-        )
+        key = (service, signer.access_key_id, signer.secret_access_key, signer.session_token)
+        asked = (*key, region or self.region, self.endpoint_url, repr(sorted(config.items())))
+        if asked not in self._clients:
+            self._clients[asked] = _session().client(
+                service,
+                endpoint_url=self.endpoint_url,
+                region_name=region or self.region,
+                aws_access_key_id=signer.access_key_id,
+                aws_secret_access_key=signer.secret_access_key,
+                aws_session_token=signer.session_token,
+                config=Config(**{"retries": {"total_max_attempts": 1}, "read_timeout": 120, **config}),
+            )
+        return self._clients[asked]
 
     def create_account(self, name: str) -> Account:
         """Make another account, as a user would."""

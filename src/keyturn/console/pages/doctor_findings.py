@@ -21,6 +21,17 @@ from keyturn.doctor.told_address import address_said
 MAIN = (Role.CAUSE, Role.CONTRIBUTING)
 # What an address that does not answer is the cause of.
 _UNANSWERED = ("db-unreachable", "db-connection-refused", "preflight-database-unreachable")
+# What is read in the function's own files.
+_IN_CODE = frozenset(
+    {
+        "function-not-implemented",
+        "function-unhandled-error",
+        "lambda-handler-missing",
+        "lambda-import-error",
+        "lambda-syntax-error",
+        "preflight-function-start",
+    }
+)
 # Keys of a value, as remedies speak of them.
 _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
@@ -133,6 +144,8 @@ def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
     if is_there and is_about_function:
         there = address("function", name=case.function_name, tab="configuration")
         found.append((f"Configuration of {case.function_name}", there))
+    if is_there and finding.id in _IN_CODE:
+        found.append((f"Code of {case.function_name}", address("function", name=case.function_name, tab="code")))
     if section is Section.ROLE and case.configuration.kind is Kind.OK:
         found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
     if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
