@@ -1,8 +1,9 @@
 """A piece of a log group, newest lines first or onwards from a moment: out of as few FilterLogEvents as will do.
 
 FilterLogEvents reads forwards only, and as many events at once as the service likes. The newest are found in windows
-of time, from the end backwards: a window that holds too much is made smaller, and behind one that holds little comes a
-larger one. A piece ends between two milliseconds, so that the next can begin there.
+of time, from the end backwards: behind one that holds little comes a larger one; of one that holds too much the end is
+looked at by itself, which begins behind what was answered. A piece ends between two milliseconds, so that the next can
+begin there.
 """
 
 from __future__ import annotations
@@ -18,12 +19,14 @@ from keyturn.rules.invocations import StreamLine
 
 MOST_LINES: Final = 200
 _MOST_CALLS: Final = 12
+# A burst may be anywhere in a window of weeks, and has to be narrowed down.
+_MOST_BACKWARDS: Final = 30
 # As many are asked for at once as are looked at in vain if a window is too large.
 _MOST_AT_ONCE: Final = 1_000
 _FIRST_WINDOW_MS: Final = 10_000
 # What the clocks of who logs and of this server may differ by, and more.
 _AHEAD_MS: Final = 3 * 3_600_000
-_GROWTH, _SHRINKAGE, _GROWTH_AFTER_SHRINKAGE = 16, 4, 2
+_GROWTH, _GROWTH_AFTER_SHRINKAGE = 16, 2
 # Of an invocation, and of what stands before and after it.
 _MOST_OF_INVOCATION: Final = 1_000
 _NEIGHBOURS: Final = 20
@@ -80,24 +83,30 @@ class LogReader:
         """
         enough = is_enough or (lambda lines: len(lines) >= MOST_LINES)
         found: list[StreamLine] = []
-        end, window, has_shrunk, ahead = before - 1, _FIRST_WINDOW_MS, False, 0
+        end, window, has_shrunk, ahead, is_cut = before - 1, _FIRST_WINDOW_MS, False, 0, False
         if before == _NEWEST:
             end, ahead = to_milliseconds(self.visit.now) + _AHEAD_MS, _AHEAD_MS
-        for _ in range(_MOST_CALLS):
-            start = max(end - ahead - window + 1, since)
+        full: _Full | None = None
+        for _ in range(_MOST_BACKWARDS):
+            start = max(end - ahead - window + 1, since) if full is None else full.start(end)
             answer = self._filtered(start, end, most=_MOST_AT_ONCE)
             if answer.refused is not None:
                 return Piece(found, refused=answer.refused)
             if answer.has_more and start < end:
-                window, has_shrunk, ahead = max(1, (end - start + 1) // _SHRINKAGE), True, 0
+                full, has_shrunk, ahead = _Full.behind(answer, start, is_narrowed=full is not None), True, 0
                 continue
+            # Of one millisecond there is no end that could be looked at.
+            is_cut = is_cut or answer.has_more
             found = answer.lines + found
             end, ahead = start - 1, 0
             if end < since or enough(found):
                 break
-            window *= _GROWTH_AFTER_SHRINKAGE if has_shrunk else _GROWTH
+            if full is None:
+                window *= _GROWTH_AFTER_SHRINKAGE if has_shrunk else _GROWTH
+            elif end < full.begin:
+                window, full = _FIRST_WINDOW_MS, None
         older = end + 1 if end >= max(since, 1) else None
-        return _newest_of(found, older) if is_enough is None else Piece(found, older)
+        return _newest_of(found, older, is_cut=is_cut) if is_enough is None else Piece(found, older, is_cut=is_cut)
 
     def onwards(self, start: int, end: int = _NEWEST, most: int = MOST_LINES) -> Piece:
         """Return the oldest lines from a moment on, up to another, both in milliseconds since the epoch."""
@@ -116,7 +125,7 @@ class LogReader:
         cut = _milliseconds(found[most])
         whole = [line for line in found if _milliseconds(line) < cut]
         # A whole page of one millisecond is shown as far as it goes.
-        return Piece(whole, newer=cut) if whole else Piece(found[:most], newer=cut + 1)
+        return Piece(whole, newer=cut) if whole else Piece(found[:most], newer=cut + 1, is_cut=True)
 
     def around(self, at: int) -> Piece:
         """Return the lines before and after a moment, those of the moment itself marked."""
@@ -190,13 +199,40 @@ class _Answer:
         return bool(self.token)
 
 
-def _newest_of(found: list[StreamLine], older: int | None) -> Piece:
+@dataclass(frozen=True, slots=True)
+class _Full:
+    """A time in which there is more than one answer holds: its end is looked at by itself.
+
+    Attributes:
+        begin: What was logged from then on is not known yet; that there is something is.
+        tried: The part of it that is looked at next, of so many.
+    """
+
+    begin: int
+    tried: tuple[int, int]
+
+    @classmethod
+    def behind(cls, answer: _Answer, start: int, *, is_narrowed: bool) -> _Full:
+        """Return what an answer from a moment on has left out."""
+        if not answer.lines:
+            # A search that finds little: the service looks at so many lines at a time.
+            return cls(start, (1, 4))
+        # Mostly it is one burst, and the rest of it is near.
+        return cls(_milliseconds(answer.lines[-1]), (1, 2) if is_narrowed else (15, 16))
+
+    def start(self, end: int) -> int:
+        """Return where to begin, up to an end that is known by now."""
+        part, of = self.tried
+        return max(end - (end - self.begin) * part // of, min(self.begin + 1, end))
+
+
+def _newest_of(found: list[StreamLine], older: int | None, *, is_cut: bool) -> Piece:
     """Return as many of the newest lines as are shown at once, in whole milliseconds."""
     if len(found) <= MOST_LINES:
-        return Piece(found, older)
+        return Piece(found, older, is_cut=is_cut)
     cut = _milliseconds(found[-MOST_LINES])
     whole = [line for line in found if _milliseconds(line) >= cut]
-    return Piece(whole, cut)
+    return Piece(whole, cut, is_cut=is_cut)
 
 
 def _index(lines: Sequence[StreamLine], wanted: StreamLine) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -77,6 +78,33 @@ def test_the_newest_lines_are_whole_milliseconds() -> None:
     assert len(piece.lines) % 3 == 0
     assert len(piece.lines) >= MOST_LINES
     assert piece.older == to_milliseconds(piece.lines[0].at)
+
+
+@pytest.mark.parametrize(
+    "at",
+    [
+        [NOW - 5_000 + n // 3 for n in range(15_000)],
+        [NOW - 1_000 + n // 100 for n in range(30_000)],
+        [NOW - 90 * 86_400_000 + n // 100 for n in range(30_000)],
+        [NOW - 30 * 86_400_000 + n * 86_400 for n in range(30_000)],
+        [*(NOW - 3_600_000 + n // 100 for n in range(10_000)), NOW - 5],
+    ],
+)
+def test_the_newest_of_very_many_lines_are_found(at: list[int]) -> None:
+    logged = LoggedVisit([(each, "s", "line") for each in at])
+
+    shown = _numbers(_reader(logged).newest())
+
+    assert len(shown) >= MOST_LINES
+    assert shown == list(range(shown[0], len(at)))
+    assert len(logged.calls) <= 20
+
+
+def test_more_lines_of_one_millisecond_than_are_shown_are_not_passed_over_in_silence() -> None:
+    logged = LoggedVisit([(NOW, "s", "line")] * 5_000)
+
+    assert _reader(logged).newest().is_cut
+    assert _reader(logged).onwards(NOW).is_cut
 
 
 def test_a_time_with_too_much_in_it_is_said_to_be() -> None:
