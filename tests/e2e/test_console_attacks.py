@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from urllib.parse import urlencode
 
 import pytest
 import urllib3
@@ -52,6 +53,17 @@ def test_nobody_is_signed_in_by_a_form_that_was_not_asked_for(server: ServerProc
         )
         assert answered.status == 403
         assert "keyturn-session" not in nobody.cookies
+
+
+@pytest.mark.parametrize("origin", ["http://[", "null", "", "http://evil.example", "http://localhost:1"])
+def test_what_another_origin_sends_is_refused(server: ServerProcess, session: ConsoleSession, origin: str) -> None:
+    nobody = ConsoleSession(server, is_signed_in=False)
+    nobody.open_sign_in()
+
+    for each in (nobody, session):
+        body = urlencode({"csrf_token": each.csrf_token})
+        headers = {"origin": origin, "content-type": "application/x-www-form-urlencoded"}
+        assert each.ask("POST", "secrets/new" if each is session else "sign-in", headers, body).status == 403
 
 
 @pytest.mark.parametrize("wanted", ["http://[", "//[x", "/console/\r\nset-cookie: a=b", "/console/\\evil.example"])

@@ -55,9 +55,17 @@ def is_forged(request: Request, form: Form, session: Session) -> bool:
 def is_from_here(request: Request) -> bool:
     """Return whether a form was sent by a page of this address, as far as the browser says."""
     origin = request.headers.get("origin")
-    if origin is not None and urlsplit(origin).netloc != request.headers.get("host", ""):
+    if origin is not None and _host_of(origin) != request.headers.get("host", ""):
         return False
     return request.headers.get("sec-fetch-site", "same-origin") == "same-origin"
+
+
+def _host_of(origin: str) -> str | None:
+    """Return host and port of an origin; None if it is none, which no browser sends."""
+    try:
+        return urlsplit(origin).netloc
+    except ValueError:
+        return None
 
 
 def origin_of(request: Request) -> Origin:
