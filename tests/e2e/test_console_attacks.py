@@ -125,13 +125,18 @@ _NUMBERS = [
     ("function/test", "event"),
     ("logs/group/retain", "days"),
     ("key/delete", "days"),
+    ("secret/delete", "days"),
     ("secrets/new", "length"),
     ("secrets/new", "port"),
 ]
 
 
 @pytest.mark.parametrize(("path", "name"), _NUMBERS)
-def test_a_number_of_thousands_of_digits_is_none(session: ConsoleSession, path: str, name: str) -> None:
+def test_a_number_of_thousands_of_digits_is_none(
+    server: ServerProcess, session: ConsoleSession, path: str, name: str
+) -> None:
+    if path == "secret/delete":
+        server.client("secretsmanager").create_secret(Name="k", SecretString="x")
     database = {"kind": "database", "engine": "postgres", "host": "h", "username": "u", "password": "p", "name": "n"}
     pressed = {"generate": "1"} if name == "length" else {}
 

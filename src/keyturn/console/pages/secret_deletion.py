@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from keyturn.console.confirmation import check_confirmed
+from keyturn.console.numbers import whole_number
 from keyturn.console.pages.secret import SERVICE, known, may
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
-from keyturn.errors.base import KeyturnError
 
 
 @page("secret/delete", needs="id", chosen_in="secrets")
@@ -29,10 +29,8 @@ def delete(visit: Visit) -> Reply:
     if form.line("how") == "now":
         visit.clients[SERVICE].delete_secret(SecretId=secret["ARN"], ForceDeleteWithoutRecovery=True)
         return Redirect("secrets", f"{secret['Name']} is erased.")
-    days = form.line("days")
-    if not (days.isascii() and days.isdecimal()):
-        raise KeyturnError("The recovery window is a number of days, 7 to 30.")
-    done: dict[str, Any] = visit.clients[SERVICE].delete_secret(SecretId=secret["ARN"], RecoveryWindowInDays=int(days))
+    days = whole_number(form.line("days"), "The number of days, 7 to 30,")
+    done: dict[str, Any] = visit.clients[SERVICE].delete_secret(SecretId=secret["ARN"], RecoveryWindowInDays=days)
     told = f"{secret['Name']} is deleted. It can be restored until {done['DeletionDate']:%Y-%m-%d %H:%M} UTC."
     return Redirect(address("secret", id=secret["ARN"]), told)
 
