@@ -118,6 +118,17 @@ def test_a_secret_that_may_not_be_looked_at_has_a_doctors_page_nevertheless(serv
         assert stranger.post("secret/doctor/preflight", id=secret_id).status < 500
 
 
+def test_a_tag_whose_new_name_is_refused_keeps_the_old_one(server: ServerProcess, session: ConsoleSession) -> None:
+    secrets = server.client("secretsmanager")
+    secrets.create_secret(Name="tagged", SecretString="x", Tags=[{"Key": "team", "Value": "blue"}])
+    was = [("was_key", "team"), ("was_value", "blue")]
+
+    answered = session.post("secret/tags?id=tagged", [*was, ("tag_key", "x" * 200), ("tag_value", "blue")])
+
+    assert answered.status == 400
+    assert secrets.describe_secret(SecretId="tagged")["Tags"] == [{"Key": "team", "Value": "blue"}]
+
+
 _LONG = "9" * 5000
 _NUMBERS = [
     ("function/concurrency", "reserved"),

@@ -110,10 +110,11 @@ def put_tags(visit: Visit) -> Reply:
     before = dict(zip(form.all("was_key"), form.all("was_value"), strict=False))
     put, taken_off = changes(before, filled_tags(form))
     client = visit.clients[SERVICE]
-    if taken_off:
-        client.untag_resource(SecretId=secret_id, TagKeys=taken_off)
+    # First what may be refused for what it says: of a tag that gets another name none is lost.
     if put:
         client.tag_resource(SecretId=secret_id, Tags=[{"Key": key, "Value": value} for key, value in put.items()])
+    if taken_off:
+        client.untag_resource(SecretId=secret_id, TagKeys=taken_off)
     told = "The tags are saved." if put or taken_off else "Nothing was changed."
     return Redirect(address("secret/access", id=secret_id), told)
 
