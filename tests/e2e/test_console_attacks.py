@@ -129,6 +129,21 @@ def test_a_tag_whose_new_name_is_refused_keeps_the_old_one(server: ServerProcess
     assert secrets.describe_secret(SecretId="tagged")["Tags"] == [{"Key": "team", "Value": "blue"}]
 
 
+@pytest.mark.parametrize(("alias", "made"), [("taken", 0), ("no name", 1), ("aws/own", 1)])
+def test_a_key_whose_alias_is_refused_is_not_said_to_be_none(
+    server: ServerProcess, session: ConsoleSession, alias: str, made: int
+) -> None:
+    kms = server.client("kms")
+    if alias == "taken":
+        kms.create_alias(AliasName="alias/taken", TargetKeyId=kms.create_key()["KeyMetadata"]["KeyId"])
+    before = len(kms.list_keys()["Keys"])
+
+    answered = session.post("key/create", alias=alias)
+
+    assert len(kms.list_keys()["Keys"]) == before + made
+    assert answered.status == (303 if made else 400)
+
+
 _LONG = "9" * 5000
 _NUMBERS = [
     ("function/concurrency", "reserved"),

@@ -9,6 +9,7 @@ from keyturn.console.numbers import whole_number
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
 from keyturn.console.visit import Visit
+from keyturn.errors.base import KeyturnError
 
 # Each takes a call of its own.
 _ON_A_PAGE: Final = 20
@@ -46,10 +47,13 @@ def show(visit: Visit) -> Reply:
 def create(visit: Visit) -> Reply:
     """Make a key, with an alias if one is given."""
     alias = visit.form.line("alias")
+    name = alias if not alias or alias.startswith("alias/") else f"alias/{alias}"
+    if name and visit.look("kms", "describe_key", KeyId=name):
+        raise KeyturnError(f"No key was made: {name} is the name of another one.", "Choose another alias.")
     made = visit.clients["kms"].create_key(Description=visit.form.line("description"))["KeyMetadata"]
-    if alias:
-        name = alias if alias.startswith("alias/") else f"alias/{alias}"
-        visit.clients["kms"].create_alias(AliasName=name, TargetKeyId=made["KeyId"])
+    named = visit.look("kms", "create_alias", AliasName=name, TargetKeyId=made["KeyId"]) if name else None
+    if named is not None and named.refused is not None:
+        return _back(made["KeyId"], f"The key is there, but without its alias: {named.refused.message}")
     return _back(made["KeyId"], "The key is there.")
 
 
