@@ -243,6 +243,15 @@ def test_a_value_is_revealed_on_purpose_and_hidden_again(visitor: Visitor, secre
     expect(page.get_by_text("hidden", exact=True)).to_be_visible()
     assert "sesame" not in page.content()
 
+    page.get_by_role("button", name="Reveal", exact=True).first.click()
+    expect(page.get_by_role("cell", name="sesame")).to_be_visible()
+    # A browser may keep a page that is left, and show it again for its Back button; this one is told not to.
+    page.evaluate("dispatchEvent(new PageTransitionEvent('pagehide', { persisted: true }))")
+    assert "sesame" not in page.content()
+    with page.expect_navigation():
+        page.evaluate("dispatchEvent(new PageTransitionEvent('pageshow', { persisted: true }))")
+    expect(page.get_by_text("hidden", exact=True)).to_be_visible()
+
     events = visitor.server.client("cloudtrail").lookup_events(
         LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "GetSecretValue"}]
     )["Events"]

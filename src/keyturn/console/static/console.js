@@ -242,9 +242,13 @@ function menus(root) {
   }
 }
 
-/** Lets a page that was shown once come back without it when it is loaded anew. */
+/** Lets a page that was shown once come back without it when it is loaded anew, or come back to. */
 function shownOnce(root) {
-  if (root.querySelector("[data-once]")) history.replaceState(null, "", location.href);
+  if (!root.querySelector("[data-once]")) return;
+  history.replaceState(null, "", location.href);
+  // A browser may keep the page as it is, for its Back button.
+  addEventListener("pagehide", () => { for (const each of document.querySelectorAll("[data-once]")) each.replaceChildren(); });
+  addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
 }
 
 /** On a narrow screen the line of places is wider than what is seen of it. */
