@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from urllib.parse import urlencode
 
 import pytest
@@ -142,6 +143,60 @@ def test_a_key_whose_alias_is_refused_is_not_said_to_be_none(
 
     assert len(kms.list_keys()["Keys"]) == before + made
     assert answered.status == (303 if made else 400)
+
+
+def _hidden(page: bytes, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.decode())
+    assert found
+    return found.group(1)
+
+
+def _policy(effect: str) -> str:
+    statement = {"Effect": effect, "Action": "s3:GetObject", "Resource": "*"}
+    return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+
+@pytest.mark.parametrize("does_check", [False, True])
+def test_what_somebody_else_has_put_meanwhile_is_not_overwritten(
+    server: ServerProcess, session: ConsoleSession, does_check: bool
+) -> None:
+    iam = server.client("iam")
+    iam.create_group(GroupName=f"overtaken-{does_check}")
+    which = {"GroupName": f"overtaken-{does_check}", "PolicyName": "p"}
+    iam.put_group_policy(**which, PolicyDocument=_policy("Allow"))
+    there = f"access/edit?of=inline&kind=group&name=overtaken-{does_check}&policy=p"
+    before = _hidden(session.get(there).data, "before")
+    iam.put_group_policy(**which, PolicyDocument=_policy("Deny"))
+    mine = {"document": _policy("Allow")}
+
+    if does_check:
+        before = _hidden(session.post(there, do="check", before=before, **mine).data, "before")
+    refused = session.post(there, do="put", before=before, **mine)
+
+    assert refused.status == 400
+    assert b"Somebody has put another policy" in refused.data
+    assert iam.get_group_policy(**which)["PolicyDocument"]["Statement"]["Effect"] == "Deny"
+    assert session.post(there, do="put", before=_hidden(refused.data, "before"), **mine).status == 303
+    # A new one does not take the place of one that is there either.
+    assert session.post(there.removesuffix("&policy=p"), do="put", policy_name="p", **mine).status == 400
+
+
+def test_a_check_does_not_make_a_policy_overwrite_another(server: ServerProcess, session: ConsoleSession) -> None:
+    secrets = server.client("secretsmanager")
+    arn = secrets.create_secret(Name="checked", SecretString="x")["ARN"]
+
+    def allowing(action: str) -> str:
+        principal = {"AWS": f"arn:aws:iam::{server.account_id}:root"}
+        statement = {"Effect": "Allow", "Principal": principal, "Action": action, "Resource": "*"}
+        return json.dumps({"Version": "2012-10-17", "Statement": statement})
+
+    before = _hidden(session.get("secret/access", id=arn).data, "before")
+    secrets.put_resource_policy(SecretId=arn, ResourcePolicy=allowing("secretsmanager:DescribeSecret"))
+    mine = {"policy": allowing("secretsmanager:GetSecretValue"), "doubts": "1"}
+    before = _hidden(session.post(f"secret/policy?id={arn}", check="1", before=before, **mine).data, "before")
+
+    assert session.post(f"secret/policy?id={arn}", before=before, **mine).status == 400
+    assert "DescribeSecret" in secrets.get_resource_policy(SecretId=arn)["ResourcePolicy"]
 
 
 _LONG = "9" * 5000

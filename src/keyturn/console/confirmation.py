@@ -6,6 +6,8 @@ form that takes something's place says which one it was made from.
 
 from __future__ import annotations
 
+import hashlib
+
 from keyturn.console.visit import Form
 from keyturn.errors.base import KeyturnError
 
@@ -26,3 +28,8 @@ def check_confirmed(form: Form, name: str) -> None:
     """
     if form.line("confirmed") != name:
         raise NotConfirmed(f"Nothing was done: type {name} to confirm.")
+
+
+def digest(text: str) -> str:
+    """Return what a form carries to say from which text it was made."""
+    return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from keyturn.console.confirmation import Overtaken, digest
 from keyturn.console.policy_targets import Target, target_of
 from keyturn.console.replies import Html, Redirect, Reply
 from keyturn.console.routing import action, page
@@ -27,8 +28,10 @@ _NEW = """{
 def show(visit: Visit) -> Reply:
     """Show a policy in the editor; after a refusal the text that was sent."""
     target = target_of(visit.clients, visit.asked)
-    text = visit.form.text("document") or (_NEW if target.is_new else target.load())
-    return _editor(visit, target, text, examine(text, target.kind, known_actions()))
+    written = visit.form.text("document")
+    stored = _stored(visit, target) if written or target.is_new else target.load()
+    text = written or stored or _NEW
+    return _editor(visit, target, text, examine(text, target.kind, known_actions()), before=digest(stored))
 
 
 @action("access/edit", shows=show)
@@ -40,6 +43,8 @@ def edit(visit: Visit) -> Reply:
     if wanted == "correct" and report.corrected is not None:
         text = report.corrected
         return _editor(visit, target, text, examine(text, target.kind, known_actions()), is_checked=True)
+    if wanted == "put":
+        _refuse_overtaken(visit, target)
     is_doubtful = any(fault.severity is Severity.WARNING for fault in report.faults)
     if wanted != "put" or report.errors or (is_doubtful and not visit.form.is_on("doubts")):
         status = 400 if wanted == "put" and report.errors else 200
@@ -60,10 +65,42 @@ def put_inline(visit: Visit) -> Reply:
     return Redirect(target.back, f"The policy {visit.asked('policy')} is in force.")
 
 
+def _refuse_overtaken(visit: Visit, target: Target) -> None:
+    """Check that a policy is put in the place of the one that was shown.
+
+    Raises:
+        Overtaken: It is another one by now, or there is one where there was none.
+    """
+    name, before = visit.form.line("policy_name"), visit.form.line("before")
+    if target.is_new and target.fields["of"] == "inline" and name:
+        taken = target_of(visit.clients, lambda field: name if field == "policy" else visit.asked(field))
+        if _stored(visit, taken):
+            raise Overtaken(f"There is a policy {name} already, so yours was not put.", "Give it another name.")
+    if not target.is_new and before and digest(_stored(visit, target)) != before:
+        raise Overtaken(
+            "Somebody has put another policy since you began, so yours was not put.",
+            "What you wrote is below; to put it again takes the place of theirs.",
+        )
+
+
+def _stored(visit: Visit, target: Target) -> str:
+    """Return a policy as it is by now; empty if there is none, or it may not be seen."""
+    found = "" if target.is_new else visit.tried(target.load)
+    return found if isinstance(found, str) else ""
+
+
 def _editor(
-    visit: Visit, target: Target, text: str, report: Report, *, status: int = 200, is_checked: bool = False
+    visit: Visit,
+    target: Target,
+    text: str,
+    report: Report,
+    *,
+    status: int = 200,
+    is_checked: bool = False,
+    before: str = "",
 ) -> Html:
     shown: dict[str, Any] = {
+        "before": before or visit.form.line("before"),
         "target": target,
         "text": text,
         "report": report,

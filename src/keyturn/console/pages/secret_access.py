@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
 
 from keyturn.arn import Place
-from keyturn.console.confirmation import Overtaken, check_confirmed
+from keyturn.console.confirmation import Overtaken, check_confirmed, digest
 from keyturn.console.pages.access_simulator import may_simulate
 from keyturn.console.pages.secret import SERVICE, is_replica, known, may
 from keyturn.console.replies import Html, Redirect, Reply, address
@@ -53,7 +52,8 @@ def show(visit: Visit) -> Reply:
             "policy": policy,
             "text": text,
             "written": written,
-            "before": _digest(text),
+            # A check does not make it a form that was made from what somebody else has put meanwhile.
+            "before": (visit.refused is None and form.line("before")) or digest(text),
             "is_written": is_written,
             "is_public_blocked": form.is_on("block_public") or not is_written,
             "report": report,
@@ -75,7 +75,7 @@ def put_policy(visit: Visit) -> Reply:
     if form.is_on("check"):
         return show(visit)
     policy = visit.look(SERVICE, "get_resource_policy", SecretId=secret_id)
-    if policy and _digest(policy.get("ResourcePolicy", "")) != form.line("before"):
+    if policy and digest(policy.get("ResourcePolicy", "")) != form.line("before"):
         raise Overtaken(
             "Somebody has put another policy since you began, so yours was not put.",
             "What you wrote is below; to put it again takes the place of theirs.",
@@ -129,10 +129,6 @@ def _validation(visit: Visit, secret_id: str, written: str, report: Report | Non
 def _warnings(report: Report) -> list[Fault]:
     """Return what speaks against a policy that is accepted; nothing of one that is not."""
     return [] if report.errors else [fault for fault in report.faults if fault.severity is Severity.WARNING]
-
-
-def _digest(text: str) -> str:
-    return hashlib.sha256(text.encode(errors="replace")).hexdigest()
 
 
 def _tag_rows(form: Form, tags: Mapping[str, str]) -> list[tuple[str, str]]:
