@@ -181,6 +181,29 @@ def test_what_somebody_else_has_put_meanwhile_is_not_overwritten(
     assert session.post(there.removesuffix("&policy=p"), do="put", policy_name="p", **mine).status == 400
 
 
+def test_who_may_not_look_at_a_secret_overwrites_nobody_either(server: ServerProcess) -> None:
+    iam, secrets = server.client("iam"), server.client("secretsmanager")
+    iam.create_user(UserName="editor")
+    actions = ["secretsmanager:GetSecretValue", "secretsmanager:PutSecretValue"]
+    policy = {"Version": "2012-10-17", "Statement": {"Effect": "Allow", "Action": actions, "Resource": "*"}}
+    iam.put_user_policy(UserName="editor", PolicyName="p", PolicyDocument=json.dumps(policy))
+    key = iam.create_access_key(UserName="editor")["AccessKey"]
+    editor = ConsoleSession(server, Credentials(key["AccessKeyId"], key["SecretAccessKey"]))
+    secrets.create_secret(Name="edited", SecretString="mine")
+    base = _hidden(editor.post("secret/edit?id=edited").data, "base")
+    twice = [("key", "a"), ("value", "1"), ("key", "a"), ("value", "2"), ("base", base)]
+
+    assert b"Somebody has stored another value" not in editor.post("secret/value?id=edited", twice).data
+    secrets.put_secret_value(SecretId="edited", SecretString="theirs")
+    refused = editor.post("secret/value?id=edited", [("as", "text")], text="mine", base=base)
+
+    assert refused.status == 400
+    assert b"Somebody has stored another value" in refused.data
+    assert secrets.get_secret_value(SecretId="edited")["SecretString"] == "theirs"
+    again = [("as", "text"), ("base", _hidden(refused.data, "base"))]
+    assert editor.post("secret/value?id=edited", again, text="mine").status == 303
+
+
 def test_a_check_does_not_make_a_policy_overwrite_another(server: ServerProcess, session: ConsoleSession) -> None:
     secrets = server.client("secretsmanager")
     arn = secrets.create_secret(Name="checked", SecretString="x")["ARN"]

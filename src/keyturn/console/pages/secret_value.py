@@ -25,11 +25,12 @@ PREVIOUS = "AWSPREVIOUS"
 @page("secret/edit", needs="id", chosen_in="secrets")
 def show(visit: Visit) -> Reply:
     """Show the form: empty, or as it was filled in when something kept it from being stored."""
-    secret, _ = known(visit)
+    secret, described = known(visit)
     if not visit.clients.allow(SERVICE, "put_secret_value", SecretId=secret["ARN"], SecretString="-"):
         return Html("secret_edit.html", {"secret": secret, "is_allowed": False})
     form = visit.form
-    base, current = form.line("base"), current_version(secret)
+    base = form.line("base")
+    current = current_version(secret) if described or visit.refused is None else _read_version(visit)
     is_overtaken = visit.refused is not None and base != current
     return _form(
         secret,
@@ -79,7 +80,8 @@ def store(visit: Visit) -> Reply:
     secret, described = known(visit)
     base, token = form.line("base"), form.line("token") or ids.new_version_id()
     # Its own token: the form was sent twice.
-    if described and current_version(secret) not in (base, token):
+    current = current_version(secret) if described else _read_version(visit)
+    if current not in (base, token):
         raise Overtaken(
             "Somebody has stored another value since you began, so yours was not stored.",
             "Compare the two: what you typed is below. Storing it again puts it in the other's place.",
@@ -94,6 +96,16 @@ def store(visit: Visit) -> Reply:
     if visit.asked("doctor"):
         return Redirect(address("secret/doctor", id=visit.asked("doctor"), fixed=visit.asked("cause")), told)
     return Redirect(address("secret", id=visit.asked("id")), told)
+
+
+def _read_version(visit: Visit) -> str:
+    """Return which version is current, for who has read the value and may not look at the secret.
+
+    It was read for the form, and is so once more. Who has not read it, or may not by now, sees what the form says.
+    """
+    base = visit.form.line("base")
+    read = visit.look(SERVICE, "get_secret_value", SecretId=visit.asked("id")) if base else {}
+    return str(read.get("VersionId", base))
 
 
 def filled_rows(form: Form) -> list[Pair]:
