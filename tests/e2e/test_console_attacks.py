@@ -316,3 +316,25 @@ def test_what_is_told_of_a_long_name_is_short(server: ServerProcess, session: Co
 
     assert answered.status == 303
     assert len(answered.headers["set-cookie"]) < 4096
+
+
+def test_settings_that_somebody_else_has_changed_are_not_put_back(
+    server: ServerProcess, session: ConsoleSession
+) -> None:
+    functions = server.client("lambda")
+    code = {"ZipFile": zip_package({"m.py": "def handler(event, context): pass"})}
+    functions.create_function(
+        FunctionName="shared",
+        Runtime="python3.11",
+        Handler="m.handler",
+        Role=server.client("iam").get_role(RoleName="runs")["Role"]["Arn"],
+        Code=code,
+    )
+    revision = _hidden(session.get("function", name="shared", tab="configuration").data, "revision")
+    settings = {"name": "shared", "handler": "m.handler", "timeout": "60", "memory": "128", "revision": revision}
+
+    assert session.post("function/settings", **settings).status == 303
+    assert session.post("function/settings", **{**settings, "timeout": "3", "memory": "256"}).status == 400
+
+    kept = functions.get_function_configuration(FunctionName="shared")
+    assert (kept["Timeout"], kept["MemorySize"]) == (60, 128)

@@ -33,14 +33,16 @@ def reveal(visit: Visit) -> Reply:
 
 @action("function/settings", shows=show)
 def change_settings(visit: Visit) -> Reply:
-    """Change how it runs."""
+    """Change how it runs, if it is still what the form was made from: all of these are sent at once."""
     form = visit.form
+    unchanged = {"RevisionId": form.line("revision")} if form.line("revision") else {}
     visit.clients["lambda"].update_function_configuration(
         FunctionName=visit.asked("name"),
         Description=form.line("description"),
         Handler=form.line("handler"),
         Timeout=whole_number(form.line("timeout"), "The time limit"),
         MemorySize=whole_number(form.line("memory"), "The memory"),
+        **unchanged,
     )
     return _done(visit, "The settings are changed, from the next invocation on.")
 
