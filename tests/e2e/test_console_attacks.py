@@ -170,15 +170,15 @@ def test_what_somebody_else_has_put_meanwhile_is_not_overwritten(
     mine = {"document": _policy("Allow")}
 
     if does_check:
-        before = _hidden(session.post(there, do="check", before=before, **mine).data, "before")
-    refused = session.post(there, do="put", before=before, **mine)
+        before = _hidden(session.post(there, (), do="check", before=before, **mine).data, "before")
+    refused = session.post(there, (), do="put", before=before, **mine)
 
     assert refused.status == 400
     assert b"Somebody has put another policy" in refused.data
     assert iam.get_group_policy(**which)["PolicyDocument"]["Statement"]["Effect"] == "Deny"
-    assert session.post(there, do="put", before=_hidden(refused.data, "before"), **mine).status == 303
+    assert session.post(there, (), do="put", before=_hidden(refused.data, "before"), **mine).status == 303
     # A new one does not take the place of one that is there either.
-    assert session.post(there.removesuffix("&policy=p"), do="put", policy_name="p", **mine).status == 400
+    assert session.post(there.removesuffix("&policy=p"), (), do="put", policy_name="p", **mine).status == 400
 
 
 def test_who_may_not_look_at_a_secret_overwrites_nobody_either(server: ServerProcess) -> None:
@@ -204,6 +204,25 @@ def test_who_may_not_look_at_a_secret_overwrites_nobody_either(server: ServerPro
     assert editor.post("secret/value?id=edited", again, text="mine").status == 303
 
 
+def test_a_value_with_more_keys_than_a_form_can_send_is_edited_as_text(
+    server: ServerProcess, session: ConsoleSession
+) -> None:
+    value = json.dumps({f"key{number}": "x" for number in range(300)})
+    server.client("secretsmanager").create_secret(Name="many-keys", SecretString=value)
+
+    assert b'<textarea name="text"' in session.post("secret/edit?id=many-keys").data
+
+
+def test_a_description_that_was_not_changed_keeps_its_line_ends(server: ServerProcess, session: ConsoleSession) -> None:
+    secrets = server.client("secretsmanager")
+    secrets.create_secret(Name="described", SecretString="x", Description="one\ntwo")
+    # What a browser makes of a line end in a field of one line, and in a hidden one.
+    sent = {"description": "onetwo", "description_before": "one\r\ntwo"}
+
+    assert session.post("secret/settings?id=described", (), kms_key_id="", kms_key_id_before="", **sent).status == 303
+    assert secrets.describe_secret(SecretId="described")["Description"] == "one\ntwo"
+
+
 def test_a_check_does_not_make_a_policy_overwrite_another(server: ServerProcess, session: ConsoleSession) -> None:
     secrets = server.client("secretsmanager")
     arn = secrets.create_secret(Name="checked", SecretString="x")["ARN"]
@@ -216,9 +235,9 @@ def test_a_check_does_not_make_a_policy_overwrite_another(server: ServerProcess,
     before = _hidden(session.get("secret/access", id=arn).data, "before")
     secrets.put_resource_policy(SecretId=arn, ResourcePolicy=allowing("secretsmanager:DescribeSecret"))
     mine = {"policy": allowing("secretsmanager:GetSecretValue"), "doubts": "1"}
-    before = _hidden(session.post(f"secret/policy?id={arn}", check="1", before=before, **mine).data, "before")
+    before = _hidden(session.post(f"secret/policy?id={arn}", (), check="1", before=before, **mine).data, "before")
 
-    assert session.post(f"secret/policy?id={arn}", before=before, **mine).status == 400
+    assert session.post(f"secret/policy?id={arn}", (), before=before, **mine).status == 400
     assert "DescribeSecret" in secrets.get_resource_policy(SecretId=arn)["ResourcePolicy"]
 
 
@@ -333,8 +352,8 @@ def test_settings_that_somebody_else_has_changed_are_not_put_back(
     revision = _hidden(session.get("function", name="shared", tab="configuration").data, "revision")
     settings = {"name": "shared", "handler": "m.handler", "timeout": "60", "memory": "128", "revision": revision}
 
-    assert session.post("function/settings", **settings).status == 303
-    assert session.post("function/settings", **{**settings, "timeout": "3", "memory": "256"}).status == 400
+    assert session.post("function/settings", (), **settings).status == 303
+    assert session.post("function/settings", (), **{**settings, "timeout": "3", "memory": "256"}).status == 400
 
     kept = functions.get_function_configuration(FunctionName="shared")
     assert (kept["Timeout"], kept["MemorySize"]) == (60, 128)

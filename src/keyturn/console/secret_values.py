@@ -80,9 +80,12 @@ def pairs_of(text: str) -> list[Pair] | None:
         Pair(key, value) if isinstance(value, str) else Pair(key, json.dumps(value, ensure_ascii=False), is_json=True)
         for key, value in read.items()
     ]
-    return (
-        pairs if all(is_editable(pair.key) and is_editable(pair.value) and pair.key.strip() for pair in pairs) else None
-    )
+    return pairs if all(_is_key(pair.key) and is_editable(pair.value) for pair in pairs) else None
+
+
+def _is_key(text: str) -> bool:
+    """Return whether a field of one line gives a key back as it is: without line ends and blanks around it."""
+    return bool(text) and text == text.strip() and "\n" not in text and is_editable(text)
 
 
 def is_editable(text: str) -> bool:

@@ -18,6 +18,8 @@ from keyturn.console.secret_values import NotStorable, Pair, is_editable, joined
 from keyturn.console.visit import Form, Visit
 
 _FREE_ROWS = 3
+# Each has three fields, and a form has some hundred at most (``browser.read_form``).
+_MOST_ROWS = 150
 CURRENT = "AWSCURRENT"
 PREVIOUS = "AWSPREVIOUS"
 
@@ -49,7 +51,7 @@ def edit(visit: Visit) -> Reply:
     secret, _ = known(visit)
     read = visit.clients[SERVICE].get_secret_value(SecretId=visit.asked("id"))
     text = read.get("SecretString")
-    pairs = None if text is None else pairs_of(text)
+    pairs = None if text is None else _editable_pairs(text)
     warning = ""
     if text is None:
         warning = "The current value is binary, which a page cannot edit. What is stored here takes its place as text."
@@ -104,8 +106,9 @@ def _read_version(visit: Visit) -> str:
     It was read for the form, and is so once more. Who has not read it, or may not by now, sees what the form says.
     """
     base = visit.form.line("base")
-    read = visit.look(SERVICE, "get_secret_value", SecretId=visit.asked("id")) if base else {}
-    return str(read.get("VersionId", base))
+    if not base:
+        return base
+    return str(visit.look(SERVICE, "get_secret_value", SecretId=visit.asked("id")).get("VersionId", base))
 
 
 def filled_rows(form: Form) -> list[Pair]:
@@ -124,12 +127,18 @@ def current_version(secret: Mapping[str, Any]) -> str:
     return next((each for each, labels in secret.get("VersionIdsToStages", {}).items() if CURRENT in labels), "")
 
 
+def _editable_pairs(text: str) -> list[Pair] | None:
+    """Return the pairs of a JSON object; None if it is none, or has more than a form can send."""
+    pairs = pairs_of(text)
+    return pairs if pairs is not None and len(pairs) <= _MOST_ROWS else None
+
+
 def _switched(visit: Visit) -> Reply:
     """Show what was typed the other way: pairs as the JSON that they are, or text as pairs if it is such JSON."""
     secret, _ = known(visit)
     form = visit.form
     was_text = form.line("as") == "text"
-    pairs = pairs_of(form.text("text")) if was_text else None
+    pairs = _editable_pairs(form.text("text")) if was_text else None
     filled_in = filled_rows(visit.form)
     warning = ""
     if was_text and pairs is None and form.text("text"):
