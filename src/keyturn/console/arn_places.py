@@ -8,14 +8,24 @@ from typing import Final
 from keyturn.arn import Arn, InvalidArn
 from keyturn.console.replies import address
 
+# Of managed policies that are ready.
+_AWS: Final = "aws"
 _SECRET, _FUNCTION, _GROUP = "secret:", "function:", "log-group:"
 
 
-def place_of(arn: str) -> str:
-    """Return the address of the page that shows what an ARN names, with ``/console/``; empty if there is none."""
+def place_of(arn: str, account_id: str = "") -> str:
+    """Return the address of the page that shows what an ARN names, with ``/console/``; empty if there is none.
+
+    Args:
+        arn: It.
+        account_id: Whose pages they are, if that matters: most name what they show without its account, and would show
+            somebody who is in another one what is called the same in theirs.
+    """
     try:
         parsed = Arn.parse(arn)
     except InvalidArn:
+        return ""
+    if account_id and parsed.service != "secretsmanager" and parsed.account_id not in (account_id, _AWS, ""):
         return ""
     find = _PLACES.get(parsed.service)
     found = find(parsed.resource, arn) if find else ""

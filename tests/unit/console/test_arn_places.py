@@ -68,3 +68,13 @@ def test_every_page_belongs_to_one_of_the_navigation(service: str) -> None:
     place = place_of(f"arn:aws:{service}:us-east-1:000000000000:{resources[service]}")
 
     assert section_of(place) in {known.path for known in discover().places if known.path}
+
+
+def test_what_is_in_another_account_has_no_page_but_a_secret() -> None:
+    role, secret = "arn:aws:iam::111111111111:role/r", "arn:aws:secretsmanager:us-east-1:111111111111:secret:s-AbCdEf"
+
+    assert place_of(role, ACCOUNT) == ""
+    assert place_of("arn:aws:kms:us-east-1:111111111111:alias/k", ACCOUNT) == ""
+    assert place_of(role, "111111111111")
+    assert place_of(secret, ACCOUNT)
+    assert place_of("arn:aws:iam::aws:policy/ReadOnlyAccess", ACCOUNT)
