@@ -322,38 +322,45 @@ def test_one_key_sends_one_package_at_a_time(server: ServerProcess, session: Con
     wait_until(lambda: session.post("functions/new").status != 503, "the place is free again", server)
 
 
-def test_what_is_told_of_a_long_name_is_short(server: ServerProcess, session: ConsoleSession) -> None:
+@pytest.fixture(scope="module")
+def function(server: ServerProcess) -> str:
+    """A function that is there."""
     trust = {"Effect": "Allow", "Principal": {"Service": "lambda.amazonaws.com"}, "Action": "sts:AssumeRole"}
     document = json.dumps({"Version": "2012-10-17", "Statement": trust})
     role = server.client("iam").create_role(RoleName="runs", AssumeRolePolicyDocument=document)["Role"]
     code = {"ZipFile": zip_package({"m.py": "def handler(event, context): pass"})}
     server.client("lambda").create_function(
-        FunctionName="tells", Runtime="python3.11", Handler="m.handler", Role=role["Arn"], Code=code
+        FunctionName="shared", Runtime="python3.11", Handler="m.handler", Role=role["Arn"], Code=code
     )
+    return "shared"
 
-    answered = session.post("function/variable/remove", name="tells", variable="x" * 100_000)
+
+def test_what_is_told_of_a_long_name_is_short(session: ConsoleSession, function: str) -> None:
+
+    answered = session.post("function/variable/remove", name=function, variable="x" * 100_000)
 
     assert answered.status == 303
     assert len(answered.headers["set-cookie"]) < 4096
 
 
 def test_settings_that_somebody_else_has_changed_are_not_put_back(
-    server: ServerProcess, session: ConsoleSession
+    server: ServerProcess, session: ConsoleSession, function: str
 ) -> None:
-    functions = server.client("lambda")
-    code = {"ZipFile": zip_package({"m.py": "def handler(event, context): pass"})}
-    functions.create_function(
-        FunctionName="shared",
-        Runtime="python3.11",
-        Handler="m.handler",
-        Role=server.client("iam").get_role(RoleName="runs")["Role"]["Arn"],
-        Code=code,
-    )
-    revision = _hidden(session.get("function", name="shared", tab="configuration").data, "revision")
-    settings = {"name": "shared", "handler": "m.handler", "timeout": "60", "memory": "128", "revision": revision}
+    revision = _hidden(session.get("function", name=function, tab="configuration").data, "revision")
+    settings = {"name": function, "handler": "m.handler", "timeout": "60", "memory": "128", "revision": revision}
 
     assert session.post("function/settings", (), **settings).status == 303
     assert session.post("function/settings", (), **{**settings, "timeout": "3", "memory": "256"}).status == 400
 
-    kept = functions.get_function_configuration(FunctionName="shared")
+    kept = server.client("lambda").get_function_configuration(FunctionName=function)
     assert (kept["Timeout"], kept["MemorySize"]) == (60, 128)
+
+
+def test_the_simulator_leaves_no_action_out_in_silence(session: ConsoleSession) -> None:
+    asked = {"principal": "", "policy": '{"Version": "2012-10-17", "Statement": []}', "context": ""}
+    actions = "\n".join(f"secretsmanager:Action{number}" for number in range(101))
+
+    told = session.post("access/simulator", (), actions=actions, resources="", **asked)
+
+    assert told.status == 400
+    assert b"101 decisions are more than the 100" in told.data

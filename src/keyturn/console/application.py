@@ -11,14 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
-from anyio import CapacityLimiter, to_thread
+from anyio import CapacityLimiter, move_on_after, to_thread
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import (
     FileResponse,
@@ -72,6 +72,8 @@ _SIGN_IN_BYTES = 16 * 1024
 _AGAIN_SECONDS: Final = 5
 # A package is held several times over while it is read, signed and stored.
 _MOST_UPLOADS, _MOST_UPLOADS_OF_KEY = 4, 1
+# Whoever sends slowly keeps others waiting.
+_UPLOAD_SECONDS = 120
 # An action may wait for a function for minutes: pages are not to wait for that.
 _PAGES_AT_ONCE, _ACTIONS_AT_ONCE = 32, 64
 # Enough for a browser's tabs; the rest is for others.
@@ -305,7 +307,8 @@ class Console:
                 told = "Another package is being uploaded. Go back, and send yours again in a minute."
                 raise Unread(503, told, has_more=True)
             with self._uploads.of(signed_in.session.access_key_id):
-                return await self._serve_one(request, signed_in, await read_form(request))
+                form = await _in_time(read_form(request))
+                return await self._serve_one(request, signed_in, form)
 
     async def _serve_one(self, request: Request, signed_in: SignedIn, form: Form) -> Response:
         path = request.path_params["path"]
@@ -503,6 +506,19 @@ class Console:
 
 _WRONG: Final = "Something went wrong here. The server's log says what."
 _NO_PAGE = Refused("", "There is no such page.", is_denial=False, status=404)
+
+
+async def _in_time(form: Awaitable[Form]) -> Form:
+    """Return a form with a package.
+
+    Raises:
+        Unread: It did not come within two minutes.
+    """
+    with move_on_after(_UPLOAD_SECONDS):
+        return await form
+    raise Unread(
+        408, "The package did not arrive within two minutes. Go back, and send it by a faster way.", has_more=True
+    )
 
 
 async def _home(_request: Request) -> Response:

@@ -81,7 +81,7 @@ def has_host(request: Request) -> bool:
 
 
 def cookie_name(cookie: str, request: Request) -> str:
-    """Return what a cookie is called; with TLS no other site of the domain can set it."""
+    """Return what a cookie is called; with TLS no page that was loaded without it can set it."""
     return f"__Secure-keyturn-{cookie}" if request.url.scheme == "https" else f"keyturn-{cookie}"
 
 

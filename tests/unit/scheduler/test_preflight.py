@@ -215,13 +215,23 @@ def test_what_was_found_is_looked_at_again_within_the_minute_after_it_may_have_b
     assert desk.after(21 * HOUR) == 0
 
 
-@pytest.mark.parametrize("change", [_rotate_again, _put, _set_rules, _configure_function])
+@pytest.mark.parametrize("change", [_rotate_again, _set_rules, _configure_function])
 def test_what_was_well_is_not_looked_at_again_after_each_rotation(desk: Desk, change: Callable[[Desk], None]) -> None:
     desk.rotated()
     desk.look()
     change(desk)
 
     assert desk.after(21 * HOUR) == 0
+
+
+def test_a_value_that_was_stored_by_hand_is_looked_at_however_well_the_one_before_was(desk: Desk) -> None:
+    desk.rotated()
+    desk.look()
+    _put(desk)
+
+    assert desk.look() == 0
+    assert desk.after(MINUTE) == 1
+    assert desk.after(20 * HOUR) == 0
 
 
 def _give_right(desk: Desk) -> None:

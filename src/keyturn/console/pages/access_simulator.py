@@ -45,8 +45,12 @@ def simulate(visit: Visit) -> Reply:
     actions, resources = form.text("actions").split(), form.text("resources").split()
     if not actions:
         raise KeyturnError("No action is named.", "For instance secretsmanager:GetSecretValue, one a line.")
+    if (asked := len(actions) * max(1, len(resources))) > _MOST:
+        raise KeyturnError(
+            f"{asked} decisions are more than the {_MOST} that are shown at once.", "Name fewer actions or resources."
+        )
     principal, policy = form.line("principal"), form.text("policy").strip()
-    request: dict[str, Any] = {"ActionNames": actions[:_MOST], "MaxItems": _MOST}
+    request: dict[str, Any] = {"ActionNames": actions, "MaxItems": _MOST}
     request |= {"ResourceArns": resources} if resources else {}
     request |= {"PolicyInputList": [policy]} if policy else {}
     entries = list(_context_entries(form.text("context")))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from keyturn.operations.audit_trail import rotation_event
 from keyturn.operations.kit import Kit
-from keyturn.operations.secretsmanager.overtaken_preflight import look_again_soon
+from keyturn.operations.secretsmanager.overtaken_preflight import look_again_soon, look_at_secret
 from keyturn.operations.secretsmanager.planning import counted_from, plan_rotation
 from keyturn.operations.secretsmanager.rotation_intent import resolve_left_version
 from keyturn.rules.audit_event import ServiceEventName
@@ -63,9 +63,11 @@ def end_rotation(
     """
     if not change.moved_labels:
         return None
-    if AWSCURRENT in change.moved_labels:
-        look_again_soon(kit, transaction, secret, at)
     rotation = rotations.load_unfinished(transaction.connection, secret.secret_id)
+    if AWSCURRENT in change.moved_labels:
+        # While a step runs it is the function's own finishSecret; with what somebody else stores nobody has logged in.
+        is_own = rotation is not None and rotation.lease_owner is not None
+        (look_again_soon if is_own else look_at_secret)(kit, transaction, secret, at)
     if rotation is None or (rotation.lease_owner is not None and not even_if_running):
         return None
     if rotation.kind is RotationKind.RESOLUTION:

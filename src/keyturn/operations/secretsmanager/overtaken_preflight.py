@@ -1,8 +1,9 @@
 """What the last pre-flight has found may hold no longer: a rotation went well, the value or the function changed.
 
 Who was told that a rotation will fail, and has mended it, learns soon that it is so. What was found to be well is not
-looked at again: it would be after every rotation, of every secret. Unless rights were given or taken: who may invoke
-the function, what its role may do, and whether the key may be used, decides at once whether a rotation succeeds.
+looked at again: it would be after every rotation, of every secret. Unless somebody has made another version current,
+with which nobody has logged in, or rights were given or taken: who may invoke the function, what its role may do, and
+whether the key may be used, decides at once whether a rotation succeeds.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ def look_again_soon(kit: Kit, transaction: Transaction, secret: SecretRecord, at
 
 
 def look_at_secret(kit: Kit, transaction: Transaction, secret: SecretRecord, at: datetime) -> None:
-    """Have a secret looked at, if it was well, too: who may read it has changed."""
+    """Have a secret looked at, if it was well, too: its value, or who may read it, has changed."""
     if secret.rotation_enabled:
         bring_any_forward(transaction, secret.secret_id, soon(at, kit.random))
 
