@@ -287,6 +287,31 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
         assert not [line for line in plan if line.startswith("SCAN") or line.endswith("ORDER BY")], plan
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("wanted", "indexes"),
+    [
+        (PlannedFilter(is_troubled=True), ["preflights_troubled", "secrets_failed"]),
+        (
+            PlannedFilter(states=frozenset({PlannedState.PARKED, PlannedState.FAILED})),
+            ["secrets_failed", "rotations_due"],
+        ),
+    ],
+)
+def test_the_few_are_found_by_indexes_that_have_nothing_else(
+    stores: Stores, wanted: PlannedFilter, indexes: list[str]
+) -> None:
+    with stores.state.read() as connection:
+        asked: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
+        load_planned(connection, PLACE, wanted, NOW, after=None, limit=10)
+        statement, parameters = next(each for each in asked if each[0].startswith("SELECT"))
+        plan = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    used = " ".join(plan)
+    assert all(f"INDEX {index}" in used for index in indexes), plan
+    assert not [line for line in plan if line.startswith("SCAN secrets") or line == "SCAN rotations"], plan
+
+
 def test_they_are_counted_by_hour_as_they_are_listed(stores: Stores) -> None:
     deleted: dict[str, Any] = {"deleted_at": NOW, "deletion_at": NOW + timedelta(days=7)}
     _plan(stores, "prod/a", TOP)
