@@ -571,7 +571,7 @@ def test_a_server_looks_by_itself_and_says_so_wherever_somebody_looks(
         superuser = json.dumps({**postgresql.superuser_value(), "ssl": False})
         job.secrets.put_secret_value(SecretId=f"{job.name}-master", SecretString=superuser)
         rotate(job)
-        assert "before the last rotation" in planned(server)["why"]
+        assert "is older than the last rotation" in planned(server)["why"]
         entry = wait_until(seen(server, "ready"), "it was looked at again", server)
         assert "It is expected to succeed" in entry["why"]
         wait_until(lambda: "RotationPreflightSucceeded" in heard.read_text(), "the message", server)

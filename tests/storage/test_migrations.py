@@ -235,6 +235,37 @@ def test_the_two_keys_there_were_become_the_default_key_and_keyturns_own(
     assert (name.alias, name.arn, name.key_id) == (DEFAULT_ALIAS, place.kms_alias_arn(DEFAULT_ALIAS), "one")
 
 
+_BEFORE_FAILED = """
+INSERT INTO secrets (secret_id, account_id, region, arn, name, created_at, last_changed_at, rotation_enabled) VALUES
+  (1, 'a', 'r', 'arn:well', 'well', 5, 5, TRUE), (2, 'a', 'r', 'arn:failed', 'failed', 5, 5, TRUE),
+  (3, 'a', 'r', 'arn:mended', 'mended', 5, 5, TRUE), (4, 'a', 'r', 'arn:parked', 'parked', 5, 5, TRUE),
+  (5, 'a', 'r', 'arn:begun', 'begun', 5, 5, TRUE), (6, 'a', 'r', 'arn:tested', 'tested', 5, 5, TRUE);
+INSERT INTO rotations (rotation_id, secret_id, kind, status, cause, version_id, step, attempt, requested_at, due_at,
+  lease_generation) VALUES
+  (11, 1, 'rotation', 'succeeded', 'timeout', 'v', 's', 1, 5, 5, 1),
+  (21, 2, 'rotation', 'failed', 'timeout', 'v', 's', 5, 5, 5, 1),
+  (22, 2, 'rotation', 'failed', 'timeout', 'w', 's', 5, 5, 5, 1),
+  (23, 2, 'rotation', 'cancelled', NULL, 'x', 's', 1, 5, 5, 1),
+  (31, 3, 'rotation', 'failed', 'timeout', 'v', 's', 5, 5, 5, 1),
+  (32, 3, 'rotation', 'succeeded', NULL, 'w', 's', 1, 5, 5, 1),
+  (41, 4, 'rotation', 'succeeded', NULL, 'v', 's', 1, 5, 5, 1),
+  (42, 4, 'rotation', 'parked', 'timeout', 'w', 's', 5, 5, 5, 1),
+  (51, 5, 'rotation', 'pending', NULL, 'v', 's', 1, 5, 5, 1),
+  (61, 6, 'test', 'failed', 'timeout', 'v', 's', 1, 5, 5, 1)
+"""
+
+
+def test_what_has_failed_before_it_was_kept_is_known_from_the_history(unmigrated: Stores) -> None:
+    migrate(unmigrated, state="state_0018")
+    _fill(unmigrated.state, _BEFORE_FAILED)
+
+    migrate(unmigrated)
+
+    with unmigrated.state.read() as connection:
+        rows = connection.execute(text("SELECT name, failed_rotation_id FROM secrets WHERE failed_rotation_id > 0"))
+        assert {row.name: row.failed_rotation_id for row in rows} == {"failed": 22, "parked": 42}
+
+
 def test_an_empty_database_has_no_keys_after_its_migration(stores: Stores) -> None:
     with stores.state.read() as connection:
         assert kms_keys.load_materials(connection) == []

@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlalchemy import event, insert, text, update
+from sqlalchemy import event, insert, select, text, update
 
 from keyturn.arn import Place
 from keyturn.rules.lanes import Lane
 from keyturn.rules.schedule import PlannedState
 from keyturn.storage import rotations, schema, secret_versions, secrets
-from keyturn.storage.database import Stores
+from keyturn.storage.database import Stores, Transaction
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
     PlannedPosition,
@@ -88,7 +88,8 @@ def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) ->
         ("its server died", TOP, True, RotationStatus.PENDING, timedelta(0)),
         ("parked", TOP, True, RotationStatus.PARKED, None),
         ("parked for ever", None, True, RotationStatus.PARKED, None),
-        ("planned", TOP, True, RotationStatus.FAILED, None),
+        ("failed", TOP, True, RotationStatus.FAILED, None),
+        ("planned", TOP, True, RotationStatus.SUCCEEDED, None),
         ("by hand", None, True, None, None),
         ("off", None, False, RotationStatus.CANCELLED, None),
     ):
@@ -105,6 +106,8 @@ def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) ->
                 .where(schema.rotations.c.secret_id == secret_id)
                 .values(status=status, cause="timeout", **held)
             )
+            if status is RotationStatus.FAILED:
+                _note_failure(transaction, secret_id)
     with stores.state.read() as connection:
         found = load_planned(connection, PLACE, EVERYTHING, NOW, after=None, limit=100)
     assert [(record.name, record.state.value) for record in found] == [
@@ -112,16 +115,20 @@ def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) ->
         ("pending", "pending"),
         ("its server died", "pending"),
         ("parked", "parked"),
+        ("failed", "failed"),
         ("planned", "planned"),
         ("parked for ever", "parked"),
         ("by hand", "unplanned"),
         ("off", "off"),
     ]
-    assert [record.cause for record in found] == ["timeout"] * 4 + [None, "timeout", None, None]
+    assert [record.cause for record in found] == ["timeout"] * 4 + [None, None, "timeout", None, None]
+    assert [record.failed_cause for record in found] == [None] * 4 + ["timeout"] + [None] * 4
     assert (found[1].due_at, found[1].attempt, found[1].version_id) == (NOW, 1, "v")
     parked = frozenset({PlannedState.PARKED, PlannedState.OFF})
     assert _names(stores, PlannedFilter(states=parked)) == ["parked", "parked for ever", "off"]
     assert _names(stores, PlannedFilter(states=parked, begin=TOP)) == ["parked"]
+    few = frozenset({PlannedState.PARKED, PlannedState.FAILED})
+    assert _names(stores, PlannedFilter(states=few)) == ["parked", "failed", "parked for ever"]
     paged: list[str] = []
     after: PlannedPosition | None = None
     with stores.state.read() as connection:
@@ -129,6 +136,43 @@ def test_each_is_in_a_state_and_what_is_under_way_comes_first(stores: Stores) ->
             paged += [record.name for record in page]
             after = page[-1].position
     assert paged == [record.name for record in found]
+
+
+def _note_failure(transaction: Transaction, secret_id: int) -> None:
+    failed = select(schema.rotations.c.rotation_id).where(schema.rotations.c.secret_id == secret_id).scalar_subquery()
+    statement = update(schema.secrets).where(schema.secrets.c.secret_id == secret_id)
+    transaction.connection.execute(statement.values(failed_rotation_id=failed))
+
+
+@pytest.mark.parametrize(
+    ("last_rotated", "value_made", "is_troubled"),
+    [
+        (None, None, True),
+        (-2, None, True),
+        (-2, -2, True),
+        (0, 0, True),
+        # Success, or a value by hand, after the look.
+        (1, -2, False),
+        (-2, 1, False),
+        # As its schedule counts, a value is nothing before the first rotation.
+        (None, 1, True),
+    ],
+)
+def test_what_a_preflight_found_is_no_trouble_any_more_after_a_rotation_or_another_value(
+    stores: Stores, last_rotated: int | None, value_made: int | None, is_troubled: bool
+) -> None:
+    rotated_at = None if last_rotated is None else NOW + timedelta(minutes=last_rotated)
+    secret_id = _plan(stores, "a", TOP, last_rotated_at=rotated_at)
+    with stores.state.write() as transaction:
+        plan_preflight(transaction, secret_id, None)
+        found = {"verdict": "will fail", "heartbeat": "unknown", "checked_at": NOW}
+        transaction.connection.execute(update(schema.preflights).values(found))
+        if value_made is not None:
+            made_at = NOW + timedelta(minutes=value_made)
+            version = VersionRecord("v", made_at, None, b"sealed", is_binary=False, kms_key_id=None)
+            secret_versions.insert_version(transaction, secret_id, version)
+            secrets.store_labels(transaction, secret_id, {}, {"AWSCURRENT": "v"})
+    assert _names(stores, PlannedFilter(is_troubled=True)) == (["a"] if is_troubled else [])
 
 
 def test_a_page_goes_on_behind_the_last_even_within_one_moment(stores: Stores) -> None:
@@ -243,6 +287,31 @@ def test_an_index_answers_each_question(stores: Stores) -> None:
         assert not [line for line in plan if line.startswith("SCAN") or line.endswith("ORDER BY")], plan
 
 
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("wanted", "indexes"),
+    [
+        (PlannedFilter(is_troubled=True), ["preflights_troubled", "secrets_failed"]),
+        (
+            PlannedFilter(states=frozenset({PlannedState.PARKED, PlannedState.FAILED})),
+            ["secrets_failed", "rotations_due"],
+        ),
+    ],
+)
+def test_the_few_are_found_by_indexes_that_have_nothing_else(
+    stores: Stores, wanted: PlannedFilter, indexes: list[str]
+) -> None:
+    with stores.state.read() as connection:
+        asked: list[tuple[str, Any]] = []
+        event.listen(connection, "before_cursor_execute", lambda *of: asked.append((of[2], of[3])))
+        load_planned(connection, PLACE, wanted, NOW, after=None, limit=10)
+        statement, parameters = next(each for each in asked if each[0].startswith("SELECT"))
+        plan = [str(row[-1]) for row in connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    used = " ".join(plan)
+    assert all(f"INDEX {index}" in used for index in indexes), plan
+    assert not [line for line in plan if line.startswith("SCAN secrets") or line == "SCAN rotations"], plan
+
+
 def test_they_are_counted_by_hour_as_they_are_listed(stores: Stores) -> None:
     deleted: dict[str, Any] = {"deleted_at": NOW, "deletion_at": NOW + timedelta(days=7)}
     _plan(stores, "prod/a", TOP)
@@ -252,15 +321,33 @@ def test_they_are_counted_by_hour_as_they_are_listed(stores: Stores) -> None:
     _plan(stores, "gone too", TOP + timedelta(hours=5), **deleted)
     _plan(stores, "elsewhere", TOP, ELSEWHERE)
     _plan(stores, "by hand", None)
+    lane = Lane("f", "")
+    for name, at, place, due_at in (
+        ("prod/tries again", None, PLACE, TOP + timedelta(hours=3, minutes=1)),
+        ("rotates now", None, PLACE, TOP - timedelta(minutes=1)),
+        ("is planned and asks the database", TOP + timedelta(hours=4), PLACE, TOP),
+        ("tries again elsewhere", None, ELSEWHERE, TOP),
+    ):
+        secret_id = _plan(stores, name, at, place)
+        with stores.state.write() as transaction:
+            rotations.start_rotation(
+                transaction, secret_id, "v", RotationKind.ROTATION, "setSecret", due_at, None, lane
+            )
     wanted = PlannedFilter(begin=TOP, end=TOP + timedelta(hours=9))
     with stores.state.read() as connection:
         found = planned_by_hour(connection, PLACE, wanted)
         of_prod = planned_by_hour(connection, PLACE, replace(wanted, name_prefix="prod/"))
         of_f = planned_by_hour(connection, PLACE, replace(wanted, function_arn="f"))
         later = planned_by_hour(connection, PLACE, replace(wanted, begin=TOP + timedelta(hours=1)))
-    assert found == {TOP: 2, TOP + timedelta(hours=2): 1}
-    assert of_prod == {TOP: 2}
-    assert of_f == later == {TOP + timedelta(hours=2): 1}
+        before = planned_by_hour(connection, PLACE, PlannedFilter(end=TOP))
+        listed = load_planned(connection, PLACE, wanted, NOW, after=None, limit=100)
+    of_later = {TOP + timedelta(hours=hours): 1 for hours in (2, 3, 4)}
+    assert found == {TOP: 2, **of_later}
+    assert sum(found.values()) == len(listed)
+    assert of_prod == {TOP: 2, TOP + timedelta(hours=3): 1}
+    assert of_f == {TOP + timedelta(hours=2): 1}
+    assert later == of_later
+    assert before == {TOP - timedelta(hours=1): 1}
 
 
 def test_the_few_in_trouble_and_the_parked_are_paged_in_the_order_of_all(stores: Stores) -> None:

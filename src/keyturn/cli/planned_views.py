@@ -26,7 +26,7 @@ _WIDE = 100
 _FOLDED = ("Pre-flight", "Secret", "Rule")
 _DAY = timedelta(days=1)
 _VERDICTS = {"will fail": "red", "drift": "red", "unknown": "dim"}
-_STATES = {"running": "yellow", "pending": "yellow", "parked": "red", "off": "dim"}
+_STATES = {"running": "yellow", "pending": "yellow", "parked": "red", "failed": "red", "off": "dim"}
 
 
 def print_table(console: Console, rotations: Iterable[PlannedRotation], now: datetime) -> None:
@@ -149,12 +149,12 @@ def _preflight(rotation: PlannedRotation, *, with_causes: bool = False) -> str:
     found = rotation.preflight
     if found is None:
         return ""
+    if found.is_overtaken:
+        return f"[dim]older than {found.overtaken_by}[/]"
     kind = words = "drift" if found.drifts and found.verdict != "will fail" else found.verdict
     if with_causes and found.causes and kind in ("will fail", "drift"):
         causes = ", ".join(cause.removeprefix("drift:") for cause in found.causes)
         words = f"{words}: {shown(causes)}"
-    if found.is_overtaken:
-        return f"[dim]before the last rotation: {escape(words)}[/]"
     style = _VERDICTS.get(kind)
     return f"[{style}]{escape(words)}[/]" if style else escape(words)
 

@@ -26,15 +26,16 @@ class SeenBefore:
     """What the last pre-flight has found: whether the rotation would succeed, and whether the database is in step.
 
     Attributes:
-        is_overtaken: Whether the secret has rotated, or got another value, since; it is looked at again soon.
-        is_contradicted: Whether it was expected to succeed, and its last attempt has failed.
+        overtaken_by: What has come since, so that it may hold no longer: ``the last rotation``, which failed if it was
+            to succeed and succeeded if not, or ``the value``; empty if nothing has.
+        is_contradicted: Whether it was expected to succeed, and the last attempt of what is under way has failed.
     """
 
     verdict: str
     heartbeat: str
     causes: Sequence[str]
     checked_at: datetime | None
-    is_overtaken: bool = False
+    overtaken_by: str = ""
     is_contradicted: bool = False
 
     @classmethod
@@ -43,11 +44,20 @@ class SeenBefore:
         if "Verdict" not in entry:
             return None
         causes, heartbeat = entry.get("PreflightCauses", []), entry.get("Heartbeat", "unknown")
-        checked_at, changed_at = _utc(entry, "CheckedAt"), _utc(entry, "CountedFrom")
+        checked_at, failed_at, counted_from = (_utc(entry, name) for name in ("CheckedAt", "FailedAt", "CountedFrom"))
         is_well = entry["Verdict"] == "ready" and heartbeat != "drift"
-        is_overtaken = not is_well and checked_at is not None and changed_at is not None and checked_at < changed_at
-        is_contradicted = is_well and bool(entry.get("Cause"))
-        return cls(entry["Verdict"], heartbeat, causes, checked_at, is_overtaken, is_contradicted)
+        since = failed_at if is_well else counted_from
+        overtaken_by = ""
+        if checked_at is not None and since is not None and checked_at < since:
+            has_rotated = is_well or counted_from == _utc(entry, "LastRotatedDate")
+            overtaken_by = "the last rotation" if has_rotated else "the value"
+        is_contradicted = is_well and failed_at is None and bool(entry.get("Cause"))
+        return cls(entry["Verdict"], heartbeat, causes, checked_at, overtaken_by, is_contradicted)
+
+    @property
+    def is_overtaken(self) -> bool:
+        """Whether it may hold no longer."""
+        return bool(self.overtaken_by)
 
     @property
     def drifts(self) -> bool:
@@ -62,17 +72,11 @@ class SeenBefore:
         return [_DRIFTS.get(cause, cause.removeprefix("doctor:")) for cause in ranked]
 
     def in_words(self) -> str:
-        """Say in a sentence what was found, and when; in another one if that may hold no longer."""
-        overtaken = " That was before the last rotation; keyturn doctor SECRET --preflight looks now."
-        return f"{self._found()}{overtaken if self.is_overtaken else ''}"
-
-    def _found(self) -> str:
+        """Say in a sentence what was found, and when; only that, if it may hold no longer."""
         at = f" at {_said(self.checked_at)}" if self.checked_at else ""
         why = f": {', '.join(self.causes)}" if self.causes else ""
-        if self.verdict == "will fail" and self.is_overtaken:
-            return f"That it would fail was found{at}{why}."
-        if self.drifts and self.is_overtaken:
-            return f"That the database did not have what the secret said was found{at}{why}."
+        if self.is_overtaken:
+            return f"The last pre-flight, made{at}, is older than {self.overtaken_by}."
         if self.verdict == "will fail":
             return f"It will fail, as was found{at}{why}."
         if self.drifts:
@@ -100,7 +104,7 @@ class PlannedRotation:
     """When a secret rotates next, and where it stands.
 
     Attributes:
-        state: ``running``, ``pending``, ``planned``, ``parked``, ``unplanned`` or ``off``.
+        state: ``running``, ``pending``, ``planned``, ``parked``, ``failed``, ``unplanned`` or ``off``.
         at: The moment that was chosen; None while a rotation is under way, and if none is planned.
         planned_at: When it was chosen.
         in_minute: How many rotations are planned in the same minute, this one included.
@@ -109,7 +113,8 @@ class PlannedRotation:
         members: RotationRules as they were sent.
         due_at: When the next attempt of a pending one begins.
         attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
-        cause: A short name of why the last attempt failed.
+        cause: A short name of why the last attempt failed; None if a rotation has succeeded or begun since.
+        failed_at: When the last rotation has failed and was over; None if it has not.
         preflight: What is known of the next rotation before it is due; None if nobody has looked.
         engine: Which of Keyturn's engines the value is for, by its module's name; empty if that is not known.
     """
@@ -128,6 +133,7 @@ class PlannedRotation:
     due_at: datetime | None = None
     attempt: tuple[int, int] | None = None
     cause: str | None = None
+    failed_at: datetime | None = None
     preflight: SeenBefore | None = None
     engine: str = ""
 
@@ -150,6 +156,7 @@ class PlannedRotation:
             due_at=_utc(entry, "DueAt"),
             attempt=(entry["Attempt"], entry.get("Attempts", 1)) if "Attempt" in entry else None,
             cause=entry.get("Cause"),
+            failed_at=_utc(entry, "FailedAt"),
             preflight=SeenBefore.of(entry),
             engine=entry.get("Engine", ""),
         )
@@ -193,6 +200,7 @@ class PlannedRotation:
             "window_closes_at": self.window and self.window.closes_at,
             "planned_at": self.planned_at,
             "last_rotated_at": self.last_rotated_at,
+            "last_failed_at": self.failed_at,
             "counted_from": self.counted_from,
         }
         return {
@@ -228,6 +236,10 @@ class PlannedRotation:
                 "in the next window" if self.at else "when keyturn rotation retry asks for it: no window is planned"
             )
             yield f"Its rotation is out of attempts{failed}, and is tried again {goes_on}."
+        elif self.state == "failed":
+            ended = f" at {_said(self.failed_at)}" if self.failed_at else ""
+            goes_on = "It rotates again in the next window." if self.at else "It rotates again when RotateSecret asks."
+            yield f"Its last rotation failed{ended}{failed}. {goes_on}"
         elif self.state == "unplanned":
             yield "It has no schedule: it rotates when RotateSecret asks for it."
         elif self.state == "off":

@@ -22,6 +22,7 @@ from keyturn.rules.invocation_log import is_platform_event
 
 STEPS = ("createSecret", "setSecret", "testSecret", "finishSecret")
 PROBE = "probeSecret"
+_TEST = "testSecret"
 _MARKS = {"succeeded": "✓", "running": "…", "interrupted": "!"}
 _KINDS = {"rotation": "rotation to", "test": "test of the function, with", "resolution": "resolution of"}
 # So many refusals are worth a command each; more of them are mostly the same one again.
@@ -137,9 +138,15 @@ class Report:
 
     @property
     def answers(self) -> Mapping[str, str]:
-        """What the database said last, by staging label; empty if it was not asked, or did not answer."""
-        asked = [step for step in self._answer.get("Steps", []) if step["Step"] == PROBE]
-        return asked[-1].get("Answers", {}) if asked else {}
+        """What the database said last, by staging label; empty if it said nothing, or has let a version in since."""
+        decided = (
+            step
+            for step in reversed(self._answer.get("Steps", []))
+            if step["Step"] == PROBE or (step["Step"] == _TEST and step["Outcome"] == "succeeded")
+        )
+        last: Json = next(decided, {})
+        answers: Mapping[str, str] = last.get("Answers", {})
+        return answers
 
     @property
     def unlabelled(self) -> Sequence[Json]:

@@ -57,8 +57,14 @@ def newest_failures(visit: Visit, group: str, begin: datetime, end: datetime) ->
     found = [each for each in failed_invocations(seen.lines) if begin <= each.at < end]
     newest = found[:MOST]
     is_cut = told.older is not None or len(found) > MOST or len(told.lines) > _LINES
-    steps = rotation_steps(visit, newest[-1].at, newest[0].at) if newest else {}
+    steps = rotation_steps(visit, newest[-1].at, max(map(_ended_at, newest))) if newest else {}
     return Failures(newest, steps, is_cut=is_cut)
+
+
+def _ended_at(failed: FailedInvocation) -> datetime:
+    """Return when an invocation has ended, at the latest."""
+    took = _LONGEST if failed.duration_ms is None else timedelta(milliseconds=failed.duration_ms)
+    return failed.at + took
 
 
 def jump_to(group: str, failures: Failures, at: datetime, step: timedelta, timeout_seconds: int) -> str:

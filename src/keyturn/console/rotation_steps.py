@@ -12,6 +12,8 @@ from keyturn.console.visit import Visit
 
 _MOST_PAGES: Final = 4
 _SECOND: Final = timedelta(seconds=1)
+# A process that has run out of time is ended before its step is recorded.
+_RECORDED_WITHIN: Final = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,14 +39,14 @@ class RotationStep:
 
 
 def rotation_steps(visit: Visit, begin: datetime, end: datetime) -> Mapping[str, RotationStep]:
-    """Return the steps of rotations that began between two moments, by request id; nothing to whom it is not told."""
+    """Return the steps of rotations that ended between two moments, by request id; nothing to whom it is not told."""
     found: dict[str, RotationStep] = {}
     more: dict[str, Any] = {}
     for _ in range(_MOST_PAGES):
         look = visit.look(
             "cloudtrail", "lookup_events",
             LookupAttributes=[{"AttributeKey": "EventName", "AttributeValue": "Invoke"}],
-            StartTime=begin - _SECOND, EndTime=end + _SECOND, **more,
+            StartTime=begin - _SECOND, EndTime=end + _RECORDED_WITHIN, **more,
         )  # fmt: skip
         for entry in look.get("Events", ()):
             event = json.loads(entry["CloudTrailEvent"])

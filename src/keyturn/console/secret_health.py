@@ -32,7 +32,7 @@ def health_of(plan: Mapping[str, Any]) -> Health | None:
     state, verdict, drifts = plan.get("State"), plan.get("Verdict"), plan.get("Heartbeat") == "drift"
     failed = (cause_in_words(str(plan["Cause"])),) if plan.get("Cause") else ()
     found = tuple(map(str, plan.get("PreflightCauses", ())))
-    if state == "parked":
+    if state in ("parked", "failed"):
         return Health("rotation failed", "bad", causes=failed)
     seen = SeenBefore.of(plan)
     is_overtaken = seen is not None and seen.is_overtaken

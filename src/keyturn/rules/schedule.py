@@ -52,6 +52,8 @@ class PlannedState(StrEnum):
     PLANNED = "planned"
     # Out of attempts; planned for the next window, if there is one.
     PARKED = "parked"
+    # The last rotation failed and is over, whoever ended it, and none has succeeded since; planned likewise.
+    FAILED = "failed"
     # It rotates when somebody asks for it.
     UNPLANNED = "unplanned"
     OFF = "off"

@@ -169,6 +169,10 @@ class EndedStep:
     ) -> RunningStep | None:
         rotation = self.rotation
         columns = dict(failure)
+        is_rotation = rotation.kind is RotationKind.ROTATION
+        if failure and is_rotation and secret.failed_rotation_id != rotation.rotation_id:
+            # However it ends, and whoever ends it: until a rotation succeeds, this is how it stands with the secret.
+            secrets.update_secret(transaction, secret, failed_rotation_id=rotation.rotation_id)
         if self.result.offers_probe and not rotation.offers_probe:
             columns["offers_probe"] = True
         if isinstance(action, RunStep):
@@ -242,10 +246,10 @@ class EndedStep:
             secrets.update_secret(transaction, secret, last_changed_at=now)
 
     def _plan(self, transaction: Transaction, secret: SecretRecord, now: datetime, *, succeeded: bool) -> None:
-        is_rotation = self.rotation.kind is RotationKind.ROTATION
-        if succeeded and is_rotation:
-            secrets.update_secret(transaction, secret, last_rotated_at=now)
         if succeeded:
+            is_rotation = self.rotation.kind is RotationKind.ROTATION
+            rotated = {"last_rotated_at": now} if is_rotation else {}
+            secrets.update_secret(transaction, secret, failed_rotation_id=None, **rotated)
             look_again_soon(self.kit, transaction, secret, now)
         plan_rotation(
             self.kit,

@@ -165,6 +165,9 @@ class KeyturnCollector(Collector):
         yield _gauge("keyturn_rotations_running", "Rotations that a server runs.", totals.running)
         yield _gauge("keyturn_rotations_parked", "Rotations given up until their next window.", totals.parked)
         yield _gauge(
+            "keyturn_rotation_failed_secrets", "Secrets whose last rotation failed and has ended.", totals.failed
+        )
+        yield _gauge(
             "keyturn_rotations_late", "Rotations that had not succeeded when their window closed.", totals.late
         )
         if totals.next_at is not None:

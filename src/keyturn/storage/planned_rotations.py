@@ -12,8 +12,10 @@ from sqlalchemy import (
     BigInteger,
     ColumnElement,
     Connection,
+    Join,
     Row,
     Select,
+    SelectBase,
     and_,
     bindparam,
     case,
@@ -24,6 +26,7 @@ from sqlalchemy import (
     select,
     tuple_,
     type_coerce,
+    union_all,
 )
 
 from keyturn.arn import Place
@@ -40,7 +43,7 @@ _secrets, _versions, _labels, _rotations, _preflights = (
     schema.rotations,
     schema.preflights,
 )
-_beside = _secrets.alias("beside")
+_beside, _failed = _secrets.alias("beside"), _rotations.alias("failed")
 _MINUTE_MS = timedelta(minutes=1) // timedelta(milliseconds=1)
 _HOUR_MS = timedelta(hours=1) // timedelta(milliseconds=1)
 
@@ -62,8 +65,9 @@ class PlannedFilter:
         end: Up to this moment, exclusive.
         secret_arns: One of these; none for all.
         states: In one of these; none for all. With a moment, who has none is left out.
-        is_troubled: Only those of which the last pre-flight has found that rotation would fail, or that the database
-            does not have what the secret says.
+        is_troubled: Only those that rotate and are in trouble: a rotation has failed, and none has succeeded or begun
+            since; or the last pre-flight has found that the next one would fail, or that the database does not have
+            what the secret says, and neither has a rotation succeeded since nor another value been stored.
     """
 
     begin: datetime | None = None
@@ -87,6 +91,9 @@ class PlannedRecord:
         rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
         version_id: What it makes.
         due_at: When it runs next, or began to.
+        failed_version_id: Of the rotation of which an attempt failed last, finished or not; None, like the next two, if
+            one has succeeded since.
+        failed_at: When that one ended; None if it has not.
         verdict: Of the last pre-flight; None, like the next three, if there was none.
         engine: Which one the value is for, as that one saw it; None likewise, and if it is for none of Keyturn's.
     """
@@ -110,6 +117,9 @@ class PlannedRecord:
     due_at: datetime | None
     attempt: int | None
     cause: str | None
+    failed_version_id: str | None
+    failed_at: datetime | None
+    failed_cause: str | None
     verdict: str | None
     heartbeat: str | None
     preflight_causes: Sequence[str] | None
@@ -140,19 +150,39 @@ _PLANNED_BY_MINUTE = (
     .where(_secrets.c.next_rotation_at >= bindparam("opens_at"), _secrets.c.next_rotation_at < bindparam("closes_at"))
     .group_by("minute")
 )
-_HOURS: Sequence[ColumnElement[Any]] = ((_MOMENT_MS // _HOUR_MS).label("hour"), func.count().label("planned"))
+
+
+def _by_hour(moment: ColumnElement[datetime]) -> Select[Any]:
+    """Return a page that counts by the hour of a moment."""
+    columns: Sequence[ColumnElement[Any]] = (
+        (type_coerce(moment, BigInteger) // _HOUR_MS).label("hour"),
+        func.count().label("planned"),
+    )
+    return select(*columns).group_by("hour")
+
+
 # The index has it all, as above; of the deleted ones there are few, which are counted by themselves.
-_BY_HOUR = (
-    select(*_HOURS)
-    .where(_secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region"))
-    .group_by("hour")
-    .order_by("hour")
+_BY_HOUR = _by_hour(_secrets.c.next_rotation_at).where(
+    _secrets.c.account_id == bindparam("account_id"), _secrets.c.region == bindparam("region")
 )
 # What has no such moment is in its index as well: compared with one, it is not looked through.
 _DELETED = select(_beside.c.secret_id).where(
     _beside.c.deletion_at >= from_milliseconds(0), _beside.c.deleted_at.is_not(None)
 )
 _DELETED_BY_HOUR = _BY_HOUR.where(_secrets.c.secret_id.in_(_DELETED))
+# Who rotates now, or tries again, counts where it is listed.
+_UNDER_WAY_BY_HOUR = (
+    _by_hour(_rotations.c.due_at)
+    .join(_secrets, _secrets.c.secret_id == _rotations.c.secret_id)
+    .where(
+        _rotations.c.status == RotationStatus.PENDING,
+        _secrets.c.account_id == bindparam("account_id"),
+        _secrets.c.region == bindparam("region"),
+        _secrets.c.rotation_enabled.is_not(None),
+        _secrets.c.deleted_at.is_(None),
+        _secrets.c.next_rotation_at.is_(None),
+    )
+)
 _PLANNED_AFTER = (
     select(_secrets.c.arn)
     .where(_secrets.c.rotation_planned_at > bindparam("moment"))
@@ -182,6 +212,7 @@ _STATE = case(
     (_IS_PENDING, PlannedState.PENDING.value),
     (_secrets.c.rotation_enabled.is_(False), PlannedState.OFF.value),
     (_rotations.c.status == RotationStatus.PARKED, PlannedState.PARKED.value),
+    (schema.HAS_FAILED, PlannedState.FAILED.value),
     (_secrets.c.next_rotation_at.is_(None), PlannedState.UNPLANNED.value),
     else_=PlannedState.PLANNED.value,
 )
@@ -204,6 +235,9 @@ _COLUMNS = (
     _rotations.c.due_at,
     _rotations.c.attempt,
     _rotations.c.cause,
+    _failed.c.version_id.label("failed_version_id"),
+    _failed.c.ended_at.label("failed_at"),
+    _failed.c.cause.label("failed_cause"),
     _preflights.c.verdict,
     _preflights.c.heartbeat,
     _preflights.c.causes.label("preflight_causes"),
@@ -218,23 +252,35 @@ _PREFLIGHT = _preflights.c.secret_id == _secrets.c.secret_id
 # Few of many: where they are looked for first and then sorted, the index of the order need not be walked.
 _MOST_SORTED = 1000
 _OF_OWNER = select(_secrets.c.secret_id, _secrets.c.account_id, _secrets.c.region)
-_TROUBLED = select(_preflights.c.secret_id).where(schema.IS_TROUBLED)
+_HAVE_FAILED = select(_beside.c.secret_id).where(_beside.c.failed_rotation_id.is_not(None))
+_MAY_BE_TROUBLED = union_all(select(_preflights.c.secret_id).where(schema.IS_TROUBLED), _HAVE_FAILED)
 _PARKED = select(_rotations.c.secret_id).where(_rotations.c.status == RotationStatus.PARKED)
 _IS_NOT_PENDING = or_(_rotations.c.status.is_(None), _rotations.c.status != RotationStatus.PENDING)
+# What has failed may have begun anew: then it is not known yet how that one goes.
+_IS_FAILING = and_(schema.HAS_FAILED, or_(_IS_NOT_PENDING, _rotations.c.rotation_id == _secrets.c.failed_rotation_id))
+# As the schedule counts (``rules.schedule.last_change``): a value counts where one has been rotated before.
+_IS_FOUND_TROUBLED = and_(
+    schema.IS_TROUBLED,
+    or_(
+        _secrets.c.last_rotated_at.is_(None),
+        and_(
+            _preflights.c.checked_at >= _secrets.c.last_rotated_at,
+            _preflights.c.checked_at >= func.coalesce(_VALUE_MADE_AT, _secrets.c.last_rotated_at),
+        ),
+    ),
+)
+_IS_TROUBLED = and_(_secrets.c.rotation_enabled, or_(_IS_FAILING, _IS_FOUND_TROUBLED))
+# States of which there are few, each with where those are that may be in it.
+_FEW_BY_STATE = {PlannedState.PARKED: _PARKED, PlannedState.FAILED: _HAVE_FAILED}
 
 
 def _parts(*these: ColumnElement[bool]) -> Mapping[int, Select[Any]]:
     """Return the parts of the list of these secrets, as far as they rotate or could."""
     rotating = (*these, _secrets.c.rotation_enabled.is_not(None), _secrets.c.deleted_at.is_(None))
     under_way = join(_rotations, _secrets, _rotations.c.secret_id == _secrets.c.secret_id)
-    with_unfinished = (
-        select(*_COLUMNS)
-        .select_from(outerjoin(outerjoin(_secrets, _rotations, _UNFINISHED), _preflights, _PREFLIGHT))
-        .where(*rotating)
-    )
+    with_unfinished = _described(outerjoin(_secrets, _rotations, _UNFINISHED)).where(*rotating)
     return {
-        _UNDER_WAY: select(*_COLUMNS)
-        .select_from(outerjoin(under_way, _preflights, _PREFLIGHT))
+        _UNDER_WAY: _described(under_way)
         .where(*rotating, _IS_PENDING)
         .order_by(_rotations.c.due_at, _rotations.c.rotation_id),
         _PLANNED: with_unfinished.where(_secrets.c.next_rotation_at.is_not(None), _IS_NOT_PENDING).order_by(
@@ -244,6 +290,12 @@ def _parts(*these: ColumnElement[bool]) -> Mapping[int, Select[Any]]:
             _secrets.c.secret_id
         ),
     }
+
+
+def _described(these: Join) -> Select[Any]:
+    """Return the columns of secrets, joined with their unfinished rotations."""
+    with_failed = outerjoin(these, _failed, _failed.c.rotation_id == _secrets.c.failed_rotation_id)
+    return select(*_COLUMNS).select_from(outerjoin(with_failed, _preflights, _PREFLIGHT))
 
 
 _OF_A_PLACE, _OF_SOME = _parts(*_OF_PLACE), _parts(*_AMONG)
@@ -256,12 +308,21 @@ def planned_by_minute(connection: Connection, opens_at: datetime, closes_at: dat
 
 
 def planned_by_hour(connection: Connection, place: Place, wanted: PlannedFilter) -> dict[datetime, int]:
-    """Return how many rotations of an account's region are planned in each hour; hours without any are left out."""
+    """Return how many secrets of an account's region rotate next in each hour; hours without any are left out.
+
+    Each counts at the moment by which it is listed: who rotates now, or tries again, when that was or is due.
+    """
     counts: Counter[datetime] = Counter()
-    for page, sign in ((_BY_HOUR, 1), (_DELETED_BY_HOUR, -1)):
-        for row in connection.execute(_matching(page, wanted, _secrets.c.next_rotation_at), schema.owner_of(place)):
+    planned_at = _secrets.c.next_rotation_at
+    pages: Sequence[tuple[Select[Any], ColumnElement[datetime], int]] = (
+        (_BY_HOUR, planned_at, 1),
+        (_DELETED_BY_HOUR, planned_at, -1),
+        (_UNDER_WAY_BY_HOUR, _rotations.c.due_at, 1),
+    )
+    for page, at, sign in pages:
+        for row in connection.execute(_matching(page, wanted, at), schema.owner_of(place)):
             counts[from_milliseconds(row.hour * _HOUR_MS)] += sign * row.planned
-    return {hour: count for hour, count in counts.items() if count}
+    return {hour: count for hour, count in sorted(counts.items()) if count}
 
 
 def load_planned_after(connection: Connection, moment: datetime, limit: int) -> list[str]:
@@ -314,8 +375,8 @@ def _few(connection: Connection, place: Place, wanted: PlannedFilter) -> list[in
     """Return the rows of which there are few, by ARN or by what is wrong with them; None if they may be many."""
     if wanted.secret_arns:
         rows = connection.execute(_OF_OWNER.where(_secrets.c.arn.in_(wanted.secret_arns))).all()
-    elif wanted.is_troubled or wanted.states == {PlannedState.PARKED}:
-        found = _OF_OWNER.where(_secrets.c.secret_id.in_(_TROUBLED if wanted.is_troubled else _PARKED))
+    elif (these := _among_few(wanted)) is not None:
+        found = _OF_OWNER.where(_secrets.c.secret_id.in_(these))
         rows = connection.execute(found.limit(_MOST_SORTED + 1)).all()
         if len(rows) > _MOST_SORTED:
             return None
@@ -324,6 +385,15 @@ def _few(connection: Connection, place: Place, wanted: PlannedFilter) -> list[in
     # In the statement, SQLite would walk the whole index of the owner's secrets.
     owner = (place.account_id, place.region)
     return [row.secret_id for row in rows if (row.account_id, row.region) == owner]
+
+
+def _among_few(wanted: PlannedFilter) -> SelectBase | None:
+    """Return where those are by what is wrong with them, and some others; None if anything may be."""
+    if wanted.is_troubled:
+        return _MAY_BE_TROUBLED
+    if wanted.states and wanted.states <= _FEW_BY_STATE.keys():
+        return union_all(*(_FEW_BY_STATE[state] for state in sorted(wanted.states)))
+    return None
 
 
 def _parts_with(wanted: PlannedFilter) -> list[int]:
@@ -344,9 +414,9 @@ def _matching(page: Select[Any], wanted: PlannedFilter, moment: ColumnElement[da
     if moment is not None and wanted.end is not None:
         page = page.where(moment < wanted.end)
     if wanted.is_troubled:
-        page = page.where(_secrets.c.secret_id.in_(_TROUBLED))
-    if wanted.states == {PlannedState.PARKED}:
-        page = page.where(_secrets.c.secret_id.in_(_PARKED))
+        page = page.where(_IS_TROUBLED)
+    if (these := _among_few(wanted)) is not None:
+        page = page.where(_secrets.c.secret_id.in_(these))
     if wanted.name_prefix:
         page = page.where(func.substr(_secrets.c.name, 1, len(wanted.name_prefix)) == wanted.name_prefix)
     if wanted.function_arn is not None:

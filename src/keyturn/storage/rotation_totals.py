@@ -25,9 +25,16 @@ _IS_HELD = and_(_rotations.lease_owner.is_not(None), _rotations.lease_expires_at
 _IS_FREE = or_(_rotations.lease_owner.is_(None), _rotations.lease_expires_at <= _NOW)
 _DUE = select(func.count().label("number"), func.min(_rotations.due_at).label("since")).where(_PENDING, _IS_FREE)
 _RUNNING = select(func.count()).where(_rotations.status == RotationStatus.PENDING, _IS_HELD)
+_IS_UNFINISHED = _rotations.status.in_(UNFINISHED)
 _PARKED = select(func.count()).where(_rotations.status == RotationStatus.PARKED)
+# What is parked or under way is counted as that.
+_FAILED = select(func.count()).where(
+    schema.HAS_FAILED,
+    _ROTATING,
+    ~select(_rotations.rotation_id).where(_rotations.secret_id == _secrets.secret_id, _IS_UNFINISHED).exists(),
+)
 _LATE = select(func.count()).where(
-    _rotations.status.in_(UNFINISHED), _rotations.kind == RotationKind.ROTATION, _rotations.window_closes_at <= _NOW
+    _IS_UNFINISHED, _rotations.kind == RotationKind.ROTATION, _rotations.window_closes_at <= _NOW
 )
 # What the schedule has made due and nobody has begun, because no server was there or all are busy.
 _NOT_BEGUN = select(func.count().label("number"), func.min(_secrets.next_rotation_at).label("since")).where(
@@ -59,6 +66,7 @@ class RotationTotals:
         due: Rotations whose moment has come and that nobody runs.
         running: Rotations that a server runs.
         parked: Rotations that are not tried again before the next window.
+        failed: Secrets whose last rotation failed and is over, and of which none has succeeded or begun since.
         late: Rotations that have not succeeded when their window closed.
         due_since: Since when the first of those that are due waits; None if none is.
         next_at: When the next rotation is planned; None if none is.
@@ -69,6 +77,7 @@ class RotationTotals:
     due: int
     running: int
     parked: int
+    failed: int
     late: int
     due_since: datetime | None
     next_at: datetime | None
@@ -86,6 +95,7 @@ def load_totals(connection: Connection, now: datetime) -> RotationTotals:
         due=due + not_begun,
         running=connection.execute(_RUNNING, values).scalar_one(),
         parked=connection.execute(_PARKED).scalar_one(),
+        failed=connection.execute(_FAILED).scalar_one(),
         late=late,
         due_since=_earliest(due_since, not_begun_since),
         next_at=next_planned(connection),

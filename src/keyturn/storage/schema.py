@@ -200,6 +200,8 @@ secrets = Table(
     Column("next_rotation_at", Moment),
     Column("next_rotation_closes_at", Moment),
     Column("rotation_planned_at", Moment),
+    # The rotation of which an attempt failed last, if none has succeeded since.
+    Column("failed_rotation_id", RowId),
     # Of a replica; of a secret with replicas its own.
     Column("primary_arn", Text),
     UniqueConstraint("account_id", "region", "name", name="secrets_name"),
@@ -223,6 +225,8 @@ Index("secrets_created", *_SECRETS_OWNER, secrets.c.created_at, secrets.c.secret
 Index("secrets_changed", *_SECRETS_OWNER, secrets.c.last_changed_at, secrets.c.secret_id)
 Index("secrets_accessed", *_SECRETS_OWNER, secrets.c.last_accessed_at, secrets.c.secret_id)
 Index("secrets_planned", *_SECRETS_OWNER, secrets.c.next_rotation_at, secrets.c.secret_id)
+HAS_FAILED = secrets.c.failed_rotation_id.is_not(None)
+Index("secrets_failed", secrets.c.secret_id, sqlite_where=HAS_FAILED, postgresql_where=HAS_FAILED)
 
 # The dates that secrets had before they got others, for lists that are being read; see storage/secret_lists.py.
 secret_moves = Table(

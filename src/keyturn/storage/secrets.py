@@ -53,6 +53,7 @@ class SecretRecord:
         next_rotation_at: When it rotates by itself; None if it does not, or a rotation is under way.
         next_rotation_closes_at: What AWS shows as NextRotationDate: the latest moment by which the rotation happens.
         rotation_planned_at: When that moment was chosen; None if there is none.
+        failed_rotation_id: The rotation of which an attempt failed last; None if one has succeeded since.
         primary_arn: Of a replica's primary; of a secret with replicas its own.
     """
 
@@ -78,6 +79,7 @@ class SecretRecord:
     next_rotation_at: datetime | None
     next_rotation_closes_at: datetime | None
     rotation_planned_at: datetime | None
+    failed_rotation_id: int | None
     primary_arn: str | None
     labels: Mapping[str, str]
     versions: Mapping[str, VersionRecord]

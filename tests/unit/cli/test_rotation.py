@@ -331,6 +331,20 @@ def test_when_every_version_is_refused_only_another_password_helps() -> None:
     assert not [each for each in failed if "ends the rotation that waits" in each.what]
 
 
+def test_what_the_database_said_before_it_let_a_version_in_is_not_told_any_more() -> None:
+    refused = [step("setSecret", "functionError"), probed(pending="refused", current="refused")]
+    succeeded = [step(name) for name in ("createSecret", "setSecret", "testSecret", "finishSecret")]
+    for told in (rotation("succeeded"), rotation("running")):
+        of = Report(answer(told, steps=[*refused, *succeeded]), AT)
+        assert "database" not in dict(of.header())
+        assert not of.document()["every_version_refused"]
+    # A test that fails decides nothing, and a question that is answered after one counts.
+    still = Report(answer(rotation("parked"), steps=[*refused, step("testSecret", "functionError")]), AT)
+    assert "AWSCURRENT refused" in dict(still.header())["database"]
+    again = Report(answer(rotation("pending"), steps=[*succeeded[:3], *refused]), AT)
+    assert "AWSCURRENT refused" in dict(again.header())["database"]
+
+
 @pytest.mark.parametrize(
     ("answers", "cell"),
     [

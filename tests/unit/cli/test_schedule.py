@@ -428,21 +428,20 @@ def test_why_ends_with_what_is_known_before() -> None:
     assert ROTATION.document(NOW)["preflight"] is None
 
 
-def test_what_was_found_before_the_last_rotation_is_told_as_such() -> None:
+def test_what_was_found_before_the_last_rotation_or_the_value_is_told_as_such() -> None:
     entry = {"Verdict": "will fail", "Heartbeat": "unknown", "PreflightCauses": ["a:B"], "CheckedAt": NOW}
     after, before = NOW + timedelta(minutes=1), NOW - timedelta(minutes=1)
-    for heartbeat, verdict, words in (
-        ("unknown", "will fail", "That it would fail was found at 2026-03-01 10:00: a:B."),
-        ("drift", "ready", "That the database did not have what the secret said was found at 2026-03-01 10:00: a:B."),
-    ):
+    for heartbeat, verdict in (("unknown", "will fail"), ("drift", "ready")):
         now_bad = {**entry, "Verdict": verdict, "Heartbeat": heartbeat}
-        seen = SeenBefore.of({**now_bad, "CountedFrom": after})
-        assert seen is not None
-        assert seen.in_words().startswith(words)
-        assert "That was before the last rotation" in seen.in_words()
-        assert seen.document()["overtaken"] is True
-        column = _shown(planned_views.print_table, [replace(ROTATION, preflight=seen)], NOW, width=200)
-        assert "before the last rotation: " in column[1]
+        for rotated_at, since in ((after, "the last rotation"), (before, "the value")):
+            seen = SeenBefore.of({**now_bad, "CountedFrom": after, "LastRotatedDate": rotated_at})
+            assert seen is not None
+            # No cause of what is over.
+            assert seen.in_words() == f"The last pre-flight, made at 2026-03-01 10:00, is older than {since}."
+            assert seen.document()["overtaken"] is True
+            column = _shown(planned_views.print_table, [replace(ROTATION, preflight=seen)], NOW, width=200)
+            assert f"older than {since}" in column[1]
+            assert verdict not in column[1]
         still = SeenBefore.of({**now_bad, "CountedFrom": before})
         assert still is not None
         assert not still.is_overtaken

@@ -73,6 +73,8 @@ STATES: dict[str, dict[str, Any]] = {
     "running, has failed": {"State": "running", "Cause": "x"},
     "pending, has failed": {"State": "pending", "Cause": "x"},
     "parked": {"State": "parked", "Cause": "x"},
+    "failed": {"State": "failed", "Cause": "x", "FailedAt": NOW + timedelta(1)},
+    "failed before the look": {"State": "failed", "Cause": "x", "FailedAt": NOW - timedelta(1)},
 }
 _AS_FOUND: list[str | None] = [
     None,
@@ -101,6 +103,8 @@ STANDS: dict[str, list[str | None]] = {
     "running, has failed": [*_FAILING, "tries again"],
     "pending, has failed": [*_FAILING, "tries again"],
     "parked": ["rotation failed"] * 8,
+    "failed": ["rotation failed"] * 8,
+    "failed before the look": ["rotation failed"] * 8,
 }
 KINDS: dict[str | None, str | None] = {
     None: None,

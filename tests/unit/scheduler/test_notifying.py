@@ -246,7 +246,7 @@ def test_rotations_are_counted_by_how_they_end(desk: Desk) -> None:
 def test_totals_tell_due_running_parked_late_and_oldest(desk: Desk, listener: Listener) -> None:
     clock = desk.bench.clock
     begun_at = clock.now()
-    assert listener.totals() == RotationTotals(0, 0, 0, 0, None, None, None)
+    assert listener.totals() == RotationTotals(0, 0, 0, 0, 0, None, None, None)
 
     desk.rotate()
     totals = listener.totals()
@@ -288,7 +288,7 @@ def test_totals_tell_due_running_parked_late_and_oldest(desk: Desk, listener: Li
     desk.call("CancelRotateSecret", SecretId="db")
     with desk.kit.state.read() as connection:
         assert rotation_totals.count_rotating(connection) == 0
-    assert listener.totals() == RotationTotals(0, 0, 0, 0, None, None, None)
+    assert listener.totals() == RotationTotals(0, 0, 0, 0, 0, None, None, None)
     assert rotation.version_id
 
 

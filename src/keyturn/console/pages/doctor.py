@@ -77,22 +77,17 @@ def show_all(visit: Visit) -> Reply:
     is_all = visit.asked("show") == "all"
     trouble = {} if is_all else {"Troubled": True}
     listed = visit.look("keyturn", "list_planned_rotations", MaxResults=_ON_A_PAGE, **trouble, **query, **more)
-    entries = listed.get("PlannedRotations", [])
-    if not is_all and not more:
-        # Those out of attempts may have failed for what no pre-flight sees.
-        parked = visit.look("keyturn", "list_planned_rotations", States=["parked"], MaxResults=_ON_A_PAGE, **query)
-        entries = [*parked.get("PlannedRotations", []), *entries]
-    found = {entry["ARN"]: PlannedRotation.of(entry) for entry in entries}
+    rotations = [PlannedRotation.of(entry) for entry in listed.get("PlannedRotations", [])]
     return Html(
         "doctor.html",
         {
             "listed": listed,
-            "rotations": list(found.values()),
+            "rotations": rotations,
             "prefix": visit.asked("prefix"),
             "is_all": is_all,
             "is_looking": visit.asked("look") == "1",
             "next": visit.asked("next"),
-            "look_at": ",".join(rotation.arn for rotation in list(found.values())[:_ON_A_PAGE]),
+            "look_at": ",".join(rotation.arn for rotation in rotations),
         },
     )
 

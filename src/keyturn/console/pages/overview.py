@@ -23,6 +23,8 @@ _SHOWN = 8
 _LOOKED_UP = 50
 # Who rotates every thirty days has just rotated, and does so on the day after.
 _DAYS = 31
+# What is under way or late counts, too; CountPlannedRotations takes a hundred days at once.
+_DAYS_BEFORE = 60
 _EVERY_SECONDS = 10
 # What no sign tells of: what pre-flights find, and what is late.
 _WHOLE_EVERY = 12
@@ -71,7 +73,7 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
 def _signs(visit: Visit) -> Any:
     """Return what differs as soon as a rotation begins, fails or ends."""
     unfinished = visit.look(
-        "keyturn", "list_planned_rotations", States=["running", "pending", "parked"], MaxResults=_SIGNS
+        "keyturn", "list_planned_rotations", States=["running", "pending", "parked", "failed"], MaxResults=_SIGNS
     )
     succeeded = _ended_as(visit, "RotationSucceeded", most=1)
     return unfinished.get("PlannedRotations"), [event["EventId"] for event in succeeded.get("Events", [])]
@@ -80,19 +82,20 @@ def _signs(visit: Visit) -> Any:
 def _seen(visit: Visit) -> Mapping[str, Any]:
     coming = _planned(visit, From=visit.now)
     # Who may not ask once is not let ask again: each refusal is in the audit trail.
-    under_way = _planned(visit, States=["running", "pending"]) if coming else coming
-    parked = _planned(visit, States=["parked"]) if coming else coming
-    troubled = _planned(visit, Troubled=True) if coming else coming
+    wanted: Mapping[str, Mapping[str, Any]] = {
+        "under_way": {"States": ["running", "pending"]},
+        # Each in trouble stands in one of three cards, by what happens next by itself.
+        "failing": {"States": ["running", "pending"], "Troubled": True},
+        "failed": {"States": ["parked", "failed"]},
+        "troubled": {"States": ["planned", "unplanned"], "Troubled": True},
+    }
+    seen = {name: _rotations(_planned(visit, **asked) if coming else coming) for name, asked in wanted.items()}
     late = _planned(visit, To=visit.now, States=["planned"]) if coming else coming
-    failing = [each for each in _rotations(under_way) if each.cause]
-    # What fails now is told once.
-    known = {rotation.arn for rotation in (*_rotations(parked), *failing)}
+    failing = {rotation.arn for rotation in seen["failing"]}
     return {
+        **seen,
         "refused": coming.refused,
-        "failing": failing,
-        "under_way": [each for each in _rotations(under_way) if not each.cause],
-        "parked": _rotations(parked),
-        "troubled": [each for each in _rotations(troubled) if each.arn not in known],
+        "under_way": [each for each in seen["under_way"] if each.arn not in failing],
         "late": [each for each in _rotations(late) if each.is_late(visit.now)],
         "coming": _rotations(coming),
         "counts": _counts(visit) if coming else None,
@@ -110,9 +113,10 @@ def _rotations(listed: Look) -> list[PlannedRotation]:
 
 
 def _counts(visit: Visit) -> dict[str, int] | None:
-    """Return how many rotate within a day, a week and a month; None if that may not be seen."""
+    """Return how many rotate within a day, a week and a month, or should have; None if that may not be seen."""
     begin = begin_of(visit.now.date()) + timedelta(hours=visit.now.hour)
-    counted = visit.look("keyturn", "count_planned_rotations", From=begin, To=begin + timedelta(days=_DAYS))
+    since, until = begin - timedelta(days=_DAYS_BEFORE), begin + timedelta(days=_DAYS)
+    counted = visit.look("keyturn", "count_planned_rotations", From=since, To=until)
     if not counted:
         return None
     hours = [(hour["At"].astimezone(UTC) - begin, int(hour["Count"])) for hour in counted["Hours"]]

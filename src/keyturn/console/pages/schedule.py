@@ -36,7 +36,7 @@ def show(visit: Visit) -> Reply:
         "keyturn",
         "list_planned_rotations",
         To=visit.now,
-        States=["planned", "parked"],
+        States=["planned", "parked", "failed"],
         MaxResults=_MOST_LATE,
         **wanted,
     )

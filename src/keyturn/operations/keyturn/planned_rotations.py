@@ -86,6 +86,7 @@ def count_planned_rotations(
 
 
 def _entry(record: PlannedRecord) -> Any:
+    has_failed = record.state is PlannedState.FAILED
     rules = parse_rotation_rules(record.rotation_rules or {})
     members: Mapping[str, object] = {
         "ARN": record.arn,
@@ -100,11 +101,12 @@ def _entry(record: PlannedRecord) -> Any:
         "CountedFrom": last_change(record.last_rotated_at, record.value_made_at),
         "RotationRules": record.rotation_rules,
         "Engine": record.engine,
-        "VersionId": record.version_id,
+        "VersionId": record.failed_version_id if has_failed else record.version_id,
         "DueAt": record.due_at if record.state is PlannedState.PENDING else None,
         "Attempt": record.attempt,
         "Attempts": None if record.kind is None else PLANS[record.kind].attempts,
-        "Cause": record.cause,
+        "Cause": record.failed_cause if has_failed else record.cause,
+        "FailedAt": record.failed_at if has_failed else None,
         **_preflight(record),
     }
     return {name: value for name, value in members.items() if value is not None}

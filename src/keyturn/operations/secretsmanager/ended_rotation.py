@@ -89,7 +89,7 @@ def end_rotation(
         status, event, cause = RotationStatus.SUCCEEDED, ServiceEventName.ROTATION_SUCCEEDED, None
         begin = at
         if rotation.kind is RotationKind.ROTATION:
-            secrets.update_secret(transaction, secret, last_rotated_at=at)
+            secrets.update_secret(transaction, secret, last_rotated_at=at, failed_rotation_id=None)
     rotations.end_unfinished(transaction, secret.secret_id, status, at, cause)
     if rotation.kind is RotationKind.ROTATION:
         plan_rotation(kit, transaction, secret.arn, counted_from=begin, not_before=at)
