@@ -79,6 +79,9 @@ def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_
     visitor.open("secret/doctor", id=arn)
     look_from_inside(page)
     expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
+    # Now somebody has.
+    expect(page.get_by_role("heading", name="What failed is mended")).to_contain_text("healthy")
+    assert first_choices(page) == ["Rotate now"]
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
     assert password(server, "elsewhere") != THEIRS
@@ -105,6 +108,26 @@ def test_what_is_seen_from_inside_and_in_the_log_is_one_cause(
     expect(page.get_by_text("Whether preflight-login-refused is mended is not seen from outside")).to_be_visible()
     look_from_inside(page)
     expect(page.get_by_role("article")).to_have_count(0)
+
+
+def test_what_was_mended_in_the_database_is_not_called_broken_once_it_was_looked_from_inside(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = changed_outside(visitor, server, postgresql, "setback")
+    page = visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+
+    postgresql.run(f"ALTER ROLE setback PASSWORD '{password(server, 'setback')}'")
+    look_from_inside(page)
+
+    expect(page.get_by_role("heading", name="What failed is mended")).to_contain_text("healthy")
+    expect(page.get_by_role("article")).to_have_count(0)
+    expect(page.get_by_text("the database accepts AWSCURRENT now")).to_be_visible()
+    # Whoever comes back is told the same.
+    visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="What failed is mended")).to_be_visible()
+    page.get_by_role("button", name="Rotate now").click()
+    succeeds(page)
 
 
 def test_one_thing_is_offered_by_where_the_rotation_stands(

@@ -27,6 +27,13 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
+def whole_lines(text: str, longest: int) -> str:
+    """Return the beginning of a text, of so many characters at most: to the end of a line, if one ends there."""
+    if len(text) <= longest:
+        return text
+    return text[:longest].rpartition("\n")[0] or text[:longest]
+
+
 class Role(StrEnum):
     """What part a finding plays. Only a cause makes the verdict ``broken``."""
 
@@ -125,6 +132,8 @@ class Cause:
         fix: Who may apply it.
         outranks: More general causes that are no causes of their own where this one stands.
         yields: It is a cause only if nothing else is one; otherwise the consequence of what is.
+        tried_by: Items of a look from inside the sandbox (docs/preflight.md) that try the same: later and in order they
+            make it history.
     """
 
     id: str
@@ -138,6 +147,7 @@ class Cause:
     fix: Fix = Fix.BY_HAND
     outranks: tuple[str, ...] = ()
     yields: bool = False
+    tried_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from keyturn.rules.network.hops import Passage
 
 from .case import Case
 from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
-from .lines import explains_newest
+from .lines import explains_newest, is_mended
 from .model import Finding, Outcome, Role, Section, Status, Verdict
 from .network import Network
 from .network_probe import is_isolated, nobody_at_database
@@ -36,7 +36,17 @@ def _said(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: S
     if verdict is Verdict.AT_RISK:
         risk = next(finding for finding in findings if finding.role is Role.RISK)
         return f"Nothing is broken, but: {risk.title}."
+    if is_mended(case, findings):
+        return f"What failed is mended, by a look from inside the sandbox: {_go_on(case)}."
     return f"Nothing is wrong: {_rotation(case)}."
+
+
+def _go_on(case: Case) -> str:
+    waiting = case.waiting
+    if waiting is None or waiting.runs:
+        return "rotate now, or let the schedule do it"
+    due = "" if waiting.due_at is None or waiting.due_at <= case.now else f", {distance(waiting.due_at, case.now)}"
+    return f"let the next attempt begin now, or wait for it{due}"
 
 
 def _broken(causes: Sequence[Finding]) -> str:

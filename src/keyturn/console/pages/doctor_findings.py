@@ -37,7 +37,7 @@ _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
 _CONFIGURATION = "lambda:GetFunctionConfiguration"
 # What Keyturn found last from inside the sandbox.
-_KNOWN_BEFORE = "preflight-found-last"
+_FOUND_LAST = "keyturn:GetRotationPreflight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Found:
     @property
     def is_preflight_wanted(self) -> bool:
         """Whether a look from inside the sandbox says more of it."""
-        return self.finding.id == _KNOWN_BEFORE
+        return any(each.source == _FOUND_LAST for each in self.finding.evidence)
 
     @property
     def has_button(self) -> bool:

@@ -46,6 +46,7 @@ enter(
             decision="The newest failed invocation of this secret says Runtime.ImportModuleError.",
             remedy="Build the package with the module in it and upload it. AWS's functions for PostgreSQL import pg and"
             " pgdb from the distribution PyGreSQL; the distribution pg is something else.",
+            tried_by=("function.import",),
         ),
         re.compile(r"Runtime\.ImportModuleError: (?P<why>[^\n\r]*)"),
         "the function {function} cannot be loaded: {why}",
@@ -71,6 +72,7 @@ enter(
             " was raised after the package had been built.",
             remedy="Build the package for the function's runtime and architecture, or create the function anew from"
             " the template. Until then the former runtime does, if it can still be set.",
+            tried_by=("function.import",),
         ),
         _COMPILED,
         "the function {function} has a compiled module that its runtime cannot load: {why}",
@@ -95,6 +97,7 @@ enter(
             decision="The newest failed invocation of this secret says Runtime.UserCodeSyntaxError. In"
             " /var/task/pg/__init__.py it is the wrong package: pg instead of PyGreSQL.",
             remedy="Correct the code, or replace the package pg by PyGreSQL, and upload it.",
+            tried_by=("function.import",),
         ),
         re.compile(r"Runtime\.UserCodeSyntaxError: (?P<why>[^\n\r]*)"),
         "the function {function} cannot be loaded: {why}",
@@ -117,6 +120,7 @@ enter(
             " none, or that the module is not there which the handler names.",
             remedy="Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the"
             " handler is right, upload a package that has the file at its top, not in a folder.",
+            tried_by=("function.import",),
         ),
         re.compile(rf"{_NO_MODULE}|Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
         "the function {function} cannot be started: {gone}{why}",
