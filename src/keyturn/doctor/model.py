@@ -343,6 +343,9 @@ class Report:
         facts: Lines that say how things stand, by section.
         next_attempt: How the secret is rotated once all is mended; None if it cannot be looked at, or is not rotated
             by a function.
+        affected: Sections in which nothing is wrong by itself, and that show that rotation fails.
+        unreached: Sections of which nobody can tell how they stand: what is broken stops a rotation before it gets
+            there.
     """
 
     arn: str
@@ -355,6 +358,8 @@ class Report:
     blind: tuple[BlindSpot, ...]
     facts: Mapping[Section, str] = field(default_factory=dict)
     next_attempt: NextAttempt | None = None
+    affected: frozenset[Section] = frozenset()
+    unreached: frozenset[Section] = frozenset()
 
     @property
     def causes(self) -> tuple[Finding, ...]:

@@ -85,6 +85,11 @@ class Look:
         ]
 
     @property
+    def tried(self) -> frozenset[str]:
+        """The items that were tried, and well or not."""
+        return frozenset(item["Item"] for item in self.items if item["Status"] != "skipped")
+
+    @property
     def in_order(self) -> frozenset[str]:
         """The items that were tried, and well."""
         return frozenset(item["Item"] for item in self.items if is_in_order(item["Status"], item["Code"]))

@@ -18,7 +18,7 @@ from .lines import deciding_run, explains_newest, is_mended
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
 from .newest import newest_look, overruled
 from .remedies import next_attempt
-from .sections import resource_of, section_facts, summary
+from .sections import affected_sections, resource_of, section_facts, summary, unreached_sections
 
 _ORDER = list(Role)
 _LONGEST = 200
@@ -77,6 +77,8 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         blind=blind,
         facts=section_facts(case) if is_seen else {},
         next_attempt=next_attempt(case) if is_seen else None,
+        affected=affected_sections(case, verdict) if is_seen else frozenset(),
+        unreached=unreached_sections(case, findings) if is_seen and case.function_arn else frozenset(),
     )
 
 

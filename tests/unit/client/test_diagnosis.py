@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
+from tests.contract.doctor.key import kms_key_disabled
 from tests.contract.doctor.world import World, ago, diagnosed
 
 from keyturn.client.diagnosis import SeenSection, Standing, seen_section
@@ -83,6 +84,31 @@ def test_the_database_is_seen_if_it_was_looked_at_from_inside_not_long_ago(
         world.lose("keyturn:GetRotationPreflight")
 
     assert seen_section(diagnosed(world), Section.DATABASE).standing is standing
+
+
+def test_what_a_rotation_does_not_come_to_is_not_called_well() -> None:
+    world = World()
+    kms_key_disabled(world)
+    world.fail()
+    world.run("[ERROR] DecryptionFailure: not now\nTraceback (most recent call last):")
+    standings = {each: seen_section(diagnosed(world), each) for each in Section}
+
+    assert standings[Section.KEY].standing is Standing.BROKEN
+    for name in (Section.VALUE, Section.DATABASE):
+        assert (standings[name].standing, standings[name].told) == (Standing.UNSEEN, "a rotation does not come so far")
+    # Nothing is wrong there, and they show it.
+    assert standings[Section.ROTATION].standing is Standing.AT_RISK
+    assert standings[Section.LOG].standing is Standing.AT_RISK
+    assert standings[Section.CODE].standing is Standing.WELL
+
+
+def test_what_was_looked_at_from_inside_is_told_whatever_stops_a_rotation() -> None:
+    world = World()
+    world.with_last_look(verdict="ready", accepted=("secret.value", "login.current"))
+    world.function_policy = None
+
+    for name in (Section.VALUE, Section.DATABASE):
+        assert seen_section(diagnosed(world), name).standing is Standing.WELL
 
 
 def test_nobody_looks_from_inside_but_keyturn() -> None:
