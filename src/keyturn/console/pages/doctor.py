@@ -195,8 +195,10 @@ def _act(visit: Visit, case: Case, report: Report) -> NextAct | None:
 
 
 def _is_wanted(act: NextAct | None, case: Case, report: Report) -> bool:
-    """Return whether it is the next thing to do: nobody has to rotate what is well, unless it was just mended."""
+    """Return whether it is the next thing to do: not of what is well and was not mended, or is to be mended first."""
     if act is None or act.act is Act.TAKE_OFF:
+        return False
+    if act.act in (Act.RETRY, Act.ROTATE) and report.causes:
         return False
     is_broken = report.verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE)
     return act.act is not Act.ROTATE or is_broken or is_mended(case, report.findings)

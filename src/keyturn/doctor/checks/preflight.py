@@ -18,6 +18,7 @@ from typing import Any
 from keyturn.doctor.case import Case
 from keyturn.doctor.catalogue import Skip, Unasked, Untried, cause_of, check
 from keyturn.doctor.checks.database_errors import NOT_ADMITTED, admitting
+from keyturn.doctor.checks.lambda_service import with_handler
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
 from keyturn.doctor.newest import Item, is_seen_from_outside, newest_look, overtaken_by
@@ -137,7 +138,7 @@ FUNCTION = Cause(
 def preflight_function_start(case: Case) -> Iterator[Finding]:
     """Look whether the handler imports."""
     if items := _failed(case, "function"):
-        remedy = Remedy("Mend the package, or the function's handler, and look again.")
+        remedy = with_handler(case, Remedy("Mend the package, or the function's handler, and look again."))
         yield _finding(
             case,
             FUNCTION,
