@@ -13,6 +13,7 @@ from keyturn.errors.base import KeyturnError
 
 from .case import Case
 from .catalogue import Check, Skip, Unasked, Undecided, Untried, all_checks
+from .changed_by import with_change
 from .facts import Answer, Kind, Unseen
 from .lines import deciding_run, explains_newest, is_mended
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
@@ -72,7 +73,7 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         target=Target(target_endpoint, case.place.account_id if is_seen else "", case.place.region if is_seen else ""),
         verdict=verdict,
         summary=summary(case, verdict, findings, outcomes),
-        findings=tuple(findings),
+        findings=tuple(with_change(case, finding) for finding in findings),
         outcomes=tuple(outcomes),
         blind=blind,
         facts=section_facts(case) if is_seen else {},
