@@ -28,16 +28,21 @@ def changed_outside(visitor: Visitor, server: ServerProcess, postgresql: Postgre
     postgresql.run(f"ALTER ROLE {name} PASSWORD '{THEIRS}'")
     page.get_by_role("button", name="Rotate now").click()
     expect(page.get_by_text("every version was refused at")).to_be_visible(timeout=SETTLED)
-    client = server.client("secretsmanager")
-    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
-    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
-    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+    give_up(server, arn)
     visitor.open("secret/rotation", id=arn)
     expect(page.get_by_text("The resolution has failed")).to_be_visible(timeout=SETTLED)
     # The page has loaded itself anew.
     expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
     expect(page.get_by_text("The database refuses every stored password.")).to_be_visible()
     return arn
+
+
+def give_up(server: ServerProcess, arn: str) -> None:
+    """Take AWSPENDING off: no further attempt is made."""
+    client = server.client("secretsmanager")
+    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
+    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
 
 
 def look_from_inside(page: Page) -> None:
@@ -128,6 +133,35 @@ def test_what_was_mended_in_the_database_is_not_called_broken_once_it_was_looked
     expect(page.get_by_role("heading", name="What failed is mended")).to_be_visible()
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
+
+
+def test_another_wrong_host_is_not_called_a_mend_and_is_the_cause_once_it_was_looked_from_inside(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "elsewhere_twice")
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    client = server.client("secretsmanager")
+    value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "host": "first.invalid"}))
+    visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").filter(has_text="db-host-gone")
+    while not cause.count():
+        page.get_by_role("link", name="Look again").click()
+    give_up(server, arn)
+
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "host": "second.invalid"}))
+    visitor.open("secret/doctor", id=arn, fixed="db-host-gone")
+    expect(page.get_by_text("Whether db-host-gone is mended")).to_contain_text("has not been tried yet")
+    look_from_inside(page)
+
+    expect(page.get_by_role("article").first).to_contain_text("preflight-database-unreachable")
+    # Whoever comes back is told the same.
+    visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+    expect(page.get_by_role("article").first).to_contain_text("second.invalid")
 
 
 def test_one_thing_is_offered_by_where_the_rotation_stands(
