@@ -28,16 +28,21 @@ def changed_outside(visitor: Visitor, server: ServerProcess, postgresql: Postgre
     postgresql.run(f"ALTER ROLE {name} PASSWORD '{THEIRS}'")
     page.get_by_role("button", name="Rotate now").click()
     expect(page.get_by_text("every version was refused at")).to_be_visible(timeout=SETTLED)
-    client = server.client("secretsmanager")
-    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
-    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
-    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
+    give_up(server, arn)
     visitor.open("secret/rotation", id=arn)
     expect(page.get_by_text("The resolution has failed")).to_be_visible(timeout=SETTLED)
     # The page has loaded itself anew.
     expect(page.get_by_role("table").last.get_by_text("failed", exact=True)).to_be_visible(timeout=SETTLED)
     expect(page.get_by_text("The database refuses every stored password.")).to_be_visible()
     return arn
+
+
+def give_up(server: ServerProcess, arn: str) -> None:
+    """Take AWSPENDING off: no further attempt is made."""
+    client = server.client("secretsmanager")
+    stages = client.describe_secret(SecretId=arn)["VersionIdsToStages"]
+    pending = next(version_id for version_id, labels in stages.items() if "AWSPENDING" in labels)
+    client.update_secret_version_stage(SecretId=arn, VersionStage="AWSPENDING", RemoveFromVersionId=pending)
 
 
 def look_from_inside(page: Page) -> None:
@@ -79,6 +84,9 @@ def test_a_password_that_was_changed_in_the_database_is_stored_and_rotated_from_
     visitor.open("secret/doctor", id=arn)
     look_from_inside(page)
     expect(page.get_by_text("from inside the function's sandbox, too")).to_be_visible()
+    # Now somebody has.
+    expect(page.get_by_role("heading", name="What failed is mended")).to_contain_text("healthy")
+    assert first_choices(page) == ["Rotate now"]
     page.get_by_role("button", name="Rotate now").click()
     succeeds(page)
     assert password(server, "elsewhere") != THEIRS
@@ -105,6 +113,55 @@ def test_what_is_seen_from_inside_and_in_the_log_is_one_cause(
     expect(page.get_by_text("Whether preflight-login-refused is mended is not seen from outside")).to_be_visible()
     look_from_inside(page)
     expect(page.get_by_role("article")).to_have_count(0)
+
+
+def test_what_was_mended_in_the_database_is_not_called_broken_once_it_was_looked_from_inside(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = changed_outside(visitor, server, postgresql, "setback")
+    page = visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+
+    postgresql.run(f"ALTER ROLE setback PASSWORD '{password(server, 'setback')}'")
+    look_from_inside(page)
+
+    expect(page.get_by_role("heading", name="What failed is mended")).to_contain_text("healthy")
+    expect(page.get_by_role("article")).to_have_count(0)
+    expect(page.get_by_text("the database accepts AWSCURRENT now")).to_be_visible()
+    # Whoever comes back is told the same.
+    visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="What failed is mended")).to_be_visible()
+    page.get_by_role("button", name="Rotate now").click()
+    succeeds(page)
+
+
+def test_another_wrong_host_is_not_called_a_mend_and_is_the_cause_once_it_was_looked_from_inside(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "elsewhere_twice")
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    client = server.client("secretsmanager")
+    value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "host": "first.invalid"}))
+    visitor.open("secret/rotation", id=arn)
+    page.get_by_role("button", name="Rotate now").click()
+    visitor.open("secret/doctor", id=arn)
+    cause = page.get_by_role("article").filter(has_text="db-host-gone")
+    while not cause.count():
+        page.get_by_role("link", name="Look again").click()
+    give_up(server, arn)
+
+    client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "host": "second.invalid"}))
+    visitor.open("secret/doctor", id=arn, fixed="db-host-gone")
+    expect(page.get_by_text("Whether db-host-gone is mended")).to_contain_text("has not been tried yet")
+    look_from_inside(page)
+
+    expect(page.get_by_role("article").first).to_contain_text("preflight-database-unreachable")
+    # Whoever comes back is told the same.
+    visitor.open("secret/doctor", id=arn)
+    expect(page.get_by_role("heading", name="broken")).to_be_visible()
+    expect(page.get_by_role("article").first).to_contain_text("second.invalid")
 
 
 def test_one_thing_is_offered_by_where_the_rotation_stands(

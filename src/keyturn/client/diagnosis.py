@@ -33,12 +33,16 @@ class SeenSection:
 
     Attributes:
         fact: How things stand, in a line; empty if nothing is known.
+        is_affected: Whether it shows that rotation fails, of a cause elsewhere.
+        is_unreached: Whether a rotation does not come so far, so that nobody can tell.
     """
 
     section: Section
     outcomes: Sequence[Outcome]
     findings: Sequence[Finding]
     fact: str
+    is_affected: bool = False
+    is_unreached: bool = False
 
     @property
     def unseen(self) -> Sequence[Outcome]:
@@ -61,8 +65,10 @@ class SeenSection:
         roles = {finding.role for finding in self.findings}
         if roles & {Role.CAUSE, Role.CONTRIBUTING}:
             return Standing.BROKEN
-        if roles & {Role.CONSEQUENCE, Role.RISK}:
+        if roles & {Role.CONSEQUENCE, Role.RISK} or self.is_affected:
             return Standing.AT_RISK
+        if self.is_unreached:
+            return Standing.UNSEEN
         if self.unseen or self.left_out:
             return Standing.PARTLY if self.decided else Standing.UNSEEN
         if not self.decided:
@@ -94,6 +100,8 @@ class SeenSection:
     @property
     def told(self) -> str:
         """Its line."""
+        if self.is_unreached and not self.fact:
+            return "a rotation does not come so far"
         return self.fact or (self.could_not if self.unseen and not self.findings else "")
 
 
@@ -106,4 +114,11 @@ def seen_section(report: Report, section: Section) -> SeenSection:
     """Return what a report says of one section."""
     outcomes = [outcome for outcome in report.outcomes if outcome.cause.section is section]
     findings = [finding for finding in report.findings if finding.cause.section is section]
-    return SeenSection(section, outcomes, findings, report.facts.get(section, ""))
+    return SeenSection(
+        section,
+        outcomes,
+        findings,
+        report.facts.get(section, ""),
+        is_affected=section in report.affected,
+        is_unreached=section in report.unreached,
+    )

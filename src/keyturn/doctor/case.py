@@ -34,6 +34,8 @@ _BEFORE = timedelta(hours=1)
 _NEAR = timedelta(minutes=5)
 _REPORTED_WITHIN = timedelta(minutes=1)
 _MOST_CHARACTERS = 2_000_000
+PROBE = "probeSecret"
+"""What Keyturn's rotation functions are asked beside the four steps: which version the database accepts."""
 TEST_FAILED = "TestRotationFailed"
 """Of RotateSecret without RotateImmediately: the function only logs in with a copy of the current value."""
 ROTATION_EVENTS = ("RotationStarted", "RotationSucceeded", "RotationFailed", "RotationAbandoned", TEST_FAILED)
@@ -306,7 +308,7 @@ class Case(Subject):
     @cached
     def step_runs(self) -> tuple[LogRun, ...]:
         """Those of :attr:`runs` that are steps; Keyturn's rotation functions are asked about their database as well."""
-        return tuple(run for run in self.runs if "probeSecret:" not in run.text)
+        return tuple(run for run in self.runs if f"{PROBE}:" not in run.text)
 
     def is_test(self, run: LogRun) -> bool:
         """Whether a failed invocation was one that tests the function, by the trail: nothing was to be rotated."""

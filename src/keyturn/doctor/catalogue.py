@@ -23,6 +23,10 @@ class Unasked(Skip):
     """A check applies, and was not asked to look as it would have to; the argument says what has it look."""
 
 
+class Untried(Skip):
+    """A look from inside the sandbox was to try it, and did not get that far; the argument says why, in a few words."""
+
+
 class Undecided(Exception):
     """A check may look at everything, and yet cannot tell; the argument says why, in a few words."""
 

@@ -15,9 +15,11 @@ from keyturn.rules.rotation_permissions import SECRETS_MANAGER
 
 from .case import CALLS_ABOUT_SECRETS, FUNCTION_DELETED, ROTATION_EVENTS, Case
 from .catalogue import Skip
+from .changed_by import collect_changes_of
 from .facts import Facts, Kind, Unseen
 from .network_changes import collect_changes
 from .network_probe import probe
+from .runner import examine
 from .subject import Options
 
 Note = Callable[[str], None]
@@ -49,6 +51,7 @@ def collect(
         if asking.function_arn:
             _part(_log, asking, tell)
             _part(_superuser, asking, tell)
+            _part(_changes, asking, tell)
     return Case(facts.sealed(), secret_id, now, options)
 
 
@@ -122,6 +125,12 @@ def _log(case: Case, tell: Note) -> None:
     if case.silent_failure is not None:
         tell("the function's metrics")
         _ = case.metric("Throttles"), case.metric("Invocations")
+
+
+def _changes(case: Case, tell: Note) -> None:
+    """Ask who has changed what is found to be the cause."""
+    tell("who has changed what")
+    collect_changes_of(case, examine(Case(case.facts.sealed(), case.secret_id, case.now, case.options)).causes)
 
 
 def _superuser(case: Case, tell: Note) -> None:

@@ -2,13 +2,14 @@
 
 Three rules. The newest failed invocation decides: what an older one says is a note where the newest says something
 else. What has gone well since is over. And where the function or the secret's value was changed after a line, the line
-says nothing of what is there now: it is a note until the next attempt.
+says nothing of what is there now: it is a note until the next attempt, or until somebody looks from inside the sandbox
+(``newest.py``).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 
@@ -16,9 +17,11 @@ from .case import Case
 from .catalogue import Skip, check
 from .facts import Kind
 from .log import LogLine, LogRun
-from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role, shortened
+from .model import LONGEST_EXCERPT, Cause, Change, Confidence, Evidence, Finding, Remedy, Role, shortened, whole_lines
+from .newest import changed_since, has_tried, newest_look
+from .remedies import attempted_again
 
-_LONGEST_WORDS = 160
+_LONGEST_WORDS = 240
 # What failed before so many others has nothing to say that they do not.
 _MOST_RUNS = 100
 # It was invoked by somebody else, from a console's test event for instance.
@@ -28,6 +31,10 @@ _STRAY = re.compile(
 # The level, time and request id before; the advice of Keyturn's rotation functions behind, which the remedy gives, too.
 _SECRET_ARN = re.compile(r"\barn:[\w-]+:secretsmanager:[\w-]+:[0-9]{12}:secret:([\w/+=.@-]*[\w/+=@-])")
 _AROUND = re.compile(r"^\[ERROR\]\s+(?:\S{1,40}Z\t\S{1,40}\t)?|\.? Hint: .*$", re.DOTALL)
+# What Keyturn's functions say before the database's own words: the finding says it, too.
+_SUMMED_UP = re.compile(
+    r"^\w+: Unable to log into database with [\w, ]{1,60} secret of secret (?:arn|ARN) \S{1,600}: (?=\S)"
+)
 
 
 def line_saying(*parts: str) -> re.Pattern[str]:
@@ -66,7 +73,7 @@ class LineCause:
         cause: The entry of the catalogue.
         pattern: Is found in the line.
         title: Of the finding; ``{function}``, ``{secret}`` and the pattern's named groups are filled in.
-        remedy: Its way out, likewise.
+        remedy: Its way out, likewise; ``{again}`` says whether it is tried again by itself, and when.
         confidence: How sure it is.
         unless: An invocation in which this is found is about something else.
         by_hand: Commands, likewise.
@@ -87,7 +94,13 @@ class LineCause:
         said = newest_said(case, self.pattern, self.unless)
         if said is None:
             return
-        words = {"function": case.function_name, "secret": case.name, "arn": case.arn, **said.words}
+        words = {
+            "function": case.function_name,
+            "secret": case.name,
+            "arn": case.arn,
+            "again": attempted_again(case),
+            **said.words,
+        }
         # Whoever writes the log must not write commands.
         pasted = {name: quote(text) for name, text in words.items()}
         yield finding_of(
@@ -148,12 +161,7 @@ def history_of(case: Case, run: LogRun) -> str:
         return "the newest attempt fails otherwise"
     if _has_gone_well_since(case, run):
         return "that has gone well since"
-    changed_at, stored_at = case.function_changed_at, case.value_stored_at
-    if changed_at is not None and changed_at > run.ended_at:
-        return "the function has been changed since"
-    if stored_at is not None and stored_at > run.ended_at:
-        return "another value has been stored since"
-    return ""
+    return changed_since(case, run.ended_at)
 
 
 def _has_gone_well_since(case: Case, run: LogRun) -> bool:
@@ -171,6 +179,14 @@ def explains_newest(case: Case, finding: Finding) -> bool:
     moments = [each.at for each in finding.evidence if each.at is not None]
     # The trail has whole seconds.
     return deciding is None or not moments or max(moments) >= deciding.started_at.replace(microsecond=0)
+
+
+def is_mended(case: Case, findings: Iterable[Finding]) -> bool:
+    """Whether what failed last was tried since from inside the sandbox, where nothing stands in the way any longer."""
+    look = newest_look(case)
+    if look is None or not look.is_well:
+        return False
+    return any(explains_newest(case, each) and has_tried(case, each.cause) for each in findings)
 
 
 def finding_of(
@@ -206,12 +222,12 @@ def finding_of(
 
 def line_evidence(case: Case, line: LogLine) -> Evidence:
     """Return a line as evidence."""
-    return Evidence("logs:FilterLogEvents", case.log_group, line.text[:LONGEST_EXCERPT], line.at)
+    return Evidence("logs:FilterLogEvents", case.log_group, whole_lines(line.text, LONGEST_EXCERPT), line.at)
 
 
 def short(text: str) -> str:
     """Return a text on one line, of the length of a title's part, without what stands around what it says."""
-    line = " ".join(_AROUND.sub("", text).split()).rstrip(".")
+    line = _SUMMED_UP.sub("", " ".join(_AROUND.sub("", text).split()).rstrip("."))
     if len(line) > _LONGEST_WORDS:
         # Of two long things the other one, an address for instance, is what is not known yet.
         line = _SECRET_ARN.sub(r"\1", line)

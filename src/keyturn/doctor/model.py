@@ -27,6 +27,13 @@ def shortened(text: str, longest: int) -> str:
     return f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
+def whole_lines(text: str, longest: int) -> str:
+    """Return the beginning of a text, of so many characters at most: to the end of a line, if one ends there."""
+    if len(text) <= longest:
+        return text
+    return text[:longest].rpartition("\n")[0] or text[:longest]
+
+
 class Role(StrEnum):
     """What part a finding plays. Only a cause makes the verdict ``broken``."""
 
@@ -125,6 +132,8 @@ class Cause:
         fix: Who may apply it.
         outranks: More general causes that are no causes of their own where this one stands.
         yields: It is a cause only if nothing else is one; otherwise the consequence of what is.
+        tried_by: Items of a look from inside the sandbox (docs/preflight.md) that try the same: later and in order they
+            make it history.
     """
 
     id: str
@@ -138,6 +147,7 @@ class Cause:
     fix: Fix = Fix.BY_HAND
     outranks: tuple[str, ...] = ()
     yields: bool = False
+    tried_by: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,6 +343,9 @@ class Report:
         facts: Lines that say how things stand, by section.
         next_attempt: How the secret is rotated once all is mended; None if it cannot be looked at, or is not rotated
             by a function.
+        affected: Sections in which nothing is wrong by itself, and that show that rotation fails.
+        unreached: Sections of which nobody can tell how they stand: what is broken stops a rotation before it gets
+            there.
     """
 
     arn: str
@@ -345,6 +358,8 @@ class Report:
     blind: tuple[BlindSpot, ...]
     facts: Mapping[Section, str] = field(default_factory=dict)
     next_attempt: NextAttempt | None = None
+    affected: frozenset[Section] = frozenset()
+    unreached: frozenset[Section] = frozenset()
 
     @property
     def causes(self) -> tuple[Finding, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from .case import Case
 from .facts import Kind
@@ -29,6 +30,8 @@ ENGINE_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """By the module of an engine: what ``engine`` in the value may say."""
 _STRATEGIES = ("alternating_users", "single_user_by_superuser", "single_user", "new_key")
+_MADE_BY = "made by keyturn function create"
+_NEAR = 0.85
 _HANDLER = re.compile(rf"(?P<engine>{'|'.join(ENGINE_NAMES)})_(?:{'|'.join(_STRATEGIES)})\.lambda_handler")
 
 
@@ -62,6 +65,19 @@ def own_function(case: Case) -> OwnFunction | None:
     if match is None:
         return None
     return OwnFunction(ENGINE_NAMES[match["engine"]], _HTTP_KEYS if match["engine"] == "http_api" else _DATABASE_KEYS)
+
+
+def meant_handler(case: Case) -> str:
+    """Return the handler that a function of Keyturn's making was to have, by the one that it has; empty if none is.
+
+    A handler that was misspelt is near to one, of which there are an engine's and a strategy's.
+    """
+    if case.configuration.kind is not Kind.OK or _MADE_BY not in str(case.configuration.found.get("Description")):
+        return ""
+    named = str(case.configuration.found.get("Handler") or "")
+    known = [f"{engine}_{strategy}.lambda_handler" for engine in ENGINE_NAMES for strategy in _STRATEGIES]
+    near = get_close_matches(named, [handler for handler in known if handler != named], n=1, cutoff=_NEAR)
+    return near[0] if near else ""
 
 
 def unusable_port(value: ValueParts) -> str:

@@ -23,12 +23,18 @@ def markdown(cause: Cause) -> str:
     chapter = "" if cause.topic is Topic.BEYOND else f'\nAWS\'s guide leads here from "{cause.topic.value}".\n'
     general = ", ".join(f"[{each}]({each}.md)" for each in cause.outranks)
     outranks = f"\nWhere it is found, {general} is no cause of its own.\n" if general else ""
+    tried = (
+        "\nWhere a [look from inside the sandbox](../preflight.md) has tried it since, and found it in order"
+        f" ({', '.join(f'`{item}`' for item in cause.tried_by)}), it is history: a note.\n"
+        if cause.tried_by
+        else ""
+    )
     yields = "\nIt is called a cause only if nothing else explains the failure.\n" if cause.yields else ""
     return (
         f"# {cause.title}\n\n"
         f"`{cause.id}` · {cause.section.value}\n{chapter}\n"
         f"## What you see\n\n{symptoms}\n\n"
-        f"## How the doctor decides\n\n{cause.decision}\n{outranks}{yields}\n"
+        f"## How the doctor decides\n\n{cause.decision}\n{outranks}{yields}{tried}\n"
         f"It looks at:\n\n{evidence}\n\n"
         f"## What to change\n\n{cause.remedy}\n\n{_FIXES[cause.fix].format(id=cause.id)}\n"
     )

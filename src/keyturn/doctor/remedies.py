@@ -7,7 +7,10 @@ import re
 import shlex
 from collections.abc import Mapping
 
+from keyturn.rules.distance import distance
+
 from .case import Case
+from .facts import Kind
 from .model import Change, NextAttempt
 
 # What the AWS CLI calls the flag of a boolean that is false, where it does not begin with --no-.
@@ -108,6 +111,25 @@ def next_attempt(case: Case) -> NextAttempt | None:
     else:
         text = "Rotate it now" if case.secret.get("RotationEnabled") else "Turn rotation on again, and rotate it now"
     return NextAttempt(text, command(change))
+
+
+ATTEMPTED_AGAIN = "the rotation is attempted again as long as it has attempts left"
+
+
+def attempted_again(case: Case) -> str:
+    """Return whether a rotation that has failed is attempted again by itself, and when, without a full stop."""
+    if case.rotations is None or case.rotations.kind is not Kind.OK:
+        return ATTEMPTED_AGAIN
+    waiting = case.waiting
+    if waiting is not None and waiting.runs:
+        return "an attempt runs just now"
+    if waiting is not None and waiting.status != "parked":
+        is_ahead = waiting.due_at is not None and waiting.due_at > case.now
+        when = f"begins {distance(waiting.due_at, case.now)}" if is_ahead and waiting.due_at else "is due"
+        return f"the next attempt {when}"
+    following = waiting.due_at if waiting is not None else case.next_rotation_at
+    until = f" before the next rotation, {distance(following, case.now)}" if following and following > case.now else ""
+    return f"it is not attempted again{until}: rotate when it is mended"
 
 
 def configure(case: Case, **members: object) -> Change:

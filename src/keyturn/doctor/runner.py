@@ -12,12 +12,14 @@ from datetime import datetime, timedelta
 from keyturn.errors.base import KeyturnError
 
 from .case import Case
-from .catalogue import Check, Skip, Unasked, Undecided, all_checks
+from .catalogue import Check, Skip, Unasked, Undecided, Untried, all_checks
+from .changed_by import with_change
 from .facts import Answer, Kind, Unseen
-from .lines import deciding_run, explains_newest
+from .lines import deciding_run, explains_newest, is_mended
 from .model import BlindSpot, Cause, Confidence, Finding, Outcome, Report, Role, Section, Status, Target, Verdict
+from .newest import newest_look, overruled
 from .remedies import next_attempt
-from .sections import resource_of, section_facts, summary
+from .sections import affected_sections, resource_of, section_facts, summary, unreached_sections
 
 _ORDER = list(Role)
 _LONGEST = 200
@@ -71,11 +73,13 @@ def examine(case: Case, target_endpoint: str | None = None) -> Report:
         target=Target(target_endpoint, case.place.account_id if is_seen else "", case.place.region if is_seen else ""),
         verdict=verdict,
         summary=summary(case, verdict, findings, outcomes),
-        findings=tuple(findings),
+        findings=tuple(with_change(case, finding) for finding in findings),
         outcomes=tuple(outcomes),
         blind=blind,
         facts=section_facts(case) if is_seen else {},
         next_attempt=next_attempt(case) if is_seen else None,
+        affected=affected_sections(case, verdict) if is_seen else frozenset(),
+        unreached=unreached_sections(case, findings) if is_seen and case.function_arn else frozenset(),
     )
 
 
@@ -120,9 +124,9 @@ def _is_cause(outcome: Outcome | None) -> bool:
 
 def _outcome(check: Check, case: Case) -> Outcome:
     try:
-        found = tuple(check.examine(case))
+        found = tuple(overruled(case, finding) for finding in check.examine(case))
     except Skip as skip:
-        is_unasked = isinstance(skip, Unasked) and not case.is_seen_from_inside
+        is_unasked = isinstance(skip, Untried) or (isinstance(skip, Unasked) and newest_look(case) is None)
         return Outcome(check.cause, Status.SKIPPED, str(skip), is_unasked=is_unasked)
     except Undecided as undecided:
         return Outcome(check.cause, Status.BLIND, str(undecided))
@@ -212,11 +216,15 @@ def _verdict(case: Case, findings: list[Finding], outcomes: list[Outcome]) -> Ve
     statuses = {outcome.status for outcome in outcomes}
     if Role.CAUSE in roles:
         return Verdict.BROKEN
-    if Status.BLIND in statuses or case.described.kind is not Kind.OK or case.has_failed:
+    if Status.BLIND in statuses or case.described.kind is not Kind.OK:
+        return Verdict.INCONCLUSIVE
+    if case.has_failed and not is_mended(case, findings):
         return Verdict.INCONCLUSIVE
     if case.put_off:
         return Verdict.INCONCLUSIVE
-    if Status.UNSUPPORTED in statuses and not _has_rotated_as_it_is(case):
+    look = newest_look(case)
+    is_known = _has_rotated_as_it_is(case) or (look is not None and look.is_well)
+    if Status.UNSUPPORTED in statuses and not is_known:
         return Verdict.INCONCLUSIVE
     return Verdict.AT_RISK if Role.RISK in roles else Verdict.HEALTHY
 

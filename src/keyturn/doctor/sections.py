@@ -10,10 +10,11 @@ from keyturn.rules.network.hops import Passage
 
 from .case import Case
 from .facts import DENIED, UNKNOWN_CALLERS, Answer, Kind, Question, Unseen
-from .lines import explains_newest
+from .lines import explains_newest, is_mended
 from .model import Finding, Outcome, Role, Section, Status, Verdict
 from .network import Network
 from .network_probe import is_isolated, nobody_at_database
+from .newest import newest_look
 from .waiting import Waiting
 
 _NAMED_AT_MOST = 3
@@ -36,7 +37,17 @@ def _said(case: Case, verdict: Verdict, findings: Sequence[Finding], outcomes: S
     if verdict is Verdict.AT_RISK:
         risk = next(finding for finding in findings if finding.role is Role.RISK)
         return f"Nothing is broken, but: {risk.title}."
+    if is_mended(case, findings):
+        return f"What failed is mended, by a look from inside the sandbox: {_go_on(case)}."
     return f"Nothing is wrong: {_rotation(case)}."
+
+
+def _go_on(case: Case) -> str:
+    waiting = case.waiting
+    if waiting is None or waiting.runs:
+        return "rotate now, or let the schedule do it"
+    due = "" if waiting.due_at is None or waiting.due_at <= case.now else f", {distance(waiting.due_at, case.now)}"
+    return f"let the next attempt begin now, or wait for it{due}"
 
 
 def _broken(causes: Sequence[Finding]) -> str:
@@ -74,6 +85,32 @@ def _unseen_secret(answer: Answer) -> str:
     if answer.code in DENIED:
         return f"The secret itself may not be looked at ({answer.code})."
     return f"Nothing can be seen: {answer.message.rstrip('.') or answer.code} ({answer.code})."
+
+
+def affected_sections(case: Case, verdict: Verdict) -> frozenset[Section]:
+    """Return the sections that show that rotation fails, whatever the cause is."""
+    if verdict not in (Verdict.BROKEN, Verdict.INCONCLUSIVE) or not case.has_failed:
+        return frozenset()
+    has_log = case.log_events.kind is Kind.OK and bool(case.failed_runs)
+    return frozenset({Section.ROTATION, Section.LOG} if has_log else {Section.ROTATION})
+
+
+# What has to hold before the value is read, and before the database is asked.
+_BEFORE_VALUE = frozenset({Section.FUNCTION, Section.INVOKE, Section.ROLE, Section.KEY, Section.NETWORK})
+_BEFORE_DATABASE = _BEFORE_VALUE | {Section.VALUE}
+
+
+def unreached_sections(case: Case, findings: Sequence[Finding]) -> frozenset[Section]:
+    """Return the sections that a rotation does not come to, and that nobody has looked at otherwise."""
+    stopped = {finding.cause.section for finding in findings if finding.role is Role.CAUSE}
+    look = newest_look(case)
+    tried = frozenset() if look is None else look.tried
+    found = set()
+    if stopped & _BEFORE_VALUE and not case.options.read_value and "secret.value" not in tried:
+        found.add(Section.VALUE)
+    if stopped & _BEFORE_DATABASE and "login.current" not in tried:
+        found.add(Section.DATABASE)
+    return frozenset(found) - stopped
 
 
 def section_facts(case: Case) -> Mapping[Section, str]:

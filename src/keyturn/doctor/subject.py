@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from keyturn.arn import Arn, InvalidArn
@@ -28,7 +28,6 @@ SECRET_ACTIONS = (
 )
 """What a rotation function does with its secret."""
 STACK_TAG = "aws:cloudformation:stack-name"
-_A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -229,27 +228,6 @@ class Subject:
         if not self.options.may_be_keyturn or self.options.preflight:
             return None
         return self.facts.ask("keyturn", "GetRotationPreflight", SecretId=self.arn)
-
-    @property
-    def last_look_at(self) -> datetime | None:
-        """When Keyturn looked from inside last, if that still tells of what is there; None if it does not."""
-        last = self.last_preflight
-        looked_at = utc(last.found.get("CheckedAt")) if last is not None and last.kind is Kind.OK else None
-        if looked_at is None:
-            return None
-        changes = (self.last_rotated_at, self.value_stored_at, self.function_changed_at)
-        is_old = self.now - looked_at > _A_DAY or any(at is not None and at > looked_at for at in changes)
-        return None if is_old else looked_at
-
-    @property
-    def is_seen_from_inside(self) -> bool:
-        """Whether it was looked from inside the function's sandbox: now, or not long ago and nothing was found."""
-        if self.preflight is not None:
-            return self.preflight.kind is Kind.OK
-        if self.last_preflight is None or self.last_look_at is None:
-            return False
-        found = self.last_preflight.found
-        return found.get("Verdict") == "ready" and found.get("Heartbeat") != "drift"
 
     @cached
     def rotations(self) -> Answer | None:

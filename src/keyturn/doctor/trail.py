@@ -18,6 +18,7 @@ from .model import Evidence
 
 DENIED = frozenset({"AccessDenied", "AccessDeniedException", "Client.UnauthorizedOperation"})
 _STEP = re.compile(r"during (\w+) step")
+_LAMBDA_VERSION = re.compile(r"20150331(?:v\d)?$")
 _FUNCTION = re.compile(r"[Ll]ambda (arn:\S+?)(?=[.,]?(?:\s|$))")
 
 
@@ -44,6 +45,11 @@ class TrailEvent:
     error_code: str
     error_message: str
     parameters: Mapping[str, Any]
+
+    @property
+    def call(self) -> str:
+        """What was called, without the version of Lambda's API that its events have behind the name."""
+        return _LAMBDA_VERSION.sub("", self.name)
 
     @property
     def by_whom(self) -> str:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from shlex import quote
 
 from keyturn.rules.network import groups
+from keyturn.rules.network.endpoints import DNS_ATTRIBUTES
 from keyturn.rules.network.gateways import routed_to_internet
 from keyturn.rules.network.groups import told
 from keyturn.rules.network.hops import Hop, HopKind, Passage, passage_of
@@ -19,6 +20,7 @@ from .catalogue import Skip, Unasked
 from .facts import Unseen
 from .model import Change, Evidence
 from .network import ENDPOINT_GROUP_NAME, Network, entries_in
+from .remedies import command
 from .way_out import through_nat
 
 Ways = Mapping[str, tuple[Hop, ...]]
@@ -264,6 +266,7 @@ def endpoint_in(network: Network, vpc_id: str, subnet_ids: tuple[str, ...], grou
         admitting = f"aws ec2 authorize-security-group-ingress --group-id {group} --protocol tcp --port 443"
         commands = (*commands, f"{admitting} --source-group {source}")
     return (
+        *_names_on(network, vpc_id),
         *commands,
         (
             f"aws ec2 create-vpc-endpoint --vpc-id {quote(vpc_id)} --vpc-endpoint-type Interface"
@@ -272,6 +275,20 @@ def endpoint_in(network: Network, vpc_id: str, subnet_ids: tuple[str, ...], grou
             f" --security-group-ids {group} --private-dns-enabled"
         ),
     )
+
+
+def _names_on(network: Network, vpc_id: str) -> tuple[str, ...]:
+    """Return the commands that turn on what an endpoint's private DNS needs, as far as it is known to be off."""
+    if network.vpc is None or network.vpc.vpc_id != vpc_id:
+        return ()
+    off = [name for name in DNS_ATTRIBUTES if network.picture.dns.get(name) is False]
+    return tuple(command(turn_on(vpc_id, name)) for name in off)
+
+
+def turn_on(vpc_id: str, attribute: str) -> Change:
+    """Return the call that turns on an attribute of a VPC: ``enableDnsHostnames``."""
+    member = f"{attribute[:1].upper()}{attribute[1:]}"
+    return Change("ec2", "ModifyVpcAttribute", {"VpcId": vpc_id, member: {"Value": True}})
 
 
 _ENDPOINT_GROUP = "$ENDPOINT_GROUP"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from keyturn.doctor.subject import Options
 
-from .world import World, ago
+from .world import World
 
 _DATABASE_AWAY = "host 127.0.0.1, port 5432: Connection refused"
 
@@ -84,15 +84,6 @@ def drift_previous_still_accepted(world: World) -> None:
 
 
 def preflight_found_last(world: World) -> None:
-    world.options = Options(may_be_keyturn=True)
-    world.replies["keyturn:ListRotations"] = {"Rotations": []}
-    world.replies["keyturn:GetRotationPreflight"] = {
-        "Verdict": "will fail",
-        "Heartbeat": "drift",
-        "Causes": ["login.current:AuthenticationFailed", "drift:ChangedOutside"],
-        "CheckedAt": ago(hours=3),
-        "Items": [
-            {"Item": "login.current", "Status": "failed", "Code": "AuthenticationFailed", "Reason": "refused"},
-            {"Item": "login.superuser", "Status": "ok", "Code": "Accepted", "Reason": ""},
-        ],
-    }
+    """A password was changed by hand, the daily look has found it, and another one was stored since."""
+    world.with_last_look("login.current:AuthenticationFailed", "drift:ChangedOutside")
+    world.store()

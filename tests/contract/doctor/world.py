@@ -342,6 +342,38 @@ class World:
         self.replies["keyturn:ListRotations"] = {"Rotations": []}
         self.replies["keyturn:ProbeFunctionNetwork"] = {"Probes": [], **found}
 
+    def with_last_look(
+        self, *causes: str, verdict: str = "will fail", at: datetime | None = None, accepted: tuple[str, ...] = ()
+    ) -> None:
+        """Let it be Keyturn, whose last look from inside the sandbox has found this.
+
+        Args:
+            causes: Items that failed with their codes, and drifts.
+            verdict: What they mean.
+            at: When it was made.
+            accepted: Items that were tried, and in order.
+        """
+        failed = [cause.split(":") for cause in causes if not cause.startswith("drift:")]
+        is_drift = any(cause.startswith("drift:") for cause in causes)
+        self.options = Options(may_be_keyturn=True)
+        self.replies["keyturn:ListRotations"] = {"Rotations": []}
+        self.replies["keyturn:GetRotationPreflight"] = {
+            "Verdict": verdict,
+            "Heartbeat": "drift" if is_drift else "unknown",
+            "Causes": list(causes),
+            "CheckedAt": at or ago(hours=3),
+            "Items": [
+                *({"Item": item, "Status": "failed", "Code": code, "Reason": "refused"} for item, code in failed),
+                *({"Item": item, "Status": "ok", "Code": "Ok", "Reason": ""} for item in accepted),
+            ],
+        }
+
+    def store(self, at: datetime | None = None) -> None:
+        """Let somebody have stored another current value."""
+        at = at or ago(hours=2)
+        self.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": [{"VersionId": CURRENT, "CreatedDate": at}]}
+        self.secret["LastChangedDate"] = at
+
     def with_own_database(self, address: str = OWN_HOST) -> None:
         """Let the value have a server of one's own by its private address, and look with --read-value."""
         self.with_value()

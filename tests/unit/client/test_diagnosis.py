@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 
 import pytest
-from tests.contract.doctor.world import World, ago, diagnosed, refusal
+from tests.contract.doctor.key import kms_key_disabled
+from tests.contract.doctor.world import World, ago, diagnosed
 
 from keyturn.client.diagnosis import SeenSection, Standing, seen_section
 from keyturn.doctor.catalogue import all_checks
 from keyturn.doctor.model import Cause, Finding, Outcome, Remedy, Role, Section, Status
 from keyturn.doctor.runner import ENDS
-from keyturn.doctor.subject import Options
 
 CAUSE: Cause = next(check.cause for check in all_checks() if check.cause.section is Section.DATABASE)
 PASSED = Outcome(CAUSE, Status.PASS)
@@ -65,29 +65,50 @@ def test_it_says_why_something_was_not_looked_at() -> None:
 
 
 @pytest.mark.parametrize(
-    ("verdict", "heartbeat", "checked_at", "standing"),
+    ("verdict", "causes", "checked_at", "standing"),
     [
-        ("ready", "ok", ago(hours=3), Standing.WELL),
-        # What was found then is told, and is no reason to take the rest for seen.
-        ("ready", "drift", ago(hours=3), Standing.PARTLY),
-        ("unknown", "unknown", ago(hours=3), Standing.PARTLY),
-        ("ready", "ok", ago(hours=25), Standing.PARTLY),
-        (None, "", ago(hours=3), Standing.PARTLY),
+        ("ready", (), ago(hours=3), Standing.WELL),
+        ("ready", ("drift:PendingIsInDatabase",), ago(hours=3), Standing.BROKEN),
+        ("will fail", ("login.superuser:AuthenticationFailed",), ago(hours=3), Standing.WELL),
+        ("unknown", (), ago(hours=3), Standing.PARTLY),
+        ("ready", (), ago(hours=25), Standing.PARTLY),
+        (None, (), ago(hours=3), Standing.PARTLY),
     ],
 )
 def test_the_database_is_seen_if_it_was_looked_at_from_inside_not_long_ago(
-    verdict: str | None, heartbeat: str, checked_at: datetime, standing: Standing
+    verdict: str | None, causes: tuple[str, ...], checked_at: datetime, standing: Standing
 ) -> None:
     world = World()
-    world.options = Options(may_be_keyturn=True)
-    world.replies["keyturn:ListRotations"] = {"Rotations": []}
-    world.replies["keyturn:GetRotationPreflight"] = (
-        refusal("GetRotationPreflight", "ResourceNotFoundException")
-        if verdict is None
-        else {"Verdict": verdict, "Heartbeat": heartbeat, "Causes": [], "CheckedAt": checked_at, "Items": []}
-    )
+    world.with_last_look(*causes, verdict=verdict or "ready", at=checked_at)
+    if verdict is None:
+        world.lose("keyturn:GetRotationPreflight")
 
     assert seen_section(diagnosed(world), Section.DATABASE).standing is standing
+
+
+def test_what_a_rotation_does_not_come_to_is_not_called_well() -> None:
+    world = World()
+    kms_key_disabled(world)
+    world.fail()
+    world.run("[ERROR] DecryptionFailure: not now\nTraceback (most recent call last):")
+    standings = {each: seen_section(diagnosed(world), each) for each in Section}
+
+    assert standings[Section.KEY].standing is Standing.BROKEN
+    for name in (Section.VALUE, Section.DATABASE):
+        assert (standings[name].standing, standings[name].told) == (Standing.UNSEEN, "a rotation does not come so far")
+    # Nothing is wrong there, and they show it.
+    assert standings[Section.ROTATION].standing is Standing.AT_RISK
+    assert standings[Section.LOG].standing is Standing.AT_RISK
+    assert standings[Section.CODE].standing is Standing.WELL
+
+
+def test_what_was_looked_at_from_inside_is_told_whatever_stops_a_rotation() -> None:
+    world = World()
+    world.with_last_look(verdict="ready", accepted=("secret.value", "login.current"))
+    world.function_policy = None
+
+    for name in (Section.VALUE, Section.DATABASE):
+        assert seen_section(diagnosed(world), name).standing is Standing.WELL
 
 
 def test_nobody_looks_from_inside_but_keyturn() -> None:

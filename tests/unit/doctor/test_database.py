@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from tests.contract.doctor.world import NOW, SECRET, SUPERUSER, World, diagnosed, refusal
 
@@ -89,7 +91,7 @@ def test_a_refusal_in_the_databases_own_words_is_certain() -> None:
     finding = only_cause(failing(f"[ERROR] {said}\nTraceback (most recent call last):", duration_ms=9000))
 
     assert finding.confidence is Confidence.CERTAIN
-    assert finding.title.endswith(": AuthenticationFailed: The database refuses all stored passwords of user orders")
+    assert finding.title == "the database refuses all stored passwords of svc/orders/db, of user orders"
 
 
 @pytest.mark.parametrize(
@@ -164,3 +166,83 @@ def test_a_refused_connection_to_aws_itself_is_not_the_databases() -> None:
     report = diagnosed(failing(f"[ERROR] {said}\nTraceback (most recent call last):", step="createSecret"))
 
     assert "db-connection-refused" not in {finding.id for finding in report.findings}
+
+
+def of_keyturn(error: str) -> World:
+    """Keyturn's functions log a summary with the reason, and raise it."""
+    kind, _, reason = error.partition(": ")
+    text = f"setSecret: {SUMMARY}: {reason}"
+    raised = f"[ERROR] {kind}: {reason}. Hint: Look.\nTraceback (most recent call last):\n"
+    return failing(f"[ERROR]\t{AT}\t{text}", raised + '  File "/var/task/handler.py", line 1\n' * 20)
+
+
+def test_what_the_database_says_is_told_whole_and_evidence_ends_with_a_line() -> None:
+    reason = "host db-old.internal, port 5432: nobody of that name is known here, by the resolver of the function"
+    finding = only_cause(of_keyturn(f"ConnectionTimedOut: {reason}"))
+
+    assert finding.title.endswith(f"ConnectionTimedOut: {reason}")
+    assert "…" not in finding.title
+    excerpt = str(finding.evidence[0].excerpt)
+    assert len(excerpt) > 400
+    assert excerpt.endswith("line 1")
+
+
+def test_the_summary_of_keyturns_functions_is_not_repeated() -> None:
+    summary = f"[ERROR]\t{AT}\tsetSecret: {SUMMARY}: host db: role orders is not permitted to log in"
+
+    assert only_cause(failing(summary)).title.endswith(
+        "whatever the password: host db: role orders is not permitted to log in"
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "text", "command"),
+    [
+        ('host db: role "orders" is not permitted to log in (28000)', "Let the role", 'ALTER ROLE "orders" LOGIN;'),
+        (
+            "host db: (3118, \"Access denied for user 'orders'@'10.0.0.9'. Account is locked.\")",
+            "Unlock the account",
+            "ALTER USER 'orders'@'HOST' ACCOUNT UNLOCK;",
+        ),
+        (
+            'no pg_hba.conf entry for host "1.2.3.4", user "orders", database "orders", SSL encryption',
+            "Add a line",
+            "SELECT pg_reload_conf();",
+        ),
+    ],
+)
+def test_what_lets_a_user_in_is_told_by_the_databases_own_words(line: str, text: str, command: str) -> None:
+    finding = only_cause(of_keyturn(f"NotAdmitted: {line}"))
+
+    assert finding.id == "db-not-admitted"
+    assert finding.remedy.text.startswith(text)
+    assert finding.remedy.by_hand == (command,)
+
+
+@pytest.mark.parametrize("name", ['a"; DROP ROLE b; --', "x' y", "a$(reboot)"])
+def test_a_name_in_the_log_makes_no_command(name: str) -> None:
+    finding = only_cause(of_keyturn(f'NotAdmitted: host db: role "{name}" is not permitted to log in'))
+
+    assert finding.remedy.by_hand == ()
+    assert finding.remedy.text.startswith("Let this user log in from")
+
+
+@pytest.mark.parametrize(
+    ("rotations", "told"),
+    [
+        ([{"Status": "pending", "Attempt": 2, "Attempts": 5, "DueAt": NOW + timedelta(seconds=40)}],
+         "the next attempt begins in 40 seconds."),
+        ([{"Status": "running"}], "an attempt runs just now."),
+        ([{"Status": "parked", "DueAt": NOW + timedelta(days=3)}],
+         "it is not attempted again before the next rotation, in 3 days: rotate when it is mended."),
+        ([{"Status": "failed"}],
+         "it is not attempted again before the next rotation, in 18 days: rotate when it is mended."),
+    ],
+)  # fmt: skip
+def test_whether_it_is_attempted_again_is_told_as_it_is(rotations: list[dict[str, object]], told: str) -> None:
+    world = failing("[ERROR] LockTimedOut: canceling statement\nTraceback (most recent call last):")
+    assert only_cause(world).remedy.text.endswith("the rotation is attempted again as long as it has attempts left.")
+
+    world.with_last_look(verdict="unknown")
+    world.replies["keyturn:ListRotations"] = {"Rotations": rotations}
+    assert only_cause(world).remedy.text.endswith(f"; {told}")

@@ -173,3 +173,17 @@ def test_the_date_of_its_end_is_told() -> None:
     world = World()
     key.kms_key_pending_deletion(world)
     assert f"on {ago(days=-7):%Y-%m-%d} the secret is lost" in diagnosed(world).findings[0].title
+
+
+def test_what_the_key_has_stopped_is_no_fault_of_the_code() -> None:
+    world = World()
+    key.kms_key_disabled(world)
+    world.fail()
+    said = "An error occurred (DecryptionFailure) when calling the GetSecretValue operation: can't decrypt"
+    frame = 'File "/var/task/secret.py", line 225, in read'
+    world.run(f"[ERROR] DecryptionFailure: {said}\nTraceback (most recent call last):\n  {frame}")
+    report = diagnosed(world)
+
+    assert causes(report) == ["kms-key-disabled"]
+    assert "function-unhandled-error" not in [finding.id for finding in report.findings]
+    assert report.findings[0].evidence[-1].source == "logs:FilterLogEvents"

@@ -6,12 +6,11 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from tests.contract.doctor.preflight import preflight_found_last
-from tests.contract.doctor.world import CURRENT, FUNCTION, NAME, NOW, SECRET, World, ago, diagnosed, refusal
+from tests.contract.doctor.world import FUNCTION, NAME, NOW, SECRET, World, ago, diagnosed, refusal
 
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts
@@ -28,7 +27,7 @@ KNOWS = ["keyturn:GetRotationPreflight", "keyturn:ListRotations"]
 def world() -> World:
     """A password was changed by hand, and the daily look has found it."""
     made = World()
-    preflight_found_last(made)
+    made.with_last_look("login.current:AuthenticationFailed", "drift:ChangedOutside")
     return made
 
 
@@ -36,50 +35,42 @@ def last(report: Report) -> Finding | None:
     return next((finding for finding in report.findings if finding.id == "preflight-found-last"), None)
 
 
+def by_look(report: Report) -> list[Finding]:
+    """Return what a look from inside the sandbox has found."""
+    return [each for each in report.findings if each.cause.evidence[-1] == "keyturn:GetRotationPreflight"]
+
+
 def status(report: Report, cause_id: str) -> tuple[Status, str]:
     return next((each.status, each.reason) for each in report.outcomes if each.cause.id == cause_id)
 
 
-def found(world: World, verdict: str, *causes: str, at: datetime | None = None) -> Finding | None:
+def found(world: World, verdict: str, *causes: str) -> list[tuple[str, Role]]:
     """Return what the doctor makes of a pre-flight that has found this."""
-    failed = [cause.split(":") for cause in causes if not cause.startswith("drift:")]
-    world.replies["keyturn:GetRotationPreflight"] = {
-        "Verdict": verdict,
-        "Heartbeat": "unknown",
-        "Causes": list(causes),
-        "CheckedAt": at or ago(hours=3),
-        "Items": [{"Item": item, "Status": "failed", "Code": code, "Reason": ""} for item, code in failed],
-    }
-    return last(diagnosed(world))
+    world.with_last_look(*causes, verdict=verdict)
+    return [(finding.id, finding.role) for finding in by_look(diagnosed(world))]
 
 
 # The last pre-flight.
 
 
-def test_a_drift_that_was_found_is_a_likely_cause_with_its_age_and_the_way_to_look_again(world: World) -> None:
+def test_what_was_found_last_is_a_likely_cause_with_its_age_its_remedy_and_the_way_to_look_again(world: World) -> None:
     report = diagnosed(world)
 
     assert report.verdict is Verdict.BROKEN
     assert report.summary == (
-        "As was found 3 hours ago, the database refuses every labelled version: the password was changed outside of"
-        " rotation."
+        "as was found 3 hours ago, the database refuses AWSCURRENT, so that who reads the secret does not get in:"
+        " refused (AuthenticationFailed)."
     )
-    finding = last(report)
-    assert finding is not None
-    assert (finding.role, finding.confidence) == (Role.CAUSE, Confidence.LIKELY)
-    assert finding.remedy.text.startswith("It was found at 2026-11-27 09:00:00 UTC. A look from inside")
-    assert finding.remedy.by_hand == (f"keyturn doctor {NAME} --preflight", *store_value(SECRET))
-    assert [evidence.excerpt for evidence in finding.evidence] == ["login.current AuthenticationFailed: refused"]
-
-
-def _rotated(world: World) -> None:
-    world.secret["LastRotatedDate"] = ago(hours=2)
-
-
-def _stored(world: World) -> None:
-    versions = [{"VersionId": CURRENT, "CreatedDate": ago(hours=2)}]
-    world.replies["secretsmanager:ListSecretVersionIds"] = {"Versions": versions}
-    world.secret["LastChangedDate"] = ago(hours=2)
+    [finding] = by_look(report)
+    assert (finding.id, finding.role, finding.confidence) == ("preflight-login-refused", Role.CAUSE, Confidence.LIKELY)
+    assert finding.remedy.text == (
+        "Set that user's password to the stored one, or store the one that the database has. A look from inside the"
+        " sandbox (--preflight) says whether it still holds."
+    )
+    assert finding.remedy.by_hand == (*store_value(SECRET), f"keyturn doctor {NAME} --preflight")
+    assert [(each.excerpt, each.at) for each in finding.evidence] == [
+        ("login.current AuthenticationFailed: refused", ago(hours=3))
+    ]
 
 
 def _deployed(world: World) -> None:
@@ -87,61 +78,86 @@ def _deployed(world: World) -> None:
 
 
 def _aged(world: World) -> None:
-    reply = world.replies["keyturn:GetRotationPreflight"]
-    assert isinstance(reply, dict)
-    reply["CheckedAt"] = ago(hours=25)
+    world.with_last_look("login.current:AuthenticationFailed", "drift:ChangedOutside", at=ago(hours=25))
 
 
-@pytest.mark.parametrize("change", [_rotated, _stored, _deployed, _aged])
-def test_what_is_older_than_a_day_or_than_the_last_change_is_a_note(
-    world: World, change: Callable[[World], None]
+@pytest.mark.parametrize(
+    ("change", "since"),
+    [
+        (World.store, "another value has been stored since"),
+        (_deployed, "the function has been changed since"),
+        (_aged, "that is more than a day ago"),
+    ],
+)
+def test_what_is_older_than_a_day_or_than_the_last_change_is_history(
+    world: World, change: Callable[[World], None], since: str
 ) -> None:
     change(world)
     report = diagnosed(world)
 
     finding = last(report)
     assert finding is not None
-    assert finding.role is Role.NOTE
-    assert "may hold no longer" in finding.title
+    assert (finding.role, finding.is_history) == (Role.NOTE, True)
+    assert finding.title.endswith(f"the password was changed outside of rotation; {since}")
     assert report.verdict is Verdict.HEALTHY
 
 
+def test_behind_a_good_rotation_nothing_is_said_of_it(world: World) -> None:
+    world.secret["LastRotatedDate"] = ago(hours=2)
+
+    assert by_look(diagnosed(world)) == []
+
+
 @pytest.mark.parametrize(
-    ("verdict", "causes", "role"),
+    ("verdict", "causes", "told"),
     [
-        ("will fail", ["login.superuser:AuthenticationFailed"], Role.CAUSE),
-        ("will fail", ["database.connect:ConnectionRefused"], Role.CAUSE),
-        ("will fail", ["function.import:Runtime.ImportModuleError"], Role.CAUSE),
-        ("ready", ["drift:PendingIsInDatabase"], Role.CAUSE),
-        ("ready", ["drift:PreviousStillAccepted"], Role.RISK),
+        (
+            "will fail",
+            ["login.superuser:AuthenticationFailed"],
+            [("preflight-superuser-login-refused", Role.CAUSE)],
+        ),
+        ("will fail", ["database.resolve:HostNotFound"], [("preflight-database-unreachable", Role.CAUSE)]),
+        ("will fail", ["function.import:Runtime.ImportModuleError"], [("preflight-function-start", Role.CAUSE)]),
+        ("ready", ["drift:PendingIsInDatabase"], [("drift-pending-in-database", Role.CAUSE)]),
+        ("ready", ["drift:PreviousStillAccepted"], [("drift-previous-still-accepted", Role.RISK)]),
         # What the doctor sees itself is as it says now.
-        ("will fail", ["doctor:role-missing-secret-actions"], Role.NOTE),
-        ("will fail", ["secret.read:AccessDeniedException", "function.invoke:notInvoked"], Role.NOTE),
+        ("will fail", ["doctor:role-missing-secret-actions"], []),
+        ("will fail", ["secret.read:AccessDeniedException", "function.invoke:notInvoked"], []),
+        # It may pass by itself, and is looked at again.
+        ("unknown", ["database.connect:ConnectionRefused"], []),
     ],
 )
 def test_it_counts_as_far_as_the_doctor_does_not_see_it_itself(
-    world: World, verdict: str, causes: list[str], role: Role
+    world: World, verdict: str, causes: list[str], told: list[tuple[str, Role]]
 ) -> None:
-    finding = found(world, verdict, *causes)
-
-    assert finding is not None
-    assert finding.role is role
+    assert found(world, verdict, *causes) == told
 
 
 @pytest.mark.parametrize("verdict", ["ready", "unknown"])
 def test_health_and_what_could_not_be_looked_at_is_not_told(world: World, verdict: str) -> None:
-    assert found(world, verdict) is None
+    assert found(world, verdict) == []
     assert diagnosed(world).verdict is Verdict.HEALTHY
 
 
-def test_beside_a_cause_that_is_seen_now_it_is_a_consequence(world: World) -> None:
+def test_beside_a_cause_that_is_seen_now_it_is_a_second_one(world: World) -> None:
     world.function_policy = None
-    report = diagnosed(world)
 
-    assert [finding.id for finding in report.causes] == ["invoke-permission-missing"]
-    finding = last(report)
+    assert [finding.id for finding in diagnosed(world).causes] == [
+        "invoke-permission-missing",
+        "preflight-login-refused",
+    ]
+
+
+def test_where_a_rotation_has_failed_since_it_is_the_cause_only_if_nothing_else_is(world: World) -> None:
+    world.fail("setSecret", at=ago(hours=1))
+    world.run("[ERROR] Exception: what nobody knows", at=ago(hours=1))
+    finding = last(diagnosed(world))
     assert finding is not None
     assert finding.role is Role.CONSEQUENCE
+    assert finding.title.startswith("as was found 3 hours ago, the database refuses every labelled version: ")
+
+    world.deny("logs:FilterLogEvents", "logs:DescribeLogGroups")
+    assert [each.id for each in diagnosed(world).causes] == ["preflight-found-last"]
 
 
 @pytest.mark.parametrize(

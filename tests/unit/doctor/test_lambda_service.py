@@ -178,3 +178,27 @@ def test_what_lambda_says_of_its_variables_is_enough_where_the_key_may_not_be_se
 
     [finding] = findings(world, "lambda-env-kms-denied")
     assert finding.role is Role.CAUSE
+
+
+@pytest.mark.parametrize(
+    ("handler", "meant"),
+    [
+        ("postgresql_single_usr.lambda_handler", "postgresql_single_user.lambda_handler"),
+        ("mysql_alternating_users.lambda_handlers", "mysql_alternating_users.lambda_handler"),
+        ("index.handler", ""),
+    ],
+)
+def test_the_handler_of_a_function_that_keyturn_has_made_is_known(handler: str, meant: str) -> None:
+    world = World()
+    world.configuration |= {"Handler": handler, "Description": "Rotates a secret; made by keyturn function create."}
+    world.fail()
+    world.run(f"[ERROR] Runtime.HandlerNotFound: Handler '{handler}' missing")
+    [cause] = diagnosed(world).causes
+
+    assert cause.id == "lambda-handler-missing"
+    assert [change.parameters["Handler"] for change in cause.remedy.changes] == ([meant] if meant else [])
+    assert any("MODULE.NAME" in line for line in cause.remedy.by_hand) is not bool(meant)
+
+    # Of another function nobody knows it.
+    world.configuration["Description"] = "Rotates."
+    assert diagnosed(world).causes[0].remedy.changes == ()

@@ -1052,3 +1052,15 @@ def test_each_command_of_a_pipe_has_the_targets_options() -> None:
     piped = line_with(put_host("orders", "10.0.4.7"), " --region x").split(" | ")
     assert [part.endswith(" --region x") for part in piped] == [True, False, True]
     assert piped[1].endswith(" 10.0.4.7")
+
+
+def test_what_an_endpoints_private_names_need_of_the_vpc_is_turned_on_first() -> None:
+    world = without_a_route()
+    world.network.dns["enableDnsHostnames"] = False
+    finding = found(world, "network-no-route-to-secretsmanager")
+    assert finding is not None
+
+    assert finding.remedy.by_hand[0] == (
+        "aws ec2 modify-vpc-attribute --vpc-id vpc-01 --enable-dns-hostnames '{\"Value\": true}'"
+    )
+    assert "create-vpc-endpoint" in finding.remedy.by_hand[-1]

@@ -60,6 +60,17 @@ def test_what_the_log_says_as_well_is_told_once() -> None:
     assert only_cause(world).id == "preflight-login-refused"
 
 
+def test_a_misspelt_handler_of_a_function_that_keyturn_has_made_is_told_as_it_was() -> None:
+    world = looked(function_import=("failed", "Runtime.HandlerNotFound", "Handler 'lambda_handlr' missing"))
+    world.configuration |= {
+        "Handler": "postgresql_single_user.lambda_handlr",
+        "Description": "Rotates a secret; made by keyturn function create.",
+    }
+    [change] = only_cause(world).remedy.changes
+
+    assert change.parameters["Handler"] == "postgresql_single_user.lambda_handler"
+
+
 def test_a_function_that_is_gone_is_told_once() -> None:
     world = looked(function_start=("failed", "ResourceNotFound", "Function not found"))
     world.lose("lambda:GetFunctionConfiguration", message="Function not found")

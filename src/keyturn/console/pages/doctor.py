@@ -23,7 +23,9 @@ from keyturn.doctor.catalogue import cause_of
 from keyturn.doctor.collect import collect
 from keyturn.doctor.facts import Facts, Kind
 from keyturn.doctor.fixing import fixable, made, refuse_other_change
+from keyturn.doctor.lines import is_mended
 from keyturn.doctor.model import Finding, Fix, Report, Section, Status, Verdict
+from keyturn.doctor.newest import has_tried
 from keyturn.doctor.own_policy import reading_policy
 from keyturn.doctor.runner import NoSuchSecret, examine
 from keyturn.doctor.subject import Options
@@ -137,7 +139,7 @@ def _shown(visit: Visit, options: Options) -> Html:
     # An address may say anything; what the page says is about causes that there are.
     fixed = visit.asked("fixed") if cause_of(visit.asked("fixed")) else ""
     act = _act(visit, case, report)
-    checked = _checked(report, fixed) if fixed else None
+    checked = _checked(case, report, fixed) if fixed else None
     is_seen = case.described.kind is Kind.OK
     is_rotating = act is not None and act.act is not Act.SET_UP
     may_preflight = is_rotating and visit.clients.allow("keyturn", "preflight_rotation", SecretId=report.arn)
@@ -161,7 +163,7 @@ def _shown(visit: Visit, options: Options) -> Html:
             "is_untried": False,
             "is_first": not is_look_first
             and not any(each.has_button for each in main)
-            and (bool(fixed) or _is_wanted(act, report)),
+            and (bool(fixed) or _is_wanted(act, case, report)),
             "is_look_first": is_look_first,
             "sections": [each for each in sections if not each.is_ended],
             "ended_by": next((each.outcomes[0].reason for each in sections if each.is_ended), ""),
@@ -187,18 +189,22 @@ def _act(visit: Visit, case: Case, report: Report) -> NextAct | None:
     )
 
 
-def _is_wanted(act: NextAct | None, report: Report) -> bool:
-    """Return whether it is the next thing to do: nobody has to rotate what is well."""
+def _is_wanted(act: NextAct | None, case: Case, report: Report) -> bool:
+    """Return whether it is the next thing to do: not of what is well and was not mended, or is to be mended first."""
     if act is None or act.act is Act.TAKE_OFF:
         return False
-    return act.act is not Act.ROTATE or report.verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE)
+    if act.act in (Act.RETRY, Act.ROTATE) and report.causes:
+        return False
+    is_broken = report.verdict in (Verdict.BROKEN, Verdict.INCONCLUSIVE)
+    return act.act is not Act.ROTATE or is_broken or is_mended(case, report.findings)
 
 
-def _checked(report: Report, cause_id: str) -> Checked:
+def _checked(case: Case, report: Report, cause_id: str) -> Checked:
     """Return what is known by now of a finding that somebody has done something about."""
-    if any(finding.id == cause_id and finding.role in MAIN for finding in report.findings):
+    found = [finding for finding in report.findings if finding.id == cause_id]
+    if any(finding.role in MAIN for finding in found):
         return Checked.STILL
-    if any(finding.id == cause_id and finding.is_history and _is_told(finding) for finding in report.findings):
+    if any(finding.is_history and _is_told(finding) and not has_tried(case, finding.cause) for finding in found):
         return Checked.UNSEEN
     statuses = [outcome.status for outcome in report.outcomes if outcome.cause.id == cause_id]
     has_decided = any(status in (Status.PASS, Status.WARN, Status.FAIL) for status in statuses)
@@ -206,5 +212,5 @@ def _checked(report: Report, cause_id: str) -> Checked:
 
 
 def _is_told(finding: Finding) -> bool:
-    """Return whether only the next attempt tells that it is mended: nothing that is looked at here does."""
-    return _TOLD.issuperset(finding.cause.evidence)
+    """Return whether only the next attempt, or a look from inside, tells that it is mended: nothing else here does."""
+    return bool(finding.cause.tried_by) or _TOLD.issuperset(finding.cause.evidence)

@@ -32,12 +32,14 @@ _IN_CODE = frozenset(
         "preflight-function-start",
     }
 )
+# What stands in the way to Secrets Manager is a better word for this.
+_CALLS = "preflight-endpoint-unreachable"
 # Keys of a value, as remedies speak of them.
 _IS_WORD = re.compile(r"[a-z]+(?:'s)?[\s,:]")
 _FIELDS = ("password", "host", "dbname", "engine", "username", "ssl")
 _CONFIGURATION = "lambda:GetFunctionConfiguration"
 # What Keyturn found last from inside the sandbox.
-_KNOWN_BEFORE = "preflight-found-last"
+_FOUND_LAST = "keyturn:GetRotationPreflight"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Found:
     @property
     def is_preflight_wanted(self) -> bool:
         """Whether a look from inside the sandbox says more of it."""
-        return self.finding.id == _KNOWN_BEFORE
+        return any(each.source == _FOUND_LAST for each in self.finding.evidence)
 
     @property
     def has_button(self) -> bool:
@@ -149,7 +151,7 @@ def _places(case: Case, finding: Finding) -> list[tuple[str, str]]:
     if section is Section.ROLE and case.configuration.kind is Kind.OK:
         found.append((f"The role {case.role_name}", address("access/role", name=case.role_name)))
     if is_there and (section is Section.NETWORK or finding.id in _UNANSWERED):
-        to = _database_address(case, finding)
+        to = f"{case.network.called_host}:443" if _CALLS in finding.cause.outranks else _database_address(case, finding)
         found.append(("Trace what the function reaches", address("network/trace", function=case.function_name, to=to)))
     return found
 

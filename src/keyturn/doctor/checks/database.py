@@ -25,6 +25,16 @@ _SUMMED_UP = ("db-login-failed", "pending-login-failed")
 """What AWS's functions write beside the reason, if they write a reason."""
 
 
+# What a look from inside the sandbox tries as well.
+_TRIED_BY = {
+    "db-login-failed": ("login.current",),
+    "db-tls-handshake": ("database.tls", "login.current"),
+    "db-tls-hostname-mismatch": ("database.tls", "login.current"),
+    "db-tls-required": ("database.tls", "login.current"),
+    "db-user-missing": ("login.current",),
+}
+
+
 def _cause(cause_id: str, title: str, symptoms: tuple[str, ...], remedy: str, decision: str = _READS_AS) -> Cause:
     return Cause(
         id=cause_id,
@@ -36,6 +46,7 @@ def _cause(cause_id: str, title: str, symptoms: tuple[str, ...], remedy: str, de
         decision=decision,
         remedy=remedy,
         outranks=() if cause_id in _SUMMED_UP else _SUMMED_UP,
+        tried_by=_TRIED_BY.get(cause_id, ()),
     )
 
 
@@ -80,7 +91,7 @@ def db_login_failed(case: Case) -> Iterator[Finding]:
         return
     duration_ms = said.run.duration_ms
     if said.match["refused"]:
-        title, sure = f"the database refuses the stored credentials of {case.name}: {said.words['why']}", True
+        title, sure = _refused(case, said.words["why"].removeprefix("AuthenticationFailed: ")), True
     elif _may_be_network(case, duration_ms):
         after = f" after {duration_ms / 1000:.1f} s" if duration_ms else ""
         title, sure = f"login failed{after}; could not tell network from credentials", False
@@ -89,6 +100,14 @@ def db_login_failed(case: Case) -> Iterator[Finding]:
         title, sure = f"the database refuses the stored credentials of {case.name}{within}", True
     confidence = Confidence.CERTAIN if said.match["refused"] else Confidence.LIKELY if sure else Confidence.POSSIBLE
     yield finding_of(case, said, LOGIN_FAILED, title, _credentials(case, sure=sure), confidence)
+
+
+def _refused(case: Case, why: str) -> str:
+    # Keyturn's functions say it in as many words.
+    of = re.fullmatch("The database refuses all stored passwords (of user .*)", why)
+    if of is not None:
+        return f"the database refuses all stored passwords of {case.name}, {of[1]}"
+    return f"the database refuses the stored credentials of {case.name}: {why}"
 
 
 def _may_be_network(case: Case, duration_ms: float | None) -> bool:

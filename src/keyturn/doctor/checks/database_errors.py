@@ -6,6 +6,7 @@ known.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from shlex import quote
@@ -17,7 +18,7 @@ from keyturn.doctor.lines import LineCause, enter, line_saying, newest_said
 from keyturn.doctor.model import Cause, Confidence, Finding, Remedy, Section, Topic
 from keyturn.doctor.network_changes import OF_AWS, SILENT, mended_since, silent_database
 from keyturn.doctor.network_probe import nobody_at_database
-from keyturn.doctor.remedies import STORE_VALUE
+from keyturn.doctor.remedies import ATTEMPTED_AGAIN, STORE_VALUE
 from keyturn.doctor.told_address import address_said
 from keyturn.rules.network.hops import Passage
 
@@ -37,6 +38,7 @@ def _entry(
     confidence: Confidence = Confidence.CERTAIN,
     evidence: tuple[str, ...] = (),
     unless_changed: str = "",
+    tried_by: str = "",
 ) -> LineCause:
     cause = Cause(
         id=cause_id,
@@ -46,9 +48,10 @@ def _entry(
         symptoms=symptoms,
         evidence=("logs:FilterLogEvents", *evidence),
         decision=f"The newest failed invocation of this secret says so.{unless_changed}",
-        remedy=remedy,
+        remedy=remedy.format(again=ATTEMPTED_AGAIN),
         outranks=(*_SUMMED_UP, *(_LEFT_BEHIND if yields else ())),
         yields=yields,
+        tried_by=(tried_by,) if tried_by else (),
     )
     by_hand = (STORE_VALUE,) if "in the value" in remedy else ()
     pattern, told = line_saying(*parts), f"{said}: {{why}}"
@@ -74,6 +77,7 @@ UNREACHABLE = _entry(
     evidence=("cloudtrail:LookupEvents",),
     unless_changed=" Where the way to the database is open, by EC2, and the trail has a change of that network since"
     " the invocation began, it is a note: the next rotation will show whether that was it.",
+    tried_by="database.connect",
 )
 
 
@@ -125,6 +129,7 @@ REFUSED = _entry(
     ("ConnectionRefused: host %s, port %s: Connection refused", "[Errno 111] Connection refused", "ECONNREFUSED"),
     (r"\bConnectionRefused: ", "Connection refused", "ECONNREFUSED", "ORA-12541"),
     "Start the database, or correct host and port in the value.",
+    tried_by="database.connect",
 )
 
 
@@ -135,6 +140,74 @@ def db_connection_refused(case: Case) -> Iterator[Finding]:
     told = None if said is None else address_said(said.line.text)
     title = "" if told is None else f"nothing listens at {told.host}:{told.port}, where the value has the database"
     yield from (replace(REFUSED, title=title) if title else REFUSED)(case)
+
+
+NOT_ADMITTED = _entry(
+    "db-not-admitted",
+    "The database does not let this user in from the function's address",
+    "the database does not let the user in from here, whatever the password",
+    (
+        'FATAL: no pg_hba.conf entry for host "%s", user "%s", database "%s", SSL encryption',
+        "Host '%s' is not allowed to connect to this MySQL server",
+        'role "%s" is not permitted to log in',
+        "Account is locked.",
+        "NotAdmitted: ",
+    ),
+    (
+        r"\b(?:NotAdmitted|HostBlocked): ",
+        r"no pg_hba\.conf entry for (?![^\n\r]*(?:no encryption|SSL off))",
+        "is not allowed to connect to this",
+        "is not permitted to log in",
+        "Account is locked",
+        "ORA-28000",
+        r"is blocked because of many connection errors",
+    ),
+    "Let this user log in from the function's addresses: in PostgreSQL a line in pg_hba.conf and the right to log in,"
+    " in MySQL and MariaDB the host of the account. It must be neither locked nor expired.",
+    tried_by="login.current",
+)
+
+
+@check(NOT_ADMITTED.cause)
+def db_not_admitted(case: Case) -> Iterator[Finding]:
+    """Look for a user who is not let in, and say what lets it in as far as the line tells."""
+    said = newest_said(case, NOT_ADMITTED.pattern, NOT_ADMITTED.unless)
+    for finding in NOT_ADMITTED(case):
+        yield finding if said is None else replace(finding, remedy=admitting(said.line.text, finding.remedy))
+
+
+# Whoever writes the log must not write commands: other names are left to whoever knows them.
+_NAME = r"[\w.$-]{1,63}"
+_ADMITTED_BY = (
+    (
+        re.compile(rf'role "(?P<user>{_NAME})" is not permitted to log in'),
+        "Let the role log in again; then look from inside the sandbox, or rotate.",
+        'ALTER ROLE "{user}" LOGIN;',
+    ),
+    (
+        re.compile(rf"Access denied for user '(?P<user>{_NAME})'@'[^'\n\r]*'[^\n\r]*Account is locked"),
+        "Unlock the account, with HOST as mysql.user has it; then look from inside the sandbox, or rotate.",
+        "ALTER USER '{user}'@'HOST' ACCOUNT UNLOCK;",
+    ),
+    (
+        re.compile(r"no pg_hba\.conf entry for host"),
+        "Add a line to the server's pg_hba.conf that lets this user in from the function's address, and reload it.",
+        "SELECT pg_reload_conf();",
+    ),
+    (
+        re.compile(r"is blocked because of many connection errors"),
+        "Let the server forget the errors of the function's address, and find out who makes them.",
+        "mysqladmin flush-hosts",
+    ),
+)
+
+
+def admitting(said: str, otherwise: Remedy) -> Remedy:
+    """Return what lets a user in, by the database's own words; what helps otherwise if they do not tell."""
+    for pattern, text, line in _ADMITTED_BY:
+        if match := pattern.search(said):
+            return Remedy(text, by_hand=(line.format_map(match.groupdict()),))
+    return otherwise
 
 
 enter(
@@ -158,6 +231,7 @@ enter(
         ('FATAL: database "%s" does not exist', "Unknown database '%s'", "DatabaseMissing: "),
         (r"\bDatabaseMissing: ", r'database "[^"]*" does not exist', "Unknown database"),
         "Set dbname in the value to a database that is there.",
+        tried_by="login.current",
     ),
     _entry(
         "db-not-ready",
@@ -177,8 +251,9 @@ enter(
             "Too many connections",
             r"the database system is (?:starting up|shutting down|in recovery mode)",
         ),
-        "Wait, or raise the limit of connections; the rotation is attempted again.",
+        "Wait, or raise the limit of connections; {again}.",
         confidence=Confidence.LIKELY,
+        tried_by="login.current",
     ),
     _entry(
         "db-lock-timeout",
@@ -196,31 +271,8 @@ enter(
             r"canceling statement due to (?:lock|statement) timeout",
             "Lock wait timeout exceeded",
         ),
-        "Find and end the session that holds the lock, in pg_stat_activity or SHOW PROCESSLIST; the rotation is"
-        " attempted again.",
+        "Find and end the session that holds the lock, in pg_stat_activity or SHOW PROCESSLIST; {again}.",
         confidence=Confidence.LIKELY,
-    ),
-    _entry(
-        "db-not-admitted",
-        "The database does not let this user in from the function's address",
-        "the database does not let the user in from here, whatever the password",
-        (
-            'FATAL: no pg_hba.conf entry for host "%s", user "%s", database "%s", SSL encryption',
-            "Host '%s' is not allowed to connect to this MySQL server",
-            'role "%s" is not permitted to log in',
-            "Account is locked.",
-            "NotAdmitted: ",
-        ),
-        (
-            r"\b(?:NotAdmitted|HostBlocked): ",
-            r"no pg_hba\.conf entry for (?![^\n\r]*(?:no encryption|SSL off))",
-            "is not allowed to connect to this",
-            "is not permitted to log in",
-            "Account is locked",
-            "ORA-28000",
-            r"is blocked because of many connection errors",
-        ),
-        "Admit the user from the function's addresses (pg_hba.conf, the account's host), neither locked nor expired.",
     ),
     _entry(
         "db-authentication-method",

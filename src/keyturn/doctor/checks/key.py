@@ -17,7 +17,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.denials import NO_KEY, Denial, denials, evidence_of
 from keyturn.doctor.facts import Answer, Kind, Unseen
 from keyturn.doctor.key_use import DECRYPT, GENERATE, KEY_CALLS, KeyUse, use_of_key
-from keyturn.doctor.lines import line_evidence, newest_said
+from keyturn.doctor.lines import Said, line_evidence, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.remedies import command, go_on, put_role_policy
 from keyturn.doctor.rotation_policies import key_policy, with_statement, without_statement
@@ -122,7 +122,7 @@ DISABLED = Cause(
     topic=Topic.ACCESS_DENIED,
     title="The secret's encryption key is disabled",
     symptoms=(_NOT_DECRYPTED, "%s is disabled.", "DisabledException", NO_KEY),
-    evidence=(*_DESCRIBED, "cloudtrail:LookupEvents"),
+    evidence=(*_DESCRIBED, "cloudtrail:LookupEvents", "logs:FilterLogEvents"),
     decision="DescribeKey shows the state Disabled. What the newest failed invocation says of a value that could not be"
     " decrypted, while the key is enabled now, is history.",
     remedy="Enable the key.",
@@ -141,21 +141,31 @@ def kms_key_disabled(case: Case) -> Iterator[Finding]:
     yield Finding(
         DISABLED,
         f"the secret's encryption key {_short(metadata)} is disabled",
-        (_state(metadata),),
+        (_state(metadata), *_told(case)),
         Remedy("Enable the key.", (Change("kms", "EnableKey", {"KeyId": metadata["Arn"]}),)),
         step="createSecret",
     )
 
 
-_WAS_UNUSABLE = re.compile(r"(?P<why>\b(?:De|En)cryptionFailure\b[^\n\r]*)")
+_UNUSABLE = re.compile(r"(?P<why>\b(?:(?:De|En)cryptionFailure|KMSInvalidStateException|DisabledException)\b[^\n\r]*)")
+
+
+def _said(case: Case) -> Said | None:
+    try:
+        return newest_said(case, _UNUSABLE)
+    except (Skip, Unseen):
+        return None
+
+
+def _told(case: Case) -> tuple[Evidence, ...]:
+    """Return the line of the attempt that the key has stopped: its error is not one of the function's code."""
+    said = _said(case)
+    return () if said is None else (line_evidence(case, said.line),)
 
 
 def _enabled_since(case: Case, metadata: Mapping[str, Any]) -> Iterator[Finding]:
     """Tell of a failure that the key explains no longer."""
-    try:
-        said = newest_said(case, _WAS_UNUSABLE)
-    except (Skip, Unseen):
-        return
+    said = _said(case)
     if said is not None:
         yield Finding(
             DISABLED,
@@ -175,7 +185,7 @@ PENDING_DELETION = Cause(
     topic=Topic.ACCESS_DENIED,
     title="The secret's encryption key is being deleted",
     symptoms=(_NOT_DECRYPTED, "%s is pending deletion.", "KMSInvalidStateException", NO_KEY),
-    evidence=(*_DESCRIBED, "cloudtrail:LookupEvents"),
+    evidence=(*_DESCRIBED, "cloudtrail:LookupEvents", "logs:FilterLogEvents"),
     decision="DescribeKey shows the state PendingDeletion, PendingImport or Unavailable, or the key is gone. After its"
     " deletion date nothing that it has encrypted can be read again.",
     remedy="Cancel the deletion before its date and enable the key. If the key is gone already, store the value anew"
@@ -192,7 +202,7 @@ def kms_key_pending_deletion(case: Case) -> Iterator[Finding]:
         yield Finding(
             PENDING_DELETION,
             "the secret's encryption key is gone, and with it the values that it has encrypted",
-            (Evidence("kms:DescribeKey", case.key_id, f"{answer.code}: {answer.message}"),),
+            (Evidence("kms:DescribeKey", case.key_id, f"{answer.code}: {answer.message}"), *_told(case)),
             Remedy(
                 "Store the value that the database has now under another key, then rotate.",
                 by_hand=(
@@ -216,7 +226,7 @@ def kms_key_pending_deletion(case: Case) -> Iterator[Finding]:
     yield Finding(
         PENDING_DELETION,
         f"the secret's encryption key {_short(metadata)} is in the state {state}{when}",
-        (_state(metadata),),
+        (_state(metadata), *_told(case)),
         Remedy("Cancel the deletion and enable the key." if changes else "Make the key usable again.", changes),
         step="createSecret",
     )

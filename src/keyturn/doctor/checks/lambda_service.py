@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import timedelta
 from shlex import quote
 from typing import Any
@@ -13,6 +14,7 @@ from keyturn.doctor.catalogue import Skip, check
 from keyturn.doctor.facts import Answer, Kind
 from keyturn.doctor.lines import LineCause, enter, finding_of, newest_said
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
+from keyturn.doctor.own_functions import meant_handler
 from keyturn.doctor.remedies import configure, go_on
 from keyturn.doctor.runtimes import DEPRECATED_FROM
 
@@ -30,6 +32,46 @@ _NO_MODULE = (
 )
 _UPLOAD = "aws lambda update-function-code --function-name {function} --zip-file fileb://function.zip"
 
+HANDLER = LineCause(
+    Cause(
+        id="lambda-handler-missing",
+        section=Section.FUNCTION,
+        topic=Topic.BEYOND,
+        title="The function's handler does not exist",
+        symptoms=(
+            "Runtime.HandlerNotFound: Handler 'lambda_handler' missing on module 'lambda_function'",
+            "Runtime.MalformedHandlerName: Bad handler",
+            "Unable to import module 'lambda_function': No module named 'lambda_function'",
+        ),
+        evidence=_LOG,
+        decision="The newest failed invocation of this secret says that the handler is missing or its name is"
+        " none, or that the module is not there which the handler names.",
+        remedy="Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the"
+        " handler is right, upload a package that has the file at its top, not in a folder.",
+        tried_by=("function.import",),
+    ),
+    re.compile(rf"{_NO_MODULE}|Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
+    "the function {function} cannot be started: {gone}{why}",
+    "Set the handler to MODULE.NAME: the file at the top of the package, and the function in it; the function's code"
+    " has their names. If the handler is right, upload a package that has the file at its top, not in a folder.",
+    by_hand=("aws lambda update-function-configuration --function-name {function} --handler MODULE.NAME",),
+)
+
+
+@check(HANDLER.cause)
+def lambda_handler_missing(case: Case) -> Iterator[Finding]:
+    """Look for a handler that is not there; of a function that Keyturn has made, say which one it is to have."""
+    for finding in HANDLER(case):
+        yield replace(finding, remedy=with_handler(case, finding.remedy))
+
+
+def with_handler(case: Case, otherwise: Remedy) -> Remedy:
+    """Return what sets the handler that a function of Keyturn's making was to have; what helps otherwise if it has."""
+    meant = meant_handler(case)
+    text = f"Set the handler to {meant}, with which Keyturn has made this function."
+    return Remedy(text, (configure(case, Handler=meant),)) if meant else otherwise
+
+
 enter(
     LineCause(
         Cause(
@@ -46,6 +88,7 @@ enter(
             decision="The newest failed invocation of this secret says Runtime.ImportModuleError.",
             remedy="Build the package with the module in it and upload it. AWS's functions for PostgreSQL import pg and"
             " pgdb from the distribution PyGreSQL; the distribution pg is something else.",
+            tried_by=("function.import",),
         ),
         re.compile(r"Runtime\.ImportModuleError: (?P<why>[^\n\r]*)"),
         "the function {function} cannot be loaded: {why}",
@@ -71,6 +114,7 @@ enter(
             " was raised after the package had been built.",
             remedy="Build the package for the function's runtime and architecture, or create the function anew from"
             " the template. Until then the former runtime does, if it can still be set.",
+            tried_by=("function.import",),
         ),
         _COMPILED,
         "the function {function} has a compiled module that its runtime cannot load: {why}",
@@ -95,34 +139,12 @@ enter(
             decision="The newest failed invocation of this secret says Runtime.UserCodeSyntaxError. In"
             " /var/task/pg/__init__.py it is the wrong package: pg instead of PyGreSQL.",
             remedy="Correct the code, or replace the package pg by PyGreSQL, and upload it.",
+            tried_by=("function.import",),
         ),
         re.compile(r"Runtime\.UserCodeSyntaxError: (?P<why>[^\n\r]*)"),
         "the function {function} cannot be loaded: {why}",
         "Correct the code (in pg/__init__.py: replace the package pg by PyGreSQL), and upload it.",
         by_hand=(_UPLOAD,),
-    ),
-    LineCause(
-        Cause(
-            id="lambda-handler-missing",
-            section=Section.FUNCTION,
-            topic=Topic.BEYOND,
-            title="The function's handler does not exist",
-            symptoms=(
-                "Runtime.HandlerNotFound: Handler 'lambda_handler' missing on module 'lambda_function'",
-                "Runtime.MalformedHandlerName: Bad handler",
-                "Unable to import module 'lambda_function': No module named 'lambda_function'",
-            ),
-            evidence=_LOG,
-            decision="The newest failed invocation of this secret says that the handler is missing or its name is"
-            " none, or that the module is not there which the handler names.",
-            remedy="Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the"
-            " handler is right, upload a package that has the file at its top, not in a folder.",
-        ),
-        re.compile(rf"{_NO_MODULE}|Runtime\.(?:HandlerNotFound|MalformedHandlerName): (?P<why>[^\n\r]*)"),
-        "the function {function} cannot be started: {gone}{why}",
-        "Set the handler to MODULE.NAME: the file at the top of the package, and the function in it. If the handler is"
-        " right, upload a package that has the file at its top, not in a folder.",
-        by_hand=("aws lambda update-function-configuration --function-name {function} --handler MODULE.NAME",),
     ),
     LineCause(
         Cause(

@@ -326,6 +326,7 @@ HOST_GONE = Cause(
     remedy="Put the host of the database that is there into the secret's value.",
     fix=Fix.BY_HAND,
     outranks=OUTRANKED[:3],
+    tried_by=("database.resolve",),
 )
 _NO_NAME = line_saying(
     "could not translate host name",

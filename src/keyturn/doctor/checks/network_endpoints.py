@@ -23,6 +23,7 @@ from keyturn.doctor.ways import (
     make_endpoint,
     secrets_manager_step,
     shown,
+    turn_on,
 )
 from keyturn.errors.base import AwsError
 from keyturn.rules.network.endpoints import DNS_ATTRIBUTES
@@ -99,10 +100,7 @@ def vpc_dns_off(case: Case) -> Iterator[Finding]:
             (shown(network, each), *hung(case)),
             Remedy(
                 "Turn the VPC's DNS on.",
-                tuple(
-                    Change("ec2", "ModifyVpcAttribute", {"VpcId": each.hop.at, _member(name): {"Value": True}})
-                    for name in names
-                ),
+                tuple(turn_on(each.hop.at, name) for name in names),
             ),
             step=secrets_manager_step(case),
         )
@@ -118,7 +116,7 @@ def _without_names(case: Case, network: Network) -> Finding:
         (Evidence("ec2:DescribeVpcAttribute", vpc_id, {DNS_ATTRIBUTES[0]: False}), *hung(case)),
         Remedy(
             "Turn the VPC's DNS on.",
-            (Change("ec2", "ModifyVpcAttribute", {"VpcId": vpc_id, _member(DNS_ATTRIBUTES[0]): {"Value": True}}),),
+            (turn_on(vpc_id, DNS_ATTRIBUTES[0]),),
         ),
         role=Role.CAUSE if is_stopped else Role.RISK,
         confidence=Confidence.LIKELY,
@@ -326,10 +324,6 @@ def _needed(case: Case) -> list[dict[str, Any]]:
         {"Effect": "Allow", "Principal": principal, "Action": actions, "Resource": resources},
         {"Effect": "Allow", "Principal": principal, "Action": password, "Resource": "*"},
     ]
-
-
-def _member(attribute: str) -> str:
-    return attribute[0].upper() + attribute[1:]
 
 
 def admit(group_id: str, port: int, source_group_id: str) -> Change:

@@ -26,7 +26,7 @@ _NEARLY_MS = 800
 
 TIMEOUT = Cause(
     id="function-timeout-too-short",
-    section=Section.NETWORK,
+    section=Section.FUNCTION,
     topic=Topic.NETWORK,
     title="The function is given too little time",
     symptoms=("Task timed out after 3.00 seconds", "Task timed out after"),

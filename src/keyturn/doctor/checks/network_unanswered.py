@@ -35,6 +35,7 @@ UNANSWERED = Cause(
     " trace FUNCTION secretsmanager.REGION.amazonaws.com:443.",
     outranks=("pending-stuck", "pending-empty"),
     yields=True,
+    tried_by=("endpoint.connect",),
 )
 
 

@@ -1,26 +1,32 @@
 """What Keyturn finds from inside the function's sandbox: the package, the way, the logins (``--preflight``).
 
-Without ``--preflight`` it is told what was found last, as far as the doctor does not see it itself.
+Without ``--preflight`` it is told what was found last, as far as the doctor does not see it itself and as long as it
+holds (``newest.py``).
 
-Each check reads items of PreflightRotation's reply; the words of items and codes are those of docs/preflight.md.
+Each check reads items of PreflightRotation's or GetRotationPreflight's reply; the words of items and codes are those of
+docs/preflight.md.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from shlex import quote
 from typing import Any
 
 from keyturn.doctor.case import Case
-from keyturn.doctor.catalogue import Skip, Unasked, cause_of, check
+from keyturn.doctor.catalogue import Skip, Unasked, Untried, cause_of, check
+from keyturn.doctor.checks.database_errors import NOT_ADMITTED, admitting
+from keyturn.doctor.checks.lambda_service import with_handler
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
+from keyturn.doctor.newest import Item, is_seen_from_outside, newest_look, overtaken_by
 from keyturn.doctor.own_functions import own_function
 from keyturn.doctor.remedies import go_on, store_value
 from keyturn.rules.distance import distance
 
-_ASKED = ("keyturn:PreflightRotation",)
+_ASKED = ("keyturn:PreflightRotation", "keyturn:GetRotationPreflight")
 _REFUSED = "AuthenticationFailed"
 _ENGINE = "engine "
 _PENDING, _PREVIOUS, _STILL, _OUTSIDE, _REFUSED_NOW = (
@@ -36,46 +42,80 @@ _DRIFTS = {
     _REFUSED_NOW: "the database refuses AWSCURRENT",
     _STILL: "the database still accepts the previous password, which should be dead",
 }
-# Policies and the function's own are looked at again each time: what was found of them may be mended.
-_SEEN_FROM_OUTSIDE = ("doctor", "function.invoke", "secret.describe", "secret.read", "superuser.read")
+# Of what was skipped: something before it has failed, or it cannot be tried there.
+_NOT_TRIED = frozenset(
+    {
+        "DriverMissing",
+        "NotReached",
+        "NotRead",
+        "NotTried",
+        "OldPython",
+        "PasswordNotAsked",
+        "UnknownEngine",
+    }
+)
 
 
-def _items(case: Case, *names: str) -> list[Mapping[str, Any]]:
-    """Return the items of these names, or of names that begin with them and a full stop.
+def _items(case: Case, *names: str) -> list[Item]:
+    """Return the items of these names, or of names that begin with them and a full stop, of the newest look.
 
     Raises:
-        Skip: No pre-flight was asked for, or it cannot be made just now.
+        Skip: There is no look that still holds, or it did not get that far.
         Unseen: It could not be made.
     """
     if case.preflight is None and not case.options.may_be_keyturn:
         raise Skip("only Keyturn looks from inside the sandbox")
-    if case.preflight is None:
-        raise Unasked(f"a look from inside the sandbox{case.options.told(', --preflight,')} decides this")
     if case.put_off:
         raise Unasked(case.put_off)
-    found = case.preflight.value.get("Items", [])
-    return [
-        item for item in found if any(item["Item"] == name or item["Item"].startswith(f"{name}.") for name in names)
-    ]
+    look = newest_look(case)
+    if look is None:
+        if case.preflight is not None:
+            _ = case.preflight.value
+        raise Unasked(f"a look from inside the sandbox{case.options.told(', --preflight,')} decides this")
+    found = [item for item in look.standing if any(f"{item['Item']}.".startswith(f"{name}.") for name in names)]
+    is_failed = any(item["Status"] == "failed" for item in found)
+    untried = [item for item in found if item["Status"] == "skipped" and item["Code"] in _NOT_TRIED]
+    if untried and not is_failed:
+        raise Untried(f"a look from inside the sandbox did not get that far: {_told(untried)}")
+    return found
 
 
-def _failed(case: Case, *names: str) -> list[Mapping[str, Any]]:
+def _failed(case: Case, *names: str) -> list[Item]:
     return [item for item in _items(case, *names) if item["Status"] == "failed"]
 
 
 def _drift(case: Case) -> Sequence[str]:
-    assert case.preflight is not None  # noqa: S101 - asked after _items
-    return [cause for cause in case.preflight.value.get("Causes", []) if cause.startswith("drift:")]
+    look = newest_look(case)
+    return [] if look is None else [cause for cause in look.causes if cause.startswith("drift:")]
 
 
-def _evidence(case: Case, items: Iterable[Mapping[str, Any]]) -> tuple[Evidence, ...]:
-    return tuple(
-        Evidence("keyturn:PreflightRotation", case.name, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}")
-        for item in items
+def _finding(
+    case: Case,
+    cause: Cause,
+    title: str,
+    items: Iterable[Item],
+    remedy: Remedy,
+    *,
+    role: Role = Role.CAUSE,
+    step: str | None = None,
+) -> Finding:
+    """Return what the newest look has found; of one that was made before, with its age, and likely only."""
+    look = newest_look(case)
+    assert look is not None  # noqa: S101 - asked after _items
+    found = Finding(cause, title, look.evidence(case.name, items), remedy, role=role, step=step)
+    if look.is_now:
+        return found
+    again = f"A look from inside the sandbox{case.options.told(' (--preflight)')} says whether it still holds."
+    look_again = f"keyturn doctor {quote(case.name)} --preflight"
+    return replace(
+        found,
+        title=f"as was found {distance(look.at, case.now)}, {title}",
+        remedy=replace(remedy, text=f"{remedy.text} {again}", by_hand=(*remedy.by_hand, look_again)),
+        confidence=Confidence.LIKELY,
     )
 
 
-def _told(items: Sequence[Mapping[str, Any]]) -> str:
+def _told(items: Sequence[Item]) -> str:
     first = items[0]
     reason = str(first.get("Reason") or first["Code"]).rstrip(".")
     return f"{reason} ({first['Code']})" if first["Code"] not in reason else reason
@@ -98,11 +138,12 @@ FUNCTION = Cause(
 def preflight_function_start(case: Case) -> Iterator[Finding]:
     """Look whether the handler imports."""
     if items := _failed(case, "function"):
-        remedy = Remedy("Mend the package, or the function's handler, and look again.")
-        yield Finding(
+        remedy = with_handler(case, Remedy("Mend the package, or the function's handler, and look again."))
+        yield _finding(
+            case,
             FUNCTION,
             f"the function {case.function_name} does not start: {_told(items)}",
-            _evidence(case, items),
+            items,
             remedy,
         )
 
@@ -125,10 +166,11 @@ ENDPOINT = Cause(
 def preflight_endpoint_unreachable(case: Case) -> Iterator[Finding]:
     """Look whether Secrets Manager is reached."""
     if items := _failed(case, "endpoint"):
-        yield Finding(
+        yield _finding(
+            case,
             ENDPOINT,
             f"the function {case.function_name} cannot reach Secrets Manager: {_told(items)}",
-            _evidence(case, items),
+            items,
             Remedy("Give the function an endpoint that it reaches, or a way to this one."),
             step="createSecret",
         )
@@ -152,10 +194,11 @@ DENIED = Cause(
 def preflight_secret_unreadable(case: Case) -> Iterator[Finding]:
     """Look whether the role reads what it needs."""
     if items := _failed(case, "secret.describe", "secret.read", "superuser.read"):
-        yield Finding(
+        yield _finding(
+            case,
             DENIED,
             f"the function {case.function_name} cannot read what it needs: {_told(items)}",
-            _evidence(case, items),
+            items,
             Remedy("Allow the role what the reason names; keyturn audit explain prints the statement for an event."),
             step="createSecret" if any(item["Item"].startswith("secret.") for item in items) else "setSecret",
         )
@@ -193,13 +236,13 @@ def preflight_value_unusable(case: Case) -> Iterator[Finding]:
     if own is not None and named and (engine := named[0]["Reason"].removeprefix(_ENGINE)) not in own.engine_names:
         title = f"{case.function_name} is for engine {own.engine_names[0]}, and the value of {case.name} says {engine}"
         text = "Set engine in the value to what the database is, or give the secret the function made for it."
-        yield Finding(VALUE, title, _evidence(case, named), Remedy(text))
+        yield _finding(case, VALUE, title, named, Remedy(text))
     elif items := _failed(case, "secret.value", "superuser.value"):
         whose = "the superuser secret's value" if items[0]["Item"].startswith("superuser") else "the secret's value"
         title = f"{whose} cannot be used: {_told(items)}"
         arn = case.superuser_arn if items[0]["Item"].startswith("superuser") else case.arn
         remedy = Remedy("Store a complete value: the same, with what is missing.", by_hand=store_value(arn))
-        yield Finding(VALUE, title, _evidence(case, items), remedy)
+        yield _finding(case, VALUE, title, items, remedy)
 
 
 UNREACHABLE = Cause(
@@ -226,10 +269,11 @@ UNREACHABLE = Cause(
 def preflight_database_unreachable(case: Case) -> Iterator[Finding]:
     """Look whether the database answers."""
     if items := _failed(case, "database.resolve", "database.connect"):
-        yield Finding(
+        yield _finding(
+            case,
             UNREACHABLE,
             f"the function {case.function_name} cannot reach the database: {_told(items)}",
-            _evidence(case, items),
+            items,
             Remedy(
                 "Start the database, correct host and port in the secret's value, or open the way to it.",
                 by_hand=store_value(case.arn),
@@ -258,9 +302,7 @@ def preflight_tls_failed(case: Case) -> Iterator[Finding]:
         remedy = Remedy(
             "Set ssl in the secret's value as the server is, or mend the certificate.", by_hand=store_value(case.arn)
         )
-        yield Finding(
-            TLS, f"TLS to the database fails: {_told(items)}", _evidence(case, items), remedy, step="setSecret"
-        )
+        yield _finding(case, TLS, f"TLS to the database fails: {_told(items)}", items, remedy, step="setSecret")
 
 
 # What an error of Keyturn's engines is in the words of the causes that a log tells of.
@@ -310,7 +352,9 @@ def preflight_login_refused(case: Case) -> Iterator[Finding]:
         elif told_by := cause_of(_TOLD_BY.get(items[0]["Code"], "")):
             title = f"{told_by.title[0].lower()}{told_by.title[1:]}"
             remedy = Remedy(told_by.remedy, by_hand=store if "in the value" in told_by.remedy else ())
-        yield Finding(LOGIN, f"{title}: {_told(items)}", _evidence(case, items), remedy)
+            if told_by is NOT_ADMITTED.cause:
+                remedy = admitting(str(items[0].get("Reason")), remedy)
+        yield _finding(case, LOGIN, f"{title}: {_told(items)}", items, remedy)
 
 
 SUPERUSER = Cause(
@@ -330,10 +374,11 @@ SUPERUSER = Cause(
 def preflight_superuser_login_refused(case: Case) -> Iterator[Finding]:
     """Look whether the superuser logs in."""
     if items := _failed(case, "login.superuser"):
-        yield Finding(
+        yield _finding(
+            case,
             SUPERUSER,
             f"the superuser secret does not log in: {_told(items)}",
-            _evidence(case, items),
+            items,
             Remedy(
                 "Store the superuser's true password in the superuser secret.", by_hand=store_value(case.superuser_arn)
             ),
@@ -361,10 +406,11 @@ def drift_pending_in_database(case: Case) -> Iterator[Finding]:
     items = _items(case, "login.current", "login.pending")
     if _PENDING in _drift(case):
         resolve = f"keyturn rotation resolve {quote(case.name)}"
-        yield Finding(
+        yield _finding(
+            case,
             PENDING_SET,
             "the database has AWSPENDING's password, so that who reads the secret is refused",
-            _evidence(case, items),
+            items,
             Remedy("Let the rotation go on, or have the label moved at once.", (go_on(case),), by_hand=(resolve,)),
         )
 
@@ -389,10 +435,11 @@ def drift_previous_in_database(case: Case) -> Iterator[Finding]:
     items = _items(case, "login.current", "login.previous")
     if _PREVIOUS in _drift(case):
         resolve = f"keyturn rotation resolve {quote(case.name)}"
-        yield Finding(
+        yield _finding(
+            case,
             PREVIOUS_SET,
             "the database has AWSPREVIOUS' password, so that who reads the secret is refused",
-            _evidence(case, items),
+            items,
             Remedy("Have the label moved back to that version, then rotate.", by_hand=(resolve,)),
         )
 
@@ -416,10 +463,11 @@ def drift_previous_still_accepted(case: Case) -> Iterator[Finding]:
     """Look whether the previous value is dead where it should be."""
     items = _items(case, "login.previous")
     if _STILL in _drift(case):
-        yield Finding(
+        yield _finding(
+            case,
             PREVIOUS_ALIVE,
             "the database still accepts the previous password, which should be dead",
-            _evidence(case, items),
+            items,
             Remedy("Find out by what it lives; rotating once more replaces both.", (go_on(case),)),
             role=Role.RISK,
         )
@@ -432,9 +480,10 @@ LAST = Cause(
     title="The last look from inside the function's sandbox has found that a rotation will fail, or a drift",
     symptoms=("It will fail, as was found", _OUTSIDE, _REFUSED_NOW, _PENDING, _PREVIOUS, _STILL),
     evidence=("keyturn:GetRotationPreflight",),
-    decision="Keyturn's last pre-flight of this secret is less than a day old, nothing has rotated and neither value"
-    " nor function have changed since, and it has found what the doctor does not see from outside: a login, the way to"
-    " the database, the package. What is older is a note.",
+    decision="Keyturn's last pre-flight of this secret has found what the doctor does not see from outside: a login,"
+    " the way to the database, the package. As long as it holds the cause that it has found is told in its place. Where"
+    " a rotation has failed since, it is a cause only if nothing else is one; where the value or the function was"
+    " changed since, or where it is more than a day old, a note.",
     remedy="Look again with --preflight, which says what to do.",
     outranks=("pending-stuck",),
     yields=True,
@@ -443,40 +492,43 @@ LAST = Cause(
 
 @check(LAST)
 def preflight_found_last(case: Case) -> Iterator[Finding]:
-    """Look at what is known already."""
+    """Look at what is known already, and was overtaken."""
     found, checked_at = _found_last(case)
+    if newest_look(case) is not None:
+        raise Skip("what was tried last is told by the checks of it")
     drifts = [cause for cause in found.get("Causes", []) if cause.startswith("drift:")]
-    failed = [item for item in found.get("Items", []) if item["Status"] == "failed"]
-    inside = [item for item in failed if not item["Item"].startswith(_SEEN_FROM_OUTSIDE)]
-    if found["Verdict"] != "will fail" and not drifts:
+    failed = [item for item in found.get("Items", []) if item["Status"] == "failed" and not is_seen_from_outside(item)]
+    is_over = case.last_rotated_at is not None and case.last_rotated_at > checked_at
+    if is_over or not (failed or drifts) or (found["Verdict"] != "will fail" and not drifts):
         return
-    when = f"As was found {distance(checked_at, case.now)}"
+    told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else f"a rotation would fail: {_told(failed)}"
+    overtaken = overtaken_by(case, checked_at)
     stored = store_value(case.arn) if not {_OUTSIDE, _REFUSED_NOW}.isdisjoint(drifts) else ()
-    or_store = " Or store the password that the database has." if stored else ""
-    told = _DRIFTS.get(drifts[0], drifts[0]) if drifts else _what_failed(inside or failed)
-    role = Role.RISK if drifts == [_STILL] and found["Verdict"] != "will fail" else Role.CAUSE
-    if case.last_look_at is None or not (inside or drifts):
-        role, when = Role.NOTE, f"{when}, and may hold no longer"
+    is_past = bool(overtaken)
     yield Finding(
         LAST,
-        f"{when}, {told}",
+        f"as was found at {checked_at:%Y-%m-%d %H:%M:%S} UTC, {told}; {overtaken}"
+        if is_past
+        else f"as was found {distance(checked_at, case.now)}, {told}",
         tuple(
             Evidence(
-                "keyturn:GetRotationPreflight",
-                case.name,
-                f"{item['Item']} {item['Code']}: {item.get('Reason', '')}",
-                checked_at,
+                LAST.evidence[0], case.name, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}", checked_at
             )
             for item in failed
         )
-        or (Evidence("keyturn:GetRotationPreflight", case.name, ", ".join(drifts), checked_at),),
+        or (Evidence(LAST.evidence[0], case.name, ", ".join(drifts), checked_at),),
         Remedy(
-            f"It was found at {checked_at:%Y-%m-%d %H:%M:%S} UTC. A look from inside the sandbox"
-            f"{case.options.told(' (--preflight)')} says whether it still holds, and what to do.{or_store}",
-            by_hand=(f"keyturn doctor {quote(case.name)} --preflight", *stored),
+            f"A look from inside the sandbox{case.options.told(' (--preflight)')} says whether it still holds, and what"
+            f" to do.{' Or store the password that the database has.' if stored and not is_past else ''}",
+            by_hand=(f"keyturn doctor {quote(case.name)} --preflight", *(() if is_past else stored)),
         ),
-        role=role,
+        role=Role.NOTE
+        if is_past
+        else Role.RISK
+        if drifts == [_STILL] and found["Verdict"] != "will fail"
+        else Role.CAUSE,
         confidence=Confidence.LIKELY,
+        is_history=is_past,
     )
 
 
@@ -494,7 +546,3 @@ def _found_last(case: Case) -> tuple[Mapping[str, Any], datetime]:
         raise Skip("only Keyturn knows this")
     found = answer.value
     return found, found["CheckedAt"].astimezone(UTC)
-
-
-def _what_failed(items: Sequence[Mapping[str, Any]]) -> str:
-    return f"a rotation will fail: {items[0]['Item']}: {_told(items)}" if items else "a rotation will fail"

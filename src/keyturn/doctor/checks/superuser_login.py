@@ -42,6 +42,7 @@ LOGIN_FAILED = Cause(
     " One that takes longer never reached it: the network.",
     remedy="Put the superuser's true password into the superuser secret; of a superuser that RDS manages, use its rds!"
     " secret.",
+    tried_by=("login.superuser",),
 )
 _LOGIN = re.compile(rf"Unable to log into (?:rdsadmin )?database using credentials in {_KINDS} secret[^\n]*")
 

@@ -89,7 +89,7 @@ def preflight(kit: Kit, secret_arn: str, *, is_asked: bool) -> PreflightRecord |
     value = _current_value(kit, secret)
     engine = catalogue.engine_for(value.get("engine"))
     looked = look(kit, secret, secret.rotation_function_arn, value, engine)
-    items = [*diagnosed(kit, secret_arn), *looked]
+    items = [*diagnosed(kit, secret_arn, looked), *looked]
     now = kit.clock.now()
     with kit.state.write() as transaction:
         current = secrets.lock_secret(transaction, secret_arn)
