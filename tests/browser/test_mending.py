@@ -157,7 +157,7 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
     expect(rotate).to_have_count(0)
     visitor.open("")
     wrong = page.get_by_role("region", name="What is wrong now")
-    expect(wrong).to_contain_text("failed last: a call of the function to AWS's API failed (ClientError)")
+    expect(wrong).to_contain_text("failed last: the function may not call secretsmanager:")
 
 
 def test_who_may_not_rotate_is_told_what_is_missing(

@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyturn.client.rotation_cause import cause_in_words
+from keyturn.client.rotation_cause import cause_in_words, preflight_cause_in_words
 from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_window, parse_rotation_rules
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_DRIFTS = {
-    "drift:ChangedOutside": "the password was changed outside of rotation",
-    "drift:CurrentRefused": "the database refuses AWSCURRENT",
-    "drift:PendingIsInDatabase": "the database has AWSPENDING's password",
-    "drift:PreviousIsInDatabase": "the database has AWSPREVIOUS' password",
-    "drift:PreviousStillAccepted": "the previous password is still accepted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +49,14 @@ class SeenBefore:
 
     @property
     def reasons(self) -> Sequence[str]:
-        """Its causes for people, the one that says most first: a drift, what the doctor names, what was tried."""
+        """Its causes for people, in the same order as :attr:`ranked`."""
+        return [preflight_cause_in_words(cause) for cause in self.ranked]
+
+    @property
+    def ranked(self) -> Sequence[str]:
+        """Its causes, the one that says most first: a drift, what the doctor names, what was tried."""
         ranks = ("drift:", "doctor:")
-        ranked = sorted(self.causes, key=lambda cause: [not cause.startswith(rank) for rank in ranks])
-        return [_DRIFTS.get(cause, cause.removeprefix("doctor:")) for cause in ranked]
+        return sorted(self.causes, key=lambda cause: [not cause.startswith(rank) for rank in ranks])
 
     def in_words(self) -> str:
         """Say in a sentence what was found, and when; in another one if that may hold no longer."""
@@ -68,7 +65,7 @@ class SeenBefore:
 
     def _found(self) -> str:
         at = f" at {_said(self.checked_at)}" if self.checked_at else ""
-        why = f": {', '.join(self.causes)}" if self.causes else ""
+        why = f": {'; '.join(self.reasons)}" if self.causes else ""
         if self.verdict == "will fail" and self.is_overtaken:
             return f"That it would fail was found{at}{why}."
         if self.drifts and self.is_overtaken:
@@ -110,6 +107,7 @@ class PlannedRotation:
         due_at: When the next attempt of a pending one begins.
         attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
         cause: A short name of why the last attempt failed.
+        refused_action: What the function was not allowed then, as policies name it; empty if that is not why.
         preflight: What is known of the next rotation before it is due; None if nobody has looked.
         engine: Which of Keyturn's engines the value is for, by its module's name; empty if that is not known.
     """
@@ -130,6 +128,7 @@ class PlannedRotation:
     cause: str | None = None
     preflight: SeenBefore | None = None
     engine: str = ""
+    refused_action: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
@@ -152,6 +151,7 @@ class PlannedRotation:
             cause=entry.get("Cause"),
             preflight=SeenBefore.of(entry),
             engine=entry.get("Engine", ""),
+            refused_action=entry.get("RefusedAction", ""),
         )
 
     @property
@@ -216,7 +216,7 @@ class PlannedRotation:
     def _standing(self) -> Iterator[str]:
         """Yield what is to be said of a secret that does not just wait for its moment."""
         number = f"attempt {self.attempt[0]} of {self.attempt[1]}" if self.attempt else "an attempt"
-        failed = f": {cause_in_words(self.cause)}" if self.cause else ""
+        failed = f": {cause_in_words(self.cause, self.refused_action)}" if self.cause else ""
         if self.state == "running":
             yield f"A rotation runs: {number}. The next one is planned when it has ended."
         elif self.state == "pending":

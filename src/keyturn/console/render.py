@@ -17,12 +17,13 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
 from markupsafe import Markup, escape
 
-from keyturn.client.rotation_cause import cause_in_words
+from keyturn.client.rotation_cause import cause_in_words, cause_name, preflight_cause_in_words
 from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
 from keyturn.console.visit import Form
 from keyturn.rules.distance import distance
+from keyturn.rules.rotation_cause import refused_call
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -130,6 +131,7 @@ class Renderer:
             empty_form=Form(),
             place_of=place_of,
             section_of=section_of,
+            refused_call=refused_call,
         )
         self._environment.filters.update(
             moment=moment,
@@ -143,6 +145,8 @@ class Renderer:
             pretty_json=pretty_json,
             harmless=shown,
             cause_in_words=cause_in_words,
+            cause_name=cause_name,
+            preflight_cause_in_words=preflight_cause_in_words,
         )
 
     def render(self, template: str, shown: Mapping[str, Any]) -> str:

@@ -84,7 +84,7 @@ class PlannedRecord:
         next_rotation_at: The moment that was chosen; None if there is none.
         value_made_at: When the current version was made; None if there is none.
         planned_in_minute: How many rotations of the account's region are planned in the same minute, this one included.
-        rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
+        rotation_id: Of the rotation that is unfinished; None, like the next six, if none is.
         version_id: What it makes.
         due_at: When it runs next, or began to.
         verdict: Of the last pre-flight; None, like the next three, if there was none.
@@ -110,6 +110,7 @@ class PlannedRecord:
     due_at: datetime | None
     attempt: int | None
     cause: str | None
+    error: str | None
     verdict: str | None
     heartbeat: str | None
     preflight_causes: Sequence[str] | None
@@ -204,6 +205,7 @@ _COLUMNS = (
     _rotations.c.due_at,
     _rotations.c.attempt,
     _rotations.c.cause,
+    _rotations.c.error,
     _preflights.c.verdict,
     _preflights.c.heartbeat,
     _preflights.c.causes.label("preflight_causes"),

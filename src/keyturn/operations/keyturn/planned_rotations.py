@@ -14,6 +14,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
+from keyturn.rules.rotation_cause import refused_call
 from keyturn.rules.schedule import PlannedState, RotationRules, last_change, parse_rotation_rules, window_that_closes
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
@@ -105,6 +106,7 @@ def _entry(record: PlannedRecord) -> Any:
         "Attempt": record.attempt,
         "Attempts": None if record.kind is None else PLANS[record.kind].attempts,
         "Cause": record.cause,
+        "RefusedAction": refused_call(record.cause, record.error) or None,
         **_preflight(record),
     }
     return {name: value for name, value in members.items() if value is not None}

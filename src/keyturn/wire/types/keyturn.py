@@ -222,6 +222,7 @@ class PlannedRotationType(TypedDict):
     Attempt: NotRequired[int]
     Attempts: NotRequired[int]
     Cause: NotRequired[str]
+    RefusedAction: NotRequired[str]
     Verdict: NotRequired[str]
     Heartbeat: NotRequired[str]
     PreflightCauses: NotRequired[list[str]]
