@@ -57,7 +57,8 @@ def newest_failures(visit: Visit, group: str, begin: datetime, end: datetime) ->
     found = [each for each in failed_invocations(seen.lines) if begin <= each.at < end]
     newest = found[:MOST]
     is_cut = told.older is not None or len(found) > MOST or len(told.lines) > _LINES
-    steps = rotation_steps(visit, newest[-1].at, newest[0].at) if newest else {}
+    # The event of a step is of another moment than the log's START: of when the step began, or was given up.
+    steps = rotation_steps(visit, newest[-1].at - _LONGEST, newest[0].at + _LONGEST) if newest else {}
     return Failures(newest, steps, is_cut=is_cut)
 
 

@@ -14,7 +14,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
 from keyturn.client.rotation_cause import cause_in_words, cause_name, preflight_cause_in_words
@@ -22,6 +23,7 @@ from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
 from keyturn.console.visit import Form
+from keyturn.doctor.remedies import line_with
 from keyturn.rules.distance import distance
 from keyturn.rules.rotation_cause import refused_call
 
@@ -75,6 +77,13 @@ def day(at: datetime) -> Markup:
     """Return the day of a moment that is known to the day only, in UTC as it was counted."""
     shown = f"{at.astimezone(UTC):%Y-%m-%d}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(shown, shown, shown)
+
+
+@pass_context
+def here(context: Context, lines: str) -> str:
+    """Return lines of a shell whose commands lead to this server: the AWS CLI's would lead to AWS."""
+    target = context["visit"].clients.target
+    return "\n".join(line_with(line, target) for line in lines.splitlines())
 
 
 def milliseconds(value: float | None) -> str:
@@ -137,6 +146,7 @@ class Renderer:
             moment=moment,
             with_moments=with_moments,
             in_utc=in_utc,
+            here=here,
             day=day,
             time_of_day=time_of_day,
             milliseconds=milliseconds,

@@ -415,8 +415,8 @@ def test_why_ends_with_what_is_known_before() -> None:
         " refuses connections.",
         "drift": "The database does not have what the secret says, as was found at 2026-03-01 10:00:"
         " the previous password is still accepted.",
-        "unknown": "Whether it will succeed could not be found out at 2026-03-01 10:00: the secret's value: its engine is"
-        " not known, so no login can be tried.",
+        "unknown": "Whether it will succeed could not be found out at 2026-03-01 10:00: the secret's value: its engine"
+        " is not known, so no login can be tried.",
     }
     for name, ending in endings.items():
         assert SEEN[name].why().endswith(ending)

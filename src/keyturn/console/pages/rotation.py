@@ -68,6 +68,22 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         before = told
 
 
+@live("secret/rotation/standing")
+def watch_standing(visit: Visit) -> Iterator[Sequence[Part]]:
+    """Show beside a verdict where the rotation stands by now, until it has ended."""
+    before: tuple[Any, ...] = ()
+    while True:
+        course = Course(_answer(visit, visit.asked("id")), visit, "")
+        told = (course.status, course.rotation.get("DueAt"))
+        if told == before:
+            yield []
+        else:
+            yield [Part("rotation_standing.html", _standing(visit.later(), course), target="standing")]
+        if not course.is_under_way:
+            return
+        before = told
+
+
 @action("secret/rotation/rotate", shows=show)
 def rotate(visit: Visit) -> Reply:
     """Rotate it now."""
@@ -97,6 +113,20 @@ def resolve(visit: Visit) -> Reply:
     made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.asked("id"))
     told = "The function asks the database which version it accepts; the labels follow."
     return _to(visit, told, version=made.get("VersionId", ""), kind="resolution")
+
+
+def _standing(visit: Visit, course: Course) -> dict[str, Any]:
+    described = describe(visit)
+    act = _act(visit, described, _planned(visit, described), course)
+    # What is watched elsewhere, and what comes first, the page says itself.
+    return {
+        "now": visit.now,
+        "described": described,
+        "course": course,
+        **_shown_act(visit, act, course),
+        "is_watched": False,
+        "is_first": False,
+    }
 
 
 def _to(visit: Visit, notice: str, **query: str) -> Redirect:

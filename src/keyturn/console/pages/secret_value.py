@@ -27,7 +27,7 @@ def show(visit: Visit) -> Reply:
     """Show the form: empty, or as it was filled in when something kept it from being stored."""
     secret, _ = known(visit)
     if not visit.clients.allow(SERVICE, "put_secret_value", SecretId=secret["ARN"], SecretString="-"):
-        return Html("secret_edit.html", {"secret": secret, "is_allowed": False})
+        return Html("secret_edit.html", {"secret": secret, "is_allowed": False, "base": "", "is_read": False})
     form = visit.form
     base, current = form.line("base"), current_version(secret)
     is_overtaken = visit.refused is not None and base != current
@@ -39,6 +39,7 @@ def show(visit: Visit) -> Reply:
         base=current if is_overtaken or not base else base,
         token=form.line("token") if form.is_on("more") else ids.new_version_id(),
         is_overtaken=is_overtaken,
+        is_read=form.is_on("read"),
     )
 
 
@@ -65,6 +66,7 @@ def edit(visit: Visit) -> Reply:
         base=read["VersionId"],
         token=ids.new_version_id(),
         warning=warning,
+        is_read=True,
     )
 
 
@@ -131,6 +133,7 @@ def _switched(visit: Visit) -> Reply:
         base=form.line("base"),
         token=form.line("token"),
         warning=warning,
+        is_read=form.is_on("read"),
     )
 
 
@@ -144,6 +147,7 @@ def _form(
     token: str,
     warning: str = "",
     is_overtaken: bool = False,
+    is_read: bool = False,
 ) -> Html:
     """Return the form.
 
@@ -156,6 +160,7 @@ def _form(
         token: Makes the new version's id, so that a form which is sent twice stores once.
         warning: A sentence above it.
         is_overtaken: Whether it was about to put another one's value away.
+        is_read: Whether it began with the current value.
     """
     shown = {
         "secret": secret,
@@ -165,8 +170,11 @@ def _form(
         "rows": rows,
         "base": base,
         "token": token,
+        "warning": warning,
+        "is_overtaken": is_overtaken,
+        "is_read": is_read,
     }
-    return Html("secret_edit.html", {**shown, "warning": warning, "is_overtaken": is_overtaken})
+    return Html("secret_edit.html", shown)
 
 
 def _told(visit: Visit, stored: Mapping[str, Any], base: str) -> str:
