@@ -161,7 +161,7 @@ def test_a_key_names_the_secrets_under_it_before_it_is_disabled(visitor: Visitor
     page = visitor.open("key", id="alias/aws/secretsmanager")
     expect(page.get_by_role("link", name="under/the-usual-key")).to_be_visible()
     page = visitor.open("key", id=bare_id)
-    expect(page.get_by_text("0 secrets are under it.").first).to_be_visible()
+    expect(page.get_by_text("No secret is under it.").first).to_be_visible()
 
 
 def test_a_keys_policy_is_edited(visitor: Visitor, server: ServerProcess) -> None:

@@ -121,7 +121,7 @@ def test_a_schedule_is_previewed_as_it_is_typed_and_refused_in_aws_words(
     page.get_by_label("Schedule").fill("rate(2 hours)")
     expect(page.get_by_role("alert")).to_contain_text("RotateSecret would refuse this schedule.")
     page.get_by_label("Schedule").fill("cron(0 4 1 * ? *)")
-    page.get_by_label("Length of the window").fill("3h")
+    page.get_by_label("Duration of the window").fill("3h")
     expect(page.get_by_text("Each window is 3 hours long (Duration=3h).")).to_be_visible()
     expect(page.get_by_role("region", name="The next windows").get_by_role("row")).to_have_count(11)
     page.get_by_role("button", name="Save").click()

@@ -72,7 +72,7 @@ def jump_to(group: str, failures: Failures, at: datetime, step: timedelta, timeo
         return jump_to_invocation(group, known)
     # It is counted when it began, and has failed at its time limit at the latest.
     end = at + step + timedelta(seconds=timeout_seconds + 1)
-    return address("log", group=group, filter=FAILURES, from_=to_milliseconds(at), to=to_milliseconds(end))
+    return address("log", group=group, failed="1", from_=to_milliseconds(at), to=to_milliseconds(end))
 
 
 def jump_to_invocation(group: str, failed: FailedInvocation) -> str:

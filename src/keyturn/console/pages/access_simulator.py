@@ -44,7 +44,7 @@ def simulate(visit: Visit) -> Reply:
     form = visit.form
     actions, resources = form.text("actions").split(), form.text("resources").split()
     if not actions:
-        raise KeyturnError("No action is named.", "For instance secretsmanager:GetSecretValue, one a line.")
+        raise KeyturnError("No action is named.", "For instance secretsmanager:GetSecretValue, one per line.")
     principal, policy = form.line("principal"), form.text("policy").strip()
     request: dict[str, Any] = {"ActionNames": actions[:_MOST], "MaxItems": _MOST}
     request |= {"ResourceArns": resources} if resources else {}
@@ -74,13 +74,13 @@ def _resource_policy(visit: Visit, principal: str, resources: list[str]) -> str:
 
 
 def _context_entries(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield context keys with their values, written ``key = value, value``, one a line."""
+    """Yield context keys with their values, written ``key = value, value``, one per line."""
     for line in text.splitlines():
         key, is_given, values = line.partition("=")
         if not line.strip():
             continue
         if not is_given:
-            raise KeyturnError(f"{line.strip()} has no value.", "Write key = value, one a line.")
+            raise KeyturnError(f"{line.strip()} has no value.", "Write key = value, one per line.")
         yield {
             "ContextKeyName": key.strip(),
             "ContextKeyType": "stringList" if "," in values else "string",
