@@ -221,7 +221,7 @@ def test_a_group_is_kept_for_some_days_and_deleted(visitor: Visitor, server: Ser
     page.get_by_label("Show lines for").select_option("7 days")
     page.get_by_role("button", name="Set").click()
     expect(page.get_by_role("status")).to_contain_text("Lines are shown for 7 days.")
-    page.get_by_label("Show lines for").select_option("any time")
+    page.get_by_label("Show lines for").select_option("no limit")
     page.get_by_role("button", name="Set").click()
     expect(page.get_by_text("Lines are shown without a limit of time.").first).to_be_visible()
     page.get_by_label("to confirm").fill("/kept")

@@ -123,7 +123,7 @@ def test_a_verdict_says_by_itself_what_became_of_the_rotation_since(
         expect(page.get_by_text("It is running.")).to_be_visible()
         page.evaluate("window.isTheSamePage = true")
 
-    told = page.locator("#standing").get_by_text("The rotation has ended since:").locator("..")
+    told = page.locator("#standing").get_by_text("What became of the rotation since:").locator("..")
     expect(told).to_contain_text("succeeded", timeout=SETTLED)
     expect(page.get_by_text("It is running.")).to_have_count(0)
     assert page.evaluate("window.isTheSamePage")

@@ -161,6 +161,7 @@ def _shown(visit: Visit, options: Options) -> Html:
             "main": main,
             "others": [each for each in found if each.finding.role not in MAIN],
             "act": act,
+            "course": None,
             "is_watched": False,
             "may_watch": act is not None
             and act.state in ("running", "pending")

@@ -118,14 +118,16 @@ def resolve(visit: Visit) -> Reply:
 def _standing(visit: Visit, course: Course) -> dict[str, Any]:
     described = describe(visit)
     act = _act(visit, described, _planned(visit, described), course)
-    # What is watched elsewhere, and what comes first, the page says itself.
     return {
         "now": visit.now,
-        "described": described,
         "course": course,
-        **_shown_act(visit, act, course),
+        "act": act,
+        "has_causes": bool(visit.asked("causes")),
+        "is_first": bool(visit.asked("first")),
+        # The steps are shown elsewhere, and what mends a refused password stands with its cause.
         "is_watched": False,
-        "is_first": False,
+        "is_refused": False,
+        "is_untried": False,
     }
 
 
