@@ -15,6 +15,13 @@ from keyturn.testing.postgresql import PostgresqlServer
 from .conftest import Visitor
 
 SETTLED = 60_000
+_PRESS = """
+standing => {
+  const button = [...standing.querySelectorAll("button")].find(each => each.textContent === "Try again now");
+  button?.click();
+  return Boolean(button);
+}
+"""
 
 
 def stored(server: ServerProcess, postgresql: PostgresqlServer, name: str) -> str:
@@ -44,6 +51,18 @@ def succeeds(page: Page) -> None:
     """Wait until the page says by itself that the rotation has succeeded, and is whole again."""
     expect(page.get_by_text("The rotation has succeeded")).to_be_visible(timeout=SETTLED)
     expect(page.get_by_role("table").last.get_by_text("succeeded").first).to_be_visible(timeout=SETTLED)
+
+
+def tried_again(visitor: Visitor, secret_id: str) -> None:
+    """Have a rotation that waits tried again from the doctor's page, unless its next attempt has begun by itself.
+
+    The page takes the button away then, at any moment: whether it is there is asked in the browser, as it is pressed.
+    """
+    page = visitor.page
+    has_gone_on = page.get_by_role("link", name="Watch it").or_(page.get_by_text("What became of the rotation since:"))
+    expect(page.get_by_role("button", name="Try again now").or_(has_gone_on).first).to_be_visible()
+    if not page.locator("#standing").evaluate(_PRESS):
+        visitor.open("secret/rotation", id=secret_id)
 
 
 def apply_fix(page: Page) -> None:

@@ -84,6 +84,29 @@ def test_the_editor_says_where_a_policy_is_wrong(visitor: Visitor, server: Serve
     assert kept["Statement"][0]["Effect"] == "Allow"
 
 
+def test_a_first_policy_is_about_one_secret(visitor: Visitor, server: ServerProcess) -> None:
+    Caller(server, "user", "nora")
+    for name in ("chosen/one", "chosen/other"):
+        server.client("secretsmanager").create_secret(Name=name, SecretString="x")
+    page = visitor.open("access/user", name="nora")
+    page.get_by_role("link", name="Write a policy").click()
+    # Nothing is given away by who puts in force what the page begins with.
+    text = page.get_by_label("Policy", exact=True)
+    expect(text).to_have_value(re.compile(r"secret:NAME-\?{6}"))
+    expect(text).not_to_have_value(re.compile(r'"\*"'))
+    page.get_by_label("Which secret may be read").fill("chosen/one")
+    page.get_by_role("button", name="Fill in the policy").click()
+
+    arn = server.client("secretsmanager").describe_secret(SecretId="chosen/one")["ARN"]
+    expect(text).to_have_value(re.compile(re.escape(arn)))
+    page.get_by_label("Name of the policy").fill("read-one")
+    page.get_by_role("button", name="Put in force").click()
+
+    expect(page.get_by_role("link", name="read-one")).to_be_visible()
+    kept = server.client("iam").get_user_policy(UserName="nora", PolicyName="read-one")["PolicyDocument"]
+    assert kept["Statement"] == [{"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": arn}]
+
+
 def test_a_doubtful_policy_is_put_on_a_second_word(visitor: Visitor, server: ServerProcess) -> None:
     Caller(server, "user", "dora")
     page = visitor.open("access/edit", of="inline", kind="user", name="dora")

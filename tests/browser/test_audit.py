@@ -41,6 +41,7 @@ def test_a_refused_call_is_explained_and_allowed(visitor: Visitor, server: Serve
     expect(page.get_by_text("statement 1 (Staging) allows the action, but for")).to_be_visible()
     command = shlex.split(page.get_by_role("region", name="Command").inner_text())
     assert command[:5] == ["aws", "iam", "put-user-policy", "--user-name", "ada"]
+    assert command[-2:] == ["--endpoint-url", server.endpoint_url]
     page.get_by_role("button", name="Add it to the user ada").click()
 
     expect(page.get_by_role("status")).to_contain_text("is in force")

@@ -204,6 +204,7 @@ def test_the_code_is_shown_and_replaced(visitor: Visitor, server: ServerProcess,
 
     package = tmp_path / "new.zip"
     package.write_bytes(zip_package({"lambda_function.py": "def lambda_handler(event, context):\n    return 'new'\n"}))
+    page.get_by_text("Upload new code").click()
     page.get_by_label("Package").set_input_files(package)
     page.get_by_role("button", name="Upload").click()
 

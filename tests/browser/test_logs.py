@@ -104,6 +104,20 @@ def test_lines_are_searched_and_bounded_in_time(visitor: Visitor, server: Server
     expect(page.get_by_text("Nothing that was looked at matches the search")).to_be_visible()
 
 
+def test_failed_invocations_are_shown_and_the_search_is_left_free(visitor: Visitor, server: ServerProcess) -> None:
+    create_function(server, "failing")
+    invoke(server, "failing", print="all is well")
+    invoke(server, "failing", do="fail")
+    page = visitor.open("log", group="/aws/lambda/failing")
+    page.get_by_role("link", name="Failed invocations").click()
+
+    expect(page.get_by_text("the password was refused").first).to_be_visible()
+    expect(page.get_by_text("all is well")).to_have_count(0)
+    expect(page.get_by_label("Search")).to_have_value("")
+    page.get_by_role("link", name="All lines").click()
+    expect(page.get_by_text("all is well").first).to_be_visible()
+
+
 def test_following_shows_an_invocation_made_meanwhile(visitor: Visitor, server: ServerProcess) -> None:
     create_function(server, "followed")
     invoke(server, "followed", print="before")
@@ -207,9 +221,9 @@ def test_a_group_is_kept_for_some_days_and_deleted(visitor: Visitor, server: Ser
     page.get_by_label("Show lines for").select_option("7 days")
     page.get_by_role("button", name="Set").click()
     expect(page.get_by_role("status")).to_contain_text("Lines are shown for 7 days.")
-    page.get_by_label("Show lines for").select_option("ever")
+    page.get_by_label("Show lines for").select_option("no limit")
     page.get_by_role("button", name="Set").click()
-    expect(page.get_by_text("Lines are shown for ever.").first).to_be_visible()
+    expect(page.get_by_text("Lines are shown without a limit of time.").first).to_be_visible()
     page.get_by_label("to confirm").fill("/kept")
     page.get_by_role("button", name="Delete the log group").click()
 

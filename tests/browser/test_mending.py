@@ -107,7 +107,9 @@ def test_what_is_seen_from_inside_and_in_the_log_is_one_cause(
     expect(cause).to_contain_text("db-login-failed says the same")
 
     # What was mended there is seen from there only.
+    expect(cause).to_contain_text("Shows the current value, which is recorded like Reveal.")
     cause.get_by_role("button", name="Edit value").click()
+    expect(page.get_by_role("heading", name="Edit value")).to_be_visible()
     page.locator("textarea:focus").fill(THEIRS)
     page.get_by_role("button", name="Store", exact=True).click()
     expect(page.get_by_text("Whether preflight-login-refused is mended is not seen from outside")).to_be_visible()
@@ -164,6 +166,28 @@ def test_another_wrong_host_is_not_called_a_mend_and_is_the_cause_once_it_was_lo
     expect(page.get_by_role("article").first).to_contain_text("second.invalid")
 
 
+def test_a_verdict_says_by_itself_what_became_of_the_rotation_since(
+    visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
+    arn = stored(server, postgresql, "beside")
+    page = turned_on(visitor, arn)
+    succeeds(page)
+
+    with nobody_changes_passwords(postgresql):
+        page.get_by_role("button", name="Rotate now").click()
+        expect(page.get_by_text("setSecret began")).to_be_visible(timeout=SETTLED)
+        page = visitor.open("secret/doctor", id=arn)
+        expect(page.get_by_text("It is running.")).to_be_visible()
+        page.evaluate("window.isTheSamePage = true")
+
+    told = page.locator("#standing").get_by_text("What became of the rotation since:").locator("..")
+    expect(told).to_contain_text("succeeded", timeout=SETTLED)
+    expect(page.get_by_text("It is running.")).to_have_count(0)
+    assert page.evaluate("window.isTheSamePage")
+    told.get_by_role("link", name="look again").click()
+    expect(told).to_have_count(0)
+
+
 def test_one_thing_is_offered_by_where_the_rotation_stands(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
@@ -214,7 +238,7 @@ def test_one_thing_is_offered_by_where_the_rotation_stands(
     expect(rotate).to_have_count(0)
     visitor.open("")
     wrong = page.get_by_role("region", name="What is wrong now")
-    expect(wrong).to_contain_text("failed last: a call of the function to AWS's API failed (ClientError)")
+    expect(wrong).to_contain_text("failed last: the function may not call secretsmanager:")
 
 
 def test_who_may_not_rotate_is_told_what_is_missing(

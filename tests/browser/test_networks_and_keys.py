@@ -57,11 +57,18 @@ def _named(kind: str, name: str) -> list[dict[str, Any]]:
     return [{"ResourceType": kind, "Tags": [{"Key": "Name", "Value": name}]}]
 
 
-def test_without_a_vpc_the_next_step_is_taught(visitor: Visitor) -> None:
+def test_without_a_vpc_the_next_step_is_taught(visitor: Visitor, server: ServerProcess) -> None:
     page = visitor.open("networks")
 
     expect(page.get_by_text("There is no VPC yet.")).to_be_visible()
-    expect(page.get_by_text("aws ec2 create-vpc")).to_be_visible()
+    commands = page.locator("pre").inner_text().strip().splitlines()
+    assert [line.partition(" ")[0] for line in commands] == [
+        "vpc=$(aws",
+        "subnet=$(aws",
+        "group=$(aws",
+        "aws",
+    ]
+    assert all(f"--endpoint-url {server.endpoint_url}" in line for line in commands)
 
 
 def test_a_vpc_is_a_picture_and_tables(visitor: Visitor, network: Net) -> None:
@@ -133,6 +140,28 @@ def test_a_key_lives_and_is_to_die(visitor: Visitor, server: ServerProcess) -> N
     page.get_by_role("button", name="Cancel the deletion").click()
     expect(page.get_by_role("heading", level=1)).to_contain_text("disabled")
     page.get_by_role("button", name="Enable").click()
+
+
+def test_a_key_names_the_secrets_under_it_before_it_is_disabled(visitor: Visitor, server: ServerProcess) -> None:
+    kms, secrets = server.client("kms"), server.client("secretsmanager")
+    key_id, bare_id = (kms.create_key(Description=name)["KeyMetadata"]["KeyId"] for name in ("used", "bare"))
+    kms.create_alias(AliasName="alias/used", TargetKeyId=key_id)
+    secrets.create_secret(Name="under/by-id", SecretString="x", KmsKeyId=key_id)
+    secrets.create_secret(Name="under/by-alias", SecretString="x", KmsKeyId="alias/used")
+    secrets.create_secret(Name="under/the-usual-key", SecretString="x")
+
+    page = visitor.open("key", id=key_id)
+    # Where they are listed, before it is disabled, and where its deletion is confirmed.
+    expect(page.get_by_text("2 secrets are under it:")).to_have_count(3)
+    deletion = page.locator("form").filter(has=page.get_by_role("button", name="Schedule the deletion"))
+    expect(deletion.get_by_role("link", name="under/by-id")).to_be_visible()
+    expect(deletion.get_by_role("link", name="under/by-alias")).to_be_visible()
+    expect(page.get_by_role("link", name="under/the-usual-key")).to_have_count(0)
+
+    page = visitor.open("key", id="alias/aws/secretsmanager")
+    expect(page.get_by_role("link", name="under/the-usual-key")).to_be_visible()
+    page = visitor.open("key", id=bare_id)
+    expect(page.get_by_text("No secret is under it.").first).to_be_visible()
 
 
 def test_a_keys_policy_is_edited(visitor: Visitor, server: ServerProcess) -> None:

@@ -260,8 +260,13 @@ def test_who_may_not_list_opens_a_secret_by_its_name(
     visitor = new_visitor()
     page = visitor.sign_in(application.credentials)
 
+    # The page leads to secrets whose names are known, and the menu counts it among what can be used.
+    assert menu(page) == ["Overview", "Secrets"]
+    expect(page.get_by_text("They show nothing of")).not_to_contain_text("Secrets")
     page.get_by_label("Name or ARN of a secret").fill("dev/orders")
     page.get_by_role("button", name="Open").click()
+    expect(page.get_by_role("link", name="Secrets", exact=True).first).to_have_attribute("aria-current", "page")
+    expect(page.get_by_text("No moment known")).to_have_count(0)
 
     expect(page.get_by_role("heading", name="dev/orders", exact=True)).to_be_visible()
     # What is not known is not said: the name is no ARN.

@@ -12,7 +12,16 @@ from tests.e2e.conftest import Credentials, ServerProcess
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import NewVisitor, Visitor, each_look
-from .rotations import SETTLED, apply_fix, nobody_changes_passwords, password, stored, succeeds, turned_on
+from .rotations import (
+    SETTLED,
+    apply_fix,
+    nobody_changes_passwords,
+    password,
+    stored,
+    succeeds,
+    tried_again,
+    turned_on,
+)
 
 
 def test_it_rotates_breaks_is_diagnosed_mended_and_rotates(
@@ -58,8 +67,7 @@ def test_it_rotates_breaks_is_diagnosed_mended_and_rotates(
 
     # It is tried again from there, and rotates.
     before = password(server, "orders")
-    expect(page.locator("main .first")).to_have_text(["Try again now"])
-    page.get_by_role("button", name="Try again now").click()
+    tried_again(visitor, arn)
     succeeds(page)
     assert password(server, "orders") != before
     assert postgresql.accepts("orders", password(server, "orders"))
@@ -121,7 +129,7 @@ def test_a_schedule_is_previewed_as_it_is_typed_and_refused_in_aws_words(
     page.get_by_label("Schedule").fill("rate(2 hours)")
     expect(page.get_by_role("alert")).to_contain_text("RotateSecret would refuse this schedule.")
     page.get_by_label("Schedule").fill("cron(0 4 1 * ? *)")
-    page.get_by_label("Length of the window").fill("3h")
+    page.get_by_label("Duration of the window").fill("3h")
     expect(page.get_by_text("Each window is 3 hours long (Duration=3h).")).to_be_visible()
     expect(page.get_by_role("region", name="The next windows").get_by_role("row")).to_have_count(11)
     page.get_by_role("button", name="Save").click()
@@ -218,7 +226,9 @@ def test_all_secrets_are_looked_at_with_progress(
     expect(row).to_contain_text("healthy")
 
 
-def test_the_schedule_shows_when_and_why(visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer) -> None:
+def test_the_schedule_shows_when_and_why(
+    visitor: Visitor, new_visitor: NewVisitor, server: ServerProcess, postgresql: PostgresqlServer
+) -> None:
     arn = stored(server, postgresql, "monthly")
     succeeds(turned_on(visitor, arn))
     planned = server.client("keyturn").list_planned_rotations(NamePrefix="monthly")["PlannedRotations"][0]
@@ -234,8 +244,13 @@ def test_the_schedule_shows_when_and_why(visitor: Visitor, server: ServerProcess
     expect(page.get_by_text("30 days later is")).to_be_visible()
     # The calendar is of UTC's days: the list beside it says so, too, and which zone is the viewer's.
     at = planned["NextRotationAt"].astimezone(UTC)
+    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in UTC.")
+    expect(page.get_by_text(f"{at:%Y-%m-%d %H:%M} UTC")).to_be_hidden()
+    elsewhere = new_visitor(timezone_id="Asia/Tokyo")
+    elsewhere.sign_in()
+    page = elsewhere.open("schedule", day=day, prefix="monthly")
     expect(page.get_by_role("region", name="Planned rotations")).to_contain_text(f"{at:%Y-%m-%d %H:%M} UTC")
-    expect(page.get_by_role("contentinfo")).to_contain_text("unless they say UTC")
+    expect(page.get_by_role("contentinfo")).to_contain_text("Times are in Asia/Tokyo unless they say UTC.")
     page.get_by_label("Names that begin with").fill("nothing-of-this-name")
     expect(page.get_by_text("Nothing is planned here.")).to_be_visible()
 

@@ -12,6 +12,7 @@ from playwright.sync_api import Page, expect
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import NewVisitor
+from .rotations import tried_again
 
 SETTLED = 60_000
 
@@ -37,7 +38,6 @@ def test_it_is_created_rotated_broken_looked_up_in_the_log_diagnosed_and_mended(
 
     # Its function, made for it; it rotates.
     page.get_by_role("link", name="Set up rotation").first.click()
-    page.get_by_role("link", name="Turn on rotation").click()
     page.get_by_role("button", name="Show what would be made").click()
     page.get_by_role("button", name="Make it, and turn on rotation").click()
     succeeded(page)
@@ -68,7 +68,7 @@ def test_it_is_created_rotated_broken_looked_up_in_the_log_diagnosed_and_mended(
     expect(page.get_by_text("is found no longer.")).to_be_visible()
 
     # It is tried again from there, and rotates.
-    page.get_by_role("button", name="Try again now").click()
+    tried_again(visitor, "the/story")
     succeeded(page)
 
     # The list says what it is for, and that it would rotate again.

@@ -117,7 +117,7 @@ def test_a_missing_rule_blocks_and_the_probe_agrees_until_the_rule_is_there(
     assert f"✗ network interface's security group {place.database_group}: has no rule that lets" in told
     assert "its rules: none" in told
     assert "Probe: no answer, timed out after" in told
-    assert "It agrees with the reading." in told
+    assert "The trace says the same." in told
     assert max(map(len, shut.stdout.splitlines())) <= 80
 
     place.let_in(postgresql.port)
@@ -161,7 +161,7 @@ def test_the_functions_own_loopback_is_told_with_the_address_of_the_machine(
     assert told.startswith(f"blocks: {FUNCTION} does not reach {host}:{postgresql.port}: loopback 127.0.0.1: is the")
     assert f"by the network map that machine is {DATABASE}: use that address" in told
     assert "Probe: refused after" in told
-    assert "It agrees with the reading." in told
+    assert "The trace says the same." in told
 
 
 def test_an_endpoint_that_the_name_does_not_lead_to_is_the_first_line(place: Place) -> None:

@@ -41,7 +41,7 @@ _HELP = """Show hop by hop what lets a function's packets pass, or drops them.
 
 It reads routes, security groups, network ACLs, gateways and endpoints as EC2 describes them, on Keyturn and in an
 AWS account alike. On Keyturn it also tries the connection from where the function runs, and says whether that
-agrees with the reading. The function itself is not run, nothing is changed, and nothing is sent to who answers.
+agrees with the trace. The function itself is not run, nothing is changed, and nothing is sent to who answers.
 
 Hops are marked ✓ where packets pass, ✗ where they are dropped, ? where it is not known. A dropped packet is lost
 in silence, so that the function times out; "refused" is the answer of a host at whose port nothing listens.

@@ -135,7 +135,7 @@ class Role:
         self._clients["iam"].create_role(
             RoleName=self._plan.name,
             AssumeRolePolicyDocument=json.dumps(self.document),
-            Description="Execution role of a rotation function; made by keyturn function create.",
+            Description="Execution role of a rotation function; made by Keyturn.",
             Tags=[{"Key": key, "Value": value} for key, value in _tags(self._plan).items()],
         )
 
@@ -247,7 +247,7 @@ class Function:
             "Role": plan.role_arn,
             "Handler": plan.code.handler,
             "Code": {"ZipFile": plan.code.content},
-            "Description": "Rotates a secret; made by keyturn function create.",
+            "Description": "Rotates a secret; made by Keyturn.",
             "Timeout": _TIMEOUT_SECONDS,
             "MemorySize": _MEMORY_MB,
             "Tags": _tags(plan),

@@ -7,18 +7,11 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from keyturn.client.rotation_cause import cause_in_words
+from keyturn.client.rotation_cause import cause_in_words, preflight_cause_in_words
 from keyturn.rules.schedule import Days, Hours, RotationRules, RotationWindow, next_window, parse_rotation_rules
 
 _HOUR = timedelta(hours=1)
 _DAY = timedelta(days=1)
-_DRIFTS = {
-    "drift:ChangedOutside": "the password was changed outside of rotation",
-    "drift:CurrentRefused": "the database refuses AWSCURRENT",
-    "drift:PendingIsInDatabase": "the database has AWSPENDING's password",
-    "drift:PreviousIsInDatabase": "the database has AWSPREVIOUS' password",
-    "drift:PreviousStillAccepted": "the previous password is still accepted",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +59,19 @@ class SeenBefore:
 
     @property
     def reasons(self) -> Sequence[str]:
-        """Its causes for people, the one that says most first: a drift, what the doctor names, what was tried."""
+        """Its causes for people, in the same order as :attr:`ranked`."""
+        return [preflight_cause_in_words(cause) for cause in self.ranked]
+
+    @property
+    def ranked(self) -> Sequence[str]:
+        """Its causes, the one that says most first: a drift, what the doctor names, what was tried."""
         ranks = ("drift:", "doctor:")
-        ranked = sorted(self.causes, key=lambda cause: [not cause.startswith(rank) for rank in ranks])
-        return [_DRIFTS.get(cause, cause.removeprefix("doctor:")) for cause in ranked]
+        return sorted(self.causes, key=lambda cause: [not cause.startswith(rank) for rank in ranks])
 
     def in_words(self) -> str:
         """Say in a sentence what was found, and when; only that, if it may hold no longer."""
         at = f" at {_said(self.checked_at)}" if self.checked_at else ""
-        why = f": {', '.join(self.causes)}" if self.causes else ""
+        why = f": {'; '.join(self.reasons)}" if self.causes else ""
         if self.is_overtaken:
             return f"The last pre-flight, made{at}, is older than {self.overtaken_by}."
         if self.verdict == "will fail":
@@ -115,6 +112,7 @@ class PlannedRotation:
         attempt: Which one that is, or runs, and how many there are in a window; None if nothing is unfinished.
         cause: A short name of why the last attempt failed; None if a rotation has succeeded or begun since.
         failed_at: When the last rotation has failed and was over; None if it has not.
+        refused_action: What the function was not allowed then, as policies name it; empty if that is not why.
         preflight: What is known of the next rotation before it is due; None if nobody has looked.
         engine: Which of Keyturn's engines the value is for, by its module's name; empty if that is not known.
     """
@@ -136,6 +134,7 @@ class PlannedRotation:
     failed_at: datetime | None = None
     preflight: SeenBefore | None = None
     engine: str = ""
+    refused_action: str = ""
 
     @classmethod
     def of(cls, entry: Mapping[str, Any]) -> PlannedRotation:
@@ -159,6 +158,7 @@ class PlannedRotation:
             failed_at=_utc(entry, "FailedAt"),
             preflight=SeenBefore.of(entry),
             engine=entry.get("Engine", ""),
+            refused_action=entry.get("RefusedAction", ""),
         )
 
     @property
@@ -224,7 +224,7 @@ class PlannedRotation:
     def _standing(self) -> Iterator[str]:
         """Yield what is to be said of a secret that does not just wait for its moment."""
         number = f"attempt {self.attempt[0]} of {self.attempt[1]}" if self.attempt else "an attempt"
-        failed = f": {cause_in_words(self.cause)}" if self.cause else ""
+        failed = f": {cause_in_words(self.cause, self.refused_action)}" if self.cause else ""
         if self.state == "running":
             yield f"A rotation runs: {number}. The next one is planned when it has ended."
         elif self.state == "pending":

@@ -93,7 +93,9 @@ class Clients:
         answers: Callable[[HttpRequest], HttpReply],
         might_allow: Judge,
         downloads: Callable[[bytes, bytes], HttpReply | None],
+        endpoint_url: str,
     ) -> None:
+        self.endpoint_url = endpoint_url
         self._make = make
         self._answers = answers
         self._might_allow = might_allow
@@ -101,6 +103,11 @@ class Clients:
         self._clients: dict[str, Any] = {}
         self._asking: dict[str, Any] = {}
         self._making = threading.Lock()
+
+    @property
+    def target(self) -> str:
+        """The options, each behind a space, that lead a command of the AWS CLI to this server and not to AWS."""
+        return f" --endpoint-url {self.endpoint_url}"
 
     def __getitem__(self, service: str) -> Any:
         """Return the client of a service."""
@@ -222,6 +229,7 @@ class ClientMaker:
             lambda request: self._answers.answer(completed(request)),
             might_allow,
             self._answers.downloads,
+            origin.url,
         )
 
 

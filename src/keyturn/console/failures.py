@@ -57,7 +57,7 @@ def newest_failures(visit: Visit, group: str, begin: datetime, end: datetime) ->
     found = [each for each in failed_invocations(seen.lines) if begin <= each.at < end]
     newest = found[:MOST]
     is_cut = told.older is not None or len(found) > MOST or len(told.lines) > _LINES
-    steps = rotation_steps(visit, newest[-1].at, max(map(_ended_at, newest))) if newest else {}
+    steps = rotation_steps(visit, newest[-1].at - _LONGEST, max(map(_ended_at, newest))) if newest else {}
     return Failures(newest, steps, is_cut=is_cut)
 
 
@@ -77,7 +77,7 @@ def jump_to(group: str, failures: Failures, at: datetime, step: timedelta, timeo
         return jump_to_invocation(group, known)
     # It is counted when it began, and has failed at its time limit at the latest.
     end = at + step + timedelta(seconds=timeout_seconds + 1)
-    return address("log", group=group, filter=FAILURES, from_=to_milliseconds(at), to=to_milliseconds(end))
+    return address("log", group=group, failed="1", from_=to_milliseconds(at), to=to_milliseconds(end))
 
 
 def jump_to_invocation(group: str, failed: FailedInvocation) -> str:

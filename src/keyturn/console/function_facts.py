@@ -71,3 +71,11 @@ def function_facts(visit: Visit) -> FunctionFacts:
 def function_page(facts: FunctionFacts, tab: str, shown: Mapping[str, Any]) -> Html:
     """Return a tab of a function's page."""
     return Html(f"function_{tab}.html", {"section": "functions", "function": facts, "tab": tab, **shown})
+
+
+def rotated_by(visit: Visit, facts: FunctionFacts, most: int) -> Look | None:
+    """Return the first secrets that a function rotates; None if it may not be looked at which function it is."""
+    arn = facts.configuration.get("FunctionArn")
+    if not arn:
+        return None
+    return visit.look("keyturn", "list_planned_rotations", RotationLambdaARN=arn, MaxResults=most)

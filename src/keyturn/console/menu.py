@@ -59,8 +59,12 @@ class Menus:
 
 
 def _is_usable(visit: Visit, place: Place) -> bool:
-    return not place.calls or any(
-        visit.clients.allow(service, operation)
-        for service, operations in place.calls.items()
-        for operation in operations
+    if not place.calls:
+        return True
+    if any(visit.clients.allow(service, each) for service, operations in place.calls.items() for each in operations):
+        return True
+    return any(
+        visit.clients.allow_some(service, operation, **parameters)
+        for service, operations in place.calls_about_one.items()
+        for operation, parameters in operations.items()
     )

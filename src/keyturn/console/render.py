@@ -14,15 +14,18 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, pass_context, select_autoescape
+from jinja2.runtime import Context
 from markupsafe import Markup, escape
 
-from keyturn.client.rotation_cause import cause_in_words
+from keyturn.client.rotation_cause import cause_in_words, cause_name, preflight_cause_in_words
 from keyturn.client.shown import shown
 from keyturn.console.arn_places import place_of, section_of
 from keyturn.console.replies import address
 from keyturn.console.visit import Form
+from keyturn.doctor.remedies import line_with
 from keyturn.rules.distance import distance
+from keyturn.rules.rotation_cause import refused_call
 
 HERE = Path(__file__).parent
 STATIC = HERE / "static"
@@ -74,6 +77,13 @@ def day(at: datetime) -> Markup:
     """Return the day of a moment that is known to the day only, in UTC as it was counted."""
     shown = f"{at.astimezone(UTC):%Y-%m-%d}"
     return Markup('<time datetime="{}" title="{} UTC">{}</time>').format(shown, shown, shown)
+
+
+@pass_context
+def here(context: Context, lines: str) -> str:
+    """Return lines of a shell whose commands lead to this server: the AWS CLI's would lead to AWS."""
+    target = context["visit"].clients.target
+    return "\n".join(line_with(line, target) for line in lines.splitlines())
 
 
 def milliseconds(value: float | None) -> str:
@@ -130,11 +140,13 @@ class Renderer:
             empty_form=Form(),
             place_of=place_of,
             section_of=section_of,
+            refused_call=refused_call,
         )
         self._environment.filters.update(
             moment=moment,
             with_moments=with_moments,
             in_utc=in_utc,
+            here=here,
             day=day,
             time_of_day=time_of_day,
             milliseconds=milliseconds,
@@ -143,6 +155,8 @@ class Renderer:
             pretty_json=pretty_json,
             harmless=shown,
             cause_in_words=cause_in_words,
+            cause_name=cause_name,
+            preflight_cause_in_words=preflight_cause_in_words,
         )
 
     def render(self, template: str, shown: Mapping[str, Any]) -> str:

@@ -24,6 +24,7 @@ Watch = Callable[[Visit], Iterator[Sequence[Part]]]
 # What a form of text may hold; a deployment package is the one thing that is larger.
 FORM_BYTES = 1024 * 1024
 _NOTHING: Final[Mapping[str, Sequence[str]]] = {}
+_NONE: Final[Mapping[str, Mapping[str, Mapping[str, str]]]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,12 +80,14 @@ class Place:
         path: Where it leads.
         order: Its rank.
         calls: Operations by service, as clients name them: without one of these the page has nothing to show.
+        calls_about_one: Likewise, of which one that is allowed about something will do.
     """
 
     title: str
     path: str
     order: int
     calls: Mapping[str, Sequence[str]]
+    calls_about_one: Mapping[str, Mapping[str, Mapping[str, str]]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -119,6 +122,7 @@ def page(
     title: str = "",
     order: int = 0,
     calls: Mapping[str, Sequence[str]] = _NOTHING,
+    calls_about_one: Mapping[str, Mapping[str, Mapping[str, str]]] = _NONE,
     needs: str = "",
     chosen_in: str = "",
 ) -> Callable[[ShowPage], ShowPage]:
@@ -130,6 +134,8 @@ def page(
         order: Its rank there.
         calls: Operations by service, as clients name them, none of which takes parameters: who is allowed none of these
             finds nothing on the page. Empty if there is always something.
+        calls_about_one: Operations by service that are about one thing, with parameters that the service accepts: who
+            is allowed one of these about whichever thing finds something on the page nevertheless.
         needs: See :class:`Page`.
         chosen_in: See :class:`Page`.
     """
@@ -138,7 +144,7 @@ def page(
         _refuse_duplicate(path, _routes.pages)
         _routes.pages[path] = Page(show, needs, chosen_in)
         if title:
-            _routes.places.append(Place(title, path, order, calls))
+            _routes.places.append(Place(title, path, order, calls, calls_about_one))
         return show
 
     return register

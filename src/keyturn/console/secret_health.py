@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keyturn.client.planned import SeenBefore
-from keyturn.client.rotation_cause import cause_in_words
+from keyturn.client.rotation_cause import cause_in_words, preflight_cause_in_words
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +18,7 @@ class Health:
         word: For people.
         kind: Of the badge: ``good``, ``warn``, ``bad`` or none.
         leads_to: The page of the secret that says more.
-        causes: Why, as the pre-flight or the rotation names it.
+        causes: Why, in words.
     """
 
     word: str
@@ -30,8 +30,8 @@ class Health:
 def health_of(plan: Mapping[str, Any]) -> Health | None:
     """Return how it stands with a secret, of which ListPlannedRotations says this; None if nobody has looked yet."""
     state, verdict, drifts = plan.get("State"), plan.get("Verdict"), plan.get("Heartbeat") == "drift"
-    failed = (cause_in_words(str(plan["Cause"])),) if plan.get("Cause") else ()
-    found = tuple(map(str, plan.get("PreflightCauses", ())))
+    failed = (cause_in_words(str(plan["Cause"]), plan.get("RefusedAction", "")),) if plan.get("Cause") else ()
+    found = tuple(map(preflight_cause_in_words, plan.get("PreflightCauses", ())))
     if state in ("parked", "failed"):
         return Health("rotation failed", "bad", causes=failed)
     seen = SeenBefore.of(plan)

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 from keyturn.call import Principal
 from keyturn.clock import Clock
 from keyturn.console.clients import Clients
 from keyturn.console.session import Session
 from keyturn.errors.base import KeyturnError
+from keyturn.rules.rotation_cause import refused_action
 
 T = TypeVar("T")
-_ACTION: Final = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +61,7 @@ class Refused:
     @property
     def action(self) -> str:
         """What the policies do not allow, as policies name it; empty if it is not told."""
-        named = _ACTION.search(self.message) if self.is_denial else None
-        return named[1] if named else ""
+        return refused_action(self.message) if self.is_denial else ""
 
 
 @dataclass(frozen=True, slots=True)

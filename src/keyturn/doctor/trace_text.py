@@ -23,9 +23,9 @@ _OUTCOMES = {
     Outcome.FAILED: "failed",
 }
 _AGREES = {
-    True: "It agrees with the reading.",
-    False: "It does not agree with the reading.",
-    None: "The reading does not know.",
+    True: "The trace says the same.",
+    False: "The trace says otherwise.",
+    None: "The trace could not tell.",
 }
 
 

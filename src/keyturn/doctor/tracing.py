@@ -407,7 +407,7 @@ class _Tracing:
             if network == "isolated":
                 why = "is isolated (--isolate-functions): it reaches Keyturn's APIs and nothing else"
                 return Hop(HopKind.NO_VPC, at, Passage.BLOCKS, why)
-            why = "has the network of the machine that Keyturn runs on, of which EC2 knows nothing"
+            why = "is in no VPC: it uses the network of the machine that Keyturn runs on, which no trace can follow"
             return Hop(HopKind.NO_VPC, at, Passage.UNKNOWN, why)
         if address is None:
             why = f"this machine's DNS knows no address of {self._wanted.host}"

@@ -6,6 +6,8 @@ have to keep every word that a function makes up.
 
 from __future__ import annotations
 
+import re
+
 from keyturn.rules.rotation import StepOutcome
 
 OTHER = "other"
@@ -71,6 +73,26 @@ KNOWN = frozenset(
         "Runtime.UserCodeSyntaxError",
     }
 )
+
+
+_REFUSED = re.compile(r"is not authorized to perform: ([a-z0-9-]+:[A-Za-z]+)")
+
+
+def refused_action(error: str | None) -> str:
+    """Return what an error says that somebody may not do, as policies name it; empty if it says no such thing."""
+    found = _REFUSED.search(error or "")
+    return found[1] if found else ""
+
+
+def refused_call(cause: str | None, error: str | None) -> str:
+    """Return what a function was not allowed when a rotation failed; empty if that is not why.
+
+    Args:
+        cause: The failure's short name.
+        error: What was said.
+    """
+    # Who was refused when the function could not be invoked is Secrets Manager.
+    return "" if cause == StepOutcome.NOT_INVOKED else refused_action(error)
 
 
 def counted_cause(cause: str | None) -> str:

@@ -88,11 +88,11 @@ class PlannedRecord:
         next_rotation_at: The moment that was chosen; None if there is none.
         value_made_at: When the current version was made; None if there is none.
         planned_in_minute: How many rotations of the account's region are planned in the same minute, this one included.
-        rotation_id: Of the rotation that is unfinished; None, like the next five, if none is.
+        rotation_id: Of the rotation that is unfinished; None, like the next six, if none is.
         version_id: What it makes.
         due_at: When it runs next, or began to.
-        failed_version_id: Of the rotation of which an attempt failed last, finished or not; None, like the next two, if
-            one has succeeded since.
+        failed_version_id: Of the rotation of which an attempt failed last, finished or not; None, like the next three,
+            if one has succeeded since.
         failed_at: When that one ended; None if it has not.
         verdict: Of the last pre-flight; None, like the next three, if there was none.
         engine: Which one the value is for, as that one saw it; None likewise, and if it is for none of Keyturn's.
@@ -120,6 +120,8 @@ class PlannedRecord:
     failed_version_id: str | None
     failed_at: datetime | None
     failed_cause: str | None
+    failed_error: str | None
+    error: str | None
     verdict: str | None
     heartbeat: str | None
     preflight_causes: Sequence[str] | None
@@ -238,6 +240,8 @@ _COLUMNS = (
     _failed.c.version_id.label("failed_version_id"),
     _failed.c.ended_at.label("failed_at"),
     _failed.c.cause.label("failed_cause"),
+    _failed.c.error.label("failed_error"),
+    _rotations.c.error,
     _preflights.c.verdict,
     _preflights.c.heartbeat,
     _preflights.c.causes.label("preflight_causes"),

@@ -84,8 +84,8 @@ def test_names_are_whole_on_a_narrow_screen_and_silent_policies_take_one_line() 
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
     assert f"resource   {SECRET}\n" in text
     assert f"\nReadAtHome (identity-based policy)\n  {LONG}\n  statement 2 allows the action, but" in text
-    assert "\n2 others are about other actions: a, b\n" in text
-    assert "\n1 is about other actions or callers: p\n" in printed(policy("p", kind=RESOURCE))
+    assert "\n2 other policies are about other actions: a, b\n" in text
+    assert "\n1 policy is about other actions or callers: p\n" in printed(policy("p", kind=RESOURCE))
 
 
 def test_an_allow_that_lacks_only_its_conditions_is_pointed_out_before_the_remedy() -> None:

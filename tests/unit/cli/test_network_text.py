@@ -59,14 +59,14 @@ def test_where_a_rule_is_lacking_those_that_there_are_stand_beside_it() -> None:
     assert text.startswith("blocks: rotate-orders does not reach 10.0.4.15:5432: network interface's")
     assert "  ✗ network interface's security group sg-0d: has no rule that lets tcp 5432\n" in text
     assert "    its rules: tcp 3306 with 10.0.0.0/16\n" in text
-    assert "  Probe: no answer, timed out after 3 ms. It agrees with the reading.\n" in text
+    assert "  Probe: no answer, timed out after 3 ms. The trace says the same.\n" in text
 
 
 def test_refused_is_explained() -> None:
     text = printed(probed(in_vpc(), DATABASE_ADDRESS, 5432, answered("refused", at(DATABASE_ADDRESS))))
 
     assert text.startswith("fails: rotate-orders does not reach 10.0.4.15:5432: refused\n")
-    assert "  Probe: refused after 3 ms. It agrees with the reading.\n" in text
+    assert "  Probe: refused after 3 ms. The trace says the same.\n" in text
     assert "nothing listens" in " ".join(text.split())
 
 
@@ -88,7 +88,7 @@ def test_a_connection_is_told_in_a_line() -> None:
 
     assert text.startswith("passes: rotate-orders reaches 10.0.4.15:5432\n")
     assert "  ✓ network map 10.0.4.15: is 127.0.0.1 in the real network\n" in text
-    assert text.endswith("  Probe: connected after 3 ms. It agrees with the reading.\n")
+    assert text.endswith("  Probe: connected after 3 ms. The trace says the same.\n")
 
 
 def test_of_several_subnets_the_one_that_is_shut_off_is_named() -> None:

@@ -411,10 +411,12 @@ def test_a_column_shows_what_is_known_before_with_causes_if_there_is_room() -> N
 def test_why_ends_with_what_is_known_before() -> None:
     endings = {
         "ready": "It is expected to succeed, as was found at 2026-03-01 10:00.",
-        "will fail": "It will fail, as was found at 2026-03-01 10:00: database.connect:ConnectionRefused.",
+        "will fail": "It will fail, as was found at 2026-03-01 10:00: connecting to the database: the database's host"
+        " refuses connections.",
         "drift": "The database does not have what the secret says, as was found at 2026-03-01 10:00:"
-        " drift:PreviousStillAccepted.",
-        "unknown": "Whether it will succeed could not be found out at 2026-03-01 10:00: secret.value:UnknownEngine.",
+        " the previous password is still accepted.",
+        "unknown": "Whether it will succeed could not be found out at 2026-03-01 10:00: the secret's value: its engine"
+        " is not known, so no login can be tried.",
     }
     for name, ending in endings.items():
         assert SEEN[name].why().endswith(ending)

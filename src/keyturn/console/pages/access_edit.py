@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
+from keyturn.arn import Arn
 from keyturn.console.confirmation import Overtaken, digest
 from keyturn.console.policy_targets import Target, target_of
 from keyturn.console.replies import Html, Redirect, Reply
 from keyturn.console.routing import action, page
-from keyturn.console.visit import Visit
+from keyturn.console.visit import Look, Visit
 from keyturn.rules.policy.faults import Report, Severity, examine
 from keyturn.wire.actions import known_actions
 
-_NEW = """{
-  "Version": "2012-10-17",
-  "Statement": [
-    {
-      "Effect": "Allow",
-      "Action": "secretsmanager:GetSecretValue",
-      "Resource": "*"
-    }
-  ]
-}"""
+# So many are offered to choose from; another one is typed.
+_OFFERED = 100
 
 
 @page("access/edit", needs="of", chosen_in="access")
@@ -30,8 +24,27 @@ def show(visit: Visit) -> Reply:
     target = target_of(visit.clients, visit.asked)
     written = visit.form.text("document")
     stored = _stored(visit, target) if written or target.is_new else target.load()
-    text = written or stored or _NEW
+    text = written or (_first(visit) if target.is_new else stored)
     return _editor(visit, target, text, examine(text, target.kind, known_actions()), before=digest(stored))
+
+
+def _first(visit: Visit) -> str:
+    """Return a policy to begin with: it allows to read one secret, the chosen one if one is chosen."""
+    statement = {"Effect": "Allow", "Action": "secretsmanager:GetSecretValue", "Resource": _resource(visit)}
+    return json.dumps({"Version": "2012-10-17", "Statement": [statement]}, indent=2)
+
+
+def _resource(visit: Visit) -> str:
+    secret = visit.asked("secret")
+    if secret.startswith("arn:"):
+        return secret
+    described = visit.look("secretsmanager", "describe_secret", SecretId=secret) if secret else None
+    if described:
+        return str(described["ARN"])
+    # An ARN ends with six characters of the service's choice.
+    mine = Arn.parse(visit.principal.arn)
+    name = f"secret:{secret or 'NAME'}-??????"
+    return str(Arn(mine.partition, "secretsmanager", visit.session.region, mine.account_id, name))
 
 
 @action("access/edit", shows=show)
@@ -99,9 +112,11 @@ def _editor(
     is_checked: bool = False,
     before: str = "",
 ) -> Html:
+    listed = visit.look("secretsmanager", "list_secrets", MaxResults=_OFFERED) if target.is_new else Look({})
     shown: dict[str, Any] = {
         "before": before or visit.form.line("before"),
         "target": target,
+        "offered": [secret["Name"] for secret in listed.get("SecretList", [])],
         "text": text,
         "report": report,
         "is_checked": is_checked or visit.refused is not None,

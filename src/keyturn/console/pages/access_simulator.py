@@ -44,7 +44,7 @@ def simulate(visit: Visit) -> Reply:
     form = visit.form
     actions, resources = form.text("actions").split(), form.text("resources").split()
     if not actions:
-        raise KeyturnError("No action is named.", "For instance secretsmanager:GetSecretValue, one a line.")
+        raise KeyturnError("No action is named.", "For instance secretsmanager:GetSecretValue, one per line.")
     if (asked := len(actions) * max(1, len(resources))) > _MOST:
         raise KeyturnError(
             f"{asked} decisions are more than the {_MOST} that are shown at once.", "Name fewer actions or resources."
@@ -78,13 +78,13 @@ def _resource_policy(visit: Visit, principal: str, resources: list[str]) -> str:
 
 
 def _context_entries(text: str) -> Iterator[Mapping[str, Any]]:
-    """Yield context keys with their values, written ``key = value, value``, one a line."""
+    """Yield context keys with their values, written ``key = value, value``, one per line."""
     for line in text.splitlines():
         key, is_given, values = line.partition("=")
         if not line.strip():
             continue
         if not is_given:
-            raise KeyturnError(f"{line.strip()} has no value.", "Write key = value, one a line.")
+            raise KeyturnError(f"{line.strip()} has no value.", "Write key = value, one per line.")
         yield {
             "ContextKeyName": key.strip(),
             "ContextKeyType": "stringList" if "," in values else "string",

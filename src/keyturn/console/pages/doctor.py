@@ -121,7 +121,7 @@ def _report(visit: Visit, facts: Facts, secret_id: str) -> Report | None:
 
 
 def _endpoint(visit: Visit) -> str:
-    return str(visit.clients["secretsmanager"].meta.endpoint_url)
+    return visit.clients.endpoint_url
 
 
 def _examined(visit: Visit, secret_id: str, options: Options) -> tuple[Case, Report]:
@@ -132,7 +132,7 @@ def _examined(visit: Visit, secret_id: str, options: Options) -> tuple[Case, Rep
 def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
-    target = f" --endpoint-url {_endpoint(visit)}"
+    target = visit.clients.target
     found = shown_findings(visit, case, report, target)
     main = [each for each in found if each.finding.role in MAIN]
     sections = [seen_section(report, section) for section in Section]
@@ -158,7 +158,11 @@ def _shown(visit: Visit, options: Options) -> Html:
             "main": main,
             "others": [each for each in found if each.finding.role not in MAIN],
             "act": act,
+            "course": None,
             "is_watched": False,
+            "may_watch": act is not None
+            and act.state in ("running", "pending")
+            and visit.clients.allow("keyturn", "get_rotation", SecretId=report.arn),
             "is_refused": False,
             "is_untried": False,
             "is_first": not is_look_first

@@ -7,12 +7,12 @@ from datetime import datetime
 
 from keyturn.console.charts import Chart, Series, chart
 from keyturn.console.failures import Failures, jump_to, jump_to_invocation, newest_failures
-from keyturn.console.function_facts import FunctionFacts, function_facts, function_page
+from keyturn.console.function_facts import FunctionFacts, function_facts, function_page, rotated_by
 from keyturn.console.function_metrics import Monitoring, monitoring
 from keyturn.console.moments import TITLES, Period, asked_period
 from keyturn.console.render import milliseconds, plural
 from keyturn.console.replies import Reply
-from keyturn.console.visit import Look, Refused, Visit
+from keyturn.console.visit import Refused, Visit
 from keyturn.errors.base import KeyturnError
 
 _SECRETS_SHOWN = 10
@@ -38,19 +38,11 @@ def show(visit: Visit) -> Reply:
         "rows": _rows(told, period),
         "failures": failures,
         "may_read_log": visit.clients.allow("logs", "filter_log_events", logGroupName=facts.group),
-        "rotates": _rotates(visit, facts),
+        "rotates": rotated_by(visit, facts, _SECRETS_SHOWN),
         "jump_to": lambda at: f"/console/{jump_to(facts.group, failures, at, period.step, facts.timeout_seconds)}",
         "jump": lambda failed: f"/console/{jump_to_invocation(facts.group, failed)}",
     }
     return function_page(facts, "monitoring", shown)
-
-
-def _rotates(visit: Visit, facts: FunctionFacts) -> Look | None:
-    """Return the first secrets that the function rotates; None if it may not be looked at which function it is."""
-    arn = facts.configuration.get("FunctionArn")
-    if not arn:
-        return None
-    return visit.look("keyturn", "list_planned_rotations", RotationLambdaARN=arn, MaxResults=_SECRETS_SHOWN)
 
 
 def _charts(told: Monitoring, failures: Failures, facts: FunctionFacts, period: Period) -> list[Chart]:

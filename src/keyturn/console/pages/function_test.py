@@ -12,7 +12,7 @@ from typing import Any, Final
 from keyturn.client.rotation_report import STEPS
 from keyturn.client.shown import shown
 from keyturn.clock import to_milliseconds
-from keyturn.console.function_facts import FunctionFacts, function_facts, function_page
+from keyturn.console.function_facts import FunctionFacts, function_facts, function_page, rotated_by
 from keyturn.console.render import pretty_json
 from keyturn.console.replies import Reply, address
 from keyturn.console.routing import action
@@ -71,13 +71,20 @@ def test(visit: Visit) -> Reply:
     return _page(visit, facts, result)
 
 
+def _only_secret(visit: Visit, facts: FunctionFacts) -> str:
+    """Return the one secret that the function rotates; empty if it rotates several, or none that may be seen."""
+    rotated = rotated_by(visit, facts, 2)
+    entries = rotated.get("PlannedRotations", []) if rotated else []
+    return str(entries[0]["Name"]) if len(entries) == 1 else ""
+
+
 def _page(visit: Visit, facts: FunctionFacts, result: _Result | None) -> Reply:
     secret, step = visit.asked("secret"), visit.asked("step")
     described = visit.look("secretsmanager", "describe_secret", SecretId=secret) if secret else None
     event = visit.form.text("event") or _rotation_event(described, step) or '{\n  "key": "value"\n}'
     shown_ = {
         "steps": STEPS,
-        "secret": secret,
+        "secret": secret or _only_secret(visit, facts),
         "step": step or STEPS[0],
         "secret_refused": described.refused if described is not None else None,
         "has_pending": bool(described) and bool(_pending(described)) if described is not None else True,

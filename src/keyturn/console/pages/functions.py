@@ -21,6 +21,7 @@ PACKAGE_FORM_BYTES: Final = 52_428_800 + 65_536
 """A form with a deployment package, which may have 50 MB."""
 _LATELY: Final = timedelta(days=1)
 _ROLES: Final = 100
+_SECRETS: Final = 100
 _TIMEOUT_SECONDS, _MEMORY_MB = 30, 128
 
 
@@ -35,8 +36,22 @@ def show(visit: Visit) -> Reply:
         "functions": [{**each, "LastModified": modified_at(each["LastModified"])} for each in functions],
         "may_create": may_create_function(visit),
         "errors": errors_of(visit, [each["FunctionName"] for each in functions], _LATELY),
+        **_rotated(visit),
     }
     return Html("functions.html", shown)
+
+
+def _rotated(visit: Visit) -> Mapping[str, Any]:
+    """Return the secrets that rotate, by their functions' ARNs, as far as one call tells, and whether that is all."""
+    planned = visit.look("keyturn", "list_planned_rotations", MaxResults=_SECRETS)
+    secrets: dict[str, list[Mapping[str, Any]]] = {}
+    for entry in planned.get("PlannedRotations", []):
+        secrets.setdefault(entry.get("RotationLambdaARN", ""), []).append(entry)
+    return {
+        "rotated": secrets,
+        "are_all_rotated": "NextToken" not in planned.answer,
+        "rotated_refused": planned.refused,
+    }
 
 
 @page("functions/new")

@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from keyturn.console.confirmation import check_confirmed
 from keyturn.console.numbers import whole_number
 from keyturn.console.replies import Html, Redirect, Reply, address
 from keyturn.console.routing import action, page
-from keyturn.console.visit import Visit
+from keyturn.console.visit import Look, Refused, Visit
 from keyturn.errors.base import KeyturnError
 
 # Each takes a call of its own.
 _ON_A_PAGE: Final = 20
 _MOST: Final = 100
+# So many secrets are looked through for those under a key, and so many of these are named.
+_PAGES_LOOKED_THROUGH: Final = 10
+_NAMED: Final = 50
+# What a secret without a key of its own is sealed with.
+_USUAL: Final = "alias/aws/secretsmanager"
 _ANY_KEY: Final = "00000000-0000-4000-8000-000000000000"
 
 
@@ -76,16 +83,56 @@ def show_key(visit: Visit) -> Reply:
             ("policy", "put_key_policy", {"PolicyName": "default", "Policy": "{}"}),
         )
     }
+    aliases = visit.look("kms", "list_aliases", KeyId=key_id, Limit=_MOST)
     shown: dict[str, Any] = {
         "key": key,
         "is_own": is_own,
         "policy": visit.look("kms", "get_key_policy", KeyId=key_id, PolicyName="default"),
-        "aliases": visit.look("kms", "list_aliases", KeyId=key_id, Limit=_MOST),
+        "aliases": aliases,
+        "under": _under(visit, key, aliases),
         "grants": visit.look("kms", "list_grants", KeyId=key_id, Limit=_MOST) if is_own else None,
         "rotation": visit.look("kms", "get_key_rotation_status", KeyId=key_id) if is_own else None,
         "may": may,
     }
     return Html("key.html", shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Under:
+    """The secrets under a key, as far as whoever looks may list them.
+
+    Attributes:
+        secrets: As ListSecrets answers them, the first ones.
+        count: How many were found.
+        looked_through: How many secrets were looked through.
+        are_all: Whether that is all of them.
+        refused: Why they could not be listed.
+    """
+
+    secrets: Sequence[Mapping[str, Any]] = ()
+    count: int = 0
+    looked_through: int = 0
+    are_all: bool = True
+    refused: Refused | None = None
+
+
+def _under(visit: Visit, key: Mapping[str, Any], aliases: Look) -> Under:
+    """Look for the secrets under a key: ListSecrets has no filter for it, so some thousand are looked through."""
+    entries = aliases.get("Aliases", [])
+    names = {key["KeyId"], key["Arn"], *(each[member] for each in entries for member in ("AliasName", "AliasArn"))}
+    found: list[Mapping[str, Any]] = []
+    looked_through, more = 0, dict[str, str]()
+    for _ in range(_PAGES_LOOKED_THROUGH):
+        listed = visit.look("secretsmanager", "list_secrets", IncludePlannedDeletion=True, MaxResults=_MOST, **more)
+        if listed.refused is not None:
+            return Under(refused=listed.refused)
+        page_of_secrets = listed["SecretList"]
+        looked_through += len(page_of_secrets)
+        found += [secret for secret in page_of_secrets if secret.get("KmsKeyId", _USUAL) in names]
+        if "NextToken" not in listed.answer:
+            return Under(found[:_NAMED], len(found), looked_through)
+        more = {"NextToken": listed["NextToken"]}
+    return Under(found[:_NAMED], len(found), looked_through, are_all=False)
 
 
 @action("key/state", shows=show_key)

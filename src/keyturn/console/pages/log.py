@@ -47,7 +47,8 @@ def show(visit: Visit) -> Reply:
         "section": "logs",
         "group": reader.group,
         "stream": visit.asked("stream"),
-        "pattern": reader.pattern,
+        "pattern": "" if visit.asked("failed") else reader.pattern,
+        "failed": "1" if visit.asked("failed") else "",
         "function": function_of(reader.group),
         "request_id": request_id,
         "step": steps.get(request_id),
@@ -56,7 +57,6 @@ def show(visit: Visit) -> Reply:
         "is_newest": not any(visit.asked(name) for name in ("request", "at", "from", "to", "before")),
         "piece": piece,
         "lines": shown_lines(lines, steps, piece.marked),
-        "failures": FAILURES,
         "live": _live_address(visit, reader, lines) if is_live else "",
     }
     status = 200 if piece.refused is None else piece.refused.status
@@ -110,7 +110,8 @@ def follow(visit: Visit) -> Iterator[Sequence[Part]]:
 
 def _reader(visit: Visit) -> LogReader:
     streams = (visit.asked("stream"),) if visit.asked("stream") else ()
-    return LogReader(visit, visit.asked("group"), streams, visit.asked("filter"))
+    pattern = FAILURES if visit.asked("failed") else visit.asked("filter")
+    return LogReader(visit, visit.asked("group"), streams, pattern)
 
 
 def _since(reader: LogReader, start: int) -> Piece:
@@ -165,7 +166,8 @@ def _live_address(visit: Visit, reader: LogReader, lines: list[StreamLine]) -> s
     query: dict[str, Any] = {
         "group": reader.group,
         "stream": visit.asked("stream"),
-        "filter": reader.pattern,
+        "filter": visit.asked("filter"),
+        "failed": visit.asked("failed"),
         "since": since,
     }
     return address("log/live", **query)

@@ -68,7 +68,7 @@ def retain(visit: Visit) -> Reply:
         told = f"Lines are shown for {days} days."
     else:
         visit.clients["logs"].delete_retention_policy(logGroupName=group)
-        told = "Lines are shown for ever."
+        told = "Lines are shown without a limit of time."
     return Redirect(address("logs/group", group=group), told)
 
 

@@ -68,6 +68,22 @@ def watch(visit: Visit) -> Iterator[Sequence[Part]]:
         before = told
 
 
+@live("secret/rotation/standing")
+def watch_standing(visit: Visit) -> Iterator[Sequence[Part]]:
+    """Show beside a verdict where the rotation stands by now, until it has ended."""
+    before: tuple[Any, ...] = ()
+    while True:
+        course = Course(_answer(visit, visit.asked("id")), visit, "")
+        told = (course.status, course.rotation.get("DueAt"))
+        if told == before:
+            yield []
+        else:
+            yield [Part("rotation_standing.html", _standing(visit.later(), course), target="standing")]
+        if not course.is_under_way:
+            return
+        before = told
+
+
 @action("secret/rotation/rotate", shows=show)
 def rotate(visit: Visit) -> Reply:
     """Rotate it now."""
@@ -97,6 +113,22 @@ def resolve(visit: Visit) -> Reply:
     made = visit.clients["keyturn"].resolve_rotation(SecretId=visit.asked("id"))
     told = "The function asks the database which version it accepts; the labels follow."
     return _to(visit, told, version=made.get("VersionId", ""), kind="resolution")
+
+
+def _standing(visit: Visit, course: Course) -> dict[str, Any]:
+    described = describe(visit)
+    act = _act(visit, described, _planned(visit, described), course)
+    return {
+        "now": visit.now,
+        "course": course,
+        "act": act,
+        "has_causes": bool(visit.asked("causes")),
+        "is_first": bool(visit.asked("first")),
+        # The steps are shown elsewhere, and what mends a refused password stands with its cause.
+        "is_watched": False,
+        "is_refused": False,
+        "is_untried": False,
+    }
 
 
 def _to(visit: Visit, notice: str, **query: str) -> Redirect:

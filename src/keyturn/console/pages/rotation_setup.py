@@ -241,7 +241,7 @@ def _permission(visit: Visit, function_arn: str, secret_arn: str) -> Json | None
     }
     words = " ".join(f"--{name} {shlex.quote(str(value))}" for name, value in options.items())
     return {
-        "command": f"aws lambda add-permission {words}",
+        "command": f"aws lambda add-permission {words}{visit.clients.target}",
         "is_allowed": visit.clients.allow("lambda", "add_permission", FunctionName=function_arn, **parameters),
     }
 
@@ -278,7 +278,12 @@ def _rotated(visit: Visit, chosen: Chosen, **parameters: Any) -> Reply:
 
 def _plan(visit: Visit, chosen: Chosen) -> Plan:
     return make_plan(
-        visit.clients, chosen.id, chosen.superuser or None, runtime=RUNTIME, strategy=chosen.strategy or None
+        visit.clients,
+        chosen.id,
+        chosen.superuser or None,
+        runtime=RUNTIME,
+        strategy=chosen.strategy or None,
+        options=visit.clients.target,
     )
 
 

@@ -29,7 +29,7 @@ def show(visit: Visit) -> Reply:
     """Show the form: empty, or as it was filled in when something kept it from being stored."""
     secret, described = known(visit)
     if not visit.clients.allow(SERVICE, "put_secret_value", SecretId=secret["ARN"], SecretString="-"):
-        return Html("secret_edit.html", {"secret": secret, "is_allowed": False})
+        return Html("secret_edit.html", {"secret": secret, "is_allowed": False, "base": "", "is_read": False})
     form = visit.form
     base = form.line("base")
     current = current_version(secret) if described or visit.refused is None else _read_version(visit)
@@ -42,6 +42,7 @@ def show(visit: Visit) -> Reply:
         base=current if is_overtaken or not base else base,
         token=form.line("token") if form.is_on("more") else ids.new_version_id(),
         is_overtaken=is_overtaken,
+        is_read=form.is_on("read"),
     )
 
 
@@ -68,6 +69,7 @@ def edit(visit: Visit) -> Reply:
         base=read["VersionId"],
         token=ids.new_version_id(),
         warning=warning,
+        is_read=True,
     )
 
 
@@ -152,6 +154,7 @@ def _switched(visit: Visit) -> Reply:
         base=form.line("base"),
         token=form.line("token"),
         warning=warning,
+        is_read=form.is_on("read"),
     )
 
 
@@ -165,6 +168,7 @@ def _form(
     token: str,
     warning: str = "",
     is_overtaken: bool = False,
+    is_read: bool = False,
 ) -> Html:
     """Return the form.
 
@@ -177,6 +181,7 @@ def _form(
         token: Makes the new version's id, so that a form which is sent twice stores once.
         warning: A sentence above it.
         is_overtaken: Whether it was about to put another one's value away.
+        is_read: Whether it began with the current value.
     """
     shown = {
         "secret": secret,
@@ -186,8 +191,11 @@ def _form(
         "rows": rows,
         "base": base,
         "token": token,
+        "warning": warning,
+        "is_overtaken": is_overtaken,
+        "is_read": is_read,
     }
-    return Html("secret_edit.html", {**shown, "warning": warning, "is_overtaken": is_overtaken})
+    return Html("secret_edit.html", shown)
 
 
 def _told(visit: Visit, stored: Mapping[str, Any], base: str) -> str:

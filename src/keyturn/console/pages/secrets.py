@@ -41,10 +41,18 @@ _DATES: Final[Mapping[str, tuple[str, str]]] = {
     "created-date": ("Created", "CreatedDate"),
     "last-accessed-date": ("Last read", "LastAccessedDate"),
 }
+_ANY: Final[Mapping[str, str]] = {"SecretId": "any"}
 _SEPARATORS = "/-_+=.@"
 
 
-@page("secrets", title="Secrets", order=20, calls={"secretsmanager": ["list_secrets"]})
+@page(
+    "secrets",
+    title="Secrets",
+    order=20,
+    calls={"secretsmanager": ["list_secrets"]},
+    # Who may not list them opens one by its name.
+    calls_about_one={"secretsmanager": {"get_secret_value": _ANY, "describe_secret": _ANY}},
+)
 def show(visit: Visit) -> Reply:
     """Show one page of the list."""
     search, key, sort = visit.asked("search"), visit.asked("in"), visit.asked("sort")

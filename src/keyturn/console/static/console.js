@@ -8,6 +8,9 @@ const LINE = new Intl.DateTimeFormat(undefined, {
 
 const TIME = new Intl.DateTimeFormat(undefined, { timeStyle: "medium", hourCycle: "h23" });
 
+const ZONE = LINE.resolvedOptions().timeZone;
+const IS_UTC = ["UTC", "Etc/UTC", "GMT", "Etc/GMT"].includes(ZONE);
+
 /** Writes moments in the viewer's zone; UTC stays in the title. */
 function localTimes(root) {
   for (const each of root.querySelectorAll('time[data-kind="time"]')) {
@@ -21,8 +24,9 @@ function localTimes(root) {
     each.textContent = LINE.format(new Date(each.dateTime));
   }
   for (const each of root.querySelectorAll("[data-zone]")) {
-    each.textContent = `Times are in ${LINE.resolvedOptions().timeZone} unless they say UTC.`;
+    each.textContent = IS_UTC ? "Times are in UTC." : `Times are in ${ZONE} unless they say UTC.`;
   }
+  for (const each of root.querySelectorAll("[data-utc]")) each.hidden = IS_UTC;
   distances(root);
 }
 
@@ -223,7 +227,7 @@ function places(root) {
 /** Writes the column's name on each cell: a narrow screen shows rows as blocks, without the head. */
 function cellNames(root) {
   for (const table of root.querySelectorAll("table:not(.month)")) {
-    const names = [...(table.tHead?.rows[0].cells ?? [])].map((each) => each.textContent.trim());
+    const names = [...(table.tHead?.rows[0].cells ?? [])].map((each) => (each.querySelector(".hidden-text") ? "" : each.textContent.trim()));
     for (const cell of table.querySelectorAll("tbody > tr > *")) {
       cell.dataset.name = names[cell.cellIndex] ?? "";
       cell.classList.toggle("void", !cell.children.length && !cell.textContent.trim());

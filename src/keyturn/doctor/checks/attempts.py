@@ -143,7 +143,7 @@ def rotation_abandoned(case: Case) -> Iterator[Finding]:
     writer = _writer_before(case, last)
     who = ""
     if writer is not None:
-        who = f", and {writer.caller.rpartition(':')[2]} had stored a version"
+        who = f": {writer.caller.rpartition(':')[2]} had stored a version meanwhile"
         said = f"{writer.name} by {writer.caller}"
         evidence.append(writer.evidence(said))
     yield Finding(

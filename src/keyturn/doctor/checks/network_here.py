@@ -88,7 +88,7 @@ def _put_address(case: Case) -> str:
     if case.endpoint is None:
         return "Put the database's own name or address into host of the value, and leave its other members as they are."
     known = addresses_of_machine(case)
-    mapped = "ADDRESS=127.0.0.1 there is the machine itself"
+    mapped = "ADDRESS=127.0.0.1 in that setting leads to the machine that Keyturn runs on"
     if known:
         mapped = f"{' and '.join(known)} {'is' if len(known) == 1 else 'are'} the machine that Keyturn runs on"
     return (

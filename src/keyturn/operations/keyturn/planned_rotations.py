@@ -14,6 +14,7 @@ from keyturn.operations.kit import Kit
 from keyturn.operations.paging import open_page, seal_page
 from keyturn.operations.registry import no_subject, operation
 from keyturn.operations.secretsmanager.rotation_intent import PLANS
+from keyturn.rules.rotation_cause import refused_call
 from keyturn.rules.schedule import PlannedState, RotationRules, last_change, parse_rotation_rules, window_that_closes
 from keyturn.storage.planned_rotations import (
     PlannedFilter,
@@ -87,6 +88,7 @@ def count_planned_rotations(
 
 def _entry(record: PlannedRecord) -> Any:
     has_failed = record.state is PlannedState.FAILED
+    cause, error = (record.failed_cause, record.failed_error) if has_failed else (record.cause, record.error)
     rules = parse_rotation_rules(record.rotation_rules or {})
     members: Mapping[str, object] = {
         "ARN": record.arn,
@@ -105,7 +107,8 @@ def _entry(record: PlannedRecord) -> Any:
         "DueAt": record.due_at if record.state is PlannedState.PENDING else None,
         "Attempt": record.attempt,
         "Attempts": None if record.kind is None else PLANS[record.kind].attempts,
-        "Cause": record.failed_cause if has_failed else record.cause,
+        "Cause": cause,
+        "RefusedAction": refused_call(cause, error) or None,
         "FailedAt": record.failed_at if has_failed else None,
         **_preflight(record),
     }

@@ -166,11 +166,12 @@ def silent(denial: Denial) -> str:
     if not policies:
         return ""
     count = len(policies)
-    others = "" if count == len(denial.policies) else " other" if count == 1 else " others"
+    others = "" if count == len(denial.policies) else "other "
     by_principal = {PolicyType.RESOURCE, PolicyType.TRUST, PolicyType.ENDPOINT}
     has_callers = any(policy["policyType"] in by_principal for policy in policies)
     other = "other actions or callers" if has_callers else "other actions"
-    return f"{count}{others} {'is' if count == 1 else 'are'} about {other}: {', '.join(map(name_of, policies))}"
+    are = "policy is" if count == 1 else "policies are"
+    return f"{count} {others}{are} about {other}: {', '.join(map(name_of, policies))}"
 
 
 def without_policies(denial: Denial) -> str:

@@ -223,6 +223,7 @@ class PlannedRotationType(TypedDict):
     Attempts: NotRequired[int]
     Cause: NotRequired[str]
     FailedAt: NotRequired[datetime]
+    RefusedAction: NotRequired[str]
     Verdict: NotRequired[str]
     Heartbeat: NotRequired[str]
     PreflightCauses: NotRequired[list[str]]
