@@ -24,7 +24,10 @@ from botocore.config import Config
 from keyturn.service_models import OWN_MODELS
 from keyturn.testing.postgresql import PostgresqlServer
 
+from .forked import ForkedCommand, can_fork, run_forked
+
 DEADLINE_SECONDS = 30
+_COMMAND = ("keyturn.cli.main",)
 _READY = re.compile(r"ready on (https?://\S+)")
 
 
@@ -51,15 +54,17 @@ def run_keyturn(
     directory: Path | None = None,
 ) -> subprocess.CompletedProcess[str]:
     """Run the command line to its end."""
-    return subprocess.run(
-        [sys.executable, "-m", "keyturn.cli.main", *arguments],
-        env=environ or clean_environ(home),
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE_SECONDS * 4,
-        check=check,
-    )
+    environ, timeout = environ or clean_environ(home), DEADLINE_SECONDS * 4
+    if can_fork(environ):
+        done = run_forked(arguments, environ, directory, timeout)
+    else:
+        command = [sys.executable, "-m", *_COMMAND, *arguments]
+        done = subprocess.run(
+            command, env=environ, cwd=directory, capture_output=True, text=True, timeout=timeout, check=False
+        )
+    if check:
+        done.check_returncode()
+    return done
 
 
 def initialise(data_dir: Path, *options: str) -> dict[str, str]:
@@ -113,6 +118,7 @@ class ServerProcess:
         options: Of ``keyturn serve``.
         database_url: Where the state is kept, if not in the data directory.
         beside: Another server of the same database.
+        forked: Whether it is forked from a process that has imported Keyturn; else it is started as users start it.
         preflight: Whether it looks at secrets that rotate without being asked; tests of other things count what
             happens.
     """
@@ -123,6 +129,7 @@ class ServerProcess:
         *options: str,
         database_url: str | None = None,
         beside: ServerProcess | None = None,
+        forked: bool = True,
         preflight: bool = False,
     ) -> None:
         self.home = home
@@ -141,26 +148,19 @@ class ServerProcess:
             self.data_dir.mkdir(mode=0o700)
             self.options = (*self.options, "--root-key-file", str(beside.data_dir / "root.key"))
             self.admin, self.account_id, self.region = beside.admin, beside.account_id, beside.region
-        self.program: tuple[str, ...] = ("keyturn.cli.main",)
+        self.program: tuple[str, ...] = _COMMAND
+        self._is_forked = forked
         self.endpoint_url = ""
         self.port = 0
         self.output: list[str] = []
-        self._process: subprocess.Popen[str] | None = None
+        self._process: subprocess.Popen[str] | ForkedCommand | None = None
         self._readers: list[threading.Thread] = []
         self._clients: dict[tuple[object, ...], Any] = {}
 
     def start(self) -> None:
         """Start the server and wait until it says that it is ready."""
-        command = [sys.executable, "-m", *self.program, "serve", "--data-dir", str(self.data_dir)]
-        command += ["--host", "127.0.0.1", "--port", str(self.port), "--no-profile", *self.options]
-        process = subprocess.Popen(
-            command,
-            env={**clean_environ(self.home), **self.settings},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        self._process = process
+        arguments = ["serve", "--data-dir", str(self.data_dir), "--host", "127.0.0.1", "--port", str(self.port)]
+        self._process = process = self._begin([*arguments, "--no-profile", *self.options])
         ready = threading.Event()
 
         def read(stream: Any) -> None:
@@ -180,6 +180,13 @@ class ServerProcess:
         if not ready.wait(DEADLINE_SECONDS) or not self.endpoint_url or process.poll() is not None:
             process.kill()
             raise AssertionError(f"keyturn serve did not get ready:\n{self.log()}")
+
+    def _begin(self, arguments: list[str]) -> subprocess.Popen[str] | ForkedCommand:
+        environ = {**clean_environ(self.home), **self.settings}
+        if self._is_forked and self.program == _COMMAND and can_fork(environ):
+            return ForkedCommand(arguments, environ)
+        command = [sys.executable, "-m", *self.program, *arguments]
+        return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     @property
     def pid(self) -> int:

@@ -177,7 +177,7 @@ def hook(tmp_path: Path) -> Iterator[WebhookReceiver]:
 
 @pytest.fixture
 def server(tmp_path: Path, receiver: StreamReceiver, hook: WebhookReceiver) -> Iterator[ServerProcess]:
-    process = ServerProcess(tmp_path, "--log-level", "debug")
+    process = ServerProcess(tmp_path, "--log-level", "debug", forked=False)
     sinks = f"json-lines:{tmp_path}/audit.jsonl {receiver.url}"
     token_file = tmp_path / "metrics.token"
     token_file.write_text(METRICS_TOKEN)

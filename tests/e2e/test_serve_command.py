@@ -38,6 +38,15 @@ from .raw_http import Wire, request
 
 
 @pytest.fixture
+def own_server(tmp_path: Path) -> Iterator[ServerProcess]:
+    """A server that is started as users start it."""
+    process = ServerProcess(tmp_path, forked=False)
+    yield process
+    if process._process is not None:
+        process.stop()
+
+
+@pytest.fixture
 def home(tmp_path: Path) -> Path:
     """A home with an initialised data directory."""
     copy_initialised(tmp_path / "data")
