@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,10 +13,11 @@ from unittest import mock
 
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
-from botocore.compat import get_current_datetime
 from botocore.credentials import Credentials as BotocoreCredentials
 
 from .conftest import DEADLINE_SECONDS, Credentials, ServerProcess
+
+_AT_ANOTHER_TIME = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -147,8 +149,13 @@ def signed(
         headers["X-Amz-Target"] = action
     made = AWSRequest(method, server.endpoint_url + path, data=body, headers=headers)
     keys = BotocoreCredentials(signer.access_key_id, signer.secret_access_key, signer.session_token)
-    with mock.patch("botocore.auth.get_current_datetime", return_value=at or get_current_datetime()):
-        SigV4Auth(keys, service, region or server.region).add_auth(made)
+    signs = SigV4Auth(keys, service, region or server.region)
+    if at is None:
+        signs.add_auth(made)
+    else:
+        # One at a time: the clock of all is stopped meanwhile, and the last one must find it as it was.
+        with _AT_ANOTHER_TIME, mock.patch("botocore.auth.get_current_datetime", return_value=at):
+            signs.add_auth(made)
     lines = [f"{method} {path} HTTP/1.1", f"Host: 127.0.0.1:{server.port}", f"Content-Length: {len(body)}"]
     lines += [f"{name}: {value}" for name, value in made.headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1") + body

@@ -12,7 +12,7 @@ import pytest
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import ServerProcess, wait_until
-from .doctor import DoctorHere, causes_of, rotate_well
+from .doctor import Doctor, DoctorHere, causes_of, rotate_well
 from .test_doctor_networks import PRIVATE, TIMEOUT_SECONDS, Patient, host_in, made
 from .vpc import ALL
 
@@ -54,9 +54,7 @@ def test_what_lies_behind_a_host_is_told_by_the_log_and_by_keyturn(
     server = ServerProcess(tmp_path, "--isolate-functions", "--network-map", f"{host_in(NUMBER)}=127.0.0.1")
     server.start()
     try:
-        # In this process: a look is over long before the next attempt, which would go well, begins.
-        doctor = DoctorHere(server)
-        patient = made(postgresql, doctor, NAME, NUMBER, "")
+        patient, doctor = made(postgresql, DoctorHere(server), NAME, NUMBER, ""), Doctor(server)
         patient.move(patient.vpc, *PRIVATE)
         patient.client("lambda").update_function_configuration(FunctionName=NAME, Timeout=4 * TIMEOUT_SECONDS)
         rotate_well(patient)
@@ -76,7 +74,8 @@ def test_what_lies_behind_a_host_is_told_by_the_log_and_by_keyturn(
         patient.ec2.create_route(
             RouteTableId=patient.vpc.private_table, DestinationCidrBlock=ALL, NatGatewayId=patient.vpc.nat
         )
-        mended = doctor.diagnose(NAME)
+        # In this process: it is over long before the next attempt, which would go well, begins.
+        mended = patient.doctor.diagnose(NAME)
         assert (mended["verdict"], causes_of(mended)) == ("inconclusive", [])
         assert mended["summary"].startswith("What failed has been changed since")
 
