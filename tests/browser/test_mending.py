@@ -331,7 +331,7 @@ def test_a_misspelt_handler_leads_to_the_functions_configuration(
     visitor.open("secret/doctor", id=arn)
     cause = page.get_by_role("article").first
     expect(cause).to_contain_text("lambda-handler-missing")
-    expect(cause).to_contain_text(f"--function-name {function} --handler MODULE.NAME")
+    expect(cause).to_contain_text(f"--function-name {function} --handler {handler}")
     cause.get_by_role("link", name=f"Configuration of {function}").click()
     expect(page.get_by_label("Handler")).to_have_value(f"x{handler}")
 

@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from keyturn.client.function_plan import MASTERARN, Plan
 from keyturn.client.function_trust import refuse_other_configuration, refuse_other_policies, refuse_other_trust
 from keyturn.doctor.asking import ClientsByName
+from keyturn.doctor.own_functions import MADE_BY
 from keyturn.errors.base import KeyturnError
 from keyturn.rotators import package
 from keyturn.rules import rotation_permissions as permissions
@@ -135,7 +136,7 @@ class Role:
         self._clients["iam"].create_role(
             RoleName=self._plan.name,
             AssumeRolePolicyDocument=json.dumps(self.document),
-            Description="Execution role of a rotation function; made by Keyturn.",
+            Description=f"Execution role of a rotation function; {MADE_BY}.",
             Tags=[{"Key": key, "Value": value} for key, value in _tags(self._plan).items()],
         )
 
@@ -247,7 +248,7 @@ class Function:
             "Role": plan.role_arn,
             "Handler": plan.code.handler,
             "Code": {"ZipFile": plan.code.content},
-            "Description": "Rotates a secret; made by Keyturn.",
+            "Description": f"Rotates a secret; {MADE_BY}.",
             "Timeout": _TIMEOUT_SECONDS,
             "MemorySize": _MEMORY_MB,
             "Tags": _tags(plan),

@@ -30,7 +30,8 @@ ENGINE_NAMES: Mapping[str, tuple[str, ...]] = {
 }
 """By the module of an engine: what ``engine`` in the value may say."""
 _STRATEGIES = ("alternating_users", "single_user_by_superuser", "single_user", "new_key")
-_MADE_BY = "made by keyturn function create"
+MADE_BY = "made by Keyturn"
+"""In the description of what Keyturn has made for a rotation; earlier ones say "made by keyturn function create"."""
 _NEAR = 0.85
 _HANDLER = re.compile(rf"(?P<engine>{'|'.join(ENGINE_NAMES)})_(?:{'|'.join(_STRATEGIES)})\.lambda_handler")
 
@@ -72,12 +73,16 @@ def meant_handler(case: Case) -> str:
 
     A handler that was misspelt is near to one, of which there are an engine's and a strategy's.
     """
-    if case.configuration.kind is not Kind.OK or _MADE_BY not in str(case.configuration.found.get("Description")):
+    if case.configuration.kind is not Kind.OK or not _is_by_keyturn(case.configuration.found):
         return ""
     named = str(case.configuration.found.get("Handler") or "")
     known = [f"{engine}_{strategy}.lambda_handler" for engine in ENGINE_NAMES for strategy in _STRATEGIES]
     near = get_close_matches(named, [handler for handler in known if handler != named], n=1, cutoff=_NEAR)
     return near[0] if near else ""
+
+
+def _is_by_keyturn(configuration: Mapping[str, object]) -> bool:
+    return MADE_BY.casefold() in str(configuration.get("Description")).casefold()
 
 
 def unusable_port(value: ValueParts) -> str:

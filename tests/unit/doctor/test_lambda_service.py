@@ -8,6 +8,7 @@ import pytest
 from tests.contract.doctor.world import KEY, World, ago, diagnosed, refusal
 
 from keyturn.doctor.model import Finding, Role, Status, Verdict
+from keyturn.doctor.own_functions import MADE_BY
 from keyturn.doctor.runtimes import DEPRECATED_FROM
 
 
@@ -190,7 +191,7 @@ def test_what_lambda_says_of_its_variables_is_enough_where_the_key_may_not_be_se
 )
 def test_the_handler_of_a_function_that_keyturn_has_made_is_known(handler: str, meant: str) -> None:
     world = World()
-    world.configuration |= {"Handler": handler, "Description": "Rotates a secret; made by keyturn function create."}
+    world.configuration |= {"Handler": handler, "Description": f"Rotates a secret; {MADE_BY}."}
     world.fail()
     world.run(f"[ERROR] Runtime.HandlerNotFound: Handler '{handler}' missing")
     [cause] = diagnosed(world).causes

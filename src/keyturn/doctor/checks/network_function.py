@@ -14,6 +14,7 @@ from keyturn.doctor.lines import finding_of, history_of, newest_said
 from keyturn.doctor.log import LogLine
 from keyturn.doctor.model import Cause, Change, Confidence, Evidence, Finding, Fix, Remedy, Role, Section, Topic
 from keyturn.doctor.network import VARIABLE
+from keyturn.doctor.remedies import configure
 from keyturn.doctor.ways import ON_DATABASE, VPC_ACCESS, attached
 from keyturn.rules.network.endpoints import host_in
 from keyturn.rules.network.hops import Passage
@@ -99,8 +100,7 @@ def _nearly_too_short(case: Case, timeout: int) -> Iterator[Finding]:
 
 
 def _more_time(case: Case) -> Remedy:
-    change = Change("lambda", "UpdateFunctionConfiguration", {"FunctionName": case.function_id, "Timeout": 60})
-    return Remedy("Set its timeout to 60 seconds.", (change,))
+    return Remedy("Set its timeout to 60 seconds.", (configure(case, Timeout=60),))
 
 
 def _seconds(count: int) -> str:
