@@ -30,6 +30,14 @@ def check_confirmed(form: Form, name: str) -> None:
         raise NotConfirmed(f"Nothing was done: type {name} to confirm.")
 
 
+def policy_overtaken() -> Overtaken:
+    """Return what refuses a policy that was written over one that is not there any more."""
+    return Overtaken(
+        "Somebody has put another policy since you began, so yours was not put.",
+        "What you wrote is below; to put it again takes the place of theirs.",
+    )
+
+
 def digest(text: str) -> str:
     """Return what a form carries to say from which text it was made."""
     return hashlib.sha256(text.encode(errors="replace")).hexdigest()

@@ -6,7 +6,7 @@ import json
 from typing import Any
 
 from keyturn.arn import Arn
-from keyturn.console.confirmation import Overtaken, digest
+from keyturn.console.confirmation import Overtaken, digest, policy_overtaken
 from keyturn.console.policy_targets import Target, target_of
 from keyturn.console.replies import Html, Redirect, Reply
 from keyturn.console.routing import action, page
@@ -90,10 +90,7 @@ def _refuse_overtaken(visit: Visit, target: Target) -> None:
         if _stored(visit, taken):
             raise Overtaken(f"There is a policy {name} already, so yours was not put.", "Give it another name.")
     if not target.is_new and before and digest(_stored(visit, target)) != before:
-        raise Overtaken(
-            "Somebody has put another policy since you began, so yours was not put.",
-            "What you wrote is below; to put it again takes the place of theirs.",
-        )
+        raise policy_overtaken()
 
 
 def _stored(visit: Visit, target: Target) -> str:

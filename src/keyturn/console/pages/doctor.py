@@ -115,25 +115,20 @@ def _report(visit: Visit, facts: Facts, secret_id: str) -> Report | None:
     """Return what is found of one of many secrets; None if it is gone."""
     options = Options(is_on_page=True, may_be_keyturn=True, is_one_of_many=True)
     try:
-        return examine(collect(facts, secret_id, visit.now, options), _endpoint(visit))
+        return examine(collect(facts, secret_id, visit.now, options), visit.clients.endpoint_url)
     except NoSuchSecret:
         return None
 
 
-def _endpoint(visit: Visit) -> str:
-    return visit.clients.endpoint_url
-
-
 def _examined(visit: Visit, secret_id: str, options: Options) -> tuple[Case, Report]:
     case = collect(Facts(AskByBoto3(visit.clients)), secret_id, visit.now, options)
-    return case, examine(case, _endpoint(visit))
+    return case, examine(case, visit.clients.endpoint_url)
 
 
 def _shown(visit: Visit, options: Options) -> Html:
     secret_id = visit.asked("id")
     case, report = _examined(visit, secret_id, options)
-    target = visit.clients.target
-    found = shown_findings(visit, case, report, target)
+    found = shown_findings(visit, case, report)
     main = [each for each in found if each.finding.role in MAIN]
     sections = [seen_section(report, section) for section in Section]
     # An address may say anything; what the page says is about causes that there are.

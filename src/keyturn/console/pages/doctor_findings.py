@@ -83,16 +83,15 @@ class Found:
         return bool(self.fingerprint and self.is_allowed) or bool(self.edits and self.may_edit)
 
 
-def shown_findings(visit: Visit, case: Case, report: Report, target: str) -> list[Found]:
+def shown_findings(visit: Visit, case: Case, report: Report) -> list[Found]:
     """Return what was found, the first to be mended first.
 
     Args:
         visit: Who looks.
         case: What was looked at.
         report: What came of it.
-        target: Options of the AWS CLI that lead its commands here.
     """
-    return _merged([_found(visit, case, report, finding, target) for finding in report.findings])
+    return _merged([_found(visit, case, report, finding) for finding in report.findings])
 
 
 def sentence(text: str, name: str) -> str:
@@ -113,8 +112,8 @@ def _merged(found: Sequence[Found]) -> list[Found]:
     return [replace(each, also=below.get(each.finding.id, ())) for each in found if each.finding.id not in told]
 
 
-def _found(visit: Visit, case: Case, report: Report, finding: Finding, target: str) -> Found:
-    remedy = finding.remedy
+def _found(visit: Visit, case: Case, report: Report, finding: Finding) -> Found:
+    remedy, target = finding.remedy, visit.clients.target
     lines = [line_with(line, target) for line in remedy.by_hand]
     # Of a secret that is not known a line has a word to be filled in.
     stored = [arn for line in remedy.by_hand if (arn := stored_by(line) or "").startswith("arn:")]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keyturn.arn import Place
-from keyturn.console.confirmation import Overtaken, check_confirmed, digest
+from keyturn.console.confirmation import check_confirmed, digest, policy_overtaken
 from keyturn.console.pages.access_simulator import may_simulate
 from keyturn.console.pages.secret import SERVICE, is_replica, known, may
 from keyturn.console.replies import Html, Redirect, Reply, address
@@ -76,10 +76,7 @@ def put_policy(visit: Visit) -> Reply:
         return show(visit)
     policy = visit.look(SERVICE, "get_resource_policy", SecretId=secret_id)
     if policy and digest(policy.get("ResourcePolicy", "")) != form.line("before"):
-        raise Overtaken(
-            "Somebody has put another policy since you began, so yours was not put.",
-            "What you wrote is below; to put it again takes the place of theirs.",
-        )
+        raise policy_overtaken()
     text = form.text("policy")
     report = examine(text, DocumentKind.RESOURCE, known_actions())
     if report.errors:
