@@ -53,6 +53,14 @@ def succeeds(page: Page) -> None:
     expect(page.get_by_role("table").last.get_by_text("succeeded").first).to_be_visible(timeout=SETTLED)
 
 
+def rotated(visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer, name: str) -> tuple[str, Page]:
+    """Make a database user and its secret, and have it rotate once; return the ARN, and the page that has shown it."""
+    arn = stored(server, postgresql, name)
+    page = turned_on(visitor, arn)
+    succeeds(page)
+    return arn, page
+
+
 def tried_again(visitor: Visitor, secret_id: str) -> None:
     """Have a rotation that waits tried again from the doctor's page, unless its next attempt has begun by itself.
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import ServerProcess, wait_until
 from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import Visitor
-from .rotations import password, stored, succeeds, turned_on
+from .rotations import password, rotated, succeeds
 
 NAME = "prod-hr"
 
@@ -39,8 +39,7 @@ def wake_scheduler(server: ServerProcess) -> None:
 def test_it_is_told_everywhere_until_a_rotation_succeeds(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, NAME)
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, NAME)
     server.client("keyturn").preflight_rotation(SecretId=arn)
     page = visitor.open("secrets", search=NAME)
     expect(page.get_by_role("link", name="ready")).to_be_visible()

@@ -12,7 +12,7 @@ from keyturn.testing.postgresql import PostgresqlServer
 
 from .conftest import NewVisitor, Visitor
 from .functions import user_with
-from .rotations import SETTLED, nobody_changes_passwords, password, stored, succeeds, turned_on
+from .rotations import SETTLED, nobody_changes_passwords, password, rotated, stored, succeeds, turned_on
 
 THEIRS = "somebody-elses"
 
@@ -22,9 +22,7 @@ def changed_outside(visitor: Visitor, server: ServerProcess, postgresql: Postgre
 
     The rotation is given up then: no further attempt fails while somebody mends it.
     """
-    arn = stored(server, postgresql, name)
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, name)
     postgresql.run(f"ALTER ROLE {name} PASSWORD '{THEIRS}'")
     page.get_by_role("button", name="Rotate now").click()
     expect(page.get_by_text("every version was refused at")).to_be_visible(timeout=SETTLED)
@@ -140,9 +138,7 @@ def test_what_was_mended_in_the_database_is_not_called_broken_once_it_was_looked
 def test_another_wrong_host_is_not_called_a_mend_and_is_the_cause_once_it_was_looked_from_inside(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "elsewhere_twice")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "elsewhere_twice")
     client = server.client("secretsmanager")
     value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     client.put_secret_value(SecretId=arn, SecretString=json.dumps({**value, "host": "first.invalid"}))
@@ -169,9 +165,7 @@ def test_another_wrong_host_is_not_called_a_mend_and_is_the_cause_once_it_was_lo
 def test_a_verdict_says_by_itself_what_became_of_the_rotation_since(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "beside")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "beside")
 
     with nobody_changes_passwords(postgresql):
         page.get_by_role("button", name="Rotate now").click()
@@ -265,8 +259,7 @@ def turned_on_by_administrator(new_visitor: NewVisitor, arn: str) -> Page:
 def test_a_section_that_was_not_looked_at_is_not_called_well(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "sections")
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, "sections")
     page = visitor.open("secret/doctor", id=arn)
     database = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="Database", exact=True))
     expect(database).to_contain_text("partly seen")
@@ -280,9 +273,7 @@ def test_a_section_that_was_not_looked_at_is_not_called_well(
 def test_a_refused_rotation_leads_to_the_doctor(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "uninvited")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "uninvited")
     function = server.client("secretsmanager").describe_secret(SecretId=arn)["RotationLambdaARN"]
     statements = json.loads(server.client("lambda").get_policy(FunctionName=function)["Policy"])["Statement"]
     for statement in statements:
@@ -319,8 +310,7 @@ def test_who_may_not_see_the_rotation_is_told_what_a_label_tells(
 def test_a_misspelt_handler_leads_to_the_functions_configuration(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "misspelt")
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, "misspelt")
     function, client = "SecretsManager-misspelt", server.client("lambda")
     handler = client.get_function_configuration(FunctionName=function)["Handler"]
     client.update_function_configuration(FunctionName=function, Handler=f"x{handler}")
@@ -339,8 +329,7 @@ def test_a_misspelt_handler_leads_to_the_functions_configuration(
 def test_an_address_where_nobody_answers_is_corrected_or_traced(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "misported")
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, "misported")
     client = server.client("secretsmanager")
     value = json.loads(client.get_secret_value(SecretId=arn)["SecretString"])
     # Nobody may listen there without being root.

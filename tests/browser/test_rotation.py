@@ -17,6 +17,7 @@ from .rotations import (
     apply_fix,
     nobody_changes_passwords,
     password,
+    rotated,
     stored,
     succeeds,
     tried_again,
@@ -76,9 +77,7 @@ def test_it_rotates_breaks_is_diagnosed_mended_and_rotates(
 def test_a_password_that_was_changed_by_hand_is_told(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "by_hand")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "by_hand")
     postgresql.run("ALTER ROLE by_hand PASSWORD 'somebody-elses'")
 
     page.get_by_role("button", name="Rotate now").click()
@@ -99,9 +98,7 @@ def test_a_password_that_was_changed_by_hand_is_told(
 def test_a_fix_that_is_another_one_by_now_is_not_applied(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "raced")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "raced")
     function = page.get_by_role("link", name="SecretsManager-raced").inner_text()
     client = server.client("lambda")
     client.remove_permission(FunctionName=function, StatementId="SecretsManagerAccess")
@@ -122,8 +119,7 @@ def test_a_fix_that_is_another_one_by_now_is_not_applied(
 def test_a_schedule_is_previewed_as_it_is_typed_and_refused_in_aws_words(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "planned")
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, "planned")
     page = visitor.open("secret/rotation/setup", id=arn)
 
     page.get_by_label("Schedule").fill("rate(2 hours)")
@@ -164,9 +160,7 @@ def test_a_function_of_ones_own_is_allowed_to_be_invoked_first(
 def test_rotation_is_turned_off_by_name_only(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "quiet")
-    page = turned_on(visitor, arn)
-    succeeds(page)
+    arn, page = rotated(visitor, server, postgresql, "quiet")
     off = page.get_by_role("region", name="Turn rotation off")
     expect(off.get_by_role("button")).to_be_disabled()
     off.get_by_label("Type the secret's name to confirm").fill("quiet")
@@ -204,8 +198,7 @@ def test_who_may_read_the_superuser_secret_is_asked(
 def test_it_is_looked_at_from_inside_the_sandbox(
     visitor: Visitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "inside")
-    succeeds(turned_on(visitor, arn))
+    arn, _ = rotated(visitor, server, postgresql, "inside")
     page = visitor.open("secret/doctor", id=arn)
     expect(page.get_by_role("heading", name="healthy")).to_be_visible()
     page.get_by_role("button", name="Look from inside the sandbox, too").click()
@@ -229,8 +222,7 @@ def test_all_secrets_are_looked_at_with_progress(
 def test_the_schedule_shows_when_and_why(
     visitor: Visitor, new_visitor: NewVisitor, server: ServerProcess, postgresql: PostgresqlServer
 ) -> None:
-    arn = stored(server, postgresql, "monthly")
-    succeeds(turned_on(visitor, arn))
+    rotated(visitor, server, postgresql, "monthly")
     planned = server.client("keyturn").list_planned_rotations(NamePrefix="monthly")["PlannedRotations"][0]
     day = planned["NextRotationAt"].strftime("%Y-%m-%d")
 

@@ -16,6 +16,8 @@ from keyturn.console.visit import Visit
 
 Json = Mapping[str, Any]
 UNSEEN: Final = "unseen"
+BESIDE_A_VERDICT: Final[Mapping[str, bool]] = {"is_watched": False, "is_refused": False, "is_untried": False}
+"""For ``rotation_act.html``: the steps are shown elsewhere, and what mends a refused password stands with its cause."""
 """The state of a rotation that whoever looks may not see."""
 
 

@@ -96,11 +96,14 @@ class Look:
 
     def evidence(self, resource: str, items: Iterable[Item]) -> tuple[Evidence, ...]:
         """Return items as evidence, with the moment if it is not this one."""
-        at = None if self.is_now else self.at
-        return tuple(
-            Evidence(self.source, resource, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}", at)
-            for item in items
-        )
+        return evidence_of(self.source, resource, items, None if self.is_now else self.at)
+
+
+def evidence_of(source: str, resource: str, items: Iterable[Item], at: datetime | None) -> tuple[Evidence, ...]:
+    """Return items of a look, whether it still holds or not, as evidence."""
+    return tuple(
+        Evidence(source, resource, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}", at) for item in items
+    )
 
 
 def newest_look(case: Case) -> Look | None:

@@ -14,7 +14,7 @@ from keyturn.client.diagnosis import seen_section
 from keyturn.client.planned import PlannedRotation
 from keyturn.console.pages.doctor_findings import MAIN, sentence, shown_findings
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
-from keyturn.console.rotation_act import Act, NextAct, next_act
+from keyturn.console.rotation_act import BESIDE_A_VERDICT, Act, NextAct, next_act
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Visit
 from keyturn.doctor.asking import AskByBoto3
@@ -154,12 +154,10 @@ def _shown(visit: Visit, options: Options) -> Html:
             "others": [each for each in found if each.finding.role not in MAIN],
             "act": act,
             "course": None,
-            "is_watched": False,
+            **BESIDE_A_VERDICT,
             "may_watch": act is not None
             and act.state in ("running", "pending")
             and visit.clients.allow("keyturn", "get_rotation", SecretId=report.arn),
-            "is_refused": False,
-            "is_untried": False,
             "is_first": not is_look_first
             and not any(each.has_button for each in main)
             and (bool(fixed) or _is_wanted(act, case, report)),

@@ -8,7 +8,7 @@ from typing import Any
 from keyturn.client.planned import PlannedRotation, rule_in_words
 from keyturn.console.pages.secret import describe, is_replica, known, may, may_rotate
 from keyturn.console.replies import Html, Part, Redirect, Reply, address
-from keyturn.console.rotation_act import UNSEEN, NextAct, next_act
+from keyturn.console.rotation_act import BESIDE_A_VERDICT, UNSEEN, NextAct, next_act
 from keyturn.console.rotation_course import Course, function_name, kind_of, log_group_of
 from keyturn.console.routing import action, live, page
 from keyturn.console.visit import Refused, Visit
@@ -124,10 +124,7 @@ def _standing(visit: Visit, course: Course) -> dict[str, Any]:
         "act": act,
         "has_causes": bool(visit.asked("causes")),
         "is_first": bool(visit.asked("first")),
-        # The steps are shown elsewhere, and what mends a refused password stands with its cause.
-        "is_watched": False,
-        "is_refused": False,
-        "is_untried": False,
+        **BESIDE_A_VERDICT,
     }
 
 

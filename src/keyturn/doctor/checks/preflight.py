@@ -21,7 +21,7 @@ from keyturn.doctor.checks.database_errors import NOT_ADMITTED, admitting
 from keyturn.doctor.checks.lambda_service import with_handler
 from keyturn.doctor.facts import Kind
 from keyturn.doctor.model import Cause, Confidence, Evidence, Finding, Remedy, Role, Section, Topic
-from keyturn.doctor.newest import Item, is_seen_from_outside, newest_look, overtaken_by
+from keyturn.doctor.newest import Item, evidence_of, is_seen_from_outside, newest_look, overtaken_by
 from keyturn.doctor.own_functions import own_function
 from keyturn.doctor.remedies import go_on, store_value
 from keyturn.rules.distance import distance
@@ -510,12 +510,7 @@ def preflight_found_last(case: Case) -> Iterator[Finding]:
         f"as was found at {checked_at:%Y-%m-%d %H:%M:%S} UTC, {told}; {overtaken}"
         if is_past
         else f"as was found {distance(checked_at, case.now)}, {told}",
-        tuple(
-            Evidence(
-                LAST.evidence[0], case.name, f"{item['Item']} {item['Code']}: {item.get('Reason', '')}", checked_at
-            )
-            for item in failed
-        )
+        evidence_of(LAST.evidence[0], case.name, failed, checked_at)
         or (Evidence(LAST.evidence[0], case.name, ", ".join(drifts), checked_at),),
         Remedy(
             f"A look from inside the sandbox{case.options.told(' (--preflight)')} says whether it still holds, and what"
